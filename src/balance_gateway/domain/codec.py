@@ -1,0 +1,98 @@
+"""Balances and opening balances as plain JSON values and back, exactly: integers go as text."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    OpeningBalance,
+    OpeningBalanceSource,
+    Tag,
+)
+from balance_gateway.domain.money import Money
+
+
+def money_to_json(money: Money | None) -> list[str] | None:
+    """``["-1234", "EUR"]``: minor units as text of any size; None stays None."""
+    return None if money is None else [str(money.minor_units), money.currency]
+
+
+def money_from_json(value: Any) -> Money | None:
+    """The inverse of ``money_to_json``."""
+    return None if value is None else Money(int(value[0]), value[1])
+
+
+def figures_to_json(figures: BalanceFigures) -> dict[str, Any]:
+    """A balance as JSON values."""
+    return {
+        "as_of": figures.as_of.isoformat(),
+        "bank": money_to_json(figures.bank),
+        "ledger": money_to_json(figures.ledger),
+    }
+
+
+def figures_from_json(value: Mapping[str, Any]) -> BalanceFigures:
+    """The inverse of ``figures_to_json``."""
+    return BalanceFigures(
+        as_of=date.fromisoformat(value["as_of"]),
+        bank=money_from_json(value["bank"]),
+        ledger=money_from_json(value["ledger"]),
+    )
+
+
+def opening_balance_to_json(opening: OpeningBalance) -> dict[str, Any]:
+    """An opening balance as JSON values."""
+    return {
+        "amount": money_to_json(opening.amount),
+        "effective_at": _instant_to_json(opening.effective_at),
+        "source": opening.source.value,
+        "created_at": _instant_to_json(opening.created_at),
+        "updated_at": _instant_to_json(opening.updated_at),
+        "memo": opening.memo,
+        "reference_number": opening.reference_number,
+        "tags": [_tag_to_json(tag) for tag in opening.tags],
+        "metadata": opening.metadata,
+    }
+
+
+def opening_balance_from_json(value: Mapping[str, Any]) -> OpeningBalance:
+    """The inverse of ``opening_balance_to_json``."""
+    amount = money_from_json(value["amount"])
+    assert amount is not None
+    return OpeningBalance(
+        amount=amount,
+        effective_at=_instant_from_json(value["effective_at"]),
+        source=OpeningBalanceSource(value["source"]),
+        created_at=_instant_from_json(value["created_at"]),
+        updated_at=_instant_from_json(value["updated_at"]),
+        memo=value["memo"],
+        reference_number=value["reference_number"],
+        tags=tuple(_tag_from_json(tag) for tag in value["tags"]),
+        metadata=value["metadata"],
+    )
+
+
+def _instant_to_json(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _instant_from_json(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _tag_to_json(tag: Tag) -> dict[str, Any]:
+    return {
+        "id": tag.id,
+        "key": tag.key,
+        "value": tag.value,
+        "dimension_id": tag.dimension_id,
+        "definition_id": tag.definition_id,
+        "dimension_display_name": tag.dimension_display_name,
+        "value_display_name": tag.value_display_name,
+        "archived_at": _instant_to_json(tag.archived_at),
+    }
+
+
+def _tag_from_json(value: Mapping[str, Any]) -> Tag:
+    return Tag(**{**value, "archived_at": _instant_from_json(value["archived_at"])})

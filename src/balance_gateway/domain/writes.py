@@ -1,0 +1,132 @@
+"""Writes: what is journalled before a provider is called, and the one outcome that each write has.
+
+A write is begun in the journal, then sent at most once, then finished with exactly one outcome.
+A write that was begun and never finished (the process died) is resolved at the next start.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.domain.money import Money
+
+
+class WriteOutcome(enum.Enum):
+    """What became of a write."""
+
+    STARTED = "started"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIntent:
+    """A write as it is about to be sent.
+
+    Attributes:
+        id: ours, unique, made before anything is sent.
+        tenant: whose account it is.
+        account_id: the gateway's account id.
+        connector: through which it goes.
+        principal: the name of the caller, for the audit log.
+        amount: what is to be set, holder's side.
+        effective_at: the resolved instant, None where the provider takes none.
+        memo: None without one.
+        reference_number: None without one.
+        idempotency_key: the caller's; None without one. Unique within a tenant.
+        fingerprint: a hash of what the caller asked for, so that a key used for something else
+            is told apart from a repetition.
+        previous: the opening balance that was known before; None: none was known.
+        started_at: when.
+    """
+
+    id: str
+    tenant: str
+    account_id: str
+    connector: str
+    principal: str
+    amount: Money
+    effective_at: datetime | None
+    memo: str | None
+    reference_number: str | None
+    idempotency_key: str | None
+    fingerprint: str
+    previous: OpeningBalance | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """A write as the journal has it.
+
+    Attributes:
+        intent: what was to be done.
+        outcome: what became of it, so far.
+        finished_at: None while STARTED.
+        applied: for APPLIED: what stands now, as answered or read back; else None.
+        verified: whether ``applied`` was read back from the provider.
+        error_code: for REJECTED and UNCERTAIN, the stable code of the error; else None.
+        error_message: likewise; safe to show.
+        error_retryable: whether the same write can be tried again.
+        error_field: the input field at fault; None without one.
+    """
+
+    intent: WriteIntent
+    outcome: WriteOutcome
+    finished_at: datetime | None = None
+    applied: OpeningBalance | None = None
+    verified: bool = False
+    error_code: str | None = None
+    error_message: str | None = None
+    error_retryable: bool = False
+    error_field: str | None = None
+
+
+class AccountBusy(Exception):
+    """Another write of the same account has been begun and not finished."""
+
+
+class WriteJournal(Protocol):
+    """The durable record of writes: one row per write, and an audit row for every change of it."""
+
+    async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
+        """Records the intent durably, or returns the record that already has its key.
+
+        In one transaction: if the tenant has a record with this idempotency key, that record is
+        returned as it stands (the caller compares ids and fingerprints). If the account has a
+        STARTED write that is younger than ``lease_s``, AccountBusy is raised; one that is older
+        is finished as UNCERTAIN first. Otherwise the intent is stored as STARTED and returned.
+
+        Raises:
+            AccountBusy: see above.
+        """
+        ...
+
+    async def finish(self, record: WriteRecord) -> None:
+        """Records the outcome of a STARTED or UNCERTAIN write. Finishing twice alike is harmless.
+
+        An APPLIED, or REJECTED, record is never changed again. A REJECTED record whose error is
+        retryable gives its idempotency key free: nothing happened, and the caller was told to
+        try again.
+        """
+        ...
+
+    async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
+        """The record with this key; None when there is none."""
+        ...
+
+    async def last_applied(self, account_id: str) -> WriteRecord | None:
+        """The newest APPLIED write of an account, by the order of finishing; None without one."""
+        ...
+
+    async def unfinished(self) -> Sequence[WriteRecord]:
+        """All STARTED writes, oldest first, at most 10,000."""
+        ...
+
+    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+        """STARTED and UNCERTAIN writes started at or after the instant: they may still land."""
+        ...
