@@ -1,0 +1,1 @@
+"""Configuration: one TOML file, checked whole before anything starts."""

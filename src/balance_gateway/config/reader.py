@@ -1,0 +1,173 @@
+"""Reads the configuration file into ``Settings``, or stops with one line that names the key."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from balance_gateway.config.accounts import read_account
+from balance_gateway.config.connectors import read_connector
+from balance_gateway.config.settings import (
+    ApiKeySettings,
+    CacheSettings,
+    JwtSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+)
+from balance_gateway.config.table import ConfigError, Table
+from balance_gateway.domain.access import Scope
+from balance_gateway.domain.secret import Secret
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or says something wrong.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    return settings_from(values, path.parent)
+
+
+def settings_from(values: Mapping[str, Any], directory: Path) -> Settings:
+    """The settings of an already parsed file; ``file:`` references start from ``directory``.
+
+    Raises:
+        ConfigError: a key is unknown, missing, or has a wrong value.
+    """
+    root = Table(values, "", directory)
+    root.refuse_unknown({"server", "storage", "cache", "auth", "connectors", "accounts"})
+    connectors = {
+        name: read_connector(name, table) for name, table in root.named_tables("connectors").items()
+    }
+    accounts = tuple(read_account(table, connectors) for table in root.tables("accounts"))
+    ids = [account.id for account in accounts]
+    for account_id in ids:
+        if ids.count(account_id) > 1:
+            raise ConfigError(f"accounts: the id {account_id!r} is there twice")
+    api_keys, jwt = _auth(root.table("auth"))
+    settings = Settings(
+        server=_server(root.table("server")),
+        storage=_storage(root.table("storage")),
+        cache=_cache(root.table("cache")),
+        api_keys=api_keys,
+        jwt=jwt,
+        connectors=tuple(connectors.values()),
+        accounts=accounts,
+    )
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    if settings.server.workers > 1 and settings.cache.enabled:
+        if settings.cache.url.reveal().startswith("memory"):
+            raise ConfigError(
+                "server.workers is more than 1 and cache.url is memory://: workers would not see"
+                " each other's writes; set cache.url to redis://HOST:6379/0, or workers to 1"
+            )
+        if settings.storage.url.reveal() == "sqlite://":
+            raise ConfigError("server.workers is more than 1 and storage.url is in memory")
+
+
+def _keys_of(settings_class: type) -> set[str]:
+    return {item.name for item in fields(settings_class)}
+
+
+def _server(table: Table) -> ServerSettings:
+    table.refuse_unknown(_keys_of(ServerSettings))
+    default = ServerSettings()
+    return ServerSettings(
+        host=table.text("host", default.host),
+        port=table.integer("port", default.port, least=0, most=65_535),
+        workers=table.integer("workers", default.workers, least=1, most=256),
+        request_timeout_s=table.seconds("request_timeout_s", default.request_timeout_s, least=0.1),
+        cors_origins=table.texts("cors_origins"),
+        graphiql=table.boolean("graphiql", default.graphiql),
+    )
+
+
+def _url(table: Table, default: Secret) -> Secret:
+    """A storage or cache URL: as it stands, or by reference where it holds a password."""
+    if not table.has("url"):
+        return default
+    text = table.text("url")
+    if text.startswith(("env:", "file:")):
+        return cast(Secret, table.secret("url"))
+    if urlsplit(text).password:
+        raise ConfigError(f"{table.name('url')} holds a password; use a reference, 'env:NAME'")
+    return Secret(text)
+
+
+def _storage(table: Table) -> StorageSettings:
+    table.refuse_unknown(_keys_of(StorageSettings))
+    url = _url(table, StorageSettings().url)
+    if urlsplit(url.reveal()).scheme not in ("sqlite", "postgresql"):
+        raise ConfigError("storage.url has to begin with sqlite:/// or postgresql://")
+    return StorageSettings(url=url)
+
+
+def _cache(table: Table) -> CacheSettings:
+    table.refuse_unknown(_keys_of(CacheSettings))
+    default = CacheSettings()
+    url = _url(table, default.url)
+    if urlsplit(url.reveal()).scheme not in ("memory", "redis", "rediss", "unix"):
+        raise ConfigError("cache.url has to begin with memory:// or redis:// or rediss://")
+    return CacheSettings(
+        url=url,
+        enabled=table.boolean("enabled", default.enabled),
+        today_ttl_s=table.seconds("today_ttl_s", default.today_ttl_s),
+        past_ttl_s=table.seconds("past_ttl_s", default.past_ttl_s),
+        opening_balance_ttl_s=table.seconds("opening_balance_ttl_s", default.opening_balance_ttl_s),
+        stale_ttl_s=table.seconds("stale_ttl_s", default.stale_ttl_s),
+        late_landing_s=table.seconds("late_landing_s", default.late_landing_s),
+        entries_max=table.integer("entries_max", default.entries_max, least=1, most=10**8),
+    )
+
+
+def _auth(table: Table) -> tuple[tuple[ApiKeySettings, ...], JwtSettings | None]:
+    table.refuse_unknown({"api_keys", "jwt"})
+    keys = tuple(_api_key(item) for item in table.tables("api_keys"))
+    names = [key.name for key in keys]
+    for key in keys:
+        if names.count(key.name) > 1:
+            raise ConfigError(f"auth.api_keys: the name {key.name!r} is there twice")
+    if len({key.key.reveal() for key in keys}) < len(keys):
+        raise ConfigError("auth.api_keys: two entries have the same key")
+    if not table.has("jwt"):
+        return keys, None
+    jwt = table.table("jwt")
+    jwt.refuse_unknown(_keys_of(JwtSettings))
+    return keys, JwtSettings(
+        issuer=jwt.text("issuer"),
+        audience=jwt.text("audience"),
+        jwks_url=jwt.http_url("jwks_url"),
+    )
+
+
+def _api_key(table: Table) -> ApiKeySettings:
+    table.refuse_unknown(_keys_of(ApiKeySettings))
+    key = table.secret("key")
+    if key is None:
+        raise ConfigError(f"{table.name('key')} is missing")
+    scopes = table.texts("scopes")
+    known = {scope.value for scope in Scope}
+    for scope in scopes:
+        if scope not in known:
+            allowed = ", ".join(sorted(known))
+            raise ConfigError(f"{table.name('scopes')}: {scope!r} is no scope; known: {allowed}")
+    if not scopes:
+        raise ConfigError(f"{table.name('scopes')} is missing or empty")
+    return ApiKeySettings(
+        name=table.text("name"), key=key, tenant=table.text("tenant"), scopes=scopes
+    )
