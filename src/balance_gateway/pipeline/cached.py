@@ -1,0 +1,330 @@
+"""Reads through the cache: kept values under the write fence, single flight, stale when failing.
+
+The order of one read is that of ``fence.py``: standing first, then the kept value, then the
+provider; what was read is kept under the standing that was remembered. Errors are never kept.
+"""
+
+import asyncio
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OnStale,
+    OpeningBalance,
+)
+from balance_gateway.domain.days import Clock
+from balance_gateway.domain.errors import (
+    CacheUnavailable,
+    GatewayError,
+    Internal,
+    ProviderError,
+    ProviderRejected,
+    TooStale,
+    located,
+)
+from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.pipeline.fence import UNKNOWN_STANDING, Fences, Standing
+from balance_gateway.pipeline.flights import Flights
+from balance_gateway.pipeline.keys import AccountKeys
+from balance_gateway.pipeline.values import Entry, Value, Values
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """For how long values are fresh, and how old a stale one may be, in seconds."""
+
+    today_s: float
+    other_days_s: float
+    opening_balance_s: float
+    stale_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One value to be had: its account, what of it, and how it is kept."""
+
+    account: Account
+    keys: AccountKeys
+    value_key: str
+    fresh_for_s: float
+    query: BalanceQuery | None
+    max_age_s: int | None = None
+    on_stale: OnStale = OnStale.SERVE
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the cache said of a read as it started; the entry, if any, is under the fence."""
+
+    standing: Standing
+    entry: Entry | None
+
+
+_Answer = Observed[Any] | GatewayError
+
+
+class CachedReads:
+    """The read pipeline, and the write fence around it.
+
+    Args:
+        providers: by connector name.
+        keys: by account id.
+        fences: see ``fence.py``.
+        values: where values are kept.
+        lifetimes: how long.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, BalanceProvider],
+        keys: Mapping[str, AccountKeys],
+        fences: Fences,
+        values: Values,
+        lifetimes: Lifetimes,
+        clock: Clock,
+    ) -> None:
+        self._providers = providers
+        self._keys = keys
+        self._fences = fences
+        self._values = values
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._flights: Flights[_Answer] = Flights()
+
+    async def balances(
+        self, requests: Sequence[BalanceRequest]
+    ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
+        """One answer per request, in order."""
+        return await self._answer_all([self._balance_read(request) for request in requests])
+
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
+        """One answer per account, in order."""
+        return await self._answer_all([self._opening_read(account) for account in accounts])
+
+    async def normal_balance(self, account: Account) -> Side:
+        """The account's normal side, as the provider adapter remembers it."""
+        try:
+            return await self._providers[account.connector].normal_balance(account)
+        except GatewayError as error:
+            raise _of(account, error) from error
+
+    async def begin_write(self, account: Account) -> None:
+        """Raises the fence, or CacheUnavailable: then the write must not start."""
+        await self._fences.begin_write(self._keys[account.id].fence)
+
+    async def end_write(self, account: Account) -> None:
+        """Lowers the fence after a definite answer. If it cannot, the fence expires by itself."""
+        try:
+            await self._fences.end_write(self._keys[account.id].fence)
+        except CacheUnavailable:
+            logger.warning("fence.end_failed", extra={"account_id": account.id})
+
+    async def hold(self, account: Account, seconds: float) -> None:
+        """Holds the fence up for a write that an earlier process began and did not end."""
+        await self._fences.hold(self._keys[account.id].fence, seconds)
+
+    async def aclose(self) -> None:
+        """Gives up what is in the air."""
+        await self._flights.aclose()
+
+    def _balance_read(self, request: BalanceRequest) -> _Read:
+        account, lifetimes = request.account, self._lifetimes
+        keys = self._keys[account.id]
+        return _Read(
+            account=account,
+            keys=keys,
+            value_key=f"{keys.value}:balance:{request.as_of.isoformat()}",
+            fresh_for_s=lifetimes.today_s if request.is_today else lifetimes.other_days_s,
+            query=BalanceQuery(account, request.as_of),
+            max_age_s=request.max_age_s,
+            on_stale=request.on_stale,
+        )
+
+    def _opening_read(self, account: Account) -> _Read:
+        keys = self._keys[account.id]
+        return _Read(
+            account=account,
+            keys=keys,
+            value_key=f"{keys.value}:opening",
+            fresh_for_s=self._lifetimes.opening_balance_s,
+            query=None,
+        )
+
+    async def _answer_all(self, reads: Sequence[_Read]) -> list[Any]:
+        seen = await self._look({read.value_key: read for read in reads})
+        now_s = self._clock().timestamp()
+        answers: list[_Answer | None] = [_kept(read, seen[read.value_key], now_s) for read in reads]
+        misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
+        if not misses:
+            return answers
+        flights = self._board(misses, seen)
+        await asyncio.wait(set(flights.values()))
+        for index, read in enumerate(reads):
+            if answers[index] is None:
+                landed = flights[_flight_name(read)].result()
+                answers[index] = self._settle(read, seen[read.value_key], landed)
+        return answers
+
+    async def _look(self, reads: Mapping[str, _Read]) -> dict[str, _Seen]:
+        """The standing and the kept value of each read; the standing is older than the value."""
+        fence_keys = list(dict.fromkeys(read.keys.fence for read in reads.values()))
+        try:
+            found = await self._fences.standings(fence_keys)
+            standings = dict(zip(fence_keys, found, strict=True))
+            entries = await self._values.get(list(reads))
+        except CacheUnavailable:
+            return {key: _Seen(UNKNOWN_STANDING, None) for key in reads}
+        seen = {}
+        for (key, read), entry in zip(reads.items(), entries, strict=True):
+            standing = standings[read.keys.fence]
+            valid = entry is not None and entry.nonce == standing.nonce
+            seen[key] = _Seen(standing, entry if valid else None)
+        return seen
+
+    def _board(
+        self, misses: Sequence[_Read], seen: Mapping[str, _Seen]
+    ) -> dict[Hashable, "asyncio.Future[_Answer]"]:
+        """A flight for each miss: one that is in the air and may be shared, or a new one."""
+        flights: dict[Hashable, asyncio.Future[_Answer]] = {}
+        groups: dict[Hashable, list[tuple[_Read, Standing, asyncio.Future[_Answer]]]] = {}
+        for read in misses:
+            name = _flight_name(read)
+            if name in flights:
+                continue
+            standing = seen[read.value_key].standing
+            key = (read.value_key, standing.nonce) if standing.settled else None
+            flight = self._flights.join(key) if key and read.max_age_s != 0 else None
+            if flight is None:
+                flight = self._flights.open(key)
+                groups.setdefault(self._group_of(read), []).append((read, standing, flight))
+            flights[name] = flight
+        for group in groups.values():
+            self._flights.fly(self._fly(group))
+        return flights
+
+    def _group_of(self, read: _Read) -> Hashable:
+        if read.query is None:
+            return read.value_key
+        provider = self._providers[read.account.connector]
+        return read.account.connector, provider.balance_group(read.query)
+
+    async def _fly(
+        self, group: Sequence[tuple[_Read, Standing, "asyncio.Future[_Answer]"]]
+    ) -> None:
+        """One upstream call for a group of reads; lands every flight of it, whatever happens."""
+        started_at = self._clock()
+        answers: Sequence[_Answer] = []
+        try:
+            reads = [read for read, _, _ in group]
+            answers = [
+                answer
+                if isinstance(answer, GatewayError)
+                else Observed(answer, started_at, FreshnessState.LIVE)
+                for answer in await self._ask(reads)
+            ]
+            await self._keep(group, answers)
+        finally:
+            for index, (_, _, flight) in enumerate(group):
+                if not flight.done():
+                    lost = Internal("The read was given up.")
+                    flight.set_result(answers[index] if index < len(answers) else lost)
+
+    async def _ask(self, reads: Sequence[_Read]) -> Sequence[Value | GatewayError]:
+        """The provider's answers, in order; a failure of the call is the answer to each."""
+        provider = self._providers[reads[0].account.connector]
+        try:
+            if reads[0].query is None:
+                return [await provider.opening_balance(reads[0].account)]
+            answers = await provider.balances([read.query for read in reads if read.query])
+            assert len(answers) == len(reads)
+            return answers
+        except GatewayError as error:
+            return [error] * len(reads)
+        except Exception:
+            logger.exception("provider.defect", extra={"connector": provider.connector})
+            return [Internal("The gateway could not read the provider's answer.")] * len(reads)
+
+    async def _keep(
+        self,
+        group: Sequence[tuple[_Read, Standing, "asyncio.Future[_Answer]"]],
+        answers: Sequence[_Answer],
+    ) -> None:
+        entries = {
+            read.value_key: Entry(
+                standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
+            )
+            for (read, standing, _), answer in zip(group, answers, strict=True)
+            if standing.settled and not isinstance(answer, GatewayError)
+        }
+        if entries:
+            try:
+                await self._values.put(entries)
+            except CacheUnavailable:
+                logger.warning("cache.put_failed", extra={"entries": len(entries)})
+
+    def _settle(self, read: _Read, seen: _Seen, landed: _Answer) -> _Answer:
+        """What a reader gets of a flight: its value, or the kept one when the provider failed."""
+        if not isinstance(landed, GatewayError):
+            return landed
+        error = _of(read.account, landed)
+        if seen.entry is None or not _excusable(landed):
+            return error
+        age_s = self._clock().timestamp() - seen.entry.observed_at_s
+        if age_s > self._lifetimes.stale_s:
+            return error
+        if read.on_stale is OnStale.ERROR:
+            stale = TooStale(
+                f"The last value is {int(age_s)} s old and no newer one can be had:"
+                f" {landed.message}",
+                retry_after_s=landed.retry_after_s,
+            )
+            return _of(read.account, stale)
+        return _observed(seen.entry, FreshnessState.STALE, landed.message)
+
+
+def _flight_name(read: _Read) -> Hashable:
+    """Reads with different demands of age may need different flights."""
+    return read.value_key, read.max_age_s == 0
+
+
+def _kept(read: _Read, seen: _Seen, now_s: float) -> _Answer | None:
+    """The kept value if it is young enough for this reader."""
+    entry = seen.entry
+    if entry is None:
+        return None
+    oldest_s = entry.fresh_for_s
+    if read.max_age_s is not None:
+        oldest_s = min(oldest_s, read.max_age_s)
+    # At an age of exactly zero a demand of zero still means: go and look.
+    if now_s - entry.observed_at_s >= oldest_s:
+        return None
+    return _observed(entry, FreshnessState.CACHED, None)
+
+
+def _observed(entry: Entry, state: FreshnessState, reason: str | None) -> Observed[Any]:
+    observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
+    return Observed(entry.value, observed_at, state, reason)
+
+
+def _excusable(error: GatewayError) -> bool:
+    """Whether a kept value may stand in: the provider failed, rather than said no."""
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderRejected)
+
+
+def _of(account: Account, error: GatewayError) -> GatewayError:
+    return located(error, account_id=account.id, provider=account.provider.name)

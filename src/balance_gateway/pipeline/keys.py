@@ -1,0 +1,70 @@
+"""Cache keys: what is kept apart, and what a write drops.
+
+The *fence key* names what a write changes: it is the remote account itself, so that two
+configured accounts at one remote account see each other's writes. At Layer it is the whole
+business, because a parent account's balance there includes its children's.
+
+The *value key* names whose answer is kept. It holds a hash of everything that shapes the answer
+(tenant, connector, remote ids, currency, zone), so that a changed configuration never finds the
+values of another account under an old id.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from balance_gateway.domain.accounts import Account, ProviderKind
+
+#: Which of the provider's ids name what a write changes.
+_FENCED_BY: dict[ProviderKind, tuple[str, ...]] = {
+    ProviderKind.LIGHT: ("bank_account_id",),
+    ProviderKind.ASSET: ("business_id", "ledger_id"),
+    ProviderKind.LAYER: ("business_id",),
+    ProviderKind.LOCAL: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """The cache keys of one account.
+
+    Attributes:
+        fence: of its fence.
+        value: prefix of the keys of its values.
+    """
+
+    fence: str
+    value: str
+
+
+def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
+    """The keys of an account.
+
+    Args:
+        account: whose.
+        address: where its provider is: the connector's base URL.
+        shape: the connector's settings that change what is answered, such as Asset's basis.
+    """
+    remote = [account.remote[name] for name in _FENCED_BY[account.provider]] or [account.id]
+    identity = [account.provider.value, address, *remote]
+    everything = [
+        account.tenant,
+        account.connector,
+        *identity,
+        *(f"{key}={value}" for key, value in sorted(account.remote.items())),
+        *(f"{key}={value}" for key, value in sorted(shape.items())),
+        account.currency,
+        account.time_zone.key,
+        str(account.normal_balance),
+        str(account.derive_opening_balance_as_of),
+    ]
+    return AccountKeys(
+        fence=f"{account.provider.value}:{_digest(identity)}",
+        value=f"{account.id}:{_digest(everything)}",
+    )
+
+
+def _digest(parts: list[str]) -> str:
+    """A hash in which ["a", "b"] and ["ab", ""] differ."""
+    framed = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(framed.encode()).hexdigest()[:24]
