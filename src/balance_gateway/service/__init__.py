@@ -1,0 +1,1 @@
+"""Use cases: what can be asked of the gateway, whatever the protocol it is asked through."""

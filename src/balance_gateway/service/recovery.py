@@ -1,0 +1,75 @@
+"""After a crash: writes that an earlier process began and did not end."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.days import Clock
+from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.domain.ports import BalanceProvider, WriteFence
+from balance_gateway.domain.writes import WriteJournal, WriteOutcome, WriteRecord
+from balance_gateway.service.directory import Directory
+from balance_gateway.service.read_back import UNCERTAIN, failed, settled_by_reading
+from balance_gateway.service.writer import WriteLimits
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a starting process does about writes without an outcome.
+
+    Attributes:
+        directory: accounts.
+        providers: by connector name.
+        fence: to be held for writes that may still land.
+        journal: where such writes are found.
+        clock: tells the time.
+        limits: the time limits of writes.
+    """
+
+    directory: Directory
+    providers: Mapping[str, BalanceProvider]
+    fence: WriteFence
+    journal: WriteJournal
+    clock: Clock
+    limits: WriteLimits
+
+    async def hold_fences(self, hold_s: float) -> None:
+        """Raises the fences of writes that may still land. To be done before anything is read.
+
+        Raises:
+            CacheUnavailable: the shared cache is out of reach; nothing can be kept in it either.
+        """
+        now = self.clock()
+        for record in await self.journal.unsettled_since(now - timedelta(seconds=hold_s)):
+            account = self._account_of(record)
+            left_s = hold_s - (now - record.intent.started_at).total_seconds()
+            if account is not None and left_s > 0:
+                await self.fence.hold(account, left_s)
+
+    async def resolve_unfinished(self) -> None:
+        """Gives each unfinished write its outcome.
+
+        A write younger than the lease may belong to another process that is alive, and is left
+        until it is older.
+        """
+        for record in await self.journal.unfinished():
+            age_s = (self.clock() - record.intent.started_at).total_seconds()
+            await asyncio.sleep(max(0.0, self.limits.lease_s - age_s))
+            settled = await self._settle(record)
+            await self.journal.finish(replace(settled, finished_at=self.clock()))
+            logger.info("write.resolved", extra={"outcome": settled.outcome.value})
+
+    async def _settle(self, record: WriteRecord) -> WriteRecord:
+        account = self._account_of(record)
+        if account is None:
+            return failed(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
+        provider = self.providers[account.connector]
+        return await settled_by_reading(account, provider, record, self.limits.read_back_s)
+
+    def _account_of(self, record: WriteRecord) -> Account | None:
+        return self.directory.any_account(record.intent.tenant, record.intent.account_id)
