@@ -63,22 +63,19 @@ def read_connector(name: str, table: Table) -> ConnectorSettings:
     )
 
 
-def _instant(table: Table, key: str) -> str | None:
+def _instant(table: Table, key: str) -> datetime | None:
+    """An instant, as TOML's own date-time or as text; it has to have an offset."""
     value = table.raw(key)
     if value is None:
         return None
-    if isinstance(value, date) and not isinstance(value, datetime):
+    if not isinstance(value, date):
+        try:
+            value = datetime.fromisoformat(table.text(key))
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime) or value.tzinfo is None:
         raise ConfigError(f"{table.name(key)} has to be an instant, such as 2026-01-01T00:00:00Z")
-    text = value.isoformat() if isinstance(value, datetime) else table.text(key)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise ConfigError(
-            f"{table.name(key)} has to be an instant with an offset, such as …T00:00:00Z"
-        )
-    return text
+    return value
 
 
 def _credentials(table: Table, kind: ProviderKind) -> dict[str, Secret | None]:

@@ -65,19 +65,21 @@ def settings_from(values: Mapping[str, Any], directory: Path) -> Settings:
         connectors=tuple(connectors.values()),
         accounts=accounts,
     )
-    _refuse_contradictions(settings)
+    refuse_contradictions(settings, settings.server.workers)
     return settings
 
 
-def _refuse_contradictions(settings: Settings) -> None:
-    if settings.server.workers > 1 and settings.cache.enabled:
-        if settings.cache.url.reveal().startswith("memory"):
-            raise ConfigError(
-                "server.workers is more than 1 and cache.url is memory://: workers would not see"
-                " each other's writes; set cache.url to redis://HOST:6379/0, or workers to 1"
-            )
-        if settings.storage.url.reveal() == "sqlite://":
-            raise ConfigError("server.workers is more than 1 and storage.url is in memory")
+def refuse_contradictions(settings: Settings, workers: int) -> None:
+    """Raises ConfigError where settings that are right alone do not go together."""
+    if workers == 1:
+        return
+    if settings.cache.enabled and settings.cache.url.reveal().startswith("memory"):
+        raise ConfigError(
+            "server.workers is more than 1 and cache.url is memory://: workers would not see"
+            " each other's writes; set cache.url to redis://HOST:6379/0, or workers to 1"
+        )
+    if settings.storage.url.reveal() == "sqlite://":
+        raise ConfigError("server.workers is more than 1 and storage.url is in memory")
 
 
 def _keys_of(settings_class: type) -> set[str]:

@@ -5,6 +5,7 @@ A key's name here is its name in the file. ``reader.py`` turns the file into the
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from balance_gateway.domain.accounts import Account, ProviderKind
@@ -95,7 +96,7 @@ class ConnectorSettings:
     currency: str | None = None
     redirect_hosts: tuple[str, ...] = ()
     basis: Literal["accrual", "modified_cash"] = "modified_cash"
-    entries_start: str | None = None
+    entries_start: datetime | None = None
     reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
     upsert_route: Literal["custom_account", "bank_account"] | None = None
 

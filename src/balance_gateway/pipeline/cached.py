@@ -125,18 +125,21 @@ class CachedReads:
 
     async def begin_write(self, account: Account) -> None:
         """Raises the fence, or CacheUnavailable: then the write must not start."""
-        await self._fences.begin_write(self._keys[account.id].fence)
+        if fence := self._keys[account.id].fence:
+            await self._fences.begin_write(fence)
 
     async def end_write(self, account: Account) -> None:
         """Lowers the fence after a definite answer. If it cannot, the fence expires by itself."""
         try:
-            await self._fences.end_write(self._keys[account.id].fence)
+            if fence := self._keys[account.id].fence:
+                await self._fences.end_write(fence)
         except CacheUnavailable:
             logger.warning("fence.end_failed", extra={"account_id": account.id})
 
     async def hold(self, account: Account, seconds: float) -> None:
         """Holds the fence up for a write that an earlier process began and did not end."""
-        await self._fences.hold(self._keys[account.id].fence, seconds)
+        if fence := self._keys[account.id].fence:
+            await self._fences.hold(fence, seconds)
 
     async def aclose(self) -> None:
         """Gives up what is in the air."""
@@ -182,16 +185,18 @@ class CachedReads:
 
     async def _look(self, reads: Mapping[str, _Read]) -> dict[str, _Seen]:
         """The standing and the kept value of each read; the standing is older than the value."""
-        fence_keys = list(dict.fromkeys(read.keys.fence for read in reads.values()))
+        seen = dict.fromkeys(reads, _Seen(UNKNOWN_STANDING, None))
+        fenced = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
+        if not fenced:
+            return seen
+        fences = list(dict.fromkeys(fenced.values()))
         try:
-            found = await self._fences.standings(fence_keys)
-            standings = dict(zip(fence_keys, found, strict=True))
-            entries = await self._values.get(list(reads))
+            standings = dict(zip(fences, await self._fences.standings(fences), strict=True))
+            entries = await self._values.get(list(fenced))
         except CacheUnavailable:
-            return {key: _Seen(UNKNOWN_STANDING, None) for key in reads}
-        seen = {}
-        for (key, read), entry in zip(reads.items(), entries, strict=True):
-            standing = standings[read.keys.fence]
+            return seen
+        for (key, fence), entry in zip(fenced.items(), entries, strict=True):
+            standing = standings[fence]
             valid = entry is not None and entry.nonce == standing.nonce
             seen[key] = _Seen(standing, entry if valid else None)
         return seen

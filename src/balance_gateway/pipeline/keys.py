@@ -20,7 +20,6 @@ _FENCED_BY: dict[ProviderKind, tuple[str, ...]] = {
     ProviderKind.LIGHT: ("bank_account_id",),
     ProviderKind.ASSET: ("business_id", "ledger_id"),
     ProviderKind.LAYER: ("business_id",),
-    ProviderKind.LOCAL: (),
 }
 
 
@@ -29,11 +28,12 @@ class AccountKeys:
     """The cache keys of one account.
 
     Attributes:
-        fence: of its fence.
+        fence: of its fence; None where nothing is kept, and so nothing has to be fenced: the
+            embedded ledger is as quick as a cache, and entries are imported past the gateway.
         value: prefix of the keys of its values.
     """
 
-    fence: str
+    fence: str | None
     value: str
 
 
@@ -45,7 +45,8 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         address: where its provider is: the connector's base URL.
         shape: the connector's settings that change what is answered, such as Asset's basis.
     """
-    remote = [account.remote[name] for name in _FENCED_BY[account.provider]] or [account.id]
+    fenced_by = _FENCED_BY.get(account.provider)
+    remote = [account.remote[name] for name in fenced_by or ()]
     identity = [account.provider.value, address, *remote]
     everything = [
         account.tenant,
@@ -59,7 +60,7 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         str(account.derive_opening_balance_as_of),
     ]
     return AccountKeys(
-        fence=f"{account.provider.value}:{_digest(identity)}",
+        fence=f"{account.provider.value}:{_digest(identity)}" if fenced_by else None,
         value=f"{account.id}:{_digest(everything)}",
     )
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.ports import ReadPipeline
-from balance_gateway.service.connectors import ConnectorStatus
-from balance_gateway.service.directory import Connector, Directory
+from balance_gateway.domain.health import ConnectorStatus
+from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
 
@@ -23,8 +23,8 @@ class OpeningBalanceWriter(Protocol):
 class ConnectorWatch(Protocol):
     """Tells how connectors are doing."""
 
-    def status(self, connector: Connector) -> ConnectorStatus:
-        """Health and budget of a connector as this process sees them."""
+    def status(self, connector: str) -> ConnectorStatus:
+        """Health and budget of a connector, by its name, as this process sees them."""
         ...
 
 

@@ -1,0 +1,176 @@
+"""Wires settings, storage, providers, pipeline, use cases and the web into one application."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from balance_gateway.app.caching import Caching, caching_of, hold_s_of, keys_of, lifetimes_of
+from balance_gateway.app.connectors import provider_of
+from balance_gateway.config.settings import Settings
+from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.calls import Call
+from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.cached import CachedReads
+from balance_gateway.pipeline.recorded import RecordedOpeningBalances
+from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.service.directory import Connector, Directory
+from balance_gateway.service.gateway import Gateway
+from balance_gateway.service.recovery import Recovery
+from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
+from balance_gateway.storage.database import Database, open_database
+from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.ledger import SqlLedgerStore
+
+logger = logging.getLogger(__name__)
+
+#: For reading a write back, and for reading what stood before it.
+READ_BACK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The running parts of a gateway.
+
+    Attributes:
+        gateway: the use cases.
+        database: storage.
+        caching: fences and values.
+        providers: by connector name.
+        metrics: of this process.
+    """
+
+    gateway: Gateway
+    database: Database
+    caching: Caching
+    providers: Mapping[str, BalanceProvider]
+    metrics: Metrics
+
+
+@contextlib.asynccontextmanager
+async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[Assembly]:
+    """Opens everything a gateway needs, recovers what a crash left, and closes it in order."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = await open_database(settings.storage.url.reveal())
+        stack.push_async_callback(database.aclose)
+        journal = SqlWriteJournal(database, clock)
+        metrics = Metrics()
+        watch = ConnectorWatch(_budgets(settings), clock)
+        providers = _providers(settings, database, clock, _on_call(metrics, watch))
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        providers = {
+            name: provider
+            if Capability.READ_OPENING_BALANCE in provider.capabilities
+            else RecordedOpeningBalances(provider, journal)
+            for name, provider in providers.items()
+        }
+
+        hold_s = hold_s_of(settings)
+
+        async def writes_may_land() -> bool:
+            return bool(await journal.unsettled_since(clock() - timedelta(seconds=hold_s)))
+
+        caching = caching_of(settings, writes_may_land)
+        stack.push_async_callback(caching.fences.aclose)
+        reads = CachedReads(
+            providers=providers,
+            keys=keys_of(settings),
+            fences=caching.fences,
+            values=caching.values,
+            lifetimes=lifetimes_of(settings.cache),
+            clock=clock,
+        )
+        stack.push_async_callback(reads.aclose)
+        directory = Directory(
+            settings.accounts,
+            [Connector(p.connector, p.kind, p.capabilities) for p in providers.values()],
+        )
+        limits = _write_limits(settings)
+        writer = OpeningBalanceWriter(
+            directory=directory,
+            providers=providers,
+            fence=reads,
+            journal=journal,
+            clock=clock,
+            new_id=lambda: str(uuid.uuid4()),
+            limits=limits,
+        )
+        stack.push_async_callback(writer.drain)
+        recovery = Recovery(directory, providers, reads, journal, clock, limits)
+        await _recover(recovery, hold_s, stack)
+        yield Assembly(
+            gateway=Gateway(directory, reads, writer, watch, clock),
+            database=database,
+            caching=caching,
+            providers=providers,
+            metrics=metrics,
+        )
+
+
+def _budgets(settings: Settings) -> dict[str, int | None]:
+    return {connector.name: connector.requests_per_minute for connector in settings.connectors}
+
+
+def _providers(
+    settings: Settings, database: Database, clock: Clock, on_call: Callable[[Call], None]
+) -> dict[str, BalanceProvider]:
+    ledger = SqlLedgerStore(database, clock)
+    return {
+        connector.name: provider_of(connector, ledger=ledger, clock=clock, on_call=on_call)
+        for connector in settings.connectors
+    }
+
+
+def _on_call(metrics: Metrics, watch: ConnectorWatch) -> Callable[[Call], None]:
+    def on_call(call: Call) -> None:
+        metrics.upstream_calls.labels(call.connector, call.operation, call.outcome).inc()
+        metrics.upstream_seconds.labels(call.connector).observe(call.duration_s)
+        watch.observe(call)
+
+    return on_call
+
+
+def _write_limits(settings: Settings) -> WriteLimits:
+    deadline_s = {connector.name: connector.timeout_s for connector in settings.connectors}
+    longest_s = max(deadline_s.values(), default=0.0)
+    # The lease outlasts a write and everything around it: reading before it, and back.
+    lease_s = longest_s + 2 * READ_BACK_S + 5.0
+    return WriteLimits(deadline_s=deadline_s, read_back_s=READ_BACK_S, lease_s=lease_s)
+
+
+async def _recover(recovery: Recovery, hold_s: float, stack: contextlib.AsyncExitStack) -> None:
+    try:
+        await recovery.hold_fences(hold_s)
+    except CacheUnavailable:
+        # Whatever the cache holds when it is back is fenced by its own marks, or quarantined.
+        logger.warning("recovery.cache_out_of_reach")
+    task = asyncio.get_running_loop().create_task(recovery.resolve_unfinished())
+
+    async def end() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+Probe = Callable[[], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
+    """What ``check`` tries: name → (kind, a read that raises when it fails)."""
+    async with assembled(settings) as assembly:
+        tries: dict[str, tuple[str, Probe]] = {"storage": ("storage", assembly.database.ping)}
+        if settings.cache.url.reveal().startswith(("redis", "unix")):
+            tries["cache"] = ("cache", assembly.caching.fences.ping)
+        for name, provider in assembly.providers.items():
+            tries[name] = (provider.kind.value, provider.probe)
+        yield tries

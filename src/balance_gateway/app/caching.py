@@ -1,0 +1,68 @@
+"""From the cache settings to fences and kept values, in memory or shared through Redis."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
+from balance_gateway.pipeline.cached import Lifetimes
+from balance_gateway.pipeline.fence import Fences, MemoryFences
+from balance_gateway.pipeline.keys import AccountKeys, account_keys
+from balance_gateway.pipeline.redis_fence import RedisFences
+from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.values import MemoryValues, NoValues, RedisValues, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """What reads are kept in, and what fences them."""
+
+    fences: Fences
+    values: Values
+
+
+def hold_s_of(settings: Settings) -> float:
+    """How long a write without an answer may still land, in seconds."""
+    longest_s = max((connector.timeout_s for connector in settings.connectors), default=0.0)
+    return longest_s + settings.cache.late_landing_s
+
+
+def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]) -> Caching:
+    """The fences and values that the settings ask for; Redis is connected to on first use."""
+    cache = settings.cache
+    hold_s = hold_s_of(settings)
+    url = cache.url.reveal()
+    values: Values
+    if url.startswith("memory"):
+        values = MemoryValues(cache.entries_max) if cache.enabled else NoValues()
+        return Caching(MemoryFences(hold_s), values)
+    link = RedisLink.open(url)
+    keep_s = max(cache.stale_ttl_s, cache.opening_balance_ttl_s, cache.past_ttl_s, 1.0)
+    values = RedisValues(link, keep_s) if cache.enabled else NoValues()
+    return Caching(RedisFences(link, hold_s, writes_may_land), values)
+
+
+def lifetimes_of(cache: CacheSettings) -> Lifetimes:
+    """How long values are fresh, and how old a stale one may be."""
+    return Lifetimes(
+        today_s=cache.today_ttl_s,
+        other_days_s=cache.past_ttl_s,
+        opening_balance_s=cache.opening_balance_ttl_s,
+        stale_s=cache.stale_ttl_s,
+    )
+
+
+def keys_of(settings: Settings) -> Mapping[str, AccountKeys]:
+    """The cache keys of every account, by its id."""
+    connectors = {connector.name: connector for connector in settings.connectors}
+    return {
+        account.id: account_keys(
+            account,
+            connectors[account.connector].base_url,
+            _shape(connectors[account.connector]),
+        )
+        for account in settings.accounts
+    }
+
+
+def _shape(connector: ConnectorSettings) -> Mapping[str, str]:
+    return {"basis": connector.basis, "reporting_basis": connector.reporting_basis}

@@ -1,0 +1,98 @@
+"""The gateway as one ASGI application: assembled when it starts, closed when it has drained."""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from balance_gateway.api.engine import Engine
+from balance_gateway.app.assembly import Assembly, assembled
+from balance_gateway.config.settings import ApiKeySettings, Settings
+from balance_gateway.domain.access import Scope as AccessScope
+from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.storage.database import DatabaseError
+from balance_gateway.web.app import build_web_app
+from balance_gateway.web.auth import ApiKey, ApiKeys
+from balance_gateway.web.graphql import GraphQLEndpoint
+from balance_gateway.web.operations import Operations
+
+logger = logging.getLogger(__name__)
+
+
+def build_app(settings: Settings, clock: Clock = system_clock) -> "GatewayApp":
+    """The application for these settings. Nothing is opened before its lifespan starts."""
+    return GatewayApp(settings, clock)
+
+
+class GatewayApp:
+    """Answers requests while its lifespan runs; an ASGI application."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._app: ASGIApp | None = None
+        self._operations: Operations | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        assert self._app is not None, "the lifespan has not started"
+        await self._app(scope, receive, send)
+
+    def announce_drain(self) -> None:
+        """From now on ``/readyz`` says that no new requests should be sent."""
+        if self._operations is not None:
+            self._operations.start_draining()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Assembly]:
+        """Assembles the gateway, serves while inside, and closes it."""
+        async with assembled(self._settings, self._clock) as assembly:
+            self._operations = _operations(assembly)
+            engine = Engine(
+                assembly.gateway, request_timeout_s=self._settings.server.request_timeout_s
+            )
+            self._app = build_web_app(
+                graphql=GraphQLEndpoint(engine, _authenticator(self._settings)),
+                operations=self._operations,
+                cors_origins=self._settings.server.cors_origins,
+            )
+            yield assembly
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except DatabaseError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _operations(assembly: Assembly) -> Operations:
+    checks: dict[str, Any] = {
+        "storage": assembly.database.ping,
+        "cache": assembly.caching.fences.ping,
+    }
+    return Operations(checks=checks, registry=assembly.metrics.registry)
+
+
+def _authenticator(settings: Settings) -> ApiKeys:
+    return ApiKeys([_api_key(key) for key in settings.api_keys])
+
+
+def _api_key(key: ApiKeySettings) -> ApiKey:
+    """The key's hash takes its place; from here on nobody holds the key itself."""
+    return ApiKey(
+        name=key.name,
+        key_sha256=hashlib.sha256(key.key.reveal().encode()).digest(),
+        tenant=key.tenant,
+        scopes=frozenset(AccessScope(scope) for scope in key.scopes),
+    )

@@ -1,0 +1,178 @@
+"""What the demo writes down: a configuration as anybody would write it, keys, and entries.
+
+Secrets are files beside the configuration, readable by their owner alone; the configuration
+refers to them, as it would in earnest.
+"""
+
+import csv
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from balance_gateway.config.settings import Settings
+    from balance_gateway.sandbox import Account, Catalogue, Credential
+
+#: Accounts of the embedded ledger: id, name, currency, day-to-day amount in major units.
+_LOCAL_ACCOUNTS = (
+    ("local-petty-cash", "Petty cash", "EUR", "-12.50"),
+    ("local-gift-cards", "Gift cards sold", "USD", "-25.00"),
+    ("local-till-tokyo", "Till Tokyo", "JPY", "18400"),
+    ("local-deposit-kuwait", "Rent deposit Kuwait", "KWD", "3.125"),
+)
+
+#: The sandbox's books open here; no account has entries on the day itself.
+_BOOKS_OPEN = date(2026, 1, 1)
+_BEFORE_ALL_ENTRIES = date(2025, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFiles:
+    """The files of one demo.
+
+    Attributes:
+        config_path: the configuration.
+        read_key: of the tenant acme, for reading.
+        admin_key: of the tenant acme, with every scope.
+    """
+
+    config_path: Path
+    read_key: str
+    admin_key: str
+
+    async def fill_embedded_ledger(self, settings: "Settings") -> None:
+        """Imports a year of entries into each local account; again is harmless."""
+        from balance_gateway.app import import_entries_of
+
+        for account_id, _, _, amount in _LOCAL_ACCOUNTS:
+            path = self.config_path.parent / f"{account_id}.csv"
+            with path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(_entries(amount))
+            await import_entries_of(settings, account_id, path)
+
+
+def prepare(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -> DemoFiles:
+    """Writes the configuration and the keys; keys that are there already are kept."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    read_key = _kept_secret(data_dir, "read_key", f"read-{secrets.token_urlsafe(24)}")
+    admin_key = _kept_secret(data_dir, "admin_key", f"admin-{secrets.token_urlsafe(24)}")
+    _kept_secret(data_dir, "globex_key", f"globex-{secrets.token_urlsafe(24)}")
+    database = data_dir / "balance-gateway.db"
+    lines = [
+        _table("[storage]", {"url": f"sqlite:///{database.absolute()}"}),
+        _api_key("demo-reader", "read_key", "acme", ["balances:read"]),
+        _api_key(
+            "demo-admin",
+            "admin_key",
+            "acme",
+            ["balances:read", "balances:write", "accounts:admin", "audit:read"],
+        ),
+        _api_key("globex-reader", "globex_key", "globex", ["balances:read"]),
+        *(
+            _connector(data_dir, credential, sandbox_url)
+            for credential in catalogue.credentials
+            if credential.name.count("-") == 1
+        ),
+        '[connectors.local]\nprovider = "local"\n',
+        *_accounts(catalogue.accounts),
+        *(_local_account(*account) for account in _LOCAL_ACCOUNTS),
+    ]
+    config_path = data_dir / "gateway.toml"
+    config_path.write_text("\n".join(lines), encoding="utf-8")
+    return DemoFiles(config_path, read_key, admin_key)
+
+
+def _kept_secret(data_dir: Path, name: str, text: str) -> str:
+    path = data_dir / "secrets" / name
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _table(header: str, values: Mapping[str, object]) -> str:
+    """A TOML table: JSON's way to write texts and lists is TOML's."""
+    return "\n".join(
+        [header, *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
+    )
+
+
+def _api_key(name: str, secret: str, tenant: str, scopes: list[str]) -> str:
+    values = {"name": name, "key": f"file:secrets/{secret}", "tenant": tenant, "scopes": scopes}
+    return _table("[[auth.api_keys]]", values)
+
+
+def _connector(data_dir: Path, credential: "Credential", sandbox_url: str) -> str:
+    values: dict[str, object] = {
+        "provider": credential.provider,
+        "base_url": f"{sandbox_url}/{credential.provider}",
+    }
+    parts = ("api_key",) if credential.provider == "light" else ("client_id", "client_secret")
+    for part in parts:
+        name = f"{credential.name}-{part}"
+        _kept_secret(data_dir, name, getattr(credential, part))
+        values[part] = f"file:secrets/{name}"
+    if credential.provider == "layer":
+        values["token_url"] = f"{sandbox_url}/layer-auth/oauth2/token"
+        values["scope"] = credential.scopes[0]
+    return _table(f"[connectors.{_slug(credential.name)}]", values)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _accounts(accounts: Iterable["Account"]) -> Iterator[str]:
+    for account in accounts:
+        prefix = account.provider if account.tenant == "acme" else f"globex-{account.provider}"
+        yield _table("[[accounts]]", _account(account, f"{prefix}-{_slug(account.name)}"))
+
+
+def _account(account: "Account", account_id: str) -> dict[str, object]:
+    ids = {
+        "light": ("bank_account_id",),
+        "asset": ("business_id", "ledger_id"),
+        "layer": ("business_id", "external_account_id", "ledger_account_id", "custom_account_id"),
+    }[account.provider]
+    values: dict[str, object] = {
+        "id": account_id,
+        "tenant": account.tenant,
+        "connector": _slug(account.credential),
+        "name": account.name,
+        "currency": account.currency,
+        "time_zone": account.time_zone,
+    }
+    values |= {key: value for key in ids if (value := getattr(account, key)) is not None}
+    if account.provider == "light":
+        values["derive_opening_balance_as_of"] = str(_BEFORE_ALL_ENTRIES)
+    elif account.provider == "asset":
+        values["derive_opening_balance_as_of"] = str(_BOOKS_OPEN)
+    return values
+
+
+def _local_account(account_id: str, name: str, currency: str, _amount: str) -> str:
+    values = {
+        "id": account_id,
+        "tenant": "acme",
+        "connector": "local",
+        "name": name,
+        "currency": currency,
+        "time_zone": "Europe/Copenhagen",
+    }
+    return _table("[[accounts]]", values)
+
+
+def _entries(amount: str) -> Iterator[list[str]]:
+    """A bank transaction and a ledger line every week of a year; the books lag by one."""
+    yield ["id", "book", "date", "amount", "description"]
+    for week in range(52):
+        day = _BOOKS_OPEN + timedelta(weeks=week)
+        yield [f"bank-{week}", "bank", str(day), amount, "Week's takings and expenses"]
+        if week:
+            yield [f"ledger-{week}", "ledger", str(day), amount, "Booked"]

@@ -1,0 +1,56 @@
+"""``balance-gateway local …``: the embedded ledger."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from balance_gateway.cli.usage import Failed, config_option, settings_of
+
+
+@click.group()
+def local() -> None:
+    """The embedded ledger."""
+
+
+@local.command("import")
+@config_option
+@click.option("--account", "account_id", required=True, help="The account's id in the gateway.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> None:
+    """Import entries from a CSV file: all of its rows or none.
+
+    The columns are id, book (bank or ledger), date, amount and, if you like, description.
+    Rows that are there already are passed over, so a file can be imported again.
+    """
+    from balance_gateway.app import import_entries_of
+    from balance_gateway.domain.errors import GatewayError
+
+    settings = settings_of(config_path)
+    with _progress() as on_progress:
+        try:
+            result = asyncio.run(import_entries_of(settings, account_id, file, on_progress))
+        except GatewayError as error:
+            raise Failed(error.message) from None
+    if as_json:
+        click.echo(json.dumps({"added": result.added, "already_there": result.already_there}))
+    else:
+        click.echo(f"{result.added} entries added, {result.already_there} were there already")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal; nothing in a pipe."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("import", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,11 @@
+"""``balance-gateway schema``: prints the GraphQL schema."""
+
+import click
+
+
+@click.command()
+def schema() -> None:
+    """Print the GraphQL schema as SDL."""
+    from balance_gateway.api.schema import print_sdl
+
+    click.echo(print_sdl(), nl=False)

@@ -1,0 +1,148 @@
+"""Runs ASGI applications under uvicorn: on sockets bound beforehand, and drained on a signal."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from balance_gateway.cli.usage import Misused
+
+logger = logging.getLogger(__name__)
+
+#: How long requests that are being answered may take after the signal to stop.
+DRAIN_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An application and the socket it is to be served on."""
+
+    app: Any
+    listener: socket.socket
+
+    @property
+    def url(self) -> str:
+        """Where it can be reached."""
+        host, port = self.listener.getsockname()[:2]
+        if self.listener.family is socket.AF_INET6:
+            host = f"[{host}]"
+        return f"http://{host}:{port}"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; a port that is taken ends the command in one line."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or "it cannot be used"
+        raise Misused(f"Port {port} on {host} cannot be taken: {reason}.") from None
+    listener.setblocking(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server whose signals are handled for it.
+
+    uvicorn raises the signal again once it has drained, which would end a clean stop with an
+    error, and two servers in one process would each take the signals for itself.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves signals alone."""
+        yield
+
+
+def uvicorn_config(app: Any) -> uvicorn.Config:
+    """Our settings: uvloop, httptools, no log line per request."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def serve_until_stopped(
+    services: Sequence[Service], on_ready: Callable[[], Awaitable[None]] | None = None
+) -> int:
+    """Serves until SIGINT or SIGTERM, then drains the services in order. Returns the exit code."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(services, on_ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    services: Sequence[Service], on_ready: Callable[[], Awaitable[None]] | None
+) -> int:
+    servers = [Server(uvicorn_config(service.app)) for service in services]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running = [
+        loop.create_task(_run(server, service.listener))
+        for server, service in zip(servers, services, strict=True)
+    ]
+    stopping = loop.create_task(stop.wait())
+    try:
+        while not all(server.started for server in servers):
+            done, _ = await asyncio.wait(
+                [stopping, *running], timeout=0.01, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                break
+        else:
+            if on_ready is not None:
+                await on_ready()
+            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+        failed = any(task.done() for task in running)
+    finally:
+        stopping.cancel()
+        for server, task in zip(servers, running, strict=True):
+            _announce_drain(server)
+            server.should_exit = True
+            await asyncio.wait([task])
+    return 1 if failed or any(task.result() for task in running) else 0
+
+
+def _announce_drain(server: Server) -> None:
+    """Lets the application answer "not ready" while it still answers."""
+    app = server.config.app
+    announce = getattr(getattr(app, "state", None), "announce_drain", None)
+    if callable(announce):
+        announce()
+
+
+async def _run(server: Server, listener: socket.socket) -> int:
+    """Serves; an application that cannot start makes uvicorn exit, which becomes a code here."""
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as error:
+        return int(error.code or 0) or 1
+    return 0 if server.started else 1

@@ -1,0 +1,41 @@
+"""What commands share: the configuration option, and failures as one line with an exit code."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from balance_gateway.config.settings import Settings
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="BALANCE_GATEWAY_CONFIG",
+    required=True,
+    help="The configuration file. Also BALANCE_GATEWAY_CONFIG.",
+)
+
+
+class Failed(click.ClickException):
+    """The command was understood and did not succeed: exit code 1."""
+
+    exit_code = 1
+
+
+class Misused(click.ClickException):
+    """The command, its options or its configuration are wrong: exit code 2."""
+
+    exit_code = 2
+
+
+def settings_of(config_path: Path) -> "Settings":
+    """The settings of the file; what is wrong with it ends the command in one line."""
+    from balance_gateway.config.reader import read_settings
+    from balance_gateway.config.table import ConfigError
+
+    try:
+        return read_settings(config_path)
+    except ConfigError as error:
+        raise Misused(str(error)) from None

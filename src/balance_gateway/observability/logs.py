@@ -1,0 +1,52 @@
+"""Structured logs: one JSON object a line on stderr, or plain lines on a terminal.
+
+structlog renders the records of the standard library's loggers, ours and those of libraries. What
+must not be in a log is never given to one: no headers, no amounts, no query text, no secrets.
+"""
+
+import logging
+import sys
+
+import structlog
+
+#: Libraries that log what must not be logged (query texts, variables), or log each request.
+_SILENCED = ("strawberry.execution", "uvicorn.access", "httpx", "httpcore", "aiocache", "alembic")
+
+
+def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None:
+    """Sets up logging for this process.
+
+    Args:
+        level: the least level that is shown.
+        terminal: plain lines instead of JSON; None: as stderr is a terminal or not.
+    """
+    if terminal is None:
+        terminal = sys.stderr.isatty()
+    before: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer = (
+        structlog.dev.ConsoleRenderer(colors=False)
+        if terminal
+        else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _SILENCED:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("uvicorn", "uvicorn.error"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+        library.setLevel(logging.WARNING)

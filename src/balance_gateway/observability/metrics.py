@@ -1,0 +1,51 @@
+"""The metrics, as Prometheus reads them at ``/metrics``. All names begin with balance_gateway_."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counters and histograms of one process, in a registry of their own.
+
+    Attributes:
+        registry: what ``/metrics`` shows.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.upstream_calls = Counter(
+            "balance_gateway_upstream_calls",
+            "HTTP exchanges with providers, by outcome: ok, refused, cancelled or an error code.",
+            ["connector", "operation", "outcome"],
+            registry=self.registry,
+        )
+        self.upstream_seconds = Histogram(
+            "balance_gateway_upstream_seconds",
+            "Duration of HTTP exchanges with providers, in seconds.",
+            ["connector"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.reads = Counter(
+            "balance_gateway_reads",
+            "Values handed out, by where they came from: live, cached, stale or failed.",
+            ["kind", "state"],
+            registry=self.registry,
+        )
+        self.reads_coalesced = Counter(
+            "balance_gateway_reads_coalesced",
+            "Reads that joined an upstream call that was in the air.",
+            registry=self.registry,
+        )
+        self.fills_fenced = Counter(
+            "balance_gateway_fills_fenced",
+            "Values that were read and not kept, because a write was in flight or may still land.",
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "balance_gateway_writes",
+            "Writes, by outcome: applied, uncertain or rejected.",
+            ["connector", "outcome"],
+            registry=self.registry,
+        )
