@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from balance_gateway.app.caching import Caching, caching_of, hold_s_of, keys_of, lifetimes_of
-from balance_gateway.app.connectors import provider_of
+from balance_gateway.app.connectors import Wiring, gate_of, provider_of
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cached import CachedReads
+from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.pipeline.recorded import RecordedOpeningBalances
+from balance_gateway.pipeline.retried import RetriedReads
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
@@ -61,16 +63,16 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         stack.push_async_callback(database.aclose)
         journal = SqlWriteJournal(database, clock)
         metrics = Metrics()
-        watch = ConnectorWatch(_budgets(settings), clock)
-        providers = _providers(settings, database, clock, _on_call(metrics, watch))
-        for provider in providers.values():
+        gates = {connector.name: gate_of(connector) for connector in settings.connectors}
+        watch = ConnectorWatch(gates, clock)
+        ledger = SqlLedgerStore(database, clock)
+        on_call = _on_call(metrics, gates, watch)
+        providers: dict[str, BalanceProvider] = {}
+        for connector in settings.connectors:
+            wiring = Wiring(clock, on_call, gates[connector.name])
+            provider = provider_of(connector, ledger, wiring)
             stack.push_async_callback(provider.aclose)
-        providers = {
-            name: provider
-            if Capability.READ_OPENING_BALANCE in provider.capabilities
-            else RecordedOpeningBalances(provider, journal)
-            for name, provider in providers.items()
-        }
+            providers[connector.name] = _wrapped(provider, journal)
 
         hold_s = hold_s_of(settings)
 
@@ -86,6 +88,8 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             values=caching.values,
             lifetimes=lifetimes_of(settings.cache),
             clock=clock,
+            metrics=metrics,
+            deadline_s=settings.server.request_timeout_s,
         )
         stack.push_async_callback(reads.aclose)
         directory = Directory(
@@ -114,25 +118,33 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         )
 
 
-def _budgets(settings: Settings) -> dict[str, int | None]:
-    return {connector.name: connector.requests_per_minute for connector in settings.connectors}
+def _wrapped(provider: BalanceProvider, journal: SqlWriteJournal) -> BalanceProvider:
+    """The provider with its retries, and with the gateway's record where it keeps none."""
+    if provider.kind is not ProviderKind.LOCAL:
+        provider = RetriedReads(provider)
+    if Capability.READ_OPENING_BALANCE in provider.capabilities:
+        return provider
+    return RecordedOpeningBalances(provider, journal)
 
 
-def _providers(
-    settings: Settings, database: Database, clock: Clock, on_call: Callable[[Call], None]
-) -> dict[str, BalanceProvider]:
-    ledger = SqlLedgerStore(database, clock)
-    return {
-        connector.name: provider_of(connector, ledger=ledger, clock=clock, on_call=on_call)
-        for connector in settings.connectors
-    }
-
-
-def _on_call(metrics: Metrics, watch: ConnectorWatch) -> Callable[[Call], None]:
+def _on_call(
+    metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: ConnectorWatch
+) -> Callable[[Call], None]:
     def on_call(call: Call) -> None:
         metrics.upstream_calls.labels(call.connector, call.operation, call.outcome).inc()
         metrics.upstream_seconds.labels(call.connector).observe(call.duration_s)
+        gates[call.connector].observe(call)
         watch.observe(call)
+        logger.debug(
+            "provider.called",
+            extra={
+                "connector": call.connector,
+                "operation": call.operation,
+                "outcome": call.outcome,
+                "status": call.status,
+                "duration_ms": round(call.duration_s * 1000, 1),
+            },
+        )
 
     return on_call
 

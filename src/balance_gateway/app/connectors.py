@@ -1,29 +1,57 @@
-"""From a connector's settings to the provider that speaks for it."""
+"""From a connector's settings to the provider that speaks for it, and the gate before it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from balance_gateway.config.settings import ConnectorSettings
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import OnCall
+from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.ledger import LedgerStore
 from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.pipeline.breaker import Breaker
+from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
 from balance_gateway.providers.local import LocalProvider
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What every provider over HTTP is wired to."""
+
+    clock: Clock
+    on_call: OnCall
+    gate: Gate
+
+
+#: Documented limits, in calls a minute. Light: "300 requests/min per API key or token"; Asset: 300
+#: per tenant and 300 per business; Layer: a bucket refilled with 100 a second.
+_DOCUMENTED_PER_MINUTE = {
+    ProviderKind.LIGHT: 300,
+    ProviderKind.ASSET: 300,
+    ProviderKind.LAYER: 6000,
+}
+
+
+def gate_of(settings: ConnectorSettings) -> ConnectorGate:
+    """The gate of a connector, with the configured budget or the provider's documented one."""
+    per_minute = settings.requests_per_minute or _DOCUMENTED_PER_MINUTE.get(settings.provider)
+    return ConnectorGate(Breaker(), Budget(per_minute, MemoryWindow()), settings.max_concurrency)
+
+
 def provider_of(
-    settings: ConnectorSettings, *, ledger: LedgerStore, clock: Clock, on_call: OnCall
+    settings: ConnectorSettings, ledger: LedgerStore, wiring: Wiring
 ) -> BalanceProvider:
     """The provider of a connector; it connects to nothing yet."""
     if settings.provider is ProviderKind.LOCAL:
         return LocalProvider(settings.name, ledger)
-    return _BUILDERS[settings.provider](settings, clock, on_call)
+    return _BUILDERS[settings.provider](settings, wiring)
 
 
-def _light(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> BalanceProvider:
+def _light(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     return LightProvider(
         settings.name,
         LightSettings(
@@ -33,12 +61,13 @@ def _light(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> Balanc
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=clock,
-        on_call=on_call,
+        clock=wiring.clock,
+        on_call=wiring.on_call,
+        gate=wiring.gate,
     )
 
 
-def _asset(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> BalanceProvider:
+def _asset(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     return AssetProvider(
         settings.name,
         AssetSettings(
@@ -52,12 +81,13 @@ def _asset(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> Balanc
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=clock,
-        on_call=on_call,
+        clock=wiring.clock,
+        on_call=wiring.on_call,
+        gate=wiring.gate,
     )
 
 
-def _layer(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> BalanceProvider:
+def _layer(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     return LayerProvider(
         settings.name,
         LayerSettings(
@@ -72,12 +102,13 @@ def _layer(settings: ConnectorSettings, clock: Clock, on_call: OnCall) -> Balanc
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=clock,
-        on_call=on_call,
+        clock=wiring.clock,
+        on_call=wiring.on_call,
+        gate=wiring.gate,
     )
 
 
-_BUILDERS: dict[ProviderKind, Callable[[ConnectorSettings, Clock, OnCall], BalanceProvider]] = {
+_BUILDERS: dict[ProviderKind, Callable[[ConnectorSettings, Wiring], BalanceProvider]] = {
     ProviderKind.LIGHT: _light,
     ProviderKind.ASSET: _asset,
     ProviderKind.LAYER: _layer,

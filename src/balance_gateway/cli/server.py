@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from balance_gateway.cli.usage import Misused
+from balance_gateway.web.deadlines import DeadlineProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ def uvicorn_config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         loop="uvloop",
-        http="httptools",
+        http=DeadlineProtocol,
         ws="none",
+        proxy_headers=False,
         lifespan="on",
         server_header=False,
         date_header=False,

@@ -43,6 +43,11 @@ class Metrics:
             "Values that were read and not kept, because a write was in flight or may still land.",
             registry=self.registry,
         )
+        self.refreshes = Counter(
+            "balance_gateway_refreshes",
+            "Values in use that were read anew in the background before they expired.",
+            registry=self.registry,
+        )
         self.writes = Counter(
             "balance_gateway_writes",
             "Writes, by outcome: applied, uncertain or rejected.",

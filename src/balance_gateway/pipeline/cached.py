@@ -6,6 +6,7 @@ provider; what was read is kept under the standing that was remembered. Errors a
 
 import asyncio
 import logging
+import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,16 +29,22 @@ from balance_gateway.domain.errors import (
     Internal,
     ProviderError,
     ProviderRejected,
+    ProviderTimeout,
     TooStale,
     located,
 )
 from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.fence import UNKNOWN_STANDING, Fences, Standing
 from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.keys import AccountKeys
+from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
 from balance_gateway.pipeline.values import Entry, Value, Values
 
 logger = logging.getLogger(__name__)
+
+#: A value in use is read anew from this part of its lifetime on.
+REFRESH_FROM = (0.75, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,9 @@ class _Seen:
 
 _Answer = Observed[Any] | GatewayError
 
+#: A read, the standing it started under, and the flight it waits for.
+_Boarded = tuple[_Read, Standing, "asyncio.Future[_Answer]"]
+
 
 class CachedReads:
     """The read pipeline, and the write fence around it.
@@ -84,6 +94,8 @@ class CachedReads:
         values: where values are kept.
         lifetimes: how long.
         clock: tells the time.
+        metrics: told where values came from.
+        deadline_s: for all attempts of one upstream read together.
     """
 
     def __init__(
@@ -95,6 +107,8 @@ class CachedReads:
         values: Values,
         lifetimes: Lifetimes,
         clock: Clock,
+        metrics: Metrics | None = None,
+        deadline_s: float = 30.0,
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -102,6 +116,8 @@ class CachedReads:
         self._values = values
         self._lifetimes = lifetimes
         self._clock = clock
+        self._metrics = metrics or Metrics()
+        self._deadline_s = deadline_s
         self._flights: Flights[_Answer] = Flights()
 
     async def balances(
@@ -172,16 +188,40 @@ class CachedReads:
         seen = await self._look({read.value_key: read for read in reads})
         now_s = self._clock().timestamp()
         answers: list[_Answer | None] = [_kept(read, seen[read.value_key], now_s) for read in reads]
+        self._refresh_ahead(reads, seen, now_s)
         misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
-        if not misses:
-            return answers
-        flights = self._board(misses, seen)
-        await asyncio.wait(set(flights.values()))
-        for index, read in enumerate(reads):
-            if answers[index] is None:
-                landed = flights[_flight_name(read)].result()
-                answers[index] = self._settle(read, seen[read.value_key], landed)
+        if misses:
+            flights = self._board(misses, seen)
+            await asyncio.wait(set(flights.values()))
+            for index, read in enumerate(reads):
+                if answers[index] is None:
+                    landed = flights[_flight_name(read)].result()
+                    answers[index] = self._settle(read, seen[read.value_key], landed)
+        self._count(reads, answers)
         return answers
+
+    def _refresh_ahead(
+        self, reads: Sequence[_Read], seen: Mapping[str, _Seen], now_s: float
+    ) -> None:
+        """Reads values in use anew in the background when they are about to expire."""
+        groups: dict[Hashable, list[_Boarded]] = {}
+        for read in reads:
+            standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
+            if entry is None or not standing.settled or not _is_aging(entry, now_s):
+                continue
+            key = (read.value_key, standing.nonce)
+            if self._flights.join(key) is None:
+                boarded = (read, standing, self._flights.open(key))
+                groups.setdefault(self._group_of(read), []).append(boarded)
+        for group in groups.values():
+            self._metrics.refreshes.inc(len(group))
+            self._flights.fly(self._fly(group, Urgency.BACKGROUND, 0.0))
+
+    def _count(self, reads: Sequence[_Read], answers: Sequence[_Answer | None]) -> None:
+        for read, answer in zip(reads, answers, strict=True):
+            kind = "opening_balance" if read.query is None else "balance"
+            state = answer.state.value if isinstance(answer, Observed) else "failed"
+            self._metrics.reads.labels(kind, state).inc()
 
     async def _look(self, reads: Mapping[str, _Read]) -> dict[str, _Seen]:
         """The standing and the kept value of each read; the standing is older than the value."""
@@ -206,7 +246,7 @@ class CachedReads:
     ) -> dict[Hashable, "asyncio.Future[_Answer]"]:
         """A flight for each miss: one that is in the air and may be shared, or a new one."""
         flights: dict[Hashable, asyncio.Future[_Answer]] = {}
-        groups: dict[Hashable, list[tuple[_Read, Standing, asyncio.Future[_Answer]]]] = {}
+        groups: dict[Hashable, list[_Boarded]] = {}
         for read in misses:
             name = _flight_name(read)
             if name in flights:
@@ -214,12 +254,17 @@ class CachedReads:
             standing = seen[read.value_key].standing
             key = (read.value_key, standing.nonce) if standing.settled else None
             flight = self._flights.join(key) if key and read.max_age_s != 0 else None
-            if flight is None:
+            if flight is not None:
+                self._metrics.reads_coalesced.inc()
+            else:
                 flight = self._flights.open(key)
                 groups.setdefault(self._group_of(read), []).append((read, standing, flight))
             flights[name] = flight
         for group in groups.values():
-            self._flights.fly(self._fly(group))
+            # Whoever has an older value to fall back on need not wait for a spent budget.
+            excusable = all(seen[read.value_key].entry is not None for read, _, _ in group)
+            patience = 0.0 if excusable else self._deadline_s
+            self._flights.fly(self._fly(group, Urgency.WAITED_FOR, patience))
         return flights
 
     def _group_of(self, read: _Read) -> Hashable:
@@ -228,10 +273,10 @@ class CachedReads:
         provider = self._providers[read.account.connector]
         return read.account.connector, provider.balance_group(read.query)
 
-    async def _fly(
-        self, group: Sequence[tuple[_Read, Standing, "asyncio.Future[_Answer]"]]
-    ) -> None:
+    async def _fly(self, group: Sequence[_Boarded], urgent: Urgency, patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
+        urgency.set(urgent)
+        patience_s.set(patience)
         started_at = self._clock()
         answers: Sequence[_Answer] = []
         try:
@@ -253,22 +298,29 @@ class CachedReads:
         """The provider's answers, in order; a failure of the call is the answer to each."""
         provider = self._providers[reads[0].account.connector]
         try:
-            if reads[0].query is None:
-                return [await provider.opening_balance(reads[0].account)]
-            answers = await provider.balances([read.query for read in reads if read.query])
+            async with asyncio.timeout(self._deadline_s):
+                if reads[0].query is None:
+                    return [await provider.opening_balance(reads[0].account)]
+                answers = await provider.balances([read.query for read in reads if read.query])
             assert len(answers) == len(reads)
             return answers
         except GatewayError as error:
             return [error] * len(reads)
+        except TimeoutError:
+            late = ProviderTimeout("The provider did not answer within the request's deadline.")
+            return [late] * len(reads)
         except Exception:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's answer.")] * len(reads)
 
     async def _keep(
         self,
-        group: Sequence[tuple[_Read, Standing, "asyncio.Future[_Answer]"]],
+        group: Sequence[_Boarded],
         answers: Sequence[_Answer],
     ) -> None:
+        unsettled = sum(not standing.settled for _, standing, _ in group)
+        if unsettled:
+            self._metrics.fills_fenced.inc(unsettled)
         entries = {
             read.value_key: Entry(
                 standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
@@ -319,6 +371,13 @@ def _kept(read: _Read, seen: _Seen, now_s: float) -> _Answer | None:
     if now_s - entry.observed_at_s >= oldest_s:
         return None
     return _observed(entry, FreshnessState.CACHED, None)
+
+
+def _is_aging(entry: Entry, now_s: float) -> bool:
+    """Whether a fresh value is near its expiry; with jitter, so that not all go at once."""
+    age_s = now_s - entry.observed_at_s
+    starts_s = entry.fresh_for_s * random.uniform(*REFRESH_FROM)  # noqa: S311
+    return starts_s <= age_s < entry.fresh_for_s
 
 
 def _observed(entry: Entry, state: FreshnessState, reason: str | None) -> Observed[Any]:

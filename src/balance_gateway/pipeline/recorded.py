@@ -55,8 +55,9 @@ class RecordedOpeningBalances:
         return await self._provider.normal_balance(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """As the provider answers."""
-        return await self._provider.set_opening_balance(write)
+        """As the provider answers; from now on it is the gateway's record that tells."""
+        answered = await self._provider.set_opening_balance(write)
+        return replace(answered, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
 
     async def probe(self) -> None:
         """As the provider answers."""

@@ -1,45 +1,17 @@
 """Watches the calls of each connector: how its provider is doing, as this process has seen it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
 
+from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.health import ConnectorStatus, HealthState
-
-#: So many failures in a row, and a provider is called down rather than degraded.
-FAILURES_UNTIL_DOWN = 5
+from balance_gateway.pipeline.breaker import BreakerState
+from balance_gateway.pipeline.gate import ConnectorGate
 
 #: Outcomes that say nothing about the provider's health.
 _NEUTRAL = frozenset({"cancelled", "redirected"})
-
-#: Rate headers, as Light and Layer (and in lower case Asset) send them.
-_LIMIT, _REMAINING, _RESET = "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"
-
-
-class SeenCall(Protocol):
-    """What is told of one HTTP exchange."""
-
-    @property
-    def connector(self) -> str:
-        """The connector's name."""
-        ...
-
-    @property
-    def outcome(self) -> str:
-        """``ok``, ``refused``, ``cancelled``, ``redirected`` or the code of an error."""
-        ...
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status; None without an answer."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The answer's headers by lower-case name."""
-        ...
 
 
 @dataclass(slots=True)
@@ -50,27 +22,24 @@ class _Seen:
     last_success_at: datetime | None = None
     last_failure_at: datetime | None = None
     last_failure_code: str | None = None
-    limit: int | None = None
-    remaining: int | None = None
-    refills_at: datetime | None = None
 
 
 class ConnectorWatch:
     """Keeps the state of every connector.
 
     Args:
-        budgets: calls per minute by connector, where configured or known.
+        gates: by connector; they know the budgets, and whether calls are let through.
         clock: tells the time.
     """
 
-    def __init__(self, budgets: Mapping[str, int | None], clock: Clock) -> None:
-        self._seen = {connector: _Seen(limit=budget) for connector, budget in budgets.items()}
+    def __init__(self, gates: Mapping[str, ConnectorGate], clock: Clock) -> None:
+        self._gates = gates
+        self._seen = {connector: _Seen() for connector in gates}
         self._clock = clock
 
-    def observe(self, call: SeenCall) -> None:
+    def observe(self, call: Call) -> None:
         """Takes note of one exchange that has ended."""
         seen = self._seen[call.connector]
-        self._note_budget(seen, call.headers)
         if call.outcome in _NEUTRAL:
             return
         now = self._clock()
@@ -86,44 +55,30 @@ class ConnectorWatch:
 
     def status(self, connector: str) -> ConnectorStatus:
         """How the connector is doing."""
-        seen = self._seen[connector]
+        seen, gate = self._seen[connector], self._gates[connector]
+        refills_in_s = gate.budget.refills_in_s()
         return ConnectorStatus(
-            state=_state(seen),
+            state=_state(seen, gate.breaker.state),
             last_success_at=seen.last_success_at,
             last_failure_at=seen.last_failure_at,
             last_failure_code=seen.last_failure_code,
-            requests_per_minute=seen.limit,
-            remaining=seen.remaining,
-            refills_at=seen.refills_at,
+            requests_per_minute=gate.budget.per_minute,
+            remaining=gate.budget.remaining(),
+            refills_at=None
+            if refills_in_s is None
+            else self._clock() + timedelta(seconds=refills_in_s),
         )
 
-    def _note_budget(self, seen: _Seen, headers: Mapping[str, str]) -> None:
-        limit, remaining, reset = _numbers(
-            headers.get(name) for name in (_LIMIT, _REMAINING, _RESET)
-        )
-        if remaining is None:
-            return
-        seen.remaining = remaining
-        seen.limit = limit if limit is not None else seen.limit
-        if reset is not None:
-            now = self._clock()
-            at = (
-                datetime.fromtimestamp(reset, UTC)
-                if reset > 10**9
-                else now + timedelta(seconds=reset)
-            )
-            seen.refills_at = at
 
-
-def _state(seen: _Seen) -> HealthState:
-    if seen.failures_in_row >= FAILURES_UNTIL_DOWN:
+def _state(seen: _Seen, breaker: BreakerState) -> HealthState:
+    if breaker is not BreakerState.CLOSED:
         return HealthState.DOWN
     if seen.failures_in_row:
         return HealthState.DEGRADED
     return HealthState.UNKNOWN if seen.last_success_at is None else HealthState.UP
 
 
-def _code(call: SeenCall) -> str:
+def _code(call: Call) -> str:
     by_status = {
         401: "PROVIDER_CREDENTIALS_REJECTED",
         403: "PROVIDER_CREDENTIALS_REJECTED",
@@ -132,11 +87,3 @@ def _code(call: SeenCall) -> str:
     if call.outcome == "refused" and call.status is not None:
         return by_status.get(call.status, "PROVIDER_UNAVAILABLE")
     return call.outcome
-
-
-def _numbers(texts: Iterable[str | None]) -> list[int | None]:
-    """Small whole numbers; anything else a provider may send counts as absent."""
-    return [
-        int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
-        for text in texts
-    ]
