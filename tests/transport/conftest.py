@@ -1,0 +1,127 @@
+"""A scripted raw server on loopback, and both event loops for every test."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import uvloop
+
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, server: "RawServer", reader, writer) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+        self.number = len(server.peers)
+        self.count = 0
+
+    async def request(self) -> bytes:
+        """Read one whole request, head and body; note it in ``server.seen``."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        size = 0
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                size = int(line[15:])
+        whole = head + await self._reader.readexactly(size)
+        self._server.seen.append(whole)
+        self.count += 1
+        return whole
+
+    async def some(self, size: int) -> bytes:
+        return await self._reader.readexactly(size)
+
+    async def send(self, *pieces: bytes, pause_s: float = 0) -> None:
+        for piece in pieces:
+            self._writer.write(piece)
+            await self._writer.drain()
+            await asyncio.sleep(pause_s)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def reset(self) -> None:
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def gone(self) -> None:
+        """Wait until the client closes."""
+        while await self._reader.read(65536):
+            pass
+
+
+class RawServer:
+    def __init__(self, script: Callable[[Peer], Awaitable[None]]) -> None:
+        self._script = script
+        self.seen: list[bytes] = []
+        self.peers: list[Peer] = []
+        self.open = 0
+        self.open_max = 0
+        self.url = ""
+        self.port = 0
+
+    async def serve(self, reader, writer) -> None:
+        peer = Peer(self, reader, writer)
+        self.peers.append(peer)
+        self.open += 1
+        self.open_max = max(self.open, self.open_max)
+        try:
+            await self._script(peer)
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[RawServer]]]:
+    """``await serve(script)`` starts a server that runs the script for each connection."""
+    running = []
+
+    async def start(script, *, tls: ssl.SSLContext | None = None) -> RawServer:
+        server = RawServer(script)
+        handlers: set[asyncio.Task[None]] = set()
+
+        def connected(reader, writer) -> None:
+            task = asyncio.ensure_future(server.serve(reader, writer))
+            handlers.add(task)
+            task.add_done_callback(handlers.discard)
+
+        listener = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, backlog=512)
+        server.listener = listener
+        running.append((listener, handlers))
+        server.port = listener.sockets[0].getsockname()[1]
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+        return server
+
+    yield start
+    for listener, handlers in running:
+        listener.close()
+        for task in list(handlers):
+            task.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+
+
+@pytest.fixture
+def settled() -> Callable[..., Awaitable[None]]:
+    """``await settled(condition)`` until it holds; the margin is generous, the wait short."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(8):
+            while not condition():  # noqa: ASYNC110 - conditions of the kernel set no event
+                await asyncio.sleep(0.005)
+
+    return wait

@@ -1,0 +1,274 @@
+"""Answers and failures are those of httpx's own transport, save where ours is stricter."""
+
+import gzip
+import tracemalloc
+import zlib
+
+import httpx
+import pytest
+
+from balance_gateway.transport import (
+    Bounds,
+    HttptoolsTransport,
+    ResponseTooLarge,
+    Sent,
+    sent,
+    verified_ssl_context,
+)
+from balance_gateway.transport.messages import inflated
+
+TLS = verified_ssl_context()
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-A: 1\r\nx-a: 2\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+ZIPPED = gzip.compress(b"hello" * 100)
+DEFLATED = zlib.compress(b"hello" * 100)
+RAW_DEFLATED = DEFLATED[2:-4]
+
+
+def sized(body: bytes, *headers: bytes) -> bytes:
+    return (
+        OK
+        + b"".join(h + b"\r\n" for h in headers)
+        + b"Content-Length: %d\r\n\r\n" % len(body)
+        + body
+    )
+
+
+ANSWERS = {  # name: (bytes of the answer, how the server ends)
+    "length": (sized(b"hello"), "wait"),
+    "empty": (sized(b""), "wait"),
+    "chunked": (CHUNKED + b"5\r\nhello\r\n1;ext=1\r\n!\r\n0\r\n\r\n", "wait"),
+    "chunked with trailers": (CHUNKED + b"1\r\nx\r\n0\r\nX-T: 1\r\n\r\n", "wait"),
+    "until close": (OK + b"\r\nhello", "close"),
+    "connection close": (sized(b"hello", b"Connection: close"), "close"),
+    "http 1.0": (b"HTTP/1.0 200 OK\r\n\r\nhello", "close"),
+    "http 1.0 with length": (b"HTTP/1.0 404 No\r\nContent-Length: 2\r\n\r\nno", "close"),
+    "no reason phrase": (b"HTTP/1.1 418\r\nContent-Length: 0\r\n\r\n", "wait"),
+    "100 continue": (b"HTTP/1.1 100 Continue\r\n\r\n" + sized(b"a"), "wait"),
+    "103 early hints": (b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 3 + sized(b"a"), "wait"),
+    "204": (b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n", "wait"),
+    "304 with length": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "wait"),
+    "redirect": (b"HTTP/1.1 302 F\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "wait"),
+    "obsolete text": (b"HTTP/1.1 200 OK\r\nX: caf\xe9\r\nContent-Length: 0\r\n\r\n", "wait"),
+    "gzip": (sized(ZIPPED, b"Content-Encoding: gzip"), "wait"),
+    "deflate": (sized(DEFLATED, b"Content-Encoding: deflate"), "wait"),
+    "raw deflate": (sized(RAW_DEFLATED, b"Content-Encoding: deflate"), "wait"),
+    "identity": (sized(b"hello", b"Content-Encoding: identity"), "wait"),
+    "broken gzip": (sized(b"no gzip at all", b"Content-Encoding: gzip"), "wait"),
+    "closed without an answer": (b"", "close"),
+    "reset without an answer": (b"", "reset"),
+    "closed in the head": (b"HTTP/1.1 200 OK\r\nX-A", "close"),
+    "reset in the head": (b"HTTP/1.1 200 OK\r\nX-A", "reset late"),
+    "body cut off": (OK + b"Content-Length: 9\r\n\r\nhello", "close"),
+    "body reset": (OK + b"Content-Length: 9\r\n\r\nhello", "reset late"),
+    "chunk cut off": (CHUNKED + b"5\r\nhel", "close"),
+    "last chunk missing": (CHUNKED + b"5\r\nhello\r\n", "close"),
+    "bad chunk size": (CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n", "wait"),
+    "no http": (b"SSH-2.0-OpenSSH_9\r\n\r\n", "wait"),
+    "bad length": (OK + b"Content-Length: five\r\n\r\nhello", "wait"),
+    "two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "wait"),
+    "header without colon": (b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", "wait"),
+    "nul in a header": (b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", "wait"),
+    "only interim, then closed": (b"HTTP/1.1 100 Continue\r\n\r\n", "close"),
+    "silence": (b"", "wait"),
+    "half a head, then silence": (b"HTTP/1.1 200", "wait"),
+    "half a body, then silence": (OK + b"Content-Length: 9\r\n\r\nhello", "wait"),
+    "endless header": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000, "wait"),
+    "other transfer coding": (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "wait"),
+}  # fmt: skip
+
+FIELDS_OF_CODING = {"content-encoding", "content-length"}
+
+
+def scripted(answer: bytes, end: str, pieces: int):
+    async def script(peer):
+        await peer.request()
+        step = max(1, -(-len(answer) // pieces))
+        await peer.send(
+            *[answer[i : i + step] for i in range(0, len(answer), step)],
+            pause_s=0.001 if pieces > 1 else 0,
+        )
+        if end == "wait":
+            await peer.gone()
+        elif end.startswith("reset"):
+            if end == "reset late":
+                await peer.send(b"", pause_s=0.03)
+            peer.reset()
+
+    return script
+
+
+async def outcome(transport, method: str, url: str, read_s: float = 5):
+    """What a caller of httpx sees: the answer, or the class of the error."""
+    timeout = httpx.Timeout(5, read=read_s)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
+        try:
+            answer = await client.request(method, url + "/a?b=c")
+        except httpx.RequestError as error:
+            return type(error)
+    headers = [(k, v) for k, v in answer.headers.raw if k.lower().decode() not in FIELDS_OF_CODING]
+    return answer.status_code, headers, answer.content
+
+
+@pytest.mark.parametrize("pieces", [1, 9])
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_answer_is_the_same(serve, name, pieces):
+    server = await serve(scripted(*ANSWERS[name], pieces))
+    read_s = 0.1 if "silence" in name else 5
+
+    theirs = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "GET", server.url, read_s)
+    ours = await outcome(HttptoolsTransport(), "GET", server.url, read_s)
+
+    if theirs is httpx.RemoteProtocolError:
+        assert issubclass(ours, theirs)
+    else:
+        assert ours == theirs
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["length", "chunked", "until close", "gzip", "204", "100 continue", "connection close"]
+)
+async def test_head_has_no_body(serve, name):
+    blank_lines = 2 if name == "100 continue" else 1
+    answer = ANSWERS[name][0]
+    head = answer.removesuffix(answer.split(b"\r\n\r\n", blank_lines)[-1])
+    server = await serve(scripted(head, "wait", 1))
+
+    theirs = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "HEAD", server.url)
+    ours = await outcome(HttptoolsTransport(), "HEAD", server.url)
+
+    assert ours == theirs
+    assert ours[2] == b""
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("size", [0, 3, 2_000_000])
+async def test_request_is_the_same(serve, method, size):
+    server = await serve(scripted(sized(b"done"), "wait", 1))
+    content = bytes(size) or None
+
+    for transport in (httpx.AsyncHTTPTransport(verify=TLS), HttptoolsTransport()):
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            await client.request(method, server.url + "/p?q=%20", content=content)
+
+    theirs, ours = (seen.partition(b"\r\n\r\n") for seen in server.seen)
+    assert ours[2] == theirs[2]
+    assert sorted(ours[0].lower().split(b"\r\n")) == sorted(theirs[0].lower().split(b"\r\n"))
+
+
+async def test_streamed_body_is_sent_with_its_length(serve):
+    server = await serve(scripted(sized(b"done"), "wait", 1))
+
+    async def body():
+        yield b"ab"
+        yield b"cd"
+
+    async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
+        answer = await client.put(server.url, content=body())
+
+    assert answer.content == b"done"
+    assert b"\r\nContent-Length: 4\r\n" in server.seen[0]
+    assert b"chunked" not in server.seen[0].lower()
+    assert server.seen[0].endswith(b"\r\n\r\nabcd")
+
+
+STRICTER = {
+    "length and chunked": (
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        httpx.RemoteProtocolError,
+    ),
+    "switching protocols": (
+        b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        httpx.RemoteProtocolError,
+    ),
+    "status 099": (b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n", httpx.RemoteProtocolError),
+    "unknown coding": (sized(b"hello", b"Content-Encoding: br"), httpx.DecodingError),
+    "two codings": (sized(ZIPPED, b"Content-Encoding: gzip, gzip"), httpx.DecodingError),
+    "gzip cut off": (sized(ZIPPED[:-9], b"Content-Encoding: gzip"), httpx.DecodingError),
+    "gzip and more": (sized(ZIPPED + b"x", b"Content-Encoding: gzip"), httpx.DecodingError),
+    "many headers": (
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 201 + b"Content-Length: 0\r\n\r\n",
+        ResponseTooLarge,
+    ),
+    "large head": (
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 66_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        ResponseTooLarge,
+    ),
+    "bomb": (
+        sized(gzip.compress(bytes(9 * 1024 * 1024)), b"Content-Encoding: gzip"),
+        ResponseTooLarge,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRICTER)
+async def test_answer_is_refused(serve, name):
+    answer, expected = STRICTER[name]
+    server = await serve(scripted(answer, "wait", 1))
+
+    ours = await outcome(HttptoolsTransport(), "GET", server.url)
+
+    assert ours is expected
+
+
+def test_bomb_is_never_built():
+    bomb = gzip.compress(bytes(50_000_000))
+
+    tracemalloc.start()
+    with pytest.raises(ResponseTooLarge):
+        inflated(bomb, b"gzip", 10_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 1_000_000
+
+
+def repeated(start: bytes, piece: bytes):
+    async def script(peer):
+        await peer.request()
+        await peer.send(start)
+        while True:
+            await peer.send(piece)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("start", "piece", "state"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n" * 100, Sent.MAYBE),
+        (b"HTTP/1.1 200 ", b"o" * 1000, Sent.MAYBE),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, Sent.MAYBE),
+        (OK + b"\r\n", b"b" * 1000, Sent.ANSWERED),
+        (OK + b"Content-Length: 999999999999\r\n\r\n", b"b" * 1000, Sent.ANSWERED),
+        (CHUNKED, b"1\r\nb\r\n" * 1000, Sent.ANSWERED),
+        (CHUNKED + b"1\r\nb\r\n1;", b"e" * 1000, Sent.ANSWERED),
+        (CHUNKED + b"1\r\nb\r\n0\r\n", b"T: 1\r\n" * 100, Sent.ANSWERED),
+        (CHUNKED + b"1\r\nb\r\n0\r\nT: ", b"t" * 1000, Sent.ANSWERED),
+    ],
+    ids=["headers", "reason", "interim", "until close", "length", "chunks", "extension",
+         "trailers", "trailer"],
+)  # fmt: skip
+async def test_endless_answer_is_cut_off(serve, start, piece, state):
+    server = await serve(repeated(start, piece))
+    transport = HttptoolsTransport(bounds=Bounds(body_bytes_max=100_000))
+
+    with pytest.raises(ResponseTooLarge) as caught:
+        await transport.pool(server.url).exchange("GET", "/")
+
+    assert sent(caught.value) is state
+    await transport.aclose()
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+@pytest.mark.parametrize("sized_by", ["length", "close"])
+async def test_body_may_be_exactly_as_large_as_its_bound(serve, sized_by, size):
+    body = b"x" * size
+    answer = sized(body) if sized_by == "length" else OK + b"\r\n" + body
+    server = await serve(scripted(answer, "close", 5))
+    transport = HttptoolsTransport(bounds=Bounds(body_bytes_max=1000))
+
+    got = await outcome(transport, "GET", server.url)
+
+    assert got is ResponseTooLarge if size > 1000 else got[2] == body

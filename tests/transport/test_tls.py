@@ -1,0 +1,188 @@
+"""TLS: only a certificate that is trusted and names the host lets a request out."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from balance_gateway.transport import (
+    HttptoolsTransport,
+    Limits,
+    Pool,
+    Sent,
+    sent,
+    verified_ssl_context,
+)
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def serve_well(peer):
+    while True:
+        await peer.request()
+        await peer.send(ANSWER)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """``certificate(name)``: the server's settings and a client's that trust it."""
+
+    def make(*names: x509.GeneralName):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+        now = datetime.datetime.now(datetime.UTC)
+        signed = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        chain, secret = tmp_path / "chain.pem", tmp_path / "key.pem"
+        chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        secret.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.load_cert_chain(chain, secret)
+        server.set_alpn_protocols(["h2", "http/1.1"])
+        client = ssl.create_default_context(cafile=chain)
+        client.set_alpn_protocols(["http/1.1"])
+        return server, client
+
+    return make
+
+
+LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
+
+async def test_trusted_certificate_with_the_right_name(serve, certificate):
+    tls, trusting = certificate(LOOPBACK, x509.DNSName("localhost"))
+    named = []
+    tls.sni_callback = lambda _ssl, name, _context: named.append(name)
+    server = await serve(serve_well, tls=tls)
+    pool = Pool(f"https://localhost:{server.port}", ssl_context=trusting)
+
+    bodies = [(await pool.exchange(m, "/", [], b"")).body for m in ("GET", "GET", "PUT")]
+
+    assert bodies == [b"ok"] * 3
+    assert named == ["localhost"] * 2
+    await pool.aclose()
+
+
+async def test_untrusted_certificate_lets_nothing_out(serve, certificate):
+    tls, _ = certificate(LOOPBACK)
+    server = await serve(serve_well, tls=tls)
+    pool = Pool(server.url)
+
+    with pytest.raises(httpx.ConnectError, match="certificate") as caught:
+        await pool.exchange("PUT", "/", [], b"x")
+
+    assert sent(caught.value) is Sent.NEVER
+    assert server.seen == []
+    assert pool.usage.open == 0
+
+
+async def test_certificate_of_another_host_lets_nothing_out(serve, certificate):
+    tls, trusting = certificate(x509.DNSName("other.example"))
+    server = await serve(serve_well, tls=tls)
+
+    for host in ("localhost", "127.0.0.1"):
+        pool = Pool(f"https://{host}:{server.port}", ssl_context=trusting)
+        with pytest.raises(httpx.ConnectError, match="certificate") as caught:
+            await pool.exchange("PUT", "/", [], b"x")
+        assert sent(caught.value) is Sent.NEVER
+
+    assert server.seen == []
+
+
+async def test_plain_server_fails_the_handshake(serve):
+    async def script(peer):
+        await peer.some(1)
+        await peer.send(b"HTTP/1.1 400 Bad\r\n\r\n")
+
+    server = await serve(script)
+
+    with pytest.raises(httpx.ConnectError) as caught:
+        await Pool(server.url.replace("http", "https")).exchange("PUT", "/", [], b"x")
+
+    assert sent(caught.value) is Sent.NEVER
+
+
+async def test_large_bodies_pass_both_ways(serve, certificate):
+    tls, trusting = certificate(LOOPBACK)
+    body = bytes(range(256)) * 8192
+
+    async def script(peer):
+        seen = await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        await peer.send(seen[-len(body) :])
+
+    server = await serve(script, tls=tls)
+    transport = HttptoolsTransport(ssl_context=trusting)
+
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        answer = await client.put(server.url, content=body)
+
+    assert answer.content == body
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_connection_lost_after_the_request(serve, certificate, end):
+    tls, trusting = certificate(LOOPBACK)
+
+    async def script(peer):
+        await peer.request()
+        getattr(peer, end)()
+
+    server = await serve(script, tls=tls)
+    pool = Pool(server.url, ssl_context=trusting)
+
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)) as caught:
+        await pool.exchange("PUT", "/", [], b"x")
+
+    assert sent(caught.value) is Sent.MAYBE
+    assert len(server.seen) == 1
+
+
+async def test_cancelled_handshakes_leave_the_pool_whole(serve, certificate, settled):
+    tls, trusting = certificate(LOOPBACK)
+    server = await serve(serve_well, tls=tls)
+    pool = Pool(server.url, ssl_context=trusting, limits=Limits(connections_max=5))
+
+    for n in range(40):
+        calls = [asyncio.create_task(pool.exchange("PUT", "/", [], b"x")) for _ in range(5)]
+        await asyncio.sleep(n * 0.0002)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = await asyncio.gather(*[pool.exchange("GET", "/") for _ in range(20)])
+    assert [answer.status for answer in answers] == [200] * 20
+    assert pool.usage.open == pool.usage.idle <= 5
+    await pool.aclose()
+    await settled(lambda: server.open == 0)
+
+
+def test_default_settings_verify():
+    context = verified_ssl_context()
+
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
