@@ -1,0 +1,74 @@
+"""The house rules: style, types, the direction of imports, and files that are made from others."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "src", "tests"),
+        ("ruff", "format", "--check", "src", "tests"),
+        ("mypy",),
+        ("importlinter.cli", "--no-cache"),
+    ],
+    ids=["ruff", "format", "mypy", "imports"],
+)
+def test_tool_finds_nothing(command: tuple[str, ...]) -> None:
+    done = run(*command) if command[0] != "importlinter.cli" else lint_imports()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def lint_imports() -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).parent / "lint-imports"
+    return subprocess.run(
+        [program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_schema_file_is_what_the_command_prints() -> None:
+    printed = run("balance_gateway", "schema").stdout
+
+    assert (ROOT / "schema.graphql").read_text(encoding="utf-8") == printed
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_says_its_job_and_is_one_job_long(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+
+    first = text.split("\n", 1)[0]
+    assert re.match(r'r?"""[A-Z`].*', first), f"{path} does not say its job in its first line"
+    assert first != '"""."""'
+    assert text.count("\n") <= 400, f"{path} is longer than one job"
+
+
+def test_changelog_tells_of_the_version() -> None:
+    from balance_gateway import __version__
+
+    assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{document.name}: {target}"
+        for document in documents
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
+        if "://" not in target and not (document.parent / target).exists()
+    ]
+
+    assert not broken

@@ -1,0 +1,189 @@
+"""The other commands as processes: check, serve, sandbox, schema, local import."""
+
+import json
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import redis_server
+from tests.system.processes import Gateway, demo, free_port, process, run, wait_until_ready
+
+LOCAL = """
+[storage]
+url = "sqlite:///{directory}/gateway.db"
+
+[[auth.api_keys]]
+name = "tester"
+key = "env:TESTER_KEY"
+tenant = "acme"
+scopes = ["balances:read", "balances:write"]
+
+[connectors.books]
+provider = "local"
+
+[[accounts]]
+id = "till"
+tenant = "acme"
+connector = "books"
+name = "Till"
+currency = "EUR"
+"""
+BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(LOCAL.format(directory=tmp_path))
+    return path
+
+
+def test_check_of_the_demo_finds_every_connector_well(tmp_path: Path) -> None:
+    with demo(tmp_path):
+        done = run("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+
+    findings = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert {finding["kind"] for finding in findings} == {
+        "storage",
+        "light",
+        "asset",
+        "layer",
+        "local",
+    }
+    assert all(finding["ok"] for finding in findings)
+
+
+def test_check_names_the_connector_that_fails_and_exits_with_1(tmp_path: Path) -> None:
+    with demo(tmp_path):
+        secret = tmp_path / "secrets" / "light-acme-api_key"
+        secret.write_text("a-wrong-key-for-the-test")
+
+        done = run("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+
+    failed = {found["name"]: found["code"] for found in json.loads(done.stdout) if not found["ok"]}
+    assert done.returncode == 1
+    assert failed == {"light-acme": "PROVIDER_CREDENTIALS_REJECTED"}
+    assert "light-acme" in done.stderr
+    assert "a-wrong-key-for-the-test" not in done.stdout + done.stderr
+
+
+def test_a_mistaken_configuration_is_one_line_and_exit_code_2(config: Path) -> None:
+    config.write_text(config.read_text().replace("scopes", "scope", 1))
+
+    done = run("serve", "--config", str(config), TESTER_KEY="the-key-of-the-tester")
+
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "Error: auth.api_keys[0].scope is not a known key; did you mean 'scopes'?"
+    )
+
+
+def test_an_unreadable_storage_is_told_and_ends_serve(config: Path) -> None:
+    config.write_text(config.read_text().replace("/gateway.db", "/no/such/place/gateway.db"))
+
+    done = run("serve", "--config", str(config), "--port", "0", TESTER_KEY="the-key-of-the-tester")
+
+    assert done.returncode == 1
+    assert "no/such/place" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_imported_entries_are_answered_by_a_gateway_that_is_running(
+    config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "entries.csv"
+    file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\nb,ledger,2026-01-02,-0.25\n")
+    port = free_port()
+    key = {"TESTER_KEY": "the-key-of-the-tester"}
+    with process("serve", "--config", str(config), "--port", str(port), **key) as started:
+        gateway = Gateway(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
+        wait_until_ready(gateway.url, started)
+        before = gateway.data(BALANCE)
+
+        imported = run(
+            "local", "import", "--config", str(config), "--account", "till", str(file), **key
+        )
+        again = run(
+            "local", "import", "--config", str(config), "--account", "till", str(file), **key
+        )
+        after = gateway.data(BALANCE)
+
+    assert before["bankAccount"]["balance"]["ledger"]["amount"] == "0.00"
+    assert imported.stdout == "2 entries added, 0 were there already\n"
+    assert again.stdout == "0 entries added, 2 were there already\n"
+    assert imported.stderr == "", "a progress bar is for terminals"
+    assert after["bankAccount"]["balance"]["ledger"]["amount"] == "10.25"
+
+
+def test_a_bad_row_is_told_by_its_line_and_nothing_is_imported(
+    config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "entries.csv"
+    file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\nb,ledger,2026-02-30,1\n")
+    key = {"TESTER_KEY": "the-key-of-the-tester"}
+    arguments = ("local", "import", "--config", str(config), "--account", "till", "--json")
+
+    failed = run(*arguments, str(file), **key)
+    file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\n")
+    imported = run(*arguments, str(file), **key)
+
+    assert failed.returncode == 1
+    assert "line 3" in failed.stderr
+    assert json.loads(imported.stdout) == {"added": 1, "already_there": 0}
+
+
+def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
+    port = free_port()
+    arguments = ("serve", "--config", str(config), "--port", str(port))
+    with process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
+        wait_until_ready(f"http://127.0.0.1:{port}", started)
+
+        started.send_signal(signal.SIGTERM)
+        started.communicate(timeout=30)
+
+    assert started.returncode == 0
+
+
+def test_several_workers_answer_on_one_port(config: Path, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        config.write_text(f'[cache]\nurl = "{redis.url}"\n{config.read_text()}')
+        port = free_port()
+        arguments = ("serve", "--config", str(config), "--port", str(port), "--workers", "2")
+        with process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, started, seconds=40)
+            answers = [Gateway(url, "", "the-key-of-the-tester").data(BALANCE) for _ in range(8)]
+
+            started.send_signal(signal.SIGTERM)
+            started.communicate(timeout=30)
+
+    assert len(answers) == 8
+    assert started.returncode == 0
+
+
+def test_workers_without_a_shared_cache_are_refused(config: Path) -> None:
+    arguments = ("serve", "--config", str(config), "--workers", "2")
+
+    done = run(*arguments, TESTER_KEY="the-key-of-the-tester")
+
+    assert done.returncode == 2
+    assert "cache.url" in done.stderr
+
+
+def test_sandbox_serves_its_catalogue_on_its_own() -> None:
+    port = free_port()
+    with process("sandbox", "--port", str(port)) as started:
+        assert started.stderr is not None
+        started.stderr.readline()
+        url = f"http://127.0.0.1:{port}/_control/catalogue"
+        for _ in range(100):
+            try:
+                catalogue = httpx.get(url, trust_env=False).json()
+                break
+            except httpx.HTTPError:
+                continue
+
+    assert {account["provider"] for account in catalogue["accounts"]} == {"light", "asset", "layer"}
