@@ -86,10 +86,12 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             keys=keys_of(settings),
             fences=caching.fences,
             values=caching.values,
+            claims=caching.claims,
             lifetimes=lifetimes_of(settings.cache),
             clock=clock,
             metrics=metrics,
-            deadline_s=settings.server.request_timeout_s,
+            # Reads are over before their request is, so that the rest of it can be answered.
+            deadline_s=settings.server.request_timeout_s * 0.9,
         )
         stack.push_async_callback(reads.aclose)
         directory = Directory(

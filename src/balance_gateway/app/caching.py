@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
 from balance_gateway.pipeline.cached import Lifetimes
+from balance_gateway.pipeline.claims import Claims, RedisClaims, SingleProcess
 from balance_gateway.pipeline.fence import Fences, MemoryFences
 from balance_gateway.pipeline.keys import AccountKeys, account_keys
 from balance_gateway.pipeline.redis_fence import RedisFences
@@ -14,10 +15,11 @@ from balance_gateway.pipeline.values import MemoryValues, NoValues, RedisValues,
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """What reads are kept in, and what fences them."""
+    """What reads are kept in, what fences them, and who may make an upstream call."""
 
     fences: Fences
     values: Values
+    claims: Claims
 
 
 def hold_s_of(settings: Settings) -> float:
@@ -34,11 +36,11 @@ def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]
     values: Values
     if url.startswith("memory"):
         values = MemoryValues(cache.entries_max) if cache.enabled else NoValues()
-        return Caching(MemoryFences(hold_s), values)
+        return Caching(MemoryFences(hold_s), values, SingleProcess())
     link = RedisLink.open(url)
     keep_s = max(cache.stale_ttl_s, cache.opening_balance_ttl_s, cache.past_ttl_s, 1.0)
     values = RedisValues(link, keep_s) if cache.enabled else NoValues()
-    return Caching(RedisFences(link, hold_s, writes_may_land), values)
+    return Caching(RedisFences(link, hold_s, writes_may_land), values, RedisClaims(link))
 
 
 def lifetimes_of(cache: CacheSettings) -> Lifetimes:

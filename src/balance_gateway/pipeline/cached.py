@@ -35,6 +35,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.claims import CLAIM_S, POLL_S, Claims, SingleProcess
 from balance_gateway.pipeline.fence import UNKNOWN_STANDING, Fences, Standing
 from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.keys import AccountKeys
@@ -94,6 +95,7 @@ class CachedReads:
         values: where values are kept.
         lifetimes: how long.
         clock: tells the time.
+        claims: share upstream calls with other replicas; None: there are none.
         metrics: told where values came from.
         deadline_s: for all attempts of one upstream read together.
     """
@@ -107,6 +109,7 @@ class CachedReads:
         values: Values,
         lifetimes: Lifetimes,
         clock: Clock,
+        claims: Claims | None = None,
         metrics: Metrics | None = None,
         deadline_s: float = 30.0,
     ) -> None:
@@ -116,6 +119,7 @@ class CachedReads:
         self._values = values
         self._lifetimes = lifetimes
         self._clock = clock
+        self._claims = claims or SingleProcess()
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
         self._flights: Flights[_Answer] = Flights()
@@ -192,10 +196,12 @@ class CachedReads:
         misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
         if misses:
             flights = self._board(misses, seen)
-            await asyncio.wait(set(flights.values()))
+            # One provider that hangs must not take the answers of the others with it.
+            await asyncio.wait(set(flights.values()), timeout=self._deadline_s)
             for index, read in enumerate(reads):
                 if answers[index] is None:
-                    landed = flights[_flight_name(read)].result()
+                    flight = flights[_flight_name(read)]
+                    landed = flight.result() if flight.done() else _late()
                     answers[index] = self._settle(read, seen[read.value_key], landed)
         self._count(reads, answers)
         return answers
@@ -280,19 +286,65 @@ class CachedReads:
         started_at = self._clock()
         answers: Sequence[_Answer] = []
         try:
-            reads = [read for read, _, _ in group]
-            answers = [
-                answer
-                if isinstance(answer, GatewayError)
-                else Observed(answer, started_at, FreshnessState.LIVE)
-                for answer in await self._ask(reads)
-            ]
-            await self._keep(group, answers)
+            answers = await self._from_another_replica(group)
+            if not answers:
+                answers = await self._from_provider(group, started_at)
         finally:
             for index, (_, _, flight) in enumerate(group):
                 if not flight.done():
                     lost = Internal("The read was given up.")
                     flight.set_result(answers[index] if index < len(answers) else lost)
+
+    async def _from_provider(
+        self, group: Sequence[_Boarded], started_at: datetime
+    ) -> Sequence[_Answer]:
+        """The provider's answers, kept where the fence allows it."""
+        answers: list[_Answer] = [
+            answer
+            if isinstance(answer, GatewayError)
+            else Observed(answer, started_at, FreshnessState.LIVE)
+            for answer in await self._ask([read for read, _, _ in group])
+        ]
+        await self._keep(group, answers)
+        await self._claims.release(self._claim_of(group))
+        return answers
+
+    async def _from_another_replica(self, group: Sequence[_Boarded]) -> Sequence[_Answer]:
+        """What another replica's call in the air brings; nothing when the call is ours to make."""
+        if any(read.max_age_s is not None or not standing.settled for read, standing, _ in group):
+            return []
+        claim = self._claim_of(group)
+        if await self._claims.take(claim):
+            return []
+        keys = [read.value_key for read, _, _ in group]
+        nonces = [standing.nonce for _, standing, _ in group]
+        since_s = self._clock().timestamp()
+        is_in_air = True
+        while is_in_air:
+            await asyncio.sleep(POLL_S)
+            is_in_air = await self._claims.is_taken(claim)
+            try:
+                entries = await self._values.get(keys)
+            except CacheUnavailable:
+                return []
+            now_s = self._clock().timestamp()
+            fresh = [
+                _observed(entry, FreshnessState.CACHED, None)
+                for entry, nonce in zip(entries, nonces, strict=True)
+                if entry is not None
+                and entry.nonce == nonce
+                and entry.observed_at_s >= since_s - CLAIM_S
+                and now_s - entry.observed_at_s < entry.fresh_for_s
+            ]
+            if len(fresh) == len(group):
+                self._metrics.reads_coalesced.inc(len(group))
+                return fresh
+            if now_s - since_s > CLAIM_S:
+                return []
+        return []
+
+    def _claim_of(self, group: Sequence[_Boarded]) -> str:
+        return repr(self._group_of(group[0][0]))
 
     async def _ask(self, reads: Sequence[_Read]) -> Sequence[Value | GatewayError]:
         """The provider's answers, in order; a failure of the call is the answer to each."""
@@ -307,8 +359,7 @@ class CachedReads:
         except GatewayError as error:
             return [error] * len(reads)
         except TimeoutError:
-            late = ProviderTimeout("The provider did not answer within the request's deadline.")
-            return [late] * len(reads)
+            return [_late()] * len(reads)
         except Exception:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's answer.")] * len(reads)
@@ -383,6 +434,10 @@ def _is_aging(entry: Entry, now_s: float) -> bool:
 def _observed(entry: Entry, state: FreshnessState, reason: str | None) -> Observed[Any]:
     observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
     return Observed(entry.value, observed_at, state, reason)
+
+
+def _late() -> ProviderTimeout:
+    return ProviderTimeout("The provider did not answer within the request's deadline.")
 
 
 def _excusable(error: GatewayError) -> bool:

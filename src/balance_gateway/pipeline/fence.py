@@ -105,6 +105,10 @@ class _State:
         self.nonce = nonce
         self.holds_until_s: list[float] = []
 
+    def forget_holds_until(self, now_s: float) -> None:
+        """Drops what has run out, so that no write that ends is taken for it."""
+        self.holds_until_s = [until_s for until_s in self.holds_until_s if until_s > now_s]
+
 
 class MemoryFences:
     """Fences of a single process; they die with it, as do the values that they guard.
@@ -127,8 +131,7 @@ class MemoryFences:
     def _standing(self, key: str) -> Standing:
         state = self._state(key)
         if state.holds_until_s:
-            now_s = self._monotonic()
-            state.holds_until_s = [until_s for until_s in state.holds_until_s if until_s > now_s]
+            state.forget_holds_until(self._monotonic())
         return Standing(state.nonce, settled=not state.holds_until_s)
 
     async def begin_write(self, key: str) -> None:
@@ -145,8 +148,10 @@ class MemoryFences:
     async def hold(self, key: str, seconds: float) -> None:
         """New nonce, and a write in flight for so long."""
         state = self._state(key)
+        now_s = self._monotonic()
         state.nonce = self._new_nonce()
-        state.holds_until_s.append(self._monotonic() + seconds)
+        state.forget_holds_until(now_s)
+        state.holds_until_s.append(now_s + seconds)
 
     async def ping(self) -> None:
         """Memory is always in reach."""
