@@ -23,7 +23,7 @@ class Finding:
         kind: the provider, or ``storage`` or ``cache``.
         ok: whether it worked.
         code: the stable code of the error; empty when it worked.
-        message: what to do about it; empty when it worked.
+        message: what to do about it, or what could not be shown; else empty.
     """
 
     name: str
@@ -58,11 +58,14 @@ async def _findings(settings: "Settings") -> list[Finding]:
 
 
 async def _finding(name: str, kind: str, probe: object) -> Finding:
-    from balance_gateway.domain.errors import GatewayError
+    from balance_gateway.domain.errors import GatewayError, Unsupported
 
     assert callable(probe)
     try:
         await probe()
+    except Unsupported as unproven:
+        # The address answers and does not offer this read: that is no failure, and no proof.
+        return Finding(name, kind, ok=True, message=unproven.message)
     except GatewayError as error:
         return Finding(name, kind, ok=False, code=error.code, message=error.message)
     return Finding(name, kind, ok=True)

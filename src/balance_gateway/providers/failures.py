@@ -1,0 +1,187 @@
+"""The one place where transport errors and statuses become our error tree.
+
+Whether a failed write may have been applied (``maybe_applied``):
+
+=====================================================  =====
+no connection: refused, DNS, TLS, no free connection   False
+400…499 except 408; 307 and 308 ("not here")           False
+408, 500…599, any other redirect                       True
+deadline passed, or connection lost, once sent         True
+2xx whose content is not what the page promises        True
+=====================================================  =====
+
+Reads are never "maybe applied". No message holds a provider's text, a URL or a secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from balance_gateway.domain.errors import (
+    ProviderBadResponse,
+    ProviderCredentialsRejected,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
+
+#: Longest wait a provider may ask for and still be believed, in seconds.
+RETRY_AFTER_MAX_S = 86_400.0
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
+CHECK_FIRST = " It may have been applied: read the opening balance before setting it again."
+#: Numbers above it are instants in unix seconds, below it durations.
+_UNIX_TIME_MIN = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What was being asked of whom; what every message begins with.
+
+    Attributes:
+        provider: the provider's kind, such as ``LIGHT``.
+        name: what was asked for, as a noun: "balance read".
+        write: whether it changes anything at the provider.
+    """
+
+    provider: str
+    name: str
+    write: bool = False
+
+    @property
+    def who(self) -> str:
+        """The provider's name as people write it."""
+        return self.provider.capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A provider's whole answer.
+
+    Attributes:
+        operation: what it answers.
+        status: the HTTP status.
+        headers: by lower-case name.
+        body: the decoded JSON, fractions as Decimal. None for null, for an empty answer, and for
+            an unreadable one with a status other than 2xx.
+    """
+
+    operation: Operation
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is any of 2xx; the pages promise no particular one."""
+        return 200 <= self.status < 300
+
+
+def bad_response(
+    operation: Operation, what: str, *, maybe_applied: bool | None = None
+) -> ProviderBadResponse:
+    """The error for an answer that is not what the page promises; ``what`` says so in our words."""
+    if maybe_applied is None:
+        maybe_applied = operation.write
+    advice = CHECK_FIRST if maybe_applied else ""
+    message = f"{operation.who}'s answer to the {operation.name} cannot be used: {what}.{advice}"
+    return ProviderBadResponse(message, maybe_applied=maybe_applied, provider=operation.provider)
+
+
+def transport_failure(operation: Operation, error: Exception, timeout_s: float) -> ProviderError:
+    """The error for an exchange that ended without a usable answer."""
+    never = isinstance(error, _NEVER_SENT) or sent(error) is Sent.NEVER
+    maybe_applied = operation.write and not never
+    advice = CHECK_FIRST if maybe_applied else " Try again later."
+    who, name = operation.who, operation.name
+    if isinstance(error, _UNREADABLE):
+        return bad_response(operation, "its size or compression is not acceptable")
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        message = f"{who} did not answer the {name} within {timeout_s:g} s.{advice}"
+        kind: type[ProviderError] = ProviderTimeout
+    elif never:
+        message = f"{who} could not be reached for the {name}.{advice}"
+        kind = ProviderUnavailable
+    else:
+        message = f"The connection to {who} broke during the {name}.{advice}"
+        kind = ProviderUnavailable
+    return kind(message, maybe_applied=maybe_applied, provider=operation.provider)
+
+
+def refusal(
+    answer: Answer,
+    now: datetime,
+    *,
+    hint: str = "Check the account's ids and the input.",
+    field: str | None = None,
+    provider_code: str | None = None,
+) -> ProviderError:
+    """The error for an answer with a status other than 2xx.
+
+    Args:
+        answer: what was answered.
+        now: for reading instants in the rate headers.
+        hint: the next step, where the provider understood and refused (400, 404, 409, 422).
+        field: the input field at fault, in the same case.
+        provider_code: the provider's own stable code.
+    """
+    operation, status = answer.operation, answer.status
+    name = f"{operation.name} with HTTP {status}"
+    maybe_applied = operation.write and (status == 408 or not 400 <= status < 500)
+    kind: type[ProviderError] = ProviderRejected
+    message = f"{operation.who} refused the {name}. {hint}"
+    if status in {401, 403}:
+        kind = ProviderCredentialsRejected
+        what = "lack a right" if status == 403 else "are not accepted"
+        message = f"{operation.who} refused the {name}: check the credentials, they {what}."
+        field = None
+    elif status == 408:
+        kind, message = ProviderTimeout, f"{operation.who} gave up on the {name}."
+    elif status == 429:
+        kind = ProviderRateLimited
+        message = f"{operation.who} refused the {name}: its rate limit is spent. Try again later."
+    elif status >= 500:
+        kind, message = ProviderUnavailable, f"{operation.who} answered the {name}."
+    elif status < 400:
+        return bad_response(operation, f"HTTP {status} is none its page knows")
+    if maybe_applied:
+        message += CHECK_FIRST
+    elif kind in {ProviderTimeout, ProviderUnavailable}:
+        message += " Try again later."
+    return kind(
+        message,
+        maybe_applied=maybe_applied,
+        provider_code=provider_code,
+        retry_after_s=retry_after_s(answer.headers, now) if status in {429, 503} else None,
+        field=field if kind is ProviderRejected else None,
+        provider=operation.provider,
+    )
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait, from ``Retry-After`` or else the reset header; None where neither says."""
+    given = headers.get("retry-after", "").strip()
+    if given.isascii() and given.isdigit():
+        seconds = float(given[:9])
+    elif given:
+        try:
+            at = parsedate_to_datetime(given)
+        except (ValueError, OverflowError):
+            return None
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    else:
+        reset = headers.get("x-ratelimit-reset", "").strip()
+        if not (reset.isascii() and reset.isdigit() and len(reset) <= 12):
+            return None
+        seconds = float(reset)
+        if seconds > _UNIX_TIME_MIN:
+            seconds -= now.timestamp()
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)

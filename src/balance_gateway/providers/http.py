@@ -1,0 +1,263 @@
+"""Speaks HTTP for one connector: address, credentials, deadline, bounds, redirects, JSON.
+
+A call ends in an ``Answer`` of any status, or in an error of our tree. It never ends in bytes of
+unknown size, in a wait beyond the deadline, or in a second sending of a write that may have been
+taken: a write is sent again only after an answer that says it was not done (401, 307, 308).
+
+httpx's client is passed by on purpose: its cookies, its redirects and its environment proxies
+would all have to be switched off, and its work per call is most of a call's cost. Requests,
+responses and transports are httpx's own.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from balance_gateway import __version__
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.calls import Gate, OnCall
+from balance_gateway.domain.errors import GatewayError, ProviderError, ProviderUnavailable
+from balance_gateway.providers.body import decode_json, read_body
+from balance_gateway.providers.calls import Exchange, Seen, outcome_of, path_of
+from balance_gateway.providers.failures import Answer, Operation, bad_response, transport_failure
+from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.redirects import (
+    NOT_HERE,
+    REDIRECTS,
+    REDIRECTS_MAX,
+    redirect_target,
+)
+from balance_gateway.providers.tokens import Authorization
+from balance_gateway.transport import HttptoolsTransport
+from balance_gateway.transport.errors import Sent, sent
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+TIMEOUT_S = 10.0
+
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+
+
+class ProviderHTTP:
+    """One connector's HTTP. Belongs to the event loop that first uses it."""
+
+    def __init__(
+        self,
+        connector: str,
+        kind: ProviderKind,
+        base_url: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        redirect_hosts: Collection[str] = (),
+        content_type: str = _JSON,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        transport: httpx.AsyncBaseTransport | None = None,
+        on_call: OnCall | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        """Takes what a connector is configured with; connects to nothing yet.
+
+        Args:
+            connector: its name.
+            kind: the provider's kind.
+            base_url: http or https, host, and a path that every call's path is put behind.
+            timeout_s: for a whole call, redirects and token included, in seconds.
+            redirect_hosts: see ``redirects``.
+            content_type: sent with every call, also with reads, as Layer wants it.
+            body_bytes_max: for an answer's body, inflated.
+            transport: closed with this object. It has to send writes on fresh connections, as
+                ``HttptoolsTransport`` does: on a kept one a refusal cannot be told from a loss.
+            on_call: told of every exchange.
+            gate: entered around every exchange.
+
+        Raises:
+            ValueError: the base_url is none.
+        """
+        url = httpx.URL(base_url)
+        if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
+            raise ValueError("base_url has to be http:// or https:// with a host and no user")
+        self.connector = connector
+        self._kind = kind
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
+        self._content_type = content_type
+        self._body_bytes_max = body_bytes_max
+        self._transport = transport if transport is not None else HttptoolsTransport()
+        self._on_call = on_call
+        self._gate = gate
+        self._authorization: Authorization | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Without a slash at its end."""
+        return self._base_url
+
+    def authorize_with(self, authorization: Authorization) -> None:
+        """Sets what ``send`` proves itself with; closed with this object."""
+        self._authorization = authorization
+
+    async def send(
+        self,
+        operation: str,
+        method: str,
+        *segments: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        empty_ok: bool = False,
+    ) -> Answer:
+        """One call, everything but GET being a write.
+
+        Args:
+            operation: for messages, metrics and logs: "balance read".
+            method: GET, PUT or POST.
+            segments: of the path; each is quoted as a whole.
+            query: sent as given.
+            body: sent as JSON; None for no body.
+            empty_ok: whether an answer of 2xx may have no body.
+
+        Raises:
+            ProviderError: no answer came, or one of 2xx that is not JSON.
+            GatewayError: what the gate raised.
+        """
+        url = self._base_url + path_of(segments) + (f"?{urlencode(query)}" if query else "")
+        content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        about = Operation(self._kind.name, operation, write=method != "GET")
+        exchange = Exchange(about, method, content, self._content_type, self._timeout_s, empty_ok)
+        answer = None
+        for is_last in (False, True):
+            header = await self._authorized(exchange)
+            answer = await self._follow(exchange, url, header)
+            if answer.status != 401 or is_last or header is None or self._authorization is None:
+                break
+            if not self._authorization.reject(header):
+                break
+        assert answer is not None
+        return answer
+
+    async def send_form(
+        self, operation: str, url: str, form: Mapping[str, str], authorization: str | None = None
+    ) -> Answer:
+        """A form for a token endpoint. It changes nothing, and is never redirected."""
+        about = Operation(self._kind.name, operation)
+        exchange = Exchange(about, "POST", urlencode(form).encode(), _FORM, self._timeout_s)
+        return await self._exchange(exchange, url, authorization)
+
+    async def aclose(self) -> None:
+        """Closes connections and ends a token's renewal."""
+        if self._authorization is not None:
+            await self._authorization.aclose()
+        await self._transport.aclose()
+
+    async def _authorized(self, exchange: Exchange) -> str | None:
+        if self._authorization is None:
+            return None
+        try:
+            async with exchange.deadline():
+                return await self._authorization.header()
+        except TimeoutError as error:
+            # Nothing of this call has left, or its last sending was refused with 401.
+            about = Operation(self._kind.name, exchange.about.name)
+            raise transport_failure(about, error, self._timeout_s) from error
+
+    async def _follow(self, exchange: Exchange, url: str, header: str | None) -> Answer:
+        for _ in range(REDIRECTS_MAX + 1):
+            answer = await self._exchange(exchange, url, header)
+            if answer.status not in REDIRECTS:
+                return answer
+            not_here = answer.status in NOT_HERE
+            about = exchange.about
+            if about.write and not not_here:
+                raise bad_response(about, f"it redirects a write with HTTP {answer.status}")
+            try:
+                url = redirect_target(url, answer.headers.get("location"), self._redirect_hosts)
+            except WrongShape as error:
+                raise bad_response(about, str(error), maybe_applied=False) from None
+        what = f"it redirects more than {REDIRECTS_MAX} times"
+        raise bad_response(exchange.about, what, maybe_applied=False)
+
+    async def _exchange(self, exchange: Exchange, url: str, header: str | None) -> Answer:
+        """One real HTTP exchange."""
+        slot = self._gate.slot(write=exchange.about.write) if self._gate else nullcontext()
+        async with slot:
+            seen = Seen()
+            clock = asyncio.get_running_loop().time
+            started = clock()
+            try:
+                async with exchange.deadline():
+                    return await self._answer(exchange, url, header, seen)
+            except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
+                failure = self._failed(exchange, seen, error)
+                if isinstance(failure, Answer):
+                    return failure
+                seen.outcome = failure.code
+                raise failure from error
+            except RuntimeError as error:
+                if sent(error) is not Sent.NEVER:
+                    raise
+                seen.outcome = ProviderUnavailable.code
+                raise transport_failure(exchange.about, error, self._timeout_s) from error
+            except GatewayError as error:
+                seen.outcome = error.code
+                raise
+            finally:
+                if self._on_call is not None:
+                    duration_s = clock() - started
+                    about = exchange.about
+                    self._on_call(seen.call(self.connector, self._kind, about, duration_s))
+
+    async def _answer(self, exchange: Exchange, url: str, header: str | None, seen: Seen) -> Answer:
+        about = exchange.about
+        request = httpx.Request(
+            exchange.method,
+            url,
+            headers=self._headers(exchange, header),
+            content=exchange.content,
+            extensions=exchange.extensions(),
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            seen.status, seen.headers = response.status_code, response.headers
+            seen.outcome = outcome_of(response.status_code)
+            try:
+                raw = await read_body(response, self._body_bytes_max)
+                is_empty = exchange.empty_ok and not raw
+                body = None if is_empty else decode_json(raw)
+            except WrongShape as error:
+                if 200 <= response.status_code < 300:
+                    raise bad_response(about, str(error)) from None
+                body = None
+            return Answer(about, response.status_code, response.headers, body)
+        finally:
+            await response.aclose()
+
+    def _headers(self, exchange: Exchange, header: str | None) -> list[tuple[str, str]]:
+        headers = [
+            ("Accept", _JSON),
+            ("Accept-Encoding", "gzip, deflate"),
+            ("User-Agent", f"balance-gateway/{__version__}"),
+            ("Content-Type", exchange.content_type),
+        ]
+        if header is not None:
+            headers.append(("Authorization", header))
+        return headers
+
+    def _failed(self, exchange: Exchange, seen: Seen, error: Exception) -> ProviderError | Answer:
+        """The error for a lost exchange; a refusal whose body was lost is still a refusal."""
+        if seen.status is not None and seen.status >= 400:
+            return Answer(exchange.about, seen.status, seen.headers, None)
+        return transport_failure(exchange.about, error, self._timeout_s)
+
+
+@contextmanager
+def reading(answer: Answer) -> Iterator[None]:
+    """Turns a WrongShape of what is read inside into the error for an unusable answer."""
+    try:
+        yield
+    except WrongShape as error:
+        raise bad_response(answer.operation, str(error)) from None

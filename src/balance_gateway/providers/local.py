@@ -1,0 +1,136 @@
+"""The embedded ledger as a provider: opening balances and entries kept by the gateway itself.
+
+Source: the meaning is that of Light's "Get bank account balance": "The bank balance is derived
+    from the opening balance plus all bank transactions on or before ``asOf``; the ledger balance
+    is the sum of ledger transaction lines posted on or before ``asOf``".
+Units: integers of minor units, of any size; + is money the holder has.
+Dates: an entry counts from its day on, whatever the time zone. "All bank transactions" is taken
+    by its word: an entry dated before the opening balance's ``effective_at`` counts too.
+Auth: none.
+"""
+
+from collections.abc import Hashable, Sequence
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    OpeningBalance,
+    OpeningBalanceWrite,
+)
+from balance_gateway.domain.errors import BadInput, GatewayError, ProviderBadResponse
+from balance_gateway.domain.ledger import LedgerStore, Sums
+from balance_gateway.domain.money import Money
+
+CAPABILITIES = frozenset(
+    {
+        Capability.READ_BANK_BALANCE,
+        Capability.READ_LEDGER_BALANCE,
+        Capability.READ_OPENING_BALANCE,
+        Capability.WRITE_OPENING_BALANCE,
+        Capability.CHOOSE_EFFECTIVE_AT,
+        Capability.WRITE_MEMO,
+    }
+)
+
+
+class LocalProvider:
+    """Implements ``domain.ports.BalanceProvider`` over a ``LedgerStore``.
+
+    Args:
+        connector: the connector's configured name.
+        store: where the ledger is kept; whoever made it closes it.
+    """
+
+    kind = ProviderKind.LOCAL
+    capabilities = CAPABILITIES
+
+    def __init__(self, connector: str, store: LedgerStore) -> None:
+        self.connector = connector
+        self._store = store
+
+    def balance_group(self, query: BalanceQuery) -> Hashable:  # noqa: ARG002
+        """All accounts and days of the connector together: the store answers them at once."""
+        return self.connector
+
+    async def balances(
+        self, queries: Sequence[BalanceQuery]
+    ) -> Sequence[BalanceFigures | GatewayError]:
+        """The balances asked for, in order, one per query.
+
+        ``bank`` is None while no opening balance is set; ``ledger`` is always known, and 0
+        without entries.
+        """
+        sums = await self._store.sums(queries)
+        return [_figures(query, of_query) for query, of_query in zip(queries, sums, strict=True)]
+
+    async def opening_balance(self, account: Account) -> OpeningBalance | None:
+        """The opening balance; None when none is set.
+
+        Raises:
+            ProviderBadResponse: it was set while the account was configured with another currency.
+        """
+        opening = await self._store.opening_balance(account)
+        if opening is not None and opening.amount.currency != account.currency:
+            message = (
+                f"The opening balance was set in {opening.amount.currency}, "
+                f"and the account is configured in {account.currency}."
+            )
+            raise ProviderBadResponse(
+                message, account_id=account.id, provider=ProviderKind.LOCAL.name
+            )
+        return opening
+
+    async def normal_balance(self, account: Account) -> Side:
+        """The configured normal side; DEBIT when none is configured."""
+        return account.normal_balance or Side.DEBIT
+
+    async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
+        """Sets the opening balance, in place of the one that is there, and returns it.
+
+        Without ``effective_at`` it is effective from now.
+
+        Raises:
+            BadInput: the amount is not in the account's currency, or a text holds a character
+                that cannot be stored; nothing was set.
+        """
+        if write.amount.currency != write.account.currency:
+            message = f"amount must be in {write.account.currency}"
+            raise BadInput(message, field="amount", account_id=write.account.id)
+        for field, text in (
+            ("memo", write.memo),
+            ("referenceNumber", write.reference_number),
+        ):
+            if text is not None and not is_storable(text):
+                message = f"{field} holds a NUL or a lone surrogate, which cannot be stored"
+                raise BadInput(message, field=field, account_id=write.account.id)
+        return await self._store.set_opening_balance(write)
+
+    async def probe(self) -> None:
+        """One read, of an account that nobody has."""
+        nobody = Account(
+            id="",
+            tenant="",
+            connector=self.connector,
+            provider=ProviderKind.LOCAL,
+            name="",
+            currency="EUR",
+            time_zone=ZoneInfo("UTC"),
+        )
+        await self._store.sums([BalanceQuery(nobody, date(2000, 1, 1))])
+
+    async def aclose(self) -> None:
+        """Nothing to close: the store belongs to whoever made it."""
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can keep the text: UTF-8, and no NUL."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
+    currency = query.account.currency
+    bank = None if sums.opening is None else Money(sums.opening + sums.bank, currency)
+    return BalanceFigures(as_of=query.as_of, bank=bank, ledger=Money(sums.ledger, currency))

@@ -1,0 +1,275 @@
+"""Adapters in front of seed-only doubles and of the sandbox, over real sockets."""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+import uvicorn
+
+from balance_gateway.domain.accounts import Account, ProviderKind, Side
+from balance_gateway.domain.balances import BalanceQuery, OpeningBalanceWrite
+from balance_gateway.domain.money import Money
+from balance_gateway.domain.secret import Secret
+from balance_gateway.providers.asset import AssetProvider, AssetSettings
+from balance_gateway.providers.layer import LayerProvider, LayerSettings
+from balance_gateway.providers.light import LightProvider, LightSettings
+from balance_gateway.sandbox import catalogue, create_sandbox
+from tests.providers import doubles
+
+NOW = datetime(2026, 5, 7, 10, tzinfo=UTC)
+ENTRIES_START = datetime(2026, 1, 1, tzinfo=UTC)
+Provider = LightProvider | AssetProvider | LayerProvider
+
+
+class FakeClock:
+    """Time as the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def make_account(provider: ProviderKind, currency: str = "EUR", **options: Any) -> Account:
+    remote = options.pop("remote", None)
+    zone = ZoneInfo(options.pop("zone", "UTC"))
+    if remote is None:
+        remote = {
+            ProviderKind.LIGHT: {"bank_account_id": doubles.LIGHT_ID},
+            ProviderKind.ASSET: {"business_id": doubles.BUSINESS, "ledger_id": doubles.LEDGER},
+            ProviderKind.LAYER: {
+                "business_id": doubles.LAYER_BUSINESS,
+                "external_account_id": doubles.EXTERNAL,
+            },
+        }[provider]
+    return Account(
+        id=options.pop("id", "acct_1"),
+        tenant="acme",
+        connector="c",
+        provider=provider,
+        name="An account",
+        currency=currency,
+        time_zone=zone,
+        remote=remote,
+        **options,
+    )
+
+
+def make_write(account: Account, minor_units: int, **options: Any) -> OpeningBalanceWrite:
+    at = options.pop("effective_at", ENTRIES_START)
+    return OpeningBalanceWrite(account, Money(minor_units, account.currency), at, **options)
+
+
+def on(account: Account, day: str) -> BalanceQuery:
+    return BalanceQuery(account, date.fromisoformat(day))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever a test does, no secret and no token reaches a log."""
+    with caplog.at_level(logging.DEBUG):
+        # The test's own client of the control endpoints has no secrets to tell.
+        for name in ("httpx", "httpcore"):
+            caplog.set_level(logging.WARNING, logger=name)
+        yield
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert not [secret for secret in doubles.SECRETS if secret in text]
+    assert "not-real" not in text
+
+
+def assert_tells_no_secret(error: BaseException | None) -> None:
+    """Neither an error nor its causes hold a secret, in any of their forms."""
+    while error is not None:
+        shown = f"{error!s} {error!r} {vars(error)!r}"
+        assert not [secret for secret in doubles.SECRETS if secret in shown]
+        assert "not-real" not in shown
+        assert "-token-" not in shown
+        error = error.__cause__ or error.__context__
+
+
+# --- adapters in front of doubles ---------------------------------------------------------------
+
+
+@pytest.fixture
+async def light_double() -> AsyncIterator[doubles.LightDouble]:
+    double = doubles.LightDouble()
+    async with doubles.serving(double):
+        yield double
+
+
+@pytest.fixture
+async def asset_double() -> AsyncIterator[doubles.AssetDouble]:
+    double = doubles.AssetDouble()
+    async with doubles.serving(double):
+        yield double
+
+
+@pytest.fixture
+async def layer_double() -> AsyncIterator[doubles.LayerDouble]:
+    double = doubles.LayerDouble()
+    async with doubles.serving(double):
+        yield double
+
+
+@dataclass
+class Maker:
+    """Makes adapters and closes them."""
+
+    clock: FakeClock
+    made: list[Provider]
+
+    def light(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+        options.setdefault("timeout_s", 5.0)
+        if "access_token" not in options:
+            options.setdefault("api_key", Secret(doubles.API_KEY))
+        settings = LightSettings(base_url=url, **options)
+        return self._kept(LightProvider("light_1", settings, clock=self.clock, **wiring or {}))
+
+    def asset(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+        settings = AssetSettings(base_url=url, **self._client(options))
+        return self._kept(AssetProvider("asset_1", settings, clock=self.clock, **wiring or {}))
+
+    def layer(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+        options.setdefault("token_url", f"{url}/oauth2/token")
+        settings = LayerSettings(base_url=url, **self._client(options))
+        return self._kept(LayerProvider("layer_1", settings, clock=self.clock, **wiring or {}))
+
+    def _client(self, options: dict[str, Any]) -> dict[str, Any]:
+        options.setdefault("timeout_s", 5.0)
+        if "access_token" not in options:
+            options.setdefault("client_id", Secret(doubles.CLIENT_ID))
+            options.setdefault("client_secret", Secret(doubles.CLIENT_SECRET))
+        return options
+
+    def _kept(self, provider: Provider) -> Provider:
+        self.made.append(provider)
+        return provider
+
+
+@pytest.fixture
+async def make(clock: FakeClock) -> AsyncIterator[Maker]:
+    maker = Maker(clock, [])
+    yield maker
+    for provider in maker.made:
+        await provider.aclose()
+
+
+# --- adapters in front of the sandbox -----------------------------------------------------------
+
+
+@dataclass
+class Box:
+    """A sandbox behind a real uvicorn."""
+
+    url: str
+    client: httpx.Client
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.client.request(method, f"/_control/{path}", json=body)
+        assert answer.is_success, answer.text
+        return json.loads(answer.content, parse_float=Decimal) if answer.content else None
+
+    def fault(self, kind: str, **spec: Any) -> None:
+        self.control("POST", "faults", {"kind": kind, **spec})
+
+    def options(self, **changes: Any) -> None:
+        self.control("PUT", "options", changes)
+
+    def state(self, provider: str, remote_id: str) -> Any:
+        return self.control("GET", f"state/{provider}/{remote_id}")
+
+    def requests(self) -> list[dict[str, Any]]:
+        report = self.control("GET", "requests")
+        found: list[dict[str, Any]] = report["requests"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[Box]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        create_sandbox(), loop="uvloop", http="httptools", log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
+        yield Box(url, client)
+    # Slow faults of the last test may still be under way.
+    server.should_exit = server.force_exit = True
+    thread.join(timeout=5)
+    listener.close()
+
+
+@pytest.fixture
+def sandbox(sandbox_server: Box) -> Box:
+    sandbox_server.control("POST", "reset")
+    sandbox_server.control("PUT", "clock", {"now": NOW.isoformat()})
+    limits = {"light_per_minute": None, "asset_tenant_per_minute": None}
+    limits |= {"asset_business_per_minute": None, "layer_per_second": None}
+    sandbox_server.options(limits=limits)
+    return sandbox_server
+
+
+SANDBOX = catalogue(1)
+
+
+def sandbox_account(provider: str, name: str, **options: Any) -> Account:
+    """The sandbox's account of this name as the gateway would be configured with it."""
+    found = SANDBOX.account(provider, name)  # type: ignore[arg-type]
+    keys = (
+        "bank_account_id business_id ledger_id external_account_id custom_account_id "
+        "ledger_account_id"
+    )
+    wanted = [key for key in keys.split() if key not in options.pop("without", ())]
+    remote = {key: getattr(found, key) for key in wanted if getattr(found, key) is not None}
+    if options.pop("configured_side", False):
+        options["normal_balance"] = Side(found.normal_side)
+    return make_account(
+        ProviderKind(provider),
+        found.currency,
+        remote=remote,
+        id=f"acct_{name.replace(' ', '_')}",
+        zone=options.pop("zone", "UTC"),
+        **options,
+    )
+
+
+@pytest.fixture
+def connect(make: Maker, sandbox: Box) -> Callable[..., Any]:
+    """Connects an adapter to the sandbox with acme's credentials."""
+
+    def connected(provider: str, **options: Any) -> Any:
+        credential = SANDBOX.credential(options.pop("credential", f"{provider}-acme"))
+        if provider == "light":
+            key = Secret(credential.api_key or "")
+            return make.light(f"{sandbox.url}/light", **{"api_key": key} | options)
+        options = {
+            "client_id": Secret(credential.client_id or ""),
+            "client_secret": Secret(credential.client_secret or ""),
+        } | options
+        if provider == "asset":
+            return make.asset(f"{sandbox.url}/asset", **options)
+        options = {
+            "token_url": f"{sandbox.url}/layer-auth/oauth2/token",
+            "scope": "https://sandbox.layerfi.com/sandbox",
+        } | options
+        return make.layer(f"{sandbox.url}/layer", **options)
+
+    return connected

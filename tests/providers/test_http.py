@@ -1,0 +1,453 @@
+"""One connector's HTTP: statuses, redirects, what is sent how often, hooks and gates."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.calls import Call
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderBadResponse,
+    ProviderCredentialsRejected,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from balance_gateway.domain.secret import Secret
+from balance_gateway.providers.calls import path_of
+from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.redirects import redirect_target
+from tests.providers import doubles
+from tests.providers.conftest import (
+    NOW,
+    FakeClock,
+    assert_tells_no_secret,
+    make_account,
+    make_write,
+    on,
+)
+from tests.providers.doubles import LightDouble, Received, Reply
+
+LIGHT = make_account(ProviderKind.LIGHT)
+QUERY = on(LIGHT, "2026-05-07")
+
+STATUSES = [
+    (400, ProviderRejected, False),
+    (401, ProviderCredentialsRejected, False),
+    (403, ProviderCredentialsRejected, False),
+    (404, ProviderRejected, False),
+    (408, ProviderTimeout, True),
+    (409, ProviderRejected, False),
+    (418, ProviderRejected, False),
+    (422, ProviderRejected, False),
+    (429, ProviderRateLimited, False),
+    (500, ProviderUnavailable, True),
+    (502, ProviderUnavailable, True),
+    (503, ProviderUnavailable, True),
+    (504, ProviderUnavailable, True),
+    (599, ProviderUnavailable, True),
+    (300, ProviderBadResponse, True),
+    (304, ProviderBadResponse, True),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "maybe_applied"), STATUSES)
+async def test_each_status_is_one_error_and_a_write_is_sent_once(
+    make: Any, light_double: LightDouble, status: int, kind: type, maybe_applied: bool
+) -> None:
+    light = make.light(light_double.url)
+    body = b"" if status == 304 else b"RAW TEXT"
+    light_double.reply_with(Reply(status, body), Reply(status, body))
+
+    with pytest.raises(ProviderError) as read:
+        await light.balances([QUERY])
+    with pytest.raises(ProviderError) as write:
+        await light.set_opening_balance(make_write(LIGHT, 1))
+
+    assert (type(read.value), type(write.value)) == (kind, kind)
+    assert (read.value.maybe_applied, write.value.maybe_applied) == (False, maybe_applied)
+    assert len(light_double.calls("PUT")) == 1
+    assert str(status) in str(write.value) or status == 408
+    assert write.value.provider == "LIGHT"
+    assert "RAW" not in str(write.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Thu, 07 May 2026 10:00:30 GMT"}, 30),
+        ({"Retry-After": "Wed, 06 May 2026 10:00:30 GMT"}, 0),
+        ({"Retry-After": "999999999999"}, 86400),
+        ({"Retry-After": "soon"}, None),
+        ({"x-ratelimit-reset": str(int(NOW.timestamp()) + 12)}, 12),
+        ({"X-RateLimit-Reset": "9"}, 9),
+        ({"x-ratelimit-reset": "-1"}, None),
+        ({}, None),
+    ],
+)
+async def test_rate_limit_says_when_to_come_back(
+    make: Any, light_double: LightDouble, headers: dict[str, str], seconds: float | None
+) -> None:
+    """Asset documents no `Retry-After`: its reset header is read instead."""
+    light_double.reply_with(Reply(429, {}, headers))
+
+    with pytest.raises(ProviderRateLimited) as caught:
+        await make.light(light_double.url).balances([QUERY])
+
+    assert caught.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid"])
+async def test_a_write_that_found_no_connection_was_never_sent(make: Any, host: str) -> None:
+    with pytest.raises(ProviderUnavailable) as caught:
+        await make.light(f"http://{host}").set_opening_balance(make_write(LIGHT, 1))
+
+    assert not caught.value.maybe_applied
+
+
+async def test_a_write_whose_tls_failed_was_never_sent(make: Any) -> None:
+    async def no_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    with pytest.raises(ProviderUnavailable) as caught:
+        await make.light(url).set_opening_balance(make_write(LIGHT, 1))
+
+    server.close()
+    assert not caught.value.maybe_applied
+
+
+async def test_a_write_whose_connection_never_came_was_never_sent(make: Any) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        held = []
+        for _ in range(8):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+            held.append(one)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+
+        with pytest.raises(ProviderTimeout) as caught:
+            await make.light(url, timeout_s=0.3).set_opening_balance(make_write(LIGHT, 1))
+
+        for one in held:
+            one.close()
+    assert not caught.value.maybe_applied
+
+
+async def test_a_refused_write_is_refused_even_if_its_body_never_ends(
+    make: Any, light_double: LightDouble
+) -> None:
+    """With httpx's own transport, which hands the status over before the body has come."""
+
+    async def refuse_slowly(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+        writer.write(b"HTTP/1.1 422 X\r\ncontent-length: 1000\r\n\r\n")
+        await asyncio.sleep(3)
+        return None
+
+    light_double.take_over = refuse_slowly
+    wiring = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+    light = make.light(light_double.url, timeout_s=0.3, wiring=wiring)
+
+    with pytest.raises(ProviderRejected) as caught:
+        await light.set_opening_balance(make_write(LIGHT, 1))
+
+    assert not caught.value.maybe_applied
+
+
+async def test_writes_use_a_connection_of_their_own(make: Any, light_double: LightDouble) -> None:
+    """A keep-alive race would make a refusal look like a loss."""
+    connections: list[int] = []
+
+    async def note(request: Received, writer: asyncio.StreamWriter) -> Reply | None:
+        connections.append(writer.get_extra_info("peername")[1])
+        return light_double.answer(request)
+
+    light_double.take_over = note
+    light = make.light(light_double.url)
+
+    await light.balances([QUERY])
+    await light.balances([QUERY])
+    await light.set_opening_balance(make_write(LIGHT, 1))
+    await light.set_opening_balance(make_write(LIGHT, 2))
+
+    first, second, third, fourth = connections
+    assert first == second
+    assert len({first, third, fourth}) == 3
+
+
+# --- redirects ----------------------------------------------------------------------------------
+
+
+async def test_a_read_follows_the_same_origin_with_its_credentials(
+    make: Any, light_double: LightDouble
+) -> None:
+    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
+    for status in (301, 302, 303, 307, 308):
+        light_double.reply_with(Reply(status, b"", {"location": target}))
+
+        [figures] = await make.light(light_double.url).balances([QUERY])
+
+        assert figures.bank.minor_units == 12500
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_write_that_was_not_done_here_is_done_there(
+    make: Any, light_double: LightDouble, status: int
+) -> None:
+    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance"
+    light_double.reply_with(Reply(status, b"", {"location": target}))
+
+    await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 77))
+
+    first, second = light_double.calls("PUT")
+    assert first.body == second.body
+    assert light_double.opening == 77
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+async def test_a_write_is_not_sent_again_after_an_unclear_redirect(
+    make: Any, light_double: LightDouble, status: int
+) -> None:
+    light_double.reply_with(Reply(status, b"", {"location": "/elsewhere"}))
+
+    with pytest.raises(ProviderBadResponse) as caught:
+        await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 1))
+
+    assert caught.value.maybe_applied
+    assert len(light_double.received) == 1
+
+
+async def test_credentials_go_to_no_other_host_unless_it_is_allowed(
+    make: Any, light_double: LightDouble
+) -> None:
+    other = doubles.LightDouble()
+    async with doubles.serving(other):
+        path = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
+        there = Reply(307, b"", {"location": other.url + path + "&token=SECRET-IN-QUERY"})
+        light_double.reply_with(there, there, there)
+
+        for write in (False, True):
+            light = make.light(light_double.url)
+            call = light.set_opening_balance(make_write(LIGHT, 1)) if write else None
+            with pytest.raises(ProviderBadResponse, match=r"127\.0\.0\.1") as caught:
+                await (call or light.balances([QUERY]))
+            assert not caught.value.maybe_applied
+            assert "SECRET-IN-QUERY" not in str(caught.value)
+        assert other.received == []
+
+        allowed = make.light(light_double.url, redirect_hosts=(other.url.removeprefix("http://"),))
+        await allowed.balances([QUERY])
+        assert other.received[0].headers["authorization"] == f"Basic {doubles.API_KEY}"
+
+
+async def test_redirects_come_to_an_end(make: Any, light_double: LightDouble) -> None:
+    light_double.reply_with(*[Reply(307, b"", {"location": "/again"})] * 10)
+
+    with pytest.raises(ProviderBadResponse, match="more than 3"):
+        await make.light(light_double.url).balances([QUERY])
+
+    assert len(light_double.received) == 4
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        None,
+        "",
+        "file:///etc/passwd",
+        "//evil.example/x",
+        "http://api.light.inc/x",
+        "http://files.light.inc/x",
+        "https://user:pw@api.light.inc/x",
+        "https://api.light.inc.evil.example/x",
+        "https://api.light.inc:444/x",
+        "https://169.254.169.254/latest",
+        "gopher://api.light.inc/",
+        "https://[::1/",
+    ],
+)
+def test_redirects_that_lead_astray_are_refused(location: str | None) -> None:
+    with pytest.raises(WrongShape):
+        redirect_target("https://api.light.inc/v1/a", location, {"files.light.inc"})
+
+
+def test_redirects_that_stay_are_followed() -> None:
+    allowed = {"files.light.inc", "other.light.inc:8443"}
+    for location, target in (
+        ("/v2/b", "https://api.light.inc/v2/b"),
+        ("https://api.light.inc:443/b", "https://api.light.inc/b"),
+        ("https://files.light.inc/b", "https://files.light.inc/b"),
+        ("https://other.light.inc:8443/b", "https://other.light.inc:8443/b"),
+    ):
+        assert redirect_target("https://api.light.inc/v1/a", location, allowed) == target
+
+
+# --- hooks, gates, settings ---------------------------------------------------------------------
+
+
+async def test_every_exchange_is_told_once(make: Any, light_double: LightDouble) -> None:
+    calls: list[Call] = []
+    light = make.light(light_double.url, wiring={"on_call": calls.append})
+    here = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
+    light_double.reply_with(
+        Reply(307, b"", {"location": here}), Reply(200, {}, {"X-RateLimit-Remaining": "5"})
+    )
+
+    with pytest.raises(ProviderBadResponse):
+        await light.balances([QUERY])
+    light_double.reply_with(Reply(503, {}), Reply(200, b"{"))
+    with pytest.raises(ProviderUnavailable):
+        await light.set_opening_balance(make_write(LIGHT, 1))
+    with pytest.raises(ProviderBadResponse):
+        await light.balances([QUERY])
+
+    told = [(call.outcome, call.status, call.write) for call in calls]
+    assert told == [
+        ("redirected", 307, False),
+        ("ok", 200, False),
+        ("refused", 503, True),
+        ("PROVIDER_BAD_RESPONSE", 200, False),
+    ]
+    assert calls[1].headers["x-ratelimit-remaining"] == "5"
+    assert {(call.connector, call.provider) for call in calls} == {("light_1", ProviderKind.LIGHT)}
+    assert all(0 < call.duration_s < 1 for call in calls)
+
+
+class OneAtATime:
+    """A gate that notes what passes; ``full`` refuses."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.passed: list[bool] = []
+        self.full = False
+
+    @asynccontextmanager
+    async def slot(self, *, write: bool) -> AsyncIterator[None]:
+        async with self.lock:
+            if self.full:
+                raise ProviderRateLimited("The budget is spent.")
+            self.passed.append(write)
+            await asyncio.sleep(0.3)
+            yield
+
+
+async def test_gate_counts_real_calls_and_its_wait_is_no_timeout(
+    make: Any, layer_double: Any
+) -> None:
+    """One place at the gate, tokens included: fetching a token inside of a call would lock up."""
+    gate = OneAtATime()
+    account = make_account(ProviderKind.LAYER)
+    layer = make.layer(layer_double.url, wiring={"gate": gate}, timeout_s=1.0)
+
+    await layer.opening_balance(account)
+    await asyncio.gather(*(layer.opening_balance(account) for _ in range(4)))
+
+    assert len(gate.passed) == len(layer_double.received) == 6
+
+
+async def test_what_a_gate_refuses_was_never_sent(make: Any, light_double: LightDouble) -> None:
+    gate = OneAtATime()
+    gate.full = True
+    light = make.light(light_double.url, wiring={"gate": gate})
+
+    with pytest.raises(ProviderRateLimited) as caught:
+        await light.set_opening_balance(make_write(LIGHT, 1))
+
+    assert not caught.value.maybe_applied
+    assert light_double.received == []
+
+
+async def test_cancelled_write_is_told_and_seen_once(make: Any, light_double: LightDouble) -> None:
+    calls: list[Call] = []
+
+    async def wait(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+        await asyncio.sleep(0.5)
+        return None
+
+    light_double.take_over = wait
+    light = make.light(light_double.url, wiring={"on_call": calls.append})
+    task = asyncio.create_task(light.set_opening_balance(make_write(LIGHT, 1)))
+    await asyncio.sleep(0.1)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [call.outcome for call in calls] == ["cancelled"]
+    assert len(light_double.received) == 1
+
+
+async def test_no_cookie_is_kept_and_no_environment_proxy_is_used(
+    make: Any, light_double: LightDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    light = make.light(light_double.url)
+
+    async def with_cookie(request: Received, _: asyncio.StreamWriter) -> Reply | None:
+        reply = light_double.answer(request)
+        reply.headers["set-cookie"] = "session=1; Path=/"
+        return reply
+
+    light_double.take_over = with_cookie
+    await light.balances([QUERY])
+    await light.balances([QUERY])
+
+    assert all("cookie" not in call.headers for call in light_double.received)
+
+
+@pytest.mark.parametrize("secret", ["", "a b", "a\r\nX: y", "é", "a\x00"])
+def test_a_secret_that_no_header_can_carry_stops_the_start(make: Any, secret: str) -> None:
+    for arguments in ({"api_key": Secret(secret)}, {"access_token": Secret(secret)}):
+        with pytest.raises(ValueError, match=r"api_key|access_token") as caught:
+            make.light("http://127.0.0.1", **arguments)
+        assert not secret or secret not in str(caught.value)
+    with pytest.raises(ValueError, match="client_secret"):
+        make.asset("http://127.0.0.1", client_secret=Secret(secret))
+
+
+def test_credentials_are_either_or(make: Any) -> None:
+    both = {"api_key": Secret("a"), "access_token": Secret("b")}
+    with pytest.raises(ValueError, match="either"):
+        make.light("http://127.0.0.1", **both)
+    with pytest.raises(ValueError, match="either"):
+        make.asset("http://127.0.0.1", access_token=Secret("a"), client_id=Secret("b"))
+    with pytest.raises(ValueError, match="token_url"):
+        make.layer("http://127.0.0.1", token_url=None)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "x", "https://", "https://u:p@x", "https://x?a=b"])
+def test_a_wrong_address_stops_the_start(make: Any, url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        make.light(url)
+
+
+def test_path_segments_cannot_lead_elsewhere() -> None:
+    assert path_of(("a/b", "c?d", "é")) == "/a%2Fb/c%3Fd/%C3%A9"
+    for segment in ("", ".", ".."):
+        with pytest.raises(ValueError, match="segment"):
+            path_of(("v1", segment))
+
+
+def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
+    light = make.light("http://127.0.0.1:1")
+
+    assert doubles.API_KEY not in repr(Secret(doubles.API_KEY))
+    assert doubles.API_KEY not in f"{Secret(doubles.API_KEY)}"
+    assert doubles.API_KEY not in repr(light)
+    assert_tells_no_secret(GatewayError("x"))

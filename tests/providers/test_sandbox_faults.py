@@ -1,0 +1,228 @@
+"""Every fault of the sandbox at every provider: the designed error, in time, telling no secret."""
+
+import time
+from typing import Any
+
+import pytest
+
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderBadResponse,
+    ProviderCredentialsRejected,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from tests.providers.conftest import Box, assert_tells_no_secret, make_write, on
+from tests.providers.test_contract import CASES, Case, Connect
+
+#: For faults that end in a timeout; the others get time enough for a busy machine.
+TIMEOUT_S = 0.4
+ENOUGH_S = 5.0
+ANY_TIME: dict[str, Any] = {"times": None}
+
+Unavailable, Timeout, Bad = ProviderUnavailable, ProviderTimeout, ProviderBadResponse
+
+#: kind, its arguments, error of a read, error of a write, maybe_applied of the write.
+#: None for an error: the fault does no harm.
+FAULTS: list[tuple[str, dict[str, Any], type | None, type | None, bool]] = [
+    ("delay", {"delay_s": 1.5}, Timeout, Timeout, True),
+    ("delay", {"delay_after_s": 1.5}, Timeout, Timeout, True),
+    ("delay", {"delay_s": 0.05}, None, None, False),
+    ("400", {}, ProviderRejected, ProviderRejected, False),
+    ("403", {}, ProviderCredentialsRejected, ProviderCredentialsRejected, False),
+    ("404", {}, ProviderRejected, ProviderRejected, False),
+    ("408", {}, Timeout, Timeout, True),
+    ("409", {}, ProviderRejected, ProviderRejected, False),
+    ("422", {}, ProviderRejected, ProviderRejected, False),
+    ("429", {"retry_after_s": 3}, ProviderRateLimited, ProviderRateLimited, False),
+    ("429", {}, ProviderRateLimited, ProviderRateLimited, False),
+    ("500", {}, Unavailable, Unavailable, True),
+    ("503", {}, Unavailable, Unavailable, True),
+    ("503", {"body": "<html>down"}, Unavailable, Unavailable, True),
+    ("redirect", {"location": "http://evil.example/x"}, Bad, Bad, False),
+    ("redirect", {"location": "http://evil.example/x", "status": 303}, Bad, Bad, True),
+    ("body", {"body": "<html>hello"}, Bad, Bad, True),
+    ("body", {"body": "[]"}, Bad, Bad, True),
+    ("error_body_200", {}, GatewayError, GatewayError, True),
+    ("drop_before", {}, Unavailable, Unavailable, True),
+    ("drop_after", {}, Unavailable, Unavailable, True),
+    ("late_landing", {"delay_s": 0.1}, Unavailable, Unavailable, True),
+    ("late_landing", {"delay_s": 0.1, "status": 504}, Unavailable, Unavailable, True),
+    ("endless_body", {}, GatewayError, GatewayError, True),
+    ("endless_headers", {}, GatewayError, GatewayError, True),
+    ("slow_body", {"interval_s": 0.02}, Timeout, Timeout, True),
+    ("truncated_body", {}, Unavailable, Unavailable, True),
+    ("malformed_json", {}, Bad, Bad, True),
+    ("huge_json", {"bytes": 9 * 2**20}, GatewayError, GatewayError, True),
+    ("wrong_types", {}, Bad, Bad, True),
+    ("nan", {}, Bad, Bad, True),
+    ("overflow", {}, Bad, Bad, True),
+    ("duplicate_keys", {}, Bad, Bad, True),
+    ("unknown_enum", {"fields": ["ledger_type", "account_type", "external_account_source"]},
+     None, None, False),
+    ("extra_fields", {}, None, None, False),
+]  # fmt: skip
+
+
+def deadline_s(wanted: type | None) -> float:
+    return TIMEOUT_S if wanted is Timeout else ENOUGH_S
+
+
+def fault_id(fault: Any) -> str:
+    return "-".join([fault[0], *(f"{value}"[:12] for value in fault[1].values())])
+
+
+@pytest.fixture(params=CASES, ids=[case.name for case in CASES])
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+def strikes_last_write(case: Case) -> str:
+    """Of Layer's two calls the one that answers with the opening balance."""
+    return "/balance$" if case.name == "light" else "/opening-balance$"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=fault_id)
+async def test_fault_on_a_balance_read(
+    connect: Connect, case: Case, sandbox: Box, fault: Any
+) -> None:
+    kind, options, wanted, _, _ = fault
+    account = case.account(case.operating, configured_side=True)
+    provider = connect(case.name, timeout_s=deadline_s(wanted))
+    query = on(account, "2026-05-07")
+    sandbox.fault(kind, provider=case.name, path="balance", **ANY_TIME, **options)
+
+    started = time.monotonic()
+    try:
+        [result] = await provider.balances([query])
+    except GatewayError as error:
+        result = error
+
+    assert time.monotonic() - started < deadline_s(wanted) + 1
+    assert isinstance(result, wanted or object)
+    assert isinstance(result, GatewayError) is (wanted is not None)
+    if isinstance(result, ProviderError):
+        assert not result.maybe_applied
+        assert result.provider == case.kind.name
+        assert "Scripted" not in str(result)
+        assert_tells_no_secret(result)
+    if kind == "429":
+        assert isinstance(result, ProviderRateLimited)
+        assert result.retry_after_s == options.get("retry_after_s")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=fault_id)
+async def test_fault_on_a_write(connect: Connect, case: Case, sandbox: Box, fault: Any) -> None:
+    kind, options, _, wanted, maybe_applied = fault
+    account = case.account(case.operating, configured_side=True)
+    provider = connect(case.name, timeout_s=deadline_s(wanted))
+    path = strikes_last_write(case)
+    sandbox.fault(kind, provider=case.name, path=path, **ANY_TIME, **options)
+    write = make_write(account, 4242, effective_at=case.effective_at())
+
+    started = time.monotonic()
+    result: Any = None
+    try:
+        result = await provider.set_opening_balance(write)
+    except GatewayError as error:
+        result = error
+
+    assert time.monotonic() - started < deadline_s(wanted) + 1
+    assert isinstance(result, wanted or object)
+    assert isinstance(result, GatewayError) is (wanted is not None)
+    if isinstance(result, ProviderError):
+        # Layer has taken the first of two calls by then: nothing is certain any more.
+        assert result.maybe_applied is (maybe_applied or case.name == "layer")
+        assert "Scripted" not in str(result)
+        assert_tells_no_secret(result)
+    sent = [one for one in sandbox.requests() if "token" not in one["path"]]
+    assert len(sent) == (2 if case.name == "layer" else 1)
+
+
+@pytest.mark.parametrize("kind", ["400", "429", "500", "drop_before", "drop_after", "body"])
+async def test_fault_on_layers_first_of_two_calls(
+    connect: Connect, sandbox: Box, kind: str
+) -> None:
+    """The second call is not made; what the first did is told as for any write."""
+    case = CASES[2]
+    account = case.account(case.operating, configured_side=True)
+    layer = connect("layer")
+    options = {"body": "{"} if kind == "body" else {}
+    sandbox.fault(kind, provider="layer", path="/balance$", **options)
+
+    with pytest.raises(ProviderError) as caught:
+        await layer.set_opening_balance(make_write(account, 1))
+
+    assert caught.value.maybe_applied is (kind not in {"400", "429"})
+    posts = [one["path"] for one in sandbox.requests() if one["method"] == "POST"]
+    assert not [path for path in posts if path.endswith("/opening-balance")]
+
+
+@pytest.mark.parametrize("kind", ["wrong_account", "wrong_currency"])
+async def test_answer_for_another_account_or_currency(
+    connect: Connect, case: Case, sandbox: Box, kind: str
+) -> None:
+    """Asset names no currency; Layer's trial has neither, its tree only ids."""
+    account = case.account(case.operating, configured_side=True)
+    provider = connect(case.name)
+    sandbox.fault(kind, provider=case.name, path="balance", **ANY_TIME)
+    harmless = kind == "wrong_currency" and case.name != "light"
+
+    try:
+        [result] = await provider.balances([on(account, "2026-05-07")])
+    except GatewayError as error:
+        result = error
+
+    assert isinstance(result, ProviderBadResponse) is not harmless
+
+
+@pytest.mark.parametrize("provider_name", ["asset", "layer"])
+@pytest.mark.parametrize(
+    ("kind", "options", "wanted"),
+    [
+        ("401", {}, ProviderCredentialsRejected),
+        ("429", {}, ProviderRateLimited),
+        ("503", {}, Unavailable),
+        ("drop_before", {}, Unavailable),
+        ("delay", {"delay_s": 1.5}, Timeout),
+        ("malformed_json", {}, Bad),
+        ("slow_body", {}, Timeout),
+        ("redirect", {"location": "http://evil.example/x"}, Bad),
+    ],
+)
+async def test_fault_of_the_token_endpoint(
+    connect: Connect, sandbox: Box, provider_name: str, kind: str, options: Any, wanted: type
+) -> None:
+    [case] = [one for one in CASES if one.name == provider_name]
+    account = case.account(case.operating, configured_side=True)
+    provider = connect(provider_name, timeout_s=deadline_s(wanted))
+    sandbox.fault(kind, provider=provider_name, path="/token$", **ANY_TIME, **options)
+
+    started = time.monotonic()
+    with pytest.raises(wanted) as caught:
+        await provider.set_opening_balance(make_write(account, 1, effective_at=case.effective_at()))
+
+    assert time.monotonic() - started < deadline_s(wanted) + 1
+    assert not caught.value.maybe_applied  # type: ignore[attr-defined]
+    assert_tells_no_secret(caught.value)
+    assert [one for one in sandbox.requests() if not one["path"].endswith("/token")] == []
+
+
+@pytest.mark.parametrize("provider_name", ["asset", "layer"])
+async def test_revoked_tokens_are_renewed(
+    connect: Connect, sandbox: Box, provider_name: str
+) -> None:
+    [case] = [one for one in CASES if one.name == provider_name]
+    account = case.account(case.operating, configured_side=True)
+    provider = connect(provider_name)
+    await provider.balances([on(account, "2026-05-07")])
+    sandbox.control("DELETE", "tokens")
+
+    write = make_write(account, 99, effective_at=case.effective_at())
+    stored = await provider.set_opening_balance(write)
+
+    assert stored.amount.minor_units == 99

@@ -1,0 +1,273 @@
+"""Access tokens: three forms of expiry, one request for all, renewal, failure."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from balance_gateway.domain.accounts import ProviderKind, Side
+from balance_gateway.domain.errors import (
+    ProviderBadResponse,
+    ProviderCredentialsRejected,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from balance_gateway.domain.secret import Secret
+from balance_gateway.providers.failures import Answer, Operation
+from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.tokens import TokenAuthorization, renewal_time
+from tests.providers import doubles
+from tests.providers.conftest import FakeClock, assert_tells_no_secret, make_account, make_write
+from tests.providers.doubles import AssetDouble, LayerDouble, Received, Reply
+
+LAYER = make_account(ProviderKind.LAYER)
+ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
+AT = datetime(2026, 5, 1, 16, 39, 28, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "life_s"),
+    [
+        (None, 3540),
+        (3600, 3540),
+        ("3600", 3540),
+        (Decimal("3600.0"), 3540),
+        (10, 9),
+        (1777657168, 3540),
+        ("1777657168", 3540),
+        (10**400, 86340),
+        (999_999_999, 86340),
+        (0, 5),
+        (-3, 5),
+        (1_000_000_001, 5),
+    ],
+)
+def test_expiry_is_read_in_its_three_forms(expires_in: object, life_s: float) -> None:
+    """1777657168 is Asset's own example: an instant, not fifty-six years."""
+    assert renewal_time(expires_in, AT) == AT + timedelta(seconds=life_s)
+
+
+@pytest.mark.parametrize("expires_in", [True, "soon", "1e3", "-5", [], {}, "٣", Decimal("1e999")])
+def test_expiry_in_no_known_form_is_refused(expires_in: object) -> None:
+    with pytest.raises(WrongShape):
+        renewal_time(expires_in, AT)
+
+
+@pytest.mark.parametrize("form", ["absent", "duration", "unix"])
+async def test_a_token_is_kept_until_shortly_before_it_expires(
+    make: Any, layer_double: LayerDouble, clock: FakeClock, form: str
+) -> None:
+    expires = {"duration": 3600, "unix": int(clock.now.timestamp()) + 3600}
+    layer_double.token_body = {"token_type": "bearer"}
+    if form in expires:
+        layer_double.token_body["expires_in"] = expires[form]
+    layer = make.layer(layer_double.url)
+
+    await layer.opening_balance(LAYER)
+    clock.now += timedelta(seconds=3539)
+    await layer.opening_balance(LAYER)
+    assert layer_double.token_calls() == 1
+
+    clock.now += timedelta(seconds=2)
+    await layer.opening_balance(LAYER)
+    assert layer_double.token_calls() == 2
+
+
+async def test_fifty_calls_at_once_fetch_one_token(make: Any, layer_double: LayerDouble) -> None:
+    layer_double.token_delay_s = 0.05
+    layer = make.layer(layer_double.url)
+
+    await asyncio.gather(*(layer.opening_balance(LAYER) for _ in range(50)))
+
+    assert layer_double.token_calls() == 1
+    assert len(layer_double.calls()) == 50
+
+
+async def test_a_cancelled_first_caller_does_not_take_the_token_from_the_others(
+    make: Any, layer_double: LayerDouble
+) -> None:
+    layer_double.token_delay_s = 0.1
+    layer = make.layer(layer_double.url)
+    first = asyncio.create_task(layer.opening_balance(LAYER))
+    await asyncio.sleep(0.03)
+    others = [asyncio.create_task(layer.opening_balance(LAYER)) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    first.cancel()
+
+    assert all(await asyncio.gather(*others))
+    assert layer_double.token_calls() == 1
+
+
+async def test_revoked_token_is_renewed_once_and_the_read_repeated(
+    make: Any, layer_double: LayerDouble
+) -> None:
+    layer = make.layer(layer_double.url)
+    await layer.opening_balance(LAYER)
+    layer_double.valid.clear()
+
+    await asyncio.gather(*(layer.opening_balance(LAYER) for _ in range(10)))
+
+    assert layer_double.token_calls() == 2
+
+
+async def test_revoked_token_is_renewed_once_and_the_write_repeated(
+    make: Any, asset_double: AssetDouble
+) -> None:
+    """A 401 is a definite refusal: the first sending did nothing."""
+    asset = make.asset(asset_double.url)
+    await asset.set_opening_balance(make_write(ASSET, 1, effective_at=None))
+    asset_double.valid.clear()
+
+    await asset.set_opening_balance(make_write(ASSET, 2, effective_at=None))
+
+    assert asset_double.amount == Decimal("0.02")
+    assert len(asset_double.calls("PUT")) == 3
+
+
+async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: FakeClock) -> None:
+    fetched: list[str] = []
+
+    async def fetch() -> Answer:
+        fetched.append(f"t{len(fetched)}")
+        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": fetched[-1]})
+
+    tokens = TokenAuthorization(fetch, clock)
+    older = await tokens.header()
+    tokens.reject(older)
+    newer = await tokens.header()
+
+    tokens.reject(older)
+
+    assert await tokens.header() == newer != older
+    assert fetched == ["t0", "t1"]
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_second_401_is_the_credentials_fault(
+    make: Any, asset_double: AssetDouble, layer_double: LayerDouble, write: bool
+) -> None:
+    double: Any = asset_double if write else layer_double
+    double.reply_with(*[Reply(401, {})] * 5)
+
+    asset, layer = make.asset(asset_double.url), make.layer(layer_double.url)
+    request = make_write(ASSET, 1, effective_at=None)
+
+    with pytest.raises(ProviderCredentialsRejected) as caught:
+        await (asset.set_opening_balance(request) if write else layer.opening_balance(LAYER))
+
+    assert not caught.value.maybe_applied
+    assert len(double.calls()) == 2
+    assert double.token_calls() == 2
+    assert_tells_no_secret(caught.value)
+
+
+async def test_a_fixed_token_is_not_renewed(make: Any, layer_double: LayerDouble) -> None:
+    layer = make.layer(layer_double.url, access_token=Secret("wrong"), token_url=None)
+
+    with pytest.raises(ProviderCredentialsRejected):
+        await layer.opening_balance(LAYER)
+
+    assert len(layer_double.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (Reply(400, {"error": "invalid_scope"}), ProviderCredentialsRejected),
+        (Reply(401, {"error": "invalid_client"}), ProviderCredentialsRejected),
+        (Reply(403, {}), ProviderCredentialsRejected),
+        (Reply(429, {}), ProviderRateLimited),
+        (Reply(500, {}), ProviderUnavailable),
+        (Reply(200, b"{"), ProviderBadResponse),
+        (Reply(200, {}), ProviderBadResponse),
+        (Reply(200, {"access_token": ""}), ProviderBadResponse),
+        (Reply(200, {"access_token": "a\r\nX: y"}), ProviderBadResponse),
+        (Reply(200, {"access_token": 5}), ProviderBadResponse),
+        (Reply(200, {"access_token": "issued-secret-token-x", "token_type": "MAC"}), None),
+        (Reply(200, {"access_token": "issued-secret-token-x", "expires_in": "soon"}), None),
+        (Reply(307, b"", {"location": "/oauth2/elsewhere/token"}), ProviderBadResponse),
+    ],
+)
+async def test_a_write_without_a_token_was_never_sent(
+    make: Any, asset_double: AssetDouble, reply: Reply, kind: type[ProviderError] | None
+) -> None:
+    async def no_token(request: Received, _: Any) -> Reply | None:
+        return reply if request.path.endswith("token") else asset_double.answer(request)
+
+    asset_double.take_over = no_token
+
+    with pytest.raises(kind or ProviderBadResponse) as caught:
+        await make.asset(asset_double.url).set_opening_balance(
+            make_write(ASSET, 1, effective_at=None)
+        )
+
+    assert not caught.value.maybe_applied
+    assert asset_double.calls() == []
+    assert asset_double.token_calls() == 1
+    assert_tells_no_secret(caught.value)
+
+
+async def test_a_slow_token_ends_within_the_deadline(make: Any, asset_double: AssetDouble) -> None:
+    asset_double.token_delay_s = 2
+    asset = make.asset(asset_double.url, timeout_s=0.2)
+
+    async with asyncio.timeout(1):
+        with pytest.raises(ProviderTimeout) as caught:
+            await asset.set_opening_balance(make_write(ASSET, 1, effective_at=None))
+
+    assert not caught.value.maybe_applied
+
+
+async def test_a_failed_renewal_is_not_kept_and_not_hammered(
+    make: Any, layer_double: LayerDouble, clock: FakeClock
+) -> None:
+    async def down(_: Received, __: Any) -> Reply | None:
+        return Reply(503, {})
+
+    layer_double.take_over = down
+    layer = make.layer(layer_double.url)
+    for _ in range(20):
+        with pytest.raises(ProviderUnavailable):
+            await layer.opening_balance(LAYER)
+    assert layer_double.token_calls() == 2
+
+    layer_double.take_over = None
+    clock.now += timedelta(seconds=1)
+    assert await layer.opening_balance(LAYER)
+
+
+async def test_one_failed_renewal_does_not_fail_the_next_call(
+    make: Any, layer_double: LayerDouble
+) -> None:
+    failures = [Reply(500, {})]
+
+    async def once(request: Received, _: Any) -> Reply | None:
+        return failures.pop() if failures else layer_double.answer(request)
+
+    layer_double.take_over = once
+    layer = make.layer(layer_double.url)
+
+    with pytest.raises(ProviderUnavailable):
+        await layer.opening_balance(LAYER)
+
+    assert await layer.opening_balance(LAYER)
+
+
+async def test_asset_asks_with_a_form_and_layer_with_basic(
+    make: Any, asset_double: AssetDouble, layer_double: LayerDouble
+) -> None:
+    await make.asset(asset_double.url).set_opening_balance(make_write(ASSET, 1, effective_at=None))
+    await make.layer(layer_double.url, scope="https://x/y").opening_balance(LAYER)
+
+    asset_form = asset_double.received[0]
+    layer_form = layer_double.received[0]
+    assert asset_form.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert b"grant_type=client_credentials" in asset_form.body
+    assert b"scope=https%3A%2F%2Fx%2Fy" in layer_form.body
+    assert b"grant_type=client_credentials" in layer_form.body
+    assert doubles.CLIENT_SECRET.encode() not in layer_form.body
