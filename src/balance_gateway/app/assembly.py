@@ -14,7 +14,7 @@ from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import Clock, system_clock
-from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cached import CachedReads
@@ -26,7 +26,7 @@ from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
-from balance_gateway.storage.database import Database, open_database
+from balance_gateway.storage.database import Database, DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.ledger import SqlLedgerStore
 
@@ -175,14 +175,26 @@ async def _recover(recovery: Recovery, hold_s: float, stack: contextlib.AsyncExi
     stack.push_async_callback(end)
 
 
+async def _nothing() -> None:
+    """The storage has been opened by then, which is proof enough."""
+
+
 Probe = Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
 async def probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
-    """What ``check`` tries: name → (kind, a read that raises when it fails)."""
-    async with assembled(settings) as assembly:
-        tries: dict[str, tuple[str, Probe]] = {"storage": ("storage", assembly.database.ping)}
+    """What ``check`` tries: name → (kind, a read that raises a GatewayError when it fails).
+
+    Raises:
+        Internal: the storage cannot be opened, so that nothing else can be tried.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            assembly = await stack.enter_async_context(assembled(settings))
+        except DatabaseError as error:
+            raise Internal(str(error)) from error
+        tries: dict[str, tuple[str, Probe]] = {"storage": ("storage", _nothing)}
         if settings.cache.url.reveal().startswith(("redis", "unix")):
             tries["cache"] = ("cache", assembly.caching.fences.ping)
         for name, provider in assembly.providers.items():

@@ -38,7 +38,12 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def check(config_path: Path, as_json: bool) -> None:
     """Validate the configuration and try each connector with a read. Exit 1 if one fails."""
-    findings = asyncio.run(_findings(settings_of(config_path)))
+    from balance_gateway.domain.errors import GatewayError
+
+    try:
+        findings = asyncio.run(_findings(settings_of(config_path)))
+    except GatewayError as error:
+        raise Failed(error.message) from None
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:

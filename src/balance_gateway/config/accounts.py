@@ -6,7 +6,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from balance_gateway.config.settings import ConnectorSettings
-from balance_gateway.config.table import ConfigError, Table
+from balance_gateway.config.table import ConfigError, Table, shown
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account, ProviderKind, Side
 
 _COMMON_KEYS = frozenset(
@@ -34,7 +34,7 @@ def read_account(table: Table, connectors: Mapping[str, ConnectorSettings]) -> A
     connector_name = table.text("connector")
     connector = connectors.get(connector_name)
     if connector is None:
-        known = ", ".join(sorted(connectors)) or "none is configured"
+        known = ", ".join(map(shown, sorted(connectors))) or "none is configured"
         raise ConfigError(
             f"{table.name('connector')}: there is no connector {connector_name!r}; known: {known}"
         )

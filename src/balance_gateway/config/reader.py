@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from balance_gateway.config.accounts import read_account
 from balance_gateway.config.connectors import read_connector
@@ -34,7 +33,8 @@ def read_settings(path: Path) -> Settings:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # tomllib's own error, or what a number of thousands of digits or a deep nesting ends in.
         raise ConfigError(f"{path} is not TOML: {error}") from None
     return settings_from(values, path.parent)
 
@@ -106,7 +106,7 @@ def _url(table: Table, default: Secret) -> Secret:
     text = table.text("url")
     if text.startswith(("env:", "file:")):
         return cast(Secret, table.secret("url"))
-    if urlsplit(text).password:
+    if table.url_parts("url", text).password:
         raise ConfigError(f"{table.name('url')} holds a password; use a reference, 'env:NAME'")
     return Secret(text)
 
@@ -114,7 +114,7 @@ def _url(table: Table, default: Secret) -> Secret:
 def _storage(table: Table) -> StorageSettings:
     table.refuse_unknown(_keys_of(StorageSettings))
     url = _url(table, StorageSettings().url)
-    if urlsplit(url.reveal()).scheme not in ("sqlite", "postgresql"):
+    if table.url_parts("url", url.reveal()).scheme not in ("sqlite", "postgresql"):
         raise ConfigError("storage.url has to begin with sqlite:/// or postgresql://")
     return StorageSettings(url=url)
 
@@ -123,7 +123,7 @@ def _cache(table: Table) -> CacheSettings:
     table.refuse_unknown(_keys_of(CacheSettings))
     default = CacheSettings()
     url = _url(table, default.url)
-    if urlsplit(url.reveal()).scheme not in ("memory", "redis", "rediss", "unix"):
+    if table.url_parts("url", url.reveal()).scheme not in ("memory", "redis", "rediss", "unix"):
         raise ConfigError("cache.url has to begin with memory:// or redis:// or rediss://")
     return CacheSettings(
         url=url,

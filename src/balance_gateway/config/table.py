@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import exponent_of
@@ -14,6 +14,11 @@ from balance_gateway.domain.secret import Secret
 
 class ConfigError(Exception):
     """The configuration is wrong; the message is one line that names the key and the remedy."""
+
+
+def shown(name: str) -> str:
+    """A name from the file as it can stand in one line."""
+    return name if name.isprintable() and name else repr(name)
 
 
 class Table:
@@ -34,7 +39,7 @@ class Table:
 
     def name(self, key: str) -> str:
         """The key's full name."""
-        return f"{self._path}.{key}" if self._path else key
+        return f"{self._path}.{shown(key)}" if self._path else shown(key)
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Raises ConfigError for a key that nobody reads."""
@@ -113,7 +118,7 @@ class Table:
     def http_url(self, key: str) -> str:
         """A URL without a slash at its end; https, or http on loopback."""
         text = self.text(key)
-        parts = urlsplit(text)
+        parts = self.url_parts(key, text)
         if parts.scheme not in ("https", "http") or not parts.hostname:
             raise ConfigError(f"{self.name(key)} has to be a URL such as https://api.example.com")
         if parts.query or parts.fragment or parts.username or parts.password:
@@ -121,6 +126,15 @@ class Table:
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             raise ConfigError(f"{self.name(key)} has to begin with https:// beyond this machine")
         return text.rstrip("/")
+
+    def url_parts(self, key: str, text: str) -> SplitResult:
+        """The parts of a URL; its text, which may hold a password, is not repeated when wrong."""
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:
+            raise ConfigError(f"{self.name(key)} is not a URL") from None
+        return parts
 
     def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """A list of texts."""
@@ -138,7 +152,9 @@ class Table:
         if kind == "env" and place:
             text = os.environ.get(place)
             if not text:
-                raise ConfigError(f"{self.name(key)}: the environment variable {place} is not set")
+                raise ConfigError(
+                    f"{self.name(key)}: the environment variable {shown(place)} is not set"
+                )
             return Secret(text)
         if kind == "file" and place:
             return Secret(self._file(key, place))
@@ -149,11 +165,13 @@ class Table:
     def _file(self, key: str, place: str) -> str:
         try:
             text = (self._directory / place).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(f"{self.name(key)}: {place} cannot be read: {reason}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no path, or not UTF-8 text"
+            raise ConfigError(
+                f"{self.name(key)}: {shown(place)} cannot be read: {reason}"
+            ) from None
         if not text:
-            raise ConfigError(f"{self.name(key)}: {place} is empty")
+            raise ConfigError(f"{self.name(key)}: {shown(place)} is empty")
         return text
 
     def table(self, key: str) -> "Table":

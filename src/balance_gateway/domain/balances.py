@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
@@ -120,6 +120,35 @@ class FreshnessState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Under what, and until when, what was answered would be answered again from the cache.
+
+    Attributes:
+        fence: the account's fence key.
+        nonce: the nonce that has to be the account's still.
+        until_s: when the cache has to be asked again, in seconds since 1970: near the value's
+            expiry it is read anew.
+    """
+
+    fence: str
+    nonce: str
+    until_s: float
+
+
+@dataclass(slots=True)
+class LocalNonces:
+    """The nonces of all accounts, where they are one process's alone; for those who only look.
+
+    Attributes:
+        by_fence: the nonce of each fence key that has been asked for.
+        changes: how often any of them has changed; as long as it stands, all stand.
+    """
+
+    by_fence: dict[str, str] = field(default_factory=dict)
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Observed(Generic[T]):
     """A value, when the provider told it, and in what state it is handed out.
 
@@ -129,12 +158,14 @@ class Observed(Generic[T]):
             never understated.
         state: live, cached or stale.
         stale_reason: for STALE, why no newer value could be had, as a short sentence; else None.
+        kept: under what it is kept; None where it is not.
     """
 
     value: T
     observed_at: datetime
     state: FreshnessState
     stale_reason: str | None = None
+    kept: Kept | None = field(default=None, compare=False, repr=False)
 
 
 class OnStale(enum.Enum):

@@ -1,7 +1,12 @@
-"""Balances and opening balances as plain JSON values and back, exactly: integers go as text."""
+"""Balances and opening balances as plain JSON values and back, exactly: amounts go as text.
+
+What a provider keeps as free metadata comes back equal: numbers that were read as ``Decimal`` go
+as ``{"$decimal": "1.10"}``.
+"""
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from balance_gateway.domain.balances import (
@@ -12,15 +17,19 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.money import Money
 
+_DECIMAL = "$decimal"
 
-def money_to_json(money: Money | None) -> list[str] | None:
-    """``["-1234", "EUR"]``: minor units as text of any size; None stays None."""
-    return None if money is None else [str(money.minor_units), money.currency]
+
+def money_to_json(money: Money | None) -> dict[str, str] | None:
+    """Minor units as text of any size, and the currency; None stays None."""
+    if money is None:
+        return None
+    return {"minor_units": str(money.minor_units), "currency": money.currency}
 
 
 def money_from_json(value: Any) -> Money | None:
     """The inverse of ``money_to_json``."""
-    return None if value is None else Money(int(value[0]), value[1])
+    return None if value is None else Money(int(value["minor_units"]), value["currency"])
 
 
 def figures_to_json(figures: BalanceFigures) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def opening_balance_to_json(opening: OpeningBalance) -> dict[str, Any]:
         "memo": opening.memo,
         "reference_number": opening.reference_number,
         "tags": [_tag_to_json(tag) for tag in opening.tags],
-        "metadata": opening.metadata,
+        "metadata": _plain(opening.metadata),
     }
 
 
@@ -69,7 +78,7 @@ def opening_balance_from_json(value: Mapping[str, Any]) -> OpeningBalance:
         memo=value["memo"],
         reference_number=value["reference_number"],
         tags=tuple(_tag_from_json(tag) for tag in value["tags"]),
-        metadata=value["metadata"],
+        metadata=_restored(value["metadata"]),
     )
 
 
@@ -96,3 +105,23 @@ def _tag_to_json(tag: Tag) -> dict[str, Any]:
 
 def _tag_from_json(value: Mapping[str, Any]) -> Tag:
     return Tag(**{**value, "archived_at": _instant_from_json(value["archived_at"])})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return {_DECIMAL: str(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_DECIMAL}:
+            return Decimal(value[_DECIMAL])
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return value

@@ -65,7 +65,20 @@ class ImportResult:
 
 
 class EntryConflict(Exception):
-    """An entry with this id is stored with other content; nothing of the import was kept."""
+    """Entries are known with another day or amount; nothing of the import was kept.
+
+    Attributes:
+        entries: book and id of each, at most 20.
+        stored: whether they are known from the store; else from earlier in the same import.
+    """
+
+    def __init__(self, entries: Sequence[tuple[Book, str]], *, stored: bool) -> None:
+        where = "is stored" if stored else "comes twice,"
+        book, entry_id = entries[0]
+        more = f" (and {len(entries) - 1} more)" if len(entries) > 1 else ""
+        super().__init__(f"{book.value} entry {entry_id!r} {where} with other content{more}")
+        self.entries = tuple(entries)
+        self.stored = stored
 
 
 class LedgerStore(Protocol):
@@ -89,6 +102,6 @@ class LedgerStore(Protocol):
         """Adds entries in one transaction: all of them or none; known ids are passed over.
 
         Raises:
-            EntryConflict: an id is known with another book, day or amount.
+            EntryConflict: an id is known in its book with another day or amount.
         """
         ...

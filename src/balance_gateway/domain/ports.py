@@ -1,6 +1,6 @@
 """The ports between use cases, pipeline and providers. Their docstrings bind everybody."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
@@ -8,6 +8,7 @@ from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
     BalanceRequest,
+    LocalNonces,
     Observed,
     OpeningBalance,
     OpeningBalanceWrite,
@@ -108,6 +109,17 @@ class ReadPipeline(Protocol):
 
     async def normal_balance(self, account: Account) -> Side:
         """The account's normal side."""
+        ...
+
+    def nonces_here(self) -> LocalNonces | None:
+        """The nonces of accounts as they stand at any moment.
+
+        None: they are shared with other processes, and ``nonces`` has to be asked.
+        """
+        ...
+
+    async def nonces(self, fences: Sequence[str]) -> Mapping[str, str]:
+        """The nonces of these accounts now; empty while the shared cache is out of reach."""
         ...
 
 

@@ -133,7 +133,7 @@ class Budget:
             wait_s = _number(headers.get("retry-after"))
             if wait_s is None:
                 wait_s = self._until(headers.get("x-ratelimit-reset"))
-            self._block(now_s + (1.0 if wait_s is None else wait_s))
+            self._block(now_s + (1.0 if wait_s is None else min(wait_s, _BELIEVED_S)))
             return
         remaining = _number(headers.get("x-ratelimit-remaining"))
         until_s = self._until(headers.get("x-ratelimit-reset"))

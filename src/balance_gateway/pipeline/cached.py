@@ -18,6 +18,8 @@ from balance_gateway.domain.balances import (
     BalanceQuery,
     BalanceRequest,
     FreshnessState,
+    Kept,
+    LocalNonces,
     Observed,
     OnStale,
     OpeningBalance,
@@ -143,6 +145,18 @@ class CachedReads:
         except GatewayError as error:
             raise _of(account, error) from error
 
+    def nonces_here(self) -> LocalNonces | None:
+        """The nonces of accounts, live, where they are this process's alone."""
+        return self._fences.nonces
+
+    async def nonces(self, fences: Sequence[str]) -> Mapping[str, str]:
+        """The nonces of these accounts now."""
+        try:
+            standings = await self._fences.standings(fences)
+        except CacheUnavailable:
+            return {}
+        return {fence: standing.nonce for fence, standing in zip(fences, standings, strict=True)}
+
     async def begin_write(self, account: Account) -> None:
         """Raises the fence, or CacheUnavailable: then the write must not start."""
         if fence := self._keys[account.id].fence:
@@ -192,7 +206,8 @@ class CachedReads:
         seen = await self._look({read.value_key: read for read in reads})
         now_s = self._clock().timestamp()
         answers: list[_Answer | None] = [_kept(read, seen[read.value_key], now_s) for read in reads]
-        self._refresh_ahead(reads, seen, now_s)
+        served = [read for read, answer in zip(reads, answers, strict=True) if answer is not None]
+        self._refresh_ahead(served, seen, now_s)
         misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
         if misses:
             flights = self._board(misses, seen)
@@ -209,7 +224,11 @@ class CachedReads:
     def _refresh_ahead(
         self, reads: Sequence[_Read], seen: Mapping[str, _Seen], now_s: float
     ) -> None:
-        """Reads values in use anew in the background when they are about to expire."""
+        """Reads values that were served anew in the background when they are about to expire.
+
+        A read that takes no such value is a call of its own: it is waited for, and must not be
+        put off with what the budget leaves to the background.
+        """
         groups: dict[Hashable, list[_Boarded]] = {}
         for read in reads:
             standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
@@ -274,10 +293,17 @@ class CachedReads:
         return flights
 
     def _group_of(self, read: _Read) -> Hashable:
+        """What is asked for together; a query that cannot be grouped is asked, and fails, alone."""
         if read.query is None:
             return read.value_key
         provider = self._providers[read.account.connector]
-        return read.account.connector, provider.balance_group(read.query)
+        try:
+            return read.account.connector, provider.balance_group(read.query)
+        except GatewayError:
+            return read.value_key
+        except Exception:
+            logger.exception("provider.defect", extra={"connector": provider.connector})
+            return read.value_key
 
     async def _fly(self, group: Sequence[_Boarded], urgent: Urgency, patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
@@ -299,15 +325,28 @@ class CachedReads:
         self, group: Sequence[_Boarded], started_at: datetime
     ) -> Sequence[_Answer]:
         """The provider's answers, kept where the fence allows it."""
+        found = await self._ask([read for read, _, _ in group])
         answers: list[_Answer] = [
             answer
             if isinstance(answer, GatewayError)
-            else Observed(answer, started_at, FreshnessState.LIVE)
-            for answer in await self._ask([read for read, _, _ in group])
+            else Observed(
+                answer,
+                started_at,
+                FreshnessState.LIVE,
+                kept=self._kept_as(read, standing, started_at.timestamp()),
+            )
+            for answer, (read, standing, _) in zip(found, group, strict=True)
         ]
         await self._keep(group, answers)
         await self._claims.release(self._claim_of(group))
         return answers
+
+    def _kept_as(self, read: _Read, standing: Standing, observed_at_s: float) -> Kept | None:
+        """How a value read under this standing is kept; None where it is not."""
+        if not standing.settled or not self._values.keeps or read.keys.fence is None:
+            return None
+        until_s = observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
+        return Kept(read.keys.fence, standing.nonce, until_s)
 
     async def _from_another_replica(self, group: Sequence[_Boarded]) -> Sequence[_Answer]:
         """What another replica's call in the air brings; nothing when the call is ours to make."""
@@ -421,7 +460,10 @@ def _kept(read: _Read, seen: _Seen, now_s: float) -> _Answer | None:
     # At an age of exactly zero a demand of zero still means: go and look.
     if now_s - entry.observed_at_s >= oldest_s:
         return None
-    return _observed(entry, FreshnessState.CACHED, None)
+    assert read.keys.fence is not None
+    until_s = entry.observed_at_s + entry.fresh_for_s * REFRESH_FROM[0]
+    kept = Kept(read.keys.fence, entry.nonce, until_s)
+    return _observed(entry, FreshnessState.CACHED, None, kept)
 
 
 def _is_aging(entry: Entry, now_s: float) -> bool:
@@ -431,9 +473,11 @@ def _is_aging(entry: Entry, now_s: float) -> bool:
     return starts_s <= age_s < entry.fresh_for_s
 
 
-def _observed(entry: Entry, state: FreshnessState, reason: str | None) -> Observed[Any]:
+def _observed(
+    entry: Entry, state: FreshnessState, reason: str | None, kept: Kept | None = None
+) -> Observed[Any]:
     observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
-    return Observed(entry.value, observed_at, state, reason)
+    return Observed(entry.value, observed_at, state, reason, kept)
 
 
 def _late() -> ProviderTimeout:

@@ -35,6 +35,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from balance_gateway.domain.balances import LocalNonces
+
 
 class Standing(NamedTuple):
     """Where an account stands as a read starts.
@@ -61,6 +63,11 @@ class Fences(Protocol):
         Raises:
             CacheUnavailable: the shared cache is out of reach.
         """
+        ...
+
+    @property
+    def nonces(self) -> LocalNonces | None:
+        """All nonces, live, where they are this process's alone; None where they are shared."""
         ...
 
     async def begin_write(self, key: str) -> None:
@@ -96,20 +103,6 @@ class Fences(Protocol):
         ...
 
 
-class _State:
-    """The fence of one account in this process."""
-
-    __slots__ = ("holds_until_s", "nonce")
-
-    def __init__(self, nonce: str) -> None:
-        self.nonce = nonce
-        self.holds_until_s: list[float] = []
-
-    def forget_holds_until(self, now_s: float) -> None:
-        """Drops what has run out, so that no write that ends is taken for it."""
-        self.holds_until_s = [until_s for until_s in self.holds_until_s if until_s > now_s]
-
-
 class MemoryFences:
     """Fences of a single process; they die with it, as do the values that they guard.
 
@@ -121,18 +114,26 @@ class MemoryFences:
     def __init__(self, hold_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
         self._monotonic = monotonic
-        self._states: dict[str, _State] = {}
-        self._nonces = itertools.count(1)
+        self._holds_until_s: dict[str, list[float]] = {}
+        self._numbers = itertools.count(1)
+        self.nonces = LocalNonces()
 
     async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
         """One standing per key, in order."""
         return [self._standing(key) for key in keys]
 
     def _standing(self, key: str) -> Standing:
-        state = self._state(key)
-        if state.holds_until_s:
-            state.forget_holds_until(self._monotonic())
-        return Standing(state.nonce, settled=not state.holds_until_s)
+        nonce = self.nonces.by_fence.get(key) or self._renew(key)
+        return Standing(nonce, settled=not self._holds(key))
+
+    def _holds(self, key: str) -> list[float]:
+        """When the holds of the key end that have not ended yet."""
+        holds = self._holds_until_s.get(key)
+        if not holds:
+            return []
+        now_s = self._monotonic()
+        left = self._holds_until_s[key] = [until_s for until_s in holds if until_s > now_s]
+        return left
 
     async def begin_write(self, key: str) -> None:
         """New nonce, one more write in flight."""
@@ -140,18 +141,16 @@ class MemoryFences:
 
     async def end_write(self, key: str) -> None:
         """New nonce, one write in flight less: the oldest, since all are held equally long."""
-        state = self._state(key)
-        state.nonce = self._new_nonce()
-        if state.holds_until_s:
-            state.holds_until_s.pop(0)
+        self._renew(key)
+        holds = self._holds_until_s.get(key)
+        if holds:
+            holds.pop(0)
 
     async def hold(self, key: str, seconds: float) -> None:
         """New nonce, and a write in flight for so long."""
-        state = self._state(key)
-        now_s = self._monotonic()
-        state.nonce = self._new_nonce()
-        state.forget_holds_until(now_s)
-        state.holds_until_s.append(now_s + seconds)
+        self._renew(key)
+        # Without those that have run out, so that no write that ends is taken for one of them.
+        self._holds_until_s[key] = [*self._holds(key), self._monotonic() + seconds]
 
     async def ping(self) -> None:
         """Memory is always in reach."""
@@ -159,11 +158,7 @@ class MemoryFences:
     async def aclose(self) -> None:
         """Nothing to close."""
 
-    def _state(self, key: str) -> _State:
-        state = self._states.get(key)
-        if state is None:
-            state = self._states[key] = _State(self._new_nonce())
-        return state
-
-    def _new_nonce(self) -> str:
-        return str(next(self._nonces))
+    def _renew(self, key: str) -> str:
+        nonce = self.nonces.by_fence[key] = str(next(self._numbers))
+        self.nonces.changes += 1
+        return nonce

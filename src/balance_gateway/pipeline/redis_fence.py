@@ -87,6 +87,11 @@ class RedisFences:
         self._hold = link.client.register_script(_HOLD)
         self._open = link.client.register_script(_OPEN_EPOCH)
 
+    @property
+    def nonces(self) -> None:
+        """None: other replicas change them."""
+        return
+
     async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
         """One standing per key, in order, all of one instant."""
         for _ in range(_LOOKS_MAX):

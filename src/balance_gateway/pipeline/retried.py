@@ -109,12 +109,23 @@ class RetriedReads:
                 return await attempt()
             except (ProviderUnavailable, ProviderRateLimited) as error:
                 pause_s = _pause_s(number, error)
-                if number == ATTEMPTS_MAX or pause_s > max(patience_s.get(), PAUSE_MAX_S):
+                if number == ATTEMPTS_MAX or pause_s > _longest_pause_s(error):
                     raise
                 if not self._budget.spend():
                     raise
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+def _longest_pause_s(error: GatewayError) -> float:
+    """How long is waited for another attempt.
+
+    A provider that is down, or that the breaker gives a pause, is not waited for: the read fails
+    fast. A budget that refills is, for as long as the caller has patience.
+    """
+    if isinstance(error, ProviderRateLimited) and error.retry_after_s is not None:
+        return patience_s.get()
+    return PAUSE_MAX_S
 
 
 def _pause_s(number: int, error: GatewayError) -> float:

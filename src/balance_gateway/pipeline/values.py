@@ -40,7 +40,13 @@ class Entry:
 
 
 class Values(Protocol):
-    """Keeps entries by key."""
+    """Keeps entries by key.
+
+    Attributes:
+        keeps: whether anything is kept at all.
+    """
+
+    keeps: bool
 
     async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
         """One entry, or None, per key, in order.
@@ -61,6 +67,8 @@ class Values(Protocol):
 
 class NoValues:
     """Keeps nothing: ``cache.enabled = false``."""
+
+    keeps = False
 
     async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
         """None for each."""
@@ -117,6 +125,8 @@ class MemoryValues:
         entries_max: how many are kept; the least recently used go first.
     """
 
+    keeps = True
+
     def __init__(self, entries_max: int) -> None:
         self._cache = BoundedMemoryCache(entries_max)
 
@@ -152,7 +162,7 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
         try:
             nonce, observed_at_s, fresh_for_s, kind, content = msgspec.msgpack.decode(data)
             return Entry(nonce, observed_at_s, fresh_for_s, _READERS[kind](content))
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
+        except (msgspec.MsgspecError, ValueError, LookupError, TypeError, AssertionError):
             return None
 
 
@@ -170,6 +180,8 @@ class RedisValues:
         link: the connection.
         keep_s: for how long Redis keeps a value at all.
     """
+
+    keeps = True
 
     def __init__(self, link: RedisLink, keep_s: float) -> None:
         self._link = link

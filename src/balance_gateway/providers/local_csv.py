@@ -233,8 +233,8 @@ class _Rows:
 
 def _conflicting_rows(path: Path, currency: str, conflict: EntryConflict) -> list[BadRow]:
     """Reads the file again for the lines of the entries that the store names."""
-    wanted = set(getattr(conflict, "entries", ()))
-    stored = getattr(conflict, "stored", True)
+    wanted = set(conflict.entries)
+    stored = conflict.stored
     first: dict[tuple[Book, str], tuple[int, Entry]] = {}
     bad: list[BadRow] = []
     with path.open("rb") as file:

@@ -7,10 +7,8 @@ from datetime import datetime
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import BalanceFigures, Observed
 from balance_gateway.domain.balances import BalanceRequest as BalanceRequest
-from balance_gateway.domain.balances import OnStale as OnStale
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.ports import ReadPipeline as ReadPipeline
 
 
 @dataclass(frozen=True, slots=True)

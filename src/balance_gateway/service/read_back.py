@@ -1,6 +1,7 @@
 """Looking at the provider to learn what became of a write."""
 
 import asyncio
+import logging
 from dataclasses import replace
 
 from balance_gateway.domain.accounts import Account, Capability
@@ -8,6 +9,8 @@ from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import GatewayError, ProviderTimeout
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
+
+logger = logging.getLogger(__name__)
 
 UNCERTAIN = (
     "The provider may or may not have taken the opening balance; it was not sent again."
@@ -25,6 +28,10 @@ async def read_back(
         async with asyncio.timeout(timeout_s):
             return await provider.opening_balance(account)
     except (GatewayError, TimeoutError):
+        return None
+    except Exception:
+        # The write has been sent: a defect in reading must not hide what is known of it.
+        logger.exception("provider.defect", extra={"connector": provider.connector})
         return None
 
 

@@ -55,13 +55,17 @@ class Recovery:
         """Gives each unfinished write its outcome.
 
         A write younger than the lease may belong to another process that is alive, and is left
-        until it is older.
+        until it is older. One that cannot be recorded is left to the next start.
         """
         for record in await self.journal.unfinished():
             age_s = (self.clock() - record.intent.started_at).total_seconds()
             await asyncio.sleep(max(0.0, self.limits.lease_s - age_s))
             settled = await self._settle(record)
-            await self.journal.finish(replace(settled, finished_at=self.clock()))
+            try:
+                await self.journal.finish(replace(settled, finished_at=self.clock()))
+            except Exception:
+                logger.exception("write.not_resolved", extra={"write_id": record.intent.id})
+                continue
             logger.info("write.resolved", extra={"outcome": settled.outcome.value})
 
     async def _settle(self, record: WriteRecord) -> WriteRecord:

@@ -103,6 +103,8 @@ def _check_texts(request: UpsertRequest, provider: BalanceProvider) -> None:
             f"idempotencyKey has to have 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters.",
             field="idempotencyKey",
         )
+    if key is not None:
+        _check_storable(key, "idempotencyKey")
     for field, note in (("memo", request.memo), ("referenceNumber", request.reference_number)):
         if note is None:
             continue
@@ -110,19 +112,26 @@ def _check_texts(request: UpsertRequest, provider: BalanceProvider) -> None:
             raise Unsupported(f"This provider takes no {field}; leave it out.", field=field)
         if len(note) > NOTE_LENGTH_MAX:
             raise BadInput(f"{field} is longer than {NOTE_LENGTH_MAX} characters.", field=field)
+        _check_storable(note, field)
+
+
+def _check_storable(text: str, field: str) -> None:
+    """Raises BadInput for text that no database keeps: with a NUL, or half a surrogate pair."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadInput(f"{field} holds a character that cannot be stored.", field=field)
 
 
 def _fingerprint(request: UpsertRequest) -> str:
     """A hash of what was asked for; two requests are alike when everything given is alike."""
     parts = [
         request.account_id,
-        str(request.minor_units),
-        str(request.amount_text),
+        repr(request.minor_units),
+        repr(request.amount_text),
         request.currency,
         "" if request.effective_at is None else request.effective_at.isoformat(),
-        str(request.expected_previous),
-        str(request.memo),
-        str(request.reference_number),
+        repr(request.expected_previous),
+        repr(request.memo),
+        repr(request.reference_number),
     ]
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 

@@ -4,7 +4,8 @@ The order of a write, and what its failure means at each step:
 
 1. planned: what is wrong with it is said, and nothing has happened;
 2. the previous value is read, and compared where the caller wants that;
-3. **journalled** as begun: if this fails, nothing has happened;
+3. **journalled** as begun: if this fails, nothing has happened. From now on no other process
+   writes the account, so what the caller expects is compared once more;
 4. **fenced**: if this fails the write is recorded as rejected, and nothing has happened;
 5. **sent**, once, under a deadline;
 6. read back where the provider can be read;
@@ -135,22 +136,22 @@ class OpeningBalanceWriter:
         async with lock:
             try:
                 record = await self._begin(plan)
-                if record.outcome is WriteOutcome.STARTED:
-                    record = await self._perform(plan, record)
-                    return self._result(plan.account, record, replayed=False)
-                return self._result(plan.account, record, replayed=True)
             except GatewayError as error:
                 return _rejected(error)
             except Exception:
                 logger.exception("write.failed_before_sending")
                 return _rejected(Internal("The write could not be recorded and was not sent."))
+            if record.outcome is not WriteOutcome.STARTED:
+                return self._result(plan.account, record, replayed=True)
+            record = await self._perform(plan, record)
+            return self._result(plan.account, record, replayed=False)
 
     async def _begin(self, plan: UpsertPlan) -> WriteRecord:
         """The record of this write as STARTED, or the finished one of an earlier write alike."""
         if plan.idempotency_key is not None:
             earlier = await self._journal.by_key(plan.account.tenant, plan.idempotency_key)
-            if earlier is not None:
-                return await self._finished(plan, earlier)
+            if earlier is not None and (ended := await self._finished(plan, earlier)) is not None:
+                return ended
         previous = await self._previous(plan)
         intent = self._intent(plan, previous)
         give_up_at = self._clock().timestamp() + self._limits.lease_s
@@ -164,10 +165,16 @@ class OpeningBalanceWriter:
                     ) from None
                 await asyncio.sleep(_POLL_S)
                 continue
-            return record if record.intent.id == intent.id else await self._finished(plan, record)
+            if record.intent.id == intent.id:
+                return record
+            if (ended := await self._finished(plan, record)) is not None:
+                return ended
 
-    async def _finished(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
-        """The record once it is no longer STARTED by another process; UNCERTAIN after its lease."""
+    async def _finished(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord | None:
+        """The record once it is no longer STARTED by another process; UNCERTAIN after its lease.
+
+        None: its key came free, because it was rejected and can be tried again.
+        """
         if record.intent.fingerprint != plan.fingerprint:
             raise BadInput(
                 "This idempotencyKey was used for another write; use a new one.",
@@ -180,7 +187,9 @@ class OpeningBalanceWriter:
             await asyncio.sleep(_POLL_S)
             assert record.intent.idempotency_key is not None
             again = await self._journal.by_key(record.intent.tenant, record.intent.idempotency_key)
-            record = again or record
+            if again is None:
+                return None
+            record = again
         return record
 
     def _intent(self, plan: UpsertPlan, previous: OpeningBalance | None) -> WriteIntent:
@@ -230,10 +239,18 @@ class OpeningBalanceWriter:
     async def _perform(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
         """Steps 4 to 8."""
         try:
+            if plan.expected_previous is not None:
+                # Before the journal had it, another process may have written what is compared.
+                await self._previous(plan)
             await self._fence.begin_write(plan.account)
-        except CacheUnavailable as error:
-            unfenced = failed(record, error, WriteOutcome.REJECTED)
-            return await self._conclude(plan.account, unfenced, fenced=False)
+        except GatewayError as error:
+            unsent = failed(record, error, WriteOutcome.REJECTED)
+            return await self._conclude(plan.account, unsent, fenced=False)
+        except Exception:
+            logger.exception("write.failed_before_sending", extra={"write_id": record.intent.id})
+            defect = Internal("The write could not be fenced and was not sent.")
+            unsent = failed(record, defect, WriteOutcome.REJECTED)
+            return await self._conclude(plan.account, unsent, fenced=False)
         record = await self._send(plan, record)
         return await self._conclude(plan.account, record, fenced=True)
 

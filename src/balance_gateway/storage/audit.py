@@ -1,0 +1,145 @@
+"""The audit log: one row for every change of a write, never changed and never deleted."""
+
+import enum
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.domain.writes import WriteOutcome, WriteRecord
+from balance_gateway.storage.database import Database
+from balance_gateway.storage.documents import (
+    intended_text,
+    opening_balance_of,
+    opening_balance_text,
+)
+from balance_gateway.storage.tables import write_audit
+
+
+class AuditEvent(enum.Enum):
+    """What happened to a write.
+
+    ``DISREGARDED``: an outcome came in that contradicts the final one; the write was left alone.
+    """
+
+    BEGUN = "begun"
+    FINISHED = "finished"
+    LEASE_EXPIRED = "lease_expired"
+    DISREGARDED = "disregarded"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One change of one write.
+
+    Attributes:
+        number: counts up over all tenants, with gaps.
+        at: when the change was recorded.
+        event: what happened.
+        tenant: whose account it is.
+        account_id: the gateway's account id.
+        principal: who asked for the write.
+        write_id: the write.
+        previous: the opening balance known before; None: none was known.
+        intended: what was to be set: ``{"amount": {"minor_units", "currency"}, "effective_at",
+            "memo", "reference_number"}``, the number as decimal text.
+        applied: what stands now, for APPLIED; else None.
+        outcome: the outcome that this change brought.
+        verified: whether ``applied`` was read back from the provider.
+        error_code: the provider's answer as our stable code; None for STARTED and APPLIED.
+        error_message: the same in our own words.
+    """
+
+    number: int
+    at: datetime
+    event: AuditEvent
+    tenant: str
+    account_id: str
+    principal: str
+    write_id: str
+    previous: OpeningBalance | None
+    intended: dict[str, Any]
+    applied: OpeningBalance | None
+    outcome: WriteOutcome
+    verified: bool
+    error_code: str | None
+    error_message: str | None
+
+
+class SqlAuditLog:
+    """Reads the audit log. Only the journal writes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows(
+        self,
+        tenant: str,
+        *,
+        account_id: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[AuditRow]:
+        """The tenant's newest rows, newest first, at most ``limit``.
+
+        Args:
+            tenant: the only company whose rows are returned.
+            account_id: only rows of this account; None: of all.
+            before: only rows with a smaller number, for paging; None: from the newest.
+            limit: 1 or more.
+
+        Raises:
+            DatabaseError: the database is out of reach.
+        """
+        statement = select(write_audit).where(write_audit.c.tenant == tenant)
+        if account_id is not None:
+            statement = statement.where(write_audit.c.account_id == account_id)
+        if before is not None:
+            statement = statement.where(write_audit.c.number < before)
+        statement = statement.order_by(write_audit.c.number.desc()).limit(limit)
+        async with self._database.reading() as connection:
+            return [_audit_row(row) for row in await connection.execute(statement)]
+
+
+async def append(
+    connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
+) -> int:
+    """Adds a row in the transaction of the change it tells of; returns its number."""
+    intent = record.intent
+    statement = insert(write_audit).values(
+        at=at,
+        event=event.value,
+        tenant=intent.tenant,
+        account_id=intent.account_id,
+        principal=intent.principal,
+        write_id=intent.id,
+        previous=opening_balance_text(intent.previous),
+        intended=intended_text(intent),
+        applied=opening_balance_text(record.applied),
+        outcome=record.outcome.value,
+        verified=record.verified,
+        error_code=record.error_code,
+        error_message=record.error_message,
+    )
+    result = await connection.execute(statement.returning(write_audit.c.number))
+    number: int = result.scalar_one()
+    return number
+
+
+def _audit_row(row: Row[Any]) -> AuditRow:
+    fields = row._asdict()
+    return AuditRow(
+        **{
+            **fields,
+            "event": AuditEvent(row.event),
+            "outcome": WriteOutcome(row.outcome),
+            "previous": opening_balance_of(row.previous),
+            "applied": opening_balance_of(row.applied),
+            "intended": json.loads(row.intended),
+        }
+    )

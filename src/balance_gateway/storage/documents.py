@@ -1,0 +1,38 @@
+"""Opening balances and intentions as JSON text, as the journal and the audit log keep them."""
+
+import json
+
+from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.domain.codec import (
+    money_to_json,
+    opening_balance_from_json,
+    opening_balance_to_json,
+)
+from balance_gateway.domain.writes import WriteIntent
+from balance_gateway.storage.tables import instant_text
+
+
+def opening_balance_text(opening: OpeningBalance | None) -> str | None:
+    """The opening balance as JSON text; None stays None.
+
+    Raises:
+        TypeError: the metadata holds something that JSON cannot.
+    """
+    return None if opening is None else json.dumps(opening_balance_to_json(opening))
+
+
+def opening_balance_of(document_text: str | None) -> OpeningBalance | None:
+    """What ``opening_balance_text`` wrote; None stays None."""
+    return None if document_text is None else opening_balance_from_json(json.loads(document_text))
+
+
+def intended_text(intent: WriteIntent) -> str:
+    """What a write was to set, as JSON text."""
+    effective_at = intent.effective_at
+    document = {
+        "amount": money_to_json(intent.amount),
+        "effective_at": None if effective_at is None else instant_text(effective_at),
+        "memo": intent.memo,
+        "reference_number": intent.reference_number,
+    }
+    return json.dumps(document)

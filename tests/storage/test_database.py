@@ -1,0 +1,263 @@
+"""Opening, migrating, failing and closing."""
+
+import asyncio
+import importlib.util
+import sqlite3
+import sys
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from balance_gateway.storage import migrations
+from balance_gateway.storage.database import DatabaseError, open_database
+from balance_gateway.storage.tables import metadata
+
+OPEN_WHEN_TOLD = """
+import asyncio, sys
+from balance_gateway.storage.database import open_database
+
+async def main():
+    database = await open_database(sys.argv[1])
+    await database.ping()
+    await database.aclose()
+
+print("ready", flush=True)
+sys.stdin.readline()
+asyncio.run(main())
+"""
+
+
+async def test_the_versions_build_the_tables(database):
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with database.reading() as connection:
+        found = await connection.run_sync(differences)
+
+    assert found == []
+
+
+async def test_opening_again_changes_nothing(database, other_database):
+    async with other_database.reading() as connection:
+        assert await connection.run_sync(migrations.is_current)
+        versions = (await connection.execute(text("SELECT * FROM alembic_version"))).all()
+
+    assert len(versions) == 1
+
+
+def test_several_processes_open_a_fresh_database_at_once(url, child):
+    children = [child(OPEN_WHEN_TOLD, url) for _ in range(4)]
+    for started in children:
+        assert started.line() == "ready"
+
+    for started in children:
+        started.tell("go")
+
+    assert [started.close() for started in children] == [0, 0, 0, 0]
+
+
+async def test_several_tasks_open_a_fresh_database_at_once(url):
+    databases = await asyncio.gather(*(open_database(url) for _ in range(4)))
+
+    for database in databases:
+        await database.ping()
+        await database.aclose()
+
+
+async def test_a_database_of_a_newer_release_is_refused(url, opened):
+    async with opened(url) as database, database.writing() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(DatabaseError, match="newer release"):
+        await open_database(url)
+
+
+async def test_sqlite_keeps_what_was_committed_through_a_loss_of_power(tmp_path, opened):
+    names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+
+    async with opened(f"sqlite:///{tmp_path}/a.db") as database, database.reading() as connection:
+        pragmas = [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
+
+    full = 2
+    assert pragmas == ["wal", full, 1, 30_000]
+
+
+async def test_a_transaction_that_fails_leaves_nothing(database):
+    async def fail() -> None:
+        async with database.writing() as connection:
+            await connection.execute(text("DELETE FROM alembic_version"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+    async with database.reading() as connection:
+        assert await connection.run_sync(migrations.is_current)
+
+
+async def test_constraints_and_foreign_keys_hold(database):
+    statement = text(
+        "INSERT INTO write_audit (at, event, tenant, account_id, principal, write_id, intended,"
+        " outcome, verified) VALUES ('', '', '', '', '', 'nobody', '', '', FALSE)"
+    )
+
+    with pytest.raises(IntegrityError):
+        async with database.writing() as connection:
+            await connection.execute(statement)
+
+
+async def test_memory_outlives_cancelled_transactions(opened):
+    async with opened("sqlite://") as database:
+
+        async def write() -> None:
+            async with database.writing() as connection:
+                await connection.execute(text("DELETE FROM writes"))
+                await asyncio.sleep(0.001)
+
+        for delay in range(20):
+            tasks = [asyncio.create_task(write()) for _ in range(3)]
+            await asyncio.sleep(delay / 5_000)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT count(*) FROM writes")) == 0
+
+
+async def test_memory_has_one_user_at_a_time(opened):
+    async with opened("sqlite://") as database:
+
+        async def count_up() -> None:
+            async with database.writing() as connection:
+                before = await connection.scalar(text("SELECT x FROM counter"))
+                await asyncio.sleep(0)
+                await connection.execute(text("UPDATE counter SET x = :x"), {"x": before + 1})
+
+        async with database.writing() as connection:
+            await connection.execute(text("CREATE TABLE counter AS SELECT 0 AS x"))
+        await asyncio.gather(*(count_up() for _ in range(20)))
+
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT x FROM counter")) == 20
+
+
+async def test_closing_waits_for_connections_whose_user_was_cancelled(tmp_path, opened):
+    """Their threads report to the event loop; one that outlives it breaks whatever comes next."""
+    for attempt in range(10):
+        async with opened(f"sqlite:///{tmp_path}/{attempt}.db") as database:
+
+            async def write(database=database) -> None:
+                async with database.writing() as connection:
+                    await connection.execute(text("DELETE FROM writes"))
+
+            tasks = [asyncio.create_task(write()) for _ in range(8)]
+            await asyncio.sleep(attempt / 2_000)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        names = [thread.name for thread in threading.enumerate()]
+        assert not [name for name in names if "_connection_worker_thread" in name]
+
+
+async def test_two_databases_in_memory_are_two(opened):
+    async with opened("sqlite://") as one, opened("sqlite:///:memory:") as two:
+        async with one.writing() as connection:
+            await connection.execute(text("CREATE TABLE only_here (x int)"))
+        with pytest.raises(DatabaseError):
+            async with two.reading() as connection:
+                await connection.execute(text("SELECT * FROM only_here"))
+
+
+async def test_cancelled_writers_leave_no_lock(database, other_database):
+    async def write() -> None:
+        async with database.writing() as connection:
+            await connection.execute(text("DELETE FROM writes"))
+            await asyncio.sleep(0.001)
+
+    for delay in range(20):
+        tasks = [asyncio.create_task(write()) for _ in range(3)]
+        await asyncio.sleep(delay / 2_000)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async with asyncio.timeout(5):
+        async with other_database.writing() as connection:
+            await connection.execute(text("DELETE FROM writes"))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "mysql://user:hunter2@host/name",
+        "postgresql://user:hunter2@127.0.0.1:1/name",
+        "postgresql://user:hunter2@127.0.0.1:port/name",
+        "postgresql:///name?password=hunter2&host=127.0.0.1&port=1",
+        "postgresql+psycopg://user:hunter2@127.0.0.1:1/name",
+        "postgresql://user:x@hunter2@127.0.0.1:1/name",
+        "postgresql://user:name@127.0.0.1:1/name?hunter2=hunter2",
+        "postgresql://user:x/hunter2@127.0.0.1:1/name",
+        "postgresql://user:x?hunter2@127.0.0.1:1/name",
+        "postgresql://user:x#hunter2@127.0.0.1:1/name",
+        "hunter2",
+        "",
+    ],
+)
+async def test_a_url_that_cannot_be_opened_is_one_line_without_its_secret(bad):
+    with pytest.raises(DatabaseError) as caught:
+        await open_database(bad)
+
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__cause__)
+
+
+async def test_a_wrong_password_is_told_and_not_shown(postgresql_url):
+    bad = postgresql_url.replace("postgres:@", "nobody:hunter2@")
+
+    with pytest.raises(DatabaseError, match=r"out of reach: .*nobody") as caught:
+        await open_database(bad)
+
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_folder_that_does_not_exist_is_told(tmp_path):
+    with pytest.raises(DatabaseError, match="unable to open database file"):
+        await open_database(f"sqlite:///{tmp_path}/nowhere/a.db")
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path):
+    (tmp_path / "a.db").write_text("something else entirely, and long enough to be a header" * 9)
+
+    with pytest.raises(DatabaseError, match="not a database"):
+        await open_database(f"sqlite:///{tmp_path}/a.db")
+
+
+async def test_postgresql_without_its_driver_names_what_to_install(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "asyncpg" else found(name)
+    )
+
+    with pytest.raises(DatabaseError, match=r"pip install balance-gateway\[postgres\]"):
+        await open_database("postgresql://user@host/name")
+
+
+async def test_values_of_a_failing_statement_are_not_told(database):
+    with pytest.raises(DatabaseError) as caught:
+        async with database.reading() as connection:
+            await connection.execute(text("SELECT * FROM nowhere WHERE x = :x"), {"x": "hunter2"})
+
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(caught.value.__cause__)
+
+
+def test_sqlite_can_look_into_json():
+    """The ledger's one statement for many accounts needs SQLite's JSON functions."""
+    assert sqlite3.sqlite_version_info >= (3, 38), sys.version

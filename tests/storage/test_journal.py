@@ -1,0 +1,461 @@
+"""The write journal and its audit log: one truth per write, whoever races and whatever dies."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from types import MappingProxyType
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
+from balance_gateway.domain.errors import Internal
+from balance_gateway.domain.money import Money
+from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
+from balance_gateway.storage.database import DatabaseError
+from balance_gateway.storage.journal import SqlWriteJournal
+
+LEASE_S = 60
+HUGE = 10**39 + 7
+
+RICH = OpeningBalance(
+    amount=Money(-HUGE, "KWD"),
+    effective_at=datetime(2026, 1, 1, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=5))),
+    source=OpeningBalanceSource.PROVIDER,
+    created_at=datetime(2025, 1, 1, tzinfo=UTC),
+    updated_at=None,
+    memo="Åbning \x00 \ud800 ✓",
+    reference_number="R-1",
+    tags=(Tag("1", "k", "v", "d", "f", archived_at=datetime(2025, 5, 5, tzinfo=UTC)),),
+    metadata=MappingProxyType({"rate": Decimal("1.10"), "n": [1, None, 2**70, {"x": 0.5}]}),
+)
+
+
+@pytest.fixture
+def journal(database, clock):
+    return SqlWriteJournal(database, clock)
+
+
+@pytest.fixture
+def other_journal(other_database, clock):
+    return SqlWriteJournal(other_database, clock)
+
+
+@pytest.fixture
+def audit_log(database):
+    return SqlAuditLog(database)
+
+
+@pytest.fixture
+def make_intent(clock):
+    def make(write_id="w1", **more):
+        fields = {
+            "id": write_id,
+            "tenant": "acme",
+            "account_id": "acct_cash",
+            "connector": "books",
+            "principal": "alice",
+            "amount": Money(HUGE, "EUR"),
+            "effective_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "memo": "a memo",
+            "reference_number": None,
+            "idempotency_key": None,
+            "fingerprint": "f",
+            "previous": RICH,
+            "started_at": clock(),
+        }
+        return WriteIntent(**{**fields, **more})
+
+    return make
+
+
+def applied(record, clock, **more):
+    fields = {"applied": RICH, "verified": True, "finished_at": clock(), **more}
+    return replace(record, outcome=WriteOutcome.APPLIED, **fields)
+
+
+def uncertain(record, clock, **more):
+    fields = {"error_code": "PROVIDER_TIMEOUT", "error_message": "m", "finished_at": clock()}
+    return replace(record, outcome=WriteOutcome.UNCERTAIN, **{**fields, **more})
+
+
+def rejected(record, clock, **more):
+    fields = {"error_code": "PROVIDER_REJECTED", "error_field": "amount", "finished_at": clock()}
+    return replace(record, outcome=WriteOutcome.REJECTED, **{**fields, **more})
+
+
+async def test_what_is_begun_and_finished_comes_back_exactly(journal, make_intent, clock):
+    intent = make_intent(idempotency_key="k")
+
+    begun = await journal.begin(intent, lease_s=LEASE_S)
+    found = await journal.by_key("acme", "k")
+    finished = applied(begun, clock)
+    await journal.finish(finished)
+
+    assert begun == found == WriteRecord(intent, WriteOutcome.STARTED)
+    assert await journal.by_key("acme", "k") == finished
+    assert await journal.last_applied("acct_cash") == finished
+
+
+async def test_a_key_returns_its_record_as_it_stands(journal, make_intent, clock):
+    first = await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
+
+    again = await journal.begin(make_intent("w2", idempotency_key="k"), lease_s=LEASE_S)
+    await journal.finish(rejected(first, clock))
+    finished = await journal.begin(make_intent("w3", idempotency_key="k"), lease_s=LEASE_S)
+
+    assert again == first
+    assert finished == rejected(first, clock)
+
+
+async def test_a_key_is_of_one_tenant(journal, make_intent):
+    ours = await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
+    of_others = make_intent("w2", idempotency_key="k", tenant="other", account_id="theirs")
+
+    theirs = await journal.begin(of_others, lease_s=LEASE_S)
+
+    assert (ours.intent.id, theirs.intent.id) == ("w1", "w2")
+    assert await journal.by_key("third", "k") is None
+
+
+async def test_twenty_beginnings_with_one_key_are_one_write(
+    journal, other_journal, make_intent, audit_log
+):
+    """Different accounts, so that only the key can keep them apart."""
+    beginnings = [
+        (journal, other_journal)[number % 2].begin(
+            make_intent(f"w{number}", idempotency_key="k", account_id=f"a{number}"),
+            lease_s=LEASE_S,
+        )
+        for number in range(20)
+    ]
+
+    records = await asyncio.gather(*beginnings)
+
+    assert len({record.intent.id for record in records}) == 1
+    assert len(await journal.unfinished()) == 1
+    assert len(await audit_log.rows("acme")) == 1
+
+
+async def test_twenty_beginnings_of_one_account_are_one_write(journal, other_journal, make_intent):
+    beginnings = [
+        (journal, other_journal)[number % 2].begin(make_intent(f"w{number}"), lease_s=LEASE_S)
+        for number in range(20)
+    ]
+
+    results = await asyncio.gather(*beginnings, return_exceptions=True)
+
+    begun = [result for result in results if isinstance(result, WriteRecord)]
+    assert len(begun) == 1
+    assert sum(isinstance(result, AccountBusy) for result in results) == 19
+    assert [record.intent.id for record in await journal.unfinished()] == [begun[0].intent.id]
+
+
+async def test_twenty_takeovers_of_an_expired_lease_are_one_write(
+    journal, other_journal, make_intent, clock, audit_log
+):
+    await journal.begin(make_intent("dead"), lease_s=LEASE_S)
+    clock.advance(LEASE_S)
+    beginnings = [
+        (journal, other_journal)[number % 2].begin(make_intent(f"w{number}"), lease_s=LEASE_S)
+        for number in range(20)
+    ]
+
+    results = await asyncio.gather(*beginnings, return_exceptions=True)
+
+    assert sum(isinstance(result, WriteRecord) for result in results) == 1
+    events = [row.event for row in await audit_log.rows("acme")]
+    assert events == [AuditEvent.BEGUN, AuditEvent.LEASE_EXPIRED, AuditEvent.BEGUN]
+
+
+async def test_an_account_is_busy_until_the_lease_has_run_out(journal, make_intent, clock):
+    await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
+
+    clock.advance(LEASE_S - 0.001)
+    with pytest.raises(AccountBusy):
+        await journal.begin(make_intent("w2"), lease_s=LEASE_S)
+    clock.advance(0.001)
+    taken_over = await journal.begin(make_intent("w3"), lease_s=LEASE_S)
+
+    expired = await journal.by_key("acme", "k")
+    assert taken_over.outcome is WriteOutcome.STARTED
+    assert (expired.outcome, expired.error_code) == (WriteOutcome.UNCERTAIN, "PROVIDER_TIMEOUT")
+    assert expired.finished_at == clock()
+    assert [record.intent.id for record in await journal.unfinished()] == ["w3"]
+
+
+async def test_another_account_is_not_busy(journal, make_intent):
+    await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+
+    other = await journal.begin(make_intent("w2", account_id="other"), lease_s=LEASE_S)
+
+    assert other.intent.id == "w2"
+
+
+async def test_an_account_is_free_once_its_write_is_uncertain(journal, make_intent, clock):
+    first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+    await journal.finish(uncertain(first, clock))
+
+    second = await journal.begin(make_intent("w2"), lease_s=LEASE_S)
+
+    assert second.intent.id == "w2"
+
+
+async def test_one_id_is_begun_once(journal, make_intent, clock):
+    record = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+    await journal.finish(applied(record, clock))
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+
+
+async def test_finishing_twice_alike_is_harmless(journal, make_intent, clock, audit_log):
+    record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
+    finished = applied(record, clock)
+    await journal.finish(finished)
+    clock.advance(5)
+
+    await journal.finish(finished)
+    await journal.finish(applied(record, clock))
+
+    assert await journal.by_key("acme", "k") == finished
+    assert len(await audit_log.rows("acme")) == 2
+
+
+@pytest.mark.parametrize("final", [applied, rejected])
+async def test_a_final_outcome_is_never_changed(journal, make_intent, clock, audit_log, final):
+    record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
+    finished = final(record, clock)
+    await journal.finish(finished)
+
+    other = rejected if final is applied else applied
+    await journal.finish(other(record, clock))
+    await journal.finish(uncertain(record, clock))
+
+    assert await journal.by_key("acme", "k") == finished
+    events = [row.event for row in await audit_log.rows("acme")]
+    assert events[:2] == [AuditEvent.DISREGARDED, AuditEvent.DISREGARDED]
+
+
+async def test_a_rejection_that_can_be_tried_again_gives_its_key_free(journal, make_intent, clock):
+    first = make_intent(idempotency_key="again")
+    record = await journal.begin(first, lease_s=30)
+    rejected = replace(
+        record, outcome=WriteOutcome.REJECTED, finished_at=clock(), error_retryable=True
+    )
+    await journal.finish(rejected)
+    await journal.finish(rejected)
+
+    found = await journal.by_key(first.tenant, "again")
+    second = await journal.begin(make_intent(id="second", idempotency_key="again"), lease_s=30)
+
+    assert found is None
+    assert second.outcome is WriteOutcome.STARTED
+
+
+async def test_an_uncertain_write_can_turn_out_applied(journal, make_intent, clock):
+    record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
+    await journal.finish(uncertain(record, clock))
+    clock.advance(1)
+
+    await journal.finish(applied(record, clock))
+
+    assert await journal.by_key("acme", "k") == applied(record, clock)
+
+
+async def test_two_processes_finish_one_write_and_one_outcome_stands(
+    journal, other_journal, make_intent, clock, audit_log
+):
+    record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
+
+    await asyncio.gather(
+        *(journal.finish(applied(record, clock)) for _ in range(5)),
+        *(other_journal.finish(rejected(record, clock)) for _ in range(5)),
+    )
+
+    stored = await journal.by_key("acme", "k")
+    events = [row.event for row in await audit_log.rows("acme")]
+    assert stored in (applied(record, clock), rejected(record, clock))
+    assert events.count(AuditEvent.FINISHED) == 1
+
+
+async def test_started_is_no_outcome(journal, make_intent):
+    record = await journal.begin(make_intent(), lease_s=LEASE_S)
+
+    with pytest.raises(ValueError, match="STARTED"):
+        await journal.finish(record)
+
+
+async def test_a_write_that_was_never_begun_cannot_be_finished(journal, make_intent, clock):
+    with pytest.raises(LookupError):
+        await journal.finish(applied(WriteRecord(make_intent(), WriteOutcome.STARTED), clock))
+
+
+async def test_last_applied_is_the_last_to_finish(journal, make_intent, clock):
+    """Not the last to begin, and not the one whose clock says latest."""
+    first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+    await journal.finish(uncertain(first, clock))
+    second = await journal.begin(make_intent("w2"), lease_s=LEASE_S)
+    await journal.finish(applied(second, clock, finished_at=clock() + timedelta(days=1)))
+    third = await journal.begin(make_intent("w3"), lease_s=LEASE_S)
+    await journal.finish(applied(first, clock))
+    await journal.finish(rejected(third, clock))
+
+    last = await journal.last_applied("acct_cash")
+
+    assert last.intent.id == "w1"
+    assert await journal.last_applied("nobody") is None
+
+
+async def test_unfinished_and_unsettled_are_told_oldest_first(journal, make_intent, clock):
+    ids = ["old", "gone", "unsure", "new"]
+    outcome = {"gone": rejected, "unsure": uncertain}
+    begun = {}
+    for write_id in ids:
+        clock.advance(10)
+        intent = make_intent(write_id, account_id=write_id)
+        begun[write_id] = await journal.begin(intent, lease_s=LEASE_S)
+        if write_id in outcome:
+            await journal.finish(outcome[write_id](begun[write_id], clock))
+
+    unfinished = await journal.unfinished()
+    unsettled = await journal.unsettled_since(begun["unsure"].intent.started_at)
+    all_unsettled = await journal.unsettled_since(begun["old"].intent.started_at)
+
+    assert [record.intent.id for record in unfinished] == ["old", "new"]
+    assert [record.intent.id for record in unsettled] == ["unsure", "new"]
+    assert [record.intent.id for record in all_unsettled] == ["old", "unsure", "new"]
+
+
+async def test_the_audit_log_says_who_what_was_what_is_and_when(
+    journal, make_intent, clock, audit_log
+):
+    intent = make_intent()
+    begun_at = clock()
+    record = await journal.begin(intent, lease_s=LEASE_S)
+    clock.advance(3)
+    await journal.finish(uncertain(record, clock))
+    clock.advance(3)
+    await journal.finish(applied(record, clock))
+
+    last, middle, first = await audit_log.rows("acme", account_id="acct_cash")
+
+    assert (first.event, first.outcome, first.at) == (
+        AuditEvent.BEGUN,
+        WriteOutcome.STARTED,
+        begun_at,
+    )
+    assert (first.principal, first.write_id, first.previous) == ("alice", "w1", RICH)
+    assert first.intended == {
+        "amount": {"minor_units": str(HUGE), "currency": "EUR"},
+        "effective_at": "2026-01-01T00:00:00.000000Z",
+        "memo": "a memo",
+        "reference_number": None,
+    }
+    assert (middle.error_code, middle.error_message) == ("PROVIDER_TIMEOUT", "m")
+    assert (last.outcome, last.applied, last.verified) == (WriteOutcome.APPLIED, RICH, True)
+    assert last.at == clock()
+
+
+async def test_the_audit_log_is_paged_and_of_one_tenant(journal, make_intent, audit_log):
+    for number in range(5):
+        intent = make_intent(f"w{number}", account_id=f"a{number}")
+        await journal.begin(intent, lease_s=LEASE_S)
+
+    newest = await audit_log.rows("acme", limit=2)
+    next_page = await audit_log.rows("acme", before=newest[-1].number, limit=2)
+
+    assert [row.write_id for row in (*newest, *next_page)] == ["w4", "w3", "w2", "w1"]
+    assert await audit_log.rows("other") == []
+    assert [row.write_id for row in await audit_log.rows("acme", account_id="a2")] == ["w2"]
+
+
+@pytest.mark.parametrize("change", ["UPDATE write_audit SET at = ''", "DELETE FROM write_audit"])
+async def test_an_audit_row_cannot_be_changed_or_removed(journal, make_intent, database, change):
+    await journal.begin(make_intent(), lease_s=LEASE_S)
+
+    with pytest.raises((DatabaseError, IntegrityError)) as caught:
+        async with database.writing() as connection:
+            await connection.execute(text(change))
+
+    assert "append-only" in f"{caught.value} {caught.value.__cause__}"
+
+
+async def test_the_database_itself_refuses_a_second_started_write(journal, make_intent, database):
+    await journal.begin(make_intent(), lease_s=LEASE_S)
+    columns = (
+        "tenant, account_id, connector, principal, minor_units, currency, fingerprint, previous,"
+        " started_at, outcome, verified, error_retryable"
+    )
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        async with database.writing() as connection:
+            await connection.execute(
+                text(f"INSERT INTO writes (id, {columns}) SELECT 'x', {columns} FROM writes")
+            )
+
+
+async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
+    async with database.writing() as connection:
+        await connection.execute(text("ALTER TABLE writes RENAME TO elsewhere"))
+
+    with pytest.raises(Internal):
+        await journal.begin(make_intent(), lease_s=LEASE_S)
+    with pytest.raises(Internal):
+        await journal.unfinished()
+
+
+async def test_indexes_serve_the_hot_questions(journal, make_intent, database):
+    """The partial indexes are found by SQLite's planner, so that years of writes cost nothing."""
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL plans by statistics, which an empty table has none of")
+    questions = {
+        "account_id = ? AND outcome = 'started'": "writes_one_started",
+        "account_id = ? AND outcome = 'applied' ORDER BY finished_in DESC": "writes_applied",
+        "outcome IN ('started', 'uncertain') AND started_at >= ?": "writes_unsettled",
+    }
+
+    async with database.reading() as connection:
+        for where, index in questions.items():
+            plan = await connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN SELECT * FROM writes WHERE {where}", ("x",)
+            )
+            assert index in str(plan.all())
+
+
+BEGIN_AND_HANG = """
+import asyncio, sys
+from datetime import UTC, datetime
+from balance_gateway.domain.money import Money
+from balance_gateway.domain.writes import WriteIntent
+from balance_gateway.storage.database import open_database
+from balance_gateway.storage.journal import SqlWriteJournal
+
+async def main():
+    journal = SqlWriteJournal(await open_database(sys.argv[1]))
+    await journal.begin(
+        WriteIntent("w1", "acme", "acct_cash", "books", "alice", Money(1, "EUR"), None, None, None,
+                    "k", "f", None, datetime.now(UTC)),
+        lease_s=60,
+    )
+    print("begun", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_write_survives_the_death_of_its_process(url, child, opened):
+    writer = child(BEGIN_AND_HANG, url)
+    assert writer.line() == "begun"
+    writer.kill()
+
+    async with opened(url) as database:
+        unfinished = await SqlWriteJournal(database).unfinished()
+        audited = await SqlAuditLog(database).rows("acme")
+
+    assert [record.intent.idempotency_key for record in unfinished] == ["k"]
+    assert [row.event for row in audited] == [AuditEvent.BEGUN]

@@ -1,0 +1,355 @@
+"""The embedded ledger's store, against the slow and obvious way to add up."""
+
+import asyncio
+import uuid
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from balance_gateway.domain.balances import (
+    BalanceQuery,
+    OpeningBalance,
+    OpeningBalanceSource,
+    OpeningBalanceWrite,
+)
+from balance_gateway.domain.errors import ProviderUnavailable
+from balance_gateway.domain.ledger import Book, Entry, EntryConflict, ImportResult, Sums
+from balance_gateway.domain.money import Money
+from balance_gateway.storage.ledger import SqlLedgerStore
+
+DAY = date(2026, 1, 10)
+HUGE = 10**40 - 1
+
+
+def entry(entry_id, minor_units=1, day=DAY, book=Book.BANK, description=None):
+    return Entry(entry_id, book, day, minor_units, description)
+
+
+async def sums(store, account, day=date.max):
+    (answer,) = await store.sums([BalanceQuery(account, day)])
+    return answer
+
+
+async def set_opening(store, account, minor_units, **more):
+    fields = {"effective_at": datetime(2026, 1, 1, tzinfo=UTC), **more}
+    write = OpeningBalanceWrite(account, Money(minor_units, account.currency), **fields)
+    return await store.set_opening_balance(write)
+
+
+async def test_an_account_without_anything(store, account):
+    assert await store.opening_balance(account) is None
+    assert await sums(store, account) == Sums(None, 0, 0)
+    assert await store.sums([]) == []
+
+
+async def test_no_opening_balance_is_not_zero(store, account, make_account):
+    await set_opening(store, account, 0)
+
+    assert (await sums(store, account)).opening == 0
+    assert (await sums(store, make_account("other"))).opening is None
+
+
+async def test_entries_count_from_their_day_on(store, account):
+    await store.add_entries(
+        account,
+        [
+            entry("a", 100),
+            entry("b", -30, DAY + timedelta(days=2)),
+            entry("a", 7, book=Book.LEDGER),
+        ],
+    )
+
+    answers = await store.sums(
+        [BalanceQuery(account, DAY + timedelta(days=offset)) for offset in (-1, 0, 1, 2, 3)]
+    )
+
+    assert [answer.bank for answer in answers] == [0, 100, 100, 70, 70]
+    assert [answer.ledger for answer in answers] == [0, 7, 7, 7, 7]
+
+
+async def test_a_later_import_moves_every_later_day(store, account):
+    await store.add_entries(account, [entry("a", 1, date(2026, 1, 5)), entry("b", 10)])
+
+    await store.add_entries(account, [entry("c", 100, date(2026, 1, 7))])
+    await store.add_entries(account, [entry("d", 1_000, date(2026, 1, 3))])
+    await store.add_entries(account, [entry("e", 10_000, date(2026, 1, 12))])
+
+    answers = await store.sums([BalanceQuery(account, date(2026, 1, day)) for day in range(2, 13)])
+    assert [answer.bank for answer in answers] == [
+        *(0, 1_000, 1_000, 1_001, 1_001, 1_101, 1_101, 1_101),
+        *(1_111, 1_111, 11_111),
+    ]
+
+
+async def test_the_first_and_the_last_day_there_are(store, account):
+    await store.add_entries(account, [entry("a", 1, date.min), entry("b", 2, date.max)])
+
+    assert (await sums(store, account, date.min)).bank == 1
+    assert (await sums(store, account, date.max)).bank == 3
+
+
+async def test_amounts_of_forty_digits_are_exact(store, account):
+    await set_opening(store, account, -HUGE)
+    await store.add_entries(account, [entry("a", HUGE), entry("b", HUGE), entry("c", -1)])
+
+    assert await sums(store, account) == Sums(-HUGE, 2 * HUGE - 1, 0)
+
+
+entries = st.builds(
+    Entry,
+    id=st.integers(0, 300).map(str),
+    book=st.sampled_from(Book),
+    day=st.dates(date(2020, 1, 1), date(2020, 2, 15)),
+    minor_units=st.one_of(st.integers(-5, 5), st.integers(-HUGE, HUGE)),
+)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(imports=st.lists(st.lists(entries, max_size=8), max_size=5), probes=st.data())
+def test_sums_equal_the_slow_and_obvious_way(runner, imports, probes):
+    """Any entries in any order, in several imports, some refused: sums as of any day."""
+    days = probes.draw(st.lists(st.dates(date(2019, 12, 30), date(2020, 2, 20)), max_size=5))
+
+    runner(lambda store, account: _compare(store, account, imports, days))
+
+
+async def _compare(store, account, imports, days):
+    kept: dict[tuple[Book, str], Entry] = {}
+    for batch in imports:
+        merged = dict(kept)
+        conflict = False
+        for one in batch:
+            known = merged.setdefault((one.book, one.id), one)
+            conflict |= known != one
+        if conflict:
+            with pytest.raises(EntryConflict):
+                await store.add_entries(account, batch)
+            continue
+        result = await store.add_entries(account, batch)
+        added = len(merged) - len(kept)
+        assert result == ImportResult(added, len(batch) - added)
+        kept = merged
+
+    answers = await store.sums([BalanceQuery(account, day) for day in days])
+
+    for day, answer in zip(days, answers, strict=True):
+        until = [one for one in kept.values() if one.day <= day]
+        assert answer.bank == sum(one.minor_units for one in until if one.book is Book.BANK)
+        assert answer.ledger == sum(one.minor_units for one in until if one.book is Book.LEDGER)
+
+
+@pytest.fixture
+def runner(url, opened, make_account):
+    """Runs a coroutine against one database, each time with an account of its own."""
+    with asyncio.Runner() as loop:
+        context = opened(url)
+        database = loop.run(context.__aenter__())
+        store = SqlLedgerStore(database)
+
+        def run(body):
+            loop.run(body(store, make_account(f"a{uuid.uuid4().hex}")))
+
+        yield run
+
+        loop.run(context.__aexit__(None, None, None))
+
+
+async def test_known_entries_are_passed_over(store, account):
+    await store.add_entries(account, [entry("a", 5), entry("b", 6)])
+
+    result = await store.add_entries(account, [entry("b", 6), entry("c", 7), entry("c", 7)])
+
+    assert result == ImportResult(added=1, already_there=2)
+    assert (await sums(store, account)).bank == 18
+
+
+async def test_a_changed_description_is_no_conflict_and_the_first_stays(store, account, database):
+    await store.add_entries(account, [entry("a", description="first")])
+
+    result = await store.add_entries(account, [entry("a", description="second")])
+
+    async with database.reading() as connection:
+        stored = await connection.scalar(text("SELECT description FROM ledger_entries"))
+    assert (result, stored) == (ImportResult(0, 1), "first")
+
+
+@pytest.mark.parametrize("other", [entry("b", 99), entry("b", 6, DAY + timedelta(days=1))])
+async def test_a_known_id_with_other_content_keeps_nothing(store, account, other):
+    await store.add_entries(account, [entry("b", 6)])
+
+    with pytest.raises(EntryConflict, match=r"bank entry 'b' is stored") as caught:
+        await store.add_entries(account, [entry("a", 5), other, entry("c", 7)])
+
+    assert caught.value.entries == ((Book.BANK, "b"),)
+    assert (await sums(store, account)).bank == 6
+
+
+async def test_one_import_with_two_contents_for_an_id_keeps_nothing(store, account):
+    with pytest.raises(EntryConflict, match=r"bank entry 'a' comes twice"):
+        await store.add_entries(account, [entry("a", 5), entry("a", 6)])
+
+    assert (await sums(store, account)).bank == 0
+
+
+async def test_an_id_is_of_one_account_and_one_book(store, account, make_account):
+    other = make_account("other")
+
+    await store.add_entries(account, [entry("a", 5), entry("a", 6, book=Book.LEDGER)])
+    await store.add_entries(other, [entry("a", 7)])
+
+    assert await sums(store, account) == Sums(None, 5, 6)
+    assert await sums(store, other) == Sums(None, 7, 0)
+
+
+async def test_entries_may_come_asynchronously(store, account):
+    async def coming():
+        for number in range(5_001):
+            if number % 1_000 == 0:
+                await asyncio.sleep(0)
+            yield entry(str(number))
+
+    assert await store.add_entries(account, coming()) == ImportResult(5_001, 0)
+    assert (await sums(store, account)).bank == 5_001
+
+
+async def test_an_import_that_breaks_off_keeps_nothing(store, account):
+    def breaking():
+        for number in range(7_000):
+            yield entry(str(number))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await store.add_entries(account, breaking())
+
+    assert (await sums(store, account)).bank == 0
+    assert await store.add_entries(account, [entry("0")]) == ImportResult(1, 0)
+
+
+async def test_writers_do_not_wait_for_an_import_that_is_still_reading(
+    store, account, other_database, clock
+):
+    other_store = SqlLedgerStore(other_database, clock)
+
+    async def slow():
+        yield entry("a", 1)
+        async with asyncio.timeout(5):
+            await set_opening(other_store, account, 100)
+            await other_store.add_entries(account, [entry("b", 2)])
+        yield entry("b", 2)
+
+    result = await store.add_entries(account, slow())
+
+    assert result == ImportResult(added=1, already_there=1)
+    assert await sums(store, account) == Sums(100, 3, 0)
+
+
+async def test_a_conflict_that_arises_during_an_import_is_seen(store, account, other_database):
+    async def slow():
+        yield entry("a", 1)
+        await SqlLedgerStore(other_database).add_entries(account, [entry("a", 2)])
+
+    with pytest.raises(EntryConflict):
+        await store.add_entries(account, slow())
+
+    assert (await sums(store, account)).bank == 2
+
+
+async def test_imports_at_once_add_up(store, make_account, other_database):
+    """Overlapping imports: each entry counts once, whoever brings it, whenever it is stored."""
+    stores = (store, SqlLedgerStore(other_database))
+    batches = [[entry(str(number + offset)) for number in range(20)] for offset in range(0, 80, 8)]
+    distinct = len({one.id for batch in batches for one in batch})
+    for attempt in range(4):
+        account = make_account(f"a{attempt}")
+
+        results = await asyncio.gather(
+            *(
+                stores[number % 2].add_entries(account, batch)
+                for number, batch in enumerate(batches)
+            )
+        )
+
+        assert sum(result.added for result in results) == distinct
+        assert (await sums(store, account)).bank == distinct
+
+
+async def test_an_opening_balance_comes_back(store, account, clock):
+    effective_at = datetime(2026, 1, 1, tzinfo=UTC)
+    write = {"effective_at": effective_at, "memo": "Åbning", "reference_number": "R-1"}
+
+    answered = await set_opening(store, account, HUGE, **write)
+
+    assert answered == OpeningBalance(
+        Money(HUGE, "EUR"),
+        source=OpeningBalanceSource.PROVIDER,
+        created_at=clock(),
+        updated_at=clock(),
+        **write,
+    )
+    assert await store.opening_balance(account) == answered
+
+
+async def test_replacing_moves_updated_at_and_keeps_created_at(store, account, clock):
+    created_at = clock()
+    await set_opening(store, account, 1, memo="first")
+    updated_at = clock.advance(60)
+
+    replaced = await set_opening(store, account, 2)
+
+    assert (replaced.created_at, replaced.updated_at) == (created_at, updated_at)
+    assert (replaced.amount.minor_units, replaced.memo) == (2, None)
+    assert await store.opening_balance(account) == replaced
+
+
+async def test_without_effective_at_it_is_effective_from_now(store, account, clock):
+    opening = await set_opening(store, account, 1, effective_at=None)
+
+    assert opening.effective_at == clock()
+
+
+async def test_opening_balances_set_at_once_leave_one(store, account, other_database, clock):
+    stores = (store, SqlLedgerStore(other_database, clock))
+
+    answers = await asyncio.gather(
+        *(set_opening(stores[number % 2], account, number) for number in range(20))
+    )
+
+    assert await store.opening_balance(account) in answers
+
+
+async def test_fifty_accounts_are_one_statement(store, database, make_account):
+    accounts = [make_account(f"a{number}") for number in range(50)]
+    for number, one in enumerate(accounts):
+        await store.add_entries(one, [entry("a", number)])
+    statements = []
+    event.listen(
+        database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _c, _u, statement, *_: statements.append(statement),
+    )
+
+    answers = await store.sums([BalanceQuery(one, DAY) for one in accounts])
+
+    assert [answer.bank for answer in answers] == list(range(50))
+    assert len([one for one in statements if "BEGIN" not in one]) == 1
+
+
+async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):
+    async with database.writing() as connection:
+        await connection.execute(text("DROP TABLE ledger_days"))
+        await connection.execute(text("DROP TABLE ledger_opening_balances"))
+
+    with pytest.raises(ProviderUnavailable) as reading:
+        await sums(store, account)
+    with pytest.raises(ProviderUnavailable) as writing:
+        await set_opening(store, account, 1)
+
+    assert (reading.value.provider, reading.value.maybe_applied) == ("LOCAL", False)
+    assert writing.value.maybe_applied

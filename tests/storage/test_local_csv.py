@@ -1,0 +1,296 @@
+"""The CSV import: every bad row is told by line and column, and no half of a file is kept."""
+
+import asyncio
+import random
+import time
+from datetime import date
+
+import pytest
+
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.errors import BadInput
+from balance_gateway.domain.ledger import Book, ImportResult, Sums
+from balance_gateway.providers.local_csv import BadRows, import_entries
+from balance_gateway.storage.ledger import SqlLedgerStore
+
+HEADER = "id,book,date,amount,description\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content):
+        path = tmp_path / "entries.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+async def sums(store, account):
+    (answer,) = await store.sums([BalanceQuery(account, date.max)])
+    return answer
+
+
+async def refused(store, account, path):
+    """The bad rows as (line, column); makes sure that nothing was kept."""
+    with pytest.raises(BadRows) as caught:
+        await import_entries(store, account, path)
+    assert await sums(store, account) == Sums(None, 0, 0)
+    for row in caught.value.rows:
+        assert str(row) in caught.value.message
+    return [(row.line, row.column) for row in caught.value.rows]
+
+
+async def test_a_good_file(store, account, write):
+    path = write(
+        HEADER + "a,bank,2026-01-02,-1234.56,Rent\n"
+        'b,ledger,2026-01-02,+.5,"a ""quoted"",\nlong text"\n'
+        "\n"
+        "c,bank,2024-02-29,7,\n"
+        f"d,bank,2026-01-02,{10**37}.01,\n"
+    )
+    progress = []
+
+    result = await import_entries(store, account, path, lambda *both: progress.append(both))
+
+    assert result == ImportResult(added=4, already_there=0)
+    assert await sums(store, account) == Sums(None, -123456 + 700 + 10**39 + 1, 50)
+    assert progress[-1] == (path.stat().st_size, path.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff" + HEADER + "a,bank,2026-01-02,1.00,Åse\n",
+        HEADER.replace("\n", "\r\n") + "a,bank,2026-01-02,1.00,\r\n",
+        HEADER + "a,bank,2026-01-02,1.00,",
+        "amount,date,id,book\n1,2026-01-02,a,bank\n",
+        '"id","book","date","amount"\n"a","bank","2026-01-02","1.00"\n',
+    ],
+)
+async def test_shapes_of_a_good_file(store, account, write, content):
+    assert await import_entries(store, account, write(content)) == ImportResult(1, 0)
+    assert (await sums(store, account)).bank == 100
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "minor_units"),
+    [("JPY", "5", 5), ("JPY", "5.00", 5), ("KWD", "1.234", 1234), ("CLF", "0.0001", 1)],
+)
+async def test_amounts_are_in_major_units(
+    store, make_account, write, currency, amount, minor_units
+):
+    account = make_account(currency=currency)
+
+    await import_entries(store, account, write(HEADER + f"a,bank,2026-01-02,{amount},\n"))
+
+    assert (await sums(store, account)).bank == minor_units
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (",bank,2026-01-02,1,", "id"),
+        ("  ,bank,2026-01-02,1,", "id"),
+        ("x" * 201 + ",bank,2026-01-02,1,", "id"),
+        ("a\tb,bank,2026-01-02,1,", "id"),
+        ("a\x00b,bank,2026-01-02,1,", "id"),
+        ("a,cash,2026-01-02,1,", "book"),
+        ("a,Bank,2026-01-02,1,", "book"),
+        ("a,bank,02.01.2026,1,", "date"),
+        ("a,bank,2026-02-30,1,", "date"),
+        ("a,bank,20260102,1,", "date"),
+        ("a,bank,2026-W01-2,1,", "date"),
+        ("a,bank,٢٠٢٦-01-02,1,", "date"),
+        ("a,bank,,1,", "date"),
+        ("a,bank,2026-01-02,,", "amount"),
+        ("a,bank,2026-01-02,1.005,", "amount"),
+        ('a,bank,2026-01-02,"1,000.00",', "amount"),
+        ("a,bank,2026-01-02,1e3,", "amount"),
+        ("a,bank,2026-01-02,NaN,", "amount"),
+        ("a,bank,2026-01-02, 1,", "amount"),
+        ("a,bank,2026-01-02," + "9" * 1001 + ",", "amount"),
+        ("a,bank,2026-01-02,1,a\x00b", "description"),
+        ("a,bank,2026-01-02,1," + "x" * 2_001, "description"),
+        ("a,bank,2026-01-02,1", ""),
+        ("a,bank,2026-01-02,1,,", ""),
+        ('a,bank,2026-01-02,1,"open', ""),
+        ('a,bank,2026-01-02,1,"a"b', ""),
+        ("a,bank,2026-01-02,1,x\ry", ""),
+    ],
+)
+async def test_a_bad_row_is_told_by_line_and_column(store, account, write, row, column):
+    path = write(HEADER + "good,bank,2026-01-02,1,\n" + row + "\n")
+
+    assert await refused(store, account, path) == [(3, column)]
+
+
+async def test_bytes_that_are_not_utf8_are_told(store, account, write):
+    path = write(HEADER.encode() + "a,bank,2026-01-02,1,Åse\n".encode("latin-1"))
+
+    assert await refused(store, account, path) == [(2, "description")]
+
+
+async def test_a_line_without_end_is_refused(store, account, write):
+    assert await refused(store, account, write(HEADER + "x" * 1_500_000)) == [(2, "")]
+
+
+@pytest.mark.parametrize(
+    ("header", "bad"),
+    [
+        ("", [(1, "id"), (1, "book"), (1, "date"), (1, "amount")]),
+        ("id,book,date\n", [(1, "amount")]),
+        ("id,book,date,amount,colour\n", [(1, "")]),
+        ("id,id,book,date,amount\n", [(1, "id"), (1, "id")]),
+        ("id;book;date;amount\n", [(1, ""), (1, "id"), (1, "book"), (1, "date"), (1, "amount")]),
+        (
+            "a,bank,2026-01-02,1,\n",
+            [(1, "")] * 5 + [(1, name) for name in ("id", "book", "date", "amount")],
+        ),
+    ],
+)
+async def test_a_header_that_is_none(store, account, write, header, bad):
+    assert await refused(store, account, write(header)) == bad
+
+
+async def test_a_header_alone_adds_nothing(store, account, write):
+    assert await import_entries(store, account, write(HEADER)) == ImportResult(0, 0)
+
+
+async def test_all_bad_rows_are_told_with_their_lines(store, account, write):
+    path = write(
+        HEADER + 'a,bank,2026-01-02,1,"two\nlines"\n'
+        "b,cash,2026-13-02,x,\n"
+        "c,bank,2026-01-02,1,\n"
+        "d,bank,2026-01-02,1\n"
+    )
+
+    bad = await refused(store, account, path)
+
+    assert bad == [(4, "book"), (4, "date"), (4, "amount"), (6, "")]
+
+
+async def test_no_more_than_twenty_are_told(store, account, write):
+    path = write(HEADER + "a,cash,2026-01-02,1,\n" * 30)
+
+    bad = await refused(store, account, path)
+
+    assert bad == [(line, "book") for line in range(2, 22)]
+
+
+async def test_one_id_twice_alike_passes(store, account, write):
+    path = write(HEADER + "a,bank,2026-01-02,1,\na,bank,2026-01-02,1.00,again\n")
+
+    assert await import_entries(store, account, path) == ImportResult(1, 1)
+    assert (await sums(store, account)).bank == 100
+
+
+async def test_one_id_twice_with_other_content_names_both_lines(store, account, write):
+    path = write(
+        HEADER + "a,bank,2026-01-02,1,\nb,bank,2026-01-02,1,\n"
+        "a,ledger,2026-01-02,5,\na,bank,2026-01-02,2,\n"
+    )
+
+    with pytest.raises(BadRows) as caught:
+        await import_entries(store, account, path)
+
+    (row,) = caught.value.rows
+    assert (row.line, row.column) == (5, "id")
+    assert "line 2" in row.message
+    assert await sums(store, account) == Sums(None, 0, 0)
+
+
+async def test_a_stored_id_with_other_content_names_its_line(store, account, write):
+    await import_entries(store, account, write(HEADER + "b,bank,2026-01-02,1,\n"))
+
+    path = write(HEADER + "a,bank,2026-01-02,1,\nb,bank,2026-01-03,1,\n")
+    with pytest.raises(BadRows) as caught:
+        await import_entries(store, account, path)
+
+    assert [(row.line, row.column) for row in caught.value.rows] == [(3, "id")]
+    assert "already stored" in caught.value.rows[0].message
+    assert (await sums(store, account)).bank == 100
+
+
+async def test_importing_a_file_again_changes_nothing(store, account, write):
+    path = write(HEADER + "".join(f"{n},bank,2026-01-{n % 28 + 1:02},1,\n" for n in range(6_000)))
+    await import_entries(store, account, path)
+
+    again = await import_entries(store, account, path)
+
+    assert again == ImportResult(0, 6_000)
+    assert (await sums(store, account)).bank == 600_000
+
+
+async def test_a_file_that_is_not_there(store, account, tmp_path):
+    with pytest.raises(BadInput, match="cannot read"):
+        await import_entries(store, account, tmp_path / "nowhere.csv")
+    with pytest.raises(BadInput, match="cannot read"):
+        await import_entries(store, account, tmp_path)
+
+
+async def test_only_accounts_of_the_embedded_ledger_take_a_file(store, make_account, write):
+    elsewhere = make_account(provider=ProviderKind.LIGHT)
+
+    with pytest.raises(BadInput, match="embedded ledger"):
+        await import_entries(store, elsewhere, write(HEADER))
+
+
+def rows(count):
+    pick = random.Random(7)
+    for number in range(count):
+        book = pick.choice([book.value for book in Book])
+        day = date.fromordinal(date(2016, 1, 1).toordinal() + pick.randrange(3_650))
+        yield f"tx-{number},{book},{day},{pick.randrange(-(10**6), 10**6)}.{number % 100:02},text\n"
+
+
+async def test_a_hundred_thousand_rows_take_seconds(store, account, write):
+    path = write(HEADER + "".join(rows(100_000)))
+    started = time.process_time()  # not the wall's: the machine may be busy with other things
+
+    result = await import_entries(store, account, path)
+
+    assert result.added == 100_000
+    assert time.process_time() - started < 10
+
+
+IMPORT = """
+import asyncio, sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+from balance_gateway.domain.accounts import Account, ProviderKind
+from balance_gateway.providers.local_csv import import_entries
+from balance_gateway.storage.database import open_database
+from balance_gateway.storage.ledger import SqlLedgerStore
+
+def progress(done, total):
+    if done == total:
+        print("staged", flush=True)
+
+async def main():
+    store = SqlLedgerStore(await open_database(sys.argv[1]))
+    account = Account("acct_cash", "acme", "books", ProviderKind.LOCAL, "", "EUR", ZoneInfo("UTC"))
+    await import_entries(store, account, Path(sys.argv[2]), progress)
+    print("done", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_import_killed_in_the_middle_is_all_or_nothing(url, child, opened, account, write):
+    """Killed at several points between the last row read and the answer."""
+    path = write(HEADER + "".join(f"{n},bank,2026-01-{n % 28 + 1:02},1,\n" for n in range(20_000)))
+    for delay in (0.0, 0.1):
+        importer = child(IMPORT, url, str(path))
+        assert importer.line() == "staged"
+        await asyncio.sleep(delay)
+        importer.kill()
+
+        async with opened(url) as database:
+            bank = (await sums(SqlLedgerStore(database), account)).bank
+            assert bank in (0, 2_000_000)
+
+    async with opened(url) as database:
+        await import_entries(SqlLedgerStore(database), account, path)
+        assert (await sums(SqlLedgerStore(database), account)).bank == 2_000_000

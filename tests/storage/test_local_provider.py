@@ -1,0 +1,141 @@
+"""The embedded ledger seen through the port that every provider keeps."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from balance_gateway.domain.accounts import Capability, ProviderKind, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    OpeningBalanceSource,
+    OpeningBalanceWrite,
+)
+from balance_gateway.domain.errors import BadInput, ProviderBadResponse, ProviderUnavailable
+from balance_gateway.domain.ledger import Book, Entry
+from balance_gateway.domain.money import Money
+from balance_gateway.providers.local import LocalProvider
+
+DAY = date(2026, 1, 10)
+
+
+@pytest.fixture
+def provider(store):
+    return LocalProvider("books", store)
+
+
+def opening(account, minor_units, **more):
+    fields = {"effective_at": datetime(2026, 1, 1, tzinfo=UTC), **more}
+    return OpeningBalanceWrite(account, Money(minor_units, account.currency), **fields)
+
+
+def test_it_can_do_all_there_is(provider):
+    assert provider.kind is ProviderKind.LOCAL
+    assert provider.connector == "books"
+    assert provider.capabilities == frozenset(Capability)
+
+
+async def test_bank_is_unknown_without_opening_balance_and_ledger_is_known(provider, account):
+    (figures,) = await provider.balances([BalanceQuery(account, DAY)])
+
+    assert figures == BalanceFigures(DAY, bank=None, ledger=Money(0, "EUR"))
+
+
+async def test_bank_is_the_opening_balance_plus_all_bank_transactions(provider, store, account):
+    """One before effective_at counts too: the page says "all"."""
+    await provider.set_opening_balance(opening(account, 1_000))
+    await store.add_entries(
+        account,
+        [
+            Entry("before", Book.BANK, date(2025, 12, 31), 7),
+            Entry("on", Book.BANK, DAY, -30),
+            Entry("after", Book.BANK, date(2026, 1, 11), 500),
+            Entry("on", Book.LEDGER, DAY, 900),
+        ],
+    )
+
+    (figures,) = await provider.balances([BalanceQuery(account, DAY)])
+
+    assert figures == BalanceFigures(DAY, bank=Money(977, "EUR"), ledger=Money(900, "EUR"))
+    assert figures.difference == Money(77, "EUR")
+
+
+async def test_an_opening_balance_of_zero_makes_the_bank_balance_known(provider, account):
+    await provider.set_opening_balance(opening(account, 0))
+
+    (figures,) = await provider.balances([BalanceQuery(account, DAY)])
+
+    assert figures.bank == Money(0, "EUR")
+
+
+async def test_all_accounts_and_days_are_one_group_answered_in_order(provider, store, make_account):
+    accounts = [make_account("yen", "JPY"), make_account("dinar", "KWD"), make_account("euro")]
+    for number, one in enumerate(accounts):
+        await store.add_entries(one, [Entry("a", Book.LEDGER, DAY, number)])
+    queries = [BalanceQuery(one, DAY) for one in reversed(accounts)]
+    queries.append(BalanceQuery(accounts[0], date(2020, 1, 1)))
+
+    figures = await provider.balances(queries)
+
+    assert len({provider.balance_group(query) for query in queries}) == 1
+    assert [(one.ledger.minor_units, one.ledger.currency) for one in figures] == [
+        (2, "EUR"),
+        (1, "KWD"),
+        (0, "JPY"),
+        (0, "JPY"),
+    ]
+
+
+async def test_an_opening_balance_is_the_providers_word(provider, account, clock):
+    assert await provider.opening_balance(account) is None
+
+    answered = await provider.set_opening_balance(
+        opening(account, -500, effective_at=None, memo="m", reference_number="r")
+    )
+
+    assert answered.source is OpeningBalanceSource.PROVIDER
+    assert answered.effective_at == clock()
+    assert await provider.opening_balance(account) == answered
+
+
+async def test_the_normal_side_is_the_configured_one_or_debit(provider, account, make_account):
+    card = make_account("card", normal_balance=Side.CREDIT)
+
+    assert await provider.normal_balance(account) is Side.DEBIT
+    assert await provider.normal_balance(card) is Side.CREDIT
+
+
+async def test_another_currency_is_refused(provider, account):
+    write = OpeningBalanceWrite(account, Money(1, "USD"), None)
+
+    with pytest.raises(BadInput) as caught:
+        await provider.set_opening_balance(write)
+
+    assert caught.value.field == "amount"
+
+
+async def test_an_opening_balance_in_a_former_currency_is_not_passed_off(
+    provider, account, make_account
+):
+    await provider.set_opening_balance(opening(account, 1))
+
+    with pytest.raises(ProviderBadResponse, match=r"EUR.*USD"):
+        await provider.opening_balance(make_account(currency="USD"))
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+async def test_a_text_that_cannot_be_stored_is_refused(provider, account, text):
+    with pytest.raises(BadInput, match="memo"):
+        await provider.set_opening_balance(opening(account, 1, memo=text))
+
+    assert await provider.opening_balance(account) is None
+
+
+async def test_the_probe_tells_whether_the_ledger_answers(provider, database):
+    await provider.probe()
+
+    async with database.writing() as connection:
+        await connection.exec_driver_sql("DROP TABLE ledger_days")
+    with pytest.raises(ProviderUnavailable):
+        await provider.probe()
+    await provider.aclose()
