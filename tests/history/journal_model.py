@@ -1,0 +1,101 @@
+"""A model of the write journal: the same answers as SQL's, in memory, shared by all replicas.
+
+``test_models.py`` runs the same random calls against it and against ``SqlWriteJournal``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+
+_FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
+_UNSETTLED = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
+
+
+class JournalModel:
+    """The records of all writes; every method is one transaction."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, WriteRecord] = {}
+        self._freed: set[str] = set()
+        self._finished_in: dict[str, int] = {}
+        self._count = 0
+
+    def begin(self, intent: WriteIntent, lease_s: float, now: datetime) -> WriteRecord:
+        """See the port."""
+        known = self.by_key(intent.tenant, intent.idempotency_key)
+        if known is not None:
+            return known
+        for record in list(self._records.values()):
+            same = record.intent.account_id == intent.account_id
+            if not same or record.outcome is not WriteOutcome.STARTED:
+                continue
+            if now - record.intent.started_at < timedelta(seconds=lease_s):
+                raise AccountBusy(intent.account_id)
+            self._store(_expired(record, now))
+        record = WriteRecord(intent, WriteOutcome.STARTED)
+        self._records[intent.id] = record
+        return record
+
+    def finish(self, record: WriteRecord, now: datetime) -> None:
+        """See the port."""
+        stored = self._records[record.intent.id]
+        finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
+        if replace(finished, finished_at=stored.finished_at) == stored:
+            return
+        if stored.outcome not in _FINAL:
+            self._store(finished)
+
+    def by_key(self, tenant: str, key: str | None) -> WriteRecord | None:
+        """See the port."""
+        for record in self._records.values():
+            intent = record.intent
+            if (
+                key is not None
+                and (intent.tenant, intent.idempotency_key) == (tenant, key)
+                and intent.id not in self._freed
+            ):
+                return record
+        return None
+
+    def last_applied(self, account_id: str) -> WriteRecord | None:
+        """See the port."""
+        applied = [
+            record
+            for record in self._records.values()
+            if record.intent.account_id == account_id and record.outcome is WriteOutcome.APPLIED
+        ]
+        return max(applied, key=lambda one: self._finished_in[one.intent.id], default=None)
+
+    def unfinished(self) -> Sequence[WriteRecord]:
+        """See the port."""
+        return self._sorted(WriteOutcome.STARTED)
+
+    def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+        """See the port."""
+        records = self._sorted(*_UNSETTLED)
+        return [record for record in records if record.intent.started_at >= instant]
+
+    def _sorted(self, *outcomes: WriteOutcome) -> list[WriteRecord]:
+        records = [record for record in self._records.values() if record.outcome in outcomes]
+        return sorted(records, key=lambda one: (one.intent.started_at, one.intent.id))
+
+    def _store(self, record: WriteRecord) -> None:
+        self._count += 1
+        self._records[record.intent.id] = record
+        self._finished_in[record.intent.id] = self._count
+        if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
+            self._freed.add(record.intent.id)
+
+
+def _expired(started: WriteRecord, now: datetime) -> WriteRecord:
+    return replace(
+        started,
+        outcome=WriteOutcome.UNCERTAIN,
+        finished_at=now,
+        error_code=ProviderTimeout.code,
+        error_message="The write was begun and never finished; it may have been applied.",
+        error_retryable=True,
+    )

@@ -1,0 +1,509 @@
+"""Live chaos: real gateways, a real Redis and the provider sandbox, killed and disturbed.
+
+Two ``balance-gateway serve`` processes share one Redis and one SQLite file. Clients read and write
+a few accounts at Light, Layer and the embedded ledger over GraphQL, while the sandbox refuses,
+delays, drops and lands writes late, and gateways and Redis are killed and started again. Every
+call is written down with its times and judged by ``checker.py``. The seed decides what is tried,
+though not how the machine's scheduler interleaves it.
+
+From the repository's root, for ten minutes::
+
+    python -m tests.history.live --seconds 600 --seed 7
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.history import checker
+from tests.history.checker import History, Outcome, Read, Violation, Write
+from tests.servers import RedisServer, free_port
+
+TIMEOUT_S, LATE_LANDING_S = 1.0, 7.0
+KEY = "chaos-key-not-real"
+DAYS = ("2026-06-01", "2026-02-01")
+CLIENTS = 8
+_SINCE = "2025-01-01T00:00:00Z"
+
+_READ = """query Read($ids: [ID!]!, $day: Date!, $maxAge: Int) {
+  bankAccounts(filter: {ids: $ids}) { nodes { id
+    balance(asOf: $day, maxAgeSeconds: $maxAge) { bank { minorUnits } freshness { state } }
+    openingBalance { amount { minorUnits } freshness { state } } } } }"""
+_WRITE = """mutation Write($input: UpsertOpeningBalanceInput!) {
+  upsertOpeningBalance(input: $input) { __typename
+    ... on OpeningBalanceApplied { verified replayed }
+    ... on OpeningBalanceUncertain { writeId }
+    ... on OpeningBalanceRejected { code message } } }"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One account under test."""
+
+    id: str
+    provider: str
+    currency: str
+    remote: Mapping[str, str] = field(default_factory=dict)
+
+
+class Process:
+    """A command of ours that can be killed and started again on the same port."""
+
+    def __init__(self, directory: Path, name: str, *arguments: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [sys.executable, "-m", "balance_gateway", *arguments]
+        self._command += ["--port", str(self.port)]
+        self._log = directory / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, without waiting until it serves."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class Stage:
+    """Everything that runs: two gateways, Redis, the sandbox, and what is under test."""
+
+    def __init__(self, directory: Path, *, shared: bool = True) -> None:
+        self.directory = directory
+        self.shared = shared
+        self.redis = RedisServer(directory)
+        self.sandbox = Process(directory, "sandbox", "sandbox")
+        config = str(directory / "gateway.toml")
+        self.gateways = [
+            Process(directory, f"gateway-{number}", "serve", "--config", config)
+            for number in range(2)
+        ]
+        self.targets: list[Target] = []
+
+    @contextlib.asynccontextmanager
+    async def running(self, http: httpx.AsyncClient) -> AsyncIterator[None]:
+        """Starts everything, and ends everything."""
+        try:
+            self.sandbox.start()
+            self.redis.start()
+            catalogue = (await _once_up(http, f"{self.sandbox.url}/_control/catalogue")).json()
+            limits = dict.fromkeys(
+                ("light_per_minute", "asset_tenant_per_minute", "layer_per_second"), None
+            )
+            options = await http.put(
+                f"{self.sandbox.url}/_control/options", json={"limits": limits}
+            )
+            options.raise_for_status()
+            self.targets = _targets(catalogue)
+            (self.directory / "gateway.toml").write_text(self._config(catalogue))
+            for gateway in self.gateways:
+                gateway.start()
+            for gateway in self.gateways:
+                await _once_up(http, f"{gateway.url}/readyz")
+            yield
+        finally:
+            for process in [*self.gateways, self.sandbox]:
+                process.kill()
+            self.redis.stop()
+
+    def _config(self, catalogue: Mapping[str, Any]) -> str:
+        by_name = {one["name"]: one for one in catalogue["credentials"]}
+        light, layer = by_name["light-acme"], by_name["layer-acme"]
+        secrets = {
+            "key": KEY,
+            "light": light["api_key"],
+            "layer_id": layer["client_id"],
+            "layer_secret": layer["client_secret"],
+        }
+        for name, text in secrets.items():
+            (self.directory / name).write_text(text)
+            (self.directory / name).chmod(0o600)
+        cache_url = self.redis.url if self.shared else "memory://"
+        tables: list[tuple[str, Mapping[str, Any]]] = [
+            ("[storage]", {"url": f"sqlite:///{self.directory / 'gateway.db'}"}),
+            ("[cache]", {"url": cache_url, "late_landing_s": LATE_LANDING_S}),
+            (
+                "[[auth.api_keys]]",
+                {
+                    "name": "chaos",
+                    "key": "file:key",
+                    "tenant": "acme",
+                    "scopes": ["balances:read", "balances:write"],
+                },
+            ),
+            *self._connectors(layer["scopes"][0]),
+            ("[connectors.local]", {"provider": "local", "timeout_s": TIMEOUT_S}),
+        ]
+        for target in self.targets:
+            account = {
+                "id": target.id,
+                "tenant": "acme",
+                "connector": target.provider,
+                "name": target.id,
+                "currency": target.currency,
+                **target.remote,
+            }
+            tables.append(("[[accounts]]", account))
+        # JSON's way to write texts, numbers and lists is TOML's.
+        lines = [
+            "\n".join([head, *(f"{key} = {json.dumps(value)}" for key, value in values.items())])
+            for head, values in tables
+        ]
+        return "\n\n".join(lines) + "\n"
+
+    def _connectors(self, scope: str) -> list[tuple[str, Mapping[str, Any]]]:
+        limits = {"timeout_s": TIMEOUT_S, "requests_per_minute": 1_000_000}
+        return [
+            (
+                "[connectors.light]",
+                {
+                    "provider": "light",
+                    "base_url": f"{self.sandbox.url}/light",
+                    "api_key": "file:light",
+                    **limits,
+                },
+            ),
+            (
+                "[connectors.layer]",
+                {
+                    "provider": "layer",
+                    "base_url": f"{self.sandbox.url}/layer",
+                    "token_url": f"{self.sandbox.url}/layer-auth/oauth2/token",
+                    "scope": scope,
+                    "client_id": "file:layer_id",
+                    "client_secret": "file:layer_secret",
+                    "upsert_route": "custom_account",
+                    **limits,
+                },
+            ),
+        ]
+
+
+def _targets(catalogue: Mapping[str, Any]) -> list[Target]:
+    """Three accounts at Light, two of one business at Layer, two of our own."""
+    found = [Target("local-1", "local", "EUR"), Target("local-2", "local", "USD")]
+    wanted = {"light": 3, "layer": 2}
+    business = None
+    for account in catalogue["accounts"]:
+        provider = account["provider"]
+        usable = account["tenant"] == "acme" and account["normal_side"] == "debit"
+        if not usable or not wanted.get(provider) or not account["has_opening_balance"]:
+            continue
+        if provider == "light":
+            remote = {"bank_account_id": account["bank_account_id"]}
+        else:
+            names = ("business_id", "external_account_id", "custom_account_id", "ledger_account_id")
+            remote = {name: account[name] for name in names}
+            if None in remote.values() or business not in (None, remote["business_id"]):
+                continue
+            business = remote["business_id"]
+        account_id = f"{provider}-{wanted[provider]}"
+        found.append(Target(account_id, provider, account["currency"], remote))
+        wanted[provider] -= 1
+    return found
+
+
+async def _once_up(http: httpx.AsyncClient, url: str) -> httpx.Response:
+    for _ in range(300):
+        with contextlib.suppress(httpx.TransportError):
+            response = await http.get(url)
+            if response.status_code == 200:
+                return response
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{url} did not come up")
+
+
+class Chaos:
+    """Clients and nemeses on a stage, and what the clients saw."""
+
+    def __init__(self, stage: Stage, http: httpx.AsyncClient, seed: int, seconds: float) -> None:
+        self.stage = stage
+        self.http = http
+        self.rng = random.Random(seed)
+        self.counts: Counter[str] = Counter()
+        self._ends_at_s = time.monotonic() + seconds
+        self._last_value = 100_000
+        self._first: dict[str, int] = {}
+        self._offsets: dict[tuple[str, str], int] = {}
+        self._seen: dict[str, tuple[list[Write], list[Read]]] = {}
+
+    async def run(self, *, calm: bool = False) -> dict[str, History]:
+        """Everything at once, until the time is up; then one last look at a calm stage."""
+        await self._set_up()
+        clients = [asyncio.create_task(self._client(number)) for number in range(CLIENTS)]
+        blows = [(0.8, self._fault), (5.0, self._kill_gateway), (20.0, self._kill_redis)]
+        nemeses = [
+            asyncio.create_task(self._every(mean_s, blow))
+            for mean_s, blow in ([] if calm else blows)
+        ]
+        try:
+            await asyncio.gather(*clients)
+        finally:
+            for nemesis in nemeses:
+                nemesis.cancel()
+            await asyncio.gather(*nemeses, return_exceptions=True)
+        if not calm:
+            await self._calm_down()
+        for gateway in self.stage.gateways:
+            for day in DAYS:
+                ids = [target.id for target in self.stage.targets]
+                await self._read(gateway, ids, day, None, "last look")
+        return {
+            name: History(self._first[name.split("/")[0]], writes, reads)
+            for name, (writes, reads) in self._seen.items()
+        }
+
+    async def _calm_down(self) -> None:
+        """Ends all faults and starts everything anew."""
+        await self.http.delete(f"{self.stage.sandbox.url}/_control/faults")
+        self.stage.redis.stop()
+        self.stage.redis.start()
+        for gateway in self.stage.gateways:
+            gateway.kill()
+            gateway.start()
+        for gateway in self.stage.gateways:
+            await _once_up(self.http, f"{gateway.url}/readyz")
+
+    async def _set_up(self) -> None:
+        """A known opening balance for each; what a balance has beyond it is each day's offset."""
+        gateway = self.stage.gateways[0]
+        for target in self.stage.targets:
+            value = self._first[target.id] = self._new_value()
+            outcome, told = await self._ask_for_write(gateway, target, value, None)
+            assert outcome is Outcome.ACKNOWLEDGED, told
+        for day in DAYS:
+            ids = [target.id for target in self.stage.targets]
+            response = await self._ask(gateway, _READ, {"ids": ids, "day": day, "maxAge": 0})
+            for node in response["data"]["bankAccounts"]["nodes"]:
+                bank = node["balance"] and node["balance"]["bank"]
+                if bank is not None:
+                    offset = int(bank["minorUnits"]) - self._first[node["id"]]
+                    self._offsets[node["id"], day] = offset
+            failures = response.get("errors")
+            assert {target.id for target in self.stage.targets if target.provider != "layer"} <= {
+                account_id for account_id, of_day in self._offsets if of_day == day
+            }, failures
+
+    def _new_value(self) -> int:
+        self._last_value += 1
+        return self._last_value
+
+    async def _every(self, mean_s: float, blow: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(self.rng.expovariate(1 / mean_s))
+            await blow()
+
+    async def _client(self, number: int) -> None:
+        rng, name = self.rng, f"client {number}"
+        while time.monotonic() < self._ends_at_s:
+            await asyncio.sleep(rng.expovariate(20))
+            gateway = rng.choice(self.stage.gateways)
+            if rng.random() < 0.06:
+                await self._write(gateway, rng.choice(self.stage.targets), name)
+            else:
+                some = rng.sample(self.stage.targets, rng.choice([1, 2, 4]))
+                max_age = 0 if rng.random() < 0.25 else None
+                ids = [target.id for target in some]
+                await self._read(gateway, ids, rng.choice(DAYS), max_age, name)
+
+    async def _ask(
+        self, gateway: Process, query: str, variables: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        response = await self.http.post(
+            f"{gateway.url}/graphql",
+            json={"query": query, "variables": variables},
+            headers={"Authorization": f"Bearer {KEY}"},
+        )
+        if response.status_code != 200:
+            raise httpx.RemoteProtocolError(f"{response.status_code}: {response.text[:200]}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def _write(self, gateway: Process, target: Target, by: str) -> None:
+        value = self._new_value()
+        key = f"key-{value}" if self.rng.random() < 0.4 else None
+        invoked = time.monotonic_ns()
+        outcome, told = Outcome.UNCERTAIN, "no answer"
+        for _ in range(3 if key else 1):
+            try:
+                outcome, told = await self._ask_for_write(gateway, target, value, key)
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(self.rng.random())
+                gateway = self.rng.choice(self.stage.gateways)
+        returned = time.monotonic_ns()
+        self.counts[f"write {outcome.value}"] += 1
+        write = Write(value, invoked, returned, outcome, None, f"{by}: {told}")
+        self._of(target.id)[0].append(write)
+        if target.provider == "light":
+            self._of(f"{target.id}/record")[0].append(write)
+
+    async def _ask_for_write(
+        self, gateway: Process, target: Target, value: int, key: str | None
+    ) -> tuple[Outcome, str]:
+        amount = {"minorUnits": str(value), "currency": target.currency}
+        asked = {"accountId": target.id, "amount": amount, "idempotencyKey": key}
+        asked["effectiveAt"] = _SINCE
+        answer = await self._ask(gateway, _WRITE, {"input": asked})
+        result = (answer.get("data") or {}).get("upsertOpeningBalance")
+        if result is None:
+            return Outcome.UNCERTAIN, str(answer)
+        kinds = {
+            "OpeningBalanceApplied": Outcome.ACKNOWLEDGED,
+            "OpeningBalanceRejected": Outcome.REJECTED,
+        }
+        return kinds.get(result["__typename"], Outcome.UNCERTAIN), str(result)
+
+    async def _read(
+        self, gateway: Process, ids: Sequence[str], day: str, max_age: int | None, by: str
+    ) -> None:
+        invoked = time.monotonic_ns()
+        try:
+            answer = await self._ask(gateway, _READ, {"ids": ids, "day": day, "maxAge": max_age})
+        except httpx.TransportError:
+            self.counts["read lost"] += 1
+            return
+        returned = time.monotonic_ns()
+        failed = {
+            (error.get("extensions") or {}).get("accountId") for error in answer.get("errors", [])
+        }
+        for node in ((answer.get("data") or {}).get("bankAccounts") or {}).get("nodes", []):
+            account_id, balance, opening = node["id"], node["balance"], node["openingBalance"]
+            offset = self._offsets.get((account_id, day))
+            if balance and balance["bank"] and offset is not None:
+                value = int(balance["bank"]["minorUnits"]) - offset
+                self._note(account_id, value, balance, invoked, returned, f"{by}, {day}")
+            if opening is not None:
+                light = account_id.startswith("light")
+                register = f"{account_id}/record" if light else account_id
+                value = int(opening["amount"]["minorUnits"])
+                self._note(register, value, opening, invoked, returned, f"{by}, opening")
+            elif account_id not in failed and balance is not None:
+                self._of(account_id)[1].append(Read(None, invoked, returned, False, by))
+            self.counts["read failed"] += account_id in failed
+
+    def _note(
+        self,
+        register: str,
+        value: int,
+        answer: Mapping[str, Any],
+        invoked: int,
+        returned: int,
+        by: str,
+    ) -> None:
+        state = answer["freshness"]["state"]
+        self.counts[f"read {state.lower()}"] += 1
+        read = Read(value, invoked, returned, state == "STALE", f"{by}, {state}")
+        self._of(register)[1].append(read)
+
+    def _of(self, register: str) -> tuple[list[Write], list[Read]]:
+        return self._seen.setdefault(register, ([], []))
+
+    async def _fault(self) -> None:
+        """One scripted fault; a write lands within what the gateways are told to expect."""
+        rng = self.rng
+        provider, method = rng.choice([("light", "PUT"), ("layer", "POST")])
+        faults: list[dict[str, Any]] = [
+            {"kind": "delay", "method": "GET", "delay_s": rng.uniform(0, 0.9)},
+            {"kind": "delay", "method": "GET", "delay_after_s": rng.uniform(0, 0.9)},
+            {"kind": "status", "method": "GET", "status": 503},
+            {"kind": "delay", "method": method, "delay_after_s": rng.uniform(0, 1.5)},
+            {"kind": "delay", "method": method, "delay_s": rng.uniform(0, 1.5)},
+            {"kind": "status", "method": method, "status": rng.choice([400, 500, 503])},
+            {"kind": "drop_before", "method": method},
+            {"kind": "drop_after", "method": method},
+            {
+                "kind": "late_landing",
+                "method": method,
+                "delay_s": rng.uniform(0, LATE_LANDING_S - 0.5),
+                "status": rng.choice([None, 504]),
+            },
+        ]
+        fault = {"provider": provider, "times": rng.randint(1, 2), **rng.choice(faults)}
+        response = await self.http.post(f"{self.stage.sandbox.url}/_control/faults", json=fault)
+        response.raise_for_status()
+        self.counts["faults"] += 1
+
+    async def _kill_gateway(self) -> None:
+        gateway = self.rng.choice(self.stage.gateways)
+        await asyncio.to_thread(gateway.kill)
+        self.counts["gateways killed"] += 1
+        await asyncio.sleep(self.rng.uniform(0, 0.5))
+        gateway.start()
+        await _once_up(self.http, f"{gateway.url}/healthz")
+
+    async def _kill_redis(self) -> None:
+        await asyncio.to_thread(self.stage.redis.stop)
+        self.counts["redis killed"] += 1
+        await asyncio.sleep(self.rng.uniform(0, 1.0))
+        await asyncio.to_thread(self.stage.redis.start)
+
+
+async def play(
+    directory: Path, *, seed: int, seconds: float, shared: bool = True
+) -> tuple[Counter[str], list[str]]:
+    """One run: how often what happened, and the violations that were found.
+
+    With ``shared=False`` each gateway keeps a cache of its own, and nothing else goes wrong.
+    """
+    stage = Stage(directory, shared=shared)
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, stage.running(http):
+        chaos = Chaos(stage, http, seed, seconds)
+        histories = await chaos.run(calm=not shared)
+    violations = []
+    for name, history in sorted(histories.items()):
+        try:
+            checker.check(history)
+        except Violation as violation:
+            violations.append(f"{name}: {violation}")
+    return chaos.counts, violations
+
+
+def main() -> None:
+    """Runs for a while and tells what was found; the logs of all processes are kept on failure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument(
+        "--own-caches",
+        action="store_true",
+        help="let each gateway keep a cache of its own: violations have to be found",
+    )
+    options = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="live-chaos-"))
+    print(f"seed {options.seed}, logs in {directory}", flush=True)
+    counts, violations = asyncio.run(
+        play(
+            directory,
+            seed=options.seed,
+            seconds=options.seconds,
+            shared=not options.own_caches,
+        )
+    )
+    print(*(f"{count:8} {what}" for what, count in sorted(counts.items())), sep="\n")
+    print(*violations, sep="\n")
+    print(f"{len(violations)} violations")
+    raise SystemExit(1 if violations else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The protocol with one part taken out or done wrong, so that the simulation can show it sees it.
+
+Each is a ``Blueprint`` that replaces one part of the real code by a subclass, and the weather in
+which what it lacks is needed.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
+from balance_gateway.domain.errors import CacheUnavailable, ProviderError
+from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.pipeline.cached import CachedReads
+from balance_gateway.pipeline.fence import Standing
+from balance_gateway.pipeline.flights import Flights
+from balance_gateway.pipeline.redis_fence import RedisFences
+from tests.history.provider_model import ProviderModel
+from tests.history.simulation import DAYS, REAL, Blueprint
+from tests.history.weather import WEATHERS, Weather
+
+
+class NoFence(RedisFences):
+    """Values count until they are too old, whatever is written."""
+
+    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
+        return [Standing("always", settled=True)] * len(keys)
+
+    async def begin_write(self, key: str) -> None:
+        """Nothing."""
+
+    async def end_write(self, key: str) -> None:
+        """Nothing."""
+
+    async def hold(self, key: str, seconds: float) -> None:
+        """Nothing."""
+
+
+class CacheAside(CachedReads):
+    """Plain cache-aside: get, fetch, set; the account's values are deleted after a write."""
+
+    async def end_write(self, account: Account) -> None:
+        prefix = self._keys[account.id].value
+        names = [f"{prefix}:opening", *(f"{prefix}:balance:{day.isoformat()}" for day in DAYS)]
+        link: Any = self._values._link  # type: ignore[attr-defined]
+        with contextlib.suppress(CacheUnavailable):
+            await link.run(lambda: link.client.delete(*[link.key(f"v:{name}") for name in names]))
+
+
+class _OwnSteps(RedisFences):
+    async def _new_nonce(self, key: str) -> None:
+        link = self._link
+        await link.run(
+            lambda: link.client.set(link.key(f"n:{key}"), secrets.token_hex(8)), always=True
+        )
+
+    async def _count(self, key: str) -> None:
+        link, name = self._link, self._link.key(f"w:{key}")
+
+        async def count() -> None:
+            async with link.client.pipeline(transaction=True) as pipe:
+                pipe.incr(name)
+                pipe.pexpire(name, self._hold_ms)
+                await pipe.execute()
+
+        await link.run(count, always=True)
+
+
+class NonceOnlyBefore(_OwnSteps):
+    """A new nonce as a write begins, and nothing else: what is read meanwhile is kept."""
+
+    async def begin_write(self, key: str) -> None:
+        await self._new_nonce(key)
+
+    async def end_write(self, key: str) -> None:
+        """Nothing."""
+
+
+class NonceOnlyAfter(_OwnSteps):
+    """The count is raised as a write begins, but what is kept goes on counting."""
+
+    async def begin_write(self, key: str) -> None:
+        await self._count(key)
+
+
+class NoCount(_OwnSteps):
+    """New nonces before and after, but nothing tells that a write may still land."""
+
+    async def begin_write(self, key: str) -> None:
+        await self._new_nonce(key)
+
+    async def end_write(self, key: str) -> None:
+        await self._new_nonce(key)
+
+
+class NoQuarantine(RedisFences):
+    """Lost keys are taken for a new cache."""
+
+    async def _trusted_epoch(self, epoch: str | None) -> str | None:
+        self._epoch_seen = None
+        return await super()._trusted_epoch(epoch)
+
+
+async def _nothing_may_land() -> bool:
+    return False
+
+
+class NoQuarantineAtAll(NoQuarantine):
+    """Nor is the journal asked whether a write may still land."""
+
+    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
+        super().__init__(link, hold_s, _nothing_may_land)
+
+
+class FilledUnderNewerNonce(CachedReads):
+    """What was read is kept under the nonce that stands when it is kept."""
+
+    async def _keep(self, group: Any, answers: Any) -> None:
+        fences = [read.keys.fence for read, _, _ in group]
+        try:
+            standings = await self._fences.standings(fences)
+        except CacheUnavailable:
+            return
+        newer = [
+            (read, standing, flight)
+            for (read, _, flight), standing in zip(group, standings, strict=True)
+        ]
+        await super()._keep(newer, answers)
+
+
+class FlightsAcrossWrites(Flights[Any]):
+    """Flights are joined by what they read, whatever was written since they took off."""
+
+    def join(self, key: Any) -> Any:
+        return super().join(key[0])
+
+    def open(self, key: Any) -> Any:
+        return super().open(None if key is None else key[0])
+
+
+def _with_flights_across_writes(reads: CachedReads) -> None:
+    reads._flights = FlightsAcrossWrites()
+
+
+class SentTwice:
+    """A write whose answer was lost is sent once more."""
+
+    def __init__(self, provider: ProviderModel) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
+        try:
+            return await self._provider.set_opening_balance(write)
+        except ProviderError as error:
+            if not error.maybe_applied:
+                raise
+        return await self._provider.set_opening_balance(write)
+
+
+def _sent_twice(provider: BalanceProvider) -> BalanceProvider:
+    return SentTwice(provider)  # type: ignore[arg-type,return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A changed protocol, where it is tried, and within how many seeds it has to be seen."""
+
+    blueprint: Blueprint
+    weather: Weather
+    seeds: int
+
+
+_CALM, _LOST = WEATHERS["calm"], WEATHERS["lost writes"]
+_LOSING = replace(_LOST, redis_restart_every_s=4.0, crash_every_s=12.0)
+
+MUTANTS: Mapping[str, Mutant] = {
+    "plain cache-aside": Mutant(replace(REAL, fences=NoFence, reads=CacheAside), _CALM, 5),
+    "no fence at all": Mutant(replace(REAL, fences=NoFence), _CALM, 5),
+    "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _CALM, 5),
+    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _CALM, 100),
+    "no count of writes": Mutant(replace(REAL, fences=NoCount), _LOST, 20),
+    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOSING, 100),
+    "filled under a newer nonce": Mutant(replace(REAL, reads=FilledUnderNewerNonce), _CALM, 20),
+    "joined across a write": Mutant(replace(REAL, dress=_with_flights_across_writes), _CALM, 20),
+    "sent twice": Mutant(replace(REAL, provider=_sent_twice), _LOST, 20),
+}
+
+
+if __name__ == "__main__":
+    from tests.history.simulation import simulate
+
+    for name, mutant in MUTANTS.items():
+        seen = [
+            seed
+            for seed in range(1, 101)
+            if simulate(seed, mutant.weather, mutant.blueprint).violation is not None
+        ]
+        print(f"{name}: first at seed {seen[0] if seen else '-'}, {len(seen)} of 100")

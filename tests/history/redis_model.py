@@ -1,0 +1,232 @@
+"""A model of Redis as far as the gateway uses it, and a client of it with weather in between.
+
+``RedisModel`` is the server: keys, expiry by a given clock, and the fence's scripts in Python.
+``test_models.py`` runs the same random commands against it and against a real Redis.
+``ModelClient`` has the few methods of ``redis.asyncio.Redis`` that the gateway calls.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from balance_gateway.pipeline import redis_fence
+
+Arguments = Sequence[Any]
+
+
+class RedisModel:
+    """Keys and values of one Redis; every command is one step."""
+
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
+        self._values: dict[str, bytes] = {}
+        self._ends_ms: dict[str, float] = {}
+
+    def execute(self, name: str, *arguments: Any) -> Any:
+        """Runs one command; a script goes by its text as the name EVAL's first argument."""
+        return getattr(self, f"_{name.lower()}")(*arguments)
+
+    def lose_keys(self) -> None:
+        """A restart of a Redis that keeps nothing on disk, or FLUSHALL."""
+        self._values.clear()
+        self._ends_ms.clear()
+
+    def snapshot(self) -> tuple[dict[str, bytes], dict[str, float]]:
+        """Everything there is."""
+        return dict(self._values), dict(self._ends_ms)
+
+    def restore(self, snapshot: tuple[dict[str, bytes], dict[str, float]]) -> None:
+        """A restart from an older copy on disk, or a replica that lagged and took over."""
+        self._values, self._ends_ms = dict(snapshot[0]), dict(snapshot[1])
+
+    def _alive(self, key: str) -> bool:
+        ends_ms = self._ends_ms.get(key)
+        if ends_ms is not None and ends_ms <= self._now_ms():
+            del self._values[key], self._ends_ms[key]
+        return key in self._values
+
+    def _ping(self) -> bool:
+        return True
+
+    def _get(self, key: str) -> bytes | None:
+        return self._values[key] if self._alive(key) else None
+
+    def _mget(self, *keys: str) -> list[bytes | None]:
+        return [self._get(key) for key in keys]
+
+    def _set(self, key: str, value: Any, *, nx: bool = False, px: int | None = None) -> bool | None:
+        if nx and self._alive(key):
+            return None
+        self._values[key] = value if isinstance(value, bytes) else str(value).encode()
+        self._ends_ms.pop(key, None)
+        if px is not None:
+            self._ends_ms[key] = self._now_ms() + px
+        return True
+
+    def _mset(self, *pairs: Any) -> bool:
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self._set(key, value)
+        return True
+
+    def _exists(self, key: str) -> int:
+        return int(self._alive(key))
+
+    def _delete(self, *keys: str) -> int:
+        gone = [key for key in keys if self._alive(key)]
+        for key in gone:
+            del self._values[key]
+            self._ends_ms.pop(key, None)
+        return len(gone)
+
+    def _incr(self, key: str, by: int = 1) -> int:
+        value = int(self._get(key) or 0) + by
+        self._values[key] = str(value).encode()
+        return value
+
+    def _decr(self, key: str) -> int:
+        return self._incr(key, -1)
+
+    def _pexpire(self, key: str, ms: int) -> int:
+        if not self._alive(key):
+            return 0
+        self._ends_ms[key] = self._now_ms() + int(ms)
+        return 1
+
+    def _pttl(self, key: str) -> int:
+        if not self._alive(key):
+            return -2
+        return int(self._ends_ms[key] - self._now_ms()) if key in self._ends_ms else -1
+
+    def _eval(self, text: str, keys: Sequence[str], arguments: Arguments) -> Any:
+        return _SCRIPTS[text](self, keys, arguments)
+
+    def begin(self, keys: Sequence[str], arguments: Arguments) -> int:
+        """``redis_fence._BEGIN``."""
+        self._set(keys[0], arguments[0])
+        self._incr(keys[1])
+        self._pexpire(keys[1], arguments[1])
+        return 1
+
+    def end(self, keys: Sequence[str], arguments: Arguments) -> int:
+        """``redis_fence._END``."""
+        self._set(keys[0], arguments[0])
+        if self._exists(keys[1]) == 1 and self._decr(keys[1]) <= 0:
+            self._delete(keys[1])
+        return 1
+
+    def hold(self, keys: Sequence[str], arguments: Arguments) -> int:
+        """``redis_fence._HOLD``."""
+        self._set(keys[0], arguments[0])
+        if self._exists(keys[1]) == 0:
+            self._set(keys[1], 1, px=int(arguments[1]))
+        elif self._pttl(keys[1]) < int(arguments[1]):
+            self._pexpire(keys[1], arguments[1])
+        return 1
+
+    def open_epoch(self, keys: Sequence[str], arguments: Arguments) -> bytes:
+        """``redis_fence._OPEN_EPOCH``."""
+        standing = self._get(keys[0]) or b""
+        if standing != str(arguments[0]).encode():
+            return standing
+        if int(arguments[2]) > 0:
+            self._set(keys[1], 1, px=int(arguments[2]))
+        self._set(keys[0], arguments[1])
+        return str(arguments[1]).encode()
+
+
+_SCRIPTS: Mapping[str, Callable[[RedisModel, Sequence[str], Arguments], Any]] = {
+    redis_fence._BEGIN: RedisModel.begin,
+    redis_fence._END: RedisModel.end,
+    redis_fence._HOLD: RedisModel.hold,
+    redis_fence._OPEN_EPOCH: RedisModel.open_epoch,
+}
+
+
+class ModelClient:
+    """A client of the model. ``way`` carries each command there: it delays, loses or refuses."""
+
+    def __init__(self, model: RedisModel, way: Callable[[Callable[[], Any]], Any]) -> None:
+        self._model = model
+        self._way = way
+
+    async def run(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """One command, there and back."""
+        command = getattr(self._model, f"_{name}")
+        return await self._way(lambda: command(*arguments, **options))
+
+    async def run_all(self, commands: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> Any:
+        """Several commands in one step, as MULTI does."""
+        model = self._model
+        return await self._way(
+            lambda: [getattr(model, f"_{name}")(*args, **more) for name, args, more in commands]
+        )
+
+    async def get(self, key: str) -> bytes | None:
+        return await self.run("get", key)
+
+    async def mget(self, *keys: Any) -> list[bytes | None]:
+        names = keys[0] if len(keys) == 1 and isinstance(keys[0], list) else keys
+        return await self.run("mget", *names)
+
+    async def set(self, key: str, value: Any, *, nx: bool = False, px: int | None = None) -> Any:
+        return await self.run("set", key, value, nx=nx, px=px)
+
+    async def exists(self, key: str) -> int:
+        return await self.run("exists", key)
+
+    async def delete(self, *keys: str) -> int:
+        return await self.run("delete", *keys)
+
+    async def ping(self) -> bool:
+        return await self.run("ping")
+
+    def pipeline(self, transaction: bool = True) -> "ModelPipeline":
+        return ModelPipeline(self)
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        if text not in _SCRIPTS:
+            raise ResponseError("the model does not know this script; add it to redis_model.py")
+
+        async def script(*, keys: Sequence[str], args: Arguments) -> Any:
+            return await self.run("eval", text, keys, args)
+
+        return script
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+class ModelPipeline:
+    """Commands that are sent together."""
+
+    def __init__(self, client: ModelClient) -> None:
+        self._client = client
+        self._commands: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    async def __aenter__(self) -> "ModelPipeline":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._commands.clear()
+
+    def execute_command(self, name: str, *arguments: Any) -> None:
+        self._commands.append((name.lower(), arguments, {}))
+
+    def set(self, key: str, value: Any, *, nx: bool = False) -> None:
+        self._commands.append(("set", (key, value), {"nx": nx}))
+
+    def incr(self, key: str) -> None:
+        self._commands.append(("incr", (key,), {}))
+
+    def pexpire(self, key: str, time: int) -> None:
+        self._commands.append(("pexpire", (key, time), {}))
+
+    async def execute(self) -> list[Any]:
+        return await self._client.run_all(self._commands)
+
+
+def unreachable() -> RedisConnectionError:
+    """What a client raises that finds nobody there."""
+    return RedisConnectionError("the model is unreachable")

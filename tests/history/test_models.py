@@ -1,0 +1,227 @@
+"""The models that the simulation trusts, against the real Redis and the real journal."""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
+from balance_gateway.domain.money import Money
+from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.pipeline import redis_fence
+from balance_gateway.pipeline.redis_fence import RedisFences
+from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.values import Entry, RedisValues
+from balance_gateway.storage.database import open_database
+from balance_gateway.storage.journal import SqlWriteJournal
+from tests.history.journal_model import JournalModel
+from tests.history.redis_model import ModelClient, RedisModel
+from tests.servers import RedisServer, redis_server
+
+KEYS = ("one", "two", "three")
+LONG_MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as started:
+        yield started
+
+
+def _random_command(rng: random.Random) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    key, other = rng.choice(KEYS), rng.choice(KEYS)
+    ms = rng.choice([LONG_MS, 2 * LONG_MS])
+    number = rng.randint(0, 3)
+    return rng.choice(
+        [
+            ("get", (key,), {}),
+            ("mget", KEYS, {}),
+            ("set", (key, number), {}),
+            ("set", (key, number), {"nx": True}),
+            ("set", (key, number), {"px": ms}),
+            ("mset", (key, number, "four", number), {}),
+            ("exists", (key,), {}),
+            ("delete", (key, "four"), {}),
+            ("incr", (key,), {}),
+            ("decr", (key,), {}),
+            ("pexpire", (key, ms), {}),
+            ("pttl", (key,), {}),
+            ("eval", (redis_fence._BEGIN, (key, other), (number, ms)), {}),
+            ("eval", (redis_fence._END, (key, other), (number,)), {}),
+            ("eval", (redis_fence._HOLD, (key, other), (number, ms)), {}),
+            (
+                "eval",
+                (redis_fence._OPEN_EPOCH, (key, other), (rng.choice(["", 1]), number, ms)),
+                {},
+            ),
+        ]
+    )
+
+
+def _really(client: Any, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    if name == "mset":
+        return client.execute_command("MSET", *arguments) in (True, b"OK")
+    if name == "eval":
+        text, keys, values = arguments
+        return client.eval(text, len(keys), *keys, *values)
+    return getattr(client, name)(*arguments, **options)
+
+
+def test_the_model_answers_as_redis_does(server: RedisServer) -> None:
+    rng = random.Random(1)
+    with redis.Redis(port=server.port) as client:
+        for _ in range(150):
+            client.flushall()
+            model = RedisModel(lambda: time.monotonic() * 1000)
+            commands = [_random_command(rng) for _ in range(25)]
+            for name, arguments, options in commands:
+                if name == "eval" and arguments[1][0] == arguments[1][1]:
+                    continue
+                real = _really(client, name, arguments, options)
+                told = getattr(model, f"_{name}")(*arguments, **options)
+                if name == "pttl" and real > 0:
+                    assert told == pytest.approx(real, abs=LONG_MS / 4)
+                else:
+                    assert told == real, (name, arguments, options, commands)
+            for key in (*KEYS, "four"):
+                assert model._get(key) == client.get(key)
+                assert (model._pttl(key) > 0) == (client.pttl(key) > 0)
+
+
+def test_the_model_forgets_when_redis_does(server: RedisServer) -> None:
+    now_ms = 0.0
+    model = RedisModel(lambda: now_ms)
+    with redis.Redis(port=server.port) as client:
+        client.flushall()
+        for store in (client.set, model._set):
+            store("short", 1, px=30)
+            store("kept", 1, px=30)
+            store("kept", 2)
+        time.sleep(0.06)
+        now_ms = 60.0
+        assert [model._get("short"), model._get("kept")] == client.mget("short", "kept")
+        assert model._get("kept") == b"2"
+
+
+async def _may_land() -> bool:
+    return False
+
+
+async def test_fences_and_values_see_no_difference(server: RedisServer) -> None:
+    rng = random.Random(2)
+    model = RedisModel(lambda: time.monotonic() * 1000)
+
+    async def way(effect: Any) -> Any:
+        return effect()
+
+    async with Redis(port=server.port) as real:
+        await real.flushall()
+        links = [RedisLink(real, "test"), RedisLink(ModelClient(model, way), "test")]  # type: ignore[arg-type]
+        for _ in range(40):
+            fences = [RedisFences(link, 100.0, _may_land) for link in links]
+            values = [RedisValues(link, 100.0) for link in links]
+            for _ in range(15):
+                key, seconds = rng.choice(KEYS), rng.choice([50.0, 200.0])
+                step = rng.choice(["begin", "end", "hold", "look", "look", "lose"])
+                if step == "lose" and rng.random() < 0.3:
+                    await real.flushall()
+                    model.lose_keys()
+                seen = []
+                for fence, value in zip(fences, values, strict=True):
+                    if step == "begin":
+                        await fence.begin_write(key)
+                    elif step == "end":
+                        await fence.end_write(key)
+                    elif step == "hold":
+                        await fence.hold(key, seconds)
+                    standings = await fence.standings(KEYS)
+                    before = await value.get(KEYS)
+                    old = [
+                        entry is not None and entry.nonce == standing.nonce
+                        for entry, standing in zip(before, standings, strict=True)
+                    ]
+                    if step == "look":
+                        await value.put({key: Entry(standings[KEYS.index(key)].nonce, 1, 1, None)})
+                    seen.append(([standing.settled for standing in standings], old))
+                assert seen[0] == seen[1], step
+
+
+def _intent(rng: random.Random, number: int, now: datetime) -> WriteIntent:
+    return WriteIntent(
+        id=f"write-{number:03}",
+        tenant="acme",
+        account_id=rng.choice(["a", "b"]),
+        connector="c",
+        principal="p",
+        amount=Money(number, "EUR"),
+        effective_at=None,
+        memo=None,
+        reference_number=None,
+        idempotency_key=rng.choice([None, "k1", "k2", "k3", "k4"]),
+        fingerprint=str(number),
+        previous=None,
+        started_at=now - timedelta(seconds=rng.choice([0, 0, 2])),
+    )
+
+
+def _outcome(rng: random.Random, record: WriteRecord, now: datetime) -> WriteRecord:
+    outcome = rng.choice([WriteOutcome.APPLIED, WriteOutcome.REJECTED, WriteOutcome.UNCERTAIN])
+    finished = replace(record, outcome=outcome, finished_at=now)
+    if outcome is WriteOutcome.APPLIED:
+        balance = OpeningBalance(record.intent.amount, None, OpeningBalanceSource.PROVIDER)
+        return replace(finished, applied=balance, error_code=None, error_message=None)
+    retryable = rng.random() < 0.5
+    told = replace(finished, error_code="INTERNAL", error_message="m", error_retryable=retryable)
+    return replace(told, applied=None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_model_answers_as_the_journal_does(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    model = JournalModel()
+    database = await open_database(f"sqlite:///{tmp_path}/journal.db")
+    try:
+        journal = SqlWriteJournal(database, lambda: now)
+        begun: list[WriteRecord] = []
+        for number in range(60):
+            now += timedelta(seconds=rng.random())
+            if rng.random() < 0.5 or not begun:
+                intent = _intent(rng, number, now)
+                real, told = await _begun(journal, intent), _begun_in_model(model, intent, now)
+                assert told == real, number
+                begun += [real] if isinstance(real, WriteRecord) else []
+            else:
+                finished = _outcome(rng, rng.choice(begun), now)
+                await journal.finish(finished)
+                model.finish(finished, now)
+            for account in ("a", "b"):
+                assert model.last_applied(account) == await journal.last_applied(account)
+            for key in ("k1", "k2"):
+                assert model.by_key("acme", key) == await journal.by_key("acme", key)
+            since = now - timedelta(seconds=5)
+            assert list(model.unfinished()) == list(await journal.unfinished())
+            assert list(model.unsettled_since(since)) == list(await journal.unsettled_since(since))
+    finally:
+        await database.aclose()
+
+
+async def _begun(journal: SqlWriteJournal, intent: WriteIntent) -> WriteRecord | None:
+    try:
+        return await journal.begin(intent, lease_s=3.0)
+    except AccountBusy:
+        return None
+
+
+def _begun_in_model(model: JournalModel, intent: WriteIntent, now: datetime) -> WriteRecord | None:
+    try:
+        return model.begin(intent, 3.0, now)
+    except AccountBusy:
+        return None
