@@ -8,7 +8,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.engine import Engine
+from balance_gateway.api.limits import Limits
 from balance_gateway.app.assembly import Assembly, assembled
 from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.access import Scope as AccessScope
@@ -54,9 +56,7 @@ class GatewayApp:
         """Assembles the gateway, serves while inside, and closes it."""
         async with assembled(self._settings, self._clock) as assembly:
             self._operations = _operations(assembly)
-            engine = Engine(
-                assembly.gateway, request_timeout_s=self._settings.server.request_timeout_s
-            )
+            engine = _engine(assembly, self._settings)
             self._app = build_web_app(
                 graphql=GraphQLEndpoint(engine, _authenticator(self._settings)),
                 operations=self._operations,
@@ -74,6 +74,12 @@ class GatewayApp:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _engine(assembly: Assembly, settings: Settings) -> CompiledEngine:
+    limits, timeout_s = Limits(), settings.server.request_timeout_s
+    plain = Engine(assembly.gateway, limits=limits, request_timeout_s=timeout_s)
+    return CompiledEngine(plain, assembly.gateway, limits=limits, request_timeout_s=timeout_s)
 
 
 def _operations(assembly: Assembly) -> Operations:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import BalanceFigures, Observed
-from balance_gateway.domain.balances import BalanceRequest as BalanceRequest
+from balance_gateway.domain.balances import BalanceFigures, BalanceRequest, Observed
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
 

@@ -1,0 +1,131 @@
+"""Where an argument's value comes from: a constant, a variable, or a literal that changes.
+
+A *slot* is a string literal of a document whose text is like another's but for its string
+literals: dashboards that write ids into the query's text send a new document each time, and all
+of them are one operation with slots.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    EnumValueNode,
+    FieldNode,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    OperationDefinitionNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    print_ast,
+)
+
+from balance_gateway.api.compiled.selection import NotCompiled
+
+#: What an argument is when it is neither given nor has a default.
+ABSENT = object()
+
+Given = Mapping[str, Any]
+#: From a request's variables and slots to an argument's raw JSON value, or ABSENT.
+Source = Callable[[Given, Sequence[str]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The variables that an operation declares: their types as text, their defaults as JSON."""
+
+    types: Mapping[str, str]
+    defaults: Mapping[str, Any]
+
+
+def declared(operation: OperationDefinitionNode, slots: Mapping[int, int]) -> Declared:
+    """The variables of an operation.
+
+    Raises:
+        NotCompiled: one has a default that is no plain value, or a directive.
+    """
+    types: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+    for definition in operation.variable_definitions or ():
+        if definition.directives:
+            raise NotCompiled
+        name = definition.variable.name.value
+        types[name] = print_ast(definition.type)
+        if definition.default_value is not None:
+            if _slots_in(definition.default_value, slots):
+                raise NotCompiled
+            defaults[name] = literal(definition.default_value)
+    return Declared(types, defaults)
+
+
+def literal(node: ValueNode) -> Any:
+    """A literal as a JSON value.
+
+    Raises:
+        NotCompiled: it is of a kind that no argument here takes.
+    """
+    if isinstance(node, NullValueNode):
+        return None
+    if isinstance(node, StringValueNode | EnumValueNode):
+        return node.value
+    if isinstance(node, IntValueNode):
+        return int(node.value)
+    if isinstance(node, ListValueNode):
+        return [literal(item) for item in node.values]
+    raise NotCompiled
+
+
+def arguments_of(node: FieldNode, allowed: Sequence[str]) -> dict[str, ValueNode]:
+    """The argument nodes of a field by name.
+
+    Raises:
+        NotCompiled: one is not among those that are allowed.
+    """
+    found = {argument.name.value: argument.value for argument in node.arguments or ()}
+    if not found.keys() <= set(allowed):
+        raise NotCompiled
+    return found
+
+
+def source_of(
+    node: ValueNode | None, types: Sequence[str], known: Declared, slots: Mapping[int, int]
+) -> Source:
+    """Where the value of an argument comes from.
+
+    Args:
+        node: what was written; None when nothing was.
+        types: the types, as text, that a variable may have to be used here.
+        known: the operation's variables.
+        slots: the number of the slot of each string literal, by where it starts.
+
+    Raises:
+        NotCompiled: the value is not a plain one.
+    """
+    if node is None:
+        return lambda _given, _slots: ABSENT
+    if isinstance(node, VariableNode):
+        name = node.name.value
+        if known.types.get(name) not in types:
+            raise NotCompiled
+        default = known.defaults.get(name, ABSENT)
+        return lambda given, _slots: given.get(name, default)
+    if isinstance(node, StringValueNode) and _start(node) in slots:
+        number = slots[_start(node)]
+        return lambda _given, values: values[number]
+    if isinstance(node, ListValueNode) and _slots_in(node, slots):
+        items = [source_of(item, (), known, slots) for item in node.values]
+        return lambda given, values: [item(given, values) for item in items]
+    value = literal(node)
+    return lambda _given, _slots: value
+
+
+def _start(node: ValueNode) -> int:
+    return -1 if node.loc is None else node.loc.start
+
+
+def _slots_in(node: ValueNode, slots: Mapping[int, int]) -> bool:
+    if isinstance(node, ListValueNode):
+        return any(_slots_in(item, slots) for item in node.values)
+    return isinstance(node, StringValueNode) and _start(node) in slots

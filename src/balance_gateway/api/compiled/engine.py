@@ -1,0 +1,156 @@
+"""The engine that answers compiled operations itself and leaves the rest to graphql-core's.
+
+Three stages, each for what the one before lacks: the bytes of an equal request, as long as they
+would be made alike again; fragments of accounts, joined; values, read and made into fragments.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from balance_gateway.api.compiled.answering import Answerer, Answering
+from balance_gateway.api.compiled.fragments import FragmentTables
+from balance_gateway.api.compiled.plan import Plan, compiled, slots_of, template_of
+from balance_gateway.api.compiled.selection import NotCompiled
+from balance_gateway.api.context import Caller, RequestContext
+from balance_gateway.api.documents import PreparedOperation
+from balance_gateway.api.engine import Answer, Engine, GraphQLRequest, Operation
+from balance_gateway.api.limits import Limits
+from balance_gateway.service.gateway import Gateway
+
+PLANS_MAX = 1_000
+TEMPLATE_CHARACTERS_MAX = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledOperation(Operation):
+    """An operation with its plan, and its slots' texts when it is one of many alike."""
+
+    plan: Plan | None = None
+    slots: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """Documents that differ in string literals alone: one of them, and the plan of all."""
+
+    prepared: PreparedOperation
+    plan: Plan
+
+
+class CompiledEngine:
+    """Answers GraphQL requests; takes the place of ``Engine``.
+
+    Args:
+        engine: what answers the rest.
+        gateway: the use cases.
+        limits: of documents and arguments.
+        request_timeout_s: see ``Engine``.
+    """
+
+    def __init__(
+        self, engine: Engine, gateway: Gateway, *, limits: Limits, request_timeout_s: float
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._limits = limits
+        self._request_timeout_s = request_timeout_s
+        self._answerer = Answerer(FragmentTables())
+        self._nonces = gateway.reads.nonces_here()
+        self._plans: OrderedDict[int, tuple[PreparedOperation, Plan | None]] = OrderedDict()
+        self._templates: OrderedDict[str, _Template] = OrderedDict()
+        self._template_characters = 0
+
+    def prepare(self, request: GraphQLRequest) -> CompiledOperation:
+        """The operation that is meant, known to be valid and affordable, with its plan.
+
+        Raises:
+            RequestRefused: it is not.
+        """
+        pieces = template_of(request.query)
+        if pieces is None or len(request.query) > self._limits.document_characters:
+            return self._alone(request)
+        text, slots = pieces
+        template = self._templates.get(text)
+        if template is None or request.operation_name not in (None, template.prepared.name):
+            operation = self._alone(request)
+            if template is None and operation.plan is not None:
+                self._learn(text, request, operation)
+            return operation
+        self._templates.move_to_end(text)
+        known = self._engine.affordable(template.prepared, request.variables)
+        return CompiledOperation(known.prepared, known.variables, plan=template.plan, slots=slots)
+
+    def _alone(self, request: GraphQLRequest) -> CompiledOperation:
+        operation = self._engine.prepare(request)
+        prepared = operation.prepared
+        known = self._plans.get(id(prepared))
+        if known is None:
+            known = prepared, compiled(prepared.document, prepared.node, {})
+            self._plans[id(prepared)] = known
+            if len(self._plans) > PLANS_MAX:
+                self._plans.popitem(last=False)
+        return CompiledOperation(prepared, operation.variables, plan=known[1])
+
+    def _learn(self, text: str, request: GraphQLRequest, operation: CompiledOperation) -> None:
+        """Keeps a plan for all documents of the template."""
+        prepared = operation.prepared
+        plan = compiled(prepared.document, prepared.node, slots_of(request.query))
+        if plan is None:
+            return
+        self._templates[text] = _Template(prepared, plan)
+        self._template_characters += len(text)
+        while (
+            len(self._templates) > PLANS_MAX or self._template_characters > TEMPLATE_CHARACTERS_MAX
+        ):
+            forgotten, _ = self._templates.popitem(last=False)
+            self._template_characters -= len(forgotten)
+
+    def answer_now(self, operation: Operation, caller: Caller) -> Answer | None:
+        """The answer, if everything in it is at hand and no other process has to be asked."""
+        plan = getattr(operation, "plan", None)
+        if plan is None or self._nonces is None:
+            return None
+        context = self._context(caller)
+        try:
+            answering = self._answerer.ready(
+                plan,
+                context,
+                operation.variables,
+                _slots(operation),
+                self._nonces.by_fence,
+            )
+        except NotCompiled:
+            return None
+        return Answer(answering.body(), 200) if answering.is_complete else None
+
+    async def execute(self, operation: Operation, caller: Caller) -> Answer:
+        """Answers an operation. Raises nothing but cancellation."""
+        plan = getattr(operation, "plan", None)
+        if plan is not None:
+            context = self._context(caller)
+            try:
+                answering = await self._ready(plan, context, operation)
+                if not answering.is_complete:
+                    await self._answerer.complete(answering)
+                return Answer(answering.body(), 200)
+            except NotCompiled:
+                pass
+            finally:
+                context.close()
+        return await self._engine.execute(operation, caller)
+
+    async def _ready(self, plan: Plan, context: RequestContext, operation: Operation) -> Answering:
+        given, slots = operation.variables, _slots(operation)
+        if self._nonces is not None:
+            return self._answerer.ready(plan, context, given, slots, self._nonces.by_fence)
+        fences = self._answerer.fences(plan, context, given, slots)
+        nonces = await self._gateway.reads.nonces(fences) if fences else {}
+        return self._answerer.ready(plan, context, given, slots, nonces)
+
+    def _context(self, caller: Caller) -> RequestContext:
+        return RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)
+
+
+def _slots(operation: Operation) -> Sequence[str]:
+    return operation.slots if isinstance(operation, CompiledOperation) else ()

@@ -1,0 +1,73 @@
+"""What a selection selects: fields by response key, fragments followed, as GraphQL does."""
+
+from collections.abc import Iterable, Mapping
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    SelectionSetNode,
+)
+
+Fragments = Mapping[str, FragmentDefinitionNode]
+
+#: Which type conditions an object of a type meets.
+_MEETS = {"BankAccount": {"BankAccount", "Node"}}
+
+
+class NotCompiled(Exception):
+    """The operation is left to graphql-core."""
+
+
+def collected(
+    selection_sets: Iterable[SelectionSetNode | None], type_name: str, fragments: Fragments
+) -> dict[str, list[FieldNode]]:
+    """The field nodes of each response key, in the order of the answer.
+
+    Args:
+        selection_sets: of all field nodes that share a response key.
+        type_name: of the object that they are selected on.
+        fragments: of the document.
+
+    Raises:
+        NotCompiled: a directive is there.
+    """
+    fields: dict[str, list[FieldNode]] = {}
+    visited: set[str] = set()
+    for selection_set in selection_sets:
+        if selection_set is not None:
+            _collect(selection_set, type_name, fragments, fields, visited)
+    return fields
+
+
+def _collect(
+    selection_set: SelectionSetNode,
+    type_name: str,
+    fragments: Fragments,
+    fields: dict[str, list[FieldNode]],
+    visited: set[str],
+) -> None:
+    for node in selection_set.selections:
+        if node.directives:
+            raise NotCompiled
+        if isinstance(node, FieldNode):
+            key = node.alias.value if node.alias else node.name.value
+            fields.setdefault(key, []).append(node)
+            continue
+        if isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            if name in visited:
+                continue
+            visited.add(name)
+            fragment: FragmentDefinitionNode | InlineFragmentNode = fragments[name]
+            if fragment.directives:
+                raise NotCompiled
+        elif isinstance(node, InlineFragmentNode):
+            fragment = node
+        else:
+            raise NotCompiled
+        condition = fragment.type_condition
+        meets = _MEETS.get(type_name, {type_name})
+        if condition is None or condition.name.value in meets:
+            _collect(fragment.selection_set, type_name, fragments, fields, visited)

@@ -1,0 +1,125 @@
+"""The one table from domain errors to GraphQL errors, and what becomes of everything else.
+
+A ``GatewayError`` is meant for the caller: its message and facts are shown. Any other exception
+is a defect: the caller is told INTERNAL and the request's id, the log gets the kind of exception
+and where it was raised, never its text, which may hold amounts or secrets.
+"""
+
+import math
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from graphql import GraphQLError
+
+from balance_gateway.domain.errors import GatewayError
+
+log = structlog.get_logger("balance_gateway.api")
+
+#: GraphQL's own complaints about a document or its variables are all the caller's input.
+REQUEST_ERROR_CODE = "BAD_USER_INPUT"
+
+
+class RequestRefused(Exception):
+    """The request is answered with errors alone; nothing was executed.
+
+    Attributes:
+        errors: formatted GraphQL errors, at least one.
+    """
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+
+
+def refusal(
+    message: str, code: str = REQUEST_ERROR_CODE, field: str | None = None
+) -> RequestRefused:
+    """A refusal with one error."""
+    extensions: dict[str, Any] = {"code": code, "retryable": False}
+    if field is not None:
+        extensions["field"] = field
+    return RequestRefused([{"message": message, "extensions": extensions}])
+
+
+def extensions_of(error: GatewayError) -> dict[str, Any]:
+    """The table: what ``extensions`` holds for a domain error. Unknown facts are left out."""
+    extensions: dict[str, Any] = {"code": error.code, "retryable": error.retryable}
+    if error.account_id is not None:
+        extensions["accountId"] = error.account_id
+    if error.provider is not None:
+        extensions["provider"] = error.provider
+    if error.retry_after_s is not None:
+        extensions["retryAfterSeconds"] = math.ceil(error.retry_after_s)
+    if error.field is not None:
+        extensions["field"] = error.field
+    return extensions
+
+
+def refused_with(errors: Sequence[GraphQLError]) -> RequestRefused:
+    """A refusal with GraphQL's own complaints about a document or its variables.
+
+    Raises:
+        Exception: the defect, when one of them was raised by a defect of ours.
+    """
+    for error in errors:
+        cause = _cause(error)
+        if cause is not None and not isinstance(cause, GatewayError):
+            raise cause
+    return RequestRefused([formatted(error, "") for error in errors])
+
+
+def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """A GraphQL error as it is sent; defects are logged and masked."""
+    entry: dict[str, Any] = {"message": error.message}
+    if error.locations:
+        entry["locations"] = [
+            {"line": location.line, "column": location.column} for location in error.locations
+        ]
+    if error.path is not None:
+        entry["path"] = error.path
+    cause = _cause(error)
+    if isinstance(cause, GatewayError):
+        entry["message"] = cause.message
+        entry["extensions"] = extensions_of(cause)
+    elif cause is None:
+        entry["extensions"] = {
+            "code": REQUEST_ERROR_CODE,
+            "retryable": False,
+            **(error.extensions or {}),
+        }
+    else:
+        entry["message"] = internal_message(request_id)
+        entry["extensions"] = {"code": "INTERNAL", "retryable": False}
+        log_defect(cause, request_id, path=error.path)
+    return entry
+
+
+def _cause(error: GraphQLError) -> Exception | None:
+    """What a resolver or a scalar raised; None when GraphQL itself complains."""
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return cause
+
+
+def internal_message(request_id: str) -> str:
+    """What a caller is told of a defect."""
+    return f"Something went wrong inside the gateway. Its log has the cause under {request_id}."
+
+
+def log_defect(cause: BaseException, request_id: str, path: list[str | int] | None = None) -> None:
+    """Logs the kind of an unexpected exception and where it was raised, without its text."""
+    kinds: list[str] = []
+    frames: list[str] = []
+    link: BaseException | None = cause
+    while link is not None and len(kinds) < 5:
+        kinds.append(type(link).__qualname__)
+        frames += [
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(link.__traceback__)[-8:]
+        ]
+        link = link.__cause__ or link.__context__
+    shown = ".".join(str(step) for step in path or [])
+    log.error("graphql.defect", request_id=request_id, kinds=kinds, frames=frames, path=shown)

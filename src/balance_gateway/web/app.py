@@ -1,0 +1,59 @@
+"""The web application: every route in one place."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from balance_gateway.web.dashboard import dashboard_routes
+from balance_gateway.web.graphql import GraphQLEndpoint
+from balance_gateway.web.operations import Operations
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
+
+
+def build_web_app(
+    *,
+    graphql: GraphQLEndpoint,
+    operations: Operations,
+    cors_origins: Sequence[str] = (),
+    dashboard: bool = True,
+    lifespan: Lifespan | None = None,
+) -> Starlette:
+    """The application.
+
+    Args:
+        graphql: answers /graphql.
+        operations: answers /healthz, /readyz and /metrics.
+        cors_origins: other origins whose pages may ask /graphql; none: no CORS headers at all.
+        dashboard: whether / shows the page.
+        lifespan: what is opened before the first request and closed after the last.
+    """
+    routes = [
+        Route("/graphql", graphql),
+        Route("/healthz", operations.healthz),
+        Route("/readyz", operations.readyz),
+        Route("/metrics", operations.metrics),
+        *(dashboard_routes() if dashboard else []),
+    ]
+    return Starlette(routes=routes, middleware=_cors(cors_origins), lifespan=lifespan)
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            expose_headers=["X-Request-Id", "Retry-After"],
+            allow_credentials=False,
+            max_age=600,
+        )
+    ]

@@ -1,0 +1,92 @@
+"""Who is asking: from the Authorization header to a Principal.
+
+There are no cookies and no ambient credentials: a browser never adds this header by itself, and
+another origin cannot add it without a preflight that only ``cors_origins`` answers. That is what
+keeps cross-site requests out, GET included.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from balance_gateway.domain.access import Principal, Scope
+from balance_gateway.domain.errors import Unauthenticated
+
+HEADER_BYTES_MAX = 8192
+
+_BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/=:@-]+) *")
+
+
+class Authenticator(Protocol):
+    """Tells who is asking."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """The caller whose bearer token it is.
+
+        Raises:
+            Unauthenticated: it is nobody's, or no longer good.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that a caller may hold.
+
+    Attributes:
+        name: for the audit log.
+        key_sha256: the SHA-256 of the key's UTF-8 bytes; the key itself is not kept.
+        tenant: whose accounts it opens.
+        scopes: what it may be used for.
+    """
+
+    name: str
+    key_sha256: bytes = field(repr=False)
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+class ApiKeys:
+    """The configured API keys. Every look-up costs the same, whether the key is known or not."""
+
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
+        self._keys = [
+            (key.key_sha256, Principal(key.name, key.tenant, frozenset(key.scopes))) for key in keys
+        ]
+
+    async def authenticate(self, token: str) -> Principal:
+        """The principal of a key.
+
+        Raises:
+            Unauthenticated: no such key is configured.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        found: Principal | None = None
+        for known, principal in self._keys:
+            if hmac.compare_digest(known, digest):
+                found = principal
+        if found is None:
+            raise Unauthenticated("This credential is not known.")
+        return found
+
+
+def bearer_token(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The bearer token of a request.
+
+    Raises:
+        Unauthenticated: there is none, more than one, or one that is malformed or too long.
+    """
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        raise Unauthenticated("A credential is needed: send Authorization: Bearer <key>.")
+    if len(values) > 1:
+        raise Unauthenticated("Authorization is there more than once; send one.")
+    if len(values[0]) > HEADER_BYTES_MAX:
+        raise Unauthenticated(f"Authorization is longer than {HEADER_BYTES_MAX} bytes.")
+    match = _BEARER.fullmatch(values[0])
+    if match is None:
+        raise Unauthenticated("Authorization has to read: Bearer <key>.")
+    return match[1].decode("ascii")

@@ -1,0 +1,218 @@
+"""The /graphql endpoint: GraphQL over HTTP, straight on ASGI.
+
+Every request needs a bearer token, GET and introspection included; see ``auth`` for why that also
+keeps cross-site requests out. Under ``application/json`` a well-formed request is always answered
+with 200; under ``application/graphql-response+json`` one that is refused is answered with 400.
+A client that goes away cancels the reads of its request and never a write that has begun.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from balance_gateway.api.context import Caller
+from balance_gateway.api.engine import Answer, GraphQLRequest, Operation, refused_answer
+from balance_gateway.api.errors import RequestRefused, internal_message, log_defect
+from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.web.auth import Authenticator, bearer_token
+from balance_gateway.web.bodies import (
+    BadRequest,
+    ClientGone,
+    read_body,
+    request_of_body,
+    request_of_query_string,
+)
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class GraphQLEngine(Protocol):
+    """What answers operations: ``api.engine.Engine``, or something faster."""
+
+    def prepare(self, request: GraphQLRequest) -> Operation:
+        """The operation that is meant. Raises RequestRefused."""
+        ...
+
+    async def execute(self, operation: Operation, caller: Caller) -> Answer:
+        """Answers it; only cancellation and defects are raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """Limits of the endpoint.
+
+    Attributes:
+        body_bytes: of a request's body.
+        requests: answered at the same time; one more is answered with 503 before any work.
+        retry_after_s: told with that 503.
+    """
+
+    body_bytes: int = 1_048_576
+    requests: int = 500
+    retry_after_s: int = 1
+
+
+class GraphQLEndpoint:
+    """The endpoint as an ASGI application.
+
+    Args:
+        engine: answers operations.
+        authenticator: tells who is asking.
+        limits: of the endpoint.
+    """
+
+    def __init__(
+        self,
+        engine: GraphQLEngine,
+        authenticator: Authenticator,
+        limits: EndpointLimits | None = None,
+    ) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._limits = limits or EndpointLimits()
+        self._requests = 0
+        self._mutations: set[asyncio.Task[Answer]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        request_id = _request_id(headers)
+        media_type = negotiated(_header(headers, b"accept"))
+        further: Headers = ()
+        self._requests += 1
+        try:
+            answer = await self._answer(scope, receive, media_type, request_id)
+            status = answer.status if media_type == GRAPHQL_RESPONSE else 200
+            body = answer.body
+        except BadRequest as bad:
+            status, further = bad.status, bad.headers
+            body = _error(bad.message, _CODES.get(status, "BAD_USER_INPUT"))
+        except Unauthenticated as error:
+            status, further = 401, ((b"www-authenticate", b"Bearer"),)
+            body = _error(error.message, error.code)
+        except ClientGone:
+            return
+        except Exception as defect:
+            log_defect(defect, request_id)
+            status, body = 500, _error(internal_message(request_id), "INTERNAL")
+        finally:
+            self._requests -= 1
+        await _send(send, status, body, media_type or JSON, request_id, further)
+
+    async def drain(self) -> None:
+        """Waits until every mutation that has begun is over, whoever still listens."""
+        while self._mutations:
+            await asyncio.wait(self._mutations)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, media_type: str | None, request_id: str
+    ) -> Answer:
+        self._refuse_overload()
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        method: str = scope["method"]
+        if method not in ("GET", "POST"):
+            raise BadRequest(405, "Send GET or POST.", ((b"allow", b"GET, POST"),))
+        principal = await self._authenticator.authenticate(bearer_token(headers))
+        if media_type is None:
+            raise BadRequest(406, f"Answers are {JSON} or {GRAPHQL_RESPONSE}; accept one of them.")
+        request = await self._read(scope, receive)
+        try:
+            operation = self._engine.prepare(request)
+        except RequestRefused as refused:
+            return refused_answer(refused)
+        caller = Caller(principal, request_id)
+        if not operation.is_mutation:
+            return await _unless_gone(self._engine.execute(operation, caller), receive)
+        if method == "GET":
+            raise BadRequest(405, "Mutations are sent with POST.", ((b"allow", b"POST"),))
+        return await self._write(operation, caller)
+
+    async def _read(self, scope: Scope, receive: Receive) -> GraphQLRequest:
+        headers = scope["headers"]
+        if scope["method"] == "GET":
+            await read_body(receive, None, self._limits.body_bytes)
+            return request_of_query_string(scope["query_string"])
+        if not is_json(_header(headers, b"content-type")):
+            raise BadRequest(415, f"Send the request as {JSON} in UTF-8.")
+        if _header(headers, b"content-encoding") not in (None, "identity"):
+            raise BadRequest(415, "Send the body without a Content-Encoding.")
+        length = next((value for name, value in headers if name == b"content-length"), None)
+        return request_of_body(await read_body(receive, length, self._limits.body_bytes))
+
+    async def _write(self, operation: Operation, caller: Caller) -> Answer:
+        """Executes a mutation to its end, even when the client or the server goes away."""
+        task = asyncio.ensure_future(self._engine.execute(operation, caller))
+        self._mutations.add(task)
+        task.add_done_callback(self._mutations.discard)
+        return await asyncio.shield(task)
+
+    def _refuse_overload(self) -> None:
+        if self._requests > self._limits.requests:
+            retry_after = str(self._limits.retry_after_s).encode()
+            message = "The gateway is busy; try again in a moment."
+            raise BadRequest(503, message, ((b"retry-after", retry_after),))
+
+
+async def _unless_gone(reading: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
+    """The answer, unless the client goes away first: then reading is cancelled."""
+    task = asyncio.ensure_future(reading)
+    watch = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        watch.cancel()
+        task.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+_CODES = {503: "PROVIDER_UNAVAILABLE"}
+
+
+def _error(message: str, code: str) -> bytes:
+    extensions = {"code": code, "retryable": code == "PROVIDER_UNAVAILABLE"}
+    return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+
+
+def _header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    values = [value.decode("latin-1") for name, value in headers if name == wanted]
+    return ", ".join(values) if values else None
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode("ascii")
+    return uuid.uuid4().hex
+
+
+async def _send(
+    send: Send, status: int, body: bytes, media_type: str, request_id: str, further: Headers
+) -> None:
+    headers = [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept, Authorization"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", request_id.encode()),
+        *further,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,328 @@
+"""In-memory stand-ins for what the API is given, and a real server around it."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import uvicorn
+from prometheus_client import CollectorRegistry
+from uvicorn.server import ServerState
+
+from balance_gateway.api.engine import Engine
+from balance_gateway.api.limits import Limits
+from balance_gateway.domain.access import Principal, Scope
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OpeningBalance,
+    OpeningBalanceSource,
+)
+from balance_gateway.domain.errors import AccountNotFound, GatewayError
+from balance_gateway.domain.health import ConnectorStatus, HealthState
+from balance_gateway.domain.money import Money, minor_units_of
+from balance_gateway.service.directory import Connector, Directory
+from balance_gateway.service.gateway import Gateway
+from balance_gateway.service.opening_balances import (
+    Applied,
+    Rejected,
+    UpsertRequest,
+    UpsertResult,
+)
+from balance_gateway.web.app import build_web_app
+from balance_gateway.web.auth import ApiKey, ApiKeys
+from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
+from balance_gateway.web.operations import Operations
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+READ, ADMIN, OTHER, AUDITOR = "key-read", "key-admin", "key-other", "key-auditor"
+BOTH = frozenset({Scope.BALANCES_READ, Scope.BALANCES_WRITE})
+
+
+def account(account_id: str, **changes: Any) -> Account:
+    facts: dict[str, Any] = {
+        "id": account_id,
+        "tenant": "acme",
+        "connector": "light_eu",
+        "provider": ProviderKind.LIGHT,
+        "name": account_id.replace("_", " "),
+        "currency": "EUR",
+        "time_zone": ZoneInfo("UTC"),
+    }
+    return Account(**{**facts, **changes})
+
+
+def accounts() -> list[Account]:
+    return [
+        account("acct_operating", name="Operating EUR"),
+        account(
+            "acct_card",
+            name="Card USD",
+            currency="USD",
+            connector="asset_us",
+            provider=ProviderKind.ASSET,
+            normal_balance=Side.CREDIT,
+        ),
+        account("acct_yen", name="Yen", currency="JPY", time_zone=ZoneInfo("Asia/Tokyo")),
+        account("acct_dinar", name="Dinar", currency="KWD", time_zone=ZoneInfo("America/Lima")),
+        account("acct_savings", name="Savings EUR"),
+        account("acct_foreign", name="Somebody else's", tenant="globex"),
+    ]
+
+
+def observed(value: Any, age_s: float = 0.0, **changes: Any) -> Observed[Any]:
+    facts = {"state": FreshnessState.LIVE, "stale_reason": None, **changes}
+    return Observed(
+        value=value, observed_at=datetime.fromtimestamp(NOW.timestamp() - age_s, UTC), **facts
+    )
+
+
+Answer = Observed[Any] | GatewayError | Exception
+
+
+@dataclass
+class FakeReads:
+    """Answers 100.00 at the bank and 90.00 in the books, unless told otherwise."""
+
+    balance_answers: dict[str, Answer] = field(default_factory=dict)
+    opening_answers: dict[str, Answer] = field(default_factory=dict)
+    sides: dict[str, Side | Exception] = field(default_factory=dict)
+    calls: list[list[BalanceRequest]] = field(default_factory=list)
+    opening_calls: list[list[str]] = field(default_factory=list)
+    side_calls: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    cancelled: int = 0
+    whole_call: Exception | None = None
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(0)  # As any real read does, it lets the loop turn.
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if self.whole_call is not None:
+            raise self.whole_call
+
+    async def balances(
+        self, requests: Sequence[BalanceRequest]
+    ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
+        self.calls.append(list(requests))
+        await self._wait()
+        return [self._balance(request) for request in requests]
+
+    def _balance(self, request: BalanceRequest) -> Any:
+        if request.account.id in self.balance_answers:
+            return self.balance_answers[request.account.id]
+        currency = request.account.currency
+        return observed(
+            BalanceFigures(request.as_of, Money(10_000, currency), Money(9_000, currency))
+        )
+
+    async def opening_balances(self, accounts: Sequence[Account]) -> Any:
+        self.opening_calls.append([account.id for account in accounts])
+        await self._wait()
+        return [self.opening_answers.get(account.id, observed(None)) for account in accounts]
+
+    async def normal_balance(self, account: Account) -> Side:
+        self.side_calls.append(account.id)
+        side = self.sides.get(account.id, Side.DEBIT)
+        if isinstance(side, Exception):
+            raise side
+        return side
+
+
+@dataclass
+class FakeWriter:
+    """Applies what it is asked, and keeps it where ``FakeReads`` finds it."""
+
+    reads: FakeReads
+    directory: Directory
+    requests: list[UpsertRequest] = field(default_factory=list)
+    results: dict[str, UpsertResult | Exception] = field(default_factory=dict)
+    gate: asyncio.Event | None = None
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: int = 0
+    under_way: int = 0
+
+    async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
+        self.requests.append(request)
+        self.under_way += 1
+        assert self.under_way == 1, "writes of one mutation overlap"
+        self.started.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        self.under_way -= 1
+        self.finished += 1
+        told = self.results.get(request.account_id)
+        if isinstance(told, Exception):
+            raise told
+        return told or self._applied(principal, request)
+
+    def _applied(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
+        try:
+            found = self.directory.account(principal, request.account_id)
+            minor_units = request.minor_units
+            if minor_units is None:
+                assert request.amount_text is not None
+                minor_units = minor_units_of(request.amount_text, request.currency)
+        except (AccountNotFound, GatewayError) as error:
+            return Rejected(error.code, error.message, error.retryable, error.field)
+        standing = observed(
+            OpeningBalance(
+                Money(minor_units, found.currency),
+                request.effective_at,
+                OpeningBalanceSource.PROVIDER,
+                memo=request.memo,
+            )
+        )
+        self.reads.opening_answers[found.id] = standing
+        return Applied(found, standing, verified=True, replayed=False)
+
+
+class FakeWatch:
+    def status(self, connector: str) -> ConnectorStatus:
+        return ConnectorStatus(
+            HealthState.DEGRADED,
+            last_failure_at=NOW,
+            last_failure_code="PROVIDER_TIMEOUT",
+            requests_per_minute=300,
+            remaining=299,
+            refills_at=NOW,
+        )
+
+
+class World:
+    """A gateway of fakes. Change what its parts answer, then ask it."""
+
+    def __init__(self, known: Sequence[Account] | None = None) -> None:
+        self.now = NOW
+        self.clock_calls = 0
+        self.directory = Directory(
+            accounts() if known is None else known,
+            [
+                Connector("light_eu", ProviderKind.LIGHT, frozenset(Capability)),
+                Connector(
+                    "asset_us", ProviderKind.ASSET, frozenset({Capability.READ_BANK_BALANCE})
+                ),
+            ],
+        )
+        self.reads = FakeReads()
+        self.writer = FakeWriter(self.reads, self.directory)
+        self.gateway = Gateway(self.directory, self.reads, self.writer, FakeWatch(), self._clock)
+        self.checks: dict[str, Callable[[], Any]] = {}
+        self.endpoint: GraphQLEndpoint | None = None
+        self.operations: Operations | None = None
+
+    def _clock(self) -> datetime:
+        self.clock_calls += 1
+        return self.now
+
+    def app(
+        self,
+        *,
+        limits: Limits | None = None,
+        request_timeout_s: float = 10.0,
+        endpoint_limits: EndpointLimits | None = None,
+        cors_origins: Sequence[str] = (),
+    ) -> Any:
+        engine = Engine(self.gateway, limits=limits, request_timeout_s=request_timeout_s)
+        self.endpoint = GraphQLEndpoint(engine, ApiKeys(api_keys()), endpoint_limits)
+        self.operations = Operations(
+            checks=self.checks, registry=CollectorRegistry(), check_timeout_s=0.2
+        )
+        return build_web_app(
+            graphql=self.endpoint, operations=self.operations, cors_origins=cors_origins
+        )
+
+
+def api_keys() -> list[ApiKey]:
+    def key(secret: str, tenant: str, *scopes: Scope) -> ApiKey:
+        digest = hashlib.sha256(secret.encode()).digest()
+        return ApiKey(secret, digest, tenant, frozenset(scopes))
+
+    return [
+        key(READ, "acme", Scope.BALANCES_READ),
+        key(ADMIN, "acme", *BOTH),
+        key(OTHER, "globex", *BOTH),
+        key(AUDITOR, "acme", Scope.AUDIT_READ),
+    ]
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The address of a real server of the application, on a free port.
+
+    It is uvicorn's own protocol on a listener of ours: uvicorn's server object looks only every
+    100 ms whether it should stop, which is long for a test.
+    """
+    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config.load()
+    state = ServerState()
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+        host="127.0.0.1",
+    )
+    try:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    finally:
+        listener.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        while state.tasks:
+            await asyncio.wait(list(state.tasks), timeout=5)
+
+
+@dataclass
+class Client:
+    """Asks a server GraphQL."""
+
+    http: httpx.AsyncClient
+    key: str = READ
+
+    async def post(
+        self, query: str, variables: dict[str, Any] | None = None, **parameters: Any
+    ) -> httpx.Response:
+        key = parameters.pop("key", self.key)
+        body = {"query": query, "variables": variables, **parameters}
+        return await self.http.post(
+            "/graphql", json=body, headers={"Authorization": f"Bearer {key}"}
+        )
+
+    async def ask(
+        self, query: str, variables: dict[str, Any] | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        response = await self.post(query, variables, **parameters)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def data(
+        self, query: str, variables: dict[str, Any] | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        answer = await self.ask(query, variables, **parameters)
+        assert "errors" not in answer, answer
+        found: dict[str, Any] = answer["data"]
+        return found
+
+
+@asynccontextmanager
+async def asking(world: World, **settings: Any) -> AsyncIterator[Client]:
+    """A client of a real server of the world."""
+    async with (
+        served(world.app(**settings)) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+    ):
+        yield Client(http)
+
+
+DAY = date(2026, 11, 20)

@@ -1,0 +1,287 @@
+"""A whole configuration file: every key is read, and junk is refused in one way only."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from balance_gateway.config.reader import read_settings, settings_from
+from balance_gateway.config.settings import CacheSettings, ServerSettings, Settings
+from balance_gateway.config.table import ConfigError
+from balance_gateway.domain.accounts import ProviderKind, Side
+
+FULL = """
+    [server]
+    host = "0.0.0.0"
+    port = 8080
+    workers = 3
+    request_timeout_s = 12.5
+    cors_origins = ["https://app.example"]
+    graphiql = true
+
+    [storage]
+    url = "postgresql://user@host/db"
+
+    [cache]
+    url = "redis://host:6379/0"
+    enabled = false
+    today_ttl_s = 31
+    past_ttl_s = 601
+    opening_balance_ttl_s = 3601
+    stale_ttl_s = 86401
+    late_landing_s = 33
+    entries_max = 1000
+
+    [[auth.api_keys]]
+    name = "dashboard"
+    key = "env:KEY"
+    tenant = "acme"
+    scopes = ["balances:read", "balances:write", "accounts:admin", "audit:read"]
+
+    [auth.jwt]
+    issuer = "https://issuer.example"
+    audience = "balance-gateway"
+    jwks_url = "https://issuer.example/jwks.json"
+
+    [connectors.light_eu]
+    provider = "light"
+    base_url = "https://api.light.inc/"
+    api_key = "env:KEY"
+    timeout_s = 2.5
+    requests_per_minute = 200
+    max_concurrency = 7
+    currency = "EUR"
+    redirect_hosts = ["eu.light.inc"]
+
+    [connectors.asset_us]
+    provider = "asset"
+    base_url = "https://api.getasset.com"
+    client_id = "env:KEY"
+    client_secret = "env:OTHER_KEY"
+    basis = "accrual"
+    entries_start = 2026-01-01T00:00:00Z
+
+    [connectors.layer_us]
+    provider = "layer"
+    base_url = "https://api.layerfi.com"
+    token_url = "https://auth.layerfi.com/oauth2/token"
+    scope = "https://api.layerfi.com/production"
+    client_id = "env:KEY"
+    client_secret = "env:OTHER_KEY"
+    reporting_basis = "CASH"
+    upsert_route = "bank_account"
+
+    [connectors.layer_token]
+    provider = "layer"
+    base_url = "http://127.0.0.1:8001/layer"
+    access_token = "env:KEY"
+
+    [connectors.books]
+    provider = "local"
+
+    [[accounts]]
+    id = "acct_operating"
+    tenant = "acme"
+    connector = "light_eu"
+    name = "Operating EUR"
+    time_zone = "Europe/Copenhagen"
+    bank_account_id = "b-1"
+    normal_balance = "credit"
+    derive_opening_balance_as_of = 2024-12-31
+
+    [[accounts]]
+    id = "acct_asset"
+    tenant = "acme"
+    connector = "asset_us"
+    name = "Asset"
+    currency = "USD"
+    business_id = "b-2"
+    ledger_id = "l-2"
+    external_account_id = "e-2"
+    derive_opening_balance_as_of = "2024-12-31"
+
+    [[accounts]]
+    id = "acct_layer"
+    tenant = "globex"
+    connector = "layer_us"
+    name = "Layer"
+    currency = "USD"
+    business_id = "b-3"
+    external_account_id = "e-3"
+    ledger_account_id = "l-3"
+    custom_account_id = "c-3"
+    bank_account_id = "k-3"
+
+    [[accounts]]
+    id = "acct_books"
+    tenant = "acme"
+    connector = "books"
+    name = "Books"
+    currency = "JPY"
+"""
+Read = Callable[[str], Settings]
+
+
+def test_every_key_of_server_storage_and_cache_is_read(read: Read) -> None:
+    found = read(FULL)
+
+    assert found.server == ServerSettings(
+        host="0.0.0.0", port=8080, workers=3, request_timeout_s=12.5,
+        cors_origins=("https://app.example",), graphiql=True,
+    )  # fmt: skip
+    assert found.storage.url.reveal() == "postgresql://user@host/db"
+    assert found.cache == CacheSettings(
+        url=found.cache.url, enabled=False, today_ttl_s=31, past_ttl_s=601,
+        opening_balance_ttl_s=3601, stale_ttl_s=86401, late_landing_s=33, entries_max=1000,
+    )  # fmt: skip
+    assert found.cache.url.reveal() == "redis://host:6379/0"
+
+
+def test_every_key_of_auth_is_read(read: Read) -> None:
+    found = read(FULL)
+
+    (key,) = found.api_keys
+    assert (key.name, key.tenant, key.key.reveal()) == ("dashboard", "acme", "k" * 40)
+    assert key.scopes == ("balances:read", "balances:write", "accounts:admin", "audit:read")
+    assert found.jwt is not None
+    assert found.jwt.issuer == "https://issuer.example"
+    assert found.jwt.audience == "balance-gateway"
+    assert found.jwt.jwks_url == "https://issuer.example/jwks.json"
+
+
+def test_every_key_of_connectors_is_read(read: Read) -> None:
+    light, asset, layer, token, books = read(FULL).connectors
+
+    assert (light.name, light.provider, light.base_url) == (
+        "light_eu", ProviderKind.LIGHT, "https://api.light.inc",
+    )  # fmt: skip
+    assert light.api_key is not None
+    assert light.api_key.reveal() == "k" * 40
+    assert (light.timeout_s, light.requests_per_minute, light.max_concurrency) == (2.5, 200, 7)
+    assert (light.currency, light.redirect_hosts) == ("EUR", ("eu.light.inc",))
+    assert (asset.basis, asset.entries_start) == ("accrual", datetime(2026, 1, 1, tzinfo=UTC))
+    assert asset.client_secret is not None
+    assert asset.client_secret.reveal() == "o" * 40
+    assert (layer.token_url, layer.scope) == (
+        "https://auth.layerfi.com/oauth2/token", "https://api.layerfi.com/production",
+    )  # fmt: skip
+    assert (layer.reporting_basis, layer.upsert_route) == ("CASH", "bank_account")
+    assert (token.base_url, token.client_id) == ("http://127.0.0.1:8001/layer", None)
+    assert (books.provider, books.base_url) == (ProviderKind.LOCAL, "")
+
+
+def test_every_key_of_accounts_is_read(read: Read) -> None:
+    light, asset, layer, books = read(FULL).accounts
+
+    assert (light.id, light.tenant, light.connector) == ("acct_operating", "acme", "light_eu")
+    assert (light.currency, light.time_zone.key) == ("EUR", "Europe/Copenhagen")
+    assert light.normal_balance is Side.CREDIT
+    assert light.derive_opening_balance_as_of == date(2024, 12, 31)
+    assert light.remote == {"bank_account_id": "b-1"}
+    assert asset.remote == {
+        "business_id": "b-2", "ledger_id": "l-2", "external_account_id": "e-2",
+    }  # fmt: skip
+    assert asset.derive_opening_balance_as_of == date(2024, 12, 31)
+    assert layer.remote == {
+        "business_id": "b-3", "external_account_id": "e-3", "ledger_account_id": "l-3",
+        "custom_account_id": "c-3", "bank_account_id": "k-3",
+    }  # fmt: skip
+    assert (books.currency, books.time_zone.key, books.normal_balance) == ("JPY", "UTC", None)
+
+
+def test_an_empty_file_is_all_defaults(read: Read) -> None:
+    found = read("")
+
+    assert found.server == ServerSettings()
+    assert found.cache == CacheSettings()
+    assert (found.api_keys, found.jwt, found.connectors, found.accounts) == ((), None, (), ())
+    assert found.storage.url.reveal() == "sqlite:///balance-gateway.db"
+
+
+def test_no_secret_shows_in_the_printed_settings(read: Read) -> None:
+    shown = repr(read(FULL))
+
+    assert "kkkk" not in shown
+    assert "oooo" not in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[server", "not TOML"),
+        (b"port = 1\nport = 2", "not TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a = " + b"[" * 100_000, "not TOML"),
+        (b"port = " + b"9" * 5000, "not TOML"),
+    ],
+    ids=["unclosed", "twice", "not utf-8", "nested", "huge"],
+)
+def test_what_is_not_toml_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_settings(path)
+
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_settings(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="directory"):
+        read_settings(tmp_path)
+
+
+NAMES = """server storage cache auth connectors accounts host port workers url enabled today_ttl_s
+    api_keys jwt name key tenant scopes issuer audience jwks_url provider base_url api_key
+    access_token client_id client_secret token_url timeout_s currency basis entries_start id
+    connector time_zone bank_account_id business_id normal_balance main"""
+TEXTS = """light asset layer local main EUR XAU UTC Europe ../etc env:KEY env: file: file:x file:\0
+    https://x http://x http://[ https://u:p@x redis://:p@[ sqlite:// memory:// debit
+    2026-01-01 balances:read"""
+KEYS = st.sampled_from(NAMES.split()) | st.text(max_size=4)
+WORDS = st.sampled_from(TEXTS.split())
+SCALARS = (
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS
+    | st.dates() | st.times() | st.datetimes()
+)  # fmt: skip
+JUNK: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+CONNECTOR = st.dictionaries(KEYS, SCALARS, max_size=5).map(
+    lambda junk: {"provider": "light", "base_url": "https://x", "access_token": "env:KEY", **junk}
+)
+ACCOUNT = st.dictionaries(KEYS, SCALARS, max_size=4).map(
+    lambda junk: {
+        "id": "a", "tenant": "t", "connector": "main", "name": "n", "bank_account_id": "b",
+        "currency": "EUR", **junk,
+    }
+)  # fmt: skip
+FILES = st.dictionaries(KEYS, JUNK, max_size=5) | st.fixed_dictionaries(
+    {"connectors": st.fixed_dictionaries({"main": CONNECTOR}), "accounts": st.lists(ACCOUNT)}
+)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(values=FILES)
+def test_junk_is_refused_in_one_line_or_read(
+    values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "k" * 40)
+
+    refusal = "none"
+    try:
+        settings_from(values, tmp_path)
+    except ConfigError as error:
+        refusal = str(error)
+
+    assert refusal.isprintable()

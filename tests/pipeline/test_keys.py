@@ -1,0 +1,122 @@
+"""Cache keys: who shares a fence, and who never shares a value."""
+
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balance_gateway.domain.accounts import ProviderKind, Side
+from balance_gateway.pipeline.keys import AccountKeys, account_keys
+from tests.pipeline.fakes import account
+
+REMOTE = MappingProxyType({"bank_account_id": "remote-1"})
+
+
+def keys(
+    address: str = "https://p", shape: dict[str, str] | None = None, **changes: Any
+) -> AccountKeys:
+    return account_keys(account(**{"remote": REMOTE, **changes}), address, shape or {})
+
+
+def asset(business: str, ledger: str, account_id: str = "acct_a") -> AccountKeys:
+    remote = MappingProxyType({"business_id": business, "ledger_id": ledger})
+    return keys(account_id=account_id, provider=ProviderKind.ASSET, remote=remote)
+
+
+def layer(business: str, external: str) -> AccountKeys:
+    remote = MappingProxyType({"business_id": business, "external_account_id": external})
+    return keys(provider=ProviderKind.LAYER, remote=remote)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tenant": "globex"},
+        {"connector": "other"},
+        {"account_id": "acct_b"},
+        {"address": "https://q"},
+        {"shape": {"basis": "accrual"}},
+        {"currency": "USD"},
+        {"time_zone": ZoneInfo("Asia/Tokyo")},
+        {"normal_balance": Side.CREDIT},
+        {"derive_opening_balance_as_of": date(2026, 1, 1)},
+        {"remote": MappingProxyType({"bank_account_id": "remote-2"})},
+        {"remote": MappingProxyType({"bank_account_id": "remote-1", "more": "x"})},
+    ],
+    ids=str,
+)
+def test_whatever_shapes_the_answer_keeps_values_apart(change: dict[str, Any]) -> None:
+    plain = keys()
+
+    changed = keys(**change)
+
+    assert changed.value != plain.value
+
+
+def test_the_same_configuration_finds_its_values_again() -> None:
+    first = keys(shape={"basis": "accrual", "reporting_basis": "CASH"})
+
+    second = keys(shape={"reporting_basis": "CASH", "basis": "accrual"})
+
+    assert first == second
+
+
+def test_a_new_name_loses_no_values() -> None:
+    assert keys(name="Before") == keys(name="After")
+
+
+def test_two_accounts_at_one_remote_account_share_a_fence() -> None:
+    one = keys(account_id="acct_a", tenant="acme", connector="eu")
+
+    other = keys(account_id="acct_b", tenant="globex", connector="us")
+
+    assert one.fence == other.fence
+    assert one.value != other.value
+
+
+def test_light_and_asset_fence_each_account_alone() -> None:
+    light = {
+        keys(remote=MappingProxyType({"bank_account_id": name})).fence for name in ("one", "two")
+    }
+    assets = {asset("b1", "l1").fence, asset("b1", "l2").fence, asset("b2", "l1").fence}
+
+    assert len(light) == 2
+    assert len(assets) == 3
+
+
+def test_layer_fences_the_whole_business() -> None:
+    """A parent account's balance there includes its children's."""
+    assert layer("b1", "one").fence == layer("b1", "two").fence
+    assert layer("b1", "one").fence != layer("b2", "one").fence
+    assert layer("b1", "one").value != layer("b1", "two").value
+
+
+def test_providers_and_addresses_are_fenced_apart() -> None:
+    remote = MappingProxyType({"business_id": "b", "ledger_id": "b", "bank_account_id": "b"})
+
+    fences = {keys(provider=kind, remote=remote).fence for kind in ProviderKind}
+    fences |= {keys(address="https://elsewhere", remote=remote).fence}
+
+    assert len(fences) == 5
+
+
+def test_the_embedded_ledger_has_no_fence() -> None:
+    local = keys(provider=ProviderKind.LOCAL, remote=MappingProxyType({}))
+
+    assert local.fence is None
+
+
+@given(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
+def test_ids_that_run_together_are_still_told_apart(
+    business: str, ledger: str, business_2: str, ledger_2: str
+) -> None:
+    one, other = asset(business, ledger), asset(business_2, ledger_2)
+
+    alike = (business, ledger) == (business_2, ledger_2)
+
+    assert (one.fence == other.fence) is alike
+    assert (one.value == other.value) is alike

@@ -1,0 +1,243 @@
+"""Stand-ins of our own ports around writes; all of them note their steps in one list."""
+
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from balance_gateway.domain.access import Principal, Scope
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    OpeningBalance,
+    OpeningBalanceSource,
+    OpeningBalanceWrite,
+)
+from balance_gateway.domain.errors import GatewayError
+from balance_gateway.domain.money import Money
+from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.service.directory import Connector, Directory
+from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
+from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
+from tests.pipeline.virtual_time import VirtualTime
+
+EVERYTHING = frozenset(Capability)
+ADMIN = Principal("admin", "acme", frozenset(Scope))
+READER = Principal("dashboard", "acme", frozenset({Scope.BALANCES_READ}))
+LIMITS = WriteLimits(deadline_s={"main": 10.0}, read_back_s=5.0, lease_s=25.0)
+
+
+def account(account_id: str = "acct_a", **changes: Any) -> Account:
+    facts: dict[str, Any] = {
+        "id": account_id,
+        "tenant": "acme",
+        "connector": "main",
+        "provider": ProviderKind.LAYER,
+        "name": account_id,
+        "currency": "EUR",
+        "time_zone": ZoneInfo("UTC"),
+    }
+    return Account(**{**facts, **changes})
+
+
+def opening(minor_units: int, **more: Any) -> OpeningBalance:
+    facts = {"effective_at": None, "source": OpeningBalanceSource.PROVIDER, **more}
+    return OpeningBalance(Money(minor_units, "EUR"), **facts)
+
+
+def upsert(minor_units: int | None = 200, **changes: Any) -> UpsertRequest:
+    facts = {"account_id": "acct_a", "amount_text": None, "currency": "EUR", **changes}
+    return UpsertRequest(minor_units=minor_units, **facts)
+
+
+class FakeBank:
+    """A provider that keeps one opening balance; a ``BalanceProvider``.
+
+    Attributes:
+        standing: what it keeps now.
+        sent: every write that reached it.
+        before, after: raised, or awaited, before or after a write is applied.
+        reading: raised by, or awaited in, the next reads, one each; None: the read succeeds.
+    """
+
+    def __init__(self, steps: list[str]) -> None:
+        self.kind = ProviderKind.LAYER
+        self.connector = "main"
+        self.capabilities = EVERYTHING
+        self.steps = steps
+        self.standing: OpeningBalance | None = opening(100)
+        self.sent: list[OpeningBalanceWrite] = []
+        self.before: Exception | Callable[[], Awaitable[Any]] | None = None
+        self.after: Exception | Callable[[], Awaitable[Any]] | None = None
+        self.reading: list[Exception | Callable[[], Awaitable[Any]] | None] = []
+
+    async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
+        self.steps.append("sent")
+        self.sent.append(write)
+        await happen(self.before)
+        self.standing = opening(write.amount.minor_units)
+        await happen(self.after)
+        return opening(write.amount.minor_units, memo="as answered")
+
+    async def opening_balance(self, account: Account) -> OpeningBalance | None:
+        self.steps.append("read")
+        standing = self.standing
+        await happen(self.reading.pop(0) if self.reading else None)
+        return standing
+
+    def balance_group(self, query: BalanceQuery) -> Hashable:
+        raise NotImplementedError
+
+    async def balances(
+        self, queries: Sequence[BalanceQuery]
+    ) -> Sequence[BalanceFigures | GatewayError]:
+        raise NotImplementedError
+
+    async def normal_balance(self, account: Account) -> Side:
+        raise NotImplementedError
+
+    async def probe(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        raise NotImplementedError
+
+
+async def happen(what: Exception | Callable[[], Awaitable[Any]] | None) -> None:
+    if isinstance(what, Exception):
+        raise what
+    if what is not None:
+        await what()
+
+
+class FakeJournal:
+    """The journal in memory, with the rules of its port, failing where it is told to."""
+
+    def __init__(self, steps: list[str], clock: Callable[[], datetime]) -> None:
+        self.steps = steps
+        self.clock = clock
+        self.records: dict[str, WriteRecord] = {}
+        self.keys: dict[tuple[str, str], str] = {}
+        self.failing: dict[str, Exception] = {}
+
+    def _step(self, name: str) -> None:
+        if name in self.failing:
+            raise self.failing[name]
+
+    async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
+        self._step("begin")
+        if intent.idempotency_key is not None:
+            earlier = self.keys.get((intent.tenant, intent.idempotency_key))
+            if earlier is not None:
+                return self.records[earlier]
+        for record in list(self.records.values()):
+            if record.intent.account_id != intent.account_id:
+                continue
+            if record.outcome is WriteOutcome.STARTED:
+                if (self.clock() - record.intent.started_at).total_seconds() < lease_s:
+                    raise AccountBusy
+                self.records[record.intent.id] = replace(record, outcome=WriteOutcome.UNCERTAIN)
+        self.steps.append("begun")
+        self.records[intent.id] = WriteRecord(intent, WriteOutcome.STARTED)
+        if intent.idempotency_key is not None:
+            self.keys[intent.tenant, intent.idempotency_key] = intent.id
+        return self.records[intent.id]
+
+    async def finish(self, record: WriteRecord) -> None:
+        self._step("finish")
+        self.steps.append(f"finished {record.outcome.value}")
+        stands = self.records[record.intent.id].outcome
+        if stands in (WriteOutcome.APPLIED, WriteOutcome.REJECTED):
+            return
+        self.records[record.intent.id] = record
+        if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
+            self.keys = {key: id_ for key, id_ in self.keys.items() if id_ != record.intent.id}
+
+    async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
+        self._step("by_key")
+        record_id = self.keys.get((tenant, idempotency_key))
+        return None if record_id is None else self.records[record_id]
+
+    async def last_applied(self, account_id: str) -> WriteRecord | None:
+        raise NotImplementedError
+
+    async def unfinished(self) -> Sequence[WriteRecord]:
+        return [one for one in self.records.values() if one.outcome is WriteOutcome.STARTED]
+
+    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+        unsettled = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
+        return [
+            one
+            for one in self.records.values()
+            if one.outcome in unsettled and one.intent.started_at >= instant
+        ]
+
+
+class FakeFence:
+    """Notes what is raised and lowered.
+
+    Attributes:
+        up: writes in flight.
+        holds: account ids and seconds.
+        failing: raised by raising the fence and by holding it.
+    """
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+        self.up = 0
+        self.holds: list[tuple[str, float]] = []
+        self.failing: Exception | None = None
+
+    async def begin_write(self, account: Account) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.steps.append("fenced")
+        self.up += 1
+
+    async def end_write(self, account: Account) -> None:
+        self.steps.append("lowered")
+        self.up -= 1
+
+    async def hold(self, account: Account, seconds: float) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.holds.append((account.id, seconds))
+
+
+class Desk:
+    """A writer over fakes, with two accounts of one tenant and one of another."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self.time = time
+        self.steps: list[str] = []
+        self.bank = FakeBank(self.steps)
+        self.journal = FakeJournal(self.steps, time.clock)
+        self.fence = FakeFence(self.steps)
+        self.ids = (f"write-{number}" for number in itertools.count(1))
+        self.directory = Directory(
+            [account(), account("acct_b"), account("acct_z", tenant="globex")],
+            [Connector("main", ProviderKind.LAYER, EVERYTHING)],
+        )
+        self.writer = self.process()
+
+    def process(self) -> OpeningBalanceWriter:
+        """A writer of its own over the same storage, provider and cache."""
+        return OpeningBalanceWriter(
+            directory=self.directory,
+            providers={"main": self.bank},
+            fence=self.fence,
+            journal=self.journal,
+            clock=self.time.clock,
+            new_id=lambda: next(self.ids),
+            limits=LIMITS,
+        )
+
+    async def upsert(self, minor_units: int | None = 200, **changes: Any) -> UpsertResult:
+        return await self.writer.upsert(ADMIN, upsert(minor_units, **changes))
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [record.outcome.value for record in self.journal.records.values()]

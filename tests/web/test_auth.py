@@ -1,0 +1,108 @@
+"""Who is asking: only a bearer token that is known, once, in a header of sane size."""
+
+import hashlib
+
+import pytest
+
+from balance_gateway.domain.access import Principal, Scope
+from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.web.auth import ApiKey, ApiKeys, bearer_token
+from tests.api.fakes import READ, World, asking
+
+BODY = {"query": "{ __typename }"}
+
+
+def key(secret: str, name: str = "dashboard", tenant: str = "acme") -> ApiKey:
+    digest = hashlib.sha256(secret.encode()).digest()
+    return ApiKey(name, digest, tenant, frozenset({Scope.BALANCES_READ}))
+
+
+async def test_a_known_key_is_its_principal():
+    keys = ApiKeys([key("a", "one", "acme"), key("b", "two", "globex")])
+
+    assert await keys.authenticate("b") == Principal(
+        "two", "globex", frozenset({Scope.BALANCES_READ})
+    )
+
+
+@pytest.mark.parametrize("token", ["", "c", "a ", "A", "a" * 8000])
+async def test_any_other_key_is_nobody(token):
+    with pytest.raises(Unauthenticated):
+        await ApiKeys([key("a")]).authenticate(token)
+
+
+async def test_without_keys_everybody_is_nobody():
+    with pytest.raises(Unauthenticated):
+        await ApiKeys([]).authenticate("")
+
+
+def test_keys_are_not_kept_or_shown():
+    given = key("top-secret")
+
+    assert "top-secret" not in repr(given) + repr(vars(ApiKeys([given])))
+    assert given.key_sha256.hex() not in repr(given)
+
+
+@pytest.mark.parametrize(
+    "value", [b"Bearer abc", b"bearer abc", b"BEARER   abc ", b"Bearer a.b-c=="]
+)
+def test_a_bearer_token_is_read(value):
+    assert bearer_token([(b"host", b"x"), (b"authorization", value)]).startswith("a")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [b""],
+        [b"Bearer"],
+        [b"Bearer "],
+        [b"Basic abc"],
+        [b"abc"],
+        [b"Bearer a b"],
+        [b"Bearer \xe9"],
+        [b"Bearer a\x00"],
+        [b"Bearer a, Bearer b"],
+        [b"Bearer abc", b"Bearer abc"],
+        [b"Bearer " + b"a" * 8192],
+    ],
+)
+def test_anything_else_is_refused(values):
+    with pytest.raises(Unauthenticated):
+        bearer_token([(b"authorization", value) for value in values])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "Bearer unknown")],
+        [("Authorization", f"Basic {READ}")],
+        [("Authorization", f"Bearer {READ}"), ("Authorization", f"Bearer {READ}")],
+        [("Authorization", f"Bearer {READ}" + "a" * 9000)],
+        [("X-Api-Key", READ)],
+        [("Cookie", f"authorization={READ}")],
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json", "x/y"])
+async def test_without_a_good_credential_nothing_is_answered(world: World, headers, accept):
+    async with asking(world) as client:
+        responses = [
+            await client.http.post("/graphql", json=BODY, headers=[*headers, ("Accept", accept)]),
+            await client.http.get("/graphql", params=BODY, headers=[*headers, ("Accept", accept)]),
+            await client.http.get("/graphql", headers=[*headers, ("Accept", accept)]),
+        ]
+
+    for response in responses:
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert "data" not in response.json()
+
+
+async def test_a_key_in_the_query_string_is_no_credential(world: World):
+    async with asking(world) as client:
+        response = await client.http.get("/graphql", params={**BODY, "access_token": READ})
+
+    assert response.status_code == 401

@@ -1,0 +1,121 @@
+"""A client that goes away cancels its reads, and never a write that has begun."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.api.fakes import ADMIN, READ, World, served
+
+READING = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
+WRITING = (
+    'mutation { upsertOpeningBalance(input: {accountId: "acct_yen", amount: {minorUnits: 7, '
+    'currency: "JPY"}}) { __typename } }'
+)
+
+
+async def hung_up(url: str, query: str, key: str, begun: asyncio.Event) -> None:
+    """Sends a request, waits until it is under way, and hangs up."""
+    host, port = url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps({"query": query})
+    writer.write(
+        f"POST /graphql HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    await writer.drain()
+    await asyncio.wait_for(begun.wait(), 5)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_read_is_cancelled(world: World):
+    begun = asyncio.Event()
+
+    class Gate(asyncio.Event):
+        async def wait(self):
+            begun.set()
+            return await super().wait()
+
+    world.reads.gate = Gate()
+
+    async with served(world.app()) as url:
+        await hung_up(url, READING, READ, begun)
+        await until(lambda: world.reads.cancelled == 1)
+
+
+async def test_a_write_goes_on_to_its_end(world: World):
+    world.writer.gate = asyncio.Event()
+
+    async with served(world.app()) as url:
+        await hung_up(url, WRITING, ADMIN, world.writer.started)
+        await asyncio.sleep(0.05)
+        assert world.writer.finished == 0
+        world.writer.gate.set()
+        await until(lambda: world.writer.finished == 1)
+
+    assert world.reads.opening_answers["acct_yen"].value.amount.minor_units == 7
+
+
+async def test_draining_waits_for_writes(world: World):
+    world.writer.gate = asyncio.Event()
+
+    async with served(world.app()) as url:
+        await hung_up(url, WRITING, ADMIN, world.writer.started)
+        assert world.endpoint is not None
+        draining = asyncio.ensure_future(world.endpoint.drain())
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        world.writer.gate.set()
+        await asyncio.wait_for(draining, 5)
+
+    assert world.writer.finished == 1
+
+
+@pytest.mark.parametrize("query", [READING, WRITING])
+async def test_a_cancelled_server_task_does_not_cancel_a_write(world: World, query):
+    """uvicorn cancels what is still under way when its patience at shutdown ends."""
+    world.writer.gate = asyncio.Event()
+    world.reads.gate = asyncio.Event()
+    world.app()
+    endpoint = world.endpoint
+    assert endpoint is not None
+    sent: list[object] = []
+    body = json.dumps({"query": query}).encode()
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        return await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "query_string": b"",
+        "headers": [
+            (b"authorization", f"Bearer {ADMIN}".encode()),
+            (b"content-type", b"application/json"),
+        ],
+    }
+    serving = asyncio.ensure_future(endpoint(scope, receive, send))
+    await until(lambda: world.writer.started.is_set() or world.reads.calls)
+
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    world.writer.gate.set()
+    await endpoint.drain()
+
+    assert world.writer.finished == (query == WRITING)
+    if query == READING:
+        await until(lambda: world.reads.cancelled == 1)

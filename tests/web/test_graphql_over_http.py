@@ -1,0 +1,202 @@
+"""GraphQL over HTTP: methods, media types, statuses, headers."""
+
+import json
+
+import pytest
+
+from balance_gateway.web.graphql import EndpointLimits
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, negotiated
+from tests.api.fakes import ADMIN, READ, World, asking
+
+AUTH = {"Authorization": f"Bearer {READ}"}
+MUTATION = (
+    'mutation { upsertOpeningBalance(input: {accountId: "acct_yen", amount: {minorUnits: 1, '
+    'currency: "JPY"}}) { __typename } }'
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("application/json", JSON),
+        ("application/graphql-response+json", GRAPHQL_RESPONSE),
+        ("application/graphql-response+json, application/json", GRAPHQL_RESPONSE),
+        ("application/json, application/graphql-response+json", JSON),
+        ("application/json;q=0.5, application/graphql-response+json;q=0.6", GRAPHQL_RESPONSE),
+        ("application/json;q=0, */*", GRAPHQL_RESPONSE),
+        ("application/graphql-response+json, application/json; q=0.9, */*;q=0.1", GRAPHQL_RESPONSE),
+        ("application/graphql-response+json; charset=utf-8", GRAPHQL_RESPONSE),
+        ("APPLICATION/JSON", JSON),
+        ("text/html, */*;q=0.1", JSON),
+        ("text/event-stream;q=0, application/graphql-response+json", GRAPHQL_RESPONSE),
+        ("text/html", None),
+        ("application/json;q=0", None),
+        ("application/json;q=x", None),
+        ("multipart/mixed", None),
+    ],
+)
+def test_the_media_type_is_negotiated(accept, expected):
+    assert negotiated(accept) == expected
+
+
+async def sent(world: World, query: str, accept: str, key: str = READ, **settings):
+    async with asking(world, **settings) as client:
+        return await client.http.post(
+            "/graphql",
+            json={"query": query},
+            headers={"Authorization": f"Bearer {key}", "Accept": accept},
+        )
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "status"),
+    [
+        ("{ __typename }", READ, 200),
+        ('{ bankAccount(id: "none") { id } }', READ, 200),
+        ('{ nodes(ids: ["none", "acct_yen"]) { id } }', READ, 200),
+        ("{ bankAccounts(first: 0) { totalCount } }", READ, 200),
+        ("{", READ, 400),
+        ("{ nothing }", READ, 400),
+        ("query ($a: ID!) { bankAccount(id: $a) { id } }", READ, 400),
+        ("{" + "a: __typename " * 500 + "}", READ, 400),
+        (MUTATION, READ, 403),
+        (MUTATION, ADMIN, 200),
+    ],
+)
+async def test_statuses_of_both_media_types(world: World, query, key, status):
+    strict = await sent(world, query, GRAPHQL_RESPONSE, key)
+    plain = await sent(world, query, JSON, key)
+
+    assert strict.status_code == status
+    assert plain.status_code == 200
+    assert strict.headers["content-type"] == f"{GRAPHQL_RESPONSE}; charset=utf-8"
+    assert plain.headers["content-type"] == f"{JSON}; charset=utf-8"
+    assert ("data" in strict.json()) is (status != 400)
+    if status >= 400:
+        assert not strict.json().get("data")
+
+
+async def test_what_is_not_acceptable_is_told(world: World):
+    response = await sent(world, "{ __typename }", "text/html")
+
+    assert response.status_code == 406
+    assert "application/json" in response.json()["errors"][0]["message"]
+
+
+async def test_a_get_asks_a_query(world: World):
+    async with asking(world) as client:
+        response = await client.http.get(
+            "/graphql",
+            params={
+                "query": "query A($id: ID!) { bankAccount(id: $id) { id } } query B { __typename }",
+                "variables": json.dumps({"id": "acct_yen"}),
+                "operationName": "A",
+                "extensions": "{}",
+            },
+            headers=AUTH,
+        )
+
+    assert response.json() == {"data": {"bankAccount": {"id": "acct_yen"}}}
+
+
+async def test_a_get_never_writes(world: World):
+    async with asking(world) as client:
+        for accept in (JSON, GRAPHQL_RESPONSE):
+            response = await client.http.get(
+                "/graphql",
+                params={"query": MUTATION},
+                headers={"Authorization": f"Bearer {ADMIN}", "Accept": accept},
+            )
+            assert response.status_code == 405
+            assert response.headers["allow"] == "POST"
+
+    assert world.writer.requests == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+async def test_other_methods_are_refused(world: World, method):
+    async with asking(world) as client:
+        response = await client.http.request(method, "/graphql", headers=AUTH)
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
+
+
+async def test_answers_are_never_stored_and_carry_the_request_s_id(world: World):
+    async with asking(world) as client:
+        response = await client.http.post(
+            "/graphql",
+            json={"query": "{ __typename }"},
+            headers={**AUTH, "X-Request-Id": "from-the-client.1"},
+        )
+        forged = await client.http.post(
+            "/graphql", json={}, headers={**AUTH, "X-Request-Id": "a b\tc"}
+        )
+
+    assert response.headers["cache-control"] == "no-store"
+    assert "Accept" in response.headers["vary"]
+    assert response.headers["x-request-id"] == "from-the-client.1"
+    assert len(forged.headers["x-request-id"]) == 32
+
+
+async def test_a_defect_of_the_engine_is_masked(world: World, capsys):
+    class Broken:
+        def prepare(self, request):
+            raise RuntimeError("secret")
+
+    async with asking(world) as client:
+        assert world.endpoint is not None
+        world.endpoint._engine = Broken()  # type: ignore[assignment]
+        response = await client.post("{ __typename }")
+
+    assert response.status_code == 500
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert response.headers["x-request-id"] in error["message"]
+    assert "secret" not in response.text + capsys.readouterr().out
+
+
+async def test_too_many_requests_at_once_are_told_to_come_back(world: World):
+    import asyncio
+
+    world.reads.gate = asyncio.Event()
+    query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
+
+    async with asking(world, endpoint_limits=EndpointLimits(requests=1)) as client:
+        first = asyncio.ensure_future(client.post(query))
+        while not world.reads.calls:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        shed = await client.post(query)
+        world.reads.gate.set()
+        answered = await first
+        again = await client.post(query)
+
+    assert shed.status_code == 503
+    assert shed.headers["retry-after"] == "1"
+    assert shed.json()["errors"][0]["extensions"]["retryable"] is True
+    assert (answered.status_code, again.status_code) == (200, 200)
+
+
+async def test_no_cors_headers_unless_an_origin_is_set(world: World):
+    preflight = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+
+    async with asking(world) as client:
+        without = await client.http.options("/graphql", headers=preflight)
+    async with asking(world, cors_origins=["https://app.example"]) as client:
+        with_origin = await client.http.options("/graphql", headers=preflight)
+        other = await client.http.options(
+            "/graphql", headers={**preflight, "Origin": "https://evil.example"}
+        )
+
+    assert "access-control-allow-origin" not in without.headers
+    assert with_origin.headers["access-control-allow-origin"] == "https://app.example"
+    assert other.status_code == 400
+    assert "access-control-allow-origin" not in other.headers

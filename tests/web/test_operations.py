@@ -1,0 +1,83 @@
+"""/healthz, /readyz and /metrics: for those who run it, without a credential."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry, Counter
+
+from balance_gateway.web.operations import Operations
+from tests.api.fakes import World, asking
+
+
+async def fine():
+    return None
+
+
+async def test_the_process_is_healthy(world: World):
+    async with asking(world) as client:
+        response = await client.http.get("/healthz")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert response.headers["cache-control"] == "no-store"
+
+
+async def test_it_is_ready_when_every_check_passes(world: World):
+    world.checks.update(storage=fine, cache=fine)
+
+    async with asking(world) as client:
+        response = await client.http.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "checks": {"storage": "ok", "cache": "ok"}}
+
+
+async def test_it_names_what_is_not_ready(world: World):
+    async def broken():
+        raise RuntimeError("secret dsn")
+
+    async def no():
+        return False
+
+    async def hanging():
+        await asyncio.Event().wait()
+
+    world.checks.update(storage=fine, cache=broken, other=no, slow=hanging)
+
+    async with asking(world) as client:
+        response = await client.http.get("/readyz")
+        health = await client.http.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "not ready",
+        "checks": {"storage": "ok", "cache": "failed", "other": "failed", "slow": "failed"},
+    }
+    assert "secret" not in response.text
+    assert health.status_code == 200
+
+
+async def test_it_is_not_ready_while_draining_and_still_serves(world: World):
+    async with asking(world) as client:
+        assert world.operations is not None
+        world.operations.start_draining()
+        ready = await client.http.get("/readyz")
+        data = await client.data("{ __typename }")
+
+    assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
+    assert data == {"__typename": "Query"}
+
+
+async def test_metrics_are_those_of_the_registry(world: World):
+    async with asking(world) as client:
+        registry = CollectorRegistry()
+        Counter("balance_gateway_test", "A test.", registry=registry).inc(3)
+        assert world.operations is not None
+        world.operations._registry = registry
+        response = await client.http.get("/metrics")
+
+    assert response.status_code == 200
+    assert "balance_gateway_test_total 3.0" in response.text
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+def test_operations_need_no_server():
+    assert Operations(checks={}, registry=CollectorRegistry())
