@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -50,15 +51,28 @@ class RequestContext:
         self.request_id = caller.request_id
         self.limits = limits
         self.now: datetime = gateway.clock()
-        self.deadline = Deadline(request_timeout_s)
-        self.balances: Loader[BalanceRequest, Observed[BalanceFigures]] = Loader(
-            gateway.reads.balances, self.deadline
-        )
-        self.opening_balances: Loader[Account, Observed[OpeningBalance | None]] = Loader(
-            gateway.reads.opening_balances, self.deadline
-        )
-        self.normal_balances: Loader[Account, Side] = Loader(self._sides, self.deadline)
+        self._request_timeout_s = request_timeout_s
         self._todays: dict[str, date] = {}
+
+    @cached_property
+    def deadline(self) -> Deadline:
+        """Of the request's reads; made when the first of them is."""
+        return Deadline(self._request_timeout_s)
+
+    @cached_property
+    def balances(self) -> Loader[BalanceRequest, Observed[BalanceFigures]]:
+        """Loads balances."""
+        return Loader(self.gateway.reads.balances, self.deadline)
+
+    @cached_property
+    def opening_balances(self) -> Loader[Account, Observed[OpeningBalance | None]]:
+        """Loads opening balances."""
+        return Loader(self.gateway.reads.opening_balances, self.deadline)
+
+    @cached_property
+    def normal_balances(self) -> Loader[Account, Side]:
+        """Loads normal sides."""
+        return Loader(self._sides, self.deadline)
 
     def balance_request(
         self,
@@ -92,9 +106,9 @@ class RequestContext:
 
     def close(self) -> None:
         """Cancels the reads that are under way."""
-        self.balances.close()
-        self.opening_balances.close()
-        self.normal_balances.close()
+        for name in ("balances", "opening_balances", "normal_balances"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
 
     async def _sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
         reads = (self.gateway.reads.normal_balance(account) for account in accounts)

@@ -105,6 +105,19 @@ class Engine:
             raise refusal(message, "QUERY_TOO_EXPENSIVE")
         return Operation(prepared, variables)
 
+    def recall(self, body: bytes, caller: Caller) -> Answer | None:  # noqa: ARG002
+        """Nothing is remembered here."""
+        return None
+
+    def answer_now(
+        self,
+        operation: Operation,  # noqa: ARG002
+        caller: Caller,  # noqa: ARG002
+        body: bytes | None,  # noqa: ARG002
+    ) -> Answer | None:
+        """Nothing is at hand here."""
+        return None
+
     async def execute(self, operation: Operation, caller: Caller) -> Answer:
         """Answers an operation; only cancellation and defects of ours are raised."""
         context = RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)

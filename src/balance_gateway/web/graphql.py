@@ -7,6 +7,7 @@ A client that goes away cancels the reads of its request and never a write that 
 """
 
 import asyncio
+import itertools
 import re
 import uuid
 from collections.abc import Coroutine
@@ -40,6 +41,17 @@ class GraphQLEngine(Protocol):
 
     def prepare(self, request: GraphQLRequest) -> Operation:
         """The operation that is meant. Raises RequestRefused."""
+        ...
+
+    def recall(self, body: bytes, caller: Caller) -> Answer | None:
+        """The answer to the very same body, as long as it would be made alike again."""
+        ...
+
+    def answer_now(self, operation: Operation, caller: Caller, body: bytes | None) -> Answer | None:
+        """The answer to a read, if all that is in it is at hand; None: it has to be executed.
+
+        Given the body it is remembered for ``recall``.
+        """
         ...
 
     async def execute(self, operation: Operation, caller: Caller) -> Answer:
@@ -125,29 +137,38 @@ class GraphQLEndpoint:
         principal = await self._authenticator.authenticate(bearer_token(headers))
         if media_type is None:
             raise BadRequest(406, f"Answers are {JSON} or {GRAPHQL_RESPONSE}; accept one of them.")
-        request = await self._read(scope, receive)
+        caller = Caller(principal, request_id)
+        body = await self._body(scope, receive)
+        if method == "POST" and (again := self._engine.recall(body, caller)) is not None:
+            return again
+        if method == "GET":
+            request = request_of_query_string(scope["query_string"])
+        else:
+            request = request_of_body(body)
         try:
             operation = self._engine.prepare(request)
         except RequestRefused as refused:
             return refused_answer(refused)
-        caller = Caller(principal, request_id)
         if not operation.is_mutation:
+            ready = self._engine.answer_now(operation, caller, body if method == "POST" else None)
+            if ready is not None:
+                return ready
             return await _unless_gone(self._engine.execute(operation, caller), receive)
         if method == "GET":
             raise BadRequest(405, "Mutations are sent with POST.", ((b"allow", b"POST"),))
         return await self._write(operation, caller)
 
-    async def _read(self, scope: Scope, receive: Receive) -> GraphQLRequest:
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The request's body, whose kind is known to be right; that of a GET is not used."""
         headers = scope["headers"]
         if scope["method"] == "GET":
-            await read_body(receive, None, self._limits.body_bytes)
-            return request_of_query_string(scope["query_string"])
+            return await read_body(receive, None, self._limits.body_bytes)
         if not is_json(_header(headers, b"content-type")):
             raise BadRequest(415, f"Send the request as {JSON} in UTF-8.")
         if _header(headers, b"content-encoding") not in (None, "identity"):
             raise BadRequest(415, "Send the body without a Content-Encoding.")
         length = next((value for name, value in headers if name == b"content-length"), None)
-        return request_of_body(await read_body(receive, length, self._limits.body_bytes))
+        return await read_body(receive, length, self._limits.body_bytes)
 
     async def _write(self, operation: Operation, caller: Caller) -> Answer:
         """Executes a mutation to its end, even when the client or the server goes away."""
@@ -191,26 +212,44 @@ def _error(message: str, code: str) -> bytes:
 
 
 def _header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    values = [value.decode("latin-1") for name, value in headers if name == wanted]
-    return ", ".join(values) if values else None
+    found: str | None = None
+    for name, value in headers:
+        if name == wanted:
+            text = value.decode("latin-1")
+            found = text if found is None else f"{found}, {text}"
+    return found
+
+
+#: Ids are unique among processes by the first half, and within one by the second.
+_PROCESS = uuid.uuid4().hex[:16]
+_numbers = itertools.count(1)
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode("ascii")
-    return uuid.uuid4().hex
+    return f"{_PROCESS}{next(_numbers):016x}"
+
+
+#: The headers of every answer but its length and its request's id, by media type.
+_HEADERS = {
+    media_type: [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept, Authorization"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    for media_type in (JSON, GRAPHQL_RESPONSE)
+}
 
 
 async def _send(
     send: Send, status: int, body: bytes, media_type: str, request_id: str, further: Headers
 ) -> None:
     headers = [
-        (b"content-type", f"{media_type}; charset=utf-8".encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept, Authorization"),
-        (b"x-content-type-options", b"nosniff"),
+        *_HEADERS[media_type],
+        (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
         *further,
     ]

@@ -1,6 +1,7 @@
 """Which media type to answer in: the two of GraphQL over HTTP, by Accept and its q-values."""
 
 import re
+from functools import lru_cache
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -8,6 +9,7 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
+@lru_cache(maxsize=256)
 def negotiated(accept: str | None) -> str | None:
     """The media type the client likes best; None when it takes neither.
 
@@ -47,6 +49,7 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
+@lru_cache(maxsize=256)
 def is_json(content_type: str | None) -> bool:
     """Whether a body is JSON in UTF-8, by its Content-Type."""
     if content_type is None:

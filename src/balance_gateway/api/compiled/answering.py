@@ -24,6 +24,7 @@ from balance_gateway.api.errors import formatted
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceRequest, FreshnessState
+from balance_gateway.domain.days import day_end_exclusive
 from balance_gateway.domain.errors import GatewayError
 
 _FAR_S = float("inf")
@@ -78,6 +79,14 @@ class Answering:
         if not self.errors:
             return data + b"}"
         return data + b',"errors":' + orjson.dumps(self.errors) + b"}"
+
+    @property
+    def reads(self) -> int:
+        """How many values are in it."""
+        return sum(
+            len(wanted.ids) * (len(wanted.root.entity.balances) + len(wanted.root.entity.openings))
+            for wanted in self.wanted
+        )
 
     def until_s(self) -> float:
         """Until when the same request would be answered the same, if no nonce changes."""
@@ -155,8 +164,11 @@ class Answerer:
                 zone = account.time_zone.key
                 table = tables.get(zone)
                 if table is None:
-                    asked = _asked(wanted, context.today(account))
-                    table = tables[zone] = self._tables.table(asked)
+                    day = context.today(account)
+                    table = tables[zone] = self._tables.table(_asked(wanted, day))
+                    # When the day is over, "today" is another.
+                    midnight_s = day_end_exclusive(day, account.time_zone).timestamp()
+                    until_s = min(until_s, midnight_s)
             assert table is not None
             fragment = table.get(account_id)
             if fragment is not None and (

@@ -16,10 +16,15 @@ from balance_gateway.api.context import Caller, RequestContext
 from balance_gateway.api.documents import PreparedOperation
 from balance_gateway.api.engine import Answer, Engine, GraphQLRequest, Operation
 from balance_gateway.api.limits import Limits
+from balance_gateway.domain.access import Principal
+from balance_gateway.observability.metrics import Metrics
 from balance_gateway.service.gateway import Gateway
 
 PLANS_MAX = 1_000
 TEMPLATE_CHARACTERS_MAX = 4_000_000
+
+#: Bodies and answers that are remembered whole, together.
+REMEMBERED_BYTES_MAX = 16_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +43,16 @@ class _Template:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """An answer, and under what an equal request would be answered alike."""
+
+    answer: Answer
+    changes: int
+    until_s: float
+    reads: int
+
+
 class CompiledEngine:
     """Answers GraphQL requests; takes the place of ``Engine``.
 
@@ -46,10 +61,17 @@ class CompiledEngine:
         gateway: the use cases.
         limits: of documents and arguments.
         request_timeout_s: see ``Engine``.
+        metrics: told of values that were answered from fragments.
     """
 
     def __init__(
-        self, engine: Engine, gateway: Gateway, *, limits: Limits, request_timeout_s: float
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        *,
+        limits: Limits,
+        request_timeout_s: float,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._gateway = gateway
@@ -60,6 +82,9 @@ class CompiledEngine:
         self._plans: OrderedDict[int, tuple[PreparedOperation, Plan | None]] = OrderedDict()
         self._templates: OrderedDict[str, _Template] = OrderedDict()
         self._template_characters = 0
+        self._remembered: OrderedDict[tuple[Principal, bytes], _Remembered] = OrderedDict()
+        self._remembered_bytes = 0
+        self._kept_reads = metrics.reads.labels("balance", "cached")
 
     def prepare(self, request: GraphQLRequest) -> CompiledOperation:
         """The operation that is meant, known to be valid and affordable, with its plan.
@@ -106,23 +131,52 @@ class CompiledEngine:
             forgotten, _ = self._templates.popitem(last=False)
             self._template_characters -= len(forgotten)
 
-    def answer_now(self, operation: Operation, caller: Caller) -> Answer | None:
+    def recall(self, body: bytes, caller: Caller) -> Answer | None:
+        """The answer to the very same body, as long as it would be made alike again."""
+        nonces = self._nonces
+        remembered = self._remembered.get((caller.principal, body))
+        if remembered is None or nonces is None:
+            return None
+        now_s = self._gateway.clock().timestamp()
+        if remembered.changes != nonces.changes or now_s >= remembered.until_s:
+            del self._remembered[caller.principal, body]
+            self._remembered_bytes -= len(body) + len(remembered.answer.body)
+            return None
+        self._kept_reads.inc(remembered.reads)
+        return remembered.answer
+
+    def answer_now(self, operation: Operation, caller: Caller, body: bytes | None) -> Answer | None:
         """The answer, if everything in it is at hand and no other process has to be asked."""
         plan = getattr(operation, "plan", None)
         if plan is None or self._nonces is None:
             return None
         context = self._context(caller)
+        given, slots = operation.variables, _slots(operation)
         try:
-            answering = self._answerer.ready(
-                plan,
-                context,
-                operation.variables,
-                _slots(operation),
-                self._nonces.by_fence,
-            )
+            answering = self._answerer.ready(plan, context, given, slots, self._nonces.by_fence)
         except NotCompiled:
             return None
-        return Answer(answering.body(), 200) if answering.is_complete else None
+        if not answering.is_complete:
+            return None
+        answer = Answer(answering.body(), 200)
+        self._kept_reads.inc(answering.reads)
+        if body is not None:
+            self._remember(caller, body, answer, answering)
+        return answer
+
+    def _remember(self, caller: Caller, body: bytes, answer: Answer, answering: Answering) -> None:
+        assert self._nonces is not None
+        size = len(body) + len(answer.body)
+        if size > REMEMBERED_BYTES_MAX // 100:
+            return
+        remembered = _Remembered(answer, self._nonces.changes, answering.until_s(), answering.reads)
+        key = caller.principal, body
+        if key not in self._remembered:
+            self._remembered_bytes += size
+        self._remembered[key] = remembered
+        while self._remembered_bytes > REMEMBERED_BYTES_MAX:
+            (_, old_body), old = self._remembered.popitem(last=False)
+            self._remembered_bytes -= len(old_body) + len(old.answer.body)
 
     async def execute(self, operation: Operation, caller: Caller) -> Answer:
         """Answers an operation. Raises nothing but cancellation."""

@@ -90,8 +90,8 @@ class Entity:
 
     signature: str
     members: Sequence[Member]
-    balances: Sequence[BalanceField]
-    openings: Sequence[OpeningField]
+    balances: list[BalanceField]
+    openings: list[OpeningField]
     needs_side: bool
     shows_state: bool
     shows_age: bool
