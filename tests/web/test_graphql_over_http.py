@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from balance_gateway.web.admission import AdmissionLimits
 from balance_gateway.web.graphql import EndpointLimits
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, negotiated
 from tests.api.fakes import ADMIN, READ, World, asking
@@ -166,7 +167,8 @@ async def test_too_many_requests_at_once_are_told_to_come_back(world: World):
     world.reads.gate = asyncio.Event()
     query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 
-    async with asking(world, endpoint_limits=EndpointLimits(requests=1)) as client:
+    limits = EndpointLimits(admission=AdmissionLimits(reads=1))
+    async with asking(world, endpoint_limits=limits) as client:
         first = asyncio.ensure_future(client.post(query))
         while not world.reads.calls:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

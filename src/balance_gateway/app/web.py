@@ -62,7 +62,9 @@ class GatewayApp:
         async with assembled(self._settings, self._clock) as assembly:
             self._operations = _operations(assembly)
             endpoint = GraphQLEndpoint(
-                _engine(assembly, self._settings), _authenticator(self._settings)
+                _engine(assembly, self._settings),
+                _authenticator(self._settings),
+                on_refusal=assembly.metrics.turned_away.inc,
             )
             self._endpoint = None if self._settings.server.cors_origins else endpoint
             self._app = build_web_app(
@@ -71,6 +73,7 @@ class GatewayApp:
                 cors_origins=self._settings.server.cors_origins,
             )
             yield assembly
+            await endpoint.drain()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -48,6 +48,11 @@ class Metrics:
             "Values in use that were read anew in the background before they expired.",
             registry=self.registry,
         )
+        self.turned_away = Counter(
+            "balance_gateway_requests_turned_away",
+            "Requests that were answered with 503 at the door, because there were too many.",
+            registry=self.registry,
+        )
         self.writes = Counter(
             "balance_gateway_writes",
             "Writes, by outcome: applied, uncertain or rejected.",

@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 #: From a connection's opening, or from a request's first byte, to the request's last byte.
 RECEIVE_S = 10.0
 
-#: Names and values of one request's headers, and its URL, together.
-HEAD_BYTES_MAX = 65_536
+#: What may come before a request's headers are complete.
+HEAD_BYTES_MAX = 131_072
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -23,6 +23,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._receiving: asyncio.TimerHandle | None = None
         self._is_complete = False
+        self._in_head = True
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -34,30 +35,27 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Feeds the parser, and starts or ends the deadline by what has come of it."""
         self._is_complete = False
         super().data_received(data)
+        if self._in_head and not self._is_complete:
+            # What came with the end of a head is counted by nobody: a body has its own bound.
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+                self.send_400_response("The headers are too large.")
         if self._is_complete:
             self._forget_deadline()
         elif self._receiving is None:
             self._await_rest()
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._head_bytes = 0
-        self._is_complete = False
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Counts the URL among the headers."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Counts the headers."""
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
+    def on_headers_complete(self) -> None:
+        """Notes when, for the door to know how long the request has waited."""
+        self._in_head = False
+        self.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is whole; what comes next is another's head."""
         self._is_complete = True
+        self._in_head = True
+        self._head_bytes = 0
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -76,13 +74,3 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _close_slow(self) -> None:
         self._receiving = None
         self.transport.close()
-
-    def _count(self, length: int) -> None:
-        self._head_bytes += length
-        if self._head_bytes > HEAD_BYTES_MAX:
-            # Raised inside of the parser, this is answered with 400 and ends the connection.
-            raise HeadTooLarge
-
-
-class HeadTooLarge(Exception):
-    """The headers of a request are larger than HEAD_BYTES_MAX."""

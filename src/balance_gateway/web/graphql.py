@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import re
 import uuid
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -21,6 +21,7 @@ from balance_gateway.api.context import Caller
 from balance_gateway.api.engine import Answer, GraphQLRequest, Operation, refused_answer
 from balance_gateway.api.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.web.admission import Admission, AdmissionLimits
 from balance_gateway.web.auth import Authenticator, bearer_token
 from balance_gateway.web.bodies import (
     BadRequest,
@@ -65,13 +66,11 @@ class EndpointLimits:
 
     Attributes:
         body_bytes: of a request's body.
-        requests: answered at the same time; one more is answered with 503 before any work.
-        retry_after_s: told with that 503.
+        admission: how much may be under way; the rest is answered with 503 before any work.
     """
 
     body_bytes: int = 1_048_576
-    requests: int = 500
-    retry_after_s: int = 1
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
 
 
 class GraphQLEndpoint:
@@ -81,6 +80,7 @@ class GraphQLEndpoint:
         engine: answers operations.
         authenticator: tells who is asking.
         limits: of the endpoint.
+        on_refusal: told of every request that is turned away because there are too many.
     """
 
     def __init__(
@@ -88,11 +88,12 @@ class GraphQLEndpoint:
         engine: GraphQLEngine,
         authenticator: Authenticator,
         limits: EndpointLimits | None = None,
+        on_refusal: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
-        self._requests = 0
+        self.admission = Admission(self._limits.admission, on_refusal)
         self._mutations: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +102,6 @@ class GraphQLEndpoint:
         request_id = _request_id(headers)
         media_type = negotiated(_header(headers, b"accept"))
         further: Headers = ()
-        self._requests += 1
         try:
             answer = await self._answer(scope, receive, media_type, request_id)
             status = answer.status if media_type == GRAPHQL_RESPONSE else 200
@@ -117,19 +117,17 @@ class GraphQLEndpoint:
         except Exception as defect:
             log_defect(defect, request_id)
             status, body = 500, _error(internal_message(request_id), "INTERNAL")
-        finally:
-            self._requests -= 1
         await _send(send, status, body, media_type or JSON, request_id, further)
 
     async def drain(self) -> None:
         """Waits until every mutation that has begun is over, whoever still listens."""
+        self.admission.close()
         while self._mutations:
             await asyncio.wait(self._mutations)
 
     async def _answer(
         self, scope: Scope, receive: Receive, media_type: str | None, request_id: str
     ) -> Answer:
-        self._refuse_overload()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         method: str = scope["method"]
         if method not in ("GET", "POST"):
@@ -139,22 +137,36 @@ class GraphQLEndpoint:
             raise BadRequest(406, f"Answers are {JSON} or {GRAPHQL_RESPONSE}; accept one of them.")
         caller = Caller(principal, request_id)
         body = await self._body(scope, receive)
-        if method == "POST" and (again := self._engine.recall(body, caller)) is not None:
-            return again
-        if method == "GET":
-            request = request_of_query_string(scope["query_string"])
-        else:
+        # A read that only mentions the word waits among the writes: nobody is worse off for it.
+        write = b"mutation" in body
+        if not self.admission.admits(write=write, received_s=scope.get("received_s")):
+            raise self._busy()
+        self.admission.enter(write=write)
+        try:
+            return await self._admitted(scope, receive, body, caller)
+        finally:
+            self.admission.leave(write=write)
+
+    async def _admitted(
+        self, scope: Scope, receive: Receive, body: bytes, caller: Caller
+    ) -> Answer:
+        is_post = scope["method"] == "POST"
+        if is_post:
+            if (again := self._engine.recall(body, caller)) is not None:
+                return again
             request = request_of_body(body)
+        else:
+            request = request_of_query_string(scope["query_string"])
         try:
             operation = self._engine.prepare(request)
         except RequestRefused as refused:
             return refused_answer(refused)
         if not operation.is_mutation:
-            ready = self._engine.answer_now(operation, caller, body if method == "POST" else None)
+            ready = self._engine.answer_now(operation, caller, body if is_post else None)
             if ready is not None:
                 return ready
             return await _unless_gone(self._engine.execute(operation, caller), receive)
-        if method == "GET":
+        if not is_post:
             raise BadRequest(405, "Mutations are sent with POST.", ((b"allow", b"POST"),))
         return await self._write(operation, caller)
 
@@ -177,11 +189,10 @@ class GraphQLEndpoint:
         task.add_done_callback(self._mutations.discard)
         return await asyncio.shield(task)
 
-    def _refuse_overload(self) -> None:
-        if self._requests > self._limits.requests:
-            retry_after = str(self._limits.retry_after_s).encode()
-            message = "The gateway is busy; try again in a moment."
-            raise BadRequest(503, message, ((b"retry-after", retry_after),))
+    def _busy(self) -> BadRequest:
+        retry_after = str(self._limits.admission.retry_after_s).encode()
+        message = "The gateway is busy; try again in a moment."
+        return BadRequest(503, message, ((b"retry-after", retry_after),))
 
 
 async def _unless_gone(reading: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:

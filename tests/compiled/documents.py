@@ -1,0 +1,134 @@
+"""Random documents about accounts: aliases, fragments, arguments as literals and as variables."""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+MONEY = ("minorUnits", "amount", "currency", "exponent", "__typename")
+FRESHNESS = ("state", "observedAt", "ageSeconds", "staleReason", "__typename")
+TAG = ("id", "key", "value", "dimensionId", "definitionId", "dimensionDisplayName", "archivedAt")
+DAYS = ("2026-05-07", "2026-05-08", "2026-01-01", None)
+OWN = ("id", "name", "currency", "provider", "normalBalance", "__typename")
+IDS = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "nobody")
+
+
+def leaves(names: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """A selection of leaves, some aliased, some twice."""
+    name = st.sampled_from(names)
+    aliased = st.tuples(st.sampled_from(("x", "y")), name).map(
+        lambda pair: f"{pair[0]}{pair[1]}: {pair[1]}"
+    )
+    return st.lists(name | aliased, min_size=1, max_size=4).map(" ".join)
+
+
+money = leaves(MONEY).map(lambda inner: f"{{ {inner} }}")
+freshness = leaves(FRESHNESS).map(lambda inner: f"freshness {{ {inner} }}")
+balance_member = (
+    st.sampled_from(("asOf", "__typename"))
+    | st.tuples(st.sampled_from(("bank", "ledger", "difference")), money).map(" ".join)
+    | freshness
+)
+opening_member = (
+    st.sampled_from(
+        ("effectiveAt", "source", "createdAt", "memo", "referenceNumber", "metadata", "__typename")
+    )
+    | money.map(lambda inner: f"amount {inner}")
+    | leaves(TAG).map(lambda inner: f"tags {{ {inner} }}")
+    | freshness
+)
+
+
+@st.composite
+def arguments(draw: st.DrawFn) -> str:
+    """The arguments of a balance field."""
+    parts = []
+    match draw(st.sampled_from(("none", "literal", "variable"))):
+        case "literal":
+            parts.append(f"asOf: {json.dumps(draw(st.sampled_from(DAYS)))}")
+        case "variable":
+            parts.append("asOf: $day")
+    if draw(st.booleans()):
+        parts.append(draw(st.sampled_from(("maxAgeSeconds: 20", "maxAgeSeconds: $age"))))
+    if draw(st.booleans()):
+        parts.append(draw(st.sampled_from(("onStale: ERROR", "onStale: $stale"))))
+    return f"({', '.join(parts)})" if parts else ""
+
+
+@st.composite
+def account_selection(draw: st.DrawFn) -> str:
+    """What is selected of an account: fields, and now and then a fragment."""
+    members = []
+    for number in range(draw(st.integers(1, 4))):
+        match draw(st.sampled_from(("own", "balance", "opening", "fragment"))):
+            case "own":
+                members.append(
+                    draw(
+                        leaves(
+                            ("id", "name", "currency", "provider", "normalBalance", "__typename")
+                        )
+                    )
+                )
+            case "balance":
+                inner = " ".join(draw(st.lists(balance_member, min_size=1, max_size=3)))
+                members.append(f"b{number}: balance{draw(arguments())} {{ {inner} }}")
+            case "opening":
+                inner = " ".join(draw(st.lists(opening_member, min_size=1, max_size=3)))
+                members.append(f"o{number}: openingBalance {{ {inner} }}")
+            case "fragment":
+                members.append(draw(st.sampled_from(("...Named", "... on Node { id }", "...Deep"))))
+    return " ".join(members)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A document and its variables."""
+    roots = []
+    for number in range(draw(st.integers(1, 3))):
+        selection = draw(account_selection())
+        on = f"... on BankAccount {{ {selection} }}"
+        ids = json.dumps(draw(st.lists(st.sampled_from(IDS[:6]), max_size=5)))
+        one = json.dumps(draw(st.sampled_from(IDS)))
+        roots.append(
+            draw(
+                st.sampled_from(
+                    (
+                        f"r{number}: nodes(ids: {ids}) {{ {on} }}",
+                        f"r{number}: nodes(ids: $ids) {{ id {on} }}",
+                        f"r{number}: bankAccount(id: {one}) {{ {selection} }}",
+                        f"r{number}: bankAccount(id: $id) {{ {selection} }}",
+                        f"r{number}: node(id: $id) {{ {on} }}",
+                        f"r{number}: bankAccount(id: $id) @include(if: true) {{ id }}",
+                    )
+                )
+            )
+        )
+    text = " ".join(roots)
+    declared = {
+        "$ids": "[ID!]!",
+        "$id": "ID!",
+        "$day": "Date",
+        "$age": "Int",
+        "$stale": "OnStale = SERVE",
+    }
+    used = [f"{name}: {kind}" for name, kind in declared.items() if _uses(text, name)]
+    head = f"query Q({', '.join(used)})" if used else "query Q"
+    fragments = ""
+    if "...Named" in text or "...Deep" in text:
+        fragments += " fragment Named on BankAccount { name balance { asOf ledger { amount } } }"
+    if "...Deep" in text:
+        fragments += " fragment Deep on BankAccount { ...Named id balance { freshness { state } } }"
+    variables = {
+        "ids": draw(st.lists(st.sampled_from(IDS[:6]), max_size=4)),
+        "id": draw(st.sampled_from(IDS)),
+        "day": draw(st.sampled_from((*DAYS, "2026-02-30", 5))),
+        "age": draw(st.sampled_from((None, 0, 5, 1000, -1, 2.0))),
+        "stale": draw(st.sampled_from(("SERVE", "ERROR", None, "NO"))),
+    }
+    if draw(st.booleans()):
+        del variables["day"]
+    return f"{head} {{ {text} }}{fragments}", variables
+
+
+def _uses(text: str, name: str) -> bool:
+    return f"{name})" in text or f"{name}," in text

@@ -1,0 +1,126 @@
+"""Compiled answers are graphql-core's answers, byte for byte, whatever has happened before."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from balance_gateway.pipeline import cached
+from tests.compiled.documents import requests
+from tests.compiled.worlds import NOBODY, READER, World, same
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_refreshed_ahead() -> Iterator[None]:
+    """Refreshing has jitter, and two worlds would not throw the same dice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached, "REFRESH_FROM", (1.0, 1.0))
+        yield
+
+
+steps = st.lists(
+    st.tuples(st.just("ask"), requests())
+    | st.tuples(st.just("wait"), st.sampled_from((1, 10, 25, 40, 3600, 50_000)))
+    | st.tuples(st.just("write"), st.sampled_from(("a0", "a1", "a4")))
+    | st.tuples(st.just("fail"), st.sampled_from(("a1", "a5")))
+    | st.tuples(st.just("heal"), st.just(None))
+    | st.tuples(st.just("again"), st.integers(0, 3)),
+    min_size=1,
+    max_size=8,
+)
+
+
+async def play(script: list[tuple[str, Any]]) -> None:
+    """Plays a script in two worlds that are alike, one per engine, and compares what they say."""
+    one, other = World(), World()
+    asked: list[tuple[str, dict[str, Any]]] = []
+    for kind, what in script:
+        if kind == "wait":
+            for world in (one, other):
+                world.now += timedelta(seconds=what)
+        elif kind == "write":
+            for world in (one, other):
+                await world.write(what)
+        elif kind in ("fail", "heal"):
+            for world in (one, other):
+                world.provider.down = {what} if kind == "fail" else set()
+        else:
+            if kind == "ask":
+                asked.append(what)
+            if not asked:
+                continue
+            query, variables = what if kind == "ask" else asked[what % len(asked)]
+            compiled = await one.answer(one.compiled, query, variables)
+            plain = await other.answer(other.plain, query, variables)
+            event("an answer" if isinstance(plain, bytes) else "a refusal")
+            event("with errors" if b'"errors"' in bytes(str(plain), "utf-8") else "without errors")
+            assert same(compiled, plain), f"{query}\n{variables}\n{compiled!r}\n{plain!r}"
+            await asyncio.sleep(0)
+
+
+@settings(max_examples=250, deadline=None)
+@given(steps)
+def test_compiled_and_plain_answers_are_the_same_bytes(script: list[tuple[str, Any]]) -> None:
+    asyncio.run(play(script))
+
+
+DASHBOARD = """query ($ids: [ID!]!) { nodes(ids: $ids) { ... on BankAccount {
+  id balance { ledger { amount } } } } }"""
+
+
+async def test_a_fragment_ends_with_a_write_of_its_account_alone() -> None:
+    world = World()
+    ids = {"ids": ["a0", "a1"]}
+    first = await world.answer(world.compiled, DASHBOARD, ids)
+    calls = len(world.provider.calls)
+    await world.write("a1")
+
+    second = await world.answer(world.compiled, DASHBOARD, ids)
+
+    assert first != second
+    assert world.provider.calls[calls:] == [["a1"]]
+
+
+async def test_an_equal_request_is_answered_from_the_bytes_of_the_last() -> None:
+    world = World()
+    answers = [await world.answer(world.compiled, DASHBOARD, {"ids": ["a0"]}) for _ in range(3)]
+
+    assert len(set(answers)) == 1
+    assert len(world.compiled._remembered) == 1
+
+
+async def test_today_is_another_day_after_midnight() -> None:
+    world = World()
+    query = '{ bankAccount(id: "a3") { balance { asOf } } }'
+    before = [await world.answer(world.compiled, query) for _ in range(3)]
+    world.now += timedelta(hours=2)
+
+    after = await world.answer(world.compiled, query)
+
+    assert before[0] == before[2] == b'{"data":{"bankAccount":{"balance":{"asOf":"2026-05-07"}}}}'
+    assert after == b'{"data":{"bankAccount":{"balance":{"asOf":"2026-05-08"}}}}'
+
+
+async def test_without_the_right_to_read_nothing_ready_is_handed_out() -> None:
+    world = World()
+    for _ in range(3):
+        await world.answer(world.compiled, DASHBOARD, {"ids": ["a0"]}, READER)
+
+    answer = await world.answer(world.compiled, DASHBOARD, {"ids": ["a0"]}, NOBODY)
+
+    assert b"FORBIDDEN" in answer
+    assert b"amount" not in answer
+
+
+async def test_documents_that_differ_in_literals_are_compiled_once() -> None:
+    world = World()
+    texts = [f'{{ bankAccount(id: "a{number}") {{ name }} }}' for number in (0, 1, 2)]
+
+    answers = [await world.answer(world.compiled, text) for text in texts]
+
+    assert len(set(answers)) == 3
+    assert len(world.compiled._templates) == 1
