@@ -132,3 +132,17 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 def _uses(text: str, name: str) -> bool:
     return f"{name})" in text or f"{name}," in text
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """Documents of few shapes that differ in their literals, good and bad."""
+    ids = st.sampled_from((*IDS, "x" * 70))
+    days = st.sampled_from(("2026-05-07", "2026-05-01", "2026-02-30", "0001-01-01", "today"))
+    one, two, day = (json.dumps(draw(each)) for each in (ids, ids, days))
+    shapes = (
+        f"{{ bankAccount(id: {one}) {{ id balance(asOf: {day}) {{ asOf }} }} }}",
+        f"{{ nodes(ids: [{one}, {two}]) {{ id ... on BankAccount {{ name }} }} }}",
+        f"{{ bankAccount(id: {one}) {{ id }} node(id: {two}) {{ id }} }}",
+    )
+    return draw(st.sampled_from(shapes)), {}

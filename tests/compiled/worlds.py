@@ -11,7 +11,7 @@ import orjson
 
 from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.context import Caller
-from balance_gateway.api.engine import Engine, GraphQLRequest
+from balance_gateway.api.engine import Engine, GraphQLRequest, refused_answer
 from balance_gateway.api.errors import RequestRefused
 from balance_gateway.api.limits import Limits
 from balance_gateway.domain.access import Principal, Scope
@@ -145,7 +145,7 @@ class World:
         try:
             operation = engine.prepare(GraphQLRequest(query, variables))
         except RequestRefused as refused:
-            return refused.errors
+            return refused_answer(refused).body
         ready = engine.answer_now(operation, caller, body)
         if ready is not None:
             return ready.body
@@ -154,9 +154,9 @@ class World:
     async def write(self, account_id: str) -> None:
         """What a write does around the provider's call: fences, and another value."""
         account = next(account for account in ACCOUNTS if account.id == account_id)
-        await self.reads.begin_write(account)
+        await self.reads.begin_write(account, "a write")
         self.provider.shift += 1_000_000
-        await self.reads.end_write(account)
+        await self.reads.end_write(account, "a write")
 
 
 def same(one: Any, other: Any) -> bool:

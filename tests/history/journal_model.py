@@ -8,7 +8,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from balance_gateway.domain.errors import ProviderTimeout
-from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    AccountBusy,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 _UNSETTLED = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
@@ -29,7 +35,7 @@ class JournalModel:
         if known is not None:
             return known
         for record in list(self._records.values()):
-            same = record.intent.account_id == intent.account_id
+            same = record.intent.remote_account == intent.remote_account
             if not same or record.outcome is not WriteOutcome.STARTED:
                 continue
             if now - record.intent.started_at < timedelta(seconds=lease_s):
@@ -60,12 +66,13 @@ class JournalModel:
                 return record
         return None
 
-    def last_applied(self, account_id: str) -> WriteRecord | None:
+    def last_applied(self, remote_account: str) -> WriteRecord | None:
         """See the port."""
         applied = [
             record
             for record in self._records.values()
-            if record.intent.account_id == account_id and record.outcome is WriteOutcome.APPLIED
+            if record.intent.remote_account == remote_account
+            and record.outcome is WriteOutcome.APPLIED
         ]
         return max(applied, key=lambda one: self._finished_in[one.intent.id], default=None)
 
@@ -73,10 +80,14 @@ class JournalModel:
         """See the port."""
         return self._sorted(WriteOutcome.STARTED)
 
-    def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+    def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         """See the port."""
-        records = self._sorted(*_UNSETTLED)
-        return [record for record in records if record.intent.started_at >= instant]
+        intents = [record.intent for record in self._sorted(*_UNSETTLED)]
+        return [
+            UnsettledWrite(one.id, one.tenant, one.account_id, one.started_at)
+            for one in intents
+            if one.started_at >= instant
+        ]
 
     def _sorted(self, *outcomes: WriteOutcome) -> list[WriteRecord]:
         records = [record for record in self._records.values() if record.outcome in outcomes]

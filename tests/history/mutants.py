@@ -15,12 +15,14 @@ from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.cached import CachedReads
-from balance_gateway.pipeline.fence import Standing
+from balance_gateway.pipeline.fence import Fences, Standing
 from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.redis_fence import RedisFences
+from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, Server
+from balance_gateway.pipeline.upstream import Upstream
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
-from tests.history.weather import WEATHERS, Weather
+from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather
 
 
 class NoFence(RedisFences):
@@ -29,20 +31,20 @@ class NoFence(RedisFences):
     async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
         return [Standing("always", settled=True)] * len(keys)
 
-    async def begin_write(self, key: str) -> None:
+    async def begin_write(self, key: str, write_id: str) -> None:
         """Nothing."""
 
-    async def end_write(self, key: str) -> None:
+    async def end_write(self, key: str, write_id: str) -> None:
         """Nothing."""
 
-    async def hold(self, key: str, seconds: float) -> None:
+    async def hold(self, key: str, write_id: str, seconds: float) -> None:
         """Nothing."""
 
 
 class CacheAside(CachedReads):
     """Plain cache-aside: get, fetch, set; the account's values are deleted after a write."""
 
-    async def end_write(self, account: Account) -> None:
+    async def end_write(self, account: Account, write_id: str) -> None:
         prefix = self._keys[account.id].value
         names = [f"{prefix}:opening", *(f"{prefix}:balance:{day.isoformat()}" for day in DAYS)]
         link: Any = self._values._link  # type: ignore[attr-defined]
@@ -57,42 +59,35 @@ class _OwnSteps(RedisFences):
             lambda: link.client.set(link.key(f"n:{key}"), secrets.token_hex(8)), always=True
         )
 
-    async def _count(self, key: str) -> None:
+    async def _raise(self, key: str) -> None:
         link, name = self._link, self._link.key(f"w:{key}")
-
-        async def count() -> None:
-            async with link.client.pipeline(transaction=True) as pipe:
-                pipe.incr(name)
-                pipe.pexpire(name, self._hold_ms)
-                await pipe.execute()
-
-        await link.run(count, always=True)
+        await link.run(lambda: link.client.set(name, 1, px=self._hold_ms), always=True)
 
 
 class NonceOnlyBefore(_OwnSteps):
     """A new nonce as a write begins, and nothing else: what is read meanwhile is kept."""
 
-    async def begin_write(self, key: str) -> None:
+    async def begin_write(self, key: str, write_id: str) -> None:
         await self._new_nonce(key)
 
-    async def end_write(self, key: str) -> None:
+    async def end_write(self, key: str, write_id: str) -> None:
         """Nothing."""
 
 
 class NonceOnlyAfter(_OwnSteps):
-    """The count is raised as a write begins, but what is kept goes on counting."""
+    """The write is in flight as it begins, but what is kept goes on counting."""
 
-    async def begin_write(self, key: str) -> None:
-        await self._count(key)
+    async def begin_write(self, key: str, write_id: str) -> None:
+        await self._raise(key)
 
 
-class NoCount(_OwnSteps):
+class NothingInFlight(_OwnSteps):
     """New nonces before and after, but nothing tells that a write may still land."""
 
-    async def begin_write(self, key: str) -> None:
+    async def begin_write(self, key: str, write_id: str) -> None:
         await self._new_nonce(key)
 
-    async def end_write(self, key: str) -> None:
+    async def end_write(self, key: str, write_id: str) -> None:
         await self._new_nonce(key)
 
 
@@ -115,13 +110,42 @@ class NoQuarantineAtAll(NoQuarantine):
         super().__init__(link, hold_s, _nothing_may_land)
 
 
-class FilledUnderNewerNonce(CachedReads):
+class _Unknown(Server):
+    """Tells nobody who answers."""
+
+    @property
+    def run_id(self) -> str:
+        return ""
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        """Forgotten."""
+
+
+class AnyServer(RedisFences):
+    """A server that is back from an older snapshot is taken for the one that stood."""
+
+    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
+        super().__init__(link, hold_s, writes_may_land)
+        link.server = _Unknown()
+
+
+class HeldTooShort(RedisFences):
+    """The hold leaves no time for its own answer to arrive."""
+
+    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
+        super().__init__(link, hold_s - COMMAND_TIMEOUT_S, writes_may_land)
+
+
+class FilledUnderNewerNonce(Upstream):
     """What was read is kept under the nonce that stands when it is kept."""
+
+    fences: Fences
 
     async def _keep(self, group: Any, answers: Any) -> None:
         fences = [read.keys.fence for read, _, _ in group]
         try:
-            standings = await self._fences.standings(fences)
+            standings = await self.fences.standings(fences)
         except CacheUnavailable:
             return
         newer = [
@@ -129,6 +153,12 @@ class FilledUnderNewerNonce(CachedReads):
             for (read, _, flight), standing in zip(group, standings, strict=True)
         ]
         await super()._keep(newer, answers)
+
+
+def _with_fills_under_newer_nonces(reads: CachedReads) -> None:
+    upstream = reads._upstream
+    upstream.__class__ = FilledUnderNewerNonce
+    upstream.fences = reads._fences  # type: ignore[attr-defined]
 
 
 class FlightsAcrossWrites(Flights[Any]):
@@ -177,6 +207,8 @@ class Mutant:
 
 
 _CALM, _LOST = WEATHERS["calm"], WEATHERS["lost writes"]
+_SNAPSHOTS = SPECIAL_WEATHERS["redis comes back from a snapshot"]
+_SLOW = SPECIAL_WEATHERS["the fence answers late"]
 _LOSING = replace(_LOST, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
@@ -184,9 +216,13 @@ MUTANTS: Mapping[str, Mutant] = {
     "no fence at all": Mutant(replace(REAL, fences=NoFence), _CALM, 5),
     "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _CALM, 5),
     "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _CALM, 100),
-    "no count of writes": Mutant(replace(REAL, fences=NoCount), _LOST, 20),
+    "no writes in flight": Mutant(replace(REAL, fences=NothingInFlight), _LOST, 20),
     "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOSING, 100),
-    "filled under a newer nonce": Mutant(replace(REAL, reads=FilledUnderNewerNonce), _CALM, 20),
+    "any server": Mutant(replace(REAL, fences=AnyServer), _SNAPSHOTS, 20),
+    "held too short": Mutant(replace(REAL, fences=HeldTooShort), _SLOW, 80),
+    "filled under a newer nonce": Mutant(
+        replace(REAL, dress=_with_fills_under_newer_nonces), _CALM, 20
+    ),
     "joined across a write": Mutant(replace(REAL, dress=_with_flights_across_writes), _CALM, 20),
     "sent twice": Mutant(replace(REAL, provider=_sent_twice), _LOST, 20),
 }

@@ -5,6 +5,7 @@
 ``ModelClient`` has the few methods of ``redis.asyncio.Redis`` that the gateway calls.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from balance_gateway.pipeline import redis_fence
+from balance_gateway.pipeline.redis_link import Server
 
 Arguments = Sequence[Any]
+
+#: A text, or a sorted set: scores by member.
+Value = bytes | dict[str, float]
+Snapshot = tuple[dict[str, Value], dict[str, float]]
 
 
 class RedisModel:
@@ -21,25 +27,33 @@ class RedisModel:
 
     def __init__(self, now_ms: Callable[[], float]) -> None:
         self._now_ms = now_ms
-        self._values: dict[str, bytes] = {}
+        self._values: dict[str, Value] = {}
         self._ends_ms: dict[str, float] = {}
+        self._runs = 1
+
+    @property
+    def run_id(self) -> str:
+        """Of the process that this server is now."""
+        return f"run{self._runs}"
 
     def execute(self, name: str, *arguments: Any) -> Any:
         """Runs one command; a script goes by its text as the name EVAL's first argument."""
         return getattr(self, f"_{name.lower()}")(*arguments)
 
     def lose_keys(self) -> None:
-        """A restart of a Redis that keeps nothing on disk, or FLUSHALL."""
+        """FLUSHALL."""
         self._values.clear()
         self._ends_ms.clear()
 
-    def snapshot(self) -> tuple[dict[str, bytes], dict[str, float]]:
-        """Everything there is."""
-        return dict(self._values), dict(self._ends_ms)
+    def restart(self, snapshot: Snapshot | None = None) -> None:
+        """Starts again with nothing, or with an older copy: from disk, or one that took over."""
+        self._runs += 1
+        values, ends_ms = snapshot or ({}, {})
+        self._values, self._ends_ms = copy.deepcopy(values), dict(ends_ms)
 
-    def restore(self, snapshot: tuple[dict[str, bytes], dict[str, float]]) -> None:
-        """A restart from an older copy on disk, or a replica that lagged and took over."""
-        self._values, self._ends_ms = dict(snapshot[0]), dict(snapshot[1])
+    def snapshot(self) -> Snapshot:
+        """Everything there is."""
+        return copy.deepcopy(self._values), dict(self._ends_ms)
 
     def _alive(self, key: str) -> bool:
         ends_ms = self._ends_ms.get(key)
@@ -47,11 +61,19 @@ class RedisModel:
             del self._values[key], self._ends_ms[key]
         return key in self._values
 
+    def _scores(self, key: str) -> dict[str, float]:
+        found = self._values[key] if self._alive(key) else {}
+        assert isinstance(found, dict)
+        return found
+
     def _ping(self) -> bool:
         return True
 
     def _get(self, key: str) -> bytes | None:
-        return self._values[key] if self._alive(key) else None
+        value = self._values[key] if self._alive(key) else None
+        if isinstance(value, dict):
+            raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+        return value
 
     def _mget(self, *keys: str) -> list[bytes | None]:
         return [self._get(key) for key in keys]
@@ -99,30 +121,54 @@ class RedisModel:
             return -2
         return int(self._ends_ms[key] - self._now_ms()) if key in self._ends_ms else -1
 
+    def _zadd(self, key: str, scores: Mapping[str, float]) -> int:
+        before = self._scores(key)
+        self._values[key] = {**before, **scores}
+        return len(set(scores) - set(before))
+
+    def _zrem(self, key: str, *members: str) -> int:
+        before = self._scores(key)
+        left = {member: score for member, score in before.items() if member not in members}
+        if left:
+            self._values[key] = left
+        else:
+            self._delete(key)
+        return len(before) - len(left)
+
+    def _zscore(self, key: str, member: str) -> float | None:
+        return self._scores(key).get(member)
+
     def _eval(self, text: str, keys: Sequence[str], arguments: Arguments) -> Any:
         return _SCRIPTS[text](self, keys, arguments)
 
-    def begin(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """``redis_fence._BEGIN``."""
-        self._set(keys[0], arguments[0])
-        self._incr(keys[1])
-        self._pexpire(keys[1], arguments[1])
-        return 1
+    def hold(self, keys: Sequence[str], arguments: Arguments) -> int:
+        """``redis_fence._HOLD``."""
+        self._change(keys, arguments)
+        member, ends_ms = str(arguments[1]), int(self._now_ms()) + int(arguments[2])
+        before_ms = self._zscore(keys[2], member)
+        if before_ms is None or before_ms < ends_ms:
+            self._zadd(keys[2], {member: ends_ms})
+        return self._held(keys)
 
     def end(self, keys: Sequence[str], arguments: Arguments) -> int:
         """``redis_fence._END``."""
-        self._set(keys[0], arguments[0])
-        if self._exists(keys[1]) == 1 and self._decr(keys[1]) <= 0:
-            self._delete(keys[1])
-        return 1
+        self._change(keys, arguments)
+        self._zrem(keys[2], str(arguments[1]))
+        return self._held(keys)
 
-    def hold(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """``redis_fence._HOLD``."""
+    def _change(self, keys: Sequence[str], arguments: Arguments) -> None:
         self._set(keys[0], arguments[0])
-        if self._exists(keys[1]) == 0:
-            self._set(keys[1], 1, px=int(arguments[1]))
-        elif self._pttl(keys[1]) < int(arguments[1]):
-            self._pexpire(keys[1], arguments[1])
+        now_ms = int(self._now_ms())
+        self._zrem(keys[2], *[one for one, ms in self._scores(keys[2]).items() if ms <= now_ms])
+
+    def _held(self, keys: Sequence[str]) -> int:
+        scores = self._scores(keys[2])
+        if scores:
+            left_ms = int(max(scores.values())) - int(self._now_ms())
+            self._set(keys[1], 1, px=left_ms)
+            self._pexpire(keys[2], left_ms)
+        else:
+            self._delete(keys[1])
         return 1
 
     def open_epoch(self, keys: Sequence[str], arguments: Arguments) -> bytes:
@@ -137,31 +183,42 @@ class RedisModel:
 
 
 _SCRIPTS: Mapping[str, Callable[[RedisModel, Sequence[str], Arguments], Any]] = {
-    redis_fence._BEGIN: RedisModel.begin,
-    redis_fence._END: RedisModel.end,
     redis_fence._HOLD: RedisModel.hold,
+    redis_fence._END: RedisModel.end,
     redis_fence._OPEN_EPOCH: RedisModel.open_epoch,
 }
 
 
 class ModelClient:
-    """A client of the model. ``way`` carries each command there: it delays, loses or refuses."""
+    """A client of the model. ``way`` carries each command there: it delays, loses or refuses.
 
-    def __init__(self, model: RedisModel, way: Callable[[Callable[[], Any]], Any]) -> None:
+    A server that has started again is connected to anew, and greeted, before anything is asked.
+    """
+
+    def __init__(
+        self,
+        model: RedisModel,
+        way: Callable[[Callable[[], Any]], Any],
+        server: Server | None = None,
+    ) -> None:
         self._model = model
         self._way = way
+        self._server = server or Server()
 
     async def run(self, name: str, *arguments: Any, **options: Any) -> Any:
         """One command, there and back."""
-        command = getattr(self._model, f"_{name}")
-        return await self._way(lambda: command(*arguments, **options))
+        (result,) = await self.run_all([(name, arguments, options)])
+        return result
 
     async def run_all(self, commands: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Several commands in one step, as MULTI does."""
-        model = self._model
-        return await self._way(
-            lambda: [getattr(model, f"_{name}")(*args, **more) for name, args, more in commands]
-        )
+        model, server = self._model, self._server
+
+        def effect() -> list[Any]:
+            server.run_id = model.run_id
+            return [getattr(model, f"_{name}")(*args, **more) for name, args, more in commands]
+
+        return await self._way(effect)
 
     async def get(self, key: str) -> bytes | None:
         return await self.run("get", key)

@@ -21,7 +21,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -36,16 +35,21 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.domain.ports import BalanceProvider
-from balance_gateway.domain.writes import WriteIntent, WriteRecord
+from balance_gateway.domain.writes import (
+    JournalUnavailable,
+    UnsettledWrite,
+    WriteIntent,
+    WriteRecord,
+)
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline import redis_link
-from balance_gateway.pipeline.cached import CachedReads, Lifetimes
+from balance_gateway.pipeline.cached import CachedReads
 from balance_gateway.pipeline.claims import Claims, RedisClaims, SingleProcess
 from balance_gateway.pipeline.fence import Fences, MemoryFences
 from balance_gateway.pipeline.keys import account_keys
+from balance_gateway.pipeline.reads import Lifetimes
 from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, RedisLink, Server
 from balance_gateway.pipeline.values import MemoryValues, RedisValues, Values
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import (
@@ -67,9 +71,11 @@ from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather
 
 T = TypeVar("T")
 
-HOLD_S = DEADLINE_S + LATE_LANDING_S
 READ_BACK_S = 0.5
-LEASE_S = DEADLINE_S + 2 * READ_BACK_S + 1.0
+PREPARE_S = READ_BACK_S + 2 * COMMAND_TIMEOUT_S
+HOLD_S = COMMAND_TIMEOUT_S + DEADLINE_S + max(LATE_LANDING_S, READ_BACK_S)
+LANDS_WITHIN_S = PREPARE_S + HOLD_S
+LEASE_S = PREPARE_S + DEADLINE_S + READ_BACK_S + 1.0
 DAYS = (date(2026, 3, 1), date(2026, 2, 1))
 WRITER = Principal("client", "acme", frozenset(Scope))
 _EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -119,6 +125,10 @@ class World:
         self.blueprint = blueprint
         self.loop = VirtualLoop(seed)
         self.accounts = {account.id: account for account in accounts(weather.aliases)}
+        self.remote_accounts = {
+            account.id: account_keys(account, "sim", {}).remote
+            for account in self.accounts.values()
+        }
         self.redis = RedisModel(lambda: self.loop.time() * 1000)
         self.redis_down_until_s = 0.0
         self.redis_snapshot = self.redis.snapshot()
@@ -181,7 +191,7 @@ class World:
         for nemesis in nemeses:
             nemesis.cancel()
         self.redis_down_until_s = self.books.down_until_s = 0.0
-        await asyncio.sleep(HOLD_S + 2.0)
+        await asyncio.sleep(LANDS_WITHIN_S + 2.0)
         for replica in self.replicas:
             if not replica.serving:
                 replica.start()
@@ -213,9 +223,9 @@ class World:
         """Where nothing was uncertain, the gateway's record is what the provider has."""
         for account in self.accounts.values():
             history = histories.get(register_of(account))
-            if account.provider is not ProviderKind.LIGHT or self.weather.aliases:
+            if account.provider is not ProviderKind.LIGHT:
                 continue
-            record = self.journal.last_applied(account.id)
+            record = self.journal.last_applied(self.remote_accounts[account.id])
             recorded = None if record is None or record.applied is None else record.applied.amount
             held = self.books.held(register_of(account))
             told = None if recorded is None else recorded.minor_units
@@ -257,12 +267,12 @@ class World:
         self.redis_down_until_s = self.loop.time() + self.rng.uniform(0.0, 0.5)
         if self.weather.redis_keeps_snapshots:
             self.tell("redis restarts from its snapshot")
-            self.redis.restore(self.redis_snapshot)
+            self.redis.restart(self.redis_snapshot)
             await asyncio.sleep(self.rng.uniform(0.0, 3.0))
             self.redis_snapshot = self.redis.snapshot()
         else:
             self.tell("redis loses its keys")
-            self.redis.lose_keys()
+            self.redis.restart()
 
     async def _cut_redis_off(self) -> None:
         self.tell("redis is out of reach")
@@ -334,7 +344,7 @@ class ReplicaJournal:
         fails, before = world.chance(world.weather.journal_failure_share), world.chance(0.5)
         if fails and before:
             await asyncio.sleep(world.soon())
-            raise Internal("The write journal is out of reach.")
+            raise JournalUnavailable("The write journal is out of reach.")
 
         def told() -> T:
             result = effect()
@@ -344,7 +354,7 @@ class ReplicaJournal:
 
         result = await remotely(told, before_s=world.soon(), after_s=world.soon())
         if fails:
-            raise Internal("The write journal is out of reach.")
+            raise JournalUnavailable("The write journal is out of reach.")
         return result
 
     async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
@@ -366,14 +376,14 @@ class ReplicaJournal:
         journal = self._world.journal
         return await self._ask("by_key", lambda: journal.by_key(tenant, idempotency_key))
 
-    async def last_applied(self, account_id: str) -> WriteRecord | None:
+    async def last_applied(self, remote_account: str) -> WriteRecord | None:
         journal = self._world.journal
-        return await self._ask("last_applied", lambda: journal.last_applied(account_id))
+        return await self._ask("last_applied", lambda: journal.last_applied(remote_account))
 
     async def unfinished(self) -> Sequence[WriteRecord]:
         return await self._ask("unfinished", self._world.journal.unfinished)
 
-    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+    async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         journal = self._world.journal
         return await self._ask("unsettled", lambda: journal.unsettled_since(instant))
 
@@ -381,7 +391,9 @@ class ReplicaJournal:
 def _short(result: object) -> str:
     if isinstance(result, WriteRecord):
         return f"{result.intent.id} {result.outcome.value}"
-    if isinstance(result, Sequence):
+    if isinstance(result, UnsettledWrite):
+        return result.id
+    if isinstance(result, Sequence) and not isinstance(result, str):
         return str([_short(one) for one in result])
     return str(result)
 
@@ -459,7 +471,7 @@ class Replica:
         recovery = self._build()
         while True:
             try:
-                await recovery.hold_fences(HOLD_S)
+                await recovery.hold_fences(LANDS_WITHIN_S)
             except CacheUnavailable:
                 pass
             except Internal:
@@ -481,7 +493,7 @@ class Replica:
         for kind in (ProviderKind.LIGHT, ProviderKind.LAYER):
             provider = blueprint.provider(ProviderModel(kind, world.books, self.name))
             if kind is ProviderKind.LIGHT:
-                provider = RecordedOpeningBalances(provider, journal)
+                provider = RecordedOpeningBalances(provider, journal, world.remote_accounts)
             providers[kind.value] = provider
         fences, values, claims = self._caching(journal)
         self.reads = blueprint.reads(
@@ -500,10 +512,12 @@ class Replica:
             list(world.accounts.values()),
             [Connector(one.connector, one.kind, one.capabilities) for one in providers.values()],
         )
-        limits = WriteLimits(dict.fromkeys(providers, DEADLINE_S), READ_BACK_S, LEASE_S)
+        deadlines_s = dict.fromkeys(providers, DEADLINE_S)
+        limits = WriteLimits(deadlines_s, READ_BACK_S, PREPARE_S, LEASE_S)
         self.writer = blueprint.writer(
             directory=directory,
             providers=providers,
+            remote_accounts=world.remote_accounts,
             fence=self.reads,
             journal=journal,
             clock=world.clock,
@@ -518,11 +532,13 @@ class Replica:
             return MemoryFences(HOLD_S, world.loop.time), MemoryValues(1000), SingleProcess()
 
         async def writes_may_land() -> bool:
-            since = world.clock() - timedelta(seconds=HOLD_S)
+            since = world.clock() - timedelta(seconds=LANDS_WITHIN_S)
             return bool(await journal.unsettled_since(since))
 
-        client: Any = ModelClient(world.redis, lambda effect: world.to_redis(self.name, effect))
-        link = RedisLink(client)
+        server = Server()
+        way = lambda effect: world.to_redis(self.name, effect)  # noqa: E731
+        client: Any = ModelClient(world.redis, way, server)
+        link = RedisLink(client, server=server, monotonic=world.loop.time)
         fences = world.blueprint.fences(link, HOLD_S, writes_may_land)
         return fences, RedisValues(link, 60.0), RedisClaims(link)
 
@@ -637,29 +653,35 @@ class Client:
         )
 
     async def _send(self, replica: Replica, request: UpsertRequest) -> UpsertResult | None:
-        """The result; None when no answer came. With a key it is asked for again elsewhere."""
-        world = self._world
+        """The result; None when no answer came. With a key it is asked for again elsewhere.
+
+        A rejection that can be tried again tells of its own request alone: when an earlier one
+        had no answer, that one may have been sent.
+        """
+        world, lost = self._world, False
         for _ in range(4 if request.idempotency_key and world.weather.repeats else 1):
             try:
-                return await replica.call(lambda one: one.writer.upsert(WRITER, request))
+                result = await replica.call(lambda one: one.writer.upsert(WRITER, request))
+                if not (lost and isinstance(result, Rejected) and result.code == Internal.code):
+                    return result
+                assert result.retryable
             except ConnectionLost:
-                await asyncio.sleep(world.rng.uniform(0.0, 0.5))
-                replica = world.rng.choice(world.replicas)
+                lost = True
+            await asyncio.sleep(world.rng.uniform(0.0, 0.5))
+            replica = world.rng.choice(world.replicas)
         return None
 
 
 @contextlib.contextmanager
-def _virtual_time(loop: VirtualLoop, seed: int) -> Iterator[None]:
-    """What the gateway takes from the machine itself is taken from the run."""
-    real, state = redis_link.time, random.getstate()
-    redis_link.time = SimpleNamespace(monotonic=loop.time)  # type: ignore[assignment]
+def _own_chance(seed: int) -> Iterator[None]:
+    """The chance that the gateway takes from the machine itself is taken from the run."""
+    state = random.getstate()
     random.seed(seed)
     logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
         logging.disable(logging.NOTSET)
-        redis_link.time = real
         random.setstate(state)
 
 
@@ -668,7 +690,7 @@ def simulate(
 ) -> Outcomes:
     """One run from its seed, judged."""
     world = World(seed, weather, blueprint, trace=trace)
-    with _virtual_time(world.loop, seed):
+    with _own_chance(seed):
         world.loop.run_until_complete(world.run())
     assert not world.loop.failures, world.loop.failures
     return world.outcomes(seed)
@@ -684,7 +706,7 @@ def main() -> None:
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--keep-going", action="store_true")
     options = parser.parse_args()
-    names = list(WEATHERS) if options.weather == "all" else [options.weather]
+    names = list(weathers) if options.weather == "all" else [options.weather]
     started, operations, failed = time.monotonic(), 0, 0
     for number in range(options.seeds):
         name, seed = names[number % len(names)], options.first_seed + number

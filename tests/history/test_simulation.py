@@ -68,46 +68,11 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
     ("name", "seeds"),
     [
         ("compared writes", range(1, 20)),
-        pytest.param(
-            "aliases",
-            range(1, 20),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="the record of a write is kept by account, not by remote account",
-            ),
-        ),
-        pytest.param(
-            "repeats without a journal",
-            range(1, 60),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a repeat is answered Rejected when the journal fails while it waits",
-            ),
-        ),
-        pytest.param(
-            "the fence answers late",
-            range(30, 70),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="the hold runs from when Redis has it, the landing from when it has told",
-            ),
-        ),
-        pytest.param(
-            "a crash after a wait",
-            range(25, 60),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="a write's start is taken before it waits for the account",
-            ),
-        ),
-        pytest.param(
-            "redis comes back from a snapshot",
-            range(1, 20),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="an older epoch is taken for the one that stood",
-            ),
-        ),
+        ("aliases", range(1, 20)),
+        ("repeats without a journal", range(1, 60)),
+        ("the fence answers late", range(30, 70)),
+        ("a crash after a wait", range(25, 60)),
+        ("redis comes back from a snapshot", range(1, 20)),
     ],
 )
 def test_special_weathers_do_not_break_it_either(name: str, seeds: range) -> None:

@@ -159,17 +159,17 @@ class LostFences:
         self._reach()
         return await self.fences.standings(keys)
 
-    async def begin_write(self, key: str) -> None:
+    async def begin_write(self, key: str, write_id: str) -> None:
         self._reach()
-        await self.fences.begin_write(key)
+        await self.fences.begin_write(key, write_id)
 
-    async def end_write(self, key: str) -> None:
+    async def end_write(self, key: str, write_id: str) -> None:
         self._reach()
-        await self.fences.end_write(key)
+        await self.fences.end_write(key, write_id)
 
-    async def hold(self, key: str, seconds: float) -> None:
+    async def hold(self, key: str, write_id: str, seconds: float) -> None:
         self._reach()
-        await self.fences.hold(key, seconds)
+        await self.fences.hold(key, write_id, seconds)
 
     async def ping(self) -> None:
         self._reach()
@@ -218,8 +218,9 @@ class World:
             self.accounts = [replace(one, remote={**one.remote, **remote}) for one in self.accounts]
         self.fences = LostFences(MemoryFences(self.HOLD_S, time.monotonic))
         self.values = LostValues(MemoryValues(100))
+        self.providers = {"main": self.provider}
         self.reads = CachedReads(
-            providers={"main": self.provider},
+            providers=self.providers,
             keys={one.id: account_keys(one, "https://provider", {}) for one in self.accounts},
             fences=self.fences,
             values=self.values,
@@ -238,9 +239,9 @@ class World:
 
     async def write(self, minor_units: int) -> None:
         """A whole write of the first account."""
-        await self.reads.begin_write(self.accounts[0])
+        await self.reads.begin_write(self.accounts[0], "w1")
         self.provider.value = minor_units
-        await self.reads.end_write(self.accounts[0])
+        await self.reads.end_write(self.accounts[0], "w1")
 
 
 def ledger_of(answer: Any) -> int:

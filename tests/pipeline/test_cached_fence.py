@@ -72,11 +72,11 @@ async def test_a_slow_read_that_a_write_overtook_is_not_kept(world: World) -> No
 
 async def test_a_slow_read_that_lands_during_a_write_is_not_kept(world: World) -> None:
     reading, may_answer = await slow_read(world)
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
 
     may_answer.set()
     await reading
-    await world.reads.end_write(world.accounts[0])
+    await world.reads.end_write(world.accounts[0], "w1")
 
     assert state_of(await world.read()) == "live"
 
@@ -84,10 +84,10 @@ async def test_a_slow_read_that_lands_during_a_write_is_not_kept(world: World) -
 async def test_a_read_that_starts_during_a_write_and_lands_after_it_is_not_kept(
     world: World,
 ) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
     reading, may_answer = await slow_read(world)
     world.provider.value = 200
-    await world.reads.end_write(world.accounts[0])
+    await world.reads.end_write(world.accounts[0], "w1")
 
     may_answer.set()
     await reading
@@ -109,10 +109,10 @@ async def test_a_read_after_a_write_joins_no_flight_from_before_it(world: World)
 
 
 async def test_a_read_after_a_write_joins_no_flight_from_during_it(world: World) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
     reading, may_answer = await slow_read(world)
     world.provider.value = 200
-    await world.reads.end_write(world.accounts[0])
+    await world.reads.end_write(world.accounts[0], "w1")
 
     after = await world.read()
 
@@ -124,7 +124,7 @@ async def test_a_read_after_a_write_joins_no_flight_from_during_it(world: World)
 async def test_while_a_write_is_in_flight_reads_are_neither_kept_nor_shared(
     world: World,
 ) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
 
     answers = await asyncio.gather(*(world.read() for _ in range(3)))
 
@@ -136,7 +136,7 @@ async def test_while_a_write_is_in_flight_reads_are_neither_kept_nor_shared(
 async def test_a_write_without_an_answer_holds_until_it_can_no_longer_land(
     world: World,
 ) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
 
     world.time.advance(World.HOLD_S - 1)
     await world.read()
@@ -151,7 +151,7 @@ async def test_a_write_without_an_answer_holds_until_it_can_no_longer_land(
 async def test_a_held_account_is_not_kept(world: World) -> None:
     await world.read()
 
-    await world.reads.hold(world.accounts[0], 5.0)
+    await world.reads.hold(world.accounts[0], "w1", 5.0)
     held = [await world.read(), await world.read()]
     world.time.advance(5.0)
     after = [await world.read(), await world.read()]
@@ -162,7 +162,7 @@ async def test_a_held_account_is_not_kept(world: World) -> None:
 
 async def test_an_unsettled_account_in_a_batch_leaves_the_others_kept(world: World) -> None:
     world.provider.group = lambda query: query.as_of
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
 
     await world.read_all()
     answers = await world.read_all()
@@ -185,15 +185,15 @@ async def test_with_the_cache_out_of_reach_reads_go_to_the_provider(world: World
 async def test_with_the_cache_out_of_reach_writes_are_refused_and_ends_are_not(
     world: World,
 ) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
     world.fences.lost = True
 
-    await world.reads.end_write(world.accounts[0])
+    await world.reads.end_write(world.accounts[0], "w1")
 
     with pytest.raises(CacheUnavailable):
-        await world.reads.begin_write(world.accounts[0])
+        await world.reads.begin_write(world.accounts[0], "w1")
     with pytest.raises(CacheUnavailable):
-        await world.reads.hold(world.accounts[0], 1.0)
+        await world.reads.hold(world.accounts[0], "w1", 1.0)
 
 
 async def test_kept_values_out_of_reach_are_read_anew(world: World) -> None:
@@ -240,6 +240,6 @@ async def test_writes_of_the_embedded_ledger_need_no_fence(time: VirtualTime) ->
     world.fences.lost = True
 
     await world.write(200)
-    await world.reads.hold(world.accounts[0], 5.0)
+    await world.reads.hold(world.accounts[0], "w1", 5.0)
 
     assert ledger_of(await world.read()) == 200

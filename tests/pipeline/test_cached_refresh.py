@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from balance_gateway.domain.errors import ProviderRateLimited
-from balance_gateway.pipeline import cached
 from balance_gateway.pipeline.priority import Urgency
+from balance_gateway.pipeline.reads import REFRESH_FROM
 from tests.pipeline.fakes import World, ledger_of, state_of, turns
 
 AGING_S, FRESH_S = 29, 22  # of 30: refreshed from 0.75 to 0.95 of a lifetime on
@@ -135,7 +135,7 @@ async def test_a_refresh_that_a_write_overtook_is_not_kept(world: World) -> None
 
 
 async def test_an_unsettled_account_is_not_refreshed(world: World) -> None:
-    await world.reads.begin_write(world.accounts[0])
+    await world.reads.begin_write(world.accounts[0], "w1")
     await world.read()
     world.time.advance(AGING_S)
 
@@ -146,7 +146,7 @@ async def test_an_unsettled_account_is_not_refreshed(world: World) -> None:
 
 
 async def test_refreshes_do_not_all_begin_at_the_same_age() -> None:
-    starts = cached.REFRESH_FROM
+    starts = REFRESH_FROM
 
     assert 0.5 < starts[0] < starts[1] < 1.0
 

@@ -168,7 +168,7 @@ def of_two_providers(time: VirtualTime) -> tuple[World, FakeProvider]:
     """A world whose accounts c and d are at a second provider."""
     world, second = World(time), FakeProvider("second")
     world.accounts[2:] = [account(f"acct_{name}", connector="second") for name in "cd"]
-    world.reads._providers = {"main": world.provider, "second": second}
+    world.providers["second"] = second
     return world, second
 
 

@@ -159,6 +159,35 @@ async def test_who_finds_no_place_in_time_is_refused_and_takes_none_away(
     assert waited_s == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("urgent", Urgency)
+async def test_who_goes_away_while_waiting_takes_no_place_away(
+    time: VirtualTime, urgent: Urgency
+) -> None:
+    gate = gate_of(time, places=1)
+    may_end = asyncio.Event()
+
+    async def hold() -> None:
+        async with gate.slot(write=False):
+            await may_end.wait()
+
+    async def call() -> None:
+        urgency.set(urgent)
+        await pass_through(gate, exchange())
+
+    holder = asyncio.ensure_future(hold())
+    await turns()
+    waiting = [asyncio.ensure_future(call()) for _ in range(3)]
+    await turns()
+    for one in waiting:
+        one.cancel()
+    await asyncio.wait(waiting)
+    may_end.set()
+    await holder
+
+    await asyncio.gather(call(), call(), call())
+    assert gate.breaker.state is BreakerState.CLOSED
+
+
 async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_them(
     time: VirtualTime,
 ) -> None:

@@ -78,6 +78,41 @@ def test_two_accounts_at_one_remote_account_share_a_fence() -> None:
     assert one.value != other.value
 
 
+def test_two_accounts_at_one_remote_account_are_one_there_for_all_tenants() -> None:
+    one = keys(account_id="acct_a", tenant="acme", connector="eu", currency="EUR")
+
+    other = keys(account_id="acct_b", tenant="globex", connector="us", currency="USD")
+
+    assert one.remote == other.remote
+    assert one.remote != keys(remote=MappingProxyType({"bank_account_id": "remote-2"})).remote
+
+
+def test_a_provider_that_moves_leaves_the_record_of_an_account_where_it_is() -> None:
+    """The demo on another port once knew nothing of what had been written."""
+    assert keys(address="https://p").remote == keys(address="https://elsewhere").remote
+
+
+def test_the_same_ids_at_another_provider_are_another_account() -> None:
+    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    remote = MappingProxyType(dict.fromkeys(names, "b"))
+
+    assert len({keys(provider=kind, remote=remote).remote for kind in ProviderKind}) == 4
+
+
+def test_accounts_of_one_business_at_layer_are_remote_accounts_of_their_own() -> None:
+    assert layer("b1", "one").remote != layer("b1", "two").remote
+    assert layer("b1", "one").remote != layer("b2", "one").remote
+
+
+def test_accounts_of_the_embedded_ledger_are_their_own() -> None:
+    local = [
+        keys(account_id=name, provider=ProviderKind.LOCAL, remote=MappingProxyType({}))
+        for name in ("one", "two")
+    ]
+
+    assert local[0].remote != local[1].remote
+
+
 def test_light_and_asset_fence_each_account_alone() -> None:
     light = {
         keys(remote=MappingProxyType({"bank_account_id": name})).fence for name in ("one", "two")
@@ -96,7 +131,8 @@ def test_layer_fences_the_whole_business() -> None:
 
 
 def test_providers_and_addresses_are_fenced_apart() -> None:
-    remote = MappingProxyType({"business_id": "b", "ledger_id": "b", "bank_account_id": "b"})
+    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    remote = MappingProxyType(dict.fromkeys(names, "b"))
 
     fences = {keys(provider=kind, remote=remote).fence for kind in ProviderKind}
     fences |= {keys(address="https://elsewhere", remote=remote).fence}
@@ -120,3 +156,4 @@ def test_ids_that_run_together_are_still_told_apart(
 
     assert (one.fence == other.fence) is alike
     assert (one.value == other.value) is alike
+    assert (one.remote == other.remote) is alike

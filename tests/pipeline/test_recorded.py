@@ -16,7 +16,8 @@ from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from tests.pipeline.fakes import EVERYTHING, TODAY, FakeProvider, account, opening
 
-ACCOUNT = account()
+ACCOUNT, AGAIN = account(), account("acct_a_again")
+REMOTE_ACCOUNTS = {ACCOUNT.id: "remote a", AGAIN.id: "remote a", "acct_other": "remote b"}
 RECORDED = OpeningBalanceSource.RECORDED_BY_GATEWAY
 
 
@@ -26,10 +27,10 @@ class LastWrites:
     def __init__(self) -> None:
         self.applied: dict[str, OpeningBalance | None] = {}
 
-    async def last_applied(self, account_id: str) -> Any:
-        if account_id not in self.applied:
+    async def last_applied(self, remote_account: str) -> Any:
+        if remote_account not in self.applied:
             return None
-        return Record(self.applied[account_id])
+        return Record(self.applied[remote_account])
 
 
 class Record:
@@ -53,13 +54,13 @@ def journal() -> LastWrites:
 
 @pytest.fixture
 def recorded(inner: FakeProvider, journal: LastWrites) -> RecordedOpeningBalances:
-    return RecordedOpeningBalances(inner, journal)  # type: ignore[arg-type]
+    return RecordedOpeningBalances(inner, journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]
 
 
 async def test_the_last_acknowledged_write_is_the_answer(
     inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
 ) -> None:
-    journal.applied[ACCOUNT.id] = opening(42, memo="ours")
+    journal.applied["remote a"] = opening(42, memo="ours")
 
     found = await recorded.opening_balance(ACCOUNT)
 
@@ -67,10 +68,21 @@ async def test_the_last_acknowledged_write_is_the_answer(
     assert inner.opening_calls == 0
 
 
+async def test_a_write_under_another_name_of_the_account_is_its_record_too(
+    journal: LastWrites, recorded: RecordedOpeningBalances
+) -> None:
+    """Two names of one account once told different opening balances for ever."""
+    journal.applied["remote a"] = opening(42)
+
+    found = [await recorded.opening_balance(one) for one in (ACCOUNT, AGAIN)]
+
+    assert found == [opening(42, source=RECORDED)] * 2
+
+
 async def test_without_a_write_the_provider_is_asked(
     inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
 ) -> None:
-    journal.applied["acct_other"] = opening(42)
+    journal.applied["remote b"] = opening(42)
     inner.opening = opening(5, source=OpeningBalanceSource.DERIVED)
 
     found = await recorded.opening_balance(ACCOUNT)
@@ -130,4 +142,4 @@ async def test_the_rest_is_the_providers_own(
 
 def test_a_provider_that_can_be_read_is_not_wrapped(journal: LastWrites) -> None:
     with pytest.raises(AssertionError):
-        RecordedOpeningBalances(FakeProvider(), journal)  # type: ignore[arg-type]
+        RecordedOpeningBalances(FakeProvider(), journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]

@@ -1,14 +1,18 @@
 """The fence in a real Redis, as several replicas see it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.values import Entry, RedisValues
+from tests.servers import redis_server
 
 HOLD_S = 40.0
 Replica = Callable[..., RedisFences]
@@ -61,9 +65,9 @@ async def test_a_write_of_one_replica_is_seen_by_the_other(replica: Replica) -> 
     one, other = replica(), replica()
     before = await standing(other)
 
-    await one.begin_write("a")
+    await one.begin_write("a", "w1")
     during = await standing(other)
-    await one.end_write("a")
+    await one.end_write("a", "w1")
     after = await standing(other)
 
     assert len({before.nonce, during.nonce, after.nonce}) == 3
@@ -74,7 +78,7 @@ async def test_standings_come_in_order_and_writes_leave_others_alone(replica: Re
     fences = replica()
     before = await fences.standings(["a", "b", "c"])
 
-    await fences.begin_write("b")
+    await fences.begin_write("b", "w1")
     after = await fences.standings(["a", "b", "c"])
 
     assert [one.settled for one in after] == [True, False, True]
@@ -84,12 +88,12 @@ async def test_standings_come_in_order_and_writes_leave_others_alone(replica: Re
 
 async def test_of_two_writes_in_flight_both_have_to_end(replica: Replica) -> None:
     one, other = replica(), replica()
-    await one.begin_write("a")
-    await other.begin_write("a")
+    await one.begin_write("a", "w1")
+    await other.begin_write("a", "w2")
 
-    await one.end_write("a")
+    await one.end_write("a", "w1")
     after_one = await standing(one)
-    await other.end_write("a")
+    await other.end_write("a", "w2")
     after_both = await standing(one)
 
     assert (after_one.settled, after_both.settled) == (False, True)
@@ -99,7 +103,7 @@ async def test_a_write_without_an_answer_is_held_and_expires(
     replica: Replica, link: RedisLink
 ) -> None:
     fences = replica()
-    await fences.begin_write("a")
+    await fences.begin_write("a", "w1")
     left_ms = await link.client.pttl(link.key("w:a"))
     held = await standing(fences)
 
@@ -111,30 +115,44 @@ async def test_a_write_without_an_answer_is_held_and_expires(
     assert after.nonce == held.nonce
 
 
-async def test_a_second_write_renews_the_hold_of_the_first(
-    replica: Replica, link: RedisLink
-) -> None:
+async def test_each_write_is_held_for_its_own_time(replica: Replica, link: RedisLink) -> None:
     fences = replica()
-    await fences.begin_write("a")
-    await link.client.pexpire(link.key("w:a"), 1000)
+    await fences.hold("a", "short", 10.0)
+    await fences.begin_write("a", "long")
+    both_ms = await link.client.pttl(link.key("w:a"))
 
-    await fences.begin_write("a")
+    await fences.end_write("a", "long")
+    short_ms = await link.client.pttl(link.key("w:a"))
+    await fences.end_write("a", "short")
 
-    assert await link.client.pttl(link.key("w:a")) > 30_000
+    assert 30_000 < both_ms <= 40_000
+    assert 5_000 < short_ms <= 10_000
+    assert (await standing(fences)).settled
+    assert not await link.client.exists(link.key("w:a"), link.key("h:a"))
 
 
-async def test_an_end_after_the_hold_ran_out_leaves_no_count_below_zero(
-    replica: Replica, link: RedisLink
-) -> None:
+async def test_a_write_whose_hold_ran_out_takes_nobody_along_as_it_ends(replica: Replica) -> None:
     fences = replica()
-    await fences.begin_write("a")
-    await run_out(link, "w:a")
-    await fences.end_write("a")
+    await fences.hold("a", "slow", 0.001)
+    await asyncio.sleep(0.01)
+    await fences.begin_write("a", "next")
 
-    await fences.begin_write("a")
+    await fences.end_write("a", "slow")
+    after_slow = await standing(fences)
+    await fences.end_write("a", "next")
 
-    assert not (await standing(fences)).settled
-    assert await link.client.get(link.key("w:a")) == b"1"
+    assert not after_slow.settled
+    assert (await standing(fences)).settled
+
+
+async def test_a_write_that_is_held_while_it_is_alive_after_all_is_one(replica: Replica) -> None:
+    alive, starting = replica(), replica()
+    await alive.begin_write("a", "w1")
+    await starting.hold("a", "w1", 30.0)
+
+    await alive.end_write("a", "w1")
+
+    assert (await standing(starting)).settled
 
 
 async def test_a_hold_is_seen_and_expires_and_never_shortens_another(
@@ -143,11 +161,11 @@ async def test_a_hold_is_seen_and_expires_and_never_shortens_another(
     fences = replica()
     before = await standing(fences)
 
-    await fences.hold("a", 20.0)
+    await fences.hold("a", "w1", 20.0)
     held = await standing(fences)
-    await fences.hold("a", 1.0)
+    await fences.hold("a", "w1", 1.0)
     left_ms = await link.client.pttl(link.key("w:a"))
-    await fences.hold("a", 30.0)
+    await fences.hold("a", "w1", 30.0)
     longer_ms = await link.client.pttl(link.key("w:a"))
 
     assert held.nonce != before.nonce
@@ -241,6 +259,79 @@ async def test_nonces_that_alone_were_lost_are_given_anew_and_drop_what_was_kept
     assert after.nonce != before.nonce
 
 
+async def test_another_server_is_noticed_and_what_it_has_is_quarantined(
+    replica: Replica, link: RedisLink
+) -> None:
+    """A server that is back from an older snapshot has an older epoch, and older values."""
+    one, other = replica(), replica()
+    before = await standing(one)
+    await standing(other)
+
+    link.server.run_id = "another"
+    by_one = await standing(one)
+    by_other = await standing(other)
+    by_newcomer = await standing(replica())
+    await run_out(link, "quarantine")
+    after = await standing(one)
+
+    assert by_one == by_other == by_newcomer
+    assert not by_one.settled
+    assert before.nonce != by_one.nonce == after.nonce
+    assert after.settled
+
+
+async def test_a_redis_that_is_back_from_an_older_snapshot_is_quarantined(tmp_path: Path) -> None:
+    """Everything in it fits together: the epoch, the nonce and the value kept under it."""
+
+    async def no_writes() -> bool:
+        return False
+
+    with redis_server(tmp_path) as server:
+        link = RedisLink.open(server.url)
+        fences, values = RedisFences(link, HOLD_S, no_writes), RedisValues(link, 100.0)
+        before = await standing(fences)
+        await values.put({"v": Entry(before.nonce, 1.0, 1.0, None)})
+        await link.client.save()
+        await fences.begin_write("a", "w1")
+        await fences.end_write("a", "w1")
+        server.stop()
+        server.start()
+
+        with contextlib.suppress(CacheUnavailable):
+            await link.run(link.client.ping, always=True)
+        await link.run(link.client.ping, always=True)
+        after = await standing(fences)
+        (kept,) = await values.get(["v"])
+        await link.aclose()
+
+    assert kept is not None
+    assert kept.nonce == before.nonce != after.nonce
+    assert before.settled
+    assert not after.settled
+
+
+async def test_who_may_not_ask_for_the_server_takes_it_for_the_same(
+    replica: Replica, link: RedisLink
+) -> None:
+    before = await standing(replica())
+
+    link.server.run_id = ""
+
+    assert await standing(replica()) == before
+
+
+async def test_without_the_journal_lost_keys_are_the_cache_out_of_reach(link: RedisLink) -> None:
+    """It once failed every read of the request."""
+
+    async def out_of_reach() -> bool:
+        raise Internal("The write journal is out of reach.")
+
+    fences = RedisFences(link, HOLD_S, out_of_reach)
+
+    with pytest.raises(CacheUnavailable):
+        await fences.standings(["a"])
+
+
 async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> None:
     link = RedisLink.open(f"unix://{tmp_path}/nobody.sock")
 
@@ -250,9 +341,9 @@ async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> Non
     fences = RedisFences(link, HOLD_S, no_writes)
 
     for act in (
-        fences.begin_write("a"),
-        fences.end_write("a"),
-        fences.hold("a", 1.0),
+        fences.begin_write("a", "w1"),
+        fences.end_write("a", "w1"),
+        fences.hold("a", "w1", 1.0),
         fences.standings(["a"]),
         fences.ping(),
     ):

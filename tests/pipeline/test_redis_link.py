@@ -7,8 +7,7 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from balance_gateway.domain.errors import CacheUnavailable
-from balance_gateway.pipeline import redis_link
-from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.redis_link import REST_S, RedisLink, Server
 from tests.pipeline.virtual_time import VirtualTime
 
 
@@ -27,7 +26,7 @@ class Commands:
 
 
 @pytest.fixture
-def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RedisLink:
+def link(tmp_path: Path) -> RedisLink:
     return RedisLink.open(f"unix://{tmp_path}/nobody.sock")
 
 
@@ -78,15 +77,15 @@ async def test_after_a_success_reads_ask_again(link: RedisLink) -> None:
     assert answer == 3
 
 
-async def test_the_rest_after_a_failure_ends(
-    link: RedisLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_link, "REST_S", 0.0)
+async def test_the_rest_after_a_failure_ends(link: RedisLink) -> None:
+    now_s = 100.0
+    link = RedisLink(link.client, monotonic=lambda: now_s)
     command = Commands()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
         await link.run(command)
     command.failure = None
+    now_s += REST_S
 
     answer = await link.run(command)
 
@@ -101,6 +100,72 @@ async def test_a_redis_that_hangs_is_given_half_a_second(time: VirtualTime) -> N
         await link.run(asyncio.Event().wait)
 
     assert time.monotonic() - started_s == pytest.approx(0.5)
+
+
+async def test_a_connection_tells_which_server_answers(redis_url: str) -> None:
+    link = RedisLink.open(redis_url)
+    before = link.server.run_id
+
+    told = await link.run(lambda: link.client.info("server"))
+    await link.aclose()
+
+    assert before == ""
+    assert link.server.run_id == told["run_id"]
+
+
+class Greeted:
+    """A connection that answers INFO with what a test says."""
+
+    def __init__(self, answer: str | bytes | Exception, wait: asyncio.Event | None = None) -> None:
+        self.answer = answer
+        self.wait = wait
+        self.sent: list[tuple[str, ...]] = []
+
+    async def on_connect(self) -> None:
+        self.sent.append(("hello",))
+
+    async def send_command(self, *arguments: str) -> None:
+        self.sent.append(arguments)
+
+    async def read_response(self) -> str | bytes:
+        if self.wait is not None:
+            await self.wait.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "run_id"),
+    [
+        (b"# Server\r\nredis_version:7.2.4\r\nrun_id:0a1b\r\ntcp_port:1\r\n", "0a1b"),
+        ("# Server\r\nserver_name:valkey\r\nrun_id:0a1b\r\n", "0a1b"),
+        ("# Server\r\n", ""),
+        (ResponseError("NOPERM this user has no permissions to run 'info'"), ""),
+    ],
+    ids=["redis", "valkey", "neither", "refused"],
+)
+async def test_the_server_is_known_as_far_as_it_may_be_asked(
+    answer: str | bytes | Exception, run_id: str
+) -> None:
+    server, connection = Server(), Greeted(answer)
+
+    await server.greet(connection)
+
+    assert connection.sent == [("hello",), ("INFO", "server")]
+    assert server.run_id == run_id
+
+
+async def test_of_two_connections_the_newer_one_tells_which_server_answers() -> None:
+    server, may_answer = Server(), asyncio.Event()
+    older = asyncio.ensure_future(server.greet(Greeted("run_id:old", may_answer)))
+    await asyncio.sleep(0)
+    await server.greet(Greeted("run_id:new"))
+
+    may_answer.set()
+    await older
+
+    assert server.run_id == "new"
 
 
 async def test_a_command_that_failed_is_not_sent_again(link: RedisLink) -> None:

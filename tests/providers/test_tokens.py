@@ -137,8 +137,11 @@ async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: F
         return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": fetched[-1]})
 
     tokens = TokenAuthorization(fetch, clock)
+    assert tokens.ready() is None
     older = await tokens.header()
+    assert tokens.ready() == older
     tokens.reject(older)
+    assert tokens.ready() is None
     newer = await tokens.header()
 
     tokens.reject(older)

@@ -1,5 +1,6 @@
 """Stand-ins of our own ports around writes; all of them note their steps in one list."""
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import replace
@@ -18,7 +19,13 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    AccountBusy,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
@@ -27,7 +34,14 @@ from tests.pipeline.virtual_time import VirtualTime
 EVERYTHING = frozenset(Capability)
 ADMIN = Principal("admin", "acme", frozenset(Scope))
 READER = Principal("dashboard", "acme", frozenset({Scope.BALANCES_READ}))
-LIMITS = WriteLimits(deadline_s={"main": 10.0}, read_back_s=5.0, lease_s=25.0)
+LIMITS = WriteLimits(deadline_s={"main": 10.0}, read_back_s=5.0, prepare_s=8.0, lease_s=25.0)
+#: Two names of one account, and two other accounts.
+REMOTE_ACCOUNTS = {
+    "acct_a": "remote a",
+    "acct_a_again": "remote a",
+    "acct_b": "remote b",
+    "acct_z": "remote z",
+}
 
 
 def account(account_id: str = "acct_a", **changes: Any) -> Account:
@@ -134,7 +148,7 @@ class FakeJournal:
             if earlier is not None:
                 return self.records[earlier]
         for record in list(self.records.values()):
-            if record.intent.account_id != intent.account_id:
+            if record.intent.remote_account != intent.remote_account:
                 continue
             if record.outcome is WriteOutcome.STARTED:
                 if (self.clock() - record.intent.started_at).total_seconds() < lease_s:
@@ -161,16 +175,18 @@ class FakeJournal:
         record_id = self.keys.get((tenant, idempotency_key))
         return None if record_id is None else self.records[record_id]
 
-    async def last_applied(self, account_id: str) -> WriteRecord | None:
+    async def last_applied(self, remote_account: str) -> WriteRecord | None:
         raise NotImplementedError
 
     async def unfinished(self) -> Sequence[WriteRecord]:
         return [one for one in self.records.values() if one.outcome is WriteOutcome.STARTED]
 
-    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+    async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         unsettled = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
         return [
-            one
+            UnsettledWrite(
+                one.intent.id, one.intent.tenant, one.intent.account_id, one.intent.started_at
+            )
             for one in self.records.values()
             if one.outcome in unsettled and one.intent.started_at >= instant
         ]
@@ -180,35 +196,42 @@ class FakeFence:
     """Notes what is raised and lowered.
 
     Attributes:
-        up: writes in flight.
-        holds: account ids and seconds.
+        in_flight: the ids of writes.
+        holds: account ids, ids of writes and seconds.
+        slow_s: how long raising the fence takes.
         failing: raised by raising the fence and by holding it.
     """
 
     def __init__(self, steps: list[str]) -> None:
         self.steps = steps
-        self.up = 0
-        self.holds: list[tuple[str, float]] = []
+        self.in_flight: set[str] = set()
+        self.holds: list[tuple[str, str, float]] = []
         self.failing: Exception | None = None
+        self.slow_s = 0.0
 
-    async def begin_write(self, account: Account) -> None:
+    @property
+    def up(self) -> int:
+        return len(self.in_flight)
+
+    async def begin_write(self, account: Account, write_id: str) -> None:
         if self.failing is not None:
             raise self.failing
+        await asyncio.sleep(self.slow_s)
         self.steps.append("fenced")
-        self.up += 1
+        self.in_flight.add(write_id)
 
-    async def end_write(self, account: Account) -> None:
+    async def end_write(self, account: Account, write_id: str) -> None:
         self.steps.append("lowered")
-        self.up -= 1
+        self.in_flight.remove(write_id)
 
-    async def hold(self, account: Account, seconds: float) -> None:
+    async def hold(self, account: Account, write_id: str, seconds: float) -> None:
         if self.failing is not None:
             raise self.failing
-        self.holds.append((account.id, seconds))
+        self.holds.append((account.id, write_id, seconds))
 
 
 class Desk:
-    """A writer over fakes, with two accounts of one tenant and one of another."""
+    """A writer over fakes, with three accounts of one tenant and one of another."""
 
     def __init__(self, time: VirtualTime) -> None:
         self.time = time
@@ -218,7 +241,12 @@ class Desk:
         self.fence = FakeFence(self.steps)
         self.ids = (f"write-{number}" for number in itertools.count(1))
         self.directory = Directory(
-            [account(), account("acct_b"), account("acct_z", tenant="globex")],
+            [
+                account(),
+                account("acct_a_again"),
+                account("acct_b"),
+                account("acct_z", tenant="globex"),
+            ],
             [Connector("main", ProviderKind.LAYER, EVERYTHING)],
         )
         self.writer = self.process()
@@ -228,6 +256,7 @@ class Desk:
         return OpeningBalanceWriter(
             directory=self.directory,
             providers={"main": self.bank},
+            remote_accounts=REMOTE_ACCOUNTS,
             fence=self.fence,
             journal=self.journal,
             clock=self.time.clock,

@@ -53,8 +53,8 @@ def ids(accounts: list[Account]) -> str:
     ("criteria", "found"),
     [
         ({}, "abc"),
-        ({"ids": ("c", "a", "nobody", "z")}, "ac"),
-        ({"ids": ()}, ""),
+        ({"ids": frozenset(("c", "a", "nobody", "z"))}, "ac"),
+        ({"ids": frozenset()}, ""),
         ({"connectors": ("light_eu",)}, "bc"),
         ({"connectors": ("layer_us",)}, ""),
         ({"providers": (ProviderKind.LOCAL,)}, "a"),

@@ -7,7 +7,7 @@ import pytest
 
 from balance_gateway.domain.errors import CacheUnavailable, ProviderUnavailable
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.recovery import Recovery
 from tests.service.fakes import LIMITS, Desk, opening
@@ -23,6 +23,7 @@ def left_behind(
         "id": f"left-{len(desk.journal.records)}",
         "tenant": "acme",
         "account_id": "acct_a",
+        "remote_account": "remote a",
         "connector": "main",
         "principal": "admin",
         "amount": Money(200, "EUR"),
@@ -58,7 +59,28 @@ async def test_fences_are_held_for_as_long_as_a_write_may_still_land(
 
     await recovery.hold_fences(HOLD_S)
 
-    assert desk.fence.holds == [("acct_a", 30.0), ("acct_b", 25.0)]
+    assert desk.fence.holds == [("acct_a", "left-0", 30.0), ("acct_b", "left-1", 25.0)]
+
+
+async def test_a_write_whose_start_cannot_be_read_is_held_for_the_longest_time_and_said(
+    desk: Desk,
+    recovery: Recovery,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def unsettled_since(instant: object) -> list[UnsettledWrite]:
+        return [
+            UnsettledWrite("bad", "acme", "acct_a", None),
+            UnsettledWrite("lost", "acme", "no longer configured", None),
+            UnsettledWrite("good", "acme", "acct_b", desk.time.clock()),
+        ]
+
+    monkeypatch.setattr(desk.journal, "unsettled_since", unsettled_since)
+
+    await recovery.hold_fences(HOLD_S)
+
+    assert desk.fence.holds == [("acct_a", "bad", HOLD_S), ("acct_b", "good", HOLD_S)]
+    assert [record.message for record in caplog.records] == ["write.unreadable"] * 2
 
 
 async def test_a_write_that_can_no_longer_land_needs_no_hold(

@@ -137,6 +137,23 @@ async def test_writes_of_one_account_go_one_after_the_other(desk: Desk) -> None:
     assert at_once == ["fenced", "lowered"] * 3
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_writes_of_one_account_under_two_names_go_one_after_the_other(
+    desk: Desk, processes: int
+) -> None:
+    desk.bank.after = lambda: asyncio.sleep(0.1)
+    writers = [desk.writer, desk.process()][:processes]
+    names = ["acct_a", "acct_a_again"]
+
+    await asyncio.gather(
+        *(writers[-index % processes].upsert(ADMIN, upsert(index, account_id=name))
+          for index, name in enumerate(names))
+    )  # fmt: skip
+
+    at_once = [step for step in desk.steps if step in ("fenced", "lowered")]
+    assert at_once == ["fenced", "lowered"] * 2
+
+
 async def test_a_write_of_another_process_is_waited_for(desk: Desk) -> None:
     desk.bank.after = lambda: asyncio.sleep(1)
     other = asyncio.ensure_future(desk.process().upsert(ADMIN, upsert(1)))
@@ -188,6 +205,24 @@ async def test_a_key_of_a_process_that_died_is_uncertain_after_its_lease(desk: D
     assert isinstance(result, Uncertain)
     assert result.write_id == "write-1"
     assert len(desk.bank.sent) == 1
+
+
+async def test_a_repeat_that_the_journal_fails_while_it_waits_is_uncertain(desk: Desk) -> None:
+    """It was once told that nothing was sent, and the first write landed."""
+    may_answer = asyncio.Event()
+    desk.bank.before = may_answer.wait
+    first = asyncio.ensure_future(desk.process().upsert(ADMIN, upsert(idempotency_key="k")))
+    await turns()
+    repeat = asyncio.ensure_future(desk.upsert(idempotency_key="k"))
+    await turns()
+
+    desk.journal.failing["by_key"] = OSError("disk full")
+    told = await repeat
+    may_answer.set()
+
+    assert isinstance(told, Uncertain)
+    assert told.write_id == "write-1"
+    assert isinstance(await first, Applied)
 
 
 async def test_a_key_that_another_process_frees_while_one_waits_is_used_anew(desk: Desk) -> None:

@@ -23,7 +23,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
-from tests.service.fakes import EVERYTHING, READER, Desk, opening, upsert
+from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, Desk, opening, upsert
 
 HANG = asyncio.Event
 
@@ -108,15 +108,49 @@ async def test_a_previous_value_that_cannot_be_read_is_recorded_as_unknown(
     assert desk.journal.records["write-1"].intent.previous is None
 
 
+@pytest.mark.parametrize("failure", [OSError("disk full"), Internal("out of reach")])
 @pytest.mark.parametrize("step", ["by_key", "begin"])
-async def test_what_cannot_be_journalled_is_not_sent(desk: Desk, step: str) -> None:
-    desk.journal.failing[step] = OSError("disk full")
+async def test_what_cannot_be_journalled_is_not_sent_and_can_be_tried_again(
+    desk: Desk, step: str, failure: Exception
+) -> None:
+    desk.journal.failing[step] = failure
+
+    result = await desk.upsert(idempotency_key="k")
+    steps = set(desk.steps)
+    desk.journal.failing.clear()
+    again = await desk.upsert(idempotency_key="k")
+
+    assert isinstance(result, Rejected)
+    assert (result.code, result.retryable) == ("INTERNAL", True)
+    assert steps <= {"read"}
+    assert isinstance(again, Applied)
+    assert not again.replayed
+
+
+async def test_a_write_that_took_too_long_to_prepare_is_not_sent(desk: Desk) -> None:
+    """After a crash the fence is held for no longer than a write sent in time may take."""
+    desk.fence.slow_s = LIMITS.prepare_s + 0.1
 
     result = await desk.upsert(idempotency_key="k")
 
     assert isinstance(result, Rejected)
-    assert (result.code, result.retryable) == ("INTERNAL", False)
-    assert set(desk.steps) <= {"read"}
+    assert (result.code, result.retryable) == ("PROVIDER_TIMEOUT", True)
+    assert desk.steps == ["read", "begun", "fenced", "finished rejected", "lowered"]
+    assert desk.fence.up == 0
+
+
+async def test_a_writes_start_is_when_it_was_begun_and_not_when_it_was_asked_for(
+    desk: Desk,
+) -> None:
+    """A crash after a wait once left a fence that was held for too short a time."""
+    desk.bank.after = lambda: asyncio.sleep(3)
+    asked_at = desk.time.clock()
+
+    await asyncio.gather(desk.process().upsert(ADMIN, upsert(1)), desk.upsert(2))
+
+    started = [record.intent.started_at for record in desk.journal.records.values()]
+    assert started[0] == asked_at
+    assert (started[1] - asked_at).total_seconds() >= 3
 
 
 async def test_what_cannot_be_fenced_is_not_sent_and_recorded_as_rejected(desk: Desk) -> None:
@@ -197,16 +231,18 @@ async def test_what_may_have_been_applied_is_uncertain_and_stays_fenced(
 
 
 @pytest.mark.parametrize("failure", UNCLEAR, ids=repr)
-async def test_what_is_found_at_the_provider_after_an_unclear_answer_is_applied(
+async def test_what_is_found_at_the_provider_after_an_unclear_answer_is_applied_and_stays_fenced(
     desk: Desk, failure: Any
 ) -> None:
+    """Somebody else may have written the same amount, and ours may still land."""
     desk.bank.after = failure
 
     result = await desk.upsert()
 
     assert isinstance(result, Applied)
     assert result.verified
-    assert desk.steps[-2:] == ["finished applied", "lowered"]
+    assert desk.steps[-1] == "finished applied"
+    assert desk.fence.up == 1
     assert len(desk.bank.sent) == 1
 
 

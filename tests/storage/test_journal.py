@@ -11,9 +11,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
-from balance_gateway.domain.errors import Internal
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    AccountBusy,
+    JournalUnavailable,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.journal import SqlWriteJournal
@@ -56,6 +62,7 @@ def make_intent(clock):
             "id": write_id,
             "tenant": "acme",
             "account_id": "acct_cash",
+            "remote_account": f"remote {more.get('account_id', 'acct_cash')}",
             "connector": "books",
             "principal": "alice",
             "amount": Money(HUGE, "EUR"),
@@ -97,7 +104,7 @@ async def test_what_is_begun_and_finished_comes_back_exactly(journal, make_inten
 
     assert begun == found == WriteRecord(intent, WriteOutcome.STARTED)
     assert await journal.by_key("acme", "k") == finished
-    assert await journal.last_applied("acct_cash") == finished
+    assert await journal.last_applied("remote acct_cash") == finished
 
 
 async def test_a_key_returns_its_record_as_it_stands(journal, make_intent, clock):
@@ -193,6 +200,27 @@ async def test_another_account_is_not_busy(journal, make_intent):
     other = await journal.begin(make_intent("w2", account_id="other"), lease_s=LEASE_S)
 
     assert other.intent.id == "w2"
+
+
+async def test_two_names_of_one_account_are_busy_together_and_have_one_record(
+    journal, other_journal, make_intent, clock
+):
+    """Of two tenants, even; the idempotency keys stay apart."""
+    ours = make_intent("w1", remote_account="shared", idempotency_key="k")
+    theirs = make_intent(
+        "w2", remote_account="shared", idempotency_key="k", tenant="other", account_id="theirs"
+    )
+    first = await journal.begin(ours, lease_s=LEASE_S)
+    with pytest.raises(AccountBusy):
+        await other_journal.begin(theirs, lease_s=LEASE_S)
+    await journal.finish(applied(first, clock))
+
+    second = await other_journal.begin(theirs, lease_s=LEASE_S)
+    before = await journal.last_applied("shared")
+    await other_journal.finish(applied(second, clock))
+
+    assert before.intent.id == "w1"
+    assert (await journal.last_applied("shared")).intent.id == "w2"
 
 
 async def test_an_account_is_free_once_its_write_is_uncertain(journal, make_intent, clock):
@@ -304,7 +332,7 @@ async def test_last_applied_is_the_last_to_finish(journal, make_intent, clock):
     await journal.finish(applied(first, clock))
     await journal.finish(rejected(third, clock))
 
-    last = await journal.last_applied("acct_cash")
+    last = await journal.last_applied("remote acct_cash")
 
     assert last.intent.id == "w1"
     assert await journal.last_applied("nobody") is None
@@ -326,8 +354,34 @@ async def test_unfinished_and_unsettled_are_told_oldest_first(journal, make_inte
     all_unsettled = await journal.unsettled_since(begun["old"].intent.started_at)
 
     assert [record.intent.id for record in unfinished] == ["old", "new"]
-    assert [record.intent.id for record in unsettled] == ["unsure", "new"]
-    assert [record.intent.id for record in all_unsettled] == ["old", "unsure", "new"]
+    assert [write.id for write in unsettled] == ["unsure", "new"]
+    assert [write.id for write in all_unsettled] == ["old", "unsure", "new"]
+    assert all_unsettled[0] == UnsettledWrite("old", "acme", "old", begun["old"].intent.started_at)
+
+
+@pytest.mark.parametrize(
+    "damage", ["minor_units = 'x'", "previous = '{'", "previous = '7'", "started_at = 'then'"]
+)
+async def test_a_row_that_cannot_be_read_hides_no_other(
+    journal, make_intent, clock, database, damage
+):
+    """It once stopped the start."""
+    await journal.begin(make_intent("bad"), lease_s=LEASE_S)
+    clock.advance(1)
+    await journal.begin(make_intent("good", account_id="other"), lease_s=LEASE_S)
+    async with database.writing() as connection:
+        await connection.execute(text(f"UPDATE writes SET {damage} WHERE id = 'bad'"))
+
+    unsettled = await journal.unsettled_since(clock() - timedelta(seconds=9))
+    unfinished = await journal.unfinished()
+
+    readable = "started_at" not in damage
+    assert [record.intent.id for record in unfinished] == ["good"]
+    assert {write.id: write.started_at is not None for write in unsettled} == {
+        "bad": readable,
+        "good": True,
+    }
+    assert {write.account_id for write in unsettled} == {"acct_cash", "other"}
 
 
 async def test_the_audit_log_says_who_what_was_what_is_and_when(
@@ -387,8 +441,8 @@ async def test_an_audit_row_cannot_be_changed_or_removed(journal, make_intent, d
 async def test_the_database_itself_refuses_a_second_started_write(journal, make_intent, database):
     await journal.begin(make_intent(), lease_s=LEASE_S)
     columns = (
-        "tenant, account_id, connector, principal, minor_units, currency, fingerprint, previous,"
-        " started_at, outcome, verified, error_retryable"
+        "tenant, account_id, remote_account, connector, principal, minor_units, currency,"
+        " fingerprint, previous, started_at, outcome, verified, error_retryable"
     )
 
     with pytest.raises(Exception, match=r"(?i)unique"):
@@ -402,9 +456,9 @@ async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
     async with database.writing() as connection:
         await connection.execute(text("ALTER TABLE writes RENAME TO elsewhere"))
 
-    with pytest.raises(Internal):
+    with pytest.raises(JournalUnavailable):
         await journal.begin(make_intent(), lease_s=LEASE_S)
-    with pytest.raises(Internal):
+    with pytest.raises(JournalUnavailable):
         await journal.unfinished()
 
 
@@ -413,8 +467,8 @@ async def test_indexes_serve_the_hot_questions(journal, make_intent, database):
     if not database.is_sqlite:
         pytest.skip("PostgreSQL plans by statistics, which an empty table has none of")
     questions = {
-        "account_id = ? AND outcome = 'started'": "writes_one_started",
-        "account_id = ? AND outcome = 'applied' ORDER BY finished_in DESC": "writes_applied",
+        "remote_account = ? AND outcome = 'started'": "writes_one_started",
+        "remote_account = ? AND outcome = 'applied' ORDER BY finished_in DESC": "writes_applied",
         "outcome IN ('started', 'uncertain') AND started_at >= ?": "writes_unsettled",
     }
 
@@ -437,8 +491,8 @@ from balance_gateway.storage.journal import SqlWriteJournal
 async def main():
     journal = SqlWriteJournal(await open_database(sys.argv[1]))
     await journal.begin(
-        WriteIntent("w1", "acme", "acct_cash", "books", "alice", Money(1, "EUR"), None, None, None,
-                    "k", "f", None, datetime.now(UTC)),
+        WriteIntent("w1", "acme", "acct_cash", "local:acct_cash", "books", "alice",
+                    Money(1, "EUR"), None, None, None, "k", "f", None, datetime.now(UTC)),
         lease_s=60,
     )
     print("begun", flush=True)

@@ -115,6 +115,26 @@ async def test_waiting_too_long_is_a_pool_timeout(serve, limit, settled):
     await pool.aclose()
 
 
+async def test_headers_given_again_are_sent_again_and_new_ones_are_seen(serve):
+    server = await serve(serve_well)
+    pool = Pool(server.url)
+    kept = ((b"X-One", b"1"),)
+    changed = [(b"X-One", b"2")]
+
+    for headers in (kept, kept, changed):
+        await pool.exchange("GET", "/", headers)
+    changed[0] = (b"X-One", b"3")
+    await pool.exchange("GET", "/", changed)
+    await pool.exchange("GET", "/", iter(kept))
+    for _ in range(2):
+        with pytest.raises(httpx.LocalProtocolError):
+            await pool.exchange("GET", "/", ((b"X-One", b"1\r\nX-Two: 2"),))
+
+    seen = [line for one in server.seen for line in one.split(b"\r\n") if line[:1] == b"X"]
+    assert seen == [b"X-One: " + value for value in (b"1", b"1", b"2", b"3", b"1")]
+    await pool.aclose()
+
+
 async def test_write_takes_the_place_of_an_idle_connection(serve):
     server = await serve(serve_well)
     pool = Pool(server.url, limits=Limits(connections_max=2))

@@ -80,7 +80,7 @@ def _domain_filter(wanted: BankAccountFilter | None, ids_max: int) -> AccountFil
     connectors = _items(wanted.connectors, "filter.connectors", ids_max)
     currencies = _items(wanted.currencies, "filter.currencies", ids_max)
     return AccountFilter(
-        ids=None if ids is None else tuple(map(str, ids)),
+        ids=None if ids is None else frozenset(map(str, ids)),
         connectors=None if connectors is None else tuple(map(str, connectors)),
         providers=None if providers is None else tuple(map(domain_provider, providers)),
         currencies=None if currencies is None else tuple(map(str, currencies)),

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from balance_gateway.app.caching import Caching, caching_of, hold_s_of, keys_of, lifetimes_of
+from balance_gateway.app.caching import Caching, caching_of, keys_of, lifetimes_of
 from balance_gateway.app.connectors import Wiring, gate_of, provider_of
+from balance_gateway.app.write_times import lands_within_s_of, write_limits_of
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.calls import Call
@@ -25,15 +27,12 @@ from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery
-from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
+from balance_gateway.service.writer import OpeningBalanceWriter
 from balance_gateway.storage.database import Database, DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.ledger import SqlLedgerStore
 
 logger = logging.getLogger(__name__)
-
-#: For reading a write back, and for reading what stood before it.
-READ_BACK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +66,25 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         watch = ConnectorWatch(gates, clock)
         ledger = SqlLedgerStore(database, clock)
         on_call = _on_call(metrics, gates, watch)
+        keys = keys_of(settings)
+        remote_accounts = {account_id: of.remote for account_id, of in keys.items()}
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
             wiring = Wiring(clock, on_call, gates[connector.name])
             provider = provider_of(connector, ledger, wiring)
             stack.push_async_callback(provider.aclose)
-            providers[connector.name] = _wrapped(provider, journal)
+            providers[connector.name] = _wrapped(provider, journal, remote_accounts)
 
-        hold_s = hold_s_of(settings)
+        lands_within_s = lands_within_s_of(settings)
 
         async def writes_may_land() -> bool:
-            return bool(await journal.unsettled_since(clock() - timedelta(seconds=hold_s)))
+            return bool(await journal.unsettled_since(clock() - timedelta(seconds=lands_within_s)))
 
         caching = caching_of(settings, writes_may_land)
         stack.push_async_callback(caching.fences.aclose)
         reads = CachedReads(
             providers=providers,
-            keys=keys_of(settings),
+            keys=keys,
             fences=caching.fences,
             values=caching.values,
             claims=caching.claims,
@@ -98,10 +99,11 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             settings.accounts,
             [Connector(p.connector, p.kind, p.capabilities) for p in providers.values()],
         )
-        limits = _write_limits(settings)
+        limits = write_limits_of(settings)
         writer = OpeningBalanceWriter(
             directory=directory,
             providers=providers,
+            remote_accounts=remote_accounts,
             fence=reads,
             journal=journal,
             clock=clock,
@@ -110,7 +112,7 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         )
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
-        await _recover(recovery, hold_s, stack)
+        await _recover(recovery, lands_within_s, stack)
         yield Assembly(
             gateway=Gateway(directory, reads, writer, watch, clock),
             database=database,
@@ -120,23 +122,31 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         )
 
 
-def _wrapped(provider: BalanceProvider, journal: SqlWriteJournal) -> BalanceProvider:
+def _wrapped(
+    provider: BalanceProvider, journal: SqlWriteJournal, remote_accounts: Mapping[str, str]
+) -> BalanceProvider:
     """The provider with its retries, and with the gateway's record where it keeps none."""
     if provider.kind is not ProviderKind.LOCAL:
         provider = RetriedReads(provider)
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider
-    return RecordedOpeningBalances(provider, journal)
+    return RecordedOpeningBalances(provider, journal, remote_accounts)
 
 
 def _on_call(
     metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: ConnectorWatch
 ) -> Callable[[Call], None]:
+    # Looking a child up by its labels costs more than counting does.
+    counter = functools.cache(metrics.upstream_calls.labels)
+    seconds = functools.cache(metrics.upstream_seconds.labels)
+
     def on_call(call: Call) -> None:
-        metrics.upstream_calls.labels(call.connector, call.operation, call.outcome).inc()
-        metrics.upstream_seconds.labels(call.connector).observe(call.duration_s)
+        counter(call.connector, call.operation, call.outcome).inc()
+        seconds(call.connector).observe(call.duration_s)
         gates[call.connector].observe(call)
         watch.observe(call)
+        if not logger.isEnabledFor(logging.DEBUG):
+            return
         logger.debug(
             "provider.called",
             extra={
@@ -151,17 +161,11 @@ def _on_call(
     return on_call
 
 
-def _write_limits(settings: Settings) -> WriteLimits:
-    deadline_s = {connector.name: connector.timeout_s for connector in settings.connectors}
-    longest_s = max(deadline_s.values(), default=0.0)
-    # The lease outlasts a write and everything around it: reading before it, and back.
-    lease_s = longest_s + 2 * READ_BACK_S + 5.0
-    return WriteLimits(deadline_s=deadline_s, read_back_s=READ_BACK_S, lease_s=lease_s)
-
-
-async def _recover(recovery: Recovery, hold_s: float, stack: contextlib.AsyncExitStack) -> None:
+async def _recover(
+    recovery: Recovery, lands_within_s: float, stack: contextlib.AsyncExitStack
+) -> None:
     try:
-        await recovery.hold_fences(hold_s)
+        await recovery.hold_fences(lands_within_s)
     except CacheUnavailable:
         # Whatever the cache holds when it is back is fenced by its own marks, or quarantined.
         logger.warning("recovery.cache_out_of_reach")

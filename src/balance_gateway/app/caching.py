@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from balance_gateway.app.write_times import hold_s_of
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
-from balance_gateway.pipeline.cached import Lifetimes
 from balance_gateway.pipeline.claims import Claims, RedisClaims, SingleProcess
 from balance_gateway.pipeline.fence import Fences, MemoryFences
 from balance_gateway.pipeline.keys import AccountKeys, account_keys
+from balance_gateway.pipeline.reads import Lifetimes
 from balance_gateway.pipeline.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_link import RedisLink
 from balance_gateway.pipeline.values import MemoryValues, NoValues, RedisValues, Values
@@ -20,12 +21,6 @@ class Caching:
     fences: Fences
     values: Values
     claims: Claims
-
-
-def hold_s_of(settings: Settings) -> float:
-    """How long a write without an answer may still land, in seconds."""
-    longest_s = max((connector.timeout_s for connector in settings.connectors), default=0.0)
-    return longest_s + settings.cache.late_landing_s
 
 
 def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]) -> Caching:
@@ -67,4 +62,9 @@ def keys_of(settings: Settings) -> Mapping[str, AccountKeys]:
 
 
 def _shape(connector: ConnectorSettings) -> Mapping[str, str]:
-    return {"basis": connector.basis, "reporting_basis": connector.reporting_basis}
+    return {
+        "basis": connector.basis,
+        "reporting_basis": connector.reporting_basis,
+        "entries_start": str(connector.entries_start),
+        "upsert_route": str(connector.upsert_route),
+    }

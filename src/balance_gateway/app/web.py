@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,7 +16,7 @@ from balance_gateway.domain.access import Scope as AccessScope
 from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.web.app import build_web_app
-from balance_gateway.web.auth import ApiKey, ApiKeys
+from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, Authenticators
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.operations import Operations
 
@@ -59,11 +58,14 @@ class GatewayApp:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Assembly]:
         """Assembles the gateway, serves while inside, and closes it."""
-        async with assembled(self._settings, self._clock) as assembly:
+        async with (
+            assembled(self._settings, self._clock) as assembly,
+            _authenticating(self._settings, self._clock) as authenticator,
+        ):
             self._operations = _operations(assembly)
             endpoint = GraphQLEndpoint(
                 _engine(assembly, self._settings),
-                _authenticator(self._settings),
+                authenticator,
                 on_refusal=assembly.metrics.turned_away.inc,
             )
             self._endpoint = None if self._settings.server.cors_origins else endpoint
@@ -71,6 +73,7 @@ class GatewayApp:
                 graphql=endpoint,
                 operations=self._operations,
                 cors_origins=self._settings.server.cors_origins,
+                console=self._settings.server.graphiql,
             )
             yield assembly
             await endpoint.drain()
@@ -100,15 +103,33 @@ def _engine(assembly: Assembly, settings: Settings) -> CompiledEngine:
 
 
 def _operations(assembly: Assembly) -> Operations:
-    checks: dict[str, Any] = {
-        "storage": assembly.database.ping,
-        "cache": assembly.caching.fences.ping,
-    }
-    return Operations(checks=checks, registry=assembly.metrics.registry)
+    return Operations(
+        checks={"storage": assembly.database.ping},
+        helpers={"cache": assembly.caching.fences.ping},
+        registry=assembly.metrics.registry,
+    )
 
 
-def _authenticator(settings: Settings) -> ApiKeys:
-    return ApiKeys([_api_key(key) for key in settings.api_keys])
+@contextlib.asynccontextmanager
+async def _authenticating(settings: Settings, clock: Clock) -> AsyncIterator[Authenticator]:
+    """API keys, and the tokens of an issuer when ``[auth.jwt]`` names one."""
+    keys = ApiKeys([_api_key(key) for key in settings.api_keys])
+    jwt = settings.jwt
+    if jwt is None:
+        yield keys
+        return
+    # Imported here: a gateway without tokens does without 9 MB of cryptography.
+    from balance_gateway.web.jwks import Jwks  # noqa: PLC0415
+    from balance_gateway.web.jwt import JwtAuthenticator  # noqa: PLC0415
+
+    jwks = Jwks(jwt.jwks_url)
+    try:
+        yield Authenticators(
+            keys,
+            JwtAuthenticator(issuer=jwt.issuer, audience=jwt.audience, jwks=jwks, clock=clock),
+        )
+    finally:
+        await jwks.aclose()
 
 
 def _api_key(key: ApiKeySettings) -> ApiKey:

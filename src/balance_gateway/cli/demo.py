@@ -34,11 +34,12 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.cli.server import Service, bind, serve_until_stopped
     from balance_gateway.cli.usage import settings_of
     from balance_gateway.observability.logs import configure_logs
-    from balance_gateway.sandbox import create_sandbox
+    from balance_gateway.sandbox import Options, create_sandbox
 
     configure_logs("WARNING")
     listener = bind("127.0.0.1", port)
-    sandbox = create_sandbox()
+    # The demo's Layer keeps an opening balance as it was stated, whatever its date.
+    sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))
     sandbox_service = Service(sandbox, bind("127.0.0.1", sandbox_port))
     files = prepare(data_dir, sandbox.catalogue, sandbox_service.url)
     settings = settings_of(files.config_path)
@@ -59,9 +60,17 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     return serve_until_stopped([gateway, sandbox_service], announce)
 
 
+#: One account at each provider, for the query that is printed.
+_FIRST_ACCOUNTS = (
+    "light-operating-eur",
+    "asset-company-card",
+    "layer-operating-checking",
+    "local-petty-cash",
+)
+
+
 def _welcome(url: str, printed: Mapping[str, object], data_dir: Path) -> str:
-    first = ["light-operating-eur", "asset-company-card", "layer-operating", "local-petty-cash"]
-    ids = json.dumps([one for one in first if one in str(printed["account_ids"])])
+    ids = json.dumps(_FIRST_ACCOUNTS)
     query = (
         "{ nodes(ids: " + ids.replace('"', '\\"') + ") { ... on BankAccount {"
         " name currency openingBalance { amount { amount } source }"

@@ -36,5 +36,8 @@ def serve(config_path: Path, host: str | None, port: int | None, workers: int | 
     from balance_gateway.app import build_app
 
     service = Service(build_app(settings), listener)
-    click.echo(f"balance-gateway is serving {service.url}/graphql", err=True)
-    raise SystemExit(serve_until_stopped([service]))
+
+    async def announce() -> None:
+        click.echo(f"balance-gateway is serving {service.url}/graphql", err=True)
+
+    raise SystemExit(serve_until_stopped([service], announce))

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 #: How long requests that are being answered may take after the signal to stop.
 DRAIN_S = 20
 
+#: After SIGTERM new requests are still answered for so long, so that a balancer that looks at
+#: ``/readyz`` has sent its last one before the socket closes.
+DRAIN_NOTICE_S = 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -105,8 +109,15 @@ async def _serve(
     servers = [Server(uvicorn_config(service.app)) for service in services]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    notice_s = 0.0
+
+    def stop_with_notice() -> None:
+        nonlocal notice_s
+        notice_s = DRAIN_NOTICE_S
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop_with_notice)
     running = [
         loop.create_task(_run(server, service.listener))
         for server, service in zip(servers, services, strict=True)
@@ -126,8 +137,10 @@ async def _serve(
         failed = any(task.done() for task in running)
     finally:
         stopping.cancel()
-        for server, task in zip(servers, running, strict=True):
+        for server in servers:
             _announce_drain(server)
+        await asyncio.wait(running, timeout=notice_s)
+        for server, task in zip(servers, running, strict=True):
             server.should_exit = True
             await asyncio.wait([task])
     return 1 if failed or any(task.result() for task in running) else 0
@@ -135,8 +148,7 @@ async def _serve(
 
 def _announce_drain(server: Server) -> None:
     """Lets the application answer "not ready" while it still answers."""
-    app = server.config.app
-    announce = getattr(getattr(app, "state", None), "announce_drain", None)
+    announce = getattr(server.config.app, "announce_drain", None)
     if callable(announce):
         announce()
 

@@ -1,6 +1,7 @@
 """Reads the configuration file into ``Settings``, or stops with one line that names the key."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -51,10 +52,9 @@ def settings_from(values: Mapping[str, Any], directory: Path) -> Settings:
         name: read_connector(name, table) for name, table in root.named_tables("connectors").items()
     }
     accounts = tuple(read_account(table, connectors) for table in root.tables("accounts"))
-    ids = [account.id for account in accounts]
-    for account_id in ids:
-        if ids.count(account_id) > 1:
-            raise ConfigError(f"accounts: the id {account_id!r} is there twice")
+    twice = [id_ for id_, count in Counter(account.id for account in accounts).items() if count > 1]
+    if twice:
+        raise ConfigError(f"accounts: the id {twice[0]!r} is there twice")
     api_keys, jwt = _auth(root.table("auth"))
     settings = Settings(
         server=_server(root.table("server")),

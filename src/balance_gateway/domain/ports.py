@@ -126,20 +126,20 @@ class ReadPipeline(Protocol):
 class WriteFence(Protocol):
     """What keeps reads honest around a write; see ``pipeline/fence.py``."""
 
-    async def begin_write(self, account: Account) -> None:
-        """Drops what is kept of the account, and lets nothing be kept until the write has ended.
+    async def begin_write(self, account: Account, write_id: str) -> None:
+        """Drops what is kept of the account, and lets nothing be kept until this write has ended.
 
         Raises:
             CacheUnavailable: the write must not be started.
         """
         ...
 
-    async def end_write(self, account: Account) -> None:
-        """Drops it again; only after a definite answer. Raises nothing."""
+    async def end_write(self, account: Account, write_id: str) -> None:
+        """Drops it again; only after the provider's own definite answer. Raises nothing."""
         ...
 
-    async def hold(self, account: Account, seconds: float) -> None:
-        """Lets nothing be kept for so long: a write of an earlier process may still land.
+    async def hold(self, account: Account, write_id: str, seconds: float) -> None:
+        """Lets nothing be kept for so long: this write of an earlier process may still land.
 
         Raises:
             CacheUnavailable: the shared cache is out of reach.

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.domain.errors import Internal
 from balance_gateway.domain.money import Money
 
 
@@ -31,6 +32,7 @@ class WriteIntent:
         id: ours, unique, made before anything is sent.
         tenant: whose account it is.
         account_id: the gateway's account id.
+        remote_account: the same for all accounts that are one at the provider, of any tenant.
         connector: through which it goes.
         principal: the name of the caller, for the audit log.
         amount: what is to be set, holder's side.
@@ -41,12 +43,13 @@ class WriteIntent:
         fingerprint: a hash of what the caller asked for, so that a key used for something else
             is told apart from a repetition.
         previous: the opening balance that was known before; None: none was known.
-        started_at: when.
+        started_at: when it was recorded as begun.
     """
 
     id: str
     tenant: str
     account_id: str
+    remote_account: str
     connector: str
     principal: str
     amount: Money
@@ -86,8 +89,32 @@ class WriteRecord:
     error_field: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UnsettledWrite:
+    """A write that may still land: so much of its record as can be read, whatever became of it.
+
+    Attributes:
+        id: of the write.
+        tenant: whose account it is.
+        account_id: the gateway's account id.
+        started_at: None: what was recorded is no instant.
+    """
+
+    id: str
+    tenant: str
+    account_id: str
+    started_at: datetime | None
+
+
 class AccountBusy(Exception):
-    """Another write of the same account has been begun and not finished."""
+    """Another write of the same remote account has been begun and not finished."""
+
+
+class JournalUnavailable(Internal):
+    """The journal could not be asked, or could not record; it may answer later."""
+
+    code = "INTERNAL"
+    retryable = True
 
 
 class WriteJournal(Protocol):
@@ -97,8 +124,8 @@ class WriteJournal(Protocol):
         """Records the intent durably, or returns the record that already has its key.
 
         In one transaction: if the tenant has a record with this idempotency key, that record is
-        returned as it stands (the caller compares ids and fingerprints). If the account has a
-        STARTED write that is younger than ``lease_s``, AccountBusy is raised; one that is older
+        returned as it stands (the caller compares ids and fingerprints). If the remote account has
+        a STARTED write that is younger than ``lease_s``, AccountBusy is raised; one that is older
         is finished as UNCERTAIN first. Otherwise the intent is stored as STARTED and returned.
 
         Raises:
@@ -119,14 +146,14 @@ class WriteJournal(Protocol):
         """The record with this key; None when there is none."""
         ...
 
-    async def last_applied(self, account_id: str) -> WriteRecord | None:
-        """The newest APPLIED write of an account, by the order of finishing; None without one."""
+    async def last_applied(self, remote_account: str) -> WriteRecord | None:
+        """The newest APPLIED write of a remote account, in the order of finishing; None: none."""
         ...
 
     async def unfinished(self) -> Sequence[WriteRecord]:
-        """All STARTED writes, oldest first, at most 10,000."""
+        """All STARTED writes that can be read, oldest first, at most 10,000."""
         ...
 
-    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+    async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         """STARTED and UNCERTAIN writes started at or after the instant: they may still land."""
         ...

@@ -136,8 +136,10 @@ class Budget:
             self._block(now_s + (1.0 if wait_s is None else min(wait_s, _BELIEVED_S)))
             return
         remaining = _number(headers.get("x-ratelimit-remaining"))
+        if remaining is None:
+            return
         until_s = self._until(headers.get("x-ratelimit-reset"))
-        if remaining is not None and until_s is not None and until_s > 0:
+        if until_s is not None and until_s > 0:
             self._note(int(remaining), now_s + until_s)
 
     def _note(self, remaining: int, until_s: float) -> None:

@@ -4,9 +4,9 @@ One gate a connector, so that a slow or failing provider holds back nobody else'
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import ContextVar
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
 
 from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import ProviderUnavailable
@@ -42,36 +42,32 @@ class ConnectorGate:
             ProviderUnavailable: the breaker is open, or no place came free in time.
             ProviderRateLimited: the budget is spent for longer than the caller can wait.
         """
-        return self._slot(write=write)
+        return _Slot(self, background=not write and urgency.get() is Urgency.BACKGROUND)
 
-    @asynccontextmanager
-    async def _slot(self, *, write: bool) -> AsyncIterator[None]:
-        generation = self.breaker.enter()
-        token = _entered.set(generation)
-        try:
-            await self.budget.take()
-            async with self._place(background=not write and urgency.get() is Urgency.BACKGROUND):
-                yield
-        finally:
-            _entered.reset(token)
-            # An exchange that was made has told its outcome by now; then this changes nothing.
-            self.breaker.leave(generation, healthy=None)
-
-    @asynccontextmanager
-    async def _place(self, *, background: bool) -> AsyncIterator[None]:
+    async def take_place(self, *, background: bool) -> None:
+        """Waits for a place among the calls in flight; ``give_place`` ends what it began."""
         if background:
-            async with self._background, self._places:
-                yield
-            return
-        try:
-            async with asyncio.timeout(max(patience_s.get(), 1.0)):
+            await self._background.acquire()
+            try:
                 await self._places.acquire()
-        except TimeoutError:
-            raise ProviderUnavailable("Too many calls to the provider are under way.") from None
-        try:
-            yield
-        finally:
-            self._places.release()
+            except BaseException:
+                self._background.release()
+                raise
+        elif not self._places.locked():
+            await self._places.acquire()
+        else:
+            try:
+                async with asyncio.timeout(max(patience_s.get(), 1.0)):
+                    await self._places.acquire()
+            except TimeoutError:
+                message = "Too many calls to the provider are under way."
+                raise ProviderUnavailable(message) from None
+
+    def give_place(self, *, background: bool) -> None:
+        """Gives a place back."""
+        self._places.release()
+        if background:
+            self._background.release()
 
     def observe(self, call: Call) -> None:
         """Takes in the outcome of the exchange that the current task holds a place for."""
@@ -79,6 +75,40 @@ class ConnectorGate:
         generation = _entered.get()
         if generation is not None:
             self.breaker.leave(generation, healthy=_healthy(call))
+
+
+class _Slot:
+    """A place for one exchange; a class, since a generator costs more on every call."""
+
+    __slots__ = ("_background", "_gate", "_generation", "_outer")
+
+    def __init__(self, gate: ConnectorGate, *, background: bool) -> None:
+        self._gate = gate
+        self._background = background
+
+    async def __aenter__(self) -> None:
+        self._generation = self._gate.breaker.enter()
+        self._outer: Token[int | None] = _entered.set(self._generation)
+        try:
+            await self._gate.budget.take()
+            await self._gate.take_place(background=self._background)
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._gate.give_place(background=self._background)
+        self._leave()
+
+    def _leave(self) -> None:
+        _entered.reset(self._outer)
+        # An exchange that was made has told its outcome by now; then this changes nothing.
+        self._gate.breaker.leave(self._generation, healthy=None)
 
 
 def _healthy(call: Call) -> bool | None:

@@ -1,8 +1,12 @@
-"""Cache keys: what is kept apart, and what a write drops.
+"""Cache keys: what is kept apart, what a write drops, and which accounts are one at the provider.
 
-The *fence key* names what a write changes: it is the remote account itself, so that two
-configured accounts at one remote account see each other's writes. At Layer it is the whole
-business, because a parent account's balance there includes its children's.
+The *remote account* names the account at its provider. Writes of it go one after the other, and
+the record of the last one is its record, however often it is configured and under which names.
+It is the provider's ids alone, without the address: the record has to outlive a provider's move.
+
+The *fence key* names what a write changes: the remote account, so that two configured accounts at
+one remote account see each other's writes. At Layer it is the whole business, because a parent
+account's balance there includes its children's.
 
 The *value key* names whose answer is kept. It holds a hash of everything that shapes the answer
 (tenant, connector, remote ids, currency, zone), so that a changed configuration never finds the
@@ -15,7 +19,13 @@ from dataclasses import dataclass
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 
-#: Which of the provider's ids name what a write changes.
+#: Which of the provider's ids name the remote account; those of the embedded ledger are ours.
+_NAMED_BY: dict[ProviderKind, tuple[str, ...]] = {
+    ProviderKind.LIGHT: ("bank_account_id",),
+    ProviderKind.ASSET: ("business_id", "ledger_id"),
+    ProviderKind.LAYER: ("business_id", "external_account_id"),
+}
+#: Which of them name what a write changes.
 _FENCED_BY: dict[ProviderKind, tuple[str, ...]] = {
     ProviderKind.LIGHT: ("bank_account_id",),
     ProviderKind.ASSET: ("business_id", "ledger_id"),
@@ -31,10 +41,12 @@ class AccountKeys:
         fence: of its fence; None where nothing is kept, and so nothing has to be fenced: the
             embedded ledger is as quick as a cache, and entries are imported past the gateway.
         value: prefix of the keys of its values.
+        remote: the remote account; the same for all accounts that are one at the provider.
     """
 
     fence: str | None
     value: str
+    remote: str
 
 
 def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
@@ -62,7 +74,16 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
     return AccountKeys(
         fence=f"{account.provider.value}:{_digest(identity)}" if fenced_by else None,
         value=f"{account.id}:{_digest(everything)}",
+        remote=_remote_account(account),
     )
+
+
+def _remote_account(account: Account) -> str:
+    kind = account.provider.value
+    named_by = _NAMED_BY.get(account.provider)
+    if named_by is None:
+        return f"{kind}:{account.id}"
+    return f"{kind}:{_digest([account.remote[name] for name in named_by])}"
 
 
 def _digest(parts: list[str]) -> str:

@@ -1,12 +1,12 @@
 """Opening balances that a provider keeps to itself, answered from the gateway's own record.
 
 Light and Asset take an opening balance and have no way to read it. For them the last write that
-they acknowledged is the answer, marked ``RECORDED_BY_GATEWAY``; without one the provider adapter
-is asked, which derives the balance where the account's configuration allows, or says that it
-cannot.
+they acknowledged is the answer, marked ``RECORDED_BY_GATEWAY``, under whichever of the remote
+account's names it was made; without one the provider adapter is asked, which derives the balance
+where the account's configuration allows, or says that it cannot.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 from balance_gateway.domain.accounts import Account, Capability, Side
@@ -23,12 +23,21 @@ from balance_gateway.domain.writes import WriteJournal
 
 
 class RecordedOpeningBalances:
-    """A provider whose opening balances come from the journal first; a ``BalanceProvider``."""
+    """A provider whose opening balances come from the journal first; a ``BalanceProvider``.
 
-    def __init__(self, provider: BalanceProvider, journal: WriteJournal) -> None:
+    Args:
+        provider: has no way to read them.
+        journal: of all writes.
+        remote_accounts: the remote account of each account, by its id.
+    """
+
+    def __init__(
+        self, provider: BalanceProvider, journal: WriteJournal, remote_accounts: Mapping[str, str]
+    ) -> None:
         assert Capability.READ_OPENING_BALANCE not in provider.capabilities
         self._provider = provider
         self._journal = journal
+        self._remote_accounts = remote_accounts
         self.kind = provider.kind
         self.connector = provider.connector
         self.capabilities = provider.capabilities
@@ -45,7 +54,7 @@ class RecordedOpeningBalances:
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """The last acknowledged write, or what the provider adapter derives."""
-        record = await self._journal.last_applied(account.id)
+        record = await self._journal.last_applied(self._remote_accounts[account.id])
         if record is not None and record.applied is not None:
             return replace(record.applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
         return await self._provider.opening_balance(account)

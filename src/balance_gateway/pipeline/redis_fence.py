@@ -1,8 +1,14 @@
 """The write fence in Redis or Valkey, shared by all replicas; see ``fence.py`` for the protocol.
 
-Keys: ``n:ACCOUNT`` the nonce, ``w:ACCOUNT`` the count of writes in flight (it expires), ``epoch``
-and ``quarantine``. The first two are changed together by scripts, and so atomically. Redis must
-not evict them: use ``maxmemory-policy noeviction``, or memory enough.
+Keys: ``n:ACCOUNT`` the nonce, ``h:ACCOUNT`` the writes in flight (a sorted set of their ids by
+when, on the server's clock, the hold of each ends), ``w:ACCOUNT`` is there as long as any of them
+is held, ``epoch`` and ``quarantine``. Those of an account are changed together by scripts, and so
+atomically. Redis must not evict them: use ``maxmemory-policy noeviction``, or memory enough.
+
+An epoch ends with the ``run_id`` of the server that it was opened on. One of another server means
+that Redis has started again from what it had saved, or that a copy has taken its place: it may be
+older than what stood, and is replaced by an epoch with a quarantine. Where nobody may ask for the
+``run_id`` this is not noticed, and Redis must then keep either everything or nothing.
 
 A missing epoch means that the cache is new or that it has lost its keys. It is opened anew
 
@@ -14,6 +20,7 @@ A missing epoch means that the cache is new or that it has lost its keys. It is 
   so whatever was kept in between is dropped.
 """
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -22,33 +29,42 @@ from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.redis_link import RedisLink
 
-#: KEYS: nonce, count. ARGV: new nonce, hold in ms.
-_BEGIN = """
+logger = logging.getLogger(__name__)
+
+#: What all changes begin with: a new nonce, and no holds that have run out.
+_CHANGE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('SET', KEYS[1], ARGV[1])
-redis.call('INCR', KEYS[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 """
 
-#: KEYS: nonce, count. ARGV: new nonce. A count that has expired is not made negative.
-_END = """
-redis.call('SET', KEYS[1], ARGV[1])
-if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('DECR', KEYS[2]) <= 0 then
+#: What they end with: the account is held until the last hold ends.
+_HELD = """
+local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+if last[2] then
+  local left = last[2] - now
+  redis.call('SET', KEYS[2], 1, 'PX', left)
+  redis.call('PEXPIRE', KEYS[3], left)
+else
   redis.call('DEL', KEYS[2])
 end
 return 1
 """
 
-#: KEYS: nonce, count. ARGV: new nonce, hold in ms. The count is made to last at least so long.
-_HOLD = """
-redis.call('SET', KEYS[1], ARGV[1])
-if redis.call('EXISTS', KEYS[2]) == 0 then
-  redis.call('SET', KEYS[2], 1, 'PX', ARGV[2])
-elseif redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+#: KEYS: nonce, held, writes in flight. ARGV: new nonce, the write's id, hold in ms.
+_HOLD = f"""{_CHANGE}
+local ends = now + ARGV[3]
+local before = redis.call('ZSCORE', KEYS[3], ARGV[2])
+if not before or tonumber(before) < ends then
+  redis.call('ZADD', KEYS[3], ends, ARGV[2])
 end
-return 1
-"""
+{_HELD}"""
+
+#: KEYS: nonce, held, writes in flight. ARGV: new nonce, the write's id.
+_END = f"""{_CHANGE}
+redis.call('ZREM', KEYS[3], ARGV[2])
+{_HELD}"""
 
 #: KEYS: epoch, quarantine. ARGV: the epoch to be replaced ('' = none), the new one, quarantine in
 #: ms (0 = none). Returns the epoch that stands; another process may have been quicker.
@@ -82,9 +98,8 @@ class RedisFences:
         self._hold_ms = int(hold_s * 1000)
         self._writes_may_land = writes_may_land
         self._epoch_seen: str | None = None
-        self._begin = link.client.register_script(_BEGIN)
-        self._end = link.client.register_script(_END)
         self._hold = link.client.register_script(_HOLD)
+        self._end = link.client.register_script(_END)
         self._open = link.client.register_script(_OPEN_EPOCH)
 
     @property
@@ -109,26 +124,27 @@ class RedisFences:
         epoch = await self._trusted_epoch(_text(values[0]))
         if epoch is None:
             return None
-        nonces, counts = values[2::2], values[3::2]
+        nonces, holds = values[2::2], values[3::2]
         missing = [names[2 + 2 * index] for index, nonce in enumerate(nonces) if nonce is None]
         if missing:
             await self._give_nonces(missing)
             return None
         quarantined = values[1] is not None
         return [
-            Standing(f"{epoch}/{_text(nonce)}", settled=count is None and not quarantined)
-            for nonce, count in zip(nonces, counts, strict=True)
+            Standing(f"{epoch}/{_text(nonce)}", settled=held is None and not quarantined)
+            for nonce, held in zip(nonces, holds, strict=True)
         ]
 
     async def _trusted_epoch(self, epoch: str | None) -> str | None:
         """The epoch if it can be relied on; None when it had to be replaced: look again."""
-        if epoch is not None and (
-            epoch == self._epoch_seen or self._epoch_seen is None or epoch.startswith(_QUARANTINED)
-        ):
-            self._epoch_seen = epoch
-            return epoch
-        lost = self._epoch_seen is not None or await self._writes_may_land()
-        new = (_QUARANTINED if lost else _TRUSTED) + secrets.token_hex(8)
+        run_id = self._link.server.run_id
+        if epoch is not None and _is_of(epoch, run_id):
+            seen = self._epoch_seen
+            if seen is None or epoch == seen or epoch.startswith(_QUARANTINED):
+                self._epoch_seen = epoch
+                return epoch
+        lost = epoch is not None or self._epoch_seen is not None or await self._any_may_land()
+        new = f"{_QUARANTINED if lost else _TRUSTED}{secrets.token_hex(8)}@{run_id}"
         quarantine_ms = self._hold_ms if lost else 0
         names = [self._link.key("epoch"), self._link.key("quarantine")]
         arguments: list[str | int] = [epoch or "", new, quarantine_ms]
@@ -136,6 +152,14 @@ class RedisFences:
         if _text(standing) == new:
             self._epoch_seen = new
         return None
+
+    async def _any_may_land(self) -> bool:
+        try:
+            return await self._writes_may_land()
+        except Exception as error:
+            # Nothing can be said of this cache then, and nothing is kept in it.
+            logger.warning("fence.journal_out_of_reach", exc_info=error)
+            raise CacheUnavailable("Whether writes may still land cannot be told.") from error
 
     async def _give_nonces(self, names: Sequence[str]) -> None:
         """A first nonce to accounts that have none; the quickest process's counts."""
@@ -148,20 +172,20 @@ class RedisFences:
 
         await self._link.run(give)
 
-    async def begin_write(self, key: str) -> None:
-        """New nonce, one more write in flight."""
-        await self._change(self._begin, key, self._hold_ms)
+    async def begin_write(self, key: str, write_id: str) -> None:
+        """New nonce, and this write is in flight."""
+        await self._change(self._hold, key, write_id, self._hold_ms)
 
-    async def end_write(self, key: str) -> None:
-        """New nonce, one write in flight less."""
-        await self._change(self._end, key)
+    async def end_write(self, key: str, write_id: str) -> None:
+        """New nonce, and this write is in flight no longer."""
+        await self._change(self._end, key, write_id)
 
-    async def hold(self, key: str, seconds: float) -> None:
-        """New nonce, and a write in flight for at least so long."""
-        await self._change(self._hold, key, max(1, int(seconds * 1000)))
+    async def hold(self, key: str, write_id: str, seconds: float) -> None:
+        """New nonce, and this write is in flight for at least so long."""
+        await self._change(self._hold, key, write_id, max(1, int(seconds * 1000)))
 
-    async def _change(self, script: Any, key: str, *arguments: int) -> None:
-        names = [self._link.key(f"n:{key}"), self._link.key(f"w:{key}")]
+    async def _change(self, script: Any, key: str, *arguments: str | int) -> None:
+        names = [self._link.key(f"{kind}:{key}") for kind in "nwh"]
         values = [secrets.token_hex(8), *arguments]
         # A write is never held back by an earlier failure: it asks Redis itself.
         await self._link.run(lambda: script(keys=names, args=values), always=True)
@@ -174,6 +198,12 @@ class RedisFences:
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._link.aclose()
+
+
+def _is_of(epoch: str, run_id: str) -> bool:
+    """Whether the epoch was opened on this server, as far as either is known."""
+    opened_on = epoch.partition("@")[2]
+    return not opened_on or not run_id or opened_on == run_id
 
 
 def _text(value: Any) -> str | None:

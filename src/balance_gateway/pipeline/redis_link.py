@@ -1,14 +1,16 @@
 """The connection to Redis or Valkey: every call has a time limit, and a failure is remembered."""
 
 import asyncio
+import itertools
+import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from balance_gateway.domain.errors import CacheUnavailable
 
@@ -21,30 +23,80 @@ COMMAND_TIMEOUT_S = 0.5
 REST_S = 1.0
 
 
+_RUN_ID = re.compile(r"^run_id:(\w+)", re.MULTILINE)
+
+
+class Server:
+    """Which process of Redis answers; asked on each connection before anything else is.
+
+    Attributes:
+        run_id: of the process that the newest connection was made to; empty when that cannot be
+            told: nothing has connected yet, or the user may not ask for INFO.
+    """
+
+    def __init__(self) -> None:
+        self.run_id = ""
+        self._numbers = itertools.count(1)
+        self._newest = 0
+
+    async def greet(self, connection: Any) -> None:
+        """Does what redis-py does on a new connection, then asks who is there."""
+        number = next(self._numbers)
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        try:
+            told = await connection.read_response()
+        except ResponseError:
+            told = ""
+        text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+        found = _RUN_ID.search(text)
+        if number > self._newest:
+            self._newest = number
+            self.run_id = found[1] if found else ""
+
+
 class RedisLink:
     """A client of one Redis database under one key prefix.
 
+    Args:
+        client: see below.
+        prefix: of every key.
+        server: greeted by each of the client's connections; None: nobody tells who answers.
+        monotonic: tells seconds that never go back.
+
     Attributes:
         client: the client itself; commands go through ``run``.
+        server: who answers.
     """
 
-    def __init__(self, client: "Redis", prefix: str = "balance-gateway") -> None:
+    def __init__(
+        self,
+        client: "Redis",
+        prefix: str = "balance-gateway",
+        *,
+        server: Server | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.client = client
+        self.server = server or Server()
         self._prefix = prefix
+        self._monotonic = monotonic
         self._rests_until_s = 0.0
 
     @classmethod
     def open(cls, url: str) -> "RedisLink":
         """A link to ``redis://…``, ``rediss://…`` or ``unix://…``; connects on first use."""
+        server = Server()
         client: Redis = Redis.from_url(
             url,
+            redis_connect_func=server.greet,
             socket_timeout=COMMAND_TIMEOUT_S,
             socket_connect_timeout=COMMAND_TIMEOUT_S,
             health_check_interval=15,
             # A script that was sent is not sent again: whether it ran is for the fence to bear.
             retry=Retry(NoBackoff(), 0),
         )
-        return cls(client)
+        return cls(client, server=server)
 
     def key(self, name: str) -> str:
         """The full name of a key."""
@@ -53,7 +105,7 @@ class RedisLink:
     @property
     def is_up(self) -> bool:
         """Whether the last call succeeded, or the rest after a failure is over."""
-        return time.monotonic() >= self._rests_until_s
+        return self._monotonic() >= self._rests_until_s
 
     async def run(self, command: Callable[[], Awaitable[T]], *, always: bool = False) -> T:
         """Runs a command within the time limit.
@@ -71,7 +123,7 @@ class RedisLink:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 result = await command()
         except (RedisError, OSError, TimeoutError) as error:
-            self._rests_until_s = time.monotonic() + REST_S
+            self._rests_until_s = self._monotonic() + REST_S
             raise CacheUnavailable("The shared cache is out of reach.") from error
         self._rests_until_s = 0.0
         return result

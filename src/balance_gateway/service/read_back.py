@@ -1,4 +1,4 @@
-"""Looking at the provider to learn what became of a write."""
+"""Looking at the provider: what stands before a write, and what became of one."""
 
 import asyncio
 import logging
@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
-from balance_gateway.domain.errors import GatewayError, ProviderTimeout
+from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsupported
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
+from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +17,34 @@ UNCERTAIN = (
     "The provider may or may not have taken the opening balance; it was not sent again."
     " Look at the provider before you repeat it."
 )
+
+
+async def previously(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | None:
+    """What stands before the write, for the audit log and for comparing.
+
+    Raises:
+        BadInput: it is not what the caller expects.
+        Unsupported: the caller expects something, and nobody can tell what stands.
+    """
+    expected = plan.expected_previous
+    try:
+        async with asyncio.timeout(timeout_s):
+            previous = await plan.provider.opening_balance(plan.account)
+    except (GatewayError, TimeoutError) as error:
+        if expected is None:
+            return None
+        if isinstance(error, Unsupported):
+            raise Unsupported(
+                "This provider cannot tell what stands, so it cannot be compared;"
+                " leave expectedPrevious out.",
+                field="expectedPrevious",
+            ) from error
+        if isinstance(error, TimeoutError):
+            raise ProviderTimeout("The provider did not tell what stands in time.") from error
+        raise
+    if expected is not None:
+        check_expectation(expected, previous)
+    return previous
 
 
 async def read_back(
@@ -38,9 +67,10 @@ async def read_back(
 async def settled_by_reading(
     account: Account, provider: BalanceProvider, record: WriteRecord, timeout_s: float
 ) -> WriteRecord:
-    """APPLIED when reading shows that the write is there and was not before; else UNCERTAIN.
+    """APPLIED when reading shows that the amount is there and was not before; else UNCERTAIN.
 
-    That the amount is *not* there proves nothing: the write may still land.
+    That the amount is *not* there proves nothing: the write may still land. So it may when the
+    amount *is* there, if somebody else wrote the same: the fence is not to be lowered for this.
     """
     intent = record.intent
     found = await read_back(account, provider, timeout_s)

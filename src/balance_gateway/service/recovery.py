@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.ports import BalanceProvider, WriteFence
-from balance_gateway.domain.writes import WriteJournal, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    WriteJournal,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.read_back import UNCERTAIN, failed, settled_by_reading
-from balance_gateway.service.writer import WriteLimits
+from balance_gateway.service.sending import WriteLimits
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +41,25 @@ class Recovery:
     clock: Clock
     limits: WriteLimits
 
-    async def hold_fences(self, hold_s: float) -> None:
+    async def hold_fences(self, lands_within_s: float) -> None:
         """Raises the fences of writes that may still land. To be done before anything is read.
+
+        Args:
+            lands_within_s: how long after it was recorded as begun a write may land.
 
         Raises:
             CacheUnavailable: the shared cache is out of reach; nothing can be kept in it either.
         """
         now = self.clock()
-        for record in await self.journal.unsettled_since(now - timedelta(seconds=hold_s)):
-            account = self._account_of(record)
-            left_s = hold_s - (now - record.intent.started_at).total_seconds()
+        for write in await self.journal.unsettled_since(now - timedelta(seconds=lands_within_s)):
+            account = self.directory.any_account(write.tenant, write.account_id)
+            left_s = lands_within_s
+            if write.started_at is None:
+                logger.error("write.unreadable", extra={"write_id": write.id})
+            else:
+                left_s -= (now - write.started_at).total_seconds()
             if account is not None and left_s > 0:
-                await self.fence.hold(account, left_s)
+                await self.fence.hold(account, write.id, left_s)
 
     async def resolve_unfinished(self) -> None:
         """Gives each unfinished write its outcome.
@@ -69,11 +79,8 @@ class Recovery:
             logger.info("write.resolved", extra={"outcome": settled.outcome.value})
 
     async def _settle(self, record: WriteRecord) -> WriteRecord:
-        account = self._account_of(record)
+        account = self.directory.any_account(record.intent.tenant, record.intent.account_id)
         if account is None:
             return failed(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
         provider = self.providers[account.connector]
         return await settled_by_reading(account, provider, record, self.limits.read_back_s)
-
-    def _account_of(self, record: WriteRecord) -> Account | None:
-        return self.directory.any_account(record.intent.tenant, record.intent.account_id)

@@ -1,24 +1,34 @@
 """The write journal on SQL: begun durably before a provider is called, finished exactly once."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy import Row, Select, Text, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.days import Clock, system_clock
-from balance_gateway.domain.errors import Internal, ProviderTimeout
+from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import AccountBusy, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    AccountBusy,
+    JournalUnavailable,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.documents import opening_balance_of, opening_balance_text
 from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
+
+logger = logging.getLogger(__name__)
 
 #: How often ``begin`` looks again after another process was quicker with the key or the account.
 _BEGIN_ATTEMPTS = 10
@@ -32,9 +42,9 @@ _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 class SqlWriteJournal:
     """Implements ``domain.writes.WriteJournal``; every change leaves a row in the audit log.
 
-    Every method raises ``Internal`` when the database is out of reach. Constraints of the
-    database, not only this code, forbid a second write with a tenant's idempotency key and a
-    second STARTED write of an account, so that any number of processes can share it.
+    Every method raises ``JournalUnavailable`` when the database is out of reach. Constraints of
+    the database, not only this code, forbid a second write with a tenant's idempotency key and a
+    second STARTED write of a remote account, so that any number of processes can share it.
 
     Args:
         database: where the journal is kept.
@@ -50,8 +60,8 @@ class SqlWriteJournal:
         """Records the intent durably, or returns the record that already has its key.
 
         Raises:
-            AccountBusy: the account has a STARTED write younger than ``lease_s``.
-            Internal: the database is out of reach; nothing may be sent.
+            AccountBusy: the remote account has a STARTED write younger than ``lease_s``.
+            JournalUnavailable: the database is out of reach; nothing may be sent.
         """
         for attempt in range(_BEGIN_ATTEMPTS):
             try:
@@ -72,7 +82,7 @@ class SqlWriteJournal:
         Raises:
             ValueError: the record says STARTED, which is no outcome.
             LookupError: the write was never begun.
-            Internal: the database is out of reach; the outcome may not be recorded.
+            JournalUnavailable: the database is out of reach; the outcome may not be recorded.
         """
         if record.outcome is WriteOutcome.STARTED:
             raise ValueError("STARTED is not an outcome")
@@ -96,21 +106,27 @@ class SqlWriteJournal:
         of_key = (writes.c.tenant == tenant) & (writes.c.idempotency_key == idempotency_key)
         return await self._first(select(writes).where(of_key))
 
-    async def last_applied(self, account_id: str) -> WriteRecord | None:
-        """The newest APPLIED write of an account, by the order of finishing; None without one."""
-        applied = select(writes).where(writes.c.account_id == account_id, APPLIED)
+    async def last_applied(self, remote_account: str) -> WriteRecord | None:
+        """The newest APPLIED write of a remote account, in the order of finishing; None: none."""
+        applied = select(writes).where(writes.c.remote_account == remote_account, APPLIED)
         return await self._first(applied.order_by(writes.c.finished_in.desc()))
 
     async def unfinished(self) -> Sequence[WriteRecord]:
-        """All STARTED writes, oldest first, at most 10,000."""
-        return await self._all(select(writes).where(STARTED))
+        """All STARTED writes that can be read, oldest first, at most 10,000."""
+        # The row of its id is read alone, so that one that cannot be read hides no other.
+        ids = await self._rows(_oldest_first(select(writes.c.id).where(STARTED)))
+        found = [await self._readable(row.id) for row in ids]
+        return [record for record in found if record and record.outcome is WriteOutcome.STARTED]
 
-    async def unsettled_since(self, instant: datetime) -> Sequence[WriteRecord]:
+    async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         """STARTED and UNCERTAIN writes started at or after the instant, oldest first.
 
         At most 10,000.
         """
-        return await self._all(select(writes).where(UNSETTLED, writes.c.started_at >= instant))
+        started_at = type_coerce(writes.c.started_at, Text).label("started_at")
+        columns = select(writes.c.id, writes.c.tenant, writes.c.account_id, started_at)
+        since = columns.where(UNSETTLED, writes.c.started_at >= instant)
+        return [_unsettled(row) for row in await self._rows(_oldest_first(since))]
 
     async def _begin(
         self, connection: AsyncConnection, intent: WriteIntent, lease_s: float
@@ -122,7 +138,7 @@ class SqlWriteJournal:
             known = (await connection.execute(statement)).one_or_none()
             if known is not None:
                 return _record(known)
-        of_account = writes.c.account_id == intent.account_id
+        of_account = writes.c.remote_account == intent.remote_account
         statement = select(writes).where(of_account, STARTED)
         row = (await connection.execute(statement.with_for_update())).one_or_none()
         if row is not None:
@@ -137,17 +153,23 @@ class SqlWriteJournal:
         return record
 
     async def _first(self, statement: Select[Any]) -> WriteRecord | None:
-        records = await self._records(statement.limit(1))
-        return records[0] if records else None
+        rows = await self._rows(statement.limit(1))
+        return _record(rows[0]) if rows else None
 
-    async def _all(self, statement: Select[Any]) -> Sequence[WriteRecord]:
-        oldest_first = statement.order_by(writes.c.started_at, writes.c.id)
-        return await self._records(oldest_first.limit(_RECORDS_MAX))
+    async def _readable(self, write_id: str) -> WriteRecord | None:
+        try:
+            return await self._first(select(writes).where(writes.c.id == write_id))
+        except JournalUnavailable:
+            raise
+        except Exception:
+            logger.exception("journal.unreadable", extra={"write_id": write_id})
+            return None
 
-    async def _records(self, statement: Select[Any]) -> Sequence[WriteRecord]:
+    async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         try:
             async with self._database.reading() as connection:
-                return [_record(row) for row in await connection.execute(statement)]
+                rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+                return rows
         except DatabaseError as error:
             raise _out_of_reach() from error
 
@@ -160,8 +182,22 @@ class SqlWriteJournal:
             raise _out_of_reach() from error
 
 
-def _out_of_reach() -> Internal:
-    return Internal("The write journal is out of reach.")
+def _out_of_reach() -> JournalUnavailable:
+    return JournalUnavailable("The write journal is out of reach.")
+
+
+def _oldest_first(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(writes.c.started_at, writes.c.id).limit(_RECORDS_MAX)
+
+
+def _unsettled(row: Row[Any]) -> UnsettledWrite:
+    try:
+        started_at = datetime.fromisoformat(row.started_at)
+    except (ValueError, TypeError):
+        started_at = None
+    if started_at is not None and started_at.tzinfo is None:
+        started_at = None
+    return UnsettledWrite(row.id, row.tenant, row.account_id, started_at)
 
 
 def _expired(started: WriteRecord, now: datetime) -> WriteRecord:
@@ -198,6 +234,7 @@ def _row(record: WriteRecord) -> dict[str, Any]:
         "id": intent.id,
         "tenant": intent.tenant,
         "account_id": intent.account_id,
+        "remote_account": intent.remote_account,
         "connector": intent.connector,
         "principal": intent.principal,
         "minor_units": intent.amount.minor_units,
@@ -231,6 +268,7 @@ def _record(row: Row[Any]) -> WriteRecord:
         id=row.id,
         tenant=row.tenant,
         account_id=row.account_id,
+        remote_account=row.remote_account,
         connector=row.connector,
         principal=row.principal,
         amount=Money(row.minor_units, row.currency),

@@ -93,6 +93,7 @@ writes = Table(
     Column("id", Text, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("account_id", Text, nullable=False),
+    Column("remote_account", Text, nullable=False),
     Column("connector", Text, nullable=False),
     Column("principal", Text, nullable=False),
     Column("minor_units", WholeNumber, nullable=False),
@@ -123,7 +124,7 @@ UNSETTLED = text("outcome IN ('started', 'uncertain')")
 APPLIED = text("outcome = 'applied'")
 Index(
     "writes_one_started",
-    writes.c.account_id,
+    writes.c.remote_account,
     unique=True,
     sqlite_where=STARTED,
     postgresql_where=STARTED,
@@ -136,7 +137,7 @@ Index(
 )
 Index(
     "writes_applied",
-    writes.c.account_id,
+    writes.c.remote_account,
     writes.c.finished_in,
     sqlite_where=APPLIED,
     postgresql_where=APPLIED,

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
+from balance_gateway.web.console import console_routes
 from balance_gateway.web.dashboard import dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.operations import Operations
@@ -22,6 +23,7 @@ def build_web_app(
     operations: Operations,
     cors_origins: Sequence[str] = (),
     dashboard: bool = True,
+    console: bool = False,
     lifespan: Lifespan | None = None,
 ) -> Starlette:
     """The application.
@@ -31,6 +33,7 @@ def build_web_app(
         operations: answers /healthz, /readyz and /metrics.
         cors_origins: other origins whose pages may ask /graphql; none: no CORS headers at all.
         dashboard: whether / shows the page.
+        console: whether /graphiql shows the query console.
         lifespan: what is opened before the first request and closed after the last.
     """
     routes = [
@@ -39,6 +42,7 @@ def build_web_app(
         Route("/readyz", operations.readyz),
         Route("/metrics", operations.metrics),
         *(dashboard_routes() if dashboard else []),
+        *(console_routes() if console else []),
     ]
     return Starlette(routes=routes, middleware=_cors(cors_origins), lifespan=lifespan)
 

@@ -17,6 +17,9 @@ from balance_gateway.domain.errors import Unauthenticated
 
 HEADER_BYTES_MAX = 8192
 
+#: The one answer to every credential that is not taken, whatever is wrong with it.
+NOT_KNOWN = "This credential is not known, or no longer good."
+
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/=:@-]+) *")
 
 
@@ -69,8 +72,34 @@ class ApiKeys:
             if hmac.compare_digest(known, digest):
                 found = principal
         if found is None:
-            raise Unauthenticated("This credential is not known.")
+            raise Unauthenticated(NOT_KNOWN)
         return found
+
+
+class Authenticators:
+    """API keys, and beside them the tokens of an issuer.
+
+    Args:
+        keys: the API keys.
+        tokens: judges what has the form of a JWT: two dots.
+    """
+
+    def __init__(self, keys: Authenticator, tokens: Authenticator) -> None:
+        self._keys = keys
+        self._tokens = tokens
+
+    async def authenticate(self, token: str) -> Principal:
+        """The principal of a token or a key. A key may have two dots too, and stays good.
+
+        Raises:
+            Unauthenticated: it is neither.
+        """
+        if token.count(".") == 2:
+            try:
+                return await self._tokens.authenticate(token)
+            except Unauthenticated:
+                pass
+        return await self._keys.authenticate(token)
 
 
 def bearer_token(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +23,9 @@ class Operations:
 
     Args:
         checks: what has to be there to serve, by name.
+        helpers: what serving is better with, by name: without it the process is ready all the
+            same, and says that it is degraded. Were it not ready, an outage of the cache that all
+            replicas share would take every one of them out of service.
         registry: the metrics.
         check_timeout_s: after which a check has failed.
     """
@@ -30,10 +34,12 @@ class Operations:
         self,
         *,
         checks: Mapping[str, Check],
+        helpers: Mapping[str, Check] = MappingProxyType({}),
         registry: CollectorRegistry,
         check_timeout_s: float = 2.0,
     ) -> None:
-        self._checks = dict(checks)
+        self._checks = {**checks, **helpers}
+        self._helpers = frozenset(helpers)
         self._registry = registry
         self._check_timeout_s = check_timeout_s
         self._draining = False
@@ -47,7 +53,7 @@ class Operations:
         return JSONResponse({"status": "ok"}, headers=_NO_STORE)
 
     async def readyz(self, _request: Request) -> Response:
-        """200 when every check passes; 503 names the ones that do not, or says draining."""
+        """200 when it can serve; 503 names the checks that failed, or says draining."""
         if self._draining:
             return JSONResponse({"status": "draining"}, status_code=503, headers=_NO_STORE)
         names = list(self._checks)
@@ -55,8 +61,9 @@ class Operations:
         checks = {
             name: "ok" if good else "failed" for name, good in zip(names, passed, strict=True)
         }
-        ready = all(passed)
-        status = "ready" if ready else "not ready"
+        missing = {name for name, good in zip(names, passed, strict=True) if not good}
+        ready = missing <= self._helpers
+        status = ("degraded" if missing else "ready") if ready else "not ready"
         return JSONResponse(
             {"status": status, "checks": checks},
             status_code=200 if ready else 503,

@@ -14,7 +14,14 @@ from balance_gateway.api.compiled.plan import Plan, compiled, slots_of, template
 from balance_gateway.api.compiled.selection import NotCompiled
 from balance_gateway.api.context import Caller, RequestContext
 from balance_gateway.api.documents import PreparedOperation
-from balance_gateway.api.engine import Answer, Engine, GraphQLRequest, Operation
+from balance_gateway.api.engine import (
+    Answer,
+    Engine,
+    GraphQLRequest,
+    Operation,
+    refused_answer,
+)
+from balance_gateway.api.errors import RequestRefused
 from balance_gateway.api.limits import Limits
 from balance_gateway.domain.access import Principal
 from balance_gateway.observability.metrics import Metrics
@@ -29,10 +36,18 @@ REMEMBERED_BYTES_MAX = 16_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledOperation(Operation):
-    """An operation with its plan, and its slots' texts when it is one of many alike."""
+    """An operation with its plan.
+
+    Attributes:
+        plan: None for one that is graphql-core's.
+        slots: the string literals of a document that is one of many alike. Its ``prepared`` is
+            then the first of them, whose literals are others: it is never executed.
+        request: what was sent, for when graphql-core has to answer after all.
+    """
 
     plan: Plan | None = None
     slots: Sequence[str] = ()
+    request: GraphQLRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,13 @@ class CompiledEngine:
             return operation
         self._templates.move_to_end(text)
         known = self._engine.affordable(template.prepared, request.variables)
-        return CompiledOperation(known.prepared, known.variables, plan=template.plan, slots=slots)
+        return CompiledOperation(
+            known.prepared,
+            known.variables,
+            plan=template.plan,
+            slots=slots,
+            request=request,
+        )
 
     def _alone(self, request: GraphQLRequest) -> CompiledOperation:
         operation = self._engine.prepare(request)
@@ -192,6 +213,11 @@ class CompiledEngine:
                 pass
             finally:
                 context.close()
+        if isinstance(operation, CompiledOperation) and operation.request is not None:
+            try:
+                operation = self._engine.prepare(operation.request)
+            except RequestRefused as refused:
+                return refused_answer(refused)
         return await self._engine.execute(operation, caller)
 
     async def _ready(self, plan: Plan, context: RequestContext, operation: Operation) -> Answering:

@@ -25,6 +25,7 @@ def _writes() -> None:
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("tenant", sa.Text, nullable=False),
         sa.Column("account_id", sa.Text, nullable=False),
+        sa.Column("remote_account", sa.Text, nullable=False),
         sa.Column("connector", sa.Text, nullable=False),
         sa.Column("principal", sa.Text, nullable=False),
         sa.Column("minor_units", sa.Text, nullable=False),
@@ -47,9 +48,9 @@ def _writes() -> None:
         sa.Column("error_field", sa.Text),
         sa.UniqueConstraint("tenant", "idempotency_key", name="writes_key"),
     )
-    _index_where("writes_one_started", ["account_id"], "outcome = 'started'", unique=True)
+    _index_where("writes_one_started", ["remote_account"], "outcome = 'started'", unique=True)
     _index_where("writes_unsettled", ["started_at"], "outcome IN ('started', 'uncertain')")
-    _index_where("writes_applied", ["account_id", "finished_in"], "outcome = 'applied'")
+    _index_where("writes_applied", ["remote_account", "finished_in"], "outcome = 'applied'")
 
 
 def _index_where(name: str, columns: list[str], where: str, *, unique: bool = False) -> None:

@@ -1,0 +1,95 @@
+"""The built-in upstream: Light, Asset and Layer as far as reads of balances need them.
+
+Run as a process of its own: ``python -m benchmarks.upstream --port 9000 --delay-ms 50``. It answers
+GET requests without a body, and ``/_count`` with how many others it has had.
+"""
+
+import argparse
+import asyncio
+import json
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+from benchmarks import books
+
+
+class Upstream:
+    """What all connections share.
+
+    Args:
+        delay_s: how long every answer waits.
+    """
+
+    def __init__(self, delay_s: float) -> None:
+        self.delay_s = delay_s
+        self.count = 0
+        self._reports = {
+            "trial-balance": _response(books.trial_balance()),
+            "balances": _response(books.ledger_tree()),
+        }
+
+    def answer(self, target: str) -> bytes:
+        """The whole response to a GET of this target."""
+        if target == "/_count":
+            return _response({"count": self.count})
+        self.count += 1
+        url = urlsplit(target)
+        segments = url.path.split("/")
+        if segments[2] == "bank-accounts":
+            as_of = parse_qs(url.query)["asOf"][0]
+            return _response(books.light_balance(segments[3], as_of))
+        return self._reports[segments[-1]]
+
+
+class UpstreamProtocol(asyncio.Protocol):
+    """One connection; requests may be pipelined, and are answered in order when none is delayed."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remembers where answers go."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answers the requests that are whole."""
+        *heads, self._buffer = (self._buffer + data).split(b"\r\n\r\n")
+        for head in heads:
+            target = head.split(b" ", 2)[1].decode()
+            answer = self._upstream.answer(target)
+            if self._upstream.delay_s and target != "/_count":
+                loop = asyncio.get_running_loop()
+                loop.call_later(self._upstream.delay_s, self._transport.write, answer)
+            else:
+                self._transport.write(answer)
+
+
+def _response(value: object) -> bytes:
+    body = json.dumps(value, separators=(",", ":")).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+async def _serve(port: int, delay_s: float) -> None:
+    upstream = Upstream(delay_s)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: UpstreamProtocol(upstream), "127.0.0.1", port, backlog=4096
+    )
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serves until it is killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--delay-ms", type=float, default=0)
+    arguments = parser.parse_args()
+    import uvloop
+
+    uvloop.run(_serve(arguments.port, arguments.delay_ms / 1000))
+
+
+if __name__ == "__main__":
+    main()

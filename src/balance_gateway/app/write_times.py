@@ -1,0 +1,40 @@
+"""How long a write takes at most, step by step, and what follows from it for fence and journal."""
+
+from balance_gateway.config.settings import Settings
+from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S
+from balance_gateway.service.sending import WriteLimits
+
+#: For reading a write back, and for reading what stood before it.
+READ_BACK_S = 5.0
+
+#: From recording a write as begun until it is sent: comparing once more, and raising the fence.
+PREPARE_S = READ_BACK_S + 3.0
+
+
+def write_limits_of(settings: Settings) -> WriteLimits:
+    """The time limits of writes."""
+    return WriteLimits(
+        deadline_s={connector.name: connector.timeout_s for connector in settings.connectors},
+        read_back_s=READ_BACK_S,
+        prepare_s=PREPARE_S,
+        # The lease outlasts a write and everything around it, its outcome's recording included.
+        lease_s=PREPARE_S + _longest_s(settings) + READ_BACK_S + 5.0,
+    )
+
+
+def hold_s_of(settings: Settings) -> float:
+    """How long a write holds its fence: until it has landed, and is read back if that is later.
+
+    The fence is held from when Redis has it, and the write sent when its answer is here.
+    """
+    after_s = max(settings.cache.late_landing_s, READ_BACK_S)
+    return COMMAND_TIMEOUT_S + _longest_s(settings) + after_s
+
+
+def lands_within_s_of(settings: Settings) -> float:
+    """How long after it was recorded as begun a write may still land."""
+    return PREPARE_S + hold_s_of(settings)
+
+
+def _longest_s(settings: Settings) -> float:
+    return max((connector.timeout_s for connector in settings.connectors), default=0.0)

@@ -1,0 +1,151 @@
+"""Upstream calls for groups of reads: one call each, kept where the fence allows it."""
+
+import asyncio
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from datetime import datetime
+
+from balance_gateway.domain.balances import FreshnessState, Kept, Observed
+from balance_gateway.domain.days import Clock
+from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
+from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.elsewhere import OtherReplicas
+from balance_gateway.pipeline.fence import Standing
+from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+from balance_gateway.pipeline.reads import REFRESH_FROM, Answer, Boarded, Read, late
+from balance_gateway.pipeline.values import Entry, Value, Values
+
+logger = logging.getLogger(__name__)
+
+
+class Upstream:
+    """Asks providers, or takes what another replica asked for.
+
+    Args:
+        providers: by connector name.
+        values: where what was read is kept.
+        others: the replicas that share the cache.
+        clock: tells the time.
+        metrics: told what could not be kept.
+        deadline_s: for all attempts of one upstream read together.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, BalanceProvider],
+        values: Values,
+        others: OtherReplicas,
+        clock: Clock,
+        metrics: Metrics,
+        deadline_s: float,
+    ) -> None:
+        self._providers = providers
+        self._values = values
+        self._others = others
+        self._clock = clock
+        self._metrics = metrics
+        self._deadline_s = deadline_s
+
+    def group_of(self, read: Read) -> Hashable:
+        """What is asked for together; a query that cannot be grouped is asked, and fails, alone."""
+        if read.query is None:
+            return read.value_key
+        provider = self._providers[read.account.connector]
+        try:
+            return read.account.connector, provider.balance_group(read.query)
+        except GatewayError:
+            return read.value_key
+        except Exception:
+            logger.exception("provider.defect", extra={"connector": provider.connector})
+            return read.value_key
+
+    async def fly(self, group: Sequence[Boarded], urgent: Urgency, patience: float) -> None:
+        """One upstream call for a group of reads; lands every flight of it, whatever happens."""
+        urgency.set(urgent)
+        patience_s.set(patience)
+        started_at = self._clock()
+        answers: Sequence[Answer] = []
+        try:
+            answers = await self._others.answers(self._claim_of(group), group)
+            if not answers:
+                answers = await self._from_provider(group, started_at)
+        finally:
+            for index, (_, _, flight) in enumerate(group):
+                if not flight.done():
+                    lost = Internal("The read was given up.")
+                    flight.set_result(answers[index] if index < len(answers) else lost)
+
+    async def _from_provider(
+        self, group: Sequence[Boarded], started_at: datetime
+    ) -> Sequence[Answer]:
+        """The provider's answers, kept where the fence allows it."""
+        found = await self._ask([read for read, _, _ in group])
+        answers: list[Answer] = [
+            answer
+            if isinstance(answer, GatewayError)
+            else Observed(
+                answer,
+                started_at,
+                FreshnessState.LIVE,
+                kept=self._kept_as(read, standing, started_at.timestamp()),
+            )
+            for answer, (read, standing, _) in zip(found, group, strict=True)
+        ]
+        await self._keep(group, answers)
+        await self._others.release(self._claim_of(group))
+        return answers
+
+    def _kept_as(self, read: Read, standing: Standing, observed_at_s: float) -> Kept | None:
+        """How a value read under this standing is kept; None where it is not."""
+        if not standing.settled or not self._values.keeps or read.keys.fence is None:
+            return None
+        until_s = observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
+        return Kept(read.keys.fence, standing.nonce, until_s)
+
+    def _claim_of(self, group: Sequence[Boarded]) -> str:
+        """Equal for groups that ask for the very same values: only those can share a call."""
+        return " ".join(sorted(read.value_key for read, _, _ in group))
+
+    async def _ask(self, reads: Sequence[Read]) -> Sequence[Value | GatewayError]:
+        """The provider's answers, in order; a failure of the call is the answer to each."""
+        provider = self._providers[reads[0].account.connector]
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                if reads[0].query is None:
+                    return [await provider.opening_balance(reads[0].account)]
+                answers = await provider.balances([read.query for read in reads if read.query])
+            assert len(answers) == len(reads)
+            return answers
+        except GatewayError as error:
+            return [error] * len(reads)
+        except TimeoutError:
+            return [late()] * len(reads)
+        except Exception:
+            logger.exception("provider.defect", extra={"connector": provider.connector})
+            return [Internal("The gateway could not read the provider's answer.")] * len(reads)
+
+    async def _keep(
+        self,
+        group: Sequence[Boarded],
+        answers: Sequence[Answer],
+    ) -> None:
+        unsettled = sum(not standing.settled for _, standing, _ in group)
+        if unsettled:
+            self._metrics.fills_fenced.inc(unsettled)
+        entries = {
+            read.value_key: Entry(
+                standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
+            )
+            for (read, standing, _), answer in zip(group, answers, strict=True)
+            if standing.settled and not isinstance(answer, GatewayError)
+        }
+        if entries:
+            try:
+                await self._values.put(entries)
+            except CacheUnavailable:
+                logger.warning("cache.put_failed", extra={"entries": len(entries)})
+            except Exception:
+                # What was read is answered all the same.
+                logger.exception("cache.defect")

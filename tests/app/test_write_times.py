@@ -1,0 +1,64 @@
+"""How long fences are held: for all that a write may take, and no step of it forgotten."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from balance_gateway.app.write_times import (
+    PREPARE_S,
+    READ_BACK_S,
+    hold_s_of,
+    lands_within_s_of,
+    write_limits_of,
+)
+from balance_gateway.config.reader import read_settings
+from balance_gateway.config.settings import Settings
+from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S
+
+TIMEOUT_S = 7.0
+CONFIG = """
+[connectors.quick]
+provider = "local"
+timeout_s = 2
+
+[connectors.slow]
+provider = "local"
+timeout_s = 7
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    path = tmp_path / "gateway.toml"
+    path.write_text(CONFIG)
+    return read_settings(path)
+
+
+def landing_late(settings: Settings, seconds: float) -> Settings:
+    return replace(settings, cache=replace(settings.cache, late_landing_s=seconds))
+
+
+def test_a_write_holds_until_it_can_no_longer_land_counted_from_a_late_answer(
+    settings: Settings,
+) -> None:
+    hold_s = hold_s_of(landing_late(settings, 30.0))
+
+    assert hold_s == COMMAND_TIMEOUT_S + TIMEOUT_S + 30.0
+
+
+def test_a_write_that_never_lands_late_holds_until_it_is_read_back(settings: Settings) -> None:
+    hold_s = hold_s_of(landing_late(settings, 0.0))
+
+    assert hold_s >= TIMEOUT_S + READ_BACK_S
+
+
+def test_after_a_crash_the_time_before_sending_counts_too(settings: Settings) -> None:
+    assert lands_within_s_of(settings) == PREPARE_S + hold_s_of(settings)
+    assert write_limits_of(settings).prepare_s == PREPARE_S
+
+
+def test_the_lease_outlasts_every_step_of_a_write(settings: Settings) -> None:
+    limits = write_limits_of(settings)
+
+    assert limits.lease_s > limits.prepare_s + TIMEOUT_S + limits.read_back_s

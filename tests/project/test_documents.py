@@ -1,0 +1,331 @@
+"""The documents tell what is there: settings, metrics, codes, commands, limits, examples."""
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import pytest
+
+from balance_gateway.api.limits import DEFAULT_LIMITS
+from balance_gateway.cli import main
+from balance_gateway.config import accounts, connectors
+from balance_gateway.config.reader import settings_from
+from balance_gateway.config.settings import (
+    ApiKeySettings,
+    CacheSettings,
+    JwtSettings,
+    ServerSettings,
+    StorageSettings,
+)
+from balance_gateway.domain import errors
+from balance_gateway.domain.access import Scope
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.secret import Secret
+from balance_gateway.observability.metrics import Metrics
+from tests.system.processes import demo
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The text of operations.md from a heading to the next one of any level."""
+    found = re.search(
+        rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", OPERATIONS, re.MULTILINE | re.DOTALL
+    )
+    assert found, f"operations.md has no section {title!r}"
+    return found[1]
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """The cells of every row of the tables in a text."""
+    for line in text.splitlines():
+        if line.startswith("|") and not re.match(r"\|[-| :]+\|$", line):
+            yield [cell.strip() for cell in line[1:-1].split("|")]
+
+
+def named(cell: str) -> list[str]:
+    """What is written as code in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_column(title: str) -> set[str]:
+    return {name for cells in rows(section(title)) for name in named(cells[0])}
+
+
+def in_toml(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, float):
+        return f"{value:g}" if value < 10**5 else str(int(value))
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("title", "defaults"),
+    [
+        ("`[server]`", ServerSettings()),
+        ("`[storage]`", StorageSettings()),
+        ("`[cache]`", CacheSettings()),
+    ],
+)
+def test_table_of_settings_has_every_key_with_its_default(title: str, defaults: Any) -> None:
+    documented = {named(cells[0])[0]: cells[1] for cells in rows(section(title)) if named(cells[0])}
+
+    assert documented == {
+        name: f"`{in_toml(getattr(defaults, name))}`" for name in defaults.__slots__
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("`[[auth.api_keys]]`", set(ApiKeySettings.__slots__)),
+        ("`[auth.jwt]`", set(JwtSettings.__slots__)),
+        ("`[connectors.NAME]`", set().union(*connectors._CONNECTOR_KEYS.values())),
+        (
+            "`[[accounts]]`",
+            set(accounts._COMMON_KEYS).union(
+                *(set(needed + helping) for needed, helping in accounts._REMOTE_KEYS.values()),
+                {"derive_opening_balance_as_of"},
+            ),
+        ),
+    ],
+)
+def test_table_of_settings_has_every_key_and_no_other(title: str, keys: set[str]) -> None:
+    assert first_column(title) == keys
+
+
+@pytest.mark.parametrize("kind", ProviderKind, ids=lambda kind: kind.value)
+def test_page_of_a_provider_tells_the_keys_it_takes(kind: ProviderKind) -> None:
+    page = (ROOT / "docs" / "providers" / f"{kind.value}.md").read_text(encoding="utf-8")
+    needed, helping = accounts._REMOTE_KEYS[kind]
+    keys = connectors._CONNECTOR_KEYS[kind] - connectors._COMMON_KEYS
+    told = [line for line in page.splitlines() if line.startswith("| settings |")]
+
+    assert f'provider = "{kind.value}"' in page
+    assert [key for key in needed + helping if f"`{key}`" not in page] == []
+    if told:
+        unknown = set(re.findall(r"`([a-z_]+)`", told[0])) - connectors._CONNECTOR_KEYS[kind]
+        assert unknown - {"modified_cash", "accrual"} == set()
+        assert [key for key in keys if f"`{key}`" not in told[0]] == []
+
+
+def test_providers_are_linked_from_readme_and_operations() -> None:
+    for kind in ProviderKind:
+        assert f"(docs/providers/{kind.value}.md)" in README
+        assert f"(providers/{kind.value}.md)" in OPERATIONS
+
+
+def test_scopes_are_told() -> None:
+    assert [scope.value for scope in Scope if f"`{scope.value}`" not in OPERATIONS] == []
+
+
+def test_table_of_metrics_has_every_metric_and_no_other() -> None:
+    families = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in Metrics().registry.collect()
+    }
+
+    assert first_column("Metrics") & families == families
+    assert set(re.findall(r"balance_gateway_[a-z_]+", OPERATIONS)) <= families
+
+
+def test_table_of_metrics_has_their_labels() -> None:
+    labels = {
+        f"{collector._name}_total" if collector._type == "counter" else collector._name: set(
+            collector._labelnames
+        )
+        for collector in vars(Metrics()).values()
+        if hasattr(collector, "_labelnames")
+    }
+    documented = {
+        named(cells[0])[0]: set(filter(None, cells[1].split(", ")))
+        for cells in rows(section("Metrics"))
+        if named(cells[0]) and named(cells[0])[0] in labels
+    }
+
+    assert documented == labels
+
+
+def error_codes() -> set[str]:
+    classes = [
+        item for _, item in inspect.getmembers(errors, inspect.isclass) if hasattr(item, "code")
+    ]
+    return {item.code for item in classes}
+
+
+def test_table_of_error_codes_has_every_code_and_no_other() -> None:
+    assert first_column("Error codes") == error_codes()
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    list(commands(main, "balance-gateway")),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_command_is_told_with_every_option(path: str, command: click.Command) -> None:
+    told = [cells[0] + cells[1] for cells in rows(section("Running")) if path in cells[0]]
+    options = [option.opts[0] for option in command.params if isinstance(option, click.Option)]
+
+    assert len(told) == 1, f"operations.md has no row for {path}"
+    assert [option for option in options if option not in told[0]] == []
+    assert f"`{path}`" in README
+
+
+def test_programs_that_documents_name_are_there() -> None:
+    modules = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"python -m ([a-z_.]+)", document.read_text(encoding="utf-8"))
+    }
+
+    assert modules
+    assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []
+
+
+def test_table_of_limits_is_true() -> None:
+    documented = {
+        named(cells[0])[0]: int(cells[1].replace(",", ""))
+        for cells in rows(section("Limits"))
+        if named(cells[0])
+    }
+
+    assert documented
+    assert documented == {name: getattr(DEFAULT_LIMITS, name) for name in documented}
+
+
+def test_table_of_log_events_has_every_event_from_info_on() -> None:
+    call = re.compile(r"\blog(?:ger)?\.(?:info|warning|error|exception)\(\s*\"([a-z_.]+)\"")
+    sources = [
+        path
+        for path in (ROOT / "src" / "balance_gateway").rglob("*.py")
+        if "sandbox" not in path.parts
+    ]
+    events = {event for path in sources for event in call.findall(path.read_text("utf-8"))}
+
+    assert events
+    assert first_column("Logs") == events
+
+
+def fenced(language: str) -> list[Any]:
+    """Every example in this language, of all documents."""
+    return [
+        pytest.param(text, id=f"{document.stem}-{number}")
+        for document in DOCUMENTS
+        for number, text in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+        )
+    ]
+
+
+@pytest.mark.parametrize("text", fenced("toml"))
+def test_configuration_example_is_read(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(re.findall(r'"env:([A-Z_]+)"', text)):
+        monkeypatch.setenv(name, f"secret {number}")
+
+    settings = settings_from(tomllib.loads(text), tmp_path)
+
+    assert settings.connectors
+
+
+def test_whole_file_has_every_section_and_shows_the_defaults() -> None:
+    whole = tomllib.loads(section("The whole file").split("```toml\n")[1].split("```")[0])
+
+    assert set(whole) == {"server", "storage", "cache", "auth", "connectors", "accounts"}
+    for name, defaults in (
+        ("server", ServerSettings()),
+        ("storage", StorageSettings()),
+        ("cache", CacheSettings()),
+    ):
+        shown = {key: in_toml(value) for key, value in _floats_as_ints(whole[name]).items()}
+        assert shown == {key: in_toml(getattr(defaults, key)) for key in defaults.__slots__}
+    kinds = {connector["provider"] for connector in whole["connectors"].values()}
+    assert kinds == {kind.value for kind in ProviderKind}
+
+
+def _floats_as_ints(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+@pytest.mark.parametrize("text", fenced("json"))
+def test_json_example_is_json(text: str) -> None:
+    json.loads(text)
+
+
+def test_readme_shows_what_its_queries_are_answered(tmp_path: Path) -> None:
+    """The commands as they are printed, with the demo's own address and keys."""
+    shell = re.findall(r"```sh\n(curl .*?)```\n.*?```json\n(.*?)```", README, re.DOTALL)
+    assert len(shell) == 2
+
+    with demo(tmp_path) as (_, printed):
+        answers = [_sent(command, printed) for command, _ in shell]
+
+    assert answers == [json.loads(shown) for _, shown in shell]
+
+
+def _sent(command: str, printed: dict[str, Any]) -> Any:
+    words = shlex.split(command.replace("\\\n", " "))
+    body = words[words.index("-d") + 1]
+    key = printed["admin_key" if "$ADMIN_KEY" in command else "read_key"]
+    return httpx.post(
+        printed["graphql_url"],
+        content=body,
+        headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        timeout=30,
+        trust_env=False,
+    ).json()
+
+
+LINKS = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_headings_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    broken = [
+        f"{target}#{anchor}"
+        for target, anchor in LINKS.findall(text)
+        if "://" not in target
+        and anchor not in _anchors((document.parent / target) if target else document)
+    ]
+
+    assert broken == []
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_document_has_no_placeholder_and_no_path_of_one_machine(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    assert re.findall(r"FIRST_[A-Z]+|TODO|TBD|FIXME|XXX", text) == []
+    assert [part for part in ("/home/", "/root/", "/Users/") if part in text] == []
+    assert os.sep + "tmp" + os.sep not in text

@@ -1,0 +1,128 @@
+"""Both ways a call travels send the same and read the same: our pools, and httpx's transports."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.calls import Call
+from balance_gateway.domain.errors import ProviderBadResponse
+from balance_gateway.providers.http import ProviderHTTP
+from balance_gateway.providers.wire import address_of, by_name
+from balance_gateway.transport import HttptoolsTransport
+from tests.providers import doubles
+from tests.providers.conftest import make_account, make_write, on
+from tests.providers.doubles import LightDouble, Received, Reply
+
+LIGHT = make_account(ProviderKind.LIGHT)
+QUERY = on(LIGHT, "2026-05-07")
+
+
+class Wrapped(httpx.AsyncBaseTransport):
+    """Our transport, hidden, so that it is used through httpx's API."""
+
+    def __init__(self) -> None:
+        self.within = HttptoolsTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.within.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.within.aclose()
+
+
+async def sent_over(transport: httpx.AsyncBaseTransport, base_url: str, double: Any) -> Received:
+    provider = ProviderHTTP("c", ProviderKind.LIGHT, base_url, transport=transport)
+    query = {"from": "a b+c&d=e", "to": "é/?#", "none": ""}
+    double.reply_with(Reply(200, {}))
+
+    await provider.send("read", "GET", "v1", "a/b?c#d", "é~%2F", query=query)
+
+    await provider.aclose()
+    found: Received = double.received[-1]
+    return found
+
+
+@pytest.mark.parametrize("path", ["", "/", "/prefix", "/pre fix/ü/", "/a/../b/./c", "//twice"])
+async def test_both_ways_send_the_same_bytes(light_double: LightDouble, path: str) -> None:
+    ours = await sent_over(HttptoolsTransport(), light_double.url + path, light_double)
+    theirs = await sent_over(Wrapped(), light_double.url + path, light_double)
+
+    assert ours == theirs
+    assert ours.target.startswith("/")
+
+
+@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
+async def test_a_body_past_the_bound_is_refused(light_double: LightDouble, transport: Any) -> None:
+    provider = ProviderHTTP(
+        "c", ProviderKind.LIGHT, light_double.url, transport=transport(), body_bytes_max=100
+    )
+    light_double.reply_with(Reply(200, b'"' + b"x" * 98 + b'"'), Reply(200, b" " * 101))
+
+    answer = await provider.send("read", "GET", "v1")
+    with pytest.raises(ProviderBadResponse):
+        await provider.send("read", "GET", "v1")
+
+    assert answer.body == "x" * 98
+    await provider.aclose()
+
+
+@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
+async def test_a_redirects_fragment_is_not_sent(
+    make: Any, light_double: LightDouble, transport: Any
+) -> None:
+    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
+    light_double.reply_with(Reply(307, b"", {"location": f"{target}#part"}))
+    light = make.light(light_double.url, wiring={"transport": transport()})
+
+    await light.balances([QUERY])
+
+    assert [call.target for call in light_double.calls()] == [target, target]
+
+
+@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
+async def test_the_seconds_are_for_all_redirects_together(
+    make: Any, light_double: LightDouble, transport: Any
+) -> None:
+    async def redirect_slowly(_: Received, __: Any) -> Reply:
+        await asyncio.sleep(0.2)
+        return Reply(307, b"", {"location": "/again"})
+
+    light_double.take_over = redirect_slowly
+    calls: list[Call] = []
+    wiring = {"transport": transport(), "on_call": calls.append}
+    light = make.light(light_double.url, timeout_s=0.5, wiring=wiring)
+
+    with pytest.raises(Exception, match=r"within 0\.5 s"):
+        await light.set_opening_balance(make_write(LIGHT, 1))
+
+    assert [call.outcome for call in calls] == ["redirected", "redirected", "PROVIDER_TIMEOUT"]
+    assert sum(call.duration_s for call in calls) == pytest.approx(0.5, abs=0.1)
+
+
+def test_headers_are_read_by_name_as_httpx_reads_them() -> None:
+    raw = [
+        (b"X-One", b"1"),
+        (b"x-one", b"2"),
+        (b"Location", "/é".encode()),
+        (b"Empty", b""),
+    ]
+
+    assert by_name(raw) == dict(httpx.Headers(raw))
+    assert by_name([(b"X", b"\xe9")]) == {"x": "é"}
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "target"),
+    [
+        ("https://API.example", "https://api.example", "/"),
+        ("https://api.example:443/a?b=c#d", "https://api.example", "/a?b=c"),
+        ("http://[::1]:8080/a b", "http://[::1]:8080", "/a%20b"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example", "/"),
+    ],
+)
+def test_an_address_is_an_origin_and_a_target(url: str, origin: str, target: str) -> None:
+    assert address_of(url) == (origin, target)
+    assert address_of(address_of(url).url) == (origin, target)
