@@ -64,12 +64,7 @@ def decode_json(body: bytes) -> Any:
         WrongShape: see the top of this module.
     """
     try:
-        return json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_float=_decimal,
-            parse_constant=_refuse_constant,
-        )
+        return _EXACTLY.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except RecursionError:
@@ -98,3 +93,8 @@ def _decimal(literal: str) -> Decimal:
 
 def _refuse_constant(_: str) -> NoReturn:
     raise WrongShape("a number is not finite")
+
+
+_EXACTLY = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_decimal, parse_constant=_refuse_constant
+)

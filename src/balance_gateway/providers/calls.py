@@ -1,11 +1,9 @@
-"""What one call is made of: what is sent, until when, past which gate, and what is told of it."""
+"""What one call is made of: what is sent, until when, and what is told of it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.calls import Call
@@ -22,7 +20,7 @@ class Exchange:
         method: GET, PUT or POST.
         content: the body's bytes; empty for none.
         content_type: sent in any case.
-        left_s: seconds left; the time spent inside of ``deadline`` is taken off.
+        left_s: seconds left; what has been waited for takes off its time.
         empty_ok: whether an answer of 2xx may have no body.
     """
 
@@ -33,26 +31,6 @@ class Exchange:
     left_s: float
     empty_ok: bool = False
 
-    @asynccontextmanager
-    async def deadline(self) -> AsyncIterator[None]:
-        """Ends what runs inside with TimeoutError when the seconds are used up."""
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        try:
-            async with asyncio.timeout(max(0.0, self.left_s)):
-                yield
-        finally:
-            self.left_s -= clock() - started
-
-    def extensions(self) -> dict[str, Any]:
-        """The same for a transport, which can tell a connection that never came from the rest.
-
-        Connecting may take nine tenths, so that it fails as itself before everything does.
-        """
-        left_s = max(0.0, self.left_s)
-        timeouts = {"connect": left_s * 0.9, "pool": left_s * 0.9, "read": left_s, "write": left_s}
-        return {"timeout": timeouts, "total": left_s}
-
 
 @dataclass(slots=True)
 class Seen:
@@ -61,6 +39,10 @@ class Seen:
     outcome: str = "cancelled"
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Takes note of an answer's head."""
+        self.status, self.headers, self.outcome = status, headers, outcome_of(status)
 
     def call(
         self, connector: str, provider: ProviderKind, about: Operation, duration_s: float
@@ -87,7 +69,23 @@ def outcome_of(status: int) -> str:
 
 def path_of(segments: Collection[str]) -> str:
     """A path of segments, each quoted whole: none of them can lead elsewhere."""
-    for segment in segments:
-        if segment in {"", ".", ".."}:
-            raise ValueError("A path segment is empty or leads upwards")
-    return "".join("/" + quote(segment, safe="") for segment in segments)
+    return "".join(map(_quoted, segments))
+
+
+def query_of(query: Mapping[str, str] | None) -> str:
+    """The question mark and what follows it; nothing for an empty query."""
+    if not query:
+        return ""
+    return "?" + "&".join([f"{_plus(name)}={_plus(value)}" for name, value in query.items()])
+
+
+@lru_cache(maxsize=4096)
+def _quoted(segment: str) -> str:
+    if segment in {"", ".", ".."}:
+        raise ValueError("A path segment is empty or leads upwards")
+    return "/" + quote(segment, safe="")
+
+
+@lru_cache(maxsize=4096)
+def _plus(text: str) -> str:
+    return quote_plus(text)

@@ -14,10 +14,9 @@ Reads are never "maybe applied". No message holds a provider's text, a URL or a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -42,8 +41,7 @@ CHECK_FIRST = " It may have been applied: read the opening balance before settin
 _UNIX_TIME_MIN = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """What was being asked of whom; what every message begins with.
 
     Attributes:
@@ -62,8 +60,7 @@ class Operation:
         return self.provider.capitalize()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A provider's whole answer.
 
     Attributes:

@@ -5,14 +5,16 @@ unknown size, in a wait beyond the deadline, or in a second sending of a write t
 taken: a write is sent again only after an answer that says it was not done (401, 307, 308).
 
 httpx's client is passed by on purpose: its cookies, its redirects and its environment proxies
-would all have to be switched off, and its work per call is most of a call's cost. Requests,
-responses and transports are httpx's own.
+would all have to be switched off, and its work per call is most of a call's cost. Transports and
+their errors are httpx's own; how a request travels is ``wire``'s.
 """
 
 import asyncio
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,8 +24,8 @@ from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.errors import GatewayError, ProviderError, ProviderUnavailable
-from balance_gateway.providers.body import decode_json, read_body
-from balance_gateway.providers.calls import Exchange, Seen, outcome_of, path_of
+from balance_gateway.providers.body import decode_json
+from balance_gateway.providers.calls import Exchange, Seen, path_of, query_of
 from balance_gateway.providers.failures import Answer, Operation, bad_response, transport_failure
 from balance_gateway.providers.fields import WrongShape
 from balance_gateway.providers.redirects import (
@@ -33,6 +35,7 @@ from balance_gateway.providers.redirects import (
     redirect_target,
 )
 from balance_gateway.providers.tokens import Authorization
+from balance_gateway.providers.wire import Address, Headers, HttpxWire, PoolWire, Wire, address_of
 from balance_gateway.transport import HttptoolsTransport
 from balance_gateway.transport.errors import Sent, sent
 
@@ -84,14 +87,18 @@ class ProviderHTTP:
         self.connector = connector
         self._kind = kind
         self._base_url = base_url.rstrip("/")
+        self._base = address_of(self._base_url)
+        self._prefix = self._base.target.rstrip("/")
         self._timeout_s = timeout_s
         self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
         self._content_type = content_type
-        self._body_bytes_max = body_bytes_max
-        self._transport = transport if transport is not None else HttptoolsTransport()
+        self._wire = _wire_of(
+            transport if transport is not None else HttptoolsTransport(), body_bytes_max
+        )
         self._on_call = on_call
         self._gate = gate
         self._authorization: Authorization | None = None
+        self._last_headers: tuple[tuple[str, str | None], Headers] | None = None
 
     @property
     def base_url(self) -> str:
@@ -125,14 +132,15 @@ class ProviderHTTP:
             ProviderError: no answer came, or one of 2xx that is not JSON.
             GatewayError: what the gate raised.
         """
-        url = self._base_url + path_of(segments) + (f"?{urlencode(query)}" if query else "")
+        target = self._prefix + path_of(segments) + query_of(query)
+        address = Address(self._base.origin, target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         about = Operation(self._kind.name, operation, write=method != "GET")
         exchange = Exchange(about, method, content, self._content_type, self._timeout_s, empty_ok)
         answer = None
         for is_last in (False, True):
             header = await self._authorized(exchange)
-            answer = await self._follow(exchange, url, header)
+            answer = await self._follow(exchange, address, header)
             if answer.status != 401 or is_last or header is None or self._authorization is None:
                 break
             if not self._authorization.reject(header):
@@ -146,28 +154,34 @@ class ProviderHTTP:
         """A form for a token endpoint. It changes nothing, and is never redirected."""
         about = Operation(self._kind.name, operation)
         exchange = Exchange(about, "POST", urlencode(form).encode(), _FORM, self._timeout_s)
-        return await self._exchange(exchange, url, authorization)
+        return await self._exchange(exchange, address_of(url), authorization)
 
     async def aclose(self) -> None:
         """Closes connections and ends a token's renewal."""
         if self._authorization is not None:
             await self._authorization.aclose()
-        await self._transport.aclose()
+        await self._wire.aclose()
 
     async def _authorized(self, exchange: Exchange) -> str | None:
         if self._authorization is None:
             return None
+        header = self._authorization.ready()
+        if header is not None:
+            return header
+        started = time.monotonic()
         try:
-            async with exchange.deadline():
+            async with asyncio.timeout(max(0.0, exchange.left_s)):
                 return await self._authorization.header()
         except TimeoutError as error:
             # Nothing of this call has left, or its last sending was refused with 401.
             about = Operation(self._kind.name, exchange.about.name)
             raise transport_failure(about, error, self._timeout_s) from error
+        finally:
+            exchange.left_s -= time.monotonic() - started
 
-    async def _follow(self, exchange: Exchange, url: str, header: str | None) -> Answer:
+    async def _follow(self, exchange: Exchange, address: Address, header: str | None) -> Answer:
         for _ in range(REDIRECTS_MAX + 1):
-            answer = await self._exchange(exchange, url, header)
+            answer = await self._exchange(exchange, address, header)
             if answer.status not in REDIRECTS:
                 return answer
             not_here = answer.status in NOT_HERE
@@ -175,22 +189,22 @@ class ProviderHTTP:
             if about.write and not not_here:
                 raise bad_response(about, f"it redirects a write with HTTP {answer.status}")
             try:
-                url = redirect_target(url, answer.headers.get("location"), self._redirect_hosts)
+                location = answer.headers.get("location")
+                there = redirect_target(address.url, location, self._redirect_hosts)
             except WrongShape as error:
                 raise bad_response(about, str(error), maybe_applied=False) from None
+            address = address_of(there)
         what = f"it redirects more than {REDIRECTS_MAX} times"
         raise bad_response(exchange.about, what, maybe_applied=False)
 
-    async def _exchange(self, exchange: Exchange, url: str, header: str | None) -> Answer:
+    async def _exchange(self, exchange: Exchange, address: Address, header: str | None) -> Answer:
         """One real HTTP exchange."""
         slot = self._gate.slot(write=exchange.about.write) if self._gate else nullcontext()
         async with slot:
             seen = Seen()
-            clock = asyncio.get_running_loop().time
-            started = clock()
+            started = time.monotonic()
             try:
-                async with exchange.deadline():
-                    return await self._answer(exchange, url, header, seen)
+                return await self._answer(exchange, address, header, seen)
             except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
                 failure = self._failed(exchange, seen, error)
                 if isinstance(failure, Answer):
@@ -206,46 +220,42 @@ class ProviderHTTP:
                 seen.outcome = error.code
                 raise
             finally:
+                duration_s = time.monotonic() - started
+                exchange.left_s -= duration_s
                 if self._on_call is not None:
-                    duration_s = clock() - started
                     about = exchange.about
                     self._on_call(seen.call(self.connector, self._kind, about, duration_s))
 
-    async def _answer(self, exchange: Exchange, url: str, header: str | None, seen: Seen) -> Answer:
-        about = exchange.about
-        request = httpx.Request(
-            exchange.method,
-            url,
-            headers=self._headers(exchange, header),
-            content=exchange.content,
-            extensions=exchange.extensions(),
-        )
-        response = await self._transport.handle_async_request(request)
+    async def _answer(
+        self, exchange: Exchange, address: Address, header: str | None, seen: Seen
+    ) -> Answer:
+        headers = self._headers(exchange.content_type, header)
+        body = None
         try:
-            seen.status, seen.headers = response.status_code, response.headers
-            seen.outcome = outcome_of(response.status_code)
-            try:
-                raw = await read_body(response, self._body_bytes_max)
-                is_empty = exchange.empty_ok and not raw
-                body = None if is_empty else decode_json(raw)
-            except WrongShape as error:
-                if 200 <= response.status_code < 300:
-                    raise bad_response(about, str(error)) from None
-                body = None
-            return Answer(about, response.status_code, response.headers, body)
-        finally:
-            await response.aclose()
+            raw = await self._wire.exchange(exchange, address, headers, seen)
+            if raw or not exchange.empty_ok:
+                body = decode_json(raw)
+        except WrongShape as error:
+            if seen.outcome == "ok":
+                raise bad_response(exchange.about, str(error)) from None
+        assert seen.status is not None
+        return Answer(exchange.about, seen.status, seen.headers, body)
 
-    def _headers(self, exchange: Exchange, header: str | None) -> list[tuple[str, str]]:
+    def _headers(self, content_type: str, authorization: str | None) -> Headers:
+        """The request's headers: the same object as long as they are the same."""
+        key = (content_type, authorization)
+        if self._last_headers is not None and self._last_headers[0] == key:
+            return self._last_headers[1]
         headers = [
-            ("Accept", _JSON),
-            ("Accept-Encoding", "gzip, deflate"),
-            ("User-Agent", f"balance-gateway/{__version__}"),
-            ("Content-Type", exchange.content_type),
+            (b"Accept", _JSON.encode()),
+            (b"Accept-Encoding", b"gzip, deflate"),
+            (b"User-Agent", f"balance-gateway/{__version__}".encode()),
+            (b"Content-Type", content_type.encode()),
         ]
-        if header is not None:
-            headers.append(("Authorization", header))
-        return headers
+        if authorization is not None:
+            headers.append((b"Authorization", authorization.encode("ascii")))
+        self._last_headers = key, tuple(headers)
+        return self._last_headers[1]
 
     def _failed(self, exchange: Exchange, seen: Seen, error: Exception) -> ProviderError | Answer:
         """The error for a lost exchange; a refusal whose body was lost is still a refusal."""
@@ -254,10 +264,33 @@ class ProviderHTTP:
         return transport_failure(exchange.about, error, self._timeout_s)
 
 
-@contextmanager
-def reading(answer: Answer) -> Iterator[None]:
+def _wire_of(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:
+    if isinstance(transport, HttptoolsTransport):
+        return PoolWire(transport, body_bytes_max)
+    return HttpxWire(transport, body_bytes_max)
+
+
+def reading(answer: Answer) -> AbstractContextManager[None]:
     """Turns a WrongShape of what is read inside into the error for an unusable answer."""
-    try:
-        yield
-    except WrongShape as error:
-        raise bad_response(answer.operation, str(error)) from None
+    return _Reading(answer.operation)
+
+
+class _Reading:
+    """A class, since a generator as a context manager costs more than the reading."""
+
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, WrongShape):
+            raise bad_response(self._operation, str(error)) from None

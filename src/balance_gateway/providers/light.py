@@ -136,6 +136,8 @@ class LightProvider:
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
         """Both figures, one call for each account and day among the queries."""
+        if len(queries) == 1:
+            return [await self._balance(queries[0].account, queries[0].as_of)]
         groups = {self.balance_group(query): query for query in queries}
         if len(groups) == 1:
             figures = await self._balance(queries[0].account, queries[0].as_of)

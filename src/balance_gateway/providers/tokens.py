@@ -40,6 +40,10 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 class Authorization(Protocol):
     """Gives the value of the ``Authorization`` header."""
 
+    def ready(self) -> str | None:
+        """The value to send, if it is at hand; None when it has to be waited for."""
+        ...
+
     async def header(self) -> str:
         """The value to send. Raises GatewayError when it cannot be had."""
         ...
@@ -79,6 +83,10 @@ class FixedAuthorization:
         """Takes the scheme ("Basic", "Bearer") and the secret; ``name`` is its setting."""
         self._header = f"{scheme} {credential(name, secret)}"
 
+    def ready(self) -> str:
+        """The configured value."""
+        return self._header
+
     async def header(self) -> str:
         """The configured value."""
         return self._header
@@ -110,11 +118,15 @@ class TokenAuthorization:
         self._failure: GatewayError | None = None
         self._paused_until = datetime.min.replace(tzinfo=UTC)
 
-    async def header(self) -> str:
+    def ready(self) -> str | None:
         """``Bearer`` and a token that is not about to expire."""
         if self._header is not None and self._clock() < self._renew_at:
             return self._header
-        return await self._flights.join("token", self._renewed)
+        return None
+
+    async def header(self) -> str:
+        """Likewise; fetched where there is none."""
+        return self.ready() or await self._flights.join("token", self._renewed)
 
     def reject(self, header: str) -> bool:
         """Drops the token, unless it has been renewed since; True: another can be fetched."""

@@ -1,5 +1,6 @@
 """Puts the pool beneath httpx's API: an ``httpx.AsyncBaseTransport``, one pool per origin."""
 
+import functools
 import math
 import ssl
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
     def pool(self, url: str | httpx.URL) -> Pool:
         """The pool of this URL's origin, for calls that bypass httpx.
 
+        Ask for it before each call: one without connections may have made room for another's.
+
         Raises:
             httpx.UnsupportedProtocol: the URL is not http or https.
             httpx.PoolTimeout: connections to too many other origins are open.
@@ -53,8 +56,7 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         """
         if self._closed:
             raise mark(RuntimeError("The transport is closed."), Sent.NEVER)
-        url = httpx.URL(url)
-        origin = (url.scheme, url.raw_host, url.port)
+        origin = _named_origin(url) if isinstance(url, str) else _origin(url)
         pool = self._pools.get(origin)
         if pool is None:
             pool = Pool(
@@ -102,6 +104,16 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         self._closed = True
         for pool in list(self._pools.values()):
             await pool.aclose()
+
+
+def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    return url.scheme, url.raw_host, url.port
+
+
+@functools.lru_cache(maxsize=256)
+def _named_origin(url: str) -> tuple[str, bytes, int | None]:
+    """Likewise; callers that bypass httpx give the same few origins again and again."""
+    return _origin(httpx.URL(url))
 
 
 def _seconds(value: object) -> float:

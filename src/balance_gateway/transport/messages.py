@@ -60,24 +60,16 @@ def verb(method: str | bytes) -> bytes:
     return name.upper()
 
 
-def request_bytes(
-    method: bytes,
-    target: bytes,
-    host: bytes,
-    headers: Iterable[tuple[bytes, bytes]],
-    body: bytes,
-) -> bytes:
-    """The whole request as sent.
+def head_bytes(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The lines of a request's head that depend on the headers alone.
 
     Host and framing are ours: ``Content-Length`` and ``Transfer-Encoding`` of the caller are
-    replaced, a ``Host`` other than the URL's is refused.
+    left out, a ``Host`` other than the URL's is refused.
 
     Raises:
-        httpx.LocalProtocolError: a name, value or target holds what HTTP forbids there.
+        httpx.LocalProtocolError: a name or value holds what HTTP forbids there.
     """
-    if not target.startswith(b"/") or target.translate(None, _TARGET_BYTES):
-        raise _refused("Illegal request target.")
-    lines = [method, b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
+    lines = [b"Host: ", host, b"\r\n"]
     values = []
     coding_chosen = False
     for name, value in headers:
@@ -94,11 +86,19 @@ def request_bytes(
         raise _refused("Illegal header value.")
     if not coding_chosen:
         lines.append(b"Accept-Encoding: identity\r\n")
-    if body or method in _WITH_BODY:
-        lines.append(b"Content-Length: %d\r\n" % len(body))
-    lines.append(b"\r\n")
-    lines.append(body)
     return b"".join(lines)
+
+
+def request_bytes(method: bytes, target: bytes, head: bytes, body: bytes) -> bytes:
+    """The whole request as sent; ``head`` as ``head_bytes`` makes it.
+
+    Raises:
+        httpx.LocalProtocolError: the target holds what HTTP forbids there.
+    """
+    if not target.startswith(b"/") or target.translate(None, _TARGET_BYTES):
+        raise _refused("Illegal request target.")
+    length = b"Content-Length: %d\r\n" % len(body) if body or method in _WITH_BODY else b""
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method, target, head, length, body)
 
 
 def inflated(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:

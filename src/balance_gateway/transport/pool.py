@@ -28,7 +28,7 @@ from balance_gateway.transport.limits import (
     Timeouts,
     Usage,
 )
-from balance_gateway.transport.messages import READS, Answer, request_bytes, verb
+from balance_gateway.transport.messages import READS, Answer, head_bytes, request_bytes, verb
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -76,6 +76,7 @@ class Pool:
         self._connections: set[Connection] = set()
         self._dials: set[asyncio.Timeout] = set()
         self._is_closed = False
+        self._head: tuple[object, bytes] = (None, b"")
 
     @property
     def usage(self) -> Usage:
@@ -93,6 +94,8 @@ class Pool:
     ) -> Answer:
         """Send one request (target: path and query) and return its whole answer.
 
+        Headers that are given as the same tuple every time are checked and joined only once.
+
         Raises:
             httpx.RequestError: see the table in ``errors``; ``sent(error)`` tells how far it got.
             RuntimeError: the pool is closed.
@@ -101,7 +104,7 @@ class Pool:
             raise _closed()
         method = verb(method)
         target = target.encode("utf-8") if isinstance(target, str) else target
-        request = request_bytes(method, target, self._host_header, headers, body)
+        request = request_bytes(method, target, self._head_of(headers), body)
         now = asyncio.get_running_loop().time()
         due = now + timeouts.total_s
         is_read = method in READS
@@ -145,6 +148,15 @@ class Pool:
                 break
             await asyncio.sleep(0)
 
+    def _head_of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        known, head = self._head
+        if headers is known:
+            return head
+        head = head_bytes(self._host_header, headers)
+        if type(headers) is tuple:  # Anything else may be changed, or used up, by now.
+            self._head = headers, head
+        return head
+
     @staticmethod
     def _send(
         connection: Connection, request: bytes, method: bytes, timeouts: Timeouts, due: float
@@ -187,19 +199,20 @@ class Pool:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
+        late = _at(min(due, loop.time() + pool_s))
+        timer = None if late is None else loop.call_at(late, _give_up, waiter)
         try:
-            async with asyncio.timeout_at(_at(min(due, loop.time() + pool_s))):
-                return await waiter
+            return await waiter
         except BaseException as error:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._release(waiter.result())  # It came together with the cancellation.
-            if isinstance(error, TimeoutError):
-                late = httpx.PoolTimeout("No connection became free in time.")
-                raise mark(late, Sent.NEVER) from None
             mark(error, Sent.NEVER)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _release(self, connection: Connection | None) -> None:
         """Give a slot back, with the connection on it if that can serve again."""
@@ -280,6 +293,11 @@ class Pool:
         if isinstance(error, OSError | UnicodeError | ssl.CertificateError):
             return httpx.ConnectError(f"No connection to {self._host}: {error}")
         return error
+
+
+def _give_up(waiter: "asyncio.Future[Connection | None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(httpx.PoolTimeout("No connection became free in time."))
 
 
 def _at(due: float) -> float | None:
