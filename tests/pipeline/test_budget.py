@@ -248,3 +248,26 @@ async def test_headers_that_say_half_or_nothing_change_nothing(
     budget.observe(200, headers)
 
     assert await takes(budget) == 5
+
+
+async def test_windows_of_a_second_do_not_add_up_to_none(time: VirtualTime) -> None:
+    """Layer refills every second: what was left in one window says nothing of the next."""
+    budget = budget_of(time, 6000)
+    began_s = time.monotonic()
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
+    for _ in range(200):
+        for left in ("99", "98"):
+            await budget.take()
+            budget.observe(200, {**headers, "x-ratelimit-remaining": left})
+        time.advance(1.0)
+
+    assert time.monotonic() - began_s == pytest.approx(200.0)
+
+
+async def test_a_refresh_leaves_a_part_of_the_providers_own_window(time: VirtualTime) -> None:
+    budget = budget_of(time, 6000)
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
+    budget.observe(200, {**headers, "x-ratelimit-remaining": "40"})
+    urgency.set(Urgency.BACKGROUND)
+
+    assert await takes(budget) == 10

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from balance_gateway.app.caching import Caching, caching_of, keys_of, lifetimes_of
 from balance_gateway.app.connectors import Wiring, gate_of, provider_of
@@ -19,8 +20,10 @@ from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.breaker import BreakerState
 from balance_gateway.pipeline.cached import CachedReads
 from balance_gateway.pipeline.gate import ConnectorGate
+from balance_gateway.pipeline.keys import AccountKeys
 from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from balance_gateway.pipeline.retried import RetriedReads
 from balance_gateway.pipeline.watch import ConnectorWatch
@@ -62,38 +65,22 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         stack.push_async_callback(database.aclose)
         journal = SqlWriteJournal(database, clock)
         metrics = Metrics()
-        gates = {connector.name: gate_of(connector) for connector in settings.connectors}
+        caching = caching_of(settings, _writes_may_land(settings, journal, clock))
+        stack.push_async_callback(caching.fences.aclose)
+        gates = {one.name: gate_of(one, caching.link) for one in settings.connectors}
         watch = ConnectorWatch(gates, clock)
-        ledger = SqlLedgerStore(database, clock)
-        on_call = _on_call(metrics, gates, watch)
+        _show(metrics, gates, caching)
         keys = keys_of(settings)
         remote_accounts = {account_id: of.remote for account_id, of in keys.items()}
+        ledger = SqlLedgerStore(database, clock)
+        on_call = _on_call(metrics, gates, watch)
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
             wiring = Wiring(clock, on_call, gates[connector.name])
             provider = provider_of(connector, ledger, wiring)
             stack.push_async_callback(provider.aclose)
             providers[connector.name] = _wrapped(provider, journal, remote_accounts)
-
-        lands_within_s = lands_within_s_of(settings)
-
-        async def writes_may_land() -> bool:
-            return bool(await journal.unsettled_since(clock() - timedelta(seconds=lands_within_s)))
-
-        caching = caching_of(settings, writes_may_land)
-        stack.push_async_callback(caching.fences.aclose)
-        reads = CachedReads(
-            providers=providers,
-            keys=keys,
-            fences=caching.fences,
-            values=caching.values,
-            claims=caching.claims,
-            lifetimes=lifetimes_of(settings.cache),
-            clock=clock,
-            metrics=metrics,
-            # Reads are over before their request is, so that the rest of it can be answered.
-            deadline_s=settings.server.request_timeout_s * 0.9,
-        )
+        reads = _reads(settings, providers, keys, caching, clock, metrics)
         stack.push_async_callback(reads.aclose)
         directory = Directory(
             settings.accounts,
@@ -109,17 +96,65 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             clock=clock,
             new_id=lambda: str(uuid.uuid4()),
             limits=limits,
+            on_outcome=lambda connector, outcome: metrics.writes.labels(connector, outcome).inc(),
         )
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
-        await _recover(recovery, lands_within_s, stack)
-        yield Assembly(
-            gateway=Gateway(directory, reads, writer, watch, clock),
-            database=database,
-            caching=caching,
-            providers=providers,
-            metrics=metrics,
-        )
+        await _recover(recovery, lands_within_s_of(settings), stack)
+        gateway = Gateway(directory, reads, writer, watch, clock)
+        yield Assembly(gateway, database, caching, providers, metrics)
+
+
+def _writes_may_land(
+    settings: Settings, journal: SqlWriteJournal, clock: Clock
+) -> Callable[[], Awaitable[bool]]:
+    """Asks the journal whether a write that was begun may still take effect."""
+    lands_within = timedelta(seconds=lands_within_s_of(settings))
+
+    async def writes_may_land() -> bool:
+        return bool(await journal.unsettled_since(clock() - lands_within))
+
+    return writes_may_land
+
+
+def _reads(
+    settings: Settings,
+    providers: Mapping[str, BalanceProvider],
+    keys: Mapping[str, AccountKeys],
+    caching: Caching,
+    clock: Clock,
+    metrics: Metrics,
+) -> CachedReads:
+    return CachedReads(
+        providers=providers,
+        keys=keys,
+        fences=caching.fences,
+        values=caching.values,
+        claims=caching.claims,
+        lifetimes=lifetimes_of(settings.cache),
+        clock=clock,
+        metrics=metrics,
+        # Reads are over before their request is, so that the rest of it can be answered.
+        deadline_s=settings.server.request_timeout_s * 0.9,
+    )
+
+
+def _show(metrics: Metrics, gates: Mapping[str, ConnectorGate], caching: Caching) -> None:
+    """Lets ``/metrics`` look at what has a state rather than a count."""
+    for name, gate in gates.items():
+        metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
+        if gate.budget.per_minute is not None:
+            metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
+    link = caching.link
+    metrics.cache_up.set_function(lambda: 1.0 if link is None else float(link.is_up))
+
+
+def _is_open(gate: ConnectorGate) -> float:
+    return float(gate.breaker.state is not BreakerState.CLOSED)
+
+
+def _remaining(gate: ConnectorGate) -> float:
+    return float(gate.budget.remaining() or 0)
 
 
 def _wrapped(

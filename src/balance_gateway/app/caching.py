@@ -21,6 +21,7 @@ class Caching:
     fences: Fences
     values: Values
     claims: Claims
+    link: RedisLink | None = None
 
 
 def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]) -> Caching:
@@ -35,7 +36,7 @@ def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]
     link = RedisLink.open(url)
     keep_s = max(cache.stale_ttl_s, cache.opening_balance_ttl_s, cache.past_ttl_s, 1.0)
     values = RedisValues(link, keep_s) if cache.enabled else NoValues()
-    return Caching(RedisFences(link, hold_s, writes_may_land), values, RedisClaims(link))
+    return Caching(RedisFences(link, hold_s, writes_may_land), values, RedisClaims(link), link)
 
 
 def lifetimes_of(cache: CacheSettings) -> Lifetimes:

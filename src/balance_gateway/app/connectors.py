@@ -1,5 +1,6 @@
 """From a connector's settings to the provider that speaks for it, and the gate before it."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +11,10 @@ from balance_gateway.domain.days import Clock
 from balance_gateway.domain.ledger import LedgerStore
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.budget import Budget, MemoryWindow, SharedWindow, Window
 from balance_gateway.pipeline.gate import ConnectorGate
+from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.redis_window import redis_take
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
@@ -36,10 +39,17 @@ _DOCUMENTED_PER_MINUTE = {
 }
 
 
-def gate_of(settings: ConnectorSettings) -> ConnectorGate:
-    """The gate of a connector, with the configured budget or the provider's documented one."""
+def gate_of(settings: ConnectorSettings, link: RedisLink | None) -> ConnectorGate:
+    """The gate of a connector, with the configured budget or the provider's documented one.
+
+    Replicas that share Redis spend one budget.
+    """
     per_minute = settings.requests_per_minute or _DOCUMENTED_PER_MINUTE.get(settings.provider)
-    return ConnectorGate(Breaker(), Budget(per_minute, MemoryWindow()), settings.max_concurrency)
+    window: Window = MemoryWindow()
+    if link is not None and per_minute is not None:
+        budget = f"{settings.name}:{hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]}"
+        window = SharedWindow(redis_take(link, budget), MemoryWindow())
+    return ConnectorGate(Breaker(), Budget(per_minute, window), settings.max_concurrency)
 
 
 def provider_of(

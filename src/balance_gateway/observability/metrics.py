@@ -1,6 +1,6 @@
 """The metrics, as Prometheus reads them at ``/metrics``. All names begin with balance_gateway_."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -57,5 +57,22 @@ class Metrics:
             "balance_gateway_writes",
             "Writes, by outcome: applied, uncertain or rejected.",
             ["connector", "outcome"],
+            registry=self.registry,
+        )
+        self.breaker_open = Gauge(
+            "balance_gateway_breaker_open",
+            "1 while calls through the connector fail fast, or a probe is out; else 0.",
+            ["connector"],
+            registry=self.registry,
+        )
+        self.budget_remaining = Gauge(
+            "balance_gateway_budget_remaining",
+            "Calls left to the connector now, as far as this process knows.",
+            ["connector"],
+            registry=self.registry,
+        )
+        self.cache_up = Gauge(
+            "balance_gateway_cache_up",
+            "1 while the shared cache answers, or there is none; 0 while reads do without it.",
             registry=self.registry,
         )

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from balance_gateway.domain.errors import ProviderRateLimited
@@ -34,6 +34,10 @@ class Window(Protocol):
         Returns:
             0.0 if it was counted, or else the seconds until one may be.
         """
+        ...
+
+    def used(self) -> int:
+        """Calls of the last minute that this process knows of."""
         ...
 
 
@@ -64,6 +68,33 @@ class MemoryWindow:
         return sum(1 for call_s in self._calls if call_s > now_s - WINDOW_S)
 
 
+class SharedWindow:
+    """The calls of all replicas, counted in one place; while that is out of reach, this process's.
+
+    Args:
+        take: counts a call in that place: 0.0, or the seconds until one may be; None: it is out
+            of reach.
+        alone: counts this process's calls all the while, so that an outage finds them counted.
+    """
+
+    def __init__(self, take: Callable[[int], Awaitable[float | None]], alone: MemoryWindow) -> None:
+        self._take = take
+        self._alone = alone
+
+    async def take(self, limit: int) -> float:
+        """Counts one call if the window has room."""
+        wait_s = await self._take(limit)
+        if wait_s is None:
+            return await self._alone.take(limit)
+        if wait_s == 0.0:
+            await self._alone.take(limit)
+        return wait_s
+
+    def used(self) -> int:
+        """Calls of the last minute, as far as this process has made them."""
+        return self._alone.used()
+
+
 class Budget:
     """The budget of one connector.
 
@@ -90,6 +121,7 @@ class Budget:
         self._blocked_until_s = 0.0
         self._told_remaining: int | None = None
         self._told_until_s = 0.0
+        self._told_limit = 0
 
     async def take(self) -> None:
         """Waits for a call's place in the budget.
@@ -114,11 +146,11 @@ class Budget:
             return self._blocked_until_s - now_s
         background = urgency.get() is Urgency.BACKGROUND
         told = self._told_remaining if now_s < self._told_until_s else None
-        reserve = 0 if self.per_minute is None else int(self.per_minute * BACKGROUND_LEAVES)
-        if told is not None and told <= (reserve if background else 0):
+        leaves = BACKGROUND_LEAVES if background else 0.0
+        if told is not None and told <= int(self._told_limit * leaves):
             return self._told_until_s - now_s
         if self.per_minute is not None:
-            limit = self.per_minute - reserve if background else self.per_minute
+            limit = self.per_minute - int(self.per_minute * leaves)
             wait_s = await self._window.take(limit)
             if wait_s > 0:
                 return wait_s
@@ -140,11 +172,16 @@ class Budget:
             return
         until_s = self._until(headers.get("x-ratelimit-reset"))
         if until_s is not None and until_s > 0:
+            # Of the provider's own window, which may be a second or an hour long.
+            limit = _number(headers.get("x-ratelimit-limit"))
+            self._told_limit = int(limit or self.per_minute or 0)
             self._note(int(remaining), now_s + until_s)
 
     def _note(self, remaining: int, until_s: float) -> None:
         """Within one of the provider's windows its count only falls, and answers overtake."""
-        same_window = abs(until_s - self._told_until_s) < 2.0
+        is_open = self._monotonic() < self._told_until_s
+        # Resets are told in whole seconds, and some windows are a second long.
+        same_window = is_open and abs(until_s - self._told_until_s) < 0.75
         if same_window and self._told_remaining is not None:
             remaining = min(remaining, self._told_remaining)
         self._told_remaining, self._told_until_s = remaining, until_s
@@ -173,7 +210,7 @@ class Budget:
         left: list[int] = []
         if self._told_remaining is not None and now_s < self._told_until_s:
             left.append(max(0, self._told_remaining))
-        if self.per_minute is not None and isinstance(self._window, MemoryWindow):
+        if self.per_minute is not None:
             left.append(max(0, self.per_minute - self._window.used()))
         return min(left, default=None)
 

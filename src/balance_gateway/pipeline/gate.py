@@ -25,7 +25,7 @@ class ConnectorGate:
 
     Args:
         breaker: asked first, and told of every outcome.
-        budget: asked next; waits, or refuses when the wait is longer than the caller's patience.
+        budget: asked last; waits, or refuses when the wait is longer than the caller's patience.
         in_flight_max: calls under way at once.
     """
 
@@ -90,8 +90,13 @@ class _Slot:
         self._generation = self._gate.breaker.enter()
         self._outer: Token[int | None] = _entered.set(self._generation)
         try:
-            await self._gate.budget.take()
             await self._gate.take_place(background=self._background)
+            try:
+                # Last, so that a call leaves as soon as it has been counted.
+                await self._gate.budget.take()
+            except BaseException:
+                self._gate.give_place(background=self._background)
+                raise
         except BaseException:
             self._leave()
             raise

@@ -72,6 +72,7 @@ class OpeningBalanceWriter:
         clock: tells the time.
         new_id: makes unique ids.
         limits: time limits.
+        on_outcome: told of every write that was tried: its connector and what it came to.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class OpeningBalanceWriter:
         clock: Clock,
         new_id: Callable[[], str],
         limits: WriteLimits,
+        on_outcome: Callable[[str, str], object] = lambda _connector, _outcome: None,
     ) -> None:
         self._directory = directory
         self._providers = providers
@@ -93,6 +95,7 @@ class OpeningBalanceWriter:
         self._clock = clock
         self._new_id = new_id
         self._limits = limits
+        self._on_outcome = on_outcome
         self._sender = Sender(fence, journal, clock, limits)
         self._locks: dict[str, asyncio.Lock] = {}
         self._under_way: set[asyncio.Task[UpsertResult]] = set()
@@ -130,6 +133,7 @@ class OpeningBalanceWriter:
             if record.outcome is not WriteOutcome.STARTED:
                 return self._result(plan.account, record, replayed=True)
             record = await self._sender.perform(plan, record)
+            self._on_outcome(plan.account.connector, record.outcome.value)
             return self._result(plan.account, record, replayed=False)
 
     async def _begin(self, plan: UpsertPlan) -> WriteRecord:
