@@ -5,17 +5,17 @@ is a defect: the caller is told INTERNAL and the request's id, the log gets the 
 and where it was raised, never its text, which may hold amounts or secrets.
 """
 
+import logging
 import math
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from graphql import GraphQLError
 
 from balance_gateway.domain.errors import GatewayError
+from balance_gateway.observability.logs import facts_of
 
-log = structlog.get_logger("balance_gateway.api")
+logger = logging.getLogger(__name__)
 
 #: GraphQL's own complaints about a document or its variables are all the caller's input.
 REQUEST_ERROR_CODE = "BAD_USER_INPUT"
@@ -111,15 +111,6 @@ def internal_message(request_id: str) -> str:
 
 def log_defect(cause: BaseException, request_id: str, path: list[str | int] | None = None) -> None:
     """Logs the kind of an unexpected exception and where it was raised, without its text."""
-    kinds: list[str] = []
-    frames: list[str] = []
-    link: BaseException | None = cause
-    while link is not None and len(kinds) < 5:
-        kinds.append(type(link).__qualname__)
-        frames += [
-            f"{frame.filename}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(link.__traceback__)[-8:]
-        ]
-        link = link.__cause__ or link.__context__
     shown = ".".join(str(step) for step in path or [])
-    log.error("graphql.defect", request_id=request_id, kinds=kinds, frames=frames, path=shown)
+    facts = {"request_id": request_id, "path": shown, **facts_of(cause)}
+    logger.error("graphql.defect", extra=facts)

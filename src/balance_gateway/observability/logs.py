@@ -6,11 +6,16 @@ must not be in a log is never given to one: no headers, no amounts, no query tex
 
 import logging
 import sys
+import traceback
 
 import structlog
 
 #: Libraries that log what must not be logged (query texts, variables), or log each request.
 _SILENCED = ("strawberry.execution", "uvicorn.access", "httpx", "httpcore", "aiocache", "alembic")
+
+
+#: Of a chain of exceptions, and of each one's frames, so many are told.
+_CAUSES_MAX, _FRAMES_MAX = 5, 8
 
 
 def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None:
@@ -26,7 +31,7 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        told_exception,
     ]
     renderer = (
         structlog.dev.ConsoleRenderer(colors=False)
@@ -57,3 +62,34 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.WARNING)
+
+
+def told_exception(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Tells an exception by its kinds and by where it was raised, never by its text.
+
+    The text of an exception may hold what it was about: amounts, names, parts of an answer.
+    """
+    info = event.pop("exc_info", None)
+    if info is True:
+        info = sys.exc_info()
+    error = info[1] if isinstance(info, tuple) else info
+    if not isinstance(error, BaseException):
+        return event
+    return {**event, **facts_of(error)}
+
+
+def facts_of(error: BaseException) -> dict[str, list[str]]:
+    """The kinds of an exception and its causes, and where they were raised; not their texts."""
+    kinds: list[str] = []
+    frames: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(kinds) < _CAUSES_MAX:
+        kinds.append(type(link).__qualname__)
+        frames += [
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(link.__traceback__)[-_FRAMES_MAX:]
+        ]
+        link = link.__cause__ or link.__context__
+    return {"kinds": kinds, "frames": frames}

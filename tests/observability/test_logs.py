@@ -1,0 +1,75 @@
+"""Logs tell what happened, and nothing of what it was about."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from balance_gateway.observability.logs import configure_logs
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What is logged, as JSON; the loggers are left as they were."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logs("INFO", terminal=False)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def logged(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def fail() -> None:
+    try:
+        raise ValueError("the amount is 1234.56")
+    except ValueError as error:
+        raise RuntimeError("of Operating EUR") from error
+
+
+@pytest.mark.parametrize("library", [True, False], ids=["logging", "structlog"])
+def test_an_exception_is_told_by_kind_and_place_and_never_by_its_text(
+    lines: io.StringIO, library: bool
+) -> None:
+    logger: Any = logging.getLogger("x") if library else structlog.get_logger("x")
+    try:
+        fail()
+    except RuntimeError:
+        logger.exception("something.failed")
+
+    (line,) = logged(lines)
+
+    assert (line["event"], line["level"]) == ("something.failed", "error")
+    assert line["kinds"] == ["RuntimeError", "ValueError"]
+    assert any("test_logs.py" in frame and frame.endswith(" fail") for frame in line["frames"])
+    assert "1234" not in lines.getvalue()
+    assert "Operating" not in lines.getvalue()
+
+
+def test_facts_stand_beside_the_event(lines: io.StringIO) -> None:
+    logging.getLogger("x").info("write.resolved", extra={"outcome": "applied"})
+
+    (line,) = logged(lines)
+
+    assert (line["event"], line["outcome"]) == ("write.resolved", "applied")
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", ["strawberry.execution", "uvicorn.access", "httpx", "aiocache"])
+def test_libraries_that_log_what_must_not_be_logged_are_silent(
+    lines: io.StringIO, name: str
+) -> None:
+    logging.getLogger(name).error("GET /secret?key=1234")
+
+    assert lines.getvalue() == ""
