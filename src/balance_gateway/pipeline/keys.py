@@ -38,8 +38,8 @@ class AccountKeys:
     """The cache keys of one account.
 
     Attributes:
-        fence: of its fence; None where nothing is kept, and so nothing has to be fenced: the
-            embedded ledger is as quick as a cache, and entries are imported past the gateway.
+        fence: of its fence; None where nothing is kept, and so nothing has to be fenced:
+            entries of the embedded ledger are imported past the gateway.
         value: prefix of the keys of its values.
         remote: the remote account; the same for all accounts that are one at the provider.
     """

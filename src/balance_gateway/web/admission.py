@@ -32,7 +32,7 @@ class AdmissionLimits:
     reads_when_late: int = 24
     writes: int = 200
     late_s: float = 0.1
-    waited_s: float = 1.0
+    waited_s: float = 0.4
     retry_after_s: int = 1
 
 
