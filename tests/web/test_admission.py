@@ -1,7 +1,6 @@
-"""The door: who is let in, and when the event loop counts as late."""
+"""The door: who is let in, and when the process counts as busy."""
 
 import asyncio
-import time
 
 from balance_gateway.web.admission import Admission, AdmissionLimits
 
@@ -19,25 +18,53 @@ async def test_reads_and_writes_have_bounds_of_their_own() -> None:
     door.close()
 
 
-async def test_a_loop_that_runs_late_lets_few_reads_in_until_it_runs_well_again() -> None:
-    refused: list[int] = []
-    door = Admission(AdmissionLimits(reads_when_late=1, late_s=0.05), lambda: refused.append(1))
+class Machine:
+    """A clock, and what a process has computed by it."""
+
+    now_s = 0.0
+    computed_s = 0.0
+
+    def door(self, limits: AdmissionLimits, refused: list[int]) -> Admission:
+        return Admission(
+            limits,
+            lambda: refused.append(1),
+            monotonic=lambda: self.now_s,
+            computed=lambda: self.computed_s,
+        )
+
+    async def pass_s(self, seconds: float, *, computing: float) -> None:
+        """Time passes, part of it computing, and the door takes its measure."""
+        self.now_s += seconds
+        self.computed_s += seconds * computing
+        await asyncio.sleep(0.06)
+
+
+async def test_a_busy_process_lets_few_reads_in_until_it_is_idle_again() -> None:
+    machine, refused = Machine(), list[int]()
+    door = machine.door(AdmissionLimits(reads_when_busy=1), refused)
     door.enter(write=False)
-    await asyncio.sleep(0.06)
-    assert door.admits(write=False, received_s=None)
 
-    time.sleep(0.2)  # noqa: ASYNC251 - this is what a loop with too much to compute does
-    await asyncio.sleep(0.001)
-    late = door.admits(write=False, received_s=None)
+    await machine.pass_s(1.0, computing=0.5)
+    half = door.admits(write=False, received_s=None)
+    await machine.pass_s(1.0, computing=1.0)
+    busy = door.admits(write=False, received_s=None)
     write = door.admits(write=True, received_s=None)
-    for _ in range(100):
-        await asyncio.sleep(0.03)
-        if door.admits(write=False, received_s=None):
-            break
+    await machine.pass_s(1.0, computing=0.1)
+    idle = door.admits(write=False, received_s=None)
 
-    assert not late
-    assert write
-    assert refused
+    assert (half, busy, write, idle) == (True, False, True, True)
+    assert refused == [1]
+    door.close()
+
+
+async def test_waiting_is_not_being_busy() -> None:
+    machine = Machine()
+    door = machine.door(AdmissionLimits(reads_when_busy=1), [])
+    for _ in range(50):
+        door.enter(write=False)
+
+    await machine.pass_s(10.0, computing=0.0)
+
     assert door.admits(write=False, received_s=None)
     door.close()
 

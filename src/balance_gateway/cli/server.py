@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from balance_gateway.cli.accepting import Acceptor
 from balance_gateway.cli.usage import Misused
 from balance_gateway.web.deadlines import DeadlineProtocol
 
@@ -63,6 +64,34 @@ class Server(uvicorn.Server):
     uvicorn raises the signal again once it has drained, which would end a clean stop with an
     error, and two servers in one process would each take the signals for itself.
     """
+
+    _listener: socket.socket | None = None
+    _acceptor: Acceptor | None = None
+
+    async def serve_accepting(self, listener: socket.socket) -> None:
+        """Serves the connections of a listening socket until it is told to exit."""
+        self._listener = listener
+        await self.serve(sockets=[])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application, then accepts connections."""
+        await super().startup(sockets=sockets)
+        if self.started and self._listener is not None:
+            self._acceptor = Acceptor(self._listener, self._new_protocol)
+            self._acceptor.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts no more, and drains what is there."""
+        if self._acceptor is not None:
+            self._acceptor.stop()
+        await super().shutdown(sockets=sockets)
+
+    def _new_protocol(self) -> DeadlineProtocol:
+        return DeadlineProtocol(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -169,7 +198,7 @@ def rest_from_collecting() -> None:
 async def _run(server: Server, listener: socket.socket) -> int:
     """Serves; an application that cannot start makes uvicorn exit, which becomes a code here."""
     try:
-        await server.serve(sockets=[listener])
+        await server.serve_accepting(listener)
     except SystemExit as error:
         return int(error.code or 0) or 1
     return 0 if server.started else 1

@@ -1,18 +1,20 @@
 """The door: more than can be answered in time is turned away at once, so that the rest is answered.
 
 Without it every request that is let in slows all others down, until none is answered before its
-caller has given up, and it stays so after the load has gone. What counts is how late the event
-loop runs: waiting for providers costs nothing, and thousands may wait; a loop that runs late has
-more to compute than it can. Then reads are let in only while few are under way. Writes have a
+caller has given up, and it stays so after the load has gone. What counts is how busy the process
+is: waiting for providers costs nothing, and thousands may wait; a process that computes all the
+time has more to do than it can. Then reads are let in only while few are under way. Writes have a
 bound of their own, so that no storm of dashboards keeps an administrator out.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: How often the loop's lateness is measured, in seconds.
+#: How often the use of the processor is measured, in seconds, and how much the newest counts.
 _TICK_S = 0.025
+_NEWEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +23,17 @@ class AdmissionLimits:
 
     Attributes:
         reads: reads under way, however idle the process.
-        reads_when_late: the same while the loop runs late.
+        reads_when_busy: the same while the process is busy.
         writes: writes under way.
-        late_s: from here on the loop counts as late, in seconds.
+        busy: from this part of one processor's time on the process counts as busy.
         waited_s: a request that has waited longer than this to be looked at is turned away.
         retry_after_s: told to who is turned away.
     """
 
     reads: int = 2_000
-    reads_when_late: int = 24
+    reads_when_busy: int = 64
     writes: int = 200
-    late_s: float = 0.1
+    busy: float = 0.85
     waited_s: float = 0.4
     retry_after_s: int = 1
 
@@ -42,21 +44,28 @@ class Admission:
     Args:
         limits: of what may be under way.
         on_refusal: told of everyone who is turned away.
+        monotonic: tells seconds that never go back.
+        computed: tells the seconds that the process has spent computing.
     """
 
     def __init__(
         self,
         limits: AdmissionLimits | None = None,
         on_refusal: Callable[[], object] = lambda: None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        computed: Callable[[], float] = time.process_time,
     ) -> None:
         self.limits = limits or AdmissionLimits()
         self.reads = 0
         self.writes = 0
         self._on_refusal = on_refusal
-        self._late_s = 0.0
+        self._monotonic = monotonic
+        self._computed = computed
+        self._busy = 0.0
+        self._measured_s = (0.0, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._due_s = 0.0
 
     def admits(self, *, write: bool, received_s: float | None) -> bool:
         """Whether a request may come in now.
@@ -69,8 +78,8 @@ class Admission:
         if write:
             admitted = self.writes < limits.writes
         else:
-            is_late = self._late_s > limits.late_s
-            admitted = self.reads < (limits.reads_when_late if is_late else limits.reads)
+            is_busy = self._busy > limits.busy
+            admitted = self.reads < (limits.reads_when_busy if is_busy else limits.reads)
             if admitted and received_s is not None and self._loop is not None:
                 admitted = self._loop.time() - received_s < limits.waited_s
         if not admitted:
@@ -81,7 +90,8 @@ class Admission:
         """Counts one in; the first one starts the measuring."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._measure()
+            self._measured_s = self._monotonic(), self._computed()
+            self._timer = self._loop.call_later(_TICK_S, self._measure)
         if write:
             self.writes += 1
         else:
@@ -100,11 +110,15 @@ class Admission:
             self._timer.cancel()
 
     def _measure(self) -> None:
-        """Notes how much later than asked the loop has come round; half of it is history."""
+        """Notes which part of the time since the last look was spent computing.
+
+        A tick that comes late was long, and counts for as many as it took.
+        """
         assert self._loop is not None
-        now_s = self._loop.time()
-        if self._timer is not None:
-            late_s = max(0.0, now_s - self._due_s)
-            self._late_s = max(late_s, self._late_s / 2)
-        self._due_s = now_s + _TICK_S
-        self._timer = self._loop.call_at(self._due_s, self._measure)
+        then_s, computed_s = self._measured_s
+        self._measured_s = now_s, now_computed_s = self._monotonic(), self._computed()
+        passed_s = max(now_s - then_s, 1e-6)
+        used = min(1.0, (now_computed_s - computed_s) / passed_s)
+        remembered = (1 - _NEWEST) ** (passed_s / _TICK_S)
+        self._busy = remembered * self._busy + (1 - remembered) * used
+        self._timer = self._loop.call_later(_TICK_S, self._measure)

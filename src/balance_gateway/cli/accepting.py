@@ -1,0 +1,63 @@
+"""Accepts connections for a server: all that are waiting at once, so that none ages unseen.
+
+An event loop that accepts one connection in a turn leaves the others in the kernel's queue, where
+nobody sees how many there are: under load each would be read when its caller has given up, and
+be answered in vain. Accepted and read at once they are counted, and turned away in time.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+#: Accepted in one turn; more than that wait for the next one.
+_AT_ONCE = 256
+
+
+class Acceptor:
+    """Hands the connections of a listening socket to protocols.
+
+    Args:
+        listener: listens already, and does not block.
+        protocol: makes the protocol of one connection.
+    """
+
+    def __init__(self, listener: socket.socket, protocol: Callable[[], Any]) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._handing_over: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        """From now on connections are accepted."""
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def stop(self) -> None:
+        """Accepts no more; the socket is closed."""
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors, mostly: those that are there are served, and then freed.
+                logger.warning("server.accept_failed", extra={"errno": error.errno})
+                return
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = self._loop.create_task(self._hand_over(connection))
+            self._handing_over.add(task)
+            task.add_done_callback(self._handing_over.discard)
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        except OSError:
+            connection.close()
