@@ -73,17 +73,3 @@ def test_libraries_that_log_what_must_not_be_logged_are_silent(
     logging.getLogger(name).error("GET /secret?key=1234")
 
     assert lines.getvalue() == ""
-
-
-@pytest.mark.parametrize(("named", "shown"), [("debug", 2), ("ERROR", 0), ("", 1), ("nonsense", 1)])
-def test_the_environment_chooses_the_level(
-    monkeypatch: pytest.MonkeyPatch, lines: io.StringIO, named: str, shown: int
-) -> None:
-    monkeypatch.setenv("BALANCE_GATEWAY_LOG_LEVEL", named)
-    monkeypatch.setattr(sys, "stderr", lines)
-    configure_logs("INFO", terminal=False)
-
-    logging.getLogger("x").debug("provider.called")
-    logging.getLogger("x").info("write.resolved")
-
-    assert len(logged(lines)) == shown

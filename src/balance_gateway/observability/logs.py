@@ -5,7 +5,6 @@ must not be in a log is never given to one: no headers, no amounts, no query tex
 """
 
 import logging
-import os
 import sys
 import traceback
 
@@ -15,9 +14,6 @@ import structlog
 _SILENCED = ("strawberry.execution", "uvicorn.access", "httpx", "httpcore", "aiocache", "alembic")
 
 
-#: Libraries whose DEBUG is about themselves.
-_LOUD = ("aiosqlite", "asyncio", "sqlalchemy", "asyncpg", "redis")
-
 #: Of a chain of exceptions, and of each one's frames, so many are told.
 _CAUSES_MAX, _FRAMES_MAX = 5, 8
 
@@ -26,9 +22,7 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     """Sets up logging for this process.
 
     Args:
-        level: the least level that is shown, unless BALANCE_GATEWAY_LOG_LEVEL names another. At
-            DEBUG every call to a provider is told, with what it came to. A name that is no level
-            changes nothing.
+        level: the least level that is shown.
         terminal: plain lines instead of JSON; None: as stderr is a terminal or not.
     """
     if terminal is None:
@@ -60,10 +54,7 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    wanted = os.environ.get("BALANCE_GATEWAY_LOG_LEVEL", "").upper()
-    root.setLevel(wanted if wanted in logging.getLevelNamesMapping() else level)
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.INFO)
+    root.setLevel(level)
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in ("uvicorn", "uvicorn.error"):
