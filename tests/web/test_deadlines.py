@@ -103,6 +103,18 @@ async def test_an_answered_connection_may_rest_longer_than_the_deadline(port: in
     writer.close()
 
 
+async def test_a_later_request_is_held_to_the_deadline_too(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST + b"\r\n0123456789")
+    assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
+    writer.write(POST + b"\r\nhalf")
+
+    answer = await ended(reader)
+
+    assert answer == b""
+    writer.close()
+
+
 async def test_headers_without_end_are_refused(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = 0
