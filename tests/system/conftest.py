@@ -1,4 +1,4 @@
-"""One demo for all tests that leave it as they found it."""
+"""One demo for all tests that leave it as they found it, and a file with an embedded ledger."""
 
 import time
 from collections.abc import Iterator
@@ -7,6 +7,35 @@ from pathlib import Path
 import pytest
 
 from tests.system.processes import Gateway, demo
+
+LOCAL = """
+[storage]
+url = "sqlite:///{directory}/gateway.db"
+
+[[auth.api_keys]]
+name = "tester"
+key = "env:TESTER_KEY"
+tenant = "acme"
+scopes = ["balances:read", "balances:write"]
+
+[connectors.books]
+provider = "local"
+
+[[accounts]]
+id = "till"
+tenant = "acme"
+connector = "books"
+name = "Till"
+currency = "EUR"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with one account of the embedded ledger, for the key in TESTER_KEY."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(LOCAL.format(directory=tmp_path))
+    return path
 
 
 @pytest.fixture(scope="session")

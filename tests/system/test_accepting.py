@@ -3,6 +3,8 @@
 import asyncio
 import socket
 
+import pytest
+
 from balance_gateway.cli.accepting import Acceptor
 from balance_gateway.cli.server import bind
 
@@ -19,17 +21,20 @@ class Greeter(asyncio.Protocol):
         transport.close()
 
 
-async def test_connections_that_wait_are_accepted_in_one_turn() -> None:
+@pytest.mark.parametrize(("shared", "at_once"), [(False, 50), (True, 16)])
+async def test_connections_that_wait_are_accepted_in_one_turn_or_left_to_other_workers(
+    *, shared: bool, at_once: int
+) -> None:
     Greeter.accepted = 0
     listener = bind("127.0.0.1", 0)
-    acceptor = Acceptor(listener, Greeter)
+    acceptor = Acceptor(listener, Greeter, shared=shared)
     waiting = [socket.create_connection(listener.getsockname()) for _ in range(50)]
 
     acceptor._accept()  # Not started: the loop must not call it a second time.
     await asyncio.sleep(0.05)
 
-    assert Greeter.accepted == 50
-    assert all(client.recv(5) == b"hello" for client in waiting)
+    assert Greeter.accepted == at_once
+    assert all(client.recv(5) == b"hello" for client in waiting[:at_once])
     acceptor.stop()
     for client in waiting:
         client.close()

@@ -5,39 +5,10 @@ import signal
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.servers import redis_server
 from tests.system.processes import Gateway, demo, free_port, process, run, wait_until_ready
 
-LOCAL = """
-[storage]
-url = "sqlite:///{directory}/gateway.db"
-
-[[auth.api_keys]]
-name = "tester"
-key = "env:TESTER_KEY"
-tenant = "acme"
-scopes = ["balances:read", "balances:write"]
-
-[connectors.books]
-provider = "local"
-
-[[accounts]]
-id = "till"
-tenant = "acme"
-connector = "books"
-name = "Till"
-currency = "EUR"
-"""
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "gateway.toml"
-    path.write_text(LOCAL.format(directory=tmp_path))
-    return path
 
 
 def test_check_of_the_demo_finds_every_connector_well(tmp_path: Path) -> None:
@@ -145,32 +116,6 @@ def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
         started.communicate(timeout=30)
 
     assert started.returncode == 0
-
-
-def test_several_workers_answer_on_one_port(config: Path, tmp_path: Path) -> None:
-    with redis_server(tmp_path) as redis:
-        config.write_text(f'[cache]\nurl = "{redis.url}"\n{config.read_text()}')
-        port = free_port()
-        arguments = ("serve", "--config", str(config), "--port", str(port), "--workers", "2")
-        with process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url, started, seconds=40)
-            answers = [Gateway(url, "", "the-key-of-the-tester").data(BALANCE) for _ in range(8)]
-
-            started.send_signal(signal.SIGTERM)
-            started.communicate(timeout=30)
-
-    assert len(answers) == 8
-    assert started.returncode == 0
-
-
-def test_workers_without_a_shared_cache_are_refused(config: Path) -> None:
-    arguments = ("serve", "--config", str(config), "--workers", "2")
-
-    done = run(*arguments, TESTER_KEY="the-key-of-the-tester")
-
-    assert done.returncode == 2
-    assert "cache.url" in done.stderr
 
 
 def test_sandbox_serves_its_catalogue_on_its_own() -> None:

@@ -13,8 +13,10 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-#: Accepted in one turn; more than that wait for the next one.
+#: Accepted in one turn; more than that wait for the next one. Of a socket that several processes
+#: listen on one takes a few at a time: it would take them all while the others wake up.
 _AT_ONCE = 256
+_AT_ONCE_SHARED = 16
 
 
 class Acceptor:
@@ -23,11 +25,15 @@ class Acceptor:
     Args:
         listener: listens already, and does not block.
         protocol: makes the protocol of one connection.
+        shared: whether other processes accept from the same socket.
     """
 
-    def __init__(self, listener: socket.socket, protocol: Callable[[], Any]) -> None:
+    def __init__(
+        self, listener: socket.socket, protocol: Callable[[], Any], *, shared: bool = False
+    ) -> None:
         self._listener = listener
         self._protocol = protocol
+        self._at_once = _AT_ONCE_SHARED if shared else _AT_ONCE
         self._loop = asyncio.get_running_loop()
         self._handing_over: set[asyncio.Task[Any]] = set()
 
@@ -41,7 +47,7 @@ class Acceptor:
         self._listener.close()
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -1,10 +1,16 @@
 """``balance-gateway serve``: the gateway."""
 
+import socket
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from balance_gateway.cli.usage import Misused, config_option, settings_of
+
+if TYPE_CHECKING:
+    from balance_gateway.config.settings import Settings
 
 
 @click.command()
@@ -12,9 +18,16 @@ from balance_gateway.cli.usage import Misused, config_option, settings_of
 @click.option("--host", help="Instead of server.host.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Instead of server.port.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")
-def serve(config_path: Path, host: str | None, port: int | None, workers: int | None) -> None:
+@click.option("--listener-fd", type=int, hidden=True, help="Serve as a worker on this socket.")
+def serve(
+    config_path: Path,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    listener_fd: int | None,
+) -> None:
     """Serve the gateway until Ctrl-C."""
-    from balance_gateway.cli.server import Service, bind, serve_until_stopped
+    from balance_gateway.cli.server import bind
     from balance_gateway.cli.workers import Workers
     from balance_gateway.config.reader import refuse_contradictions
     from balance_gateway.config.table import ConfigError
@@ -28,16 +41,35 @@ def serve(config_path: Path, host: str | None, port: int | None, workers: int | 
     except ConfigError as error:
         raise Misused(str(error)) from None
     configure_logs()
+    if listener_fd is not None:
+        raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))
     listener = bind(host or server.host, server.port if port is None else port)
     if count > 1:
         click.echo(f"balance-gateway is serving with {count} workers", err=True)
         raise SystemExit(Workers(config_path, listener, count).serve())
+    raise SystemExit(_serve_alone(settings, listener))
 
+
+def _serve_alone(settings: "Settings", listener: socket.socket) -> int:
     from balance_gateway.app import build_app
+    from balance_gateway.cli.server import Service, serve_until_stopped
 
     service = Service(build_app(settings), listener)
 
     async def announce() -> None:
         click.echo(f"balance-gateway is serving {service.url}/graphql", err=True)
 
-    raise SystemExit(serve_until_stopped([service], announce))
+    return serve_until_stopped([service], announce)
+
+
+def _serve_as_worker(settings: "Settings", listener: socket.socket) -> int:
+    """Tells the supervisor on stdout that it serves, and ends when its stdin does."""
+    from balance_gateway.app import build_app
+    from balance_gateway.cli.server import Service, serve_until_stopped
+    from balance_gateway.cli.workers import READY
+
+    async def announce() -> None:
+        click.echo(READY)
+
+    service = Service(build_app(settings), listener, shared=True)
+    return serve_until_stopped([service], announce, lifeline=sys.stdin.fileno())

@@ -28,10 +28,17 @@ DRAIN_NOTICE_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An application and the socket it is to be served on."""
+    """An application and the socket it is to be served on.
+
+    Attributes:
+        app: an ASGI application.
+        listener: listens already.
+        shared: whether other processes accept from the same socket.
+    """
 
     app: Any
     listener: socket.socket
+    shared: bool = False
 
     @property
     def url(self) -> str:
@@ -65,19 +72,17 @@ class Server(uvicorn.Server):
     error, and two servers in one process would each take the signals for itself.
     """
 
-    _listener: socket.socket | None = None
-    _acceptor: Acceptor | None = None
-
-    async def serve_accepting(self, listener: socket.socket) -> None:
-        """Serves the connections of a listening socket until it is told to exit."""
-        self._listener = listener
-        await self.serve(sockets=[])
+    def __init__(self, service: Service) -> None:
+        super().__init__(uvicorn_config(service.app))
+        self._service = service
+        self._acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, then accepts connections."""
         await super().startup(sockets=sockets)
-        if self.started and self._listener is not None:
-            self._acceptor = Acceptor(self._listener, self._new_protocol)
+        if self.started:
+            service = self._service
+            self._acceptor = Acceptor(service.listener, self._new_protocol, shared=service.shared)
             self._acceptor.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -118,11 +123,20 @@ def uvicorn_config(app: Any) -> uvicorn.Config:
 
 
 def serve_until_stopped(
-    services: Sequence[Service], on_ready: Callable[[], Awaitable[None]] | None = None
+    services: Sequence[Service],
+    on_ready: Callable[[], Awaitable[None]] | None = None,
+    *,
+    lifeline: int | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM, then drains the services in order. Returns the exit code."""
+    """Serves until SIGINT or SIGTERM, then drains the services in order. Returns the exit code.
+
+    Args:
+        services: are started together.
+        on_ready: called once all of them serve.
+        lifeline: the reading end of a pipe whose end stops the services, as a signal does.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(services, on_ready))
+        return runner.run(_serve(services, on_ready, lifeline))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -134,9 +148,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    services: Sequence[Service], on_ready: Callable[[], Awaitable[None]] | None
+    services: Sequence[Service],
+    on_ready: Callable[[], Awaitable[None]] | None,
+    lifeline: int | None,
 ) -> int:
-    servers = [Server(uvicorn_config(service.app)) for service in services]
+    servers = [Server(service) for service in services]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     notice_s = 0.0
@@ -148,10 +164,10 @@ async def _serve(
 
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, stop_with_notice)
-    running = [
-        loop.create_task(_run(server, service.listener))
-        for server, service in zip(servers, services, strict=True)
-    ]
+    if lifeline is not None:
+        # Nothing is ever written to it: it becomes readable as it ends.
+        loop.add_reader(lifeline, stop.set)
+    running = [loop.create_task(_run(server)) for server in servers]
     stopping = loop.create_task(stop.wait())
     try:
         while not all(server.started for server in servers):
@@ -168,6 +184,8 @@ async def _serve(
         failed = any(task.done() for task in running)
     finally:
         stopping.cancel()
+        if lifeline is not None:
+            loop.remove_reader(lifeline)
         for server in servers:
             _announce_drain(server)
         await asyncio.wait(running, timeout=notice_s)
@@ -195,10 +213,11 @@ def rest_from_collecting() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def _run(server: Server, listener: socket.socket) -> int:
+async def _run(server: Server) -> int:
     """Serves; an application that cannot start makes uvicorn exit, which becomes a code here."""
     try:
-        await server.serve_accepting(listener)
+        # uvicorn is given no socket: it is we who accept.
+        await server.serve(sockets=[])
     except SystemExit as error:
         return int(error.code or 0) or 1
     return 0 if server.started else 1

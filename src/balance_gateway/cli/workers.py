@@ -1,32 +1,100 @@
-"""Several worker processes on one listening socket, under uvicorn's own supervisor."""
+"""Several worker processes on one listening socket, kept alive by the process that started them.
 
-import os
+A worker is ``serve`` itself, handed the socket: it accepts, sheds and drains as a single process
+does, which uvicorn's own supervisor, tied to uvicorn's own server, could not give. It says READY on
+its stdout once it serves, and stops when its stdin ends: a supervisor that is killed leaves nobody
+behind who holds the port.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
 import socket
-from dataclasses import dataclass
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
+logger = logging.getLogger(__name__)
 
-from balance_gateway.cli.server import uvicorn_config
+#: What a worker writes to its stdout, as a line, once it serves.
+READY = "ready"
+
+#: A worker that dies is replaced after so long, so that a machine in trouble is not made worse.
+_REPLACE_AFTER_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Workers:
-    """Workers that are to serve one configuration file."""
+    """Workers that are to serve one configuration file.
+
+    Args:
+        config_path: the file.
+        listener: listens already; every worker accepts from it.
+        count: of workers.
+    """
 
     config_path: Path
     listener: socket.socket
     count: int
+    _running: set[Process] = field(default_factory=set)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def serve(self) -> int:
         """Serves until SIGINT or SIGTERM, and lets the workers drain. Returns the exit code."""
-        # The supervisor starts its workers afresh; the environment is how they learn their file.
-        os.environ["BALANCE_GATEWAY_CONFIG"] = str(self.config_path.absolute())
-        config = uvicorn_config("balance_gateway.app:from_environment")
-        config.factory = True
-        config.workers = self.count
-        supervisor = Multiprocess(config, sockets=[self.listener])
-        supervisor.run()
-        codes = {process.exitcode for process in supervisor.processes}
-        return 1 if STARTUP_FAILURE in codes else 0
+        return asyncio.run(self._serve())
+
+    async def _serve(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        codes = await asyncio.gather(*(self._keep_one() for _ in range(self.count)))
+        return 1 if any(codes) else 0
+
+    async def _keep_one(self) -> int:
+        """Keeps one worker running until all stop. One that cannot start stops them all."""
+        while True:
+            async with self._worker() as (worker, served):
+                code = await worker.wait()
+            if self._stopping.is_set():
+                # One that was stopped as it was starting has not failed.
+                return code if served else 0
+            if code >= 0 and not served:
+                # It gave up by itself, and would again; one that was killed may fare better.
+                self._stop()
+                return 1
+            logger.warning("worker.died", extra={"worker_pid": worker.pid, "exit_code": code})
+            await asyncio.sleep(_REPLACE_AFTER_S)
+            if self._stopping.is_set():
+                return 0
+
+    @contextlib.asynccontextmanager
+    async def _worker(self) -> AsyncIterator[tuple[Process, bool]]:
+        """A new worker, and whether it came to serve."""
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "balance_gateway", "serve"),
+            *("--config", str(self.config_path.absolute())),
+            *("--listener-fd", str(self.listener.fileno())),
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=[self.listener.fileno()],
+            # Ctrl-C in a terminal reaches the supervisor only, which tells the workers.
+            start_new_session=True,
+        )
+        self._running.add(worker)
+        if self._stopping.is_set():
+            worker.terminate()
+        try:
+            assert worker.stdout is not None
+            yield worker, await worker.stdout.readline() == f"{READY}\n".encode()
+        finally:
+            self._running.discard(worker)
+
+    def _stop(self) -> None:
+        """Lets every worker drain; no more are started."""
+        self._stopping.set()
+        for worker in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                worker.terminate()
