@@ -24,6 +24,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("balance_gateway").setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -73,3 +74,26 @@ def test_libraries_that_log_what_must_not_be_logged_are_silent(
     logging.getLogger(name).error("GET /secret?key=1234")
 
     assert lines.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("DEBUG", ["ours.debug", "ours.info", "theirs.info"]),
+        ("info", ["ours.info", "theirs.info"]),
+        ("ERROR", []),
+    ],
+)
+def test_below_info_only_the_gateway_tells(
+    monkeypatch: pytest.MonkeyPatch, lines: io.StringIO, level: str, shown: list[str]
+) -> None:
+    """What libraries tell at DEBUG would bury it, and holds statements and values."""
+    monkeypatch.setattr(sys, "stderr", lines)
+    configure_logs(level, terminal=False)
+
+    logging.getLogger("balance_gateway.app").debug("ours.debug")
+    logging.getLogger("sqlalchemy.engine").debug("theirs.debug")
+    logging.getLogger("balance_gateway.app").info("ours.info")
+    logging.getLogger("other").info("theirs.info")
+
+    assert [line["event"] for line in logged(lines)] == shown

@@ -22,7 +22,8 @@ from tests.pipeline.virtual_time import VirtualTime
 def gate_of(time: VirtualTime, per_minute: int | None = None, places: int = 8) -> ConnectorGate:
     window = MemoryWindow(time.monotonic)
     budget = Budget(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
-    return ConnectorGate(Breaker(monotonic=time.monotonic, jitter=lambda: 1.0), budget, places)
+    breaker = Breaker(monotonic=time.monotonic, jitter=lambda: 1.0)
+    return ConnectorGate("main", breaker, budget, places)
 
 
 def exchange(status: int | None = 200, outcome: str | None = None, **headers: str) -> Call:
@@ -76,6 +77,26 @@ async def test_only_what_says_something_about_health_opens_the_breaker(
         await pass_through(gate, call)
 
     assert (gate.breaker.state is BreakerState.OPEN) is opens
+
+
+async def test_the_log_tells_of_breakers_and_of_calls_that_were_not_made(
+    time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "balance_gateway.pipeline.gate")
+    gate = await opened(time)
+    with pytest.raises(ProviderUnavailable):
+        async with gate.slot(write=False):
+            await pass_through(gate, exchange())
+    time.advance(1.0)
+    await pass_through(gate, exchange(200))
+
+    told = [(record.message, record.__dict__["connector"]) for record in caplog.records]
+    assert told == [
+        ("breaker.opened", "main"),
+        ("provider.held_back", "main"),
+        ("breaker.closed", "main"),
+    ]
+    assert caplog.records[1].__dict__["code"] == "PROVIDER_UNAVAILABLE"
 
 
 async def opened(time: VirtualTime, **more: Any) -> ConnectorGate:

@@ -187,7 +187,11 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
 )
 def test_command_is_told_with_every_option(path: str, command: click.Command) -> None:
     told = [cells[0] + cells[1] for cells in rows(section("Running")) if path in cells[0]]
-    options = [option.opts[0] for option in command.params if isinstance(option, click.Option)]
+    options = [
+        option.opts[0]
+        for option in command.params
+        if isinstance(option, click.Option) and not option.hidden
+    ]
 
     assert len(told) == 1, f"operations.md has no row for {path}"
     assert [option for option in options if option not in told[0]] == []

@@ -106,6 +106,21 @@ async def test_rate_limit_says_when_to_come_back(
     assert caught.value.retry_after_s == seconds
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [({"Retry-After": "7"}, 7), ({"x-ratelimit-reset": "40"}, None)]
+)
+async def test_only_a_retry_after_says_how_long_an_outage_lasts(
+    make: Any, light_double: LightDouble, headers: dict[str, str], seconds: float | None
+) -> None:
+    """A reset header stands on every answer, and is about the rate limit alone."""
+    light_double.reply_with(Reply(503, {}, headers))
+
+    with pytest.raises(ProviderUnavailable) as caught:
+        await make.light(light_double.url).balances([QUERY])
+
+    assert caught.value.retry_after_s == seconds
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid"])
 async def test_a_write_that_found_no_connection_was_never_sent(make: Any, host: str) -> None:
     with pytest.raises(ProviderUnavailable) as caught:

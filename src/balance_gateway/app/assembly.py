@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,10 +11,10 @@ from functools import partial
 
 from balance_gateway.app.caching import Caching, caching_of, keys_of, lifetimes_of
 from balance_gateway.app.connectors import Wiring, gate_of, provider_of
+from balance_gateway.app.telling import teller
 from balance_gateway.app.write_times import lands_within_s_of, write_limits_of
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.domain.ports import BalanceProvider
@@ -73,7 +72,7 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         keys = keys_of(settings)
         remote_accounts = {account_id: of.remote for account_id, of in keys.items()}
         ledger = SqlLedgerStore(database, clock)
-        on_call = _on_call(metrics, gates, watch)
+        on_call = teller(metrics, gates, watch)
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
             wiring = Wiring(clock, on_call, gates[connector.name])
@@ -166,34 +165,6 @@ def _wrapped(
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider
     return RecordedOpeningBalances(provider, journal, remote_accounts)
-
-
-def _on_call(
-    metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: ConnectorWatch
-) -> Callable[[Call], None]:
-    # Looking a child up by its labels costs more than counting does.
-    counter = functools.cache(metrics.upstream_calls.labels)
-    seconds = functools.cache(metrics.upstream_seconds.labels)
-
-    def on_call(call: Call) -> None:
-        counter(call.connector, call.operation, call.outcome).inc()
-        seconds(call.connector).observe(call.duration_s)
-        gates[call.connector].observe(call)
-        watch.observe(call)
-        if not logger.isEnabledFor(logging.DEBUG):
-            return
-        logger.debug(
-            "provider.called",
-            extra={
-                "connector": call.connector,
-                "operation": call.operation,
-                "outcome": call.outcome,
-                "status": call.status,
-                "duration_ms": round(call.duration_s * 1000, 1),
-            },
-        )
-
-    return on_call
 
 
 async def _recover(

@@ -47,9 +47,10 @@ def gate_of(settings: ConnectorSettings, link: RedisLink | None) -> ConnectorGat
     per_minute = settings.requests_per_minute or _DOCUMENTED_PER_MINUTE.get(settings.provider)
     window: Window = MemoryWindow()
     if link is not None and per_minute is not None:
-        budget = f"{settings.name}:{hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]}"
-        window = SharedWindow(redis_take(link, budget), MemoryWindow())
-    return ConnectorGate(Breaker(), Budget(per_minute, window), settings.max_concurrency)
+        address = hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]
+        window = SharedWindow(redis_take(link, f"{settings.name}:{address}"), MemoryWindow())
+    budget = Budget(per_minute, window)
+    return ConnectorGate(settings.name, Breaker(), budget, settings.max_concurrency)
 
 
 def provider_of(

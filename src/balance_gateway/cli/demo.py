@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from balance_gateway.cli.usage import log_level_option
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True)
@@ -18,8 +20,14 @@ import click
     help="Where configuration, keys and data are kept; a temporary directory if left out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print URLs, keys and ids as one JSON line.")
-def demo(port: int, sandbox_port: int, data_dir: Path | None, as_json: bool) -> None:
+@log_level_option("WARNING")
+def demo(
+    port: int, sandbox_port: int, data_dir: Path | None, as_json: bool, log_level: str
+) -> None:
     """Start the provider sandbox and the gateway with demo accounts, until Ctrl-C."""
+    from balance_gateway.observability.logs import configure_logs
+
+    configure_logs(log_level)
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             directory = tempfile.TemporaryDirectory(prefix="balance-gateway-")
@@ -33,10 +41,8 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.cli.demo_files import prepare
     from balance_gateway.cli.server import Service, bind, serve_until_stopped
     from balance_gateway.cli.usage import settings_of
-    from balance_gateway.observability.logs import configure_logs
     from balance_gateway.sandbox import Options, create_sandbox
 
-    configure_logs("WARNING")
     listener = bind("127.0.0.1", port)
     # The demo's Layer keeps an opening balance as it was stated, whatever its date.
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))

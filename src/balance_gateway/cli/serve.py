@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from balance_gateway.cli.usage import Misused, config_option, settings_of
+from balance_gateway.cli.usage import Misused, config_option, log_level_option, settings_of
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 @click.option("--host", help="Instead of server.host.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Instead of server.port.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")
+@log_level_option("INFO")
 @click.option("--listener-fd", type=int, hidden=True, help="Serve as a worker on this socket.")
 def serve(
     config_path: Path,
     host: str | None,
     port: int | None,
     workers: int | None,
+    log_level: str,
     listener_fd: int | None,
 ) -> None:
     """Serve the gateway until Ctrl-C."""
@@ -40,13 +42,13 @@ def serve(
         refuse_contradictions(settings, workers=count)
     except ConfigError as error:
         raise Misused(str(error)) from None
-    configure_logs()
+    configure_logs(log_level)
     if listener_fd is not None:
         raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))
     listener = bind(host or server.host, server.port if port is None else port)
     if count > 1:
         click.echo(f"balance-gateway is serving with {count} workers", err=True)
-        raise SystemExit(Workers(config_path, listener, count).serve())
+        raise SystemExit(Workers(config_path, listener, count, log_level).serve())
     raise SystemExit(_serve_alone(settings, listener))
 
 

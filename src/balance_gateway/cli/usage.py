@@ -1,12 +1,15 @@
-"""What commands share: the configuration option, and failures as one line with an exit code."""
+"""What commands share: configuration, log level, and failures as one line with an exit code."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 config_option = click.option(
     "--config",
@@ -16,6 +19,18 @@ config_option = click.option(
     required=True,
     help="The configuration file. Also BALANCE_GATEWAY_CONFIG.",
 )
+
+
+def log_level_option(default: str) -> Callable[[F], F]:
+    """The option ``--log-level``."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+        envvar="BALANCE_GATEWAY_LOG_LEVEL",
+        default=default,
+        show_default=True,
+        help="At DEBUG every call to a provider is told. Also BALANCE_GATEWAY_LOG_LEVEL.",
+    )
 
 
 class Failed(click.ClickException):

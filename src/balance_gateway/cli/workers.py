@@ -34,11 +34,13 @@ class Workers:
         config_path: the file.
         listener: listens already; every worker accepts from it.
         count: of workers.
+        log_level: of each.
     """
 
     config_path: Path
     listener: socket.socket
     count: int
+    log_level: str
     _running: set[Process] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -76,6 +78,7 @@ class Workers:
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "balance_gateway", "serve"),
             *("--config", str(self.config_path.absolute())),
+            *("--log-level", self.log_level),
             *("--listener-fd", str(self.listener.fileno())),
             stdin=PIPE,
             stdout=PIPE,

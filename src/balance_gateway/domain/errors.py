@@ -156,6 +156,13 @@ class ProviderUnavailable(ProviderError):
     retryable = True
 
 
+class ProviderPaused(ProviderUnavailable):
+    """Not even asked: it kept failing, and is given a pause."""
+
+    code = "PROVIDER_UNAVAILABLE"
+    retryable = True
+
+
 class ProviderTimeout(ProviderError):
     """The provider did not answer within the deadline."""
 

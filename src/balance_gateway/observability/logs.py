@@ -22,7 +22,8 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     """Sets up logging for this process.
 
     Args:
-        level: the least level that is shown.
+        level: the least level that is shown. Below INFO of the gateway's own loggers only: what
+            libraries say of themselves then would bury it, and some tell what they were given.
         terminal: plain lines instead of JSON; None: as stderr is a terminal or not.
     """
     if terminal is None:
@@ -54,7 +55,8 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+    logging.getLogger("balance_gateway").setLevel(level.upper())
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in ("uvicorn", "uvicorn.error"):

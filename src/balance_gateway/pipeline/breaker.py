@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from balance_gateway.domain.errors import ProviderUnavailable
+from balance_gateway.domain.errors import ProviderPaused
 
 FAILURES_IN_ROW = 5
 RECENT_CALLS = 20
@@ -59,6 +59,11 @@ class Breaker:
         self._generation = 0
 
     @property
+    def is_closed(self) -> bool:
+        """Whether every call is let through."""
+        return self._open_until_s is None
+
+    @property
     def state(self) -> BreakerState:
         """What would become of a call now."""
         if self._open_until_s is None:
@@ -71,14 +76,14 @@ class Breaker:
         """Lets a call through; the number it returns goes back in with the outcome.
 
         Raises:
-            ProviderUnavailable: the breaker is open, or another call is probing.
+            ProviderPaused: the breaker is open, or another call is probing.
         """
         if self._open_until_s is None:
             return self._generation
         now_s = self._monotonic()
         wait_s = max(self._open_until_s, self._probing_until_s) - now_s
         if wait_s > 0:
-            raise ProviderUnavailable(
+            raise ProviderPaused(
                 "The provider keeps failing and is given a pause.",
                 retry_after_s=math.ceil(wait_s),
             )

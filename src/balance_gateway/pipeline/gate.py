@@ -4,15 +4,18 @@ One gate a connector, so that a slow or failing provider holds back nobody else'
 """
 
 import asyncio
+import logging
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
 from balance_gateway.domain.calls import Call
-from balance_gateway.domain.errors import ProviderUnavailable
+from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+
+logger = logging.getLogger(__name__)
 
 #: Refreshes ahead of expiry may hold this part of the places.
 _BACKGROUND_PART = 4
@@ -24,12 +27,16 @@ class ConnectorGate:
     """The gate of one connector; a ``domain.calls.Gate``.
 
     Args:
+        connector: its name.
         breaker: asked first, and told of every outcome.
         budget: asked last; waits, or refuses when the wait is longer than the caller's patience.
         in_flight_max: calls under way at once.
     """
 
-    def __init__(self, breaker: Breaker, budget: Budget, in_flight_max: int) -> None:
+    def __init__(
+        self, connector: str, breaker: Breaker, budget: Budget, in_flight_max: int
+    ) -> None:
+        self.connector = connector
         self.breaker = breaker
         self.budget = budget
         self._places = asyncio.Semaphore(in_flight_max)
@@ -73,8 +80,14 @@ class ConnectorGate:
         """Takes in the outcome of the exchange that the current task holds a place for."""
         self.budget.observe(call.status, call.headers)
         generation = _entered.get()
-        if generation is not None:
-            self.breaker.leave(generation, healthy=_healthy(call))
+        if generation is None:
+            return
+        was_closed = self.breaker.is_closed
+        self.breaker.leave(generation, healthy=_healthy(call))
+        if was_closed and not self.breaker.is_closed:
+            logger.warning("breaker.opened", extra={"connector": self.connector})
+        elif self.breaker.is_closed and not was_closed:
+            logger.info("breaker.closed", extra={"connector": self.connector})
 
 
 class _Slot:
@@ -87,6 +100,14 @@ class _Slot:
         self._background = background
 
     async def __aenter__(self) -> None:
+        try:
+            await self._enter()
+        except GatewayError as error:
+            facts = {"connector": self._gate.connector, "code": error.code}
+            logger.debug("provider.held_back", extra={**facts, "reason": error.message})
+            raise
+
+    async def _enter(self) -> None:
         self._generation = self._gate.breaker.enter()
         self._outer: Token[int | None] = _entered.set(self._generation)
         try:

@@ -6,6 +6,7 @@ waited long enough, and a provider that hangs is not helped by more calls.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -18,9 +19,16 @@ from balance_gateway.domain.balances import (
     OpeningBalance,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.errors import GatewayError, ProviderRateLimited, ProviderUnavailable
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderPaused,
+    ProviderRateLimited,
+    ProviderUnavailable,
+)
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.priority import patience_s
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -113,6 +121,8 @@ class RetriedReads:
                     raise
                 if not self._budget.spend():
                     raise
+                facts = {"connector": self.connector, "attempt": number, "code": error.code}
+                logger.debug("provider.tried_again", extra={**facts, "pause_s": pause_s})
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
 
@@ -120,12 +130,16 @@ class RetriedReads:
 def _longest_pause_s(error: GatewayError) -> float:
     """How long is waited for another attempt.
 
-    A provider that is down, or that the breaker gives a pause, is not waited for: the read fails
-    fast. A budget that refills is, for as long as the caller has patience.
+    The pause that the breaker gives a provider is not waited for: the read fails fast. What the
+    provider itself asks for is, for as long as the caller has patience; who has an older value to
+    fall back on has none.
     """
-    if isinstance(error, ProviderRateLimited) and error.retry_after_s is not None:
-        return patience_s.get()
-    return PAUSE_MAX_S
+    if isinstance(error, ProviderPaused):
+        return 0.0
+    if error.retry_after_s is None:
+        return PAUSE_MAX_S
+    patience = patience_s.get()
+    return patience if isinstance(error, ProviderRateLimited) else min(patience, PAUSE_MAX_S)
 
 
 def _pause_s(number: int, error: GatewayError) -> float:

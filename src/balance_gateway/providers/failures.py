@@ -157,14 +157,19 @@ def refusal(
         message,
         maybe_applied=maybe_applied,
         provider_code=provider_code,
-        retry_after_s=retry_after_s(answer.headers, now) if status in {429, 503} else None,
+        retry_after_s=_retry_after_s(status, answer.headers, now),
         field=field if kind is ProviderRejected else None,
         provider=operation.provider,
     )
 
 
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds to wait, from ``Retry-After`` or else the reset header; None where neither says."""
+def _retry_after_s(status: int, headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait, as 429 and 503 may tell; None where they do not.
+
+    The reset header says when the rate limit is full again, which is no wait for a 503.
+    """
+    if status not in {429, 503}:
+        return None
     given = headers.get("retry-after", "").strip()
     if given.isascii() and given.isdigit():
         seconds = float(given[:9])
@@ -174,6 +179,8 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         except (ValueError, OverflowError):
             return None
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    elif status == 503:
+        return None
     else:
         reset = headers.get("x-ratelimit-reset", "").strip()
         if not (reset.isascii() and reset.isdigit() and len(reset) <= 12):

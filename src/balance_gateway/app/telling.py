@@ -1,0 +1,49 @@
+"""Whom each exchange with a provider is told to: metrics, budget, breaker, health, and the log."""
+
+import functools
+import logging
+from collections.abc import Mapping
+
+from balance_gateway.domain.calls import Call, OnCall
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.gate import ConnectorGate
+from balance_gateway.pipeline.priority import Urgency, urgency
+from balance_gateway.pipeline.watch import ConnectorWatch
+
+logger = logging.getLogger(__name__)
+
+
+def teller(metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: ConnectorWatch) -> OnCall:
+    """Tells everybody who wants to know of an exchange."""
+    # Looking a child up by its labels costs more than counting does.
+    counter = functools.cache(metrics.upstream_calls.labels)
+    seconds = functools.cache(metrics.upstream_seconds.labels)
+
+    def on_call(call: Call) -> None:
+        counter(call.connector, call.operation, call.outcome).inc()
+        seconds(call.connector).observe(call.duration_s)
+        gates[call.connector].observe(call)
+        watch.observe(call)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(call)
+
+    return on_call
+
+
+def _log(call: Call) -> None:
+    facts = {
+        "connector": call.connector,
+        "operation": call.operation,
+        "because": _cause(call),
+        "outcome": call.outcome,
+        "status": call.status,
+        "duration_ms": round(call.duration_s * 1000, 1),
+    }
+    logger.debug("provider.called", extra=facts)
+
+
+def _cause(call: Call) -> str:
+    """Why the call was made: somebody writes, somebody waits, or a value in use is aging."""
+    if call.write:
+        return "write"
+    return "refresh" if urgency.get() is Urgency.BACKGROUND else "read"

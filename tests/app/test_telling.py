@@ -1,0 +1,47 @@
+"""Each exchange with a provider is logged with why it was made, where somebody listens."""
+
+import pytest
+
+from balance_gateway.app.telling import teller
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.calls import Call
+from balance_gateway.domain.days import system_clock
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.breaker import Breaker
+from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.gate import ConnectorGate
+from balance_gateway.pipeline.priority import Urgency, urgency
+from balance_gateway.pipeline.watch import ConnectorWatch
+
+
+@pytest.mark.parametrize(
+    ("urgent", "write", "because"),
+    [
+        (Urgency.WAITED_FOR, False, "read"),
+        (Urgency.BACKGROUND, False, "refresh"),
+        (Urgency.BACKGROUND, True, "write"),
+    ],
+)
+async def test_every_exchange_is_logged_with_its_cause_and_what_it_came_to(
+    caplog: pytest.LogCaptureFixture, urgent: Urgency, because: str, *, write: bool
+) -> None:
+    gates = {"main": ConnectorGate("main", Breaker(), Budget(None, MemoryWindow()), 8)}
+    on_call = teller(Metrics(), gates, ConnectorWatch(gates, system_clock))
+    call = Call("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
+    urgency.set(urgent)
+
+    on_call(call)
+    caplog.set_level("DEBUG", "balance_gateway.app.telling")
+    on_call(call)
+
+    (record,) = caplog.records
+    facts = {"connector", "operation", "because", "outcome", "status", "duration_ms"}
+    assert record.message == "provider.called"
+    assert {name: record.__dict__[name] for name in facts} == {
+        "connector": "main",
+        "operation": "balance read",
+        "because": because,
+        "outcome": "ok",
+        "status": 200,
+        "duration_ms": 41.7,
+    }
