@@ -271,3 +271,19 @@ async def test_a_refresh_leaves_a_part_of_the_providers_own_window(time: Virtual
     urgency.set(Urgency.BACKGROUND)
 
     assert await takes(budget) == 10
+
+
+@settings(max_examples=500, deadline=None)
+@given(start_s=st.floats(1000.0, 1e7))
+async def test_who_waits_to_the_very_end_is_counted_however_floats_are_rounded(
+    start_s: float,
+) -> None:
+    now_s = start_s
+    window = MemoryWindow(lambda: now_s)
+    await window.take(1)
+    now_s = start_s + WINDOW_S
+
+    for _ in range(3):
+        while (wait_s := await window.take(1)) > 0:
+            now_s += wait_s
+        assert await window.take(1) > 0, "a second call at the same time is one too many"

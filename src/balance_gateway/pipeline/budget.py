@@ -55,17 +55,23 @@ class MemoryWindow:
     async def take(self, limit: int) -> float:
         """Counts one call if the window has room."""
         now_s = self._monotonic()
-        while self._calls and self._calls[0] <= now_s - WINDOW_S:
+        while self._calls and _left_s(self._calls[0], now_s) <= 0:
             self._calls.popleft()
         if len(self._calls) < limit:
             self._calls.append(now_s)
             return 0.0
-        return self._calls[len(self._calls) - limit] + WINDOW_S - now_s
+        # More than 0.0, which would say that the call was counted: what has no time left is gone.
+        return _left_s(self._calls[len(self._calls) - limit], now_s)
 
     def used(self) -> int:
         """Calls of the last minute."""
         now_s = self._monotonic()
-        return sum(1 for call_s in self._calls if call_s > now_s - WINDOW_S)
+        return sum(_left_s(call_s, now_s) > 0 for call_s in self._calls)
+
+
+def _left_s(call_s: float, now_s: float) -> float:
+    """For how long a call still counts. The one place that says so: sums of floats are rounded."""
+    return call_s + WINDOW_S - now_s
 
 
 class SharedWindow:
