@@ -17,6 +17,7 @@ from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.cached import CachedReads
 from balance_gateway.pipeline.fence import Fences, Standing
 from balance_gateway.pipeline.flights import Flights
+from balance_gateway.pipeline.priority import Hurry
 from balance_gateway.pipeline.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, Server
 from balance_gateway.pipeline.upstream import Upstream
@@ -164,11 +165,11 @@ def _with_fills_under_newer_nonces(reads: CachedReads) -> None:
 class FlightsAcrossWrites(Flights[Any]):
     """Flights are joined by what they read, whatever was written since they took off."""
 
-    def join(self, key: Any) -> Any:
-        return super().join(key[0])
+    def in_air(self, key: Any) -> Any:
+        return super().in_air(key[0])
 
-    def open(self, key: Any) -> Any:
-        return super().open(None if key is None else key[0])
+    def open(self, key: Any, started_s: float, hurry: Hurry | None = None) -> Any:
+        return super().open(None if key is None else key[0], started_s, hurry)
 
 
 def _with_flights_across_writes(reads: CachedReads) -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance_gateway.domain.errors import ProviderRateLimited
-from balance_gateway.pipeline.budget import WINDOW_S, Budget, MemoryWindow
+from balance_gateway.domain.errors import ProviderPaused, ProviderRateLimited
+from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+from balance_gateway.pipeline.windows import WINDOW_S, MemoryWindow
 from tests.pipeline.virtual_time import VirtualTime
 
 
@@ -156,11 +157,13 @@ async def test_a_provider_without_a_known_limit_is_not_limited(time: VirtualTime
         ({"x-ratelimit-reset": "1778155100"}, 0.0),
         ({}, 1.0),
         ({"retry-after": "soon"}, 1.0),
+        ({"retry-after": "Thu, 07 May 2026 12:00:20 GMT"}, 20.0),
+        ({"retry-after": "Thu, 07 May 2026 11:00:00 GMT"}, 0.0),
         ({"retry-after": "-5"}, 1.0),
         ({"retry-after": "nan"}, 1.0),
         ({"retry-after": "٧"}, 1.0),
         ({"retry-after": "9" * 19}, 3600.0),
-        ({"retry-after": "9" * 400}, 1.0),
+        ({"retry-after": "9" * 400}, 3600.0),
         ({"x-ratelimit-reset": "9" * 19}, 3600.0),
     ],
 )
@@ -287,3 +290,55 @@ async def test_who_waits_to_the_very_end_is_counted_however_floats_are_rounded(
         while (wait_s := await window.take(1)) > 0:
             now_s += wait_s
         assert await window.take(1) > 0, "a second call at the same time is one too many"
+
+
+async def test_a_provider_that_says_how_long_it_is_down_is_left_alone_and_not_waited_for(
+    time: VirtualTime,
+) -> None:
+    budget = budget_of(time, 100)
+    budget.observe(503, {"retry-after": "20", "x-ratelimit-reset": "50"})
+    patience_s.set(30.0)
+
+    with pytest.raises(ProviderPaused) as refused:
+        await budget.take()
+    time.advance(20)
+    await budget.take()
+
+    assert refused.value.retry_after_s == 20
+
+
+async def test_a_provider_that_is_down_and_does_not_say_how_long_is_for_the_breaker(
+    time: VirtualTime,
+) -> None:
+    budget = budget_of(time, 100)
+
+    budget.observe(503, {"x-ratelimit-reset": "50"})
+
+    assert await takes(budget) == 100
+
+
+async def test_a_budget_that_is_spent_here_says_when_it_is_whole_again(time: VirtualTime) -> None:
+    budget = budget_of(time, 3)
+    whole = budget.refills_in_s()
+    await takes(budget)
+    time.advance(20)
+    left_s = budget.refills_in_s()
+    time.advance(WINDOW_S - 20)
+
+    assert (whole, left_s, budget.refills_in_s()) == (None, WINDOW_S - 20, None)
+
+
+async def test_a_call_that_may_have_arrived_late_counts_from_its_answer(time: VirtualTime) -> None:
+    budget = budget_of(time, 2)
+    quick_s, slow_s = await budget.take(), await budget.take()
+    time.advance(0.5)
+    budget.ended(quick_s)
+    time.advance(9.5)
+    budget.ended(slow_s)
+
+    time.advance(WINDOW_S - 10)
+    after_the_quick_one = await takes(budget)
+    time.advance(10)
+
+    assert after_the_quick_one == 1
+    assert await takes(budget) == 1

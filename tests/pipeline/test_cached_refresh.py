@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from balance_gateway.domain.balances import OnStale
 from balance_gateway.domain.errors import ProviderRateLimited
-from balance_gateway.pipeline.priority import Urgency
+from balance_gateway.pipeline.priority import Hurry, Urgency, hurry
 from balance_gateway.pipeline.reads import REFRESH_FROM
 from tests.pipeline.fakes import World, ledger_of, state_of, turns
 
@@ -174,3 +175,52 @@ async def test_a_group_has_patience_while_one_of_it_has_nothing_to_fall_back_on(
     await world.read_all()
 
     assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 0.0 if kept == 4 else 20.0)
+
+
+async def test_who_comes_to_wait_for_a_refresh_makes_it_hurry(world: World) -> None:
+    """A refresh goes behind all who are waited for: a reader would queue with it."""
+    hurries: list[Hurry | None] = []
+    may_answer = asyncio.Event()
+
+    async def wait() -> None:
+        hurries.append(hurry.get())
+        await may_answer.wait()
+
+    await world.read()
+    world.time.advance(AGING_S)
+    world.provider.wait = wait
+    await world.read()
+    await turns()
+    (hurrying,) = hurries
+    assert hurrying is not None
+    unhurried = not hurrying.called.is_set()
+    world.time.advance(2)
+
+    reading = asyncio.ensure_future(world.read())
+    await turns()
+    hurried = hurrying.called.is_set()
+    may_answer.set()
+
+    assert (unhurried, hurried, hurrying.patience_s) == (True, True, 20.0)
+    assert state_of(await reading) == "live"
+    assert len(world.provider.calls) == 2
+
+
+async def test_who_takes_no_stale_value_waits_for_the_budget_like_one_who_has_none(
+    world: World,
+) -> None:
+    await world.read()
+    world.time.advance(31)
+
+    await world.read(on_stale=OnStale.ERROR)
+
+    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 20.0)
+
+
+async def test_a_value_too_old_to_be_served_is_nothing_to_fall_back_on(world: World) -> None:
+    await world.read()
+    world.time.advance(World.LIFETIMES.stale_s + 1)
+
+    await world.read()
+
+    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 20.0)

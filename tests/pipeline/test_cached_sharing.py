@@ -264,3 +264,26 @@ async def test_the_embedded_ledger_is_neither_kept_nor_shared(time: VirtualTime)
     assert (ledger_of(second), ledger_of(third)) == (200, 200)
     assert len(world.provider.calls) == 3
     assert world.values.puts == []
+
+
+async def test_a_flight_is_joined_only_by_those_for_whom_it_brings_what_is_young_enough(
+    world: World,
+) -> None:
+    may_answer = asyncio.Event()
+    world.provider.wait = may_answer.wait
+    first = asyncio.ensure_future(world.read())
+    await turns()
+    world.time.advance(9)
+
+    demanding = asyncio.ensure_future(world.read(max_age_s=2))
+    patient = asyncio.ensure_future(world.read(max_age_s=10))
+    await turns()
+    calls = len(world.provider.calls)
+    may_answer.set()
+    ages = [
+        (world.time.clock() - answer.observed_at).total_seconds()
+        for answer in await asyncio.gather(first, demanding, patient)
+    ]
+
+    assert calls == 2
+    assert [round(age_s) for age_s in ages] == [9, 0, 0]

@@ -8,13 +8,18 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.calls import Call
-from balance_gateway.domain.errors import ProviderRateLimited, ProviderUnavailable
+from balance_gateway.domain.errors import (
+    ProviderPaused,
+    ProviderRateLimited,
+    ProviderUnavailable,
+)
 from balance_gateway.domain.health import HealthState
 from balance_gateway.pipeline.breaker import Breaker, BreakerState
-from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
 from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.pipeline.windows import MemoryWindow
 from tests.pipeline.fakes import turns
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -235,10 +240,10 @@ async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_t
 async def test_the_budget_learns_from_every_exchange(time: VirtualTime) -> None:
     gate = gate_of(time, per_minute=10)
 
-    await pass_through(gate, exchange(429, retry_after="9"))
+    await pass_through(gate, exchange(429, retry_after="90"))
 
     assert gate.budget.remaining() == 0
-    assert gate.budget.refills_in_s() == 9
+    assert gate.budget.refills_in_s() == 90
 
 
 async def test_an_outcome_heard_outside_a_slot_changes_no_breaker(time: VirtualTime) -> None:
@@ -330,3 +335,64 @@ async def test_a_spent_budget_tells_when_it_is_whole_again(time: VirtualTime) ->
     status = watch.status("main")
     assert status.remaining == 4
     assert status.refills_at == time.clock() + timedelta(seconds=30)
+
+
+async def test_calls_that_were_let_through_and_wait_are_stopped_when_the_breaker_opens(
+    time: VirtualTime,
+) -> None:
+    gate = gate_of(time, per_minute=100, places=2)
+    patience_s.set(30.0)
+    sent = []
+
+    async def call() -> None:
+        async with gate.slot(write=False):
+            sent.append(1)
+            await asyncio.sleep(0.1)
+            gate.observe(exchange(503))
+
+    results = await asyncio.gather(*(call() for _ in range(50)), return_exceptions=True)
+
+    assert 5 <= len(sent) <= 6
+    assert sum(isinstance(one, ProviderPaused) for one in results) == 50 - len(sent)
+    assert gate.budget.remaining() == 100 - len(sent), "what is not sent costs nothing"
+
+
+async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refreshes(
+    time: VirtualTime,
+) -> None:
+    gate = gate_of(time, places=4)
+    hurries = [Hurry() for _ in range(10)]
+    entered: list[int] = []
+
+    async def refresh(number: int) -> None:
+        urgency.set(Urgency.BACKGROUND)
+        hurry.set(hurries[number])
+        async with gate.slot(write=False):
+            entered.append(number)
+            await asyncio.sleep(1)
+
+    running = [asyncio.ensure_future(refresh(number)) for number in range(10)]
+    await turns()
+    hurries[8].call(patience=5.0)
+    hurries[9].call(patience=5.0)
+    await turns()
+    at_once = list(entered)
+    running[1].cancel()
+    await asyncio.wait(running)
+
+    assert at_once == [0, 8, 9]
+    assert sorted(entered) == [0, *range(2, 10)]
+    await asyncio.gather(*(pass_through(gate, exchange()) for _ in range(8)))
+
+
+async def test_a_second_sending_is_counted(time: VirtualTime) -> None:
+    gate = gate_of(time, per_minute=2)
+    patience_s.set(0.0)
+
+    async with gate.slot(write=False):
+        await gate.count_again()
+        left = gate.budget.remaining()
+        with pytest.raises(ProviderRateLimited):
+            await gate.count_again()
+
+    assert left == 0

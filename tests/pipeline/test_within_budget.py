@@ -13,13 +13,14 @@ from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.cached import CachedReads, Lifetimes
 from balance_gateway.pipeline.fence import MemoryFences
 from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.pipeline.keys import account_keys
 from balance_gateway.pipeline.retried import RetriedReads, RetryBudget
 from balance_gateway.pipeline.values import MemoryValues
+from balance_gateway.pipeline.windows import MemoryWindow
 from tests.pipeline.fakes import FakeProvider, account, request, state_of
 from tests.pipeline.virtual_time import VirtualTime
 

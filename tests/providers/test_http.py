@@ -360,6 +360,11 @@ class OneAtATime:
             await asyncio.sleep(0.3)
             yield
 
+    async def count_again(self) -> None:
+        self.passed.append(False)
+        if self.full:
+            raise ProviderRateLimited("The budget is spent.")
+
 
 async def test_gate_counts_real_calls_and_its_wait_is_no_timeout(
     make: Any, layer_double: Any
@@ -466,3 +471,22 @@ def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
     assert doubles.API_KEY not in f"{Secret(doubles.API_KEY)}"
     assert doubles.API_KEY not in repr(light)
     assert_tells_no_secret(GatewayError("x"))
+
+
+async def test_a_read_that_is_sent_again_passes_the_gate_again(
+    make: Any, light_double: LightDouble
+) -> None:
+    """The provider counts both: of a kept connection that it closed on the second request."""
+    gate = OneAtATime()
+    light = make.light(light_double.url, wiring={"gate": gate})
+    await light.balances([QUERY])
+
+    async def hang_up(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+        light_double.take_over = None
+        writer.close()
+        return None
+
+    light_double.take_over = hang_up
+    await light.balances([QUERY])
+
+    assert len(gate.passed) == len(light_double.received) == 3

@@ -160,6 +160,38 @@ async def test_read_is_repeated_only_once(serve):
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize("refuse", [False, True])
+async def test_who_counts_is_asked_before_a_read_is_repeated(serve, refuse):
+    async def script(peer):
+        await peer.request()
+        await peer.send(ANSWER)
+        await peer.request()
+        peer.close()
+
+    asked = []
+
+    async def count():
+        asked.append(1)
+        if refuse:
+            raise PermissionError("none left")
+
+    server = await serve(script)
+    pool = Pool(server.url)
+    await pool.exchange("GET", "/kept", before_repeat=count)
+    before = list(asked)
+
+    if refuse:
+        with pytest.raises(PermissionError):
+            await pool.exchange("GET", "/x", before_repeat=count)
+    else:
+        await pool.exchange("GET", "/x", before_repeat=count)
+
+    assert (before, asked) == ([], [1])
+    assert sum(b" /x " in seen for seen in server.seen) == (1 if refuse else 2)
+    assert pool.usage.open == (0 if refuse else 1)
+    await pool.aclose()
+
+
 @pytest.mark.parametrize("part", [b"H", ANSWER[:-1], b"HTTP/1.1 100 Continue\r\n\r\n", None])
 async def test_read_is_not_repeated_after_a_byte_or_a_time_limit(serve, part):
     async def script(peer):

@@ -11,10 +11,11 @@ from balance_gateway.domain.days import Clock
 from balance_gateway.domain.ledger import LedgerStore
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget, MemoryWindow, SharedWindow, Window
+from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.pipeline.redis_link import RedisLink
-from balance_gateway.pipeline.redis_window import redis_take
+from balance_gateway.pipeline.redis_window import RedisPlace
+from balance_gateway.pipeline.windows import MemoryWindow, SharedWindow, Window
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
@@ -48,7 +49,7 @@ def gate_of(settings: ConnectorSettings, link: RedisLink | None) -> ConnectorGat
     window: Window = MemoryWindow()
     if link is not None and per_minute is not None:
         address = hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]
-        window = SharedWindow(redis_take(link, f"{settings.name}:{address}"), MemoryWindow())
+        window = SharedWindow(RedisPlace(link, f"{settings.name}:{address}"), MemoryWindow())
     budget = Budget(per_minute, window)
     return ConnectorGate(settings.name, Breaker(), budget, settings.max_concurrency)
 

@@ -46,3 +46,7 @@ class Gate(Protocol):
     def slot(self, *, write: bool) -> AbstractAsyncContextManager[None]:
         """Entered before an exchange, left after it."""
         ...
+
+    async def count_again(self) -> None:
+        """Counts a second sending within one exchange: of a read whose connection was closed."""
+        ...

@@ -157,7 +157,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderPaused(ProviderUnavailable):
-    """Not even asked: it kept failing, and is given a pause."""
+    """Not even asked: it is given a pause, asked for one, or has too many calls waiting."""
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = True

@@ -83,13 +83,19 @@ class Breaker:
         now_s = self._monotonic()
         wait_s = max(self._open_until_s, self._probing_until_s) - now_s
         if wait_s > 0:
-            raise ProviderPaused(
-                "The provider keeps failing and is given a pause.",
-                retry_after_s=math.ceil(wait_s),
-            )
+            raise _paused(wait_s)
         # One probe at a time; if nothing is ever heard of it, another may try after a pause.
         self._probing_until_s = now_s + PAUSE_MAX_S
         return self._generation
+
+    def confirm(self, generation: int) -> None:
+        """Stops a call that was let through and has waited since.
+
+        Raises:
+            ProviderPaused: meanwhile the breaker has opened.
+        """
+        if generation != self._generation and self._open_until_s is not None:
+            raise _paused(max(1.0, self._open_until_s - self._monotonic()))
 
     def leave(self, generation: int, *, healthy: bool | None) -> None:
         """Takes in a call's outcome. None: it says nothing, as when the caller went away."""
@@ -122,3 +128,8 @@ class Breaker:
     def _open(self) -> None:
         self._open_until_s = self._monotonic() + self._pause_s * self._jitter()
         self._generation += 1
+
+
+def _paused(wait_s: float) -> ProviderPaused:
+    message = "The provider keeps failing and is given a pause."
+    return ProviderPaused(message, retry_after_s=math.ceil(wait_s))

@@ -28,7 +28,7 @@ from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import UNKNOWN_STANDING, Fences
 from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.keys import AccountKeys
-from balance_gateway.pipeline.priority import Urgency
+from balance_gateway.pipeline.priority import Hurry
 from balance_gateway.pipeline.reads import (
     Answer,
     Boarded,
@@ -167,7 +167,7 @@ class CachedReads:
         self._refresh_ahead(served, seen, now_s)
         misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
         if misses:
-            flights = self._board(misses, seen)
+            flights = self._board(misses, seen, now_s)
             # One provider that hangs must not take the answers of the others with it.
             await asyncio.wait(set(flights.values()), timeout=self._deadline_s)
             for index, read in enumerate(reads):
@@ -184,18 +184,18 @@ class CachedReads:
         A read that takes no such value is a call of its own: it is waited for, and must not be
         put off with what the budget leaves to the background.
         """
-        groups: dict[Hashable, list[Boarded]] = {}
+        groups: dict[Hashable, tuple[Hurry, list[Boarded]]] = {}
         for read in reads:
             standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
             if entry is None or not standing.settled or not is_aging(entry, now_s):
                 continue
             key = (read.value_key, standing.nonce)
-            if self._flights.join(key) is None:
-                boarded = (read, standing, self._flights.open(key))
-                groups.setdefault(self._upstream.group_of(read), []).append(boarded)
-        for group in groups.values():
+            if self._flights.in_air(key) is None:
+                hurry, group = groups.setdefault(self._upstream.group_of(read), (Hurry(), []))
+                group.append((read, standing, self._flights.open(key, now_s, hurry)))
+        for hurry, group in groups.values():
             self._metrics.refreshes.inc(len(group))
-            self._flights.fly(self._upstream.fly(group, Urgency.BACKGROUND, 0.0))
+            self._flights.fly(self._upstream.refresh(group, hurry))
 
     def _count(self, reads: Sequence[Read], answers: Sequence[Answer | None]) -> None:
         for read, answer in zip(reads, answers, strict=True):
@@ -222,7 +222,7 @@ class CachedReads:
         return seen
 
     def _board(
-        self, misses: Sequence[Read], seen: Mapping[str, Seen]
+        self, misses: Sequence[Read], seen: Mapping[str, Seen], now_s: float
     ) -> dict[Hashable, "asyncio.Future[Answer]"]:
         """A flight for each miss: one that is in the air and may be shared, or a new one."""
         flights: dict[Hashable, asyncio.Future[Answer]] = {}
@@ -233,21 +233,43 @@ class CachedReads:
                 continue
             standing = seen[read.value_key].standing
             key = (read.value_key, standing.nonce) if standing.settled else None
-            flight = self._flights.join(key) if key and read.max_age_s != 0 else None
+            flight = self._joined(key, read, now_s)
             if flight is not None:
                 self._metrics.reads_coalesced.inc()
             else:
-                flight = self._flights.open(key)
+                flight = self._flights.open(key, now_s)
                 groups.setdefault(self._upstream.group_of(read), []).append(
                     (read, standing, flight)
                 )
             flights[name] = flight
         for group in groups.values():
             # Whoever has an older value to fall back on need not wait for a spent budget.
-            excusable = all(seen[read.value_key].entry is not None for read, _, _ in group)
-            patience = 0.0 if excusable else self._deadline_s
-            self._flights.fly(self._upstream.fly(group, Urgency.WAITED_FOR, patience))
+            excused = all(
+                self._is_excused(read, seen[read.value_key], now_s) for read, _, _ in group
+            )
+            patience = 0.0 if excused else self._deadline_s
+            self._flights.fly(self._upstream.fly(group, patience))
         return flights
+
+    def _joined(
+        self, key: Hashable | None, read: Read, now_s: float
+    ) -> "asyncio.Future[Answer] | None":
+        """A flight in the air that brings what is young enough for this reader."""
+        in_air = self._flights.in_air(key) if key is not None else None
+        if in_air is None:
+            return None
+        # At an age of exactly zero a demand of zero still means: go and look.
+        if read.max_age_s is not None and now_s - in_air.started_s >= read.max_age_s:
+            return None
+        if in_air.hurry is not None:
+            in_air.hurry.call(self._deadline_s)
+        return in_air.flight
+
+    def _is_excused(self, read: Read, seen: Seen, now_s: float) -> bool:
+        """Whether the kept value would be this reader's answer if the provider failed."""
+        if seen.entry is None or read.on_stale is OnStale.ERROR:
+            return False
+        return now_s - seen.entry.observed_at_s <= self._lifetimes.stale_s
 
     def _settle(self, read: Read, seen: Seen, landed: Answer) -> Answer:
         """What a reader gets of a flight: its value, or the kept one when the provider failed."""

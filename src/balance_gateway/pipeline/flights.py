@@ -2,9 +2,25 @@
 
 import asyncio
 from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from balance_gateway.pipeline.priority import Hurry
 
 T = TypeVar("T")
+
+
+class InAir(NamedTuple, Generic[T]):
+    """A flight that can be joined.
+
+    Attributes:
+        flight: lands with the answer.
+        started_s: when, in seconds since 1970: what it brings is as old as that.
+        hurry: of one that nobody waits for yet; None: somebody does.
+    """
+
+    flight: "asyncio.Future[T]"
+    started_s: float
+    hurry: Hurry | None
 
 
 class Flights(Generic[T]):
@@ -15,23 +31,26 @@ class Flights(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._in_air: dict[Hashable, asyncio.Future[T]] = {}
+        self._in_air: dict[Hashable, InAir[T]] = {}
         self._crews: set[asyncio.Task[Any]] = set()
 
-    def join(self, key: Hashable) -> "asyncio.Future[T] | None":
+    def in_air(self, key: Hashable) -> InAir[T] | None:
         """The flight with this key that is in the air; None when there is none."""
         return self._in_air.get(key)
 
-    def open(self, key: Hashable | None) -> "asyncio.Future[T]":
+    def open(
+        self, key: Hashable | None, started_s: float, hurry: Hurry | None = None
+    ) -> "asyncio.Future[T]":
         """A new flight. With None as its key nobody can join it."""
         flight: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if key is not None:
-            self._in_air[key] = flight
+            self._in_air[key] = InAir(flight, started_s, hurry)
             flight.add_done_callback(lambda _: self._forget(key, flight))
         return flight
 
     def _forget(self, key: Hashable, flight: "asyncio.Future[T]") -> None:
-        if self._in_air.get(key) is flight:
+        in_air = self._in_air.get(key)
+        if in_air is not None and in_air.flight is flight:
             del self._in_air[key]
 
     def fly(self, crew: Any) -> None:

@@ -10,10 +10,10 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 
 from balance_gateway.domain.calls import Call
-from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
+from balance_gateway.domain.errors import GatewayError, ProviderPaused
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+from balance_gateway.pipeline.priority import Urgency, hurry, patience_s, urgency
 
 logger = logging.getLogger(__name__)
 
@@ -46,35 +46,75 @@ class ConnectorGate:
         """A place for one exchange.
 
         Raises, on entering:
-            ProviderUnavailable: the breaker is open, or no place came free in time.
+            ProviderPaused: the breaker is open, or no place came free in time.
             ProviderRateLimited: the budget is spent for longer than the caller can wait.
         """
         return _Slot(self, background=not write and urgency.get() is Urgency.BACKGROUND)
 
-    async def take_place(self, *, background: bool) -> None:
-        """Waits for a place among the calls in flight; ``give_place`` ends what it began."""
-        if background:
-            await self._background.acquire()
-            try:
-                await self._places.acquire()
-            except BaseException:
-                self._background.release()
-                raise
-        elif not self._places.locked():
+    async def take_place(self, *, background: bool) -> bool:
+        """Waits for a place among the calls in flight; ``give_place`` ends what it began.
+
+        Returns:
+            Whether it is one of the background's, as ``give_place`` wants to know.
+        """
+        if not background:
+            await self._wait_for_place()
+            return False
+        if not await self._background_turn():
+            await self._wait_for_place()
+            return False
+        try:
             await self._places.acquire()
-        else:
-            try:
-                async with asyncio.timeout(max(patience_s.get(), 1.0)):
-                    await self._places.acquire()
-            except TimeoutError:
-                message = "Too many calls to the provider are under way."
-                raise ProviderUnavailable(message) from None
+        except BaseException:
+            self._background.release()
+            raise
+        return True
+
+    async def _wait_for_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(max(patience_s.get(), 1.0)):
+                await self._places.acquire()
+        except TimeoutError:
+            raise ProviderPaused("Too many calls to the provider are under way.") from None
+
+    async def _background_turn(self) -> bool:
+        """Waits for one of the background's turns; False: somebody has come to wait, go at once."""
+        hurrying = hurry.get()
+        if hurrying is None or not self._background.locked():
+            await self._background.acquire()
+            return True
+        turn = asyncio.ensure_future(self._background.acquire())
+        called = asyncio.ensure_future(hurrying.called.wait())
+        try:
+            await asyncio.wait((turn, called), return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            if turn.done():
+                self._background.release()
+            raise
+        finally:
+            called.cancel()
+            turn.cancel()
+        if turn.done():
+            return True
+        hurrying.obey()
+        return False
 
     def give_place(self, *, background: bool) -> None:
         """Gives a place back."""
         self._places.release()
         if background:
             self._background.release()
+
+    async def count_again(self) -> None:
+        """Counts a second sending in the place that is held.
+
+        Raises:
+            ProviderRateLimited: the budget has none left for it.
+        """
+        await self.budget.take()
 
     def observe(self, call: Call) -> None:
         """Takes in the outcome of the exchange that the current task holds a place for."""
@@ -93,7 +133,7 @@ class ConnectorGate:
 class _Slot:
     """A place for one exchange; a class, since a generator costs more on every call."""
 
-    __slots__ = ("_background", "_gate", "_generation", "_outer")
+    __slots__ = ("_background", "_gate", "_generation", "_outer", "_taken_s")
 
     def __init__(self, gate: ConnectorGate, *, background: bool) -> None:
         self._gate = gate
@@ -108,15 +148,18 @@ class _Slot:
             raise
 
     async def _enter(self) -> None:
-        self._generation = self._gate.breaker.enter()
+        gate = self._gate
+        self._generation = gate.breaker.enter()
         self._outer: Token[int | None] = _entered.set(self._generation)
         try:
-            await self._gate.take_place(background=self._background)
+            self._background = await gate.take_place(background=self._background)
             try:
+                gate.breaker.confirm(self._generation)
                 # Last, so that a call leaves as soon as it has been counted.
-                await self._gate.budget.take()
+                self._taken_s = await gate.budget.take()
+                gate.breaker.confirm(self._generation)
             except BaseException:
-                self._gate.give_place(background=self._background)
+                gate.give_place(background=self._background)
                 raise
         except BaseException:
             self._leave()
@@ -128,6 +171,7 @@ class _Slot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._gate.budget.ended(self._taken_s)
         self._gate.give_place(background=self._background)
         self._leave()
 

@@ -4,8 +4,10 @@ A read that somebody waits for goes before one that refreshes a value ahead of i
 read that has an older value to fall back on need not wait for a spent budget at all.
 """
 
+import asyncio
 import enum
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 
 class Urgency(enum.IntEnum):
@@ -20,3 +22,30 @@ urgency: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.WAITED_FOR)
 
 #: For how many seconds the current task may wait for a budget to refill.
 patience_s: ContextVar[float] = ContextVar("patience_s", default=10.0)
+
+
+@dataclass(slots=True)
+class Hurry:
+    """Lets somebody who comes to wait for a refresh make it go on as a read that is waited for.
+
+    Attributes:
+        called: set when somebody waits.
+        patience_s: for how long they may.
+    """
+
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    patience_s: float = 0.0
+
+    def call(self, patience: float) -> None:
+        """Somebody waits now."""
+        self.patience_s = max(self.patience_s, patience)
+        self.called.set()
+
+    def obey(self) -> None:
+        """From now on the current task's calls are ones that somebody waits for."""
+        urgency.set(Urgency.WAITED_FOR)
+        patience_s.set(self.patience_s)
+
+
+#: Of the refresh that the current task makes; None where somebody waits in any case.
+hurry: ContextVar[Hurry | None] = ContextVar("hurry", default=None)

@@ -12,7 +12,7 @@ from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import Standing
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
+from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
 from balance_gateway.pipeline.reads import REFRESH_FROM, Answer, Boarded, Read, late
 from balance_gateway.pipeline.values import Entry, Value, Values
 
@@ -61,9 +61,14 @@ class Upstream:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return read.value_key
 
-    async def fly(self, group: Sequence[Boarded], urgent: Urgency, patience: float) -> None:
+    async def refresh(self, group: Sequence[Boarded], hurrying: Hurry) -> None:
+        """As ``fly``, for values that nobody waits for unless ``hurrying`` is called."""
+        urgency.set(Urgency.BACKGROUND)
+        hurry.set(hurrying)
+        await self.fly(group, patience=0.0)
+
+    async def fly(self, group: Sequence[Boarded], patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
-        urgency.set(urgent)
         patience_s.set(patience)
         started_at = self._clock()
         answers: Sequence[Answer] = []

@@ -1,6 +1,6 @@
 """What one call is made of: what is sent, until when, and what is told of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
@@ -22,6 +22,7 @@ class Exchange:
         content_type: sent in any case.
         left_s: seconds left; what has been waited for takes off its time.
         empty_ok: whether an answer of 2xx may have no body.
+        before_repeat: awaited before a read is sent again whose connection was closed unanswered.
     """
 
     about: Operation
@@ -30,6 +31,7 @@ class Exchange:
     content_type: str
     left_s: float
     empty_ok: bool = False
+    before_repeat: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(slots=True)

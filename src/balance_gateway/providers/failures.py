@@ -14,8 +14,7 @@ Reads are never "maybe applied". No message holds a provider's text, a URL or a 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -29,16 +28,12 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from balance_gateway.domain.rate_headers import reset_in_s, retry_after_s
 from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
-
-#: Longest wait a provider may ask for and still be believed, in seconds.
-RETRY_AFTER_MAX_S = 86_400.0
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
 CHECK_FIRST = " It may have been applied: read the opening balance before setting it again."
-#: Numbers above it are instants in unix seconds, below it durations.
-_UNIX_TIME_MIN = 1_000_000_000
 
 
 class Operation(NamedTuple):
@@ -170,22 +165,7 @@ def _retry_after_s(status: int, headers: Mapping[str, str], now: datetime) -> fl
     """
     if status not in {429, 503}:
         return None
-    given = headers.get("retry-after", "").strip()
-    if given.isascii() and given.isdigit():
-        seconds = float(given[:9])
-    elif given:
-        try:
-            at = parsedate_to_datetime(given)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-    elif status == 503:
-        return None
-    else:
-        reset = headers.get("x-ratelimit-reset", "").strip()
-        if not (reset.isascii() and reset.isdigit() and len(reset) <= 12):
-            return None
-        seconds = float(reset)
-        if seconds > _UNIX_TIME_MIN:
-            seconds -= now.timestamp()
-    return min(max(seconds, 0.0), RETRY_AFTER_MAX_S)
+    asked_s = retry_after_s(headers, now.timestamp())
+    if asked_s is None and status == 429:
+        return reset_in_s(headers, now.timestamp())
+    return asked_s

@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
@@ -199,7 +199,10 @@ class ProviderHTTP:
 
     async def _exchange(self, exchange: Exchange, address: Address, header: str | None) -> Answer:
         """One real HTTP exchange."""
-        slot = self._gate.slot(write=exchange.about.write) if self._gate else nullcontext()
+        slot: AbstractAsyncContextManager[None] = nullcontext()
+        if self._gate is not None:
+            slot = self._gate.slot(write=exchange.about.write)
+            exchange.before_repeat = self._gate.count_again
         async with slot:
             seen = Seen()
             started = time.monotonic()

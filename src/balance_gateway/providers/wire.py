@@ -79,6 +79,7 @@ class PoolWire:
             headers,
             exchange.content,
             timeouts=_timeouts(exchange),
+            before_repeat=exchange.before_repeat,
         )
         seen.head(answer.status, by_name(answer.headers))
         if len(answer.body) > self._body_bytes_max:

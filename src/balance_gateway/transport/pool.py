@@ -12,7 +12,7 @@ import functools
 import math
 import ssl
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 import certifi
 import httpx
@@ -91,10 +91,12 @@ class Pool:
         body: bytes = b"",
         *,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        before_repeat: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
         """Send one request (target: path and query) and return its whole answer.
 
         Headers that are given as the same tuple every time are checked and joined only once.
+        ``before_repeat`` is awaited before a read is sent a second time; what it raises is raised.
 
         Raises:
             httpx.RequestError: see the table in ``errors``; ``sent(error)`` tells how far it got.
@@ -121,6 +123,8 @@ class Pool:
                 again = is_read and reused and connection.stale and not self._is_closed
                 if not again:
                     raise
+                if before_repeat is not None:
+                    await before_repeat()
                 connection = await self._dial(timeouts, due)
                 answer = await self._send(connection, request, method, timeouts, due)
         except BaseException as error:
