@@ -15,6 +15,7 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
+    ProviderUntrusted,
     Unsupported,
 )
 from balance_gateway.domain.money import Money
@@ -127,6 +128,8 @@ async def test_the_pauses_are_short_and_grow(
         (ProviderUnavailable("x", retry_after_s=1), 0.0, 0.0, 1),
         (ProviderUnavailable("x", retry_after_s=1), 1.0, 1.0, 2),
         (ProviderPaused("x", retry_after_s=1), 30.0, 0.0, 1),
+        (ProviderPaused("x"), 30.0, 0.0, 1),
+        (ProviderUntrusted("x"), 30.0, 0.0, 1),
         (ProviderUnavailable("x", retry_after_s=2), 30.0, 2.0, 2),
         (ProviderUnavailable("x", retry_after_s=3), 30.0, 0.0, 1),
     ],

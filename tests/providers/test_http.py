@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call
+from balance_gateway.domain.calls import Call, read_within_s
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderBadResponse,
@@ -20,9 +21,11 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
+    ProviderUntrusted,
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.calls import path_of
+from balance_gateway.providers.failures import Operation, transport_failure
 from balance_gateway.providers.fields import WrongShape
 from balance_gateway.providers.redirects import redirect_target
 from tests.providers import doubles
@@ -490,3 +493,43 @@ async def test_a_read_that_is_sent_again_passes_the_gate_again(
     await light.balances([QUERY])
 
     assert len(gate.passed) == len(light_double.received) == 3
+
+
+@pytest.mark.parametrize(
+    ("allowed_s", "cut_off_s", "outcome"),
+    [(0.2, 0.2, "PROVIDER_TIMEOUT"), (5.0, 0.2, "cancelled"), (None, 0.2, "cancelled")],
+)
+async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
+    make: Any,
+    light_double: LightDouble,
+    allowed_s: float | None,
+    cut_off_s: float,
+    outcome: str,
+) -> None:
+    """Else no breaker would learn of a provider that hangs longer than a request may take."""
+    calls: list[Call] = []
+
+    async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+        await asyncio.sleep(1)
+        return None
+
+    light_double.take_over = hang
+    light = make.light(light_double.url, wiring={"on_call": calls.append})
+    read_within_s.set(allowed_s)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(cut_off_s):
+            await light.balances([QUERY])
+
+    assert [call.outcome for call in calls] == [outcome]
+
+
+def test_a_certificate_that_is_refused_is_told_and_was_never_sent() -> None:
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError("Hostname mismatch")
+
+    failure = transport_failure(Operation("LIGHT", "opening-balance write", write=True), error, 5.0)
+
+    assert type(failure) is ProviderUntrusted
+    assert not failure.maybe_applied
+    assert "base_url" in failure.message

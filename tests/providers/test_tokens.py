@@ -1,6 +1,7 @@
 """Access tokens: three forms of expiry, one request for all, renewal, failure."""
 
 import asyncio
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
+    BudgetSpent,
     ProviderBadResponse,
     ProviderCredentialsRejected,
     ProviderError,
+    ProviderPaused,
     ProviderRateLimited,
     ProviderTimeout,
     ProviderUnavailable,
@@ -167,6 +170,58 @@ async def test_a_second_401_is_the_credentials_fault(
     assert len(double.calls()) == 2
     assert double.token_calls() == 2
     assert_tells_no_secret(caught.value)
+
+
+async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_for_all_the_time(
+    make: Any, layer_double: LayerDouble, clock: FakeClock
+) -> None:
+    """It is not the token then: more of them would only spend the budget."""
+    layer_double.reply_with(*[Reply(401, {})] * 12)
+    layer = make.layer(layer_double.url)
+    for _ in range(10):
+        with pytest.raises(ProviderCredentialsRejected):
+            await layer.opening_balance(LAYER)
+    refused = len(layer_double.calls()), layer_double.token_calls()
+
+    clock.now += timedelta(seconds=1)
+    await layer.opening_balance(LAYER)
+
+    assert refused == (11, 2)
+    assert layer_double.token_calls() == 3
+
+
+async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:
+    """Others join it: a write would be refused what the budget keeps from the background."""
+    mood: ContextVar[str] = ContextVar("mood", default="waited for")
+    moods: list[str] = []
+
+    async def fetch() -> Answer:
+        moods.append(mood.get())
+        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
+
+    mood.set("in the background")
+    await TokenAuthorization(fetch, FakeClock()).header()
+
+    assert moods == ["waited for"]
+
+
+@pytest.mark.parametrize("refusal", [BudgetSpent("x", retry_after_s=30), ProviderPaused("x")])
+async def test_what_our_own_gate_refused_is_no_failure_of_the_token_endpoint(
+    refusal: ProviderError,
+) -> None:
+    refusals = [refusal] * 5
+
+    async def fetch() -> Answer:
+        if refusals:
+            raise refusals.pop()
+        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
+
+    tokens = TokenAuthorization(fetch, FakeClock())
+    for _ in range(5):
+        with pytest.raises(type(refusal)):
+            await tokens.header()
+
+    assert await tokens.header() == "Bearer t"
 
 
 async def test_a_fixed_token_is_not_renewed(make: Any, layer_double: LayerDouble) -> None:

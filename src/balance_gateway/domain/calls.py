@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
 from balance_gateway.domain.accounts import ProviderKind
@@ -34,6 +35,10 @@ class Call(NamedTuple):
 
 #: Told of every exchange after it has ended. It must not raise.
 OnCall = Callable[[Call], None]
+
+
+#: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
+read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=None)
 
 
 class Gate(Protocol):

@@ -163,6 +163,13 @@ class ProviderPaused(ProviderUnavailable):
     retryable = True
 
 
+class ProviderUntrusted(ProviderUnavailable):
+    """Its certificate is not trusted, or is another host's."""
+
+    code = "PROVIDER_UNAVAILABLE"
+    retryable = True
+
+
 class ProviderTimeout(ProviderError):
     """The provider did not answer within the deadline."""
 
@@ -172,6 +179,13 @@ class ProviderTimeout(ProviderError):
 
 class ProviderRateLimited(ProviderError):
     """The provider's rate limit, or the budget we keep below it, is spent."""
+
+    code = "PROVIDER_RATE_LIMITED"
+    retryable = True
+
+
+class BudgetSpent(ProviderRateLimited):
+    """Not even asked: the budget that we keep below the provider's limit is spent."""
 
     code = "PROVIDER_RATE_LIMITED"
     retryable = True

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from balance_gateway.domain.errors import ProviderPaused, ProviderRateLimited
+from balance_gateway.domain.errors import BudgetSpent, ProviderPaused
 from balance_gateway.domain.rate_headers import number_of, reset_in_s, retry_after_s
 from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
 from balance_gateway.pipeline.windows import ARRIVES_WITHIN_S, Window
@@ -53,7 +53,7 @@ class Budget:
             When it was counted, for ``ended``.
 
         Raises:
-            ProviderRateLimited: it would take longer than the caller has patience for.
+            BudgetSpent: it would take longer than the caller has patience for.
             ProviderPaused: the provider is down and said for how long; that is not waited for.
         """
         give_up_s = self._monotonic() + patience_s.get()
@@ -63,7 +63,7 @@ class Budget:
                 raise ProviderPaused(message, retry_after_s=math.ceil(wait_s))
             left_s = give_up_s - self._monotonic()
             if wait_s > left_s:
-                raise ProviderRateLimited(
+                raise BudgetSpent(
                     "The budget of calls to the provider is spent.",
                     retry_after_s=math.ceil(wait_s),
                 )

@@ -47,7 +47,7 @@ class ConnectorGate:
 
         Raises, on entering:
             ProviderPaused: the breaker is open, or no place came free in time.
-            ProviderRateLimited: the budget is spent for longer than the caller can wait.
+            BudgetSpent: the budget is spent for longer than the caller can wait.
         """
         return _Slot(self, background=not write and urgency.get() is Urgency.BACKGROUND)
 
@@ -112,7 +112,7 @@ class ConnectorGate:
         """Counts a second sending in the place that is held.
 
         Raises:
-            ProviderRateLimited: the budget has none left for it.
+            BudgetSpent: the budget has none left for it.
         """
         await self.budget.take()
 

@@ -24,6 +24,7 @@ from balance_gateway.domain.errors import (
     ProviderPaused,
     ProviderRateLimited,
     ProviderUnavailable,
+    ProviderUntrusted,
 )
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.priority import patience_s
@@ -115,6 +116,9 @@ class RetriedReads:
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await attempt()
+            except (ProviderPaused, ProviderUntrusted):
+                # The breaker's pause is not waited for, and a certificate stays what it is.
+                raise
             except (ProviderUnavailable, ProviderRateLimited) as error:
                 pause_s = _pause_s(number, error)
                 if number == ATTEMPTS_MAX or pause_s > _longest_pause_s(error):
@@ -130,12 +134,9 @@ class RetriedReads:
 def _longest_pause_s(error: GatewayError) -> float:
     """How long is waited for another attempt.
 
-    The pause that the breaker gives a provider is not waited for: the read fails fast. What the
-    provider itself asks for is, for as long as the caller has patience; who has an older value to
-    fall back on has none.
+    What the provider asks for is waited for, for as long as the caller has patience; who has an
+    older value to fall back on has none.
     """
-    if isinstance(error, ProviderPaused):
-        return 0.0
     if error.retry_after_s is None:
         return PAUSE_MAX_S
     patience = patience_s.get()

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 
 from balance_gateway.domain.balances import FreshnessState, Kept, Observed
+from balance_gateway.domain.calls import read_within_s
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.domain.ports import BalanceProvider
@@ -70,6 +71,7 @@ class Upstream:
     async def fly(self, group: Sequence[Boarded], patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
         patience_s.set(patience)
+        read_within_s.set(self._deadline_s)
         started_at = self._clock()
         answers: Sequence[Answer] = []
         try:

@@ -13,6 +13,7 @@ deadline passed, or connection lost, once sent         True
 Reads are never "maybe applied". No message holds a provider's text, a URL or a secret.
 """
 
+import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
+    ProviderUntrusted,
 )
 from balance_gateway.domain.rate_headers import reset_in_s, retry_after_s
 from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
@@ -99,6 +101,9 @@ def transport_failure(operation: Operation, error: Exception, timeout_s: float) 
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         message = f"{who} did not answer the {name} within {timeout_s:g} s.{advice}"
         kind: type[ProviderError] = ProviderTimeout
+    elif _is_untrusted(error):
+        message = f"{who}'s certificate is not trusted for the {name}: check base_url."
+        kind = ProviderUntrusted
     elif never:
         message = f"{who} could not be reached for the {name}.{advice}"
         kind = ProviderUnavailable
@@ -106,6 +111,15 @@ def transport_failure(operation: Operation, error: Exception, timeout_s: float) 
         message = f"The connection to {who} broke during the {name}.{advice}"
         kind = ProviderUnavailable
     return kind(message, maybe_applied=maybe_applied, provider=operation.provider)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether the certificate was refused, whatever that was wrapped in."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def refusal(

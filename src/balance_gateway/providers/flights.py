@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -11,7 +12,8 @@ class Flights(Generic[T]):
     """Joins callers that want the same thing at the same time.
 
     A flight is a task of its own, so that it outlives any of its callers: the one that started it
-    may be cancelled and the others still get their value. Nothing is kept once it has landed.
+    may be cancelled and the others still get their value. It has a context of its own, too: how
+    urgent its starter was says nothing of those who join. Nothing is kept once it has landed.
     """
 
     def __init__(self) -> None:
@@ -21,7 +23,7 @@ class Flights(Generic[T]):
         """The value of the flight under way for the key, or of a new one."""
         task = self._tasks.get(key)
         if task is None:
-            task = asyncio.create_task(start())
+            task = asyncio.create_task(start(), context=Context())
             self._tasks[key] = task
             task.add_done_callback(lambda landed: self._land(key, landed))
         return await asyncio.shield(task)

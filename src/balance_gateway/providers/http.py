@@ -22,8 +22,13 @@ import httpx
 
 from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Gate, OnCall
-from balance_gateway.domain.errors import GatewayError, ProviderError, ProviderUnavailable
+from balance_gateway.domain.calls import Gate, OnCall, read_within_s
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from balance_gateway.providers.body import decode_json
 from balance_gateway.providers.calls import Exchange, Seen, path_of, query_of
 from balance_gateway.providers.failures import Answer, Operation, bad_response, transport_failure
@@ -141,9 +146,11 @@ class ProviderHTTP:
         for is_last in (False, True):
             header = await self._authorized(exchange)
             answer = await self._follow(exchange, address, header)
-            if answer.status != 401 or is_last or header is None or self._authorization is None:
+            if header is None or self._authorization is None:
                 break
-            if not self._authorization.reject(header):
+            if is_last:
+                self._authorization.renewed(in_vain=answer.status == 401)
+            elif answer.status != 401 or not self._authorization.reject(header):
                 break
         assert answer is not None
         return answer
@@ -208,6 +215,10 @@ class ProviderHTTP:
             started = time.monotonic()
             try:
                 return await self._answer(exchange, address, header, seen)
+            except asyncio.CancelledError:
+                if seen.outcome == "cancelled" and _had_time(time.monotonic() - started):
+                    seen.outcome = ProviderTimeout.code
+                raise
             except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
                 failure = self._failed(exchange, seen, error)
                 if isinstance(failure, Answer):
@@ -265,6 +276,16 @@ class ProviderHTTP:
         if seen.status is not None and seen.status >= 400:
             return Answer(exchange.about, seen.status, seen.headers, None)
         return transport_failure(exchange.about, error, self._timeout_s)
+
+
+def _had_time(duration_s: float) -> bool:
+    """Whether an exchange that was cut off had most of the time that its read may take.
+
+    Then it is the provider that is slow. One that was cut off early had waited for its place, or
+    its caller went away.
+    """
+    allowed_s = read_within_s.get()
+    return allowed_s is not None and duration_s >= allowed_s / 2
 
 
 def _wire_of(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:

@@ -13,7 +13,13 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from balance_gateway.domain.days import Clock
-from balance_gateway.domain.errors import GatewayError, ProviderCredentialsRejected, ProviderError
+from balance_gateway.domain.errors import (
+    BudgetSpent,
+    GatewayError,
+    ProviderCredentialsRejected,
+    ProviderError,
+    ProviderPaused,
+)
 from balance_gateway.domain.errors import located as copied
 from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.failures import Answer, bad_response, refusal
@@ -50,6 +56,10 @@ class Authorization(Protocol):
 
     def reject(self, header: str) -> bool:
         """Takes note that the provider refused this value; whether another can be had."""
+        ...
+
+    def renewed(self, *, in_vain: bool) -> None:
+        """Takes note of what became of the value that took a rejected one's place."""
         ...
 
     async def aclose(self) -> None:
@@ -95,6 +105,9 @@ class FixedAuthorization:
         """False: there is no other."""
         return False
 
+    def renewed(self, *, in_vain: bool) -> None:
+        """Never called: there is no other."""
+
     async def aclose(self) -> None:
         """Nothing to end."""
 
@@ -117,6 +130,8 @@ class TokenAuthorization:
         self._failures = 0
         self._failure: GatewayError | None = None
         self._paused_until = datetime.min.replace(tzinfo=UTC)
+        self._in_vain = 0
+        self._trusted_until = datetime.min.replace(tzinfo=UTC)
 
     def ready(self) -> str | None:
         """``Bearer`` and a token that is not about to expire."""
@@ -129,10 +144,22 @@ class TokenAuthorization:
         return self.ready() or await self._flights.join("token", self._renewed)
 
     def reject(self, header: str) -> bool:
-        """Drops the token, unless it has been renewed since; True: another can be fetched."""
+        """Drops the token, unless it has been renewed since; True: another can be fetched.
+
+        False for a while after tokens that had just been issued were refused, too: then it is not
+        the token, and asking for more would only spend the budget.
+        """
+        if self._clock() < self._trusted_until:
+            return False
         if header == self._header:
             self._header = None
         return True
+
+    def renewed(self, *, in_vain: bool) -> None:
+        """Takes note of whether a token that had just been issued was taken."""
+        self._in_vain = self._in_vain + 1 if in_vain else 0
+        pause_s = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)] if in_vain else 0.0
+        self._trusted_until = self._clock() + timedelta(seconds=pause_s)
 
     async def aclose(self) -> None:
         """Ends a renewal under way."""
@@ -150,6 +177,9 @@ class TokenAuthorization:
                 header, self._renew_at = _token(answer, started)
             except WrongShape as error:
                 raise bad_response(answer.operation, str(error)) from error
+        except (ProviderPaused, BudgetSpent):
+            # Our own refusal: the endpoint was not asked, and says nothing by it.
+            raise
         except GatewayError as error:
             self._pause(error)
             raise
