@@ -1,12 +1,13 @@
 """GraphQL over HTTP: methods, media types, statuses, headers."""
 
 import json
+import sys
 
 import pytest
 
 from balance_gateway.web.admission import AdmissionLimits
 from balance_gateway.web.graphql import EndpointLimits
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, negotiated
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
 from tests.api.fakes import ADMIN, READ, World, asking
 
 AUTH = {"Authorization": f"Bearer {READ}"}
@@ -42,6 +43,17 @@ MUTATION = (
 )
 def test_the_media_type_is_negotiated(accept, expected):
     assert negotiated(accept) == expected
+
+
+@pytest.mark.parametrize("read", [negotiated, is_json])
+def test_a_long_header_is_read_and_not_kept(read):
+    header = ", ".join(["application/json", *["text/x"] * 10_000])
+    held = sys.getrefcount(header)
+
+    read(header)
+
+    assert sys.getrefcount(header) == held
+    assert negotiated(header) == JSON
 
 
 async def sent(world: World, query: str, accept: str, key: str = READ, **settings):

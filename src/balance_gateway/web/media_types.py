@@ -1,15 +1,33 @@
 """Which media type to answer in: the two of GraphQL over HTTP, by Accept and its q-values."""
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
+
+Verdict = TypeVar("Verdict")
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 
+#: Longer headers are looked at anew each time: nobody without a credential fills the memory.
+_REMEMBERED_MAX = 200
+
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
-@lru_cache(maxsize=256)
+def _remembered(of: Callable[[str | None], Verdict]) -> Callable[[str | None], Verdict]:
+    """Remembers what is found in the headers that come again and again, which are short."""
+    known = lru_cache(maxsize=256)(of)
+
+    @wraps(of)
+    def look(header: str | None) -> Verdict:
+        return known(header) if header is None or len(header) <= _REMEMBERED_MAX else of(header)
+
+    return look
+
+
+@_remembered
 def negotiated(accept: str | None) -> str | None:
     """The media type the client likes best; None when it takes neither.
 
@@ -49,7 +67,7 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def is_json(content_type: str | None) -> bool:
     """Whether a body is JSON in UTF-8, by its Content-Type."""
     if content_type is None:
