@@ -39,6 +39,7 @@ from balance_gateway.service.opening_balances import (
 )
 from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKey, ApiKeys
+from balance_gateway.web.deadlines import DeadlineProtocol
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.operations import Operations
 
@@ -262,10 +263,12 @@ def api_keys() -> list[ApiKey]:
 async def served(app: Any) -> AsyncIterator[str]:
     """The address of a real server of the application, on a free port.
 
-    It is uvicorn's own protocol on a listener of ours: uvicorn's server object looks only every
+    It is the protocol of ours on a listener of its own: uvicorn's server object looks only every
     100 ms whether it should stop, which is long for a test.
     """
-    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config = uvicorn.Config(
+        app, log_level="critical", lifespan="off", http=DeadlineProtocol, ws="none"
+    )
     config.load()
     state = ServerState()
     listener = await asyncio.get_running_loop().create_server(

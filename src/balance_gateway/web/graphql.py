@@ -180,6 +180,12 @@ class GraphQLEndpoint:
         if _header(headers, b"content-encoding") not in (None, "identity"):
             raise BadRequest(415, "Send the body without a Content-Encoding.")
         length = next((value for name, value in headers if name == b"content-length"), None)
+        if length is None:
+            # The parser looks at the last coding alone, and would pass compressed bytes on.
+            coding = _header(headers, b"transfer-encoding")
+            if coding is not None and coding.lower() != "chunked":
+                message = "Send the body without a Transfer-Encoding, or with chunked alone."
+                raise BadRequest(501, message, ((b"connection", b"close"),))
         return await read_body(receive, length, self._limits.body_bytes)
 
     async def _write(self, operation: Operation, caller: Caller) -> Answer:

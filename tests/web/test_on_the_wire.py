@@ -1,0 +1,94 @@
+"""Requests as they are on the wire, byte by byte: what clients send that no test client does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.api.fakes import READ, World, served
+
+BODY = json.dumps({"query": "{ __typename }"}).encode()
+ANSWER = b'{"data":{"__typename":"Query"}}'
+
+
+def request(*headers: str, key: str | None = READ, body: bytes = BODY) -> bytes:
+    """A POST; without a Content-Length among the headers or chunks, one is added."""
+    lines = ["POST /graphql HTTP/1.1", "Host: gateway", "Content-Type: application/json"]
+    if key is not None:
+        lines.append(f"Authorization: Bearer {key}")
+    lines += headers
+    if not any(line.lower().startswith("transfer-encoding") for line in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def chunked(body: bytes, trailer: bytes = b"") -> bytes:
+    return b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, trailer)
+
+
+@dataclass
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Wire:
+    """A connection; gives responses one by one."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def response(self) -> Response:
+        async with asyncio.timeout(5):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            status, *lines = head.decode().rstrip().split("\r\n")
+            headers = {
+                name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
+            }
+            body = await self.reader.readexactly(int(headers["content-length"]))
+            return Response(int(status.split()[1]), headers, body)
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(5):
+            return await self.reader.read() == b""
+
+
+@asynccontextmanager
+async def wire(url: str) -> AsyncIterator[Wire]:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+
+
+@pytest.fixture
+async def url(world: World) -> AsyncIterator[str]:
+    async with served(world.app()) as address:
+        yield address
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "chunked, chunked"])
+async def test_a_coded_body_is_not_taken_for_a_plain_one(url: str, coding: str) -> None:
+    async with wire(url) as connection:
+        connection.writer.write(request(f"Transfer-Encoding: {coding}", body=chunked(BODY)))
+        response = await connection.response()
+
+        assert response.status in (400, 501)
+        assert response.headers["connection"] == "close"
+        assert await connection.is_closed()
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked"])
+async def test_a_body_in_chunks_is_taken(url: str, coding: str) -> None:
+    async with wire(url) as connection:
+        connection.writer.write(request(f"Transfer-Encoding: {coding}", body=chunked(BODY)))
+        response = await connection.response()
+
+        assert (response.status, response.body) == (200, ANSWER)
