@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,6 +73,58 @@ async def wire(url: str) -> AsyncIterator[Wire]:
 async def url(world: World) -> AsyncIterator[str]:
     async with served(world.app()) as address:
         yield address
+
+
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAA")
+
+
+async def test_an_offer_of_http2_is_declined_and_its_body_read(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.error")
+    async with wire(url) as connection:
+        for _ in range(2):
+            connection.writer.write(request(*H2C))
+            response = await connection.response()
+            assert (response.status, response.body) == (200, ANSWER)
+
+        connection.writer.write(request())
+        assert (await connection.response()).status == 200
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+async def test_offers_of_http2_may_come_in_any_pieces_and_behind_each_other(
+    url: str, piece: int
+) -> None:
+    offers = request(*H2C) + request() + request(*H2C, "Transfer-Encoding: chunked", body=b"")
+    offers += chunked(BODY) + request("Connection: close, Upgrade", "Upgrade: websocket")
+    async with wire(url) as connection:
+        for start in range(0, len(offers), piece):
+            connection.writer.write(offers[start : start + piece])
+            await asyncio.sleep(0)
+        responses = [await connection.response() for _ in range(4)]
+
+        assert [response.body for response in responses] == [ANSWER] * 4
+        assert await connection.is_closed()
+
+
+async def test_an_offer_of_http2_that_waits_to_be_told_to_go_on(url: str) -> None:
+    head = request(*H2C, "Expect: 100-continue").removesuffix(BODY)
+    async with wire(url) as connection:
+        connection.writer.write(head)
+        assert await connection.reader.readexactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.writer.write(BODY)
+
+        assert (await connection.response()).body == ANSWER
+
+
+async def test_a_tunnel_is_refused(url: str) -> None:
+    async with wire(url) as connection:
+        connection.writer.write(b"CONNECT bank:443 HTTP/1.1\r\nHost: bank\r\n\r\n")
+
+        assert (await connection.response()).status == 400
+        assert await connection.is_closed()
 
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "chunked, chunked"])

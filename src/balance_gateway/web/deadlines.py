@@ -1,12 +1,14 @@
 """Deadlines for those who send requests: uvicorn waits for ever, for headers, bodies and idlers.
 
 A connection that has not delivered a whole request in time is closed, and so is one whose headers
-grow without end. An ordinary request arrives in one piece and never starts a timer.
+grow without end. An ordinary request arrives in one piece and never starts a timer. Nobody is told
+to use another protocol, and nothing is logged of requests that are none: anyone may send them.
 """
 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: From a connection's opening, or from a request's first byte, to the request's last byte.
@@ -34,7 +36,11 @@ class DeadlineProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, and starts or ends the deadline by what has come of it."""
         self._is_complete = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._in_head and not self._is_complete:
             # What came with the end of a head is counted by nobody: a body has its own bound.
             self._head_bytes += len(data)
@@ -47,12 +53,16 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Notes when, for the door to know how long the request has waited."""
+        if self.parser.should_upgrade():
+            return  # It comes again; see _feed.
         self._in_head = False
         self.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole; what comes next is another's head."""
+        if self.parser.should_upgrade():
+            return
         self._is_complete = True
         self._in_head = True
         self._head_bytes = 0
@@ -62,6 +72,39 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Forgets the deadline."""
         self._forget_deadline()
         super().connection_lost(exc)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Feeds the parser, and once more, without its wish, a head that asks for a protocol.
+
+        A client may offer HTTP/2 with any request (curl and Java do), and is answered in HTTP/1.1
+        when nobody takes it up. But the parser ends a request that offers something with its head,
+        and would drop the body.
+
+        Raises:
+            HttpParserError: that is not HTTP.
+        """
+        while True:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                head = self._head_without_upgrade()
+                self.parser = self._new_parser()
+                self.parser.feed_data(head)
+                data = memoryview(data)[upgrade.args[0] :]
+
+    def _head_without_upgrade(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("No tunnels.")
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        lines += [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        """A parser as uvicorn makes it: bytes after the last request are no mistake."""
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def _await_rest(self) -> None:
         self._receiving = self.loop.call_later(RECEIVE_S, self._close_slow)
