@@ -1,6 +1,7 @@
 """Requests as they are on the wire, byte by byte: what clients send that no test client does."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -73,6 +74,56 @@ async def wire(url: str) -> AsyncIterator[Wire]:
 async def url(world: World) -> AsyncIterator[str]:
     async with served(world.app()) as address:
         yield address
+
+
+async def test_what_follows_a_body_is_no_header(url: str) -> None:
+    trailer = f"X-Request-Id: late\r\nAuthorization: Bearer {READ}\r\n".encode()
+    late = chunked(BODY, trailer)
+    async with wire(url) as connection:
+        connection.writer.write(request("Transfer-Encoding: chunked", key=None, body=late))
+        assert (await connection.response()).status == 401
+
+        connection.writer.write(request("Transfer-Encoding: chunked", body=late))
+        response = await connection.response()
+        assert (response.status, response.body) == (200, ANSWER)
+        assert response.headers["x-request-id"] != "late"
+
+
+@pytest.mark.parametrize("key", [READ, None], ids=["a reader", "nobody"])
+@pytest.mark.parametrize("fields", [b"a: b\r\n" * 10_000, b"a" * 60_000], ids=["many", "one"])
+async def test_what_follows_a_body_has_an_end(url: str, key: str | None, fields: bytes) -> None:
+    sent = 0
+    async with wire(url) as connection:
+        connection.writer.write(request("Transfer-Encoding: chunked", key=key, body=b"0\r\n"))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while not connection.reader.at_eof():
+                    connection.writer.write(fields)
+                    await connection.writer.drain()
+                    sent += len(fields)
+                    await asyncio.sleep(0)
+
+    assert sent < 20_000_000
+
+
+async def test_a_body_may_come_in_one_chunk_or_in_very_many(url: str) -> None:
+    body = BODY + b" " * (1_048_576 - len(BODY))
+    async with wire(url) as connection:
+        connection.writer.write(request("Transfer-Encoding: chunked", body=chunked(body)))
+        assert (await connection.response()).body == ANSWER
+
+        pieces = b"".join(b"4\r\n%s\r\n" % body[at : at + 4] for at in range(0, len(body), 4))
+        small = pieces + b"0\r\n\r\n"
+        connection.writer.write(request("Transfer-Encoding: chunked", body=small))
+        assert (await connection.response()).body == ANSWER
+
+
+async def test_garbage_behind_a_request_does_not_answer_it(url: str) -> None:
+    async with wire(url) as connection:
+        connection.writer.write(request() + b"\x00garbage\r\n")
+
+        assert (await connection.response()).body == ANSWER
+        assert await connection.is_closed()
 
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAA")

@@ -17,16 +17,30 @@ RECEIVE_S = 10.0
 #: What may come before a request's headers are complete.
 HEAD_BYTES_MAX = 131_072
 
+#: What may come of one chunk of a body, or of all that follows the last: more than a whole body.
+CHUNK_BYTES_MAX = 1_572_864
+
+
+class _Unread(list[tuple[bytes, bytes]]):
+    """Takes the fields that follow a body, and keeps none: a credential among them is none."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        """Forgets it."""
+
+
+_UNREAD = _Unread()
+
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with a deadline for receiving and a bound on headers."""
+    """uvicorn's HTTP protocol with a deadline for receiving, and bounds on what is not a body."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._receiving: asyncio.TimerHandle | None = None
         self._is_complete = False
         self._in_head = True
-        self._head_bytes = 0
+        self._in_chunks = False
+        self._counted_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline of the first request."""
@@ -41,23 +55,28 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-        if self._in_head and not self._is_complete:
-            # What came with the end of a head is counted by nobody: a body has its own bound.
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-                self.send_400_response("The headers are too large.")
         if self._is_complete:
             self._forget_deadline()
-        elif self._receiving is None:
+            return
+        if self._in_head or self._in_chunks:
+            # What came with the end of a head is counted by nobody: a body has its own bound.
+            self._count(len(data))
+        if self._receiving is None:
             self._await_rest()
 
     def on_headers_complete(self) -> None:
         """Notes when, for the door to know how long the request has waited."""
         if self.parser.should_upgrade():
             return  # It comes again; see _feed.
-        self._in_head = False
         self.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        self._in_head = False
+        self.headers = _UNREAD
+
+    def on_chunk_header(self) -> None:
+        """From here on a chunk is counted, or what follows the last."""
+        self._in_chunks = True
+        self._counted_bytes = 0
 
     def on_message_complete(self) -> None:
         """The request is whole; what comes next is another's head."""
@@ -65,13 +84,39 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         self._is_complete = True
         self._in_head = True
-        self._head_bytes = 0
+        self._in_chunks = False
+        self._counted_bytes = 0
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the deadline."""
         self._forget_deadline()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers and closes; where another's answer is due, it is sent and nothing after it."""
+        cycle = self.cycle
+        if self._in_head:
+            is_due = cycle is not None and not cycle.response_complete
+        else:
+            is_due = cycle.response_started or bool(self.pipeline)
+        if is_due:
+            self.shutdown()
+        else:
+            super().send_400_response(msg)
+
+    def _count(self, size: int) -> None:
+        """Counts what the parser may be holding, and ends a connection that has sent too much."""
+        self._counted_bytes += size
+        if self._counted_bytes <= (HEAD_BYTES_MAX if self._in_head else CHUNK_BYTES_MAX):
+            return
+        if not self.transport.is_closing():
+            self.send_400_response(
+                "The headers are too large."
+                if self._in_head
+                else "A chunk, or what follows the last one, is too large."
+            )
+            self.transport.close()
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Feeds the parser, and once more, without its wish, a head that asks for a protocol.
