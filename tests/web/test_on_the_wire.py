@@ -4,12 +4,17 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from balance_gateway.api.context import Caller
+from balance_gateway.api.engine import Answer
+from balance_gateway.domain.access import Principal
+from balance_gateway.web.admission import AdmissionLimits
 from tests.api.fakes import READ, World, served
 
 BODY = json.dumps({"query": "{ __typename }"}).encode()
@@ -124,6 +129,74 @@ async def test_garbage_behind_a_request_does_not_answer_it(url: str) -> None:
 
         assert (await connection.response()).body == ANSWER
         assert await connection.is_closed()
+
+
+#: Longer than a request may wait for a gateway that is too busy to look at it.
+LONGER_S = AdmissionLimits().waited_s + 0.2
+
+
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["", "told to go on"])
+async def test_a_body_may_come_later_than_its_head(url: str, expect: tuple[str, ...]) -> None:
+    async with wire(url) as connection:
+        connection.writer.write(request())
+        assert (await connection.response()).status == 200
+
+        connection.writer.write(request(*expect).removesuffix(BODY))
+        if expect:
+            assert await connection.reader.readexactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await asyncio.sleep(LONGER_S)
+        connection.writer.write(BODY)
+        assert (await connection.response()).status == 200
+
+
+async def test_a_request_may_stand_behind_another_of_its_connection(world: World) -> None:
+    world.reads.gate = asyncio.Event()
+    slow = b'{"query": "{ bankAccount(id: \\"acct_yen\\") { balance { asOf } } }"}'
+    async with served(world.app()) as url, wire(url) as connection:
+        connection.writer.write(request(body=slow) + request())
+        await asyncio.sleep(LONGER_S)
+        world.reads.gate.set()
+
+        assert b"asOf" in (await connection.response()).body
+        assert (await connection.response()).body == ANSWER
+
+
+async def test_a_credential_may_take_long_to_verify(world: World) -> None:
+    async with served(world.app()) as url, wire(url) as connection:
+        connection.writer.write(request())
+        assert (await connection.response()).status == 200
+        endpoint = world.endpoint
+        assert endpoint is not None
+        known = endpoint._authenticator
+
+        class Slow:
+            async def authenticate(self, token: str | None) -> Principal:
+                await asyncio.sleep(LONGER_S)
+                return await known.authenticate(token)
+
+        endpoint._authenticator = Slow()
+        connection.writer.write(request())
+        assert (await connection.response()).status == 200
+
+
+async def test_who_waits_for_a_process_that_computes_is_turned_away(world: World) -> None:
+    async with served(world.app()) as url, wire(url) as one, wire(url) as other:
+        for connection in (one, other):
+            connection.writer.write(request())
+            assert (await connection.response()).status == 200
+        endpoint = world.endpoint
+        assert endpoint is not None
+        answer = endpoint._engine.recall
+
+        def slowly(body: bytes, caller: Caller) -> Answer | None:
+            time.sleep(LONGER_S)
+            return answer(body, caller)
+
+        endpoint._engine.recall = slowly  # type: ignore[method-assign]
+        one.writer.write(request())
+        other.writer.write(request())
+
+        assert {(await one.response()).status, (await other.response()).status} == {200, 503}
 
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAA")

@@ -67,12 +67,12 @@ class Admission:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def admits(self, *, write: bool, received_s: float | None) -> bool:
+    def admits(self, *, write: bool, waited_s: float) -> bool:
         """Whether a request may come in now.
 
         Args:
             write: whether it may be a write; one that only looks like it counts as one.
-            received_s: when it was received, by the loop's clock; None: nobody noted it.
+            waited_s: how long it waited to be looked at, because of others; 0: nobody knows.
         """
         limits = self.limits
         if write:
@@ -80,8 +80,7 @@ class Admission:
         else:
             is_busy = self._busy > limits.busy
             admitted = self.reads < (limits.reads_when_busy if is_busy else limits.reads)
-            if admitted and received_s is not None and self._loop is not None:
-                admitted = self._loop.time() - received_s < limits.waited_s
+            admitted = admitted and waited_s < limits.waited_s
         if not admitted:
             self._on_refusal()
         return admitted

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 #: From a connection's opening, or from a request's first byte, to the request's last byte.
 RECEIVE_S = 10.0
@@ -65,10 +65,9 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._await_rest()
 
     def on_headers_complete(self) -> None:
-        """Notes when, for the door to know how long the request has waited."""
+        """From here on comes a body, and what follows it is no header."""
         if self.parser.should_upgrade():
             return  # It comes again; see _feed.
-        self.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
         self._in_head = False
         self.headers = _UNREAD
@@ -87,6 +86,14 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_chunks = False
         self._counted_bytes = 0
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Notes when, for the door to know how long the request has waited to be looked at.
+
+        That is when its head is there, or its turn has come behind another of its connection.
+        """
+        cycle.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the deadline."""

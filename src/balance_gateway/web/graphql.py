@@ -128,6 +128,8 @@ class GraphQLEndpoint:
     async def _answer(
         self, scope: Scope, receive: Receive, media_type: str | None, request_id: str
     ) -> Answer:
+        # Now or never: what passes from here on is the caller's own time, or an issuer's.
+        waited_s = _waited_s(scope)
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         method: str = scope["method"]
         if method not in ("GET", "POST"):
@@ -139,7 +141,7 @@ class GraphQLEndpoint:
         body = await self._body(scope, receive)
         # A read that only mentions the word waits among the writes: nobody is worse off for it.
         write = b"mutation" in body
-        if not self.admission.admits(write=write, received_s=scope.get("received_s")):
+        if not self.admission.admits(write=write, waited_s=waited_s):
             raise self._busy()
         self.admission.enter(write=write)
         try:
@@ -199,6 +201,12 @@ class GraphQLEndpoint:
         retry_after = str(self._limits.admission.retry_after_s).encode()
         message = "The gateway is busy; try again in a moment."
         return BadRequest(503, message, ((b"retry-after", retry_after),))
+
+
+def _waited_s(scope: Scope) -> float:
+    """How long the request has waited for this process to look at it."""
+    received_s: float | None = scope.get("received_s")
+    return 0.0 if received_s is None else asyncio.get_running_loop().time() - received_s
 
 
 async def _unless_gone(reading: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
