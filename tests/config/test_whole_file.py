@@ -174,6 +174,25 @@ def test_every_key_of_connectors_is_read(read: Read) -> None:
     assert (books.provider, books.base_url) == (ProviderKind.LOCAL, "")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("HTTPS://API.Light.inc/", "https://api.light.inc"),
+        ("https://api.light.inc:443/V1/", "https://api.light.inc/V1"),
+        ("https://api.light.inc:8443", "https://api.light.inc:8443"),
+        ("http://LocalHost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("http://[::1]:8001/light", "http://[::1]:8001/light"),
+    ],
+)
+def test_an_address_has_one_spelling(read: Read, written: str, meant: str) -> None:
+    light = '[connectors.main]\nprovider = "light"\naccess_token = "env:KEY"\n'
+
+    (connector,) = read(f'{light}base_url = "{written}"').connectors
+
+    assert connector.base_url == meant
+
+
 def test_every_key_of_accounts_is_read(read: Read) -> None:
     light, asset, layer, books = read(FULL).accounts
 

@@ -130,14 +130,19 @@ def test_layer_fences_the_whole_business() -> None:
     assert layer("b1", "one").value != layer("b1", "two").value
 
 
-def test_providers_and_addresses_are_fenced_apart() -> None:
+def test_providers_are_fenced_apart() -> None:
     names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
     remote = MappingProxyType(dict.fromkeys(names, "b"))
 
-    fences = {keys(provider=kind, remote=remote).fence for kind in ProviderKind}
-    fences |= {keys(address="https://elsewhere", remote=remote).fence}
+    assert len({keys(provider=kind, remote=remote).fence for kind in ProviderKind}) == 4
 
-    assert len(fences) == 5
+
+def test_one_account_that_is_reached_at_two_addresses_has_one_fence() -> None:
+    """A write through one address once left the value that was kept through the other."""
+    one, other = keys(address="https://api.p"), keys(address="https://proxy.example/p")
+
+    assert one.fence == other.fence
+    assert one.value != other.value
 
 
 def test_the_embedded_ledger_has_no_fence() -> None:

@@ -11,6 +11,9 @@ from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import exponent_of
 from balance_gateway.domain.secret import Secret
 
+#: Ports that need not be written.
+_OWN_PORTS = {"https": 443, "http": 80}
+
 
 class ConfigError(Exception):
     """The configuration is wrong; the message is one line that names the key and the remedy."""
@@ -116,7 +119,11 @@ class Table:
         return currency
 
     def http_url(self, key: str) -> str:
-        """A URL without a slash at its end; https, or http on loopback."""
+        """A URL in its one spelling: https, or http on loopback.
+
+        Scheme and host are in lower case, without the scheme's own port and a slash at the end,
+        so that two ways to write one address are not taken for two addresses.
+        """
         text = self.text(key)
         parts = self.url_parts(key, text)
         if parts.scheme not in ("https", "http") or not parts.hostname:
@@ -125,7 +132,10 @@ class Table:
             raise ConfigError(f"{self.name(key)} must not hold a user, a query or a fragment")
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             raise ConfigError(f"{self.name(key)} has to begin with https:// beyond this machine")
-        return text.rstrip("/")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        if parts.port is not None and parts.port != _OWN_PORTS[parts.scheme]:
+            host = f"{host}:{parts.port}"
+        return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
     def url_parts(self, key: str, text: str) -> SplitResult:
         """The parts of a URL; its text, which may hold a password, is not repeated when wrong."""

@@ -6,11 +6,15 @@ It is the provider's ids alone, without the address: the record has to outlive a
 
 The *fence key* names what a write changes: the remote account, so that two configured accounts at
 one remote account see each other's writes. At Layer it is the whole business, because a parent
-account's balance there includes its children's.
+account's balance there includes its children's. It leaves the address out too: one account can be
+reached at several (a proxy, a regional host, another spelling), and nothing here can tell. Two
+accounts that only happen to have equal ids, as in a test system and the real one, share a fence
+then, which costs calls after a write, and never an old value.
 
 The *value key* names whose answer is kept. It holds a hash of everything that shapes the answer
-(tenant, connector, remote ids, currency, zone), so that a changed configuration never finds the
-values of another account under an old id.
+(tenant, connector, address, remote ids, currency, zone), so that a changed configuration never
+finds the values of another account under an old id. Here the address has to be told apart: what
+one address answered is not served for another, which may be another system.
 """
 
 import hashlib
@@ -58,12 +62,12 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         shape: the connector's settings that change what is answered, such as Asset's basis.
     """
     fenced_by = _FENCED_BY.get(account.provider)
-    remote = [account.remote[name] for name in fenced_by or ()]
-    identity = [account.provider.value, address, *remote]
+    fenced = [account.provider.value, *(account.remote[name] for name in fenced_by or ())]
     everything = [
         account.tenant,
         account.connector,
-        *identity,
+        address,
+        *fenced,
         *(f"{key}={value}" for key, value in sorted(account.remote.items())),
         *(f"{key}={value}" for key, value in sorted(shape.items())),
         account.currency,
@@ -72,7 +76,7 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         str(account.derive_opening_balance_as_of),
     ]
     return AccountKeys(
-        fence=f"{account.provider.value}:{_digest(identity)}" if fenced_by else None,
+        fence=f"{account.provider.value}:{_digest(fenced)}" if fenced_by else None,
         value=f"{account.id}:{_digest(everything)}",
         remote=_remote_account(account),
     )
