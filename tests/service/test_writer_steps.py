@@ -8,6 +8,7 @@ import pytest
 
 from balance_gateway.domain.accounts import Capability
 from balance_gateway.domain.balances import OpeningBalanceWrite
+from balance_gateway.domain.calls import departure
 from balance_gateway.domain.errors import (
     BadInput,
     CacheUnavailable,
@@ -228,6 +229,37 @@ async def test_what_may_have_been_applied_is_uncertain_and_stays_fenced(
     assert desk.steps[-1] == "finished uncertain"
     assert desk.fence.up == 1
     assert len(desk.bank.sent) == 1
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+async def test_a_write_that_is_given_up_is_rejected_if_it_was_still_waiting(
+    desk: Desk, *, has_left: bool
+) -> None:
+    """It was once uncertain, and its account fenced, though it had waited for a token all along."""
+
+    async def wait_for_ever() -> None:
+        told = departure.get()
+        assert told is not None
+        told.wait()
+        if has_left:
+            told.left = True
+        await HANG().wait()
+
+    desk.bank.before = wait_for_ever
+
+    result = await desk.upsert(idempotency_key="k")
+    desk.bank.before = None
+    again = await desk.upsert(idempotency_key="k")
+
+    if has_left:
+        assert isinstance(result, Uncertain)
+        assert desk.outcomes == ["uncertain"]
+    else:
+        assert isinstance(result, Rejected)
+        assert (result.code, result.retryable) == ("PROVIDER_TIMEOUT", True)
+        assert isinstance(again, Applied)
+        assert desk.outcomes == ["rejected", "applied"]
+    assert desk.fence.up == int(has_left)
 
 
 @pytest.mark.parametrize("failure", UNCLEAR, ids=repr)

@@ -70,7 +70,8 @@ class BalanceProvider(Protocol):
         """Sets the opening balance, in place of the one that is there, and returns the answer.
 
         Called at most once per write: whether a failure may have been applied is told by
-        ``ProviderError.maybe_applied``, never tried out.
+        ``ProviderError.maybe_applied``, never tried out. When the caller stops waiting, what was
+        told of ``domain.calls.departure`` decides; ``ProviderHTTP`` tells it.
 
         Raises:
             BadInput: the provider cannot carry the amount or the date; nothing was sent.

@@ -22,7 +22,7 @@ import httpx
 
 from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Gate, OnCall, read_within_s
+from balance_gateway.domain.calls import Gate, OnCall, departure, read_within_s
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
@@ -137,6 +137,8 @@ class ProviderHTTP:
             ProviderError: no answer came, or one of 2xx that is not JSON.
             GatewayError: what the gate raised.
         """
+        if (write := departure.get()) is not None:
+            write.wait()
         target = self._prefix + path_of(segments) + query_of(query)
         address = Address(self._base.origin, target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
@@ -245,6 +247,9 @@ class ProviderHTTP:
     ) -> Answer:
         headers = self._headers(exchange.content_type, header)
         body = None
+        if exchange.about.write and (write := departure.get()) is not None:
+            # From here on bytes may leave; how far they came, the wire's error tells.
+            write.left = True
         try:
             raw = await self._wire.exchange(exchange, address, headers, seen)
             if raw or not exchange.empty_ok:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import OpeningBalanceWrite
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
+from balance_gateway.domain.calls import Departure, departure
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import GatewayError, Internal, ProviderError, ProviderTimeout
-from balance_gateway.domain.ports import WriteFence
+from balance_gateway.domain.ports import BalanceProvider, WriteFence
 from balance_gateway.domain.writes import WriteJournal, WriteOutcome, WriteRecord
 from balance_gateway.service.read_back import failed, previously, read_back, settled_by_reading
 from balance_gateway.service.upsert_plan import UpsertPlan
@@ -90,8 +91,7 @@ class Sender:
             plan.account, intent.amount, intent.effective_at, intent.memo, intent.reference_number
         )
         try:
-            async with asyncio.timeout(self.limits.deadline_s[plan.account.connector]):
-                answered = await plan.provider.set_opening_balance(write)
+            answered = await self._answered(plan.provider, write)
         except (ProviderError, TimeoutError) as error:
             if isinstance(error, ProviderError) and not error.maybe_applied:
                 return failed(record, error, WriteOutcome.REJECTED), True
@@ -107,6 +107,26 @@ class Sender:
             record, outcome=WriteOutcome.APPLIED, applied=found or answered, verified=verified
         )
         return applied, True
+
+    async def _answered(
+        self, provider: BalanceProvider, write: OpeningBalanceWrite
+    ) -> OpeningBalance:
+        """The provider's answer, within the deadline.
+
+        Raises:
+            TimeoutError: there was none, and the write may have left.
+            ProviderTimeout: there was none, and it certainly has not: it was still waiting.
+        """
+        told = Departure()
+        departure.set(told)
+        try:
+            async with asyncio.timeout(self.limits.deadline_s[write.account.connector]):
+                return await provider.set_opening_balance(write)
+        except TimeoutError as error:
+            if told.left is not False:
+                raise
+            message = "The write waited for its turn at the provider for too long; it was not sent."
+            raise ProviderTimeout(message) from error
 
     async def _looked_for(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
         return await settled_by_reading(
