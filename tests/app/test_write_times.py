@@ -8,6 +8,7 @@ import pytest
 from balance_gateway.app.write_times import (
     PREPARE_S,
     READ_BACK_S,
+    SLACK_S,
     hold_s_of,
     lands_within_s_of,
     write_limits_of,
@@ -44,13 +45,13 @@ def test_a_write_holds_until_it_can_no_longer_land_counted_from_a_late_answer(
 ) -> None:
     hold_s = hold_s_of(landing_late(settings, 30.0))
 
-    assert hold_s == COMMAND_TIMEOUT_S + TIMEOUT_S + 30.0
+    assert hold_s == COMMAND_TIMEOUT_S + TIMEOUT_S + SLACK_S + 30.0
 
 
 def test_a_write_that_never_lands_late_holds_until_it_is_read_back(settings: Settings) -> None:
     hold_s = hold_s_of(landing_late(settings, 0.0))
 
-    assert hold_s >= TIMEOUT_S + READ_BACK_S
+    assert hold_s >= TIMEOUT_S + SLACK_S + READ_BACK_S
 
 
 def test_after_a_crash_the_time_before_sending_counts_too(settings: Settings) -> None:
@@ -61,4 +62,11 @@ def test_after_a_crash_the_time_before_sending_counts_too(settings: Settings) ->
 def test_the_lease_outlasts_every_step_of_a_write(settings: Settings) -> None:
     limits = write_limits_of(settings)
 
-    assert limits.lease_s > limits.prepare_s + TIMEOUT_S + limits.read_back_s
+    assert limits.lease_s > limits.prepare_s + TIMEOUT_S + SLACK_S + limits.read_back_s
+
+
+def test_a_call_that_hangs_ends_before_the_write_is_given_up(settings: Settings) -> None:
+    deadlines_s = write_limits_of(settings).deadline_s
+
+    assert deadlines_s == {"quick": 2.0 + SLACK_S, "slow": TIMEOUT_S + SLACK_S}
+    assert hold_s_of(settings) > max(deadlines_s.values()) + settings.cache.late_landing_s

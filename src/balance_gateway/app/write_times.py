@@ -7,6 +7,12 @@ from balance_gateway.service.sending import WriteLimits
 #: For reading a write back, and for reading what stood before it.
 READ_BACK_S = 5.0
 
+#: How much longer a write is waited for than its connector's ``timeout_s``: a call that hangs ends
+#: by its own timeout, which tells whether anything left, and counts against its provider. One
+#: that is cut off here has waited before (for a place, for another call of the write), did not get
+#: its time, and says nothing of the provider.
+SLACK_S = 2.0
+
 #: From recording a write as begun until it is sent: comparing once more, and raising the fence.
 PREPARE_S = READ_BACK_S + 3.0
 
@@ -14,7 +20,7 @@ PREPARE_S = READ_BACK_S + 3.0
 def write_limits_of(settings: Settings) -> WriteLimits:
     """The time limits of writes."""
     return WriteLimits(
-        deadline_s={connector.name: connector.timeout_s for connector in settings.connectors},
+        deadline_s={one.name: one.timeout_s + SLACK_S for one in settings.connectors},
         read_back_s=READ_BACK_S,
         prepare_s=PREPARE_S,
         # The lease outlasts a write and everything around it, its outcome's recording included.
@@ -37,4 +43,5 @@ def lands_within_s_of(settings: Settings) -> float:
 
 
 def _longest_s(settings: Settings) -> float:
-    return max((connector.timeout_s for connector in settings.connectors), default=0.0)
+    """The longest deadline of sending a write."""
+    return max((one.timeout_s for one in settings.connectors), default=0.0) + SLACK_S
