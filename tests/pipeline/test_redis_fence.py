@@ -363,3 +363,36 @@ async def test_the_fence_answers_a_ping_and_closes(redis_url: str) -> None:
     await fences.aclose()
 
     assert link.is_up
+
+
+@pytest.mark.parametrize(
+    ("refusal", "cured"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["full", "read only"],
+)
+async def test_a_redis_that_answers_and_takes_no_writes_fails_the_ping(
+    tmp_path: Path, refusal: tuple[str, ...], cured: tuple[str, ...]
+) -> None:
+    """It once was as good as any, while every write was refused."""
+    with redis_server(tmp_path) as server:
+        link = RedisLink.open(server.url)
+
+        async def no_writes() -> bool:
+            return False
+
+        fences = RedisFences(link, HOLD_S, no_writes)
+        await fences.ping()
+        was_up = link.is_up
+
+        await link.client.execute_command(*refusal)
+        with pytest.raises(CacheUnavailable):
+            await fences.ping()
+        is_up = link.is_up
+        await link.client.execute_command(*cured)
+        await fences.ping()
+        await link.aclose()
+
+    assert (was_up, is_up, link.is_up) == (True, False, True)

@@ -92,6 +92,45 @@ async def test_the_rest_after_a_failure_ends(link: RedisLink) -> None:
     assert answer == 2
 
 
+async def test_it_is_up_once_and_as_long_as_calls_are_answered(link: RedisLink) -> None:
+    """It was once up again a second after each failure, whether or not anybody had answered."""
+    now_s = 100.0
+    link = RedisLink(link.client, monotonic=lambda: now_s)
+    command = Commands()
+    told = [link.is_up]
+
+    await link.run(command)
+    told.append(link.is_up)
+    command.failure = OSError()
+    with pytest.raises(CacheUnavailable):
+        await link.run(command)
+    told.append(link.is_up)
+    now_s += 2 * REST_S
+    told.append(link.is_up)
+    command.failure = None
+    await link.run(command)
+    told.append(link.is_up)
+
+    assert told == [False, True, False, False, True]
+
+
+async def test_a_redis_that_refuses_writes_is_not_up_because_reads_are_answered(
+    link: RedisLink,
+) -> None:
+    command = Commands()
+    command.failure = ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+    with pytest.raises(CacheUnavailable):
+        await link.run(command, writes=True)
+    command.failure = None
+
+    await link.run(command, always=True)
+    after_a_read = link.is_up
+    await link.run(command, writes=True)
+
+    assert not after_a_read
+    assert link.is_up
+
+
 async def test_a_redis_that_hangs_is_given_half_a_second(time: VirtualTime) -> None:
     link = RedisLink.open("unix:///nobody.sock")
     started_s = time.monotonic()
@@ -176,6 +215,7 @@ async def test_a_command_that_failed_is_not_sent_again(link: RedisLink) -> None:
 
 async def test_a_defect_of_ours_is_not_taken_for_an_outage(link: RedisLink) -> None:
     command = Commands()
+    await link.run(command)
     command.failure = KeyError("ours")
 
     with pytest.raises(KeyError):

@@ -99,7 +99,7 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         )
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
-        await _recover(recovery, lands_within_s_of(settings), stack)
+        await _recover(recovery, lands_within_s_of(settings), caching, stack)
         gateway = Gateway(directory, reads, writer, watch, clock)
         yield Assembly(gateway, database, caching, providers, metrics)
 
@@ -168,10 +168,12 @@ def _wrapped(
 
 
 async def _recover(
-    recovery: Recovery, lands_within_s: float, stack: contextlib.AsyncExitStack
+    recovery: Recovery, lands_within_s: float, caching: Caching, stack: contextlib.AsyncExitStack
 ) -> None:
     try:
         await recovery.hold_fences(lands_within_s)
+        # Where there was nothing to hold: whether the cache is there is known from now on.
+        await caching.fences.ping()
     except CacheUnavailable:
         # Whatever the cache holds when it is back is fenced by its own marks, or quarantined.
         logger.warning("recovery.cache_out_of_reach")

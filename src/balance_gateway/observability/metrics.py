@@ -73,6 +73,6 @@ class Metrics:
         )
         self.cache_up = Gauge(
             "balance_gateway_cache_up",
-            "1 while the shared cache answers, or there is none; 0 while reads do without it.",
+            "1 when the shared cache answered last and takes writes, or there is none; else 0.",
             registry=self.registry,
         )

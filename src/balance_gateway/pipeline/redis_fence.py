@@ -188,12 +188,15 @@ class RedisFences:
         names = [self._link.key(f"{kind}:{key}") for kind in "nwh"]
         values = [secrets.token_hex(8), *arguments]
         # A write is never held back by an earlier failure: it asks Redis itself.
-        await self._link.run(lambda: script(keys=names, args=values), always=True)
+        await self._link.run(lambda: script(keys=names, args=values), always=True, writes=True)
 
     async def ping(self) -> None:
-        """Raises CacheUnavailable when Redis is out of reach."""
-        if not await self._link.run(self._link.client.ping, always=True):
-            raise CacheUnavailable("The shared cache does not answer.")
+        """Raises CacheUnavailable when Redis could not fence a write.
+
+        It does what a write does, for an account that nobody has: a Redis that is full, is a copy
+        that is read only, or runs no scripts for us answers a PING all the same.
+        """
+        await self.end_write("ping", "ping")
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -82,6 +82,8 @@ class RedisLink:
         self._prefix = prefix
         self._monotonic = monotonic
         self._rests_until_s = 0.0
+        self._answers = False
+        self._refuses = False
 
     @classmethod
     def open(cls, url: str) -> "RedisLink":
@@ -104,28 +106,43 @@ class RedisLink:
 
     @property
     def is_up(self) -> bool:
-        """Whether the last call succeeded, or the rest after a failure is over."""
-        return self._monotonic() >= self._rests_until_s
+        """Whether the last call was answered, and what was written last was taken.
 
-    async def run(self, command: Callable[[], Awaitable[T]], *, always: bool = False) -> T:
+        False before the first call. A Redis that is full, or a copy that is read only, goes on
+        answering reads: that does not make it one that is up.
+        """
+        return self._answers and not self._refuses
+
+    async def run(
+        self,
+        command: Callable[[], Awaitable[T]],
+        *,
+        always: bool = False,
+        writes: bool = False,
+    ) -> T:
         """Runs a command within the time limit.
 
         Args:
             command: makes the call.
             always: try even while resting after a failure.
+            writes: whether its success shows that Redis takes what is written.
 
         Raises:
             CacheUnavailable: Redis did not answer, or answered with an error.
         """
-        if not always and not self.is_up:
+        if not always and self._monotonic() < self._rests_until_s:
             raise CacheUnavailable("The shared cache is out of reach.")
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 result = await command()
         except (RedisError, OSError, TimeoutError) as error:
             self._rests_until_s = self._monotonic() + REST_S
+            self._answers = False
+            self._refuses = self._refuses or isinstance(error, ResponseError)
             raise CacheUnavailable("The shared cache is out of reach.") from error
         self._rests_until_s = 0.0
+        self._answers = True
+        self._refuses = self._refuses and not writes
         return result
 
     async def aclose(self) -> None:

@@ -198,4 +198,7 @@ class RedisValues:
     async def put(self, entries: Mapping[str, Entry]) -> None:
         """Keeps the entries."""
         pairs = [(self._link.key(f"v:{key}"), entry) for key, entry in entries.items()]
-        await self._link.run(lambda: self._cache.multi_set(pairs, ttl=self._keep_s))
+        await self._link.run(
+            lambda: self._cache.multi_set(pairs, ttl=self._keep_s),
+            writes=True,
+        )
