@@ -128,6 +128,46 @@ async def test_one_key_for_two_accounts_at_once_is_refused_to_one(desk: Desk) ->
     assert len(desk.bank.sent) == 1
 
 
+async def test_behind_writes_that_hang_nobody_waits_for_all_of_them(desk: Desk) -> None:
+    """Fifty were once answered one after the other, the last after twelve minutes."""
+    desk.bank.before = asyncio.Event().wait
+    started_s = desk.time.monotonic()
+
+    results = await asyncio.gather(*(desk.upsert(number) for number in range(50)))
+    lasted_s = desk.time.monotonic() - started_s
+    desk.bank.before = None
+    after = await desk.upsert(1)
+
+    turned_away = [one for one in results if isinstance(one, Rejected)]
+    assert [type(one) for one in results].count(Uncertain) == len(desk.bank.sent) - 1 == 3
+    assert len(turned_away) == 47
+    assert {(one.code, one.retryable) for one in turned_away} == {("PROVIDER_UNAVAILABLE", True)}
+    assert "Another write of this account is under way" in turned_away[0].message
+    assert lasted_s < 2 * LIMITS.lease_s
+    assert len(desk.outcomes) == 4, "what was turned away is not journalled"
+    assert isinstance(after, Applied)
+
+
+async def test_a_repeat_that_does_not_get_its_turn_is_told_what_its_key_came_to(
+    desk: Desk,
+) -> None:
+    """Rejected it must not be: the first one was applied."""
+    first = await desk.upsert(idempotency_key="k")
+    desk.bank.before = asyncio.Event().wait
+    others = [asyncio.ensure_future(desk.upsert(number)) for number in range(5)]
+    await turns()
+
+    repeat = await desk.upsert(idempotency_key="k")
+    misused = await desk.upsert(300, idempotency_key="k")
+    await asyncio.gather(*others)
+
+    assert essence(repeat) == essence(first)
+    assert isinstance(repeat, Applied)
+    assert repeat.replayed
+    assert isinstance(misused, Rejected)
+    assert misused.field == "idempotencyKey"
+
+
 async def test_writes_of_one_account_go_one_after_the_other(desk: Desk) -> None:
     desk.bank.after = lambda: asyncio.sleep(0.1)
 

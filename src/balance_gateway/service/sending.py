@@ -31,7 +31,8 @@ class WriteLimits:
         deadline_s: for sending it, by connector.
         read_back_s: for reading it back, and for reading the previous value.
         prepare_s: from when it is recorded as begun; one that takes longer is not sent any more.
-        lease_s: after which a write that was begun and not ended is nobody's.
+        lease_s: after which a write that was begun and not ended is nobody's. Another one of its
+            account waits for no longer than that.
     """
 
     deadline_s: Mapping[str, float]

@@ -15,9 +15,11 @@ The order of a write, and what its failure means at each step:
 8. the fence **lowered**, only when the provider has answered definitely; then the caller is
    answered.
 
-From step 3 on a write belongs to nobody: a caller that goes away does not stop it. A repetition
-under an idempotency key that finds the first write waits for its outcome; if that cannot be had,
-because the lease is over or the journal out of reach, the answer is uncertain.
+Before step 2 a write waits for its turn, as those of one account go one after the other: if that
+takes longer than a write may take, nothing has happened, and it can be tried again. From step 3 on
+it belongs to nobody: a caller that goes away does not stop it. A repetition under an idempotency
+key that finds the first write waits for its outcome; if that cannot be had, because the lease is
+over or the journal out of reach, the answer is uncertain.
 """
 
 import asyncio
@@ -58,6 +60,8 @@ logger = logging.getLogger(__name__)
 
 #: How often a write of another process is looked at while waiting for its end.
 _POLL_S = 0.05
+
+_BUSY = "Another write of this account is under way; try again."
 
 
 class OpeningBalanceWriter:
@@ -122,27 +126,45 @@ class OpeningBalanceWriter:
     async def _carry_out(self, plan: UpsertPlan) -> UpsertResult:
         remote_account = self._remote_accounts[plan.account.id]
         lock = self._locks.setdefault(remote_account, asyncio.Lock())
-        async with lock:
-            try:
-                record = await self._begin(plan)
-            except GatewayError as error:
-                return _rejected(error)
-            except Exception:
-                logger.exception("write.failed_before_sending")
-                return _rejected(Internal("The write could not be prepared and was not sent."))
-            if record.outcome is not WriteOutcome.STARTED:
-                return self._result(plan.account, record, replayed=True)
-            record = await self._sender.perform(plan, record)
-            self._on_outcome(plan.account.connector, record.outcome.value)
-            return self._result(plan.account, record, replayed=False)
+        try:
+            # As long as one write may take: behind several that hang nobody waits for all of them.
+            async with asyncio.timeout(self._limits.lease_s):
+                await lock.acquire()
+        except TimeoutError:
+            return await self._crowded_out(plan)
+        try:
+            return await self._in_turn(plan)
+        finally:
+            lock.release()
+
+    async def _in_turn(self, plan: UpsertPlan) -> UpsertResult:
+        try:
+            record = await self._begin(plan)
+        except GatewayError as error:
+            return _rejected(error)
+        except Exception:
+            logger.exception("write.failed_before_sending")
+            return _rejected(Internal("The write could not be prepared and was not sent."))
+        if record.outcome is not WriteOutcome.STARTED:
+            return self._result(plan.account, record, replayed=True)
+        record = await self._sender.perform(plan, record)
+        self._on_outcome(plan.account.connector, record.outcome.value)
+        return self._result(plan.account, record, replayed=False)
+
+    async def _crowded_out(self, plan: UpsertPlan) -> UpsertResult:
+        """Rejected, with nothing journalled or sent; unless its key has an outcome already."""
+        try:
+            ended = await self._earlier(plan)
+        except GatewayError as error:
+            return _rejected(error)
+        if ended is None:
+            return _rejected(CacheUnavailable(_BUSY))
+        return self._result(plan.account, ended, replayed=True)
 
     async def _begin(self, plan: UpsertPlan) -> WriteRecord:
         """The record of this write as STARTED, or the finished one of an earlier write alike."""
-        if plan.idempotency_key is not None:
-            tenant, key = plan.account.tenant, plan.idempotency_key
-            earlier = await _recorded(self._journal.by_key(tenant, key))
-            if earlier is not None and (ended := await self._finished(plan, earlier)) is not None:
-                return ended
+        if (ended := await self._earlier(plan)) is not None:
+            return ended
         previous = await previously(plan, self._limits.read_back_s)
         intent = self._intent(plan, previous)
         give_up_at = self._clock().timestamp() + self._limits.lease_s
@@ -154,15 +176,21 @@ class OpeningBalanceWriter:
                 record = await _recorded(begun)
             except AccountBusy:
                 if self._clock().timestamp() >= give_up_at:
-                    raise CacheUnavailable(
-                        "Another write of this account is under way; try again."
-                    ) from None
+                    raise CacheUnavailable(_BUSY) from None
                 await asyncio.sleep(_POLL_S)
                 continue
             if record.intent.id == intent.id:
                 return record
             if (ended := await self._finished(plan, record)) is not None:
                 return ended
+
+    async def _earlier(self, plan: UpsertPlan) -> WriteRecord | None:
+        """The finished record of an earlier write under the key; None without a key or a record."""
+        if plan.idempotency_key is None:
+            return None
+        tenant, key = plan.account.tenant, plan.idempotency_key
+        record = await _recorded(self._journal.by_key(tenant, key))
+        return None if record is None else await self._finished(plan, record)
 
     async def _finished(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord | None:
         """The record once it is no longer STARTED by another process.
