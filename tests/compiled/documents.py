@@ -135,6 +135,15 @@ def _uses(text: str, name: str) -> bool:
 
 
 @st.composite
+def ages(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """The same of few accounts, now and then anew: what one shows the others may not take back."""
+    one = json.dumps(draw(st.sampled_from(("a0", "a1"))))
+    anew = draw(st.sampled_from(("", "", "(maxAgeSeconds: 0)")))
+    inner = "ledger { amount } freshness { observedAt }"
+    return f"{{ bankAccount(id: {one}) {{ balance{anew} {{ {inner} }} }} }}", {}
+
+
+@st.composite
 def alike(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """Documents of few shapes that differ in their literals, good and bad."""
     ids = st.sampled_from((*IDS, "x" * 70))

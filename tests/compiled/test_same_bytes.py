@@ -10,7 +10,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from balance_gateway.pipeline import reads
-from tests.compiled.documents import alike, requests
+from tests.compiled.documents import ages, alike, requests
 from tests.compiled.worlds import NOBODY, READER, World, same
 
 
@@ -25,6 +25,7 @@ def nothing_is_refreshed_ahead() -> Iterator[None]:
 steps = st.lists(
     st.tuples(st.just("ask"), requests())
     | st.tuples(st.just("ask"), alike())
+    | st.tuples(st.just("drift"), st.just(100))
     | st.tuples(st.just("wait"), st.sampled_from((1, 10, 25, 40, 3600, 50_000)))
     | st.tuples(st.just("write"), st.sampled_from(("a0", "a1", "a4")))
     | st.tuples(st.just("fail"), st.sampled_from(("a1", "a5")))
@@ -43,6 +44,9 @@ async def play(script: list[tuple[str, Any]]) -> None:
         if kind == "wait":
             for world in (one, other):
                 world.now += timedelta(seconds=what)
+        elif kind == "drift":
+            for world in (one, other):
+                world.provider.shift += what
         elif kind == "write":
             for world in (one, other):
                 await world.write(what)
@@ -66,6 +70,22 @@ async def play(script: list[tuple[str, Any]]) -> None:
 @settings(max_examples=250, deadline=None)
 @given(steps)
 def test_compiled_and_plain_answers_are_the_same_bytes(script: list[tuple[str, Any]]) -> None:
+    asyncio.run(play(script))
+
+
+drifting = st.lists(
+    st.tuples(st.just("ask"), ages())
+    | st.tuples(st.just("drift"), st.just(100))
+    | st.tuples(st.just("wait"), st.sampled_from((1, 10, 25)))
+    | st.tuples(st.just("write"), st.just("a0")),
+    min_size=5,
+    max_size=20,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(drifting)
+def test_values_that_change_by_themselves_never_change_back(script: list[tuple[str, Any]]) -> None:
     asyncio.run(play(script))
 
 

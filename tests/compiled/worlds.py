@@ -27,9 +27,9 @@ from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsuppo
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cached import CachedReads, Lifetimes
-from balance_gateway.pipeline.fence import MemoryFences
+from balance_gateway.pipeline.fence import Fences, MemoryFences
 from balance_gateway.pipeline.keys import account_keys
-from balance_gateway.pipeline.values import MemoryValues
+from balance_gateway.pipeline.values import MemoryValues, Values
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from tests.api.fakes import FakeWatch, FakeWriter
@@ -102,15 +102,17 @@ class World:
 
     now: datetime = START
     provider: BookProvider = field(default_factory=BookProvider)
+    fences: Fences | None = None
+    values: Values = field(default_factory=lambda: MemoryValues(1000))
 
     def __post_init__(self) -> None:
         keys = {account.id: account_keys(account, "", {}) for account in ACCOUNTS}
-        self.fences = MemoryFences(30.0, lambda: self.now.timestamp())  # noqa: PLW0108 (it moves)
+        own = MemoryFences(30.0, lambda: self.now.timestamp())  # noqa: PLW0108 (it moves)
         self.reads = CachedReads(
             providers={"main": self.provider},
             keys=keys,
-            fences=self.fences,
-            values=MemoryValues(1000),
+            fences=self.fences or own,
+            values=self.values,
             lifetimes=Lifetimes(30.0, 600.0, 3600.0, 86_400.0),
             clock=lambda: self.now,
         )

@@ -119,33 +119,68 @@ class FreshnessState(enum.Enum):
     STALE = "stale"
 
 
+@dataclass(slots=True, eq=False)
+class Mark:
+    """What is handed out of one account's kept values counts as long as their mark stands.
+
+    Attributes:
+        stands: until something of the account is kept anew, or its nonce changes.
+    """
+
+    stands: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Under what, and until when, what was answered would be answered again from the cache.
 
     Attributes:
-        fence: the account's fence key.
-        nonce: the nonce that has to be the account's still.
+        mark: has to stand still.
         until_s: when the cache has to be asked again, in seconds since 1970: near the value's
             expiry it is read anew.
     """
 
-    fence: str
-    nonce: str
+    mark: Mark
     until_s: float
 
 
 @dataclass(slots=True)
 class LocalNonces:
-    """The nonces of all accounts, where they are one process's alone; for those who only look.
+    """The nonces and marks of all accounts, where they are one process's alone.
+
+    A nonce tells which values that were kept count at all. A mark tells besides that none of them
+    has been replaced: a value that was handed out before must not be handed out after a newer one.
 
     Attributes:
         by_fence: the nonce of each fence key that has been asked for.
-        changes: how often any of them has changed; as long as it stands, all stand.
+        changes: how often any nonce or mark has; as long as it stands, all stand.
     """
 
     by_fence: dict[str, str] = field(default_factory=dict)
     changes: int = 0
+    _marks: dict[str, dict[str, Mark]] = field(default_factory=dict)
+
+    def mark(self, fence: str, account: str) -> Mark:
+        """The mark of an account now, by its fence key and the prefix of its values' keys."""
+        marks = self._marks.setdefault(fence, {})
+        mark = marks.get(account)
+        if mark is None:
+            mark = marks[account] = Mark()
+        return mark
+
+    def renew(self, fence: str, nonce: str) -> None:
+        """Another nonce: no mark under it stands any more."""
+        self.by_fence[fence] = nonce
+        self.changes += 1
+        for mark in self._marks.pop(fence, {}).values():
+            mark.stands = False
+
+    def replaced(self, fence: str, account: str) -> None:
+        """Something of the account has been kept anew: what was handed out before is older."""
+        mark = self._marks.get(fence, {}).pop(account, None)
+        if mark is not None:
+            mark.stands = False
+            self.changes += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The ports between use cases, pipeline and providers. Their docstrings bind everybody."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
@@ -113,14 +113,11 @@ class ReadPipeline(Protocol):
         ...
 
     def nonces_here(self) -> LocalNonces | None:
-        """The nonces of accounts as they stand at any moment.
+        """The nonces and marks of accounts as they stand at any moment.
 
-        None: they are shared with other processes, and ``nonces`` has to be asked.
+        None: they are shared with other processes, and what was answered says nothing of what
+        would be answered now.
         """
-        ...
-
-    async def nonces(self, fences: Sequence[str]) -> Mapping[str, str]:
-        """The nonces of these accounts now; empty while the shared cache is out of reach."""
         ...
 
 

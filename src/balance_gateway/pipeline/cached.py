@@ -15,6 +15,7 @@ from balance_gateway.domain.balances import (
     BalanceRequest,
     FreshnessState,
     LocalNonces,
+    Mark,
     Observed,
     OnStale,
     OpeningBalance,
@@ -95,6 +96,7 @@ class CachedReads:
             clock=clock,
             metrics=self._metrics,
             deadline_s=deadline_s,
+            nonces=fences.nonces,
         )
 
     async def balances(
@@ -126,14 +128,6 @@ class CachedReads:
     def nonces_here(self) -> LocalNonces | None:
         """The nonces of accounts, live, where they are this process's alone."""
         return self._fences.nonces
-
-    async def nonces(self, fences: Sequence[str]) -> Mapping[str, str]:
-        """The nonces of these accounts now."""
-        try:
-            standings = await self._fences.standings(fences)
-        except CacheUnavailable:
-            return {}
-        return {fence: standing.nonce for fence, standing in zip(fences, standings, strict=True)}
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         """Raises the fence, or CacheUnavailable: then the write must not start."""
@@ -204,12 +198,18 @@ class CachedReads:
             self._metrics.reads.labels(kind, state).inc()
 
     async def _look(self, reads: Mapping[str, Read]) -> dict[str, Seen]:
-        """The standing and the kept value of each read; the standing is older than the value."""
+        """The mark, the standing and the kept value of each read, each older than the next."""
         seen = dict.fromkeys(reads, Seen(UNKNOWN_STANDING, None))
         fenced = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
         if not fenced:
             return seen
         fences = list(dict.fromkeys(fenced.values()))
+        nonces = self._fences.nonces
+        marks: Mapping[str, Mark] = {}
+        if nonces is not None:
+            marks = {
+                key: nonces.mark(fence, reads[key].keys.value) for key, fence in fenced.items()
+            }
         try:
             standings = dict(zip(fences, await self._fences.standings(fences), strict=True))
             entries = await self._values.get(list(fenced))
@@ -218,7 +218,7 @@ class CachedReads:
         for (key, fence), entry in zip(fenced.items(), entries, strict=True):
             standing = standings[fence]
             valid = entry is not None and entry.nonce == standing.nonce
-            seen[key] = Seen(standing, entry if valid else None)
+            seen[key] = Seen(standing, entry if valid else None, marks.get(key))
         return seen
 
     def _board(

@@ -179,6 +179,6 @@ class MemoryFences:
         """Nothing to close."""
 
     def _renew(self, key: str) -> str:
-        nonce = self.nonces.by_fence[key] = str(next(self._numbers))
-        self.nonces.changes += 1
+        nonce = str(next(self._numbers))
+        self.nonces.renew(key, nonce)
         return nonce

@@ -16,6 +16,7 @@ from balance_gateway.domain.balances import (
     BalanceRequest,
     FreshnessState,
     Kept,
+    Mark,
     Observed,
     OnStale,
 )
@@ -59,10 +60,14 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the cache said of a read as it started; the entry, if any, is under the fence."""
+    """What the cache said of a read as it started; the entry, if any, is under the fence.
+
+    The mark is None where others may replace the entry without its being noticed here.
+    """
 
     standing: Standing
     entry: Entry | None
+    mark: Mark | None = None
 
 
 Answer = Observed[Any] | GatewayError
@@ -111,10 +116,15 @@ def kept_answer(read: Read, seen: Seen, now_s: float) -> Answer | None:
     # At an age of exactly zero a demand of zero still means: go and look.
     if now_s - entry.observed_at_s >= oldest_s:
         return None
-    assert read.keys.fence is not None
-    until_s = entry.observed_at_s + entry.fresh_for_s * REFRESH_FROM[0]
-    kept = Kept(read.keys.fence, entry.nonce, until_s)
+    kept = None
+    if seen.mark is not None:
+        kept = Kept(seen.mark, counts_until_s(entry.observed_at_s, read))
     return observed(entry, FreshnessState.CACHED, None, kept)
+
+
+def counts_until_s(observed_at_s: float, read: Read) -> float:
+    """When a value has to be asked for again, that it can be read anew before it expires."""
+    return observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
 
 
 def is_aging(entry: Entry, now_s: float) -> bool:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from balance_gateway.domain.balances import FreshnessState, Kept, Observed
+from balance_gateway.domain.balances import FreshnessState, Kept, LocalNonces, Observed
 from balance_gateway.domain.calls import read_within_s
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
@@ -14,7 +16,7 @@ from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
-from balance_gateway.pipeline.reads import REFRESH_FROM, Answer, Boarded, Read, late
+from balance_gateway.pipeline.reads import Answer, Boarded, Read, counts_until_s, late
 from balance_gateway.pipeline.values import Entry, Value, Values
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Upstream:
         clock: tells the time.
         metrics: told what could not be kept.
         deadline_s: for all attempts of one upstream read together.
+        nonces: told what was kept, where they are this process's alone.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Upstream:
         clock: Clock,
         metrics: Metrics,
         deadline_s: float,
+        nonces: LocalNonces | None,
     ) -> None:
         self._providers = providers
         self._values = values
@@ -48,6 +52,7 @@ class Upstream:
         self._clock = clock
         self._metrics = metrics
         self._deadline_s = deadline_s
+        self._nonces = nonces
 
     def group_of(self, read: Read) -> Hashable:
         """What is asked for together; a query that cannot be grouped is asked, and fails, alone."""
@@ -92,24 +97,42 @@ class Upstream:
         answers: list[Answer] = [
             answer
             if isinstance(answer, GatewayError)
-            else Observed(
-                answer,
-                started_at,
-                FreshnessState.LIVE,
-                kept=self._kept_as(read, standing, started_at.timestamp()),
-            )
-            for answer, (read, standing, _) in zip(found, group, strict=True)
+            else Observed(answer, started_at, FreshnessState.LIVE)
+            for answer in found
         ]
         await self._keep(group, answers)
+        answers = self._marked(group, answers)
         await self._others.release(self._claim_of(group))
         return answers
 
-    def _kept_as(self, read: Read, standing: Standing, observed_at_s: float) -> Kept | None:
-        """How a value read under this standing is kept; None where it is not."""
-        if not standing.settled or not self._values.keeps or read.keys.fence is None:
+    def _marked(self, group: Sequence[Boarded], answers: Sequence[Answer]) -> list[Answer]:
+        """The answers with what they are kept under; what was handed out before is older now.
+
+        Nobody gets in between keeping in memory and this, or sees a newer value before this. An
+        upstream call costs more than making anew whatever else was made of the account's values.
+        """
+        nonces = self._nonces
+        if nonces is None or not self._values.keeps:
+            return list(answers)
+        for account in {(read.keys.fence, read.keys.value) for read, _, _ in group}:
+            if account[0] is not None:
+                nonces.replaced(account[0], account[1])
+        return [
+            answer
+            if isinstance(answer, GatewayError)
+            else replace(answer, kept=self._kept_as(nonces, read, standing, answer))
+            for answer, (read, standing, _) in zip(answers, group, strict=True)
+        ]
+
+    def _kept_as(
+        self, nonces: LocalNonces, read: Read, standing: Standing, answer: Observed[Any]
+    ) -> Kept | None:
+        """How a value read under this standing is kept; None where it is not, or counts no more."""
+        fence = read.keys.fence
+        if fence is None or not standing.settled or nonces.by_fence.get(fence) != standing.nonce:
             return None
-        until_s = observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
-        return Kept(read.keys.fence, standing.nonce, until_s)
+        until_s = counts_until_s(answer.observed_at.timestamp(), read)
+        return Kept(nonces.mark(fence, read.keys.value), until_s)
 
     def _claim_of(self, group: Sequence[Boarded]) -> str:
         """Equal for groups that ask for the very same values: only those can share a call."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from balance_gateway.api.context import RequestContext
 from balance_gateway.api.errors import formatted
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import BalanceRequest, FreshnessState
+from balance_gateway.domain.balances import BalanceRequest, FreshnessState, Mark
 from balance_gateway.domain.days import day_end_exclusive
 from balance_gateway.domain.errors import GatewayError
 
@@ -42,6 +43,7 @@ class Wanted:
         arguments: of each balance field, in the entity's order.
         bodies: JSON per id, in order; None where it has still to be had.
         until_s: until when the bodies that are there count.
+        marks: under what they count.
     """
 
     root: Root
@@ -49,6 +51,7 @@ class Wanted:
     arguments: Sequence[BalanceArguments]
     bodies: list[bytes | None]
     until_s: float = _FAR_S
+    marks: list[Mark] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -89,8 +92,12 @@ class Answering:
         )
 
     def until_s(self) -> float:
-        """Until when the same request would be answered the same, if no nonce changes."""
+        """Until when the same request would be answered the same, if all marks stand."""
         return min((wanted.until_s for wanted in self.wanted), default=0.0)
+
+    def marks(self) -> tuple[Mark, ...]:
+        """Under what the fragments in it count."""
+        return tuple(chain.from_iterable(wanted.marks for wanted in self.wanted))
 
 
 def _joined(wanted: Wanted) -> bytes:
@@ -114,7 +121,6 @@ class Answerer:
         context: RequestContext,
         given: Given,
         slots: Sequence[str],
-        nonces: Mapping[str, str],
     ) -> Answering:
         """The answer as far as fragments go.
 
@@ -129,7 +135,7 @@ class Answerer:
         wanted = []
         for root in plan.roots:
             one = self._wanted(root, context, given, slots)
-            self._fill(one, context, accounts, nonces, now_s)
+            self._fill(one, context, accounts, now_s)
             wanted.append(one)
         return Answering(context, wanted, slots)
 
@@ -148,11 +154,10 @@ class Answerer:
         wanted: Wanted,
         context: RequestContext,
         accounts: Mapping[str, Account],
-        nonces: Mapping[str, str],
         now_s: float,
     ) -> None:
         """Takes the fragments that count. An unknown account has none, whoever's it may be."""
-        bodies, until_s = wanted.bodies, _FAR_S
+        bodies, until_s, mark_it = wanted.bodies, _FAR_S, wanted.marks.append
         tables: dict[str, dict[str, Fragment]] = {}
         same_for_all = all(arguments.as_of is not None for arguments in wanted.arguments)
         table = self._tables.table(_asked(wanted, None)) if same_for_all else None
@@ -171,29 +176,11 @@ class Answerer:
                     until_s = min(until_s, midnight_s)
             assert table is not None
             fragment = table.get(account_id)
-            if fragment is not None and (
-                now_s < fragment.until_s and nonces.get(fragment.fence) == fragment.nonce
-            ):
+            if fragment is not None and fragment.mark.stands and now_s < fragment.until_s:
                 bodies[index] = fragment.body
+                mark_it(fragment.mark)
                 until_s = min(until_s, fragment.until_s)
         wanted.until_s = until_s
-
-    def fences(
-        self, plan: Plan, context: RequestContext, given: Given, slots: Sequence[str]
-    ) -> list[str]:
-        """The fence keys of the fragments that ``ready`` would look at."""
-        accounts = context.gateway.directory.accounts_of(context.principal)
-        found: dict[str, None] = {}
-        for root in plan.roots:
-            wanted = self._wanted(root, context, given, slots)
-            for account_id in wanted.ids:
-                account = accounts.get(account_id)
-                if account is not None:
-                    table = self._tables.table(_asked(wanted, context.today(account)))
-                    fragment = table.get(account_id)
-                    if fragment is not None:
-                        found[fragment.fence] = None
-        return list(found)
 
     async def complete(self, answering: Answering) -> None:
         """Reads what is missing, and fills it in."""

@@ -24,6 +24,7 @@ from balance_gateway.api.engine import (
 from balance_gateway.api.errors import RequestRefused
 from balance_gateway.api.limits import Limits
 from balance_gateway.domain.access import Principal
+from balance_gateway.domain.balances import Mark
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.service.gateway import Gateway
 
@@ -58,14 +59,31 @@ class _Template:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Remembered:
-    """An answer, and under what an equal request would be answered alike."""
+    """An answer, and under what an equal request would be answered alike.
+
+    Attributes:
+        answer: itself.
+        marks: have to stand.
+        changes: of all marks when these were last seen to stand; while it is the same, they do.
+        until_s: when it ends to count, in seconds since 1970.
+        reads: how many values are in it.
+    """
 
     answer: Answer
+    marks: Sequence[Mark]
     changes: int
     until_s: float
     reads: int
+
+    def stands(self, changes: int) -> bool:
+        """Whether no value in it has been replaced, or dropped by a write."""
+        if self.changes != changes:
+            if not all(mark.stands for mark in self.marks):
+                return False
+            self.changes = changes
+        return True
 
 
 class CompiledEngine:
@@ -159,7 +177,7 @@ class CompiledEngine:
         if remembered is None or nonces is None:
             return None
         now_s = self._gateway.clock().timestamp()
-        if remembered.changes != nonces.changes or now_s >= remembered.until_s:
+        if now_s >= remembered.until_s or not remembered.stands(nonces.changes):
             del self._remembered[caller.principal, body]
             self._remembered_bytes -= len(body) + len(remembered.answer.body)
             return None
@@ -174,7 +192,7 @@ class CompiledEngine:
         context = self._context(caller)
         given, slots = operation.variables, _slots(operation)
         try:
-            answering = self._answerer.ready(plan, context, given, slots, self._nonces.by_fence)
+            answering = self._answerer.ready(plan, context, given, slots)
         except NotCompiled:
             return None
         if not answering.is_complete:
@@ -190,7 +208,13 @@ class CompiledEngine:
         size = len(body) + len(answer.body)
         if size > REMEMBERED_BYTES_MAX // 100:
             return
-        remembered = _Remembered(answer, self._nonces.changes, answering.until_s(), answering.reads)
+        remembered = _Remembered(
+            answer,
+            answering.marks(),
+            self._nonces.changes,
+            answering.until_s(),
+            answering.reads,
+        )
         key = caller.principal, body
         if key not in self._remembered:
             self._remembered_bytes += size
@@ -205,7 +229,8 @@ class CompiledEngine:
         if plan is not None:
             context = self._context(caller)
             try:
-                answering = await self._ready(plan, context, operation)
+                given, slots = operation.variables, _slots(operation)
+                answering = self._answerer.ready(plan, context, given, slots)
                 if not answering.is_complete:
                     await self._answerer.complete(answering)
                 return Answer(answering.body(), 200)
@@ -219,14 +244,6 @@ class CompiledEngine:
             except RequestRefused as refused:
                 return refused_answer(refused)
         return await self._engine.execute(operation, caller)
-
-    async def _ready(self, plan: Plan, context: RequestContext, operation: Operation) -> Answering:
-        given, slots = operation.variables, _slots(operation)
-        if self._nonces is not None:
-            return self._answerer.ready(plan, context, given, slots, self._nonces.by_fence)
-        fences = self._answerer.fences(plan, context, given, slots)
-        nonces = await self._gateway.reads.nonces(fences) if fences else {}
-        return self._answerer.ready(plan, context, given, slots, nonces)
 
     def _context(self, caller: Caller) -> RequestContext:
         return RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)

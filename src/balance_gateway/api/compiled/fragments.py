@@ -1,16 +1,17 @@
 """Ready JSON of accounts: by selection, arguments and account, while all of it counts.
 
-A fragment holds what an account was last answered with. It is used as long as the nonce of every
-value in it is still the account's (see ``pipeline/fence.py``) and none of them is near its expiry;
-one that shows ages is used only while they are the same.
+A fragment holds what an account was last answered with. It is used as long as the mark of the
+values in it stands (no write of the account has begun or ended, and nothing of it has been kept
+anew: see ``Mark``) and none of them is near its expiry; one that shows ages is used only while
+they are the same. Where other replicas may keep newer values there are no marks, and so no
+fragments: a look at every value would tell, and that is what reading them costs.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from balance_gateway.domain.balances import Kept
+from balance_gateway.domain.balances import Kept, Mark
 
 FRAGMENTS_MAX = 200_000
 
@@ -22,18 +23,12 @@ class Fragment:
     Attributes:
         body: the JSON object.
         until_s: when it ends to count, in seconds since 1970.
-        fence: the account's fence key; all values of an account have the same.
-        nonce: the nonce that has to stand under it.
+        mark: has to stand; all values in it have the same.
     """
 
     body: bytes
     until_s: float
-    fence: str
-    nonce: str
-
-    def counts(self, nonces: Mapping[str, str], now_s: float) -> bool:
-        """Whether it can be answered now."""
-        return now_s < self.until_s and nonces.get(self.fence) == self.nonce
+    mark: Mark
 
 
 def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragment | None:
@@ -48,10 +43,10 @@ def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragmen
     if first is None:
         return None
     for other in kept:
-        if other is None or (other.fence, other.nonce) != (first.fence, first.nonce):
+        if other is None or other.mark is not first.mark:
             return None
         until_s = min(until_s, other.until_s)
-    return Fragment(body, until_s, first.fence, first.nonce)
+    return Fragment(body, until_s, first.mark)
 
 
 class FragmentTables:
