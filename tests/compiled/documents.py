@@ -153,5 +153,8 @@ def alike(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         f"{{ bankAccount(id: {one}) {{ id balance(asOf: {day}) {{ asOf }} }} }}",
         f"{{ nodes(ids: [{one}, {two}]) {{ id ... on BankAccount {{ name }} }} }}",
         f"{{ bankAccount(id: {one}) {{ id }} node(id: {two}) {{ id }} }}",
+        f"{{ bankAccount(id: {one}) {{ id }} bankAccount(id: {two}) {{ name }} }}",
+        f"{{ nodes(ids: [{one}]) {{ id }} nodes(ids: [{two}]) {{ __typename }} }}",
+        f"{{ bankAccount(id: {one}) {{ id }} }} query Other {{ node(id: {two}) {{ id }} }}",
     )
     return draw(st.sampled_from(shapes)), {}

@@ -137,15 +137,16 @@ class World:
         query: str,
         variables: dict[str, Any] | None = None,
         principal: Principal = READER,
+        operation_name: str | None = None,
     ) -> Any:
         """The answer's bytes, by every way that an engine has; refusals as their errors."""
         caller = Caller(principal, "request")
-        body = orjson.dumps([query, variables])
+        body = orjson.dumps([query, variables, operation_name])
         remembered = engine.recall(body, caller)
         if remembered is not None:
             return remembered.body
         try:
-            operation = engine.prepare(GraphQLRequest(query, variables))
+            operation = engine.prepare(GraphQLRequest(query, variables, operation_name))
         except RequestRefused as refused:
             return refused_answer(refused).body
         ready = engine.answer_now(operation, caller, body)

@@ -6,7 +6,7 @@ of them are one operation with slots.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -32,6 +32,24 @@ Given = Mapping[str, Any]
 Source = Callable[[Given, Sequence[str]], Any]
 
 
+@dataclass(slots=True)
+class Slots:
+    """The slots of a document.
+
+    Attributes:
+        by_start: the number of the slot of each string literal, by where it starts.
+        used: the numbers of those that an argument takes its value from.
+    """
+
+    by_start: Mapping[int, int] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+
+    @property
+    def all_used(self) -> bool:
+        """Whether a document with other literals would be answered with them, each in its place."""
+        return len(self.used) == len(self.by_start)
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """The variables that an operation declares: their types as text, their defaults as JSON."""
@@ -40,7 +58,7 @@ class Declared:
     defaults: Mapping[str, Any]
 
 
-def declared(operation: OperationDefinitionNode, slots: Mapping[int, int]) -> Declared:
+def declared(operation: OperationDefinitionNode, slots: Slots) -> Declared:
     """The variables of an operation.
 
     Raises:
@@ -77,20 +95,25 @@ def literal(node: ValueNode) -> Any:
     raise NotCompiled
 
 
-def arguments_of(node: FieldNode, allowed: Sequence[str]) -> dict[str, ValueNode]:
-    """The argument nodes of a field by name.
+def arguments_of(
+    nodes: Sequence[FieldNode], allowed: Sequence[str], slots: Slots
+) -> dict[str, ValueNode]:
+    """The argument nodes of a field by name; ``nodes`` are all that share its response key.
 
     Raises:
-        NotCompiled: one is not among those that are allowed.
+        NotCompiled: one is not among those that are allowed, or the nodes have slots: their
+            arguments are equal in this document, and need not be in another.
     """
-    found = {argument.name.value: argument.value for argument in node.arguments or ()}
+    found = {argument.name.value: argument.value for argument in nodes[0].arguments or ()}
     if not found.keys() <= set(allowed):
+        raise NotCompiled
+    if len(nodes) > 1 and any(_slots_in(value, slots) for value in found.values()):
         raise NotCompiled
     return found
 
 
 def source_of(
-    node: ValueNode | None, types: Sequence[str], known: Declared, slots: Mapping[int, int]
+    node: ValueNode | None, types: Sequence[str], known: Declared, slots: Slots
 ) -> Source:
     """Where the value of an argument comes from.
 
@@ -98,7 +121,7 @@ def source_of(
         node: what was written; None when nothing was.
         types: the types, as text, that a variable may have to be used here.
         known: the operation's variables.
-        slots: the number of the slot of each string literal, by where it starts.
+        slots: of the document; told which are used.
 
     Raises:
         NotCompiled: the value is not a plain one.
@@ -111,8 +134,9 @@ def source_of(
             raise NotCompiled
         default = known.defaults.get(name, ABSENT)
         return lambda given, _slots: given.get(name, default)
-    if isinstance(node, StringValueNode) and _start(node) in slots:
-        number = slots[_start(node)]
+    if isinstance(node, StringValueNode) and _start(node) in slots.by_start:
+        number = slots.by_start[_start(node)]
+        slots.used.add(number)
         return lambda _given, values: values[number]
     if isinstance(node, ListValueNode) and _slots_in(node, slots):
         items = [source_of(item, (), known, slots) for item in node.values]
@@ -125,7 +149,7 @@ def _start(node: ValueNode) -> int:
     return -1 if node.loc is None else node.loc.start
 
 
-def _slots_in(node: ValueNode, slots: Mapping[int, int]) -> bool:
+def _slots_in(node: ValueNode, slots: Slots) -> bool:
     if isinstance(node, ListValueNode):
         return any(_slots_in(item, slots) for item in node.values)
-    return isinstance(node, StringValueNode) and _start(node) in slots
+    return isinstance(node, StringValueNode) and _start(node) in slots.by_start

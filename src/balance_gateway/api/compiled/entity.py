@@ -10,6 +10,7 @@ from graphql import FieldNode
 from balance_gateway.api.compiled.arguments import (
     Declared,
     Given,
+    Slots,
     Source,
     arguments_of,
     source_of,
@@ -126,7 +127,7 @@ class Entity:
 
 
 def compiled_entity(
-    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Mapping[int, int]
+    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Slots
 ) -> Entity:
     """What these nodes select of an account.
 
@@ -150,7 +151,7 @@ def compiled_entity(
 
 
 def _member(
-    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Mapping[int, int]
+    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Slots
 ) -> "Callable[[Account], Any] | BalanceField | OpeningField | None":
     name = nodes[0].name.value
     if name in _OWN:
@@ -161,7 +162,7 @@ def _member(
         return OpeningField(nodes, OPENING_BALANCE.compiled(nodes, fragments))
     if name != "balance":
         raise NotCompiled
-    given = arguments_of(nodes[0], ("asOf", "maxAgeSeconds", "onStale"))
+    given = arguments_of(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
     return BalanceField(
         nodes=nodes,
         as_of=source_of(given.get("asOf"), ("Date", "Date!"), known, slots),

@@ -14,6 +14,7 @@ from graphql import (
 
 from balance_gateway.api.compiled.arguments import (
     Declared,
+    Slots,
     Source,
     arguments_of,
     declared,
@@ -58,18 +59,24 @@ class Plan:
 
 
 def compiled(
-    document: DocumentNode, operation: OperationDefinitionNode, slots: Mapping[int, int]
+    document: DocumentNode, operation: OperationDefinitionNode, literals: Mapping[int, int]
 ) -> Plan | None:
     """The plan of a valid operation; None when it is one for graphql-core.
+
+    With literals it is the plan of all documents that differ in them alone: graphql-core would
+    find all of them valid, and execute this operation in all of them.
 
     Args:
         document: it is in.
         operation: itself.
-        slots: the number of the slot of each string literal, by where it starts; empty for a
+        literals: the number of the slot of each string literal, by where it starts; empty for a
             document that is one of a kind.
     """
     if operation.operation is not OperationType.QUERY or operation.directives:
         return None
+    if literals and not _is_alone(document):
+        return None
+    slots = Slots(literals)
     fragments = {
         definition.name.value: definition
         for definition in document.definitions
@@ -78,9 +85,16 @@ def compiled(
     try:
         known = declared(operation, slots)
         fields = collected([operation.selection_set], "Query", fragments)
-        return Plan([_root(key, same, fragments, known, slots) for key, same in fields.items()])
+        plan = Plan([_root(key, same, fragments, known, slots) for key, same in fields.items()])
     except NotCompiled:
         return None
+    return plan if slots.all_used else None
+
+
+def _is_alone(document: DocumentNode) -> bool:
+    """Whether the document has one operation, which every request with it means."""
+    kinds = [isinstance(each, OperationDefinitionNode) for each in document.definitions]
+    return kinds.count(True) == 1
 
 
 def _root(
@@ -88,14 +102,14 @@ def _root(
     nodes: Sequence[FieldNode],
     fragments: Fragments,
     known: Declared,
-    slots: Mapping[int, int],
+    slots: Slots,
 ) -> Root:
     name = nodes[0].name.value
     if name not in ("nodes", "node", "bankAccount"):
         raise NotCompiled
     is_list = name == "nodes"
     label = "ids" if is_list else "id"
-    given = arguments_of(nodes[0], (label,))
+    given = arguments_of(nodes, (label,), slots)
     return Root(
         key=key,
         is_list=is_list,
