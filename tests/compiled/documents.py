@@ -106,10 +106,10 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     text = " ".join(roots)
     declared = {
         "$ids": "[ID!]!",
-        "$id": "ID!",
-        "$day": "Date",
-        "$age": "Int",
-        "$stale": "OnStale = SERVE",
+        "$id": draw(st.sampled_from(("ID!", 'ID! = "a1"'))),
+        "$day": draw(st.sampled_from(("Date", "Date!", 'Date = "2026-05-01"'))),
+        "$age": draw(st.sampled_from(("Int", "Int!", "Int! = 20"))),
+        "$stale": draw(st.sampled_from(("OnStale = SERVE", "OnStale", "OnStale!"))),
     }
     used = [f"{name}: {kind}" for name, kind in declared.items() if _uses(text, name)]
     head = f"query Q({', '.join(used)})" if used else "query Q"
@@ -125,8 +125,8 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         "age": draw(st.sampled_from((None, 0, 5, 1000, -1, 2.0))),
         "stale": draw(st.sampled_from(("SERVE", "ERROR", None, "NO"))),
     }
-    if draw(st.booleans()):
-        del variables["day"]
+    for name in draw(st.sets(st.sampled_from(("id", "day", "age", "stale")))):
+        del variables[name]
     return f"{head} {{ {text} }}{fragments}", variables
 
 

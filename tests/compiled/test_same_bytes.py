@@ -135,3 +135,27 @@ async def test_without_the_right_to_read_nothing_ready_is_handed_out() -> None:
 
     assert b"FORBIDDEN" in answer
     assert b"amount" not in answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument"),
+    [
+        ("Date!", "asOf"),
+        ("Int!", "maxAgeSeconds"),
+        ("OnStale!", "onStale"),
+        ('Date! = "2026-05-01"', "asOf"),
+    ],
+)
+@pytest.mark.parametrize("variables", [{}, {"given": None}], ids=["absent", "null"])
+async def test_a_variable_that_must_not_be_null_is_not_taken_for_one_that_may(
+    kind: str, argument: str, variables: dict[str, Any]
+) -> None:
+    world, other = World(), World()
+    query = (
+        f'query ($given: {kind}) {{ bankAccount(id: "a0")'
+        f" {{ balance({argument}: $given) {{ asOf }} }} }}"
+    )
+
+    compiled = await world.answer(world.compiled, query, variables)
+
+    assert same(compiled, await other.answer(other.plain, query, variables))

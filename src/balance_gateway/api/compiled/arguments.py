@@ -129,11 +129,7 @@ def source_of(
     if node is None:
         return lambda _given, _slots: ABSENT
     if isinstance(node, VariableNode):
-        name = node.name.value
-        if known.types.get(name) not in types:
-            raise NotCompiled
-        default = known.defaults.get(name, ABSENT)
-        return lambda given, _slots: given.get(name, default)
+        return _variable(node.name.value, types, known)
     if isinstance(node, StringValueNode) and _start(node) in slots.by_start:
         number = slots.by_start[_start(node)]
         slots.used.add(number)
@@ -143,6 +139,24 @@ def source_of(
         return lambda given, values: [item(given, values) for item in items]
     value = literal(node)
     return lambda _given, _slots: value
+
+
+def _variable(name: str, types: Sequence[str], known: Declared) -> Source:
+    """The value of a variable; one that must not be null raises NotCompiled when it is."""
+    kind = known.types.get(name)
+    if kind is None or kind not in types:
+        raise NotCompiled
+    default = known.defaults.get(name, ABSENT)
+    if not kind.endswith("!"):
+        return lambda given, _slots: given.get(name, default)
+
+    def required(given: Given, _slots: Sequence[str]) -> Any:
+        value = given.get(name, default)
+        if value is None or value is ABSENT:
+            raise NotCompiled
+        return value
+
+    return required
 
 
 def _start(node: ValueNode) -> int:
