@@ -118,9 +118,18 @@ class Engine:
         """Nothing is at hand here."""
         return None
 
-    async def execute(self, operation: Operation, caller: Caller) -> Answer:
-        """Answers an operation; only cancellation and defects of ours are raised."""
-        context = RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)
+    async def execute(
+        self, operation: Operation, caller: Caller, context: RequestContext | None = None
+    ) -> Answer:
+        """Answers an operation; only cancellation and defects of ours are raised.
+
+        Args:
+            operation: known to be affordable.
+            caller: who asks.
+            context: of the request, when some of it has been read already.
+        """
+        if context is None:
+            context = RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)
         try:
             result = await self._result(operation, context)
         except RequestRefused as refused:

@@ -7,7 +7,7 @@ field never takes another's answer away. What was answered is remembered for the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from balance_gateway.domain.errors import ProviderTimeout
@@ -97,6 +97,10 @@ class Loader(Generic[K, V]):
         if not missing:
             return in_order([])
         return cast(R, _converted(asyncio.gather(*map(self._wait, missing)), in_order))
+
+    def learn(self, answers: Mapping[K, V | Exception]) -> None:
+        """Takes over what somebody else has read for the same request."""
+        self._answers.update(answers)
 
     def forget(self) -> None:
         """Forgets every answer, and joins no call from before, so that all is read again."""

@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from balance_gateway.api.compiled.answering import Answerer, Answering
+from balance_gateway.api.compiled.answering import Answerer
 from balance_gateway.api.compiled.fragments import FragmentTables
 from balance_gateway.api.compiled.plan import Plan, compiled, slots_of, template_of
 from balance_gateway.api.compiled.selection import NotCompiled
+from balance_gateway.api.compiled.wanted import Answering
 from balance_gateway.api.context import Caller, RequestContext
 from balance_gateway.api.documents import PreparedOperation
 from balance_gateway.api.engine import (
@@ -226,24 +227,30 @@ class CompiledEngine:
     async def execute(self, operation: Operation, caller: Caller) -> Answer:
         """Answers an operation. Raises nothing but cancellation."""
         plan = getattr(operation, "plan", None)
-        if plan is not None:
-            context = self._context(caller)
-            try:
-                given, slots = operation.variables, _slots(operation)
-                answering = self._answerer.ready(plan, context, given, slots)
-                if not answering.is_complete:
-                    await self._answerer.complete(answering)
-                return Answer(answering.body(), 200)
-            except NotCompiled:
-                pass
-            finally:
-                context.close()
+        if plan is None:
+            return await self._engine.execute(operation, caller)
+        context = self._context(caller)
+        try:
+            given, slots = operation.variables, _slots(operation)
+            answering = self._answerer.ready(plan, context, given, slots)
+            if not answering.is_complete:
+                await self._answerer.complete(answering)
+            return Answer(answering.body(), 200)
+        except NotCompiled:
+            # With the same context: what has been read counts, and so does the time it took.
+            return await self._plainly(operation, caller, context)
+        finally:
+            context.close()
+
+    async def _plainly(
+        self, operation: Operation, caller: Caller, context: RequestContext
+    ) -> Answer:
         if isinstance(operation, CompiledOperation) and operation.request is not None:
             try:
                 operation = self._engine.prepare(operation.request)
             except RequestRefused as refused:
                 return refused_answer(refused)
-        return await self._engine.execute(operation, caller)
+        return await self._engine.execute(operation, caller, context)
 
     def _context(self, caller: Caller) -> RequestContext:
         return RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)
