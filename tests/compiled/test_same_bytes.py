@@ -1,6 +1,7 @@
 """Compiled answers are graphql-core's answers, byte for byte, whatever has happened before."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.pipeline import reads
 from tests.compiled.documents import ages, alike, requests
-from tests.compiled.worlds import NOBODY, READER, World, same
+from tests.compiled.worlds import NOBODY, READER, BookProvider, World, same
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -159,3 +162,21 @@ async def test_a_variable_that_must_not_be_null_is_not_taken_for_one_that_may(
     compiled = await world.answer(world.compiled, query, variables)
 
     assert same(compiled, await other.answer(other.plain, query, variables))
+
+
+class Broken(BookProvider):
+    """A provider with half a surrogate pair in its texts."""
+
+    async def opening_balance(self, account: Account) -> OpeningBalance | None:
+        opening = await super().opening_balance(account)
+        return None if opening is None else dataclasses.replace(opening, memo="half \ud800")
+
+
+async def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    world, other = World(provider=Broken()), World(provider=Broken())
+    query = '{ nodes(ids: ["a0", "a1"]) { id ... on BankAccount { openingBalance { memo } } } }'
+
+    compiled = await world.answer(world.compiled, query)
+
+    assert b"half ?" in compiled
+    assert compiled == await other.answer(other.plain, query)

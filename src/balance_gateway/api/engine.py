@@ -161,15 +161,15 @@ def refused_answer(refused: RequestRefused, status: int = 400) -> Answer:
 
 def _answer(result: ExecutionResult, request_id: str) -> Answer:
     if not result.errors:
-        return Answer(_json({"data": result.data}), 200)
+        return Answer(as_json({"data": result.data}), 200)
     errors = _formatted(result.errors, request_id)
     codes = {error["extensions"]["code"] for error in errors}
     status = 403 if result.data is None and codes == {"FORBIDDEN"} else 200
-    return Answer(_json({"data": result.data, "errors": errors}), status)
+    return Answer(as_json({"data": result.data, "errors": errors}), status)
 
 
-def _json(answer: dict[str, Any]) -> bytes:
-    """The answer as JSON; half a surrogate pair in a provider's text becomes a question mark."""
+def as_json(answer: Any) -> bytes:
+    """An answer, or a part of one, as JSON; half a surrogate pair in a provider's text becomes a question mark."""
     try:
         return orjson.dumps(answer)
     except TypeError:

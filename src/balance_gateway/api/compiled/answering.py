@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import orjson
 from graphql import GraphQLError
 
 from balance_gateway.api.compiled.arguments import Given
@@ -19,6 +18,7 @@ from balance_gateway.api.compiled.selection import NotCompiled
 from balance_gateway.api.compiled.values import id_of, ids_of
 from balance_gateway.api.compiled.wanted import FAR_S, Answering, Wanted
 from balance_gateway.api.context import RequestContext
+from balance_gateway.api.engine import as_json
 from balance_gateway.api.errors import formatted
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
@@ -146,7 +146,7 @@ class Answerer:
                 )
             )
         side = lacking.side_of(account) if root.entity.needs_side else None
-        body = orjson.dumps(root.entity.answer(account, side, values, context.now))
+        body = as_json(root.entity.answer(account, side, values, context.now))
         wanted.bodies[index] = body
         wanted.until_s = 0.0
         if not failures:

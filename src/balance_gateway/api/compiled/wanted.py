@@ -10,6 +10,7 @@ import orjson
 from balance_gateway.api.compiled.entity import BalanceArguments
 from balance_gateway.api.compiled.plan import Root
 from balance_gateway.api.context import RequestContext
+from balance_gateway.api.engine import as_json
 from balance_gateway.domain.balances import Mark
 
 FAR_S = float("inf")
@@ -63,7 +64,7 @@ class Answering:
         data = b'{"data":{' + b",".join(members) + b"}"
         if not self.errors:
             return data + b"}"
-        return data + b',"errors":' + orjson.dumps(self.errors) + b"}"
+        return data + b',"errors":' + as_json(self.errors) + b"}"
 
     @property
     def reads(self) -> int:
