@@ -169,7 +169,7 @@ def _answer(result: ExecutionResult, request_id: str) -> Answer:
 
 
 def as_json(answer: Any) -> bytes:
-    """An answer, or a part of one, as JSON; half a surrogate pair in a provider's text becomes a question mark."""
+    """An answer, or a part of one, as JSON; half a surrogate pair of a provider's is told as ?."""
     try:
         return orjson.dumps(answer)
     except TypeError:

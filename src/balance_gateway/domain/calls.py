@@ -41,6 +41,7 @@ OnCall = Callable[[Call], None]
 #: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
 read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=None)
 
+
 @dataclass(slots=True)
 class Departure:
     """How far a write has come, for whoever stops waiting for it.

@@ -53,9 +53,8 @@ async def read_body(receive: Receive, content_length: bytes | None, bytes_max: i
         BadRequest: 413, told by Content-Length or found out while reading.
         ClientGone: the client went away.
     """
-    too_large = BadRequest(413, f"The body is larger than {bytes_max} bytes.")
     if content_length is not None and int(content_length[:15] or b"0") > bytes_max:
-        raise too_large
+        raise _too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -65,10 +64,14 @@ async def read_body(receive: Receive, content_length: bytes | None, bytes_max: i
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
-            raise too_large
-        chunks.append(chunk)
+            raise _too_large(bytes_max)
         if not message.get("more_body", False):
-            return b"".join(chunks)
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
+
+
+def _too_large(bytes_max: int) -> BadRequest:
+    return BadRequest(413, f"The body is larger than {bytes_max} bytes.")
 
 
 def request_of_body(body: bytes) -> GraphQLRequest:

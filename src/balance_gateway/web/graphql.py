@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import re
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,7 +30,9 @@ from balance_gateway.web.bodies import (
     request_of_body,
     request_of_query_string,
 )
+from balance_gateway.web.heads import by_name
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
+from balance_gateway.web.whole_answers import head_of, written_whole
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -98,12 +100,12 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        request_id = _request_id(headers)
-        media_type = negotiated(_header(headers, b"accept"))
+        headers = by_name(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id"))
+        media_type = negotiated(_text(headers.get(b"accept")))
         further: Headers = ()
         try:
-            answer = await self._answer(scope, receive, media_type, request_id)
+            answer = await self._answer(scope, headers, receive, media_type, request_id)
             status = answer.status if media_type == GRAPHQL_RESPONSE else 200
             body = answer.body
         except BadRequest as bad:
@@ -126,19 +128,25 @@ class GraphQLEndpoint:
             await asyncio.wait(self._mutations)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, media_type: str | None, request_id: str
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        media_type: str | None,
+        request_id: str,
     ) -> Answer:
         # Now or never: what passes from here on is the caller's own time, or an issuer's.
         waited_s = _waited_s(scope)
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
         method: str = scope["method"]
         if method not in ("GET", "POST"):
             raise BadRequest(405, "Send GET or POST.", ((b"allow", b"GET, POST"),))
-        principal = await self._authenticator.authenticate(bearer_token(headers))
+        principal = await self._authenticator.authenticate(
+            bearer_token(headers.get(b"authorization"))
+        )
         if media_type is None:
             raise BadRequest(406, f"Answers are {JSON} or {GRAPHQL_RESPONSE}; accept one of them.")
         caller = Caller(principal, request_id)
-        body = await self._body(scope, receive)
+        body = await self._body(method, headers, receive)
         # A read that only mentions the word waits among the writes: nobody is worse off for it.
         write = b"mutation" in body
         if not self.admission.admits(write=write, waited_s=waited_s):
@@ -172,22 +180,19 @@ class GraphQLEndpoint:
             raise BadRequest(405, "Mutations are sent with POST.", ((b"allow", b"POST"),))
         return await self._write(operation, caller)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, method: str, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The request's body, whose kind is known to be right; that of a GET is not used."""
-        headers = scope["headers"]
-        if scope["method"] == "GET":
+        if method == "GET":
             return await read_body(receive, None, self._limits.body_bytes)
-        if not is_json(_header(headers, b"content-type")):
+        if not is_json(_text(headers.get(b"content-type"))):
             raise BadRequest(415, f"Send the request as {JSON} in UTF-8.")
-        if _header(headers, b"content-encoding") not in (None, "identity"):
+        if headers.get(b"content-encoding", b"identity") != b"identity":
             raise BadRequest(415, "Send the body without a Content-Encoding.")
-        length = next((value for name, value in headers if name == b"content-length"), None)
-        if length is None:
-            # The parser looks at the last coding alone, and would pass compressed bytes on.
-            coding = _header(headers, b"transfer-encoding")
-            if coding is not None and coding.lower() != "chunked":
-                message = "Send the body without a Transfer-Encoding, or with chunked alone."
-                raise BadRequest(501, message, ((b"connection", b"close"),))
+        length = headers.get(b"content-length")
+        # The parser looks at the last coding alone, and would pass compressed bytes on.
+        if length is None and headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            message = "Send the body without a Transfer-Encoding, or with chunked alone."
+            raise BadRequest(501, message, ((b"connection", b"close"),))
         return await read_body(receive, length, self._limits.body_bytes)
 
     async def _write(self, operation: Operation, caller: Caller) -> Answer:
@@ -236,13 +241,8 @@ def _error(message: str, code: str) -> bytes:
     return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
 
 
-def _header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    found: str | None = None
-    for name, value in headers:
-        if name == wanted:
-            text = value.decode("latin-1")
-            found = text if found is None else f"{found}, {text}"
-    return found
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 #: Ids are unique among processes by the first half, and within one by the second.
@@ -250,10 +250,9 @@ _PROCESS = uuid.uuid4().hex[:16]
 _numbers = itertools.count(1)
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value.decode("ascii")
+def _request_id(given: bytes | None) -> str:
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
     return f"{_PROCESS}{next(_numbers):016x}"
 
 
@@ -269,13 +268,19 @@ _HEADERS = {
 }
 
 
+_HEADS = {media_type: head_of(headers) for media_type, headers in _HEADERS.items()}
+
+
 async def _send(
     send: Send, status: int, body: bytes, media_type: str, request_id: str, further: Headers
 ) -> None:
+    name = request_id.encode()
+    if status == 200 and not further and written_whole(send, _HEADS[media_type], name, body):
+        return
     headers = [
         *_HEADERS[media_type],
         (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
+        (b"x-request-id", name),
         *further,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
