@@ -14,7 +14,7 @@ import uvicorn
 
 from balance_gateway.cli.accepting import Acceptor
 from balance_gateway.cli.usage import Misused
-from balance_gateway.web.deadlines import DeadlineProtocol
+from balance_gateway.web.deadlines import UNREAD_S, DeadlineProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn_config(service.app))
         self._service = service
         self._acceptor: Acceptor | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, then accepts connections."""
@@ -84,12 +85,25 @@ class Server(uvicorn.Server):
             service = self._service
             self._acceptor = Acceptor(service.listener, self._new_protocol, shared=service.shared)
             self._acceptor.start()
+            self.look_for_unread()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more, and drains what is there."""
         if self._acceptor is not None:
             self._acceptor.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         await super().shutdown(sockets=sockets)
+
+    def look_for_unread(self) -> None:
+        """Drops connections whose clients do not read, every now and then.
+
+        One timer looks at all of them: a request that is answered and read starts none.
+        """
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, DeadlineProtocol)
+            connection.drop_if_unread()
+        self._looking = asyncio.get_running_loop().call_later(UNREAD_S, self.look_for_unread)
 
     def _new_protocol(self) -> DeadlineProtocol:
         return DeadlineProtocol(

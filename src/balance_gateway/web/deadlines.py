@@ -1,8 +1,9 @@
-"""Deadlines for those who send requests: uvicorn waits for ever, for headers, bodies and idlers.
+"""Deadlines for clients: uvicorn waits for ever, for headers, bodies, idlers, and to be read.
 
 A connection that has not delivered a whole request in time is closed, and so is one whose headers
-grow without end. An ordinary request arrives in one piece and never starts a timer. Nobody is told
-to use another protocol, and nothing is logged of requests that are none: anyone may send them.
+grow without end, or whose client takes nothing of an answer. An ordinary request arrives in one
+piece and never starts a timer. Nobody is told to use another protocol, and nothing is logged of
+requests that are none: anyone may send them.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 #: From a connection's opening, or from a request's first byte, to the request's last byte.
 RECEIVE_S = 10.0
+
+#: From one look to the next; who takes nothing of an answer in between is dropped.
+UNREAD_S = 30.0
 
 #: What may come before a request's headers are complete.
 HEAD_BYTES_MAX = 131_072
@@ -41,6 +45,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_head = True
         self._in_chunks = False
         self._counted_bytes = 0
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline of the first request."""
@@ -125,6 +130,16 @@ class DeadlineProtocol(HttpToolsProtocol):
             )
             self.transport.close()
 
+    def drop_if_unread(self) -> None:
+        """Drops the connection when nothing was taken of an answer since this was called last.
+
+        Closing waits until everything is sent; that is why connections that are closing count too.
+        """
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent == self._unsent_bytes:
+            self.transport.abort()
+        self._unsent_bytes = unsent
+
     def _feed(self, data: bytes | memoryview) -> None:
         """Feeds the parser, and once more, without its wish, a head that asks for a protocol.
 
@@ -168,4 +183,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _close_slow(self) -> None:
         self._receiving = None
-        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # Closing would wait until the rest of an answer is sent.
+        else:
+            self.transport.close()
