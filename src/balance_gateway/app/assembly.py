@@ -26,6 +26,7 @@ from balance_gateway.pipeline.keys import AccountKeys
 from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from balance_gateway.pipeline.retried import RetriedReads
 from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.pipeline.watched import WatchedProvider
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery
@@ -78,7 +79,7 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             wiring = Wiring(clock, on_call, gates[connector.name])
             provider = provider_of(connector, ledger, wiring)
             stack.push_async_callback(provider.aclose)
-            providers[connector.name] = _wrapped(provider, journal, remote_accounts)
+            providers[connector.name] = _wrapped(provider, watch, journal, remote_accounts)
         reads = _reads(settings, providers, keys, caching, clock, metrics)
         stack.push_async_callback(reads.aclose)
         directory = Directory(
@@ -157,10 +158,15 @@ def _remaining(gate: ConnectorGate) -> float:
 
 
 def _wrapped(
-    provider: BalanceProvider, journal: SqlWriteJournal, remote_accounts: Mapping[str, str]
+    provider: BalanceProvider,
+    watch: ConnectorWatch,
+    journal: SqlWriteJournal,
+    remote_accounts: Mapping[str, str],
 ) -> BalanceProvider:
     """The provider with its retries, and with the gateway's record where it keeps none."""
-    if provider.kind is not ProviderKind.LOCAL:
+    if provider.kind is ProviderKind.LOCAL:
+        provider = WatchedProvider(provider, watch)
+    else:
         provider = RetriedReads(provider)
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider

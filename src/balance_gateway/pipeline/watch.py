@@ -39,19 +39,27 @@ class ConnectorWatch:
 
     def observe(self, call: Call) -> None:
         """Takes note of one exchange that has ended."""
-        seen = self._seen[call.connector]
         if call.outcome in _NEUTRAL:
             return
-        now = self._clock()
         # A refusal of what was asked for shows a provider that works; these do not.
         unwell = call.status is None or call.status >= 500 or call.status in (401, 403, 429)
         if call.outcome == "ok" or (call.outcome == "refused" and not unwell):
-            seen.failures_in_row = 0
-            seen.last_success_at = now
+            self.answered(call.connector)
         else:
-            seen.failures_in_row += 1
-            seen.last_failure_at = now
-            seen.last_failure_code = _code(call)
+            self.failed(call.connector, _code(call))
+
+    def answered(self, connector: str) -> None:
+        """Takes note that the provider works."""
+        seen = self._seen[connector]
+        seen.failures_in_row = 0
+        seen.last_success_at = self._clock()
+
+    def failed(self, connector: str, code: str) -> None:
+        """Takes note that the provider does not, and with which code."""
+        seen = self._seen[connector]
+        seen.failures_in_row += 1
+        seen.last_failure_at = self._clock()
+        seen.last_failure_code = code
 
     def status(self, connector: str) -> ConnectorStatus:
         """How the connector is doing."""
