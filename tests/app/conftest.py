@@ -20,7 +20,7 @@ from tests.servers import RedisServer, redis_server
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[Sandbox]:
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_sandbox(), log_level="warning", access_log=False)
+    config = uvicorn.Config(create_sandbox(), lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

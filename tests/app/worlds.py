@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from balance_gateway.app.assembly import Assembly
-from balance_gateway.app.web import build_app
+from balance_gateway.app.web import GatewayApp, build_app
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.balances import BalanceRequest
@@ -64,19 +64,22 @@ class PassingClock:
 class House:
     """A running gateway, asked past its web where nothing of the web is meant."""
 
+    app: GatewayApp
     assembly: Assembly
     client: httpx.AsyncClient
+    key: str
 
-    async def read(
-        self, *accounts: str, day: date = DAY, max_age_s: int | None = None
-    ) -> list[Any]:
+    async def read(self, *accounts: str, day: date = DAY, is_today: bool = False) -> list[Any]:
         """The answers for a day: values with their state, or errors."""
         found = self.assembly.gateway.directory
         requests = [
-            BalanceRequest(found.account(ADMIN, one), day, False, max_age_s)
-            for one in accounts or (LIGHT,)
+            BalanceRequest(found.account(ADMIN, one), day, is_today) for one in accounts or (LIGHT,)
         ]
         return list(await self.assembly.gateway.reads.balances(requests))
+
+    async def read_opening_balance(self, account_id: str) -> list[Any]:
+        found = self.assembly.gateway.directory.account(ADMIN, account_id)
+        return list(await self.assembly.gateway.reads.opening_balances([found]))
 
     async def write(self, minor_units: int, account_id: str = LIGHT) -> UpsertResult:
         found = self.assembly.gateway.directory.account(ADMIN, account_id)
@@ -96,6 +99,21 @@ class House:
                 return float(written[2])
         return None
 
+    async def ask(self, query: str) -> Any:
+        """The answer to a query, over HTTP."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return (await self.client.post("/graphql", json={"query": query}, headers=headers)).json()
+
+    async def status_of_a_request_received_long_ago(self) -> int:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await self.app({**scope, "received_s": 0.0}, receive, send)
+
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            headers = {"Authorization": f"Bearer {self.key}"}
+            query = {"query": "{ __typename }"}
+            return (await client.post("/graphql", json=query, headers=headers)).status_code
+
     async def ready(self) -> Any:
         return (await self.client.get("/readyz")).json()
 
@@ -107,7 +125,7 @@ async def running(settings: Settings, clock: Any = system_clock) -> AsyncIterato
     async with app.running() as assembly:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield House(assembly, client)
+            yield House(app, assembly, client, settings.api_keys[0].key.reveal())
 
 
 def changed(settings: Settings, connector: str = "light-acme", **changes: Any) -> Settings:
@@ -122,3 +140,8 @@ def changed(settings: Settings, connector: str = "light-acme", **changes: Any) -
 def caching(settings: Settings, **changes: Any) -> Settings:
     """The settings with changes to the cache."""
     return replace(settings, cache=replace(settings.cache, **changes))
+
+
+def impatient(settings: Settings, request_timeout_s: float = 1.0) -> Settings:
+    """The settings with a short deadline of requests, so that nobody waits for a budget."""
+    return replace(settings, server=replace(settings.server, request_timeout_s=request_timeout_s))
