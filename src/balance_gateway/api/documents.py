@@ -1,7 +1,8 @@
 """Documents: parsed, measured against the limits and validated once, then kept by their text."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -28,12 +29,14 @@ class PreparedOperation:
         node: its definition.
         name: None when it has none.
         cost: what answering it costs.
+        made: what else was made of it, by what it is; kept and forgotten with it.
     """
 
     document: DocumentNode
     node: OperationDefinitionNode
     name: str | None
     cost: Cost
+    made: dict[type, Any] = field(default_factory=dict, repr=False)
 
     @property
     def is_mutation(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from balance_gateway.api.compiled.arguments import Given
-from balance_gateway.api.compiled.fragments import Fragment, FragmentTables, fragment_of
+from balance_gateway.api.compiled.fragments import Asked, Fragment, FragmentTables, fragment_of
 from balance_gateway.api.compiled.lacking import Lacking
 from balance_gateway.api.compiled.plan import Plan, Root
 from balance_gateway.api.compiled.selection import NotCompiled
@@ -24,9 +24,6 @@ from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import FreshnessState
 from balance_gateway.domain.days import day_end_exclusive
-
-#: Arguments that name no day mean another day in each zone: they are looked up zone by zone.
-Asked = tuple[Any, ...]
 
 
 class Answerer:
@@ -82,7 +79,7 @@ class Answerer:
     ) -> None:
         """Takes the fragments that count. An unknown account has none, whoever's it may be."""
         bodies, until_s, mark_it = wanted.bodies, FAR_S, wanted.marks.append
-        tables: dict[str, dict[str, Fragment]] = {}
+        tables: dict[str, Mapping[str, Fragment]] = {}
         same_for_all = all(arguments.as_of is not None for arguments in wanted.arguments)
         table = self._tables.table(_asked(wanted, None)) if same_for_all else None
         for index, account_id in enumerate(wanted.ids):

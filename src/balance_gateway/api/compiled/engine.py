@@ -29,11 +29,15 @@ from balance_gateway.domain.balances import Mark
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.service.gateway import Gateway
 
-PLANS_MAX = 1_000
-TEMPLATE_CHARACTERS_MAX = 4_000_000
+#: Of all templates together, counted as the documents that they were learned from: those are kept
+#: parsed, see ``Limits.cached_document_characters``.
+TEMPLATES_MAX = 1_000
+TEMPLATE_CHARACTERS_MAX = 500_000
 
-#: Bodies and answers that are remembered whole, together.
+#: Bodies and answers that are remembered whole, together, with what they take besides.
 REMEMBERED_BYTES_MAX = 16_000_000
+_PER_REMEMBERED_BYTES = 600
+_PER_MARK_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +58,11 @@ class CompiledOperation(Operation):
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """Documents that differ in string literals alone: one of them, and the plan of all."""
+    """Documents that differ in string literals alone: one of them, its length, the plan of all."""
 
     prepared: PreparedOperation
     plan: Plan
+    characters: int
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +75,7 @@ class _Remembered:
         changes: of all marks when these were last seen to stand; while it is the same, they do.
         until_s: when it ends to count, in seconds since 1970.
         reads: how many values are in it.
+        size: in bytes, with its key.
     """
 
     answer: Answer
@@ -77,6 +83,7 @@ class _Remembered:
     changes: int
     until_s: float
     reads: int
+    size: int
 
     def stands(self, changes: int) -> bool:
         """Whether no value in it has been replaced, or dropped by a write."""
@@ -113,7 +120,6 @@ class CompiledEngine:
         self._request_timeout_s = request_timeout_s
         self._answerer = Answerer(FragmentTables())
         self._nonces = gateway.reads.nonces_here()
-        self._plans: OrderedDict[int, tuple[PreparedOperation, Plan | None]] = OrderedDict()
         self._templates: OrderedDict[str, _Template] = OrderedDict()
         self._template_characters = 0
         self._remembered: OrderedDict[tuple[Principal, bytes], _Remembered] = OrderedDict()
@@ -149,13 +155,9 @@ class CompiledEngine:
     def _alone(self, request: GraphQLRequest) -> CompiledOperation:
         operation = self._engine.prepare(request)
         prepared = operation.prepared
-        known = self._plans.get(id(prepared))
-        if known is None:
-            known = prepared, compiled(prepared.document, prepared.node, {})
-            self._plans[id(prepared)] = known
-            if len(self._plans) > PLANS_MAX:
-                self._plans.popitem(last=False)
-        return CompiledOperation(prepared, operation.variables, plan=known[1])
+        if Plan not in prepared.made:
+            prepared.made[Plan] = compiled(prepared.document, prepared.node, {})
+        return CompiledOperation(prepared, operation.variables, plan=prepared.made[Plan])
 
     def _learn(self, text: str, request: GraphQLRequest, operation: CompiledOperation) -> None:
         """Keeps a plan for all documents of the template."""
@@ -163,13 +165,14 @@ class CompiledEngine:
         plan = compiled(prepared.document, prepared.node, slots_of(request.query))
         if plan is None:
             return
-        self._templates[text] = _Template(prepared, plan)
-        self._template_characters += len(text)
+        self._templates[text] = _Template(prepared, plan, len(request.query))
+        self._template_characters += len(request.query)
         while (
-            len(self._templates) > PLANS_MAX or self._template_characters > TEMPLATE_CHARACTERS_MAX
+            len(self._templates) > TEMPLATES_MAX
+            or self._template_characters > TEMPLATE_CHARACTERS_MAX
         ):
-            forgotten, _ = self._templates.popitem(last=False)
-            self._template_characters -= len(forgotten)
+            _, forgotten = self._templates.popitem(last=False)
+            self._template_characters -= forgotten.characters
 
     def recall(self, body: bytes, caller: Caller) -> Answer | None:
         """The answer to the very same body, as long as it would be made alike again."""
@@ -180,7 +183,7 @@ class CompiledEngine:
         now_s = self._gateway.clock().timestamp()
         if now_s >= remembered.until_s or not remembered.stands(nonces.changes):
             del self._remembered[caller.principal, body]
-            self._remembered_bytes -= len(body) + len(remembered.answer.body)
+            self._remembered_bytes -= remembered.size
             return None
         self._kept_reads.inc(remembered.reads)
         return remembered.answer
@@ -206,23 +209,20 @@ class CompiledEngine:
 
     def _remember(self, caller: Caller, body: bytes, answer: Answer, answering: Answering) -> None:
         assert self._nonces is not None
-        size = len(body) + len(answer.body)
+        marks = answering.marks()
+        size = len(body) + len(answer.body) + len(marks) * _PER_MARK_BYTES + _PER_REMEMBERED_BYTES
         if size > REMEMBERED_BYTES_MAX // 100:
             return
-        remembered = _Remembered(
-            answer,
-            answering.marks(),
-            self._nonces.changes,
-            answering.until_s(),
-            answering.reads,
-        )
+        until_s, changes = answering.until_s(), self._nonces.changes
         key = caller.principal, body
-        if key not in self._remembered:
-            self._remembered_bytes += size
-        self._remembered[key] = remembered
+        older = self._remembered.pop(key, None)
+        if older is not None:
+            self._remembered_bytes -= older.size
+        self._remembered[key] = _Remembered(answer, marks, changes, until_s, answering.reads, size)
+        self._remembered_bytes += size
         while self._remembered_bytes > REMEMBERED_BYTES_MAX:
-            (_, old_body), old = self._remembered.popitem(last=False)
-            self._remembered_bytes -= len(old_body) + len(old.answer.body)
+            _, forgotten = self._remembered.popitem(last=False)
+            self._remembered_bytes -= forgotten.size
 
     async def execute(self, operation: Operation, caller: Caller) -> Answer:
         """Answers an operation. Raises nothing but cancellation."""

@@ -1,5 +1,6 @@
 """What is selected of an account, compiled: which values it needs, and the JSON it becomes."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -80,7 +81,7 @@ class Entity:
     """A selection on BankAccount.
 
     Attributes:
-        signature: equal for selections that answer alike, given equal arguments.
+        signature: equal for selections that answer alike, given equal arguments; a hash.
         members: in the order of the answer; None stands for ``normalBalance``.
         balances: the balance fields among them, in order.
         openings: the opening balance fields among them, in order.
@@ -89,7 +90,7 @@ class Entity:
         shows_age: whether an answer tells a value's age in seconds.
     """
 
-    signature: str
+    signature: bytes
     members: Sequence[Member]
     balances: list[BalanceField]
     openings: list[OpeningField]
@@ -196,13 +197,13 @@ _BELOW = {
 }
 
 
-def _signature(nodes: Sequence[FieldNode], type_name: str, fragments: Fragments) -> str:
-    """The selection as text, without arguments, whose values stand beside it."""
+def _signature(nodes: Sequence[FieldNode], type_name: str, fragments: Fragments) -> bytes:
+    """A hash of the selection, without arguments, whose values stand beside it."""
     fields = collected((node.selection_set for node in nodes), type_name, fragments)
     parts = []
     for key, same in fields.items():
         name = same[0].name.value
         below = _BELOW.get((type_name, name))
-        inner = f"{{{_signature(same, below, fragments)}}}" if below else ""
-        parts.append(f"{key}:{name}{inner}")
-    return " ".join(parts)
+        inner = _signature(same, below, fragments).hex() if below else ""
+        parts.append(f"{key}:{name}:{inner}")
+    return hashlib.sha256(" ".join(parts).encode()).digest()

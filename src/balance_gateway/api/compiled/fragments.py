@@ -8,12 +8,15 @@ fragments: a look at every value would tell, and that is what reading them costs
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from balance_gateway.domain.balances import Kept, Mark
 
-FRAGMENTS_MAX = 200_000
+#: What is asked of an account: a selection's signature, and the arguments of each balance in it.
+Asked = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +52,61 @@ def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragmen
     return Fragment(body, until_s, first.mark)
 
 
+#: Of all fragments together, with what they take besides their JSON.
+FRAGMENT_BYTES_MAX = 64_000_000
+
+_PER_FRAGMENT_BYTES = 300
+_PER_TABLE_BYTES = 1_000
+_PER_ARGUMENT_BYTES = 300
+_EMPTY: Mapping[str, Fragment] = MappingProxyType({})
+
+
 class FragmentTables:
-    """Fragments by what was asked, and within that by account id; bounded.
+    """Fragments by what was asked, and within that by account id; bounded by their size.
 
     The tables that were used last are kept: a day that is past is asked for less and less.
 
     Args:
-        fragments_max: how many fragments are kept in all tables together.
+        bytes_max: what all fragments may take together; a thousandth of it, what one may.
     """
 
-    def __init__(self, fragments_max: int = FRAGMENTS_MAX) -> None:
-        self._fragments_max = fragments_max
-        self._tables: OrderedDict[Any, dict[str, Fragment]] = OrderedDict()
-        self._count = 0
+    def __init__(self, bytes_max: int = FRAGMENT_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._tables: OrderedDict[Asked, dict[str, Fragment]] = OrderedDict()
+        self.bytes = 0
 
-    def table(self, asked: Any) -> dict[str, Fragment]:
-        """The fragments of what is asked; to be read only."""
+    def table(self, asked: Asked) -> Mapping[str, Fragment]:
+        """The fragments of what is asked; none is made for asking."""
+        table = self._tables.get(asked)
+        if table is None:
+            return _EMPTY
+        self._tables.move_to_end(asked)
+        return table
+
+    def put(self, asked: Asked, account_id: str, fragment: Fragment) -> None:
+        """Keeps a fragment, in place of an older one, unless it is too large."""
+        if len(fragment.body) > self._bytes_max // 1000:
+            return
         table = self._tables.get(asked)
         if table is None:
             table = self._tables[asked] = {}
-        else:
-            self._tables.move_to_end(asked)
-        return table
-
-    def put(self, asked: Any, account_id: str, fragment: Fragment) -> None:
-        """Keeps a fragment, in place of an older one."""
-        table = self.table(asked)
-        self._count += account_id not in table
+            self.bytes += _size_of_key(asked)
+        older = table.get(account_id)
+        if older is not None:
+            self.bytes -= _size(older)
         table[account_id] = fragment
-        while self._count > self._fragments_max or len(self._tables) > self._fragments_max:
-            _, forgotten = self._tables.popitem(last=False)
-            self._count -= len(forgotten)
+        self.bytes += _size(fragment)
+        while self.bytes > self._bytes_max:
+            forgotten, fragments = self._tables.popitem(last=False)
+            self.bytes -= _size_of_key(forgotten) + sum(map(_size, fragments.values()))
 
     def __len__(self) -> int:
-        return self._count
+        return sum(map(len, self._tables.values()))
+
+
+def _size(fragment: Fragment) -> int:
+    return len(fragment.body) + _PER_FRAGMENT_BYTES
+
+
+def _size_of_key(asked: Asked) -> int:
+    return _PER_TABLE_BYTES + _PER_ARGUMENT_BYTES * len(asked)

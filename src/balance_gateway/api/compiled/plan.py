@@ -26,6 +26,10 @@ from balance_gateway.api.compiled.selection import Fragments, NotCompiled, colle
 #: A string literal without escapes. Documents with others, or with comments, have no slots.
 _STRING = re.compile(r'"([^"\\\n\r]*)"')
 
+#: Fields are collected two to four times each; one that is written has three characters or more.
+COLLECTED_PER_CHARACTER = 4
+COLLECTED_MAX = 20_000
+
 _ID_TYPES = ("ID!",)
 _IDS_TYPES = ("[ID!]!",)
 
@@ -77,11 +81,12 @@ def compiled(
     if literals and not _is_alone(document):
         return None
     slots = Slots(literals)
-    fragments = {
+    definitions = {
         definition.name.value: definition
         for definition in document.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
+    fragments = Fragments(definitions, _fields_max(document))
     try:
         known = declared(operation, slots)
         fields = collected([operation.selection_set], "Query", fragments)
@@ -89,6 +94,11 @@ def compiled(
     except NotCompiled:
         return None
     return plan if slots.all_used else None
+
+
+def _fields_max(document: DocumentNode) -> int:
+    assert document.loc is not None
+    return min(COLLECTED_MAX, COLLECTED_PER_CHARACTER * len(document.loc.source.body))
 
 
 def _is_alone(document: DocumentNode) -> bool:

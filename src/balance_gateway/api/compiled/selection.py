@@ -10,14 +10,37 @@ from graphql import (
     SelectionSetNode,
 )
 
-Fragments = Mapping[str, FragmentDefinitionNode]
-
 #: Which type conditions an object of a type meets.
 _MEETS = {"BankAccount": {"BankAccount", "Node"}}
 
 
 class NotCompiled(Exception):
     """The operation is left to graphql-core."""
+
+
+class Fragments:
+    """The fragments of a document, and a bound to what it may unfold to.
+
+    A few fragments that spread each other select many times what is written, and a plan has every
+    field that is selected: it must not take more than its document, which is what is counted.
+
+    Args:
+        definitions: by name.
+        fields_max: how many fields may be collected, each as often as it is.
+    """
+
+    def __init__(self, definitions: Mapping[str, FragmentDefinitionNode], fields_max: int) -> None:
+        self._definitions = definitions
+        self._left = fields_max
+
+    def __getitem__(self, name: str) -> FragmentDefinitionNode:
+        return self._definitions[name]
+
+    def count_field(self) -> None:
+        """Raises NotCompiled when there are too many."""
+        self._left -= 1
+        if self._left < 0:
+            raise NotCompiled
 
 
 def collected(
@@ -52,6 +75,7 @@ def _collect(
         if node.directives:
             raise NotCompiled
         if isinstance(node, FieldNode):
+            fragments.count_field()
             key = node.alias.value if node.alias else node.name.value
             fields.setdefault(key, []).append(node)
             continue

@@ -12,6 +12,7 @@ from balance_gateway.api.compiled.selection import NotCompiled
 from balance_gateway.api.scalars import parse_date
 from balance_gateway.domain.balances import OnStale
 
+DAY_CHARACTERS = len("2026-01-31")
 _INT_MAX = 2**31 - 1
 _ON_STALE = {"SERVE": OnStale.SERVE, "ERROR": OnStale.ERROR}
 
@@ -34,7 +35,8 @@ def day_of(value: Any) -> date | None:
     """A Date that can be used; None when it was null or left out."""
     if value is None or value is ABSENT:
         return None
-    if type(value) is not str:
+    if type(value) is not str or len(value) != DAY_CHARACTERS:
+        # Nor must what has any length be remembered below.
         raise NotCompiled
     day = _day(value)
     if day is None:
