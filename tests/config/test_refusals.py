@@ -69,6 +69,7 @@ def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> 
         ("[server]\ncors_origins = 'x'", "server.cors_origins"),
         ("[server]\ncors_origins = [1]", "server.cors_origins"),
         ("[server]\ngraphiql = 1", "server.graphiql"),
+        ("[server]\ncompiled = 1", "server.compiled"),
         ("[storage]\nurl = 'mysql://x'", "storage.url"),
         ("[storage]\nurl = 'postgresql://u@[::1/db'", "storage.url"),
         ("[cache]\nurl = 'memcached://x'", "cache.url"),

@@ -22,6 +22,7 @@ FULL = """
     request_timeout_s = 12.5
     cors_origins = ["https://app.example"]
     graphiql = true
+    compiled = false
 
     [storage]
     url = "postgresql://user@host/db"
@@ -131,7 +132,7 @@ def test_every_key_of_server_storage_and_cache_is_read(read: Read) -> None:
 
     assert found.server == ServerSettings(
         host="0.0.0.0", port=8080, workers=3, request_timeout_s=12.5,
-        cors_origins=("https://app.example",), graphiql=True,
+        cors_origins=("https://app.example",), graphiql=True, compiled=False,
     )  # fmt: skip
     assert found.storage.url.reveal() == "postgresql://user@host/db"
     assert found.cache == CacheSettings(

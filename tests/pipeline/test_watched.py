@@ -11,10 +11,11 @@ from balance_gateway.domain.errors import BadInput, GatewayError, ProviderUnavai
 from balance_gateway.domain.health import HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget, MemoryWindow
+from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.pipeline.watched import WatchedProvider
+from balance_gateway.pipeline.windows import MemoryWindow
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 
 WRITE = OpeningBalanceWrite(account(), Money(1, "EUR"), None)

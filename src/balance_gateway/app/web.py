@@ -17,7 +17,7 @@ from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, Authenticators
-from balance_gateway.web.graphql import GraphQLEndpoint
+from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.operations import Operations
 
 logger = logging.getLogger(__name__)
@@ -90,9 +90,11 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _engine(assembly: Assembly, settings: Settings) -> CompiledEngine:
+def _engine(assembly: Assembly, settings: Settings) -> GraphQLEngine:
     limits, timeout_s = Limits(), settings.server.request_timeout_s
     plain = Engine(assembly.gateway, limits=limits, request_timeout_s=timeout_s)
+    if not settings.server.compiled:
+        return plain
     return CompiledEngine(
         plain,
         assembly.gateway,

@@ -96,6 +96,7 @@ def _server(table: Table) -> ServerSettings:
         request_timeout_s=table.seconds("request_timeout_s", default.request_timeout_s, least=0.1),
         cors_origins=table.texts("cors_origins"),
         graphiql=table.boolean("graphiql", default.graphiql),
+        compiled=table.boolean("compiled", default.compiled),
     )
 
 

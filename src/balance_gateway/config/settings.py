@@ -14,7 +14,12 @@ from balance_gateway.domain.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """``[server]``: where to listen, and how long a request may take."""
+    """``[server]``: where to listen, how long a request may take, and by what it is answered.
+
+    Attributes:
+        compiled: whether reads are answered from compiled plans and ready JSON where they can be;
+            otherwise graphql-core answers everything.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -22,6 +27,7 @@ class ServerSettings:
     request_timeout_s: float = 30.0
     cors_origins: tuple[str, ...] = ()
     graphiql: bool = False
+    compiled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
