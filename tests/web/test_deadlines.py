@@ -39,7 +39,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     while not server.started:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
+    server.should_exit = server.force_exit = True
     await task
 
 
@@ -111,6 +111,17 @@ async def test_a_later_request_is_held_to_the_deadline_too(port: int) -> None:
     writer.write(POST + b"\r\n0123456789")
     assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
     writer.write(POST + b"\r\nhalf")
+
+    answer = await ended(reader)
+
+    assert answer == b""
+    writer.close()
+
+
+async def test_a_request_that_begins_with_the_end_of_another_is_held_to_it_too(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST + b"\r\n0123456789" + POST + b"\r\nhalf")
+    assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
 
     answer = await ended(reader)
 

@@ -74,6 +74,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # It comes again; see _feed.
         super().on_headers_complete()
+        self._is_complete = False  # The one before it may have been, in the same piece.
         self._in_head = False
         self.headers = _UNREAD
 
