@@ -83,6 +83,19 @@ async def test_values_outlive_the_process_in_redis_and_stand_in_while_the_provid
     assert before[0].value == after[0].value
 
 
+async def test_replicas_that_ask_for_one_value_at_once_make_one_call(
+    demo_settings: Settings, sandbox: Sandbox, redis: RedisServer
+) -> None:
+    settings = caching(demo_settings, url=Secret(redis.url))
+
+    async with running(settings) as one, running(settings) as other:
+        sandbox.fault("delay", provider="light", delay_s=0.3)
+        answers = await asyncio.gather(one.read(), other.read())
+
+    assert states(answers[0] + answers[1]).count("live") == 1
+    assert sandbox.calls("light") == 1
+
+
 @pytest.mark.parametrize(
     ("lifetimes", "kept_s"),
     [
@@ -156,11 +169,22 @@ async def test_a_cache_that_is_switched_off_keeps_nothing(
         assert told == ["live", "live"]
 
 
+@pytest.mark.parametrize(("entries_max", "again"), [(1, "live"), (2, "cached")])
+async def test_the_memory_keeps_as_many_values_as_configured(
+    demo_settings: Settings, entries_max: int, again: str
+) -> None:
+    async with running(caching(demo_settings, entries_max=entries_max)) as house:
+        one, other = house.accounts("light-acme")[:2]
+        told = [states(await house.read(account))[0] for account in (one, other, other, one)]
+
+    assert told == ["live", "live", "cached", again]
+
+
 async def test_reads_are_over_before_their_request_is_and_answer_what_is_kept(
     demo_settings: Settings, sandbox: Sandbox
 ) -> None:
     """The request's own deadline knows of no older value."""
-    settings, clock = impatient(demo_settings), PassingClock()
+    settings, clock = impatient(demo_settings, 2.0), PassingClock()
     query = f"""{{ bankAccount(id: "{LIGHT}") {{
         balance(asOf: "2026-02-02") {{ freshness {{ state }} }} }} }}"""
 

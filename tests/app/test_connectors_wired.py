@@ -23,17 +23,18 @@ async def test_writes_that_are_not_answered_count_as_failures_and_open_the_break
     demo_settings: Settings, sandbox: Sandbox
 ) -> None:
     """They were once cut off by the writer, counted as cancelled, and said nothing of Light."""
-    sandbox.fault("delay", provider="light", method="PUT", delay_s=3.0)
+    sandbox.fault("delay", provider="light", delay_s=3.0)
 
-    async with running(changed(demo_settings, timeout_s=0.1)) as house:
-        results = [await house.write(minor) for minor in range(10)]
+    async with running(changed(demo_settings, timeout_s=0.2)) as house:
+        results = [await house.write(minor) for minor in range(3)]
         timed_out = await house.metric("upstream_calls_total", outcome="PROVIDER_TIMEOUT", **WRITES)
         is_open = await house.metric("breaker_open", connector="light-acme")
         others = await house.metric("breaker_open", connector="asset-acme")
         uncertain = await house.metric("writes_total", connector="light-acme", outcome="uncertain")
 
-    assert {type(result) for result in results} == {Uncertain}
-    assert (timed_out, uncertain) == (10.0, 10.0)
+    # Each was preceded by a read of what stands, and after five failures no more are let through.
+    assert [type(result) for result in results] == [Uncertain, Uncertain, Rejected]
+    assert (timed_out, uncertain) == (2.0, 2.0)
     assert (is_open, others) == (1.0, 0.0)
 
 
@@ -63,8 +64,12 @@ async def test_every_exchange_is_counted_and_timed(
             outcome="ok",
         )
         timed = await house.metric("upstream_seconds_count", connector="light-acme")
+        health = [
+            house.assembly.gateway.watch.status(one).state for one in ("light-acme", "asset-acme")
+        ]
 
     assert (counted, timed) == (1.0, 1.0)
+    assert health == [HealthState.UP, HealthState.UNKNOWN]
     assert sandbox.calls("light") == 1
 
 
@@ -155,6 +160,18 @@ async def test_a_read_is_tried_again_after_a_quick_failure(
 
     assert isinstance(answer, Observed)
     assert sandbox.calls("light") == 2
+
+
+@pytest.mark.parametrize("connector", ["light-acme", "asset-acme", "layer-acme"])
+async def test_a_call_lasts_no_longer_than_its_connector_is_configured(
+    demo_settings: Settings, sandbox: Sandbox, connector: str
+) -> None:
+    sandbox.fault("delay", delay_s=3.0)
+
+    async with running(changed(demo_settings, connector, timeout_s=0.2)) as house:
+        (answer,) = await house.read(house.accounts(connector)[0])
+
+    assert getattr(answer, "code", answer) == "PROVIDER_TIMEOUT"
 
 
 async def test_a_write_through_one_address_is_seen_through_another(

@@ -1,7 +1,5 @@
 """The door: who is let in, and when the process counts as busy."""
 
-import asyncio
-
 from balance_gateway.web.admission import Admission, AdmissionLimits
 
 
@@ -32,11 +30,14 @@ class Machine:
             computed=lambda: self.computed_s,
         )
 
-    async def pass_s(self, seconds: float, *, computing: float) -> None:
-        """Time passes, part of it computing, and the door takes its measure."""
-        self.now_s += seconds
-        self.computed_s += seconds * computing
-        await asyncio.sleep(0.06)
+    def pass_s(
+        self, door: Admission, seconds: float, *, computing: float, tick_s: float = 0.025
+    ) -> None:
+        """Time passes, part of it computing, and the door takes its measure at each tick."""
+        for _ in range(round(seconds / tick_s)):
+            self.now_s += tick_s
+            self.computed_s += tick_s * computing
+            door._measure()
 
 
 async def test_a_busy_process_lets_few_reads_in_until_it_is_idle_again() -> None:
@@ -44,16 +45,35 @@ async def test_a_busy_process_lets_few_reads_in_until_it_is_idle_again() -> None
     door = machine.door(AdmissionLimits(reads_when_busy=1), refused)
     door.enter(write=False)
 
-    await machine.pass_s(1.0, computing=0.5)
+    machine.pass_s(door, 1.0, computing=0.5)
     half = door.admits(write=False, waited_s=0.0)
-    await machine.pass_s(1.0, computing=1.0)
+    machine.pass_s(door, 1.0, computing=1.0)
     busy = door.admits(write=False, waited_s=0.0)
     write = door.admits(write=True, waited_s=0.0)
-    await machine.pass_s(1.0, computing=0.1)
+    machine.pass_s(door, 1.0, computing=0.1)
     idle = door.admits(write=False, waited_s=0.0)
 
     assert (half, busy, write, idle) == (True, False, True, True)
     assert refused == [1]
+    door.close()
+
+
+async def test_a_process_that_comes_late_to_all_it_does_is_busy_however_little_it_computes() -> (
+    None
+):
+    """On a machine that others use, too, it gets little of the processor."""
+    machine = Machine()
+    door = machine.door(AdmissionLimits(reads_when_busy=1), [])
+    door.enter(write=False)
+
+    machine.pass_s(door, 1.0, computing=0.3, tick_s=0.05)
+    a_little_late = door.admits(write=False, waited_s=0.0)
+    machine.pass_s(door, 1.0, computing=0.3, tick_s=0.25)
+    late = door.admits(write=False, waited_s=0.0)
+    machine.pass_s(door, 1.0, computing=0.3)
+    in_time = door.admits(write=False, waited_s=0.0)
+
+    assert (a_little_late, late, in_time) == (True, False, True)
     door.close()
 
 
@@ -63,7 +83,7 @@ async def test_waiting_is_not_being_busy() -> None:
     for _ in range(50):
         door.enter(write=False)
 
-    await machine.pass_s(10.0, computing=0.0)
+    machine.pass_s(door, 10.0, computing=0.0)
 
     assert door.admits(write=False, waited_s=0.0)
     door.close()

@@ -124,7 +124,7 @@ class TokenAuthorization:
         """``fetch`` sends one token request and returns its answer, whatever its status."""
         self._fetch = fetch
         self._clock = clock
-        self._flights: Flights[str] = Flights()
+        self._flights: Flights[str] = Flights(for_all=True)
         self._header: str | None = None
         self._renew_at = datetime.min.replace(tzinfo=UTC)
         self._failures = 0

@@ -3,8 +3,9 @@
 Without it every request that is let in slows all others down, until none is answered before its
 caller has given up, and it stays so after the load has gone. What counts is how busy the process
 is: waiting for providers costs nothing, and thousands may wait; a process that computes all the
-time has more to do than it can. Then reads are let in only while few are under way. Writes have a
-bound of their own, so that no storm of dashboards keeps an administrator out.
+time, or comes late to all it does, has more to do than it can. Then reads are let in only while
+few are under way. Writes have a bound of their own, so that no storm of dashboards keeps an
+administrator out.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: How often the use of the processor is measured, in seconds, and how much the newest counts.
+#: How often it is measured how busy the process is, in seconds, and how much the newest counts.
 _TICK_S = 0.025
 _NEWEST = 0.1
 
@@ -25,7 +26,7 @@ class AdmissionLimits:
         reads: reads under way, however idle the process.
         reads_when_busy: the same while the process is busy.
         writes: writes under way.
-        busy: from this part of one processor's time on the process counts as busy.
+        busy: from this part of its time on the process counts as busy.
         waited_s: a request that has waited longer than this to be looked at is turned away.
         retry_after_s: told to who is turned away.
     """
@@ -109,15 +110,17 @@ class Admission:
             self._timer.cancel()
 
     def _measure(self) -> None:
-        """Notes which part of the time since the last look was spent computing.
+        """Notes which part of the time since the last look was not spent waiting.
 
-        A tick that comes late was long, and counts for as many as it took.
+        That is what the process has computed, or how late this tick has come, if that is more: on
+        a machine that it shares the process may get little of a processor and still have too much
+        to do. A tick that comes late was long, and counts for as many as it took.
         """
         assert self._loop is not None
         then_s, computed_s = self._measured_s
         self._measured_s = now_s, now_computed_s = self._monotonic(), self._computed()
         passed_s = max(now_s - then_s, 1e-6)
-        used = min(1.0, (now_computed_s - computed_s) / passed_s)
+        used = min(1.0, max(now_computed_s - computed_s, passed_s - _TICK_S) / passed_s)
         remembered = (1 - _NEWEST) ** (passed_s / _TICK_S)
         self._busy = remembered * self._busy + (1 - remembered) * used
         self._timer = self._loop.call_later(_TICK_S, self._measure)
