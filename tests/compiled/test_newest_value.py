@@ -51,6 +51,18 @@ async def test_a_value_read_anew_ends_what_holds_it_and_nothing_else() -> None:
     assert [answer is not None for answer in recalled] == [True, False, True]
 
 
+async def test_a_value_read_anew_leaves_the_accounts_other_days_alone() -> None:
+    world = World()
+    past = '{ balance(asOf: "2026-05-01") { ledger { amount } } }'
+    for selection in (PLAIN, past, past):
+        await amount(world, "a0", selection)
+    body = next(reversed(world.compiled._remembered))[1]
+
+    await amount(world, "a0", ANEW)
+
+    assert world.compiled.recall(body, Caller(READER, "request")) is not None
+
+
 async def test_what_was_made_of_values_that_were_read_while_one_was_replaced_is_not_kept() -> None:
     world = World()
     both = '{ balance { ledger { amount } } other: balance(asOf: "2026-05-01") { asOf } }'

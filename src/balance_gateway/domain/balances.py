@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.money import Money
@@ -119,15 +120,18 @@ class FreshnessState(enum.Enum):
     STALE = "stale"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Mark:
-    """What is handed out of one account's kept values counts as long as their mark stands.
+    """What is handed out of a kept value, or of several of an account, counts while it stands.
 
     Attributes:
-        stands: until something of the account is kept anew, or its nonce changes.
+        stands: until one of them is kept anew, or the account's nonce changes.
     """
 
     stands: bool = True
+
+
+_NO_MARKS: WeakValueDictionary[str, Mark] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +139,14 @@ class Kept:
     """Under what, and until when, what was answered would be answered again from the cache.
 
     Attributes:
-        mark: has to stand still.
+        mark: of the value; has to stand still.
+        account: of all values of the account; has to stand still for several of them together.
         until_s: when the cache has to be asked again, in seconds since 1970: near the value's
             expiry it is read anew.
     """
 
     mark: Mark
+    account: Mark
     until_s: float
 
 
@@ -150,6 +156,7 @@ class LocalNonces:
 
     A nonce tells which values that were kept count at all. A mark tells besides that none of them
     has been replaced: a value that was handed out before must not be handed out after a newer one.
+    A mark is there for as long as somebody holds it.
 
     Attributes:
         by_fence: the nonce of each fence key that has been asked for.
@@ -158,26 +165,28 @@ class LocalNonces:
 
     by_fence: dict[str, str] = field(default_factory=dict)
     changes: int = 0
-    _marks: dict[str, dict[str, Mark]] = field(default_factory=dict)
+    _marks: dict[str, WeakValueDictionary[str, Mark]] = field(default_factory=dict)
 
-    def mark(self, fence: str, account: str) -> Mark:
-        """The mark of an account now, by its fence key and the prefix of its values' keys."""
-        marks = self._marks.setdefault(fence, {})
-        mark = marks.get(account)
+    def mark(self, fence: str, key: str) -> Mark:
+        """The mark that stands now of what a key names: a value, or all values of an account."""
+        marks = self._marks.get(fence)
+        if marks is None:
+            marks = self._marks[fence] = WeakValueDictionary()
+        mark = marks.get(key)
         if mark is None:
-            mark = marks[account] = Mark()
+            mark = marks[key] = Mark()
         return mark
 
     def renew(self, fence: str, nonce: str) -> None:
         """Another nonce: no mark under it stands any more."""
         self.by_fence[fence] = nonce
         self.changes += 1
-        for mark in self._marks.pop(fence, {}).values():
+        for mark in self._marks.pop(fence, _NO_MARKS).values():
             mark.stands = False
 
-    def replaced(self, fence: str, account: str) -> None:
-        """Something of the account has been kept anew: what was handed out before is older."""
-        mark = self._marks.get(fence, {}).pop(account, None)
+    def replaced(self, fence: str, key: str) -> None:
+        """A value has been kept anew: what was handed out before under this key is older."""
+        mark = self._marks.get(fence, _NO_MARKS).pop(key, None)
         if mark is not None:
             mark.stands = False
             self.changes += 1

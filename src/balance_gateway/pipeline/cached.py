@@ -15,7 +15,6 @@ from balance_gateway.domain.balances import (
     BalanceRequest,
     FreshnessState,
     LocalNonces,
-    Mark,
     Observed,
     OnStale,
     OpeningBalance,
@@ -34,6 +33,7 @@ from balance_gateway.pipeline.reads import (
     Answer,
     Boarded,
     Lifetimes,
+    Marks,
     Read,
     Seen,
     balance_read,
@@ -42,6 +42,7 @@ from balance_gateway.pipeline.reads import (
     is_excusable,
     kept_answer,
     late,
+    marks_of,
     observed,
     of_account,
     opening_read,
@@ -205,11 +206,9 @@ class CachedReads:
             return seen
         fences = list(dict.fromkeys(fenced.values()))
         nonces = self._fences.nonces
-        marks: Mapping[str, Mark] = {}
+        marks: Mapping[str, Marks] = {}
         if nonces is not None:
-            marks = {
-                key: nonces.mark(fence, reads[key].keys.value) for key, fence in fenced.items()
-            }
+            marks = {key: marks_of(nonces, reads[key], fence) for key, fence in fenced.items()}
         try:
             standings = dict(zip(fences, await self._fences.standings(fences), strict=True))
             entries = await self._values.get(list(fenced))

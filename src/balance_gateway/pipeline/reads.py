@@ -16,6 +16,7 @@ from balance_gateway.domain.balances import (
     BalanceRequest,
     FreshnessState,
     Kept,
+    LocalNonces,
     Mark,
     Observed,
     OnStale,
@@ -58,16 +59,20 @@ class Read:
     on_stale: OnStale = OnStale.SERVE
 
 
+#: Of a value, and of all values of its account.
+Marks = tuple[Mark, Mark]
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the cache said of a read as it started; the entry, if any, is under the fence.
 
-    The mark is None where others may replace the entry without its being noticed here.
+    The marks are None where others may replace the entry without its being noticed here.
     """
 
     standing: Standing
     entry: Entry | None
-    mark: Mark | None = None
+    marks: Marks | None = None
 
 
 Answer = Observed[Any] | GatewayError
@@ -117,9 +122,14 @@ def kept_answer(read: Read, seen: Seen, now_s: float) -> Answer | None:
     if now_s - entry.observed_at_s >= oldest_s:
         return None
     kept = None
-    if seen.mark is not None:
-        kept = Kept(seen.mark, counts_until_s(entry.observed_at_s, read))
+    if seen.marks is not None:
+        kept = Kept(*seen.marks, counts_until_s(entry.observed_at_s, read))
     return observed(entry, FreshnessState.CACHED, None, kept)
+
+
+def marks_of(nonces: LocalNonces, read: Read, fence: str) -> Marks:
+    """The marks that stand now of what is read."""
+    return nonces.mark(fence, read.value_key), nonces.mark(fence, read.keys.value)
 
 
 def counts_until_s(observed_at_s: float, read: Read) -> float:

@@ -16,7 +16,7 @@ from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
-from balance_gateway.pipeline.reads import Answer, Boarded, Read, counts_until_s, late
+from balance_gateway.pipeline.reads import Answer, Boarded, Read, counts_until_s, late, marks_of
 from balance_gateway.pipeline.values import Entry, Value, Values
 
 logger = logging.getLogger(__name__)
@@ -108,15 +108,15 @@ class Upstream:
     def _marked(self, group: Sequence[Boarded], answers: Sequence[Answer]) -> list[Answer]:
         """The answers with what they are kept under; what was handed out before is older now.
 
-        Nobody gets in between keeping in memory and this, or sees a newer value before this. An
-        upstream call costs more than making anew whatever else was made of the account's values.
+        Nobody gets in between keeping in memory and this, or sees a newer value before this.
         """
         nonces = self._nonces
         if nonces is None or not self._values.keeps:
             return list(answers)
-        for account in {(read.keys.fence, read.keys.value) for read, _, _ in group}:
-            if account[0] is not None:
-                nonces.replaced(account[0], account[1])
+        for read, _, _ in group:
+            if read.keys.fence is not None:
+                nonces.replaced(read.keys.fence, read.value_key)
+                nonces.replaced(read.keys.fence, read.keys.value)
         return [
             answer
             if isinstance(answer, GatewayError)
@@ -132,7 +132,7 @@ class Upstream:
         if fence is None or not standing.settled or nonces.by_fence.get(fence) != standing.nonce:
             return None
         until_s = counts_until_s(answer.observed_at.timestamp(), read)
-        return Kept(nonces.mark(fence, read.keys.value), until_s)
+        return Kept(*marks_of(nonces, read, fence), until_s)
 
     def _claim_of(self, group: Sequence[Boarded]) -> str:
         """Equal for groups that ask for the very same values: only those can share a call."""

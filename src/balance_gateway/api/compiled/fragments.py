@@ -1,10 +1,10 @@
 """Ready JSON of accounts: by selection, arguments and account, while all of it counts.
 
-A fragment holds what an account was last answered with. It is used as long as the mark of the
-values in it stands (no write of the account has begun or ended, and nothing of it has been kept
-anew: see ``Mark``) and none of them is near its expiry; one that shows ages is used only while
-they are the same. Where other replicas may keep newer values there are no marks, and so no
-fragments: a look at every value would tell, and that is what reading them costs.
+A fragment holds what an account was last answered with. It is used as long as the mark of what is
+in it stands and no value in it is near its expiry; one that shows ages is used only while they are
+the same. The mark ends with a write of the account and when the value is kept anew (see ``Mark``);
+of several values, when any of the account's is. Where other replicas may keep newer values there
+are no marks, and so no fragments: a look at every value would tell, which is what reading costs.
 """
 
 from collections import OrderedDict
@@ -35,7 +35,7 @@ class Fragment:
 
 
 def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragment | None:
-    """A fragment of values that are all kept, and alike; None when they are not.
+    """A fragment of values that are all kept, and none replaced since; None when they are not.
 
     Args:
         body: the account's JSON.
@@ -46,10 +46,10 @@ def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragmen
     if first is None:
         return None
     for other in kept:
-        if other is None or other.mark is not first.mark:
+        if other is None or other.account is not first.account:
             return None
         until_s = min(until_s, other.until_s)
-    return Fragment(body, until_s, first.mark)
+    return Fragment(body, until_s, first.mark if len(kept) == 1 else first.account)
 
 
 #: Of all fragments together, with what they take besides their JSON.
