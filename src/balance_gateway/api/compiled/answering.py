@@ -158,6 +158,8 @@ class Answerer:
         observed: list[Any],
     ) -> None:
         """Keeps the account's JSON, if it would be the same the next time."""
+        if any(one.kept is None for one in observed):
+            return
         entity, until_s = wanted.root.entity, FAR_S
         for one in observed:
             if entity.shows_state and one.state is not FreshnessState.CACHED:

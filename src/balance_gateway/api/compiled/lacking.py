@@ -25,6 +25,7 @@ class Lacking:
         self.accounts = answering.context.gateway.directory.accounts_of(answering.context.principal)
         self._sides: dict[str, Side | Exception] = {}
         self._balances: dict[BalanceRequest, Any] = {}
+        self._requests: dict[tuple[int, str], list[BalanceRequest]] = {}
         self._openings: dict[str, Any] = {}
         self._unsided: dict[str, Account] = {}
         for wanted in answering.wanted:
@@ -38,8 +39,10 @@ class Lacking:
             # Its error stands where graphql-core puts it; that is for graphql-core to do.
             raise NotCompiled
         entity = wanted.root.entity
-        for arguments in wanted.arguments:
-            self._balances[self._request(account, arguments)] = None
+        requests = [self._request(account, arguments) for arguments in wanted.arguments]
+        self._requests[id(wanted), account_id] = requests
+        for request in requests:
+            self._balances[request] = None
         if entity.openings:
             self._openings[account.id] = account
         if entity.needs_side:
@@ -114,7 +117,7 @@ class Lacking:
 
     def observed_of(self, wanted: Wanted, account: Account) -> list[Any]:
         """What was observed, of balances in the entity's order, then of the opening balance."""
-        balances = [self._balances[self._request(account, each)] for each in wanted.arguments]
+        balances = [self._balances[each] for each in self._requests[id(wanted), account.id]]
         return balances + ([self._openings[account.id]] if wanted.root.entity.openings else [])
 
     def values_of(
@@ -128,10 +131,10 @@ class Lacking:
         entity = wanted.root.entity
         values: dict[int, Any] = {}
         failures: list[tuple[BalanceField | OpeningField, GatewayError]] = []
-        arguments = iter(wanted.arguments)
+        requests = iter(self._requests[id(wanted), account.id])
         for _, reader in entity.members:
             if isinstance(reader, BalanceField):
-                answer = self._balances[self._request(account, next(arguments))]
+                answer = self._balances[next(requests)]
             elif isinstance(reader, OpeningField):
                 answer = self._openings[account.id]
             else:
