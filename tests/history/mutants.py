@@ -143,7 +143,7 @@ class FilledUnderNewerNonce(Upstream):
 
     fences: Fences
 
-    async def _keep(self, group: Any, answers: Any) -> None:
+    async def _keep(self, group: Any, answers: Any, newest: Any) -> None:
         fences = [read.keys.fence for read, _, _ in group]
         try:
             standings = await self.fences.standings(fences)
@@ -153,7 +153,7 @@ class FilledUnderNewerNonce(Upstream):
             (read, standing, flight)
             for (read, _, flight), standing in zip(group, standings, strict=True)
         ]
-        await super()._keep(newer, answers)
+        await super()._keep(newer, answers, newest)
 
 
 def _with_fills_under_newer_nonces(reads: CachedReads) -> None:
@@ -173,7 +173,7 @@ class FlightsAcrossWrites(Flights[Any]):
 
 
 def _with_flights_across_writes(reads: CachedReads) -> None:
-    reads._flights = FlightsAcrossWrites()
+    reads._flights = reads._upstream._flights = FlightsAcrossWrites()
 
 
 class SentTwice:

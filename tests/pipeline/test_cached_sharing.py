@@ -287,3 +287,19 @@ async def test_a_flight_is_joined_only_by_those_for_whom_it_brings_what_is_young
 
     assert calls == 2
     assert [round(age_s) for age_s in ages] == [9, 0, 0]
+
+
+async def test_an_older_flight_that_lands_late_pushes_no_newer_value_out(world: World) -> None:
+    may_land = asyncio.Event()
+    world.provider.wait = may_land.wait
+    slow = asyncio.ensure_future(world.read())
+    await turns()
+    world.provider.wait, world.provider.value = None, 200
+
+    newer = await world.read(max_age_s=0)
+    may_land.set()
+    older = await slow
+    later = await world.read()
+
+    assert [ledger_of(answer) for answer in (newer, older, later)] == [200, 100, 200]
+    assert state_of(later) == "cached"

@@ -94,6 +94,7 @@ class CachedReads:
             providers=providers,
             values=values,
             others=OtherReplicas(claims or SingleProcess(), values, clock, self._metrics),
+            flights=self._flights,
             clock=clock,
             metrics=self._metrics,
             deadline_s=deadline_s,

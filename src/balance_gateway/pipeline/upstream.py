@@ -15,6 +15,7 @@ from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import Standing
+from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
 from balance_gateway.pipeline.reads import Answer, Boarded, Read, counts_until_s, late, marks_of
 from balance_gateway.pipeline.values import Entry, Value, Values
@@ -29,6 +30,7 @@ class Upstream:
         providers: by connector name.
         values: where what was read is kept.
         others: the replicas that share the cache.
+        flights: that are in the air; an older one that lands late must not push a newer value out.
         clock: tells the time.
         metrics: told what could not be kept.
         deadline_s: for all attempts of one upstream read together.
@@ -41,6 +43,7 @@ class Upstream:
         providers: Mapping[str, BalanceProvider],
         values: Values,
         others: OtherReplicas,
+        flights: Flights[Answer],
         clock: Clock,
         metrics: Metrics,
         deadline_s: float,
@@ -49,6 +52,7 @@ class Upstream:
         self._providers = providers
         self._values = values
         self._others = others
+        self._flights = flights
         self._clock = clock
         self._metrics = metrics
         self._deadline_s = deadline_s
@@ -100,12 +104,20 @@ class Upstream:
             else Observed(answer, started_at, FreshnessState.LIVE)
             for answer in found
         ]
-        await self._keep(group, answers)
-        answers = self._marked(group, answers)
+        newest = [self._is_newest(*boarded) for boarded in group]
+        await self._keep(group, answers, newest)
+        answers = self._marked(group, answers, newest)
         await self._others.release(self._claim_of(group))
         return answers
 
-    def _marked(self, group: Sequence[Boarded], answers: Sequence[Answer]) -> list[Answer]:
+    def _is_newest(self, read: Read, standing: Standing, flight: "asyncio.Future[Answer]") -> bool:
+        """Whether no other read of the value has begun since: it knows better, landed or not."""
+        in_air = self._flights.in_air((read.value_key, standing.nonce))
+        return in_air is not None and in_air.flight is flight
+
+    def _marked(
+        self, group: Sequence[Boarded], answers: Sequence[Answer], newest: Sequence[bool]
+    ) -> list[Answer]:
         """The answers with what they are kept under; what was handed out before is older now.
 
         Nobody gets in between keeping in memory and this, or sees a newer value before this.
@@ -113,15 +125,15 @@ class Upstream:
         nonces = self._nonces
         if nonces is None or not self._values.keeps:
             return list(answers)
-        for read, _, _ in group:
-            if read.keys.fence is not None:
+        for (read, _, _), is_newest in zip(group, newest, strict=True):
+            if is_newest and read.keys.fence is not None:
                 nonces.replaced(read.keys.fence, read.value_key)
                 nonces.replaced(read.keys.fence, read.keys.value)
         return [
             answer
-            if isinstance(answer, GatewayError)
+            if isinstance(answer, GatewayError) or not is_newest
             else replace(answer, kept=self._kept_as(nonces, read, standing, answer))
-            for answer, (read, standing, _) in zip(answers, group, strict=True)
+            for answer, (read, standing, _), is_newest in zip(answers, group, newest, strict=True)
         ]
 
     def _kept_as(
@@ -160,6 +172,7 @@ class Upstream:
         self,
         group: Sequence[Boarded],
         answers: Sequence[Answer],
+        newest: Sequence[bool],
     ) -> None:
         unsettled = sum(not standing.settled for _, standing, _ in group)
         if unsettled:
@@ -168,8 +181,8 @@ class Upstream:
             read.value_key: Entry(
                 standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
             )
-            for (read, standing, _), answer in zip(group, answers, strict=True)
-            if standing.settled and not isinstance(answer, GatewayError)
+            for (read, standing, _), answer, is_newest in zip(group, answers, newest, strict=True)
+            if standing.settled and is_newest and not isinstance(answer, GatewayError)
         }
         if entries:
             try:
