@@ -6,6 +6,7 @@ provider; what was read is kept under the standing that was remembered. Errors a
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -194,10 +195,13 @@ class CachedReads:
             self._flights.fly(self._upstream.refresh(group, hurry))
 
     def _count(self, reads: Sequence[Read], answers: Sequence[Answer | None]) -> None:
+        counts: Counter[tuple[bool, str]] = Counter()
         for read, answer in zip(reads, answers, strict=True):
-            kind = "opening_balance" if read.query is None else "balance"
             state = answer.state.value if isinstance(answer, Observed) else "failed"
-            self._metrics.reads.labels(kind, state).inc()
+            counts[read.query is None, state] += 1
+        for (is_opening, state), count in counts.items():
+            kind = "opening_balance" if is_opening else "balance"
+            self._metrics.reads.labels(kind, state).inc(count)
 
     async def _look(self, reads: Mapping[str, Read]) -> dict[str, Seen]:
         """The mark, the standing and the kept value of each read, each older than the next."""
@@ -208,7 +212,7 @@ class CachedReads:
         fences = list(dict.fromkeys(fenced.values()))
         nonces = self._fences.nonces
         marks: Mapping[str, Marks] = {}
-        if nonces is not None:
+        if nonces is not None and self._values.keeps:
             marks = {key: marks_of(nonces, reads[key], fence) for key, fence in fenced.items()}
         try:
             standings = dict(zip(fences, await self._fences.standings(fences), strict=True))

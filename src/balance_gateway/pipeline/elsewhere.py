@@ -7,7 +7,7 @@ from balance_gateway.domain.balances import FreshnessState
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.claims import CLAIM_S, POLL_S, Claims
+from balance_gateway.pipeline.claims import CLAIM_S, POLL_S, Claims, SingleProcess
 from balance_gateway.pipeline.reads import Answer, Boarded, observed
 from balance_gateway.pipeline.values import Values
 
@@ -21,11 +21,15 @@ class OtherReplicas:
         self._clock = clock
         self._metrics = metrics
         self._mine: set[str] = set()
+        self._are_none = isinstance(claims, SingleProcess)
 
-    async def answers(self, claim: str, group: Sequence[Boarded]) -> Sequence[Answer]:
+    async def answers(self, group: Sequence[Boarded]) -> Sequence[Answer]:
         """An answer for each of the group; nothing when the call is ours to make."""
+        if self._are_none:
+            return []
         if any(read.max_age_s is not None or not standing.settled for read, standing, _ in group):
             return []
+        claim = _claim_of(group)
         if await self._claims.take(claim):
             self._mine.add(claim)
             return []
@@ -57,8 +61,13 @@ class OtherReplicas:
             and now_s - entry.observed_at_s < entry.fresh_for_s
         ]
 
-    async def release(self, claim: str) -> None:
+    async def release(self, group: Sequence[Boarded]) -> None:
         """Ends our claim, if it is ours: what we read is kept, or cannot be."""
-        if claim in self._mine:
+        if self._mine and (claim := _claim_of(group)) in self._mine:
             self._mine.discard(claim)
             await self._claims.release(claim)
+
+
+def _claim_of(group: Sequence[Boarded]) -> str:
+    """Equal for groups that ask for the very same values: only those can share a call."""
+    return " ".join(sorted(read.value_key for read, _, _ in group))

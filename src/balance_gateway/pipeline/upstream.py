@@ -84,7 +84,7 @@ class Upstream:
         started_at = self._clock()
         answers: Sequence[Answer] = []
         try:
-            answers = await self._others.answers(self._claim_of(group), group)
+            answers = await self._others.answers(group)
             if not answers:
                 answers = await self._from_provider(group, started_at)
         finally:
@@ -104,10 +104,11 @@ class Upstream:
             else Observed(answer, started_at, FreshnessState.LIVE)
             for answer in found
         ]
-        newest = [self._is_newest(*boarded) for boarded in group]
-        await self._keep(group, answers, newest)
-        answers = self._marked(group, answers, newest)
-        await self._others.release(self._claim_of(group))
+        if self._values.keeps:
+            newest = [self._is_newest(*boarded) for boarded in group]
+            await self._keep(group, answers, newest)
+            answers = self._marked(group, answers, newest)
+        await self._others.release(group)
         return answers
 
     def _is_newest(self, read: Read, standing: Standing, flight: "asyncio.Future[Answer]") -> bool:
@@ -123,7 +124,7 @@ class Upstream:
         Nobody gets in between keeping in memory and this, or sees a newer value before this.
         """
         nonces = self._nonces
-        if nonces is None or not self._values.keeps:
+        if nonces is None:
             return list(answers)
         for (read, _, _), is_newest in zip(group, newest, strict=True):
             if is_newest and read.keys.fence is not None:
@@ -145,10 +146,6 @@ class Upstream:
             return None
         until_s = counts_until_s(answer.observed_at.timestamp(), read)
         return Kept(*marks_of(nonces, read, fence), until_s)
-
-    def _claim_of(self, group: Sequence[Boarded]) -> str:
-        """Equal for groups that ask for the very same values: only those can share a call."""
-        return " ".join(sorted(read.value_key for read, _, _ in group))
 
     async def _ask(self, reads: Sequence[Read]) -> Sequence[Value | GatewayError]:
         """The provider's answers, in order; a failure of the call is the answer to each."""

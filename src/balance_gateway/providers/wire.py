@@ -138,12 +138,25 @@ def _timeouts(exchange: Exchange) -> Timeouts:
     return Timeouts(left_s * 0.9, left_s, left_s, left_s * 0.9, left_s)
 
 
+#: The headers that anybody reads; the others of each answer are not even decoded.
+_READ = frozenset(
+    {
+        b"location",
+        b"retry-after",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+    }
+)
+
+
 def by_name(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """Headers by lower-case name; the values of one that is given twice are joined by commas."""
+    """What is read of the headers, by lower-case name; a name's values are joined by commas."""
     named: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
-        named[name] = f"{named[name]}, {value}" if name in named else value
+        if (lower := raw_name.lower()) in _READ:
+            name, value = lower.decode("ascii"), _text(raw_value)
+            named[name] = f"{named[name]}, {value}" if name in named else value
     return named
 
 
