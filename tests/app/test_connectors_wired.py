@@ -85,6 +85,8 @@ async def test_budgets_are_the_documented_ones_where_none_is_configured(
         }
         await house.read()
         after_a_read = await house.metric("budget_remaining", connector="light-acme")
+        whole_in_s = await house.metric("budget_refills_seconds", connector="light-acme")
+        untouched_in_s = await house.metric("budget_refills_seconds", connector="asset-acme")
 
     assert left == {
         "light-acme": 300.0,
@@ -94,6 +96,9 @@ async def test_budgets_are_the_documented_ones_where_none_is_configured(
         "local": None,
     }
     assert after_a_read == 299.0
+    assert whole_in_s is not None
+    assert 50 < whole_in_s <= 61
+    assert untouched_in_s == 0.0
 
 
 async def test_no_more_calls_are_made_than_the_configured_budget_has(

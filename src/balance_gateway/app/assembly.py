@@ -145,12 +145,17 @@ def _show(metrics: Metrics, gates: Mapping[str, ConnectorGate], caching: Caching
         metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
         if gate.budget.per_minute is not None:
             metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
+            metrics.budget_refills_seconds.labels(name).set_function(partial(_refills_in_s, gate))
     link = caching.link
     metrics.cache_up.set_function(lambda: 1.0 if link is None else float(link.is_up))
 
 
 def _is_open(gate: ConnectorGate) -> float:
     return float(gate.breaker.state is not BreakerState.CLOSED)
+
+
+def _refills_in_s(gate: ConnectorGate) -> float:
+    return gate.budget.refills_in_s() or 0.0
 
 
 def _remaining(gate: ConnectorGate) -> float:

@@ -71,6 +71,12 @@ class Metrics:
             ["connector"],
             registry=self.registry,
         )
+        self.budget_refills_seconds = Gauge(
+            "balance_gateway_budget_refills_seconds",
+            "Seconds until the connector's budget is whole again, as far as this process knows.",
+            ["connector"],
+            registry=self.registry,
+        )
         self.cache_up = Gauge(
             "balance_gateway_cache_up",
             "1 when the shared cache answered last and takes writes, or there is none; else 0.",
