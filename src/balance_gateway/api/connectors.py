@@ -96,7 +96,7 @@ class ConnectorBudget:
         description="Calls left now; null where no limit is known."
     )
     refills_at: datetime | None = strawberry.field(
-        description="When the budget is whole again; null where no limit is known."
+        description="When the budget is whole again; null when it is, or no limit is known."
     )
 
 
