@@ -176,7 +176,7 @@ async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_
     make: Any, layer_double: LayerDouble, clock: FakeClock
 ) -> None:
     """It is not the token then: more of them would only spend the budget."""
-    layer_double.reply_with(*[Reply(401, {})] * 12)
+    layer_double.reply_with(*[Reply(401, {})] * 13)
     layer = make.layer(layer_double.url)
     for _ in range(10):
         with pytest.raises(ProviderCredentialsRejected):
@@ -186,8 +186,24 @@ async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_
     clock.now += timedelta(seconds=1)
     await layer.opening_balance(LAYER)
 
-    assert refused == (11, 2)
-    assert layer_double.token_calls() == 3
+    assert refused == (12, 3)
+    assert layer_double.token_calls() == 4
+
+
+async def test_a_token_that_is_refused_to_many_calls_at_once_is_one_renewal_in_vain(
+    make: Any, layer_double: LayerDouble
+) -> None:
+    layer_double.reply_with(*[Reply(401, {})] * 40)
+    layer = make.layer(layer_double.url)
+
+    outcomes = await asyncio.gather(
+        *(layer.opening_balance(LAYER) for _ in range(20)), return_exceptions=True
+    )
+    layer_double.valid.clear()
+    again = await layer.opening_balance(LAYER)
+
+    assert {type(one) for one in outcomes} == {ProviderCredentialsRejected}
+    assert again
 
 
 async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:

@@ -151,7 +151,7 @@ class ProviderHTTP:
             if header is None or self._authorization is None:
                 break
             if is_last:
-                self._authorization.renewed(in_vain=answer.status == 401)
+                self._authorization.renewed(header, in_vain=answer.status == 401)
             elif answer.status != 401 or not self._authorization.reject(header):
                 break
         assert answer is not None

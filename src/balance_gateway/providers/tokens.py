@@ -58,7 +58,7 @@ class Authorization(Protocol):
         """Takes note that the provider refused this value; whether another can be had."""
         ...
 
-    def renewed(self, *, in_vain: bool) -> None:
+    def renewed(self, header: str, *, in_vain: bool) -> None:
         """Takes note of what became of the value that took a rejected one's place."""
         ...
 
@@ -105,7 +105,7 @@ class FixedAuthorization:
         """False: there is no other."""
         return False
 
-    def renewed(self, *, in_vain: bool) -> None:
+    def renewed(self, header: str, *, in_vain: bool) -> None:
         """Never called: there is no other."""
 
     async def aclose(self) -> None:
@@ -131,6 +131,7 @@ class TokenAuthorization:
         self._failure: GatewayError | None = None
         self._paused_until = datetime.min.replace(tzinfo=UTC)
         self._in_vain = 0
+        self._refused: str | None = None
         self._trusted_until = datetime.min.replace(tzinfo=UTC)
 
     def ready(self) -> str | None:
@@ -155,11 +156,18 @@ class TokenAuthorization:
             self._header = None
         return True
 
-    def renewed(self, *, in_vain: bool) -> None:
-        """Takes note of whether a token that had just been issued was taken."""
-        self._in_vain = self._in_vain + 1 if in_vain else 0
-        pause_s = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)] if in_vain else 0.0
-        self._trusted_until = self._clock() + timedelta(seconds=pause_s)
+    def renewed(self, header: str, *, in_vain: bool) -> None:
+        """Takes note of whether a token that had just been issued was taken.
+
+        Once for each token, however many calls it was refused to.
+        """
+        if not in_vain:
+            self._in_vain = 0
+        elif header != self._refused:
+            self._refused = header
+            pause_s = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)]
+            self._in_vain += 1
+            self._trusted_until = self._clock() + timedelta(seconds=pause_s)
 
     async def aclose(self) -> None:
         """Ends a renewal under way."""
