@@ -34,7 +34,7 @@ class AdmissionLimits:
     reads: int = 2_000
     reads_when_busy: int = 64
     writes: int = 200
-    busy: float = 0.85
+    busy: float = 0.75
     waited_s: float = 0.4
     retry_after_s: int = 1
 
