@@ -224,7 +224,7 @@ def rest_from_collecting() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 20, 100)
 
 
 async def _run(server: Server) -> int:

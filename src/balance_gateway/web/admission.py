@@ -32,7 +32,7 @@ class AdmissionLimits:
     """
 
     reads: int = 2_000
-    reads_when_busy: int = 64
+    reads_when_busy: int = 32
     writes: int = 200
     busy: float = 0.75
     waited_s: float = 0.4
