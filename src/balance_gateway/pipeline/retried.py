@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from balance_gateway.domain.accounts import Account, Side
@@ -17,7 +17,6 @@ from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
     OpeningBalance,
-    OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import (
     GatewayError,
@@ -28,6 +27,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.priority import patience_s
+from balance_gateway.pipeline.wrapped import WrappedProvider
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class RetryBudget:
         return True
 
 
-class RetriedReads:
+class RetriedReads(WrappedProvider):
     """A provider whose reads are tried again; a ``BalanceProvider``.
 
     Args:
@@ -75,15 +75,8 @@ class RetriedReads:
     """
 
     def __init__(self, provider: BalanceProvider, budget: RetryBudget | None = None) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._budget = budget or RetryBudget()
-        self.kind = provider.kind
-        self.connector = provider.connector
-        self.capabilities = provider.capabilities
-
-    def balance_group(self, query: BalanceQuery) -> Hashable:
-        """As the provider groups."""
-        return self._provider.balance_group(query)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
@@ -98,18 +91,6 @@ class RetriedReads:
     async def normal_balance(self, account: Account) -> Side:
         """As the provider answers, at the last attempt."""
         return await self._tried(lambda: self._provider.normal_balance(account))
-
-    async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """As the provider answers, at the one attempt."""
-        return await self._provider.set_opening_balance(write)
-
-    async def probe(self) -> None:
-        """As the provider answers, at the one attempt."""
-        await self._provider.probe()
-
-    async def aclose(self) -> None:
-        """Closes the provider."""
-        await self._provider.aclose()
 
     async def _tried(self, attempt: Callable[[], Awaitable[T]]) -> T:
         self._budget.earn()

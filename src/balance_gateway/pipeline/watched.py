@@ -3,10 +3,10 @@
 The others are watched exchange by exchange, by whatever sends them.
 """
 
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
-from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
@@ -16,23 +16,17 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
 from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.pipeline.wrapped import WrappedProvider
 
 T = TypeVar("T")
 
 
-class WatchedProvider:
+class WatchedProvider(WrappedProvider):
     """A provider whose answers are told to the watch; a ``BalanceProvider``."""
 
     def __init__(self, provider: BalanceProvider, watch: ConnectorWatch) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._watch = watch
-        self.kind = provider.kind
-        self.connector = provider.connector
-        self.capabilities = provider.capabilities
-
-    def balance_group(self, query: BalanceQuery) -> Hashable:
-        """As the provider groups."""
-        return self._provider.balance_group(query)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
@@ -44,10 +38,6 @@ class WatchedProvider:
         """As the provider answers."""
         return await self._watched(self._provider.opening_balance(account))
 
-    async def normal_balance(self, account: Account) -> Side:
-        """As the provider answers, from the configuration alone."""
-        return await self._provider.normal_balance(account)
-
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """As the provider answers."""
         return await self._watched(self._provider.set_opening_balance(write))
@@ -55,10 +45,6 @@ class WatchedProvider:
     async def probe(self) -> None:
         """As the provider answers."""
         await self._watched(self._provider.probe())
-
-    async def aclose(self) -> None:
-        """Closes the provider."""
-        await self._provider.aclose()
 
     async def _watched(self, asked: Awaitable[T]) -> T:
         """The answer. What is refused for what was asked says nothing of the provider."""
