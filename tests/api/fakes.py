@@ -20,15 +20,17 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
-    BalanceRequest,
-    FreshnessState,
-    Observed,
     OpeningBalance,
     OpeningBalanceSource,
 )
 from balance_gateway.domain.errors import AccountNotFound, GatewayError
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money, minor_units_of
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+)
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.opening_balances import (

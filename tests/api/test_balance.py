@@ -4,11 +4,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from balance_gateway.domain.balances import OnStale
 from balance_gateway.domain.errors import (
     ProviderBadResponse,
     ProviderRateLimited,
     TooStale,
+)
+from balance_gateway.ports.reads import (
+    OnStale,
 )
 from tests.api.fakes import World, asking
 

@@ -4,13 +4,15 @@ from datetime import UTC, datetime
 
 from balance_gateway.domain.accounts import Side
 from balance_gateway.domain.balances import (
-    FreshnessState,
     OpeningBalance,
     OpeningBalanceSource,
     Tag,
 )
 from balance_gateway.domain.errors import ProviderTimeout, ProviderUnavailable
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.reads import (
+    FreshnessState,
+)
 from tests.api.fakes import OTHER, World, asking, observed
 
 ONE = "query ($id: ID!) { bankAccount(id: $id) { id name currency provider normalBalance } }"

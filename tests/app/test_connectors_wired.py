@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.balances import Observed
 from balance_gateway.domain.health import HealthState
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.reads import (
+    Observed,
+)
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
 from tests.app.worlds import DAY, LIGHT, Sandbox, caching, changed, impatient, running
 from tests.providers.doubles import LightDouble, Received, Reply, serving

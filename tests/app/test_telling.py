@@ -4,15 +4,20 @@ import pytest
 
 from balance_gateway.app.telling import teller
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import system_clock
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.priority import Urgency, urgency
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.pipeline.windows import MemoryWindow
+from balance_gateway.ports.call_context import (
+    Urgency,
+    urgency,
+)
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 
 
 @pytest.mark.parametrize(

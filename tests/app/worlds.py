@@ -13,8 +13,10 @@ from balance_gateway.app.assembly import Assembly
 from balance_gateway.app.web import GatewayApp, build_app
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
-from balance_gateway.domain.balances import BalanceRequest
 from balance_gateway.domain.days import system_clock
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+)
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
 ADMIN = Principal("admin", "acme", frozenset(Scope))

@@ -12,8 +12,10 @@ from balance_gateway.api.compiled.values import _day
 from balance_gateway.api.context import Caller
 from balance_gateway.api.engine import Engine, GraphQLRequest
 from balance_gateway.api.limits import Limits
-from balance_gateway.domain.balances import Mark
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.ports.cache_validity import (
+    Mark,
+)
 from tests.compiled.worlds import READER, World
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from balance_gateway.domain.accounts import ACCOUNT_ID, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
-    LocalNonces,
     OpeningBalance,
     OpeningBalanceSource,
     Tag,
@@ -23,6 +22,9 @@ from balance_gateway.domain.codec import (
     opening_balance_to_json,
 )
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.cache_validity import (
+    LocalNonces,
+)
 
 DAY = date(2026, 5, 7)
 MONEY = st.builds(Money, st.integers(), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))

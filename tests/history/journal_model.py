@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.writes import (
-    AccountBusy,
     UnsettledWrite,
     WriteIntent,
     WriteOutcome,
     WriteRecord,
+)
+from balance_gateway.ports.write_journal import (
+    AccountBusy,
 )
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)

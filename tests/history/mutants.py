@@ -13,14 +13,18 @@ from typing import Any
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.cached import CachedReads
 from balance_gateway.pipeline.fence import Fences, Standing
 from balance_gateway.pipeline.flights import Flights
-from balance_gateway.pipeline.priority import Hurry
 from balance_gateway.pipeline.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, Server
 from balance_gateway.pipeline.upstream import Upstream
+from balance_gateway.ports.call_context import (
+    Hurry,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
 from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather

@@ -28,15 +28,10 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import (
     BalanceFigures,
-    BalanceRequest,
-    FreshnessState,
-    Observed,
     OpeningBalance,
 )
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.domain.writes import (
-    JournalUnavailable,
     UnsettledWrite,
     WriteIntent,
     WriteRecord,
@@ -51,6 +46,17 @@ from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from balance_gateway.pipeline.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, RedisLink, Server
 from balance_gateway.pipeline.values import MemoryValues, RedisValues, Values
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+)
+from balance_gateway.ports.write_journal import (
+    JournalUnavailable,
+)
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import (
     Applied,

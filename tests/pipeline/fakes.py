@@ -12,8 +12,6 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
-    BalanceRequest,
-    LocalNonces,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
@@ -23,8 +21,18 @@ from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cached import CachedReads, Lifetimes
 from balance_gateway.pipeline.fence import Fences, MemoryFences, Standing
 from balance_gateway.pipeline.keys import account_keys
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
 from balance_gateway.pipeline.values import Entry, MemoryValues, Values
+from balance_gateway.ports.cache_validity import (
+    LocalNonces,
+)
+from balance_gateway.ports.call_context import (
+    Urgency,
+    patience_s,
+    urgency,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+)
 from tests.pipeline.virtual_time import VirtualTime
 
 TODAY = date(2026, 5, 7)

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from balance_gateway.domain.errors import ProviderPaused, ProviderRateLimited
 from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
 from balance_gateway.pipeline.windows import WINDOW_S, MemoryWindow
+from balance_gateway.ports.call_context import (
+    Urgency,
+    patience_s,
+    urgency,
+)
 from tests.pipeline.virtual_time import VirtualTime
 
 

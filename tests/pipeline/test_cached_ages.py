@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.domain.balances import OnStale
 from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,
@@ -17,6 +16,9 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     Unsupported,
+)
+from balance_gateway.ports.reads import (
+    OnStale,
 )
 from tests.pipeline.fakes import TODAY, World, ledger_of, state_of, turns
 

@@ -4,10 +4,16 @@ import asyncio
 
 import pytest
 
-from balance_gateway.domain.balances import OnStale
 from balance_gateway.domain.errors import ProviderRateLimited
-from balance_gateway.pipeline.priority import Hurry, Urgency, hurry
 from balance_gateway.pipeline.reads import REFRESH_FROM
+from balance_gateway.ports.call_context import (
+    Hurry,
+    Urgency,
+    hurry,
+)
+from balance_gateway.ports.reads import (
+    OnStale,
+)
 from tests.pipeline.fakes import World, ledger_of, state_of, turns
 
 AGING_S, FRESH_S = 29, 22  # of 30: refreshed from 0.75 to 0.95 of a lifetime on

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import (
     ProviderPaused,
     ProviderRateLimited,
@@ -17,9 +16,18 @@ from balance_gateway.domain.health import HealthState
 from balance_gateway.pipeline.breaker import Breaker, BreakerState
 from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.pipeline.windows import MemoryWindow
+from balance_gateway.ports.call_context import (
+    Hurry,
+    Urgency,
+    hurry,
+    patience_s,
+    urgency,
+)
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 from tests.pipeline.fakes import turns
 from tests.pipeline.virtual_time import VirtualTime
 

@@ -6,10 +6,12 @@ import pytest
 
 from balance_gateway.domain.errors import ProviderRateLimited
 from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.priority import patience_s
 from balance_gateway.pipeline.redis_link import RedisLink
 from balance_gateway.pipeline.redis_window import RedisPlace
 from balance_gateway.pipeline.windows import MemoryWindow, SharedWindow
+from balance_gateway.ports.call_context import (
+    patience_s,
+)
 
 
 def window_of(link: RedisLink, budget: str) -> SharedWindow:

@@ -19,8 +19,10 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.pipeline.priority import patience_s
 from balance_gateway.pipeline.retried import RetriedReads, RetryBudget
+from balance_gateway.ports.call_context import (
+    patience_s,
+)
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 from tests.pipeline.virtual_time import VirtualTime
 

@@ -10,7 +10,6 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
@@ -21,6 +20,9 @@ from balance_gateway.pipeline.keys import account_keys
 from balance_gateway.pipeline.retried import RetriedReads, RetryBudget
 from balance_gateway.pipeline.values import MemoryValues
 from balance_gateway.pipeline.windows import MemoryWindow
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 from tests.pipeline.fakes import FakeProvider, account, request, state_of
 from tests.pipeline.virtual_time import VirtualTime
 

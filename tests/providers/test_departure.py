@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Departure, departure
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.call_context import (
+    Departure,
+    departure,
+)
 from tests.providers import doubles
 from tests.providers.conftest import make_account, make_write
 from tests.providers.doubles import LayerDouble, LightDouble, Received, Reply

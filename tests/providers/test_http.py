@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call, read_within_s
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderBadResponse,
@@ -24,6 +23,12 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.call_context import (
+    read_within_s,
+)
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 from balance_gateway.providers.calls import path_of
 from balance_gateway.providers.failures import Operation, transport_failure
 from balance_gateway.providers.fields import WrongShape

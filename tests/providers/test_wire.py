@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import ProviderBadResponse
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 from balance_gateway.providers.http import ProviderHTTP
 from balance_gateway.providers.wire import address_of, by_name
 from balance_gateway.transport import HttptoolsTransport

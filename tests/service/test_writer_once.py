@@ -219,7 +219,9 @@ async def test_an_account_that_stays_busy_is_said_to_be_and_can_be_retried(desk:
 
 
 def busy() -> Exception:
-    from balance_gateway.domain.writes import AccountBusy
+    from balance_gateway.ports.write_journal import (
+        AccountBusy,
+    )
 
     return AccountBusy()
 

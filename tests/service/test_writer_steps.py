@@ -8,7 +8,6 @@ import pytest
 
 from balance_gateway.domain.accounts import Capability
 from balance_gateway.domain.balances import OpeningBalanceWrite
-from balance_gateway.domain.calls import departure
 from balance_gateway.domain.errors import (
     BadInput,
     CacheUnavailable,
@@ -23,6 +22,9 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.call_context import (
+    departure,
+)
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
 from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, Desk, opening, upsert
 

@@ -25,6 +25,7 @@ from balance_gateway.api.scalars import CurrencyCode, Json, given
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import BadInput
+from balance_gateway.ports import reads
 
 #: Days around these two have no beginning or no end that a clock can tell.
 DAY_MIN, DAY_MAX = date.min + timedelta(days=2), date.max - timedelta(days=2)
@@ -115,7 +116,7 @@ class OpeningBalance:
 
 
 def opening_balance_of(
-    observed: domain.Observed[domain.OpeningBalance], now: datetime
+    observed: reads.Observed[domain.OpeningBalance], now: datetime
 ) -> OpeningBalance:
     """An opening balance as it is answered."""
     value = observed.value
@@ -149,12 +150,12 @@ def _tag_of(tag: domain.Tag) -> Tag:
 
 
 def _opening_balance_or_none(
-    observed: domain.Observed[domain.OpeningBalance | None], now: datetime
+    observed: reads.Observed[domain.OpeningBalance | None], now: datetime
 ) -> OpeningBalance | None:
     value = observed.value
     if value is None:
         return None
-    known = domain.Observed(value, observed.observed_at, observed.state, observed.stale_reason)
+    known = reads.Observed(value, observed.observed_at, observed.state, observed.stale_reason)
     return opening_balance_of(known, now)
 
 
@@ -225,7 +226,7 @@ def _balance_history(
 
 
 def _history_of(
-    answers: list[domain.Observed[domain.BalanceFigures] | Exception], now: datetime
+    answers: list[reads.Observed[domain.BalanceFigures] | Exception], now: datetime
 ) -> list[Balance]:
     balances = []
     for answer in answers:

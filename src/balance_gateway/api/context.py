@@ -14,12 +14,14 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
-    BalanceRequest,
-    Observed,
-    OnStale,
     OpeningBalance,
 )
 from balance_gateway.domain.days import today
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    Observed,
+    OnStale,
+)
 from balance_gateway.service.gateway import Gateway
 
 

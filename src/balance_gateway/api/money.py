@@ -9,6 +9,7 @@ import strawberry
 from balance_gateway.api.scalars import BigInt, CurrencyCode, DecimalText
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain import money as domain_money
+from balance_gateway.ports import reads
 
 
 @strawberry.type(
@@ -49,13 +50,13 @@ class FreshnessState(Enum):
     """Where a figure comes from."""
 
     LIVE = strawberry.enum_value(
-        domain.FreshnessState.LIVE, description="The provider was asked for it just now."
+        reads.FreshnessState.LIVE, description="The provider was asked for it just now."
     )
     CACHED = strawberry.enum_value(
-        domain.FreshnessState.CACHED, description="It was kept from an earlier call and is fresh."
+        reads.FreshnessState.CACHED, description="It was kept from an earlier call and is fresh."
     )
     STALE = strawberry.enum_value(
-        domain.FreshnessState.STALE,
+        reads.FreshnessState.STALE,
         description="It was kept from an earlier call and is old; staleReason tells why.",
     )
 
@@ -65,16 +66,16 @@ class OnStale(Enum):
     """What to do with a stale figure."""
 
     SERVE = strawberry.enum_value(
-        domain.OnStale.SERVE, description="Answer it, labelled STALE with its age."
+        reads.OnStale.SERVE, description="Answer it, labelled STALE with its age."
     )
     ERROR = strawberry.enum_value(
-        domain.OnStale.ERROR, description="Answer null and an error with the code TOO_STALE."
+        reads.OnStale.ERROR, description="Answer null and an error with the code TOO_STALE."
     )
 
 
-def domain_on_stale(wanted: OnStale | None) -> domain.OnStale:
+def domain_on_stale(wanted: OnStale | None) -> reads.OnStale:
     """What is wanted, in the service's words; by default to be served."""
-    return domain.OnStale.SERVE if wanted is None else domain.OnStale[wanted.name]
+    return reads.OnStale.SERVE if wanted is None else reads.OnStale[wanted.name]
 
 
 @strawberry.type(description="How old a figure is, and why it is not newer.")
@@ -93,10 +94,10 @@ class Freshness:
     )
 
 
-_STATES = {state: FreshnessState(state) for state in domain.FreshnessState}
+_STATES = {state: FreshnessState(state) for state in reads.FreshnessState}
 
 
-def freshness_of(observed: domain.Observed[Any], now: datetime) -> Freshness:
+def freshness_of(observed: reads.Observed[Any], now: datetime) -> Freshness:
     """How old an observed value is at the request's "now"."""
     return Freshness(
         state=_STATES[observed.state],
@@ -125,7 +126,7 @@ class Balance:
     freshness: Freshness = strawberry.field(description="How old the figures are.")
 
 
-def balance_of(observed: domain.Observed[domain.BalanceFigures], now: datetime) -> Balance:
+def balance_of(observed: reads.Observed[domain.BalanceFigures], now: datetime) -> Balance:
     """A balance as it is answered."""
     figures = observed.value
     return Balance(

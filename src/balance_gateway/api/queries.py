@@ -20,8 +20,14 @@ from balance_gateway.api.limits import DEFAULT_LIMITS
 from balance_gateway.api.scalars import CurrencyCode, given
 from balance_gateway.api.totals import CurrencyTotal, currency_total_of
 from balance_gateway.domain.access import Scope
-from balance_gateway.domain.balances import BalanceFigures, BalanceRequest, Observed
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+)
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError, TooExpensive
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    Observed,
+)
 from balance_gateway.service.balances import totals
 from balance_gateway.service.directory import AccountFilter
 

@@ -17,7 +17,6 @@ from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.breaker import BreakerState
 from balance_gateway.pipeline.cached import CachedReads
@@ -27,6 +26,9 @@ from balance_gateway.pipeline.recorded import RecordedOpeningBalances
 from balance_gateway.pipeline.retried import RetriedReads
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.pipeline.watched import WatchedProvider
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery

@@ -6,16 +6,23 @@ from dataclasses import dataclass
 
 from balance_gateway.config.settings import ConnectorSettings
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.days import Clock
-from balance_gateway.domain.ledger import LedgerStore
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
 from balance_gateway.pipeline.gate import ConnectorGate
 from balance_gateway.pipeline.redis_link import RedisLink
 from balance_gateway.pipeline.redis_window import RedisPlace
 from balance_gateway.pipeline.windows import MemoryWindow, SharedWindow, Window
+from balance_gateway.ports.ledger_store import (
+    LedgerStore,
+)
+from balance_gateway.ports.provider_call import (
+    Gate,
+    OnCall,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings

@@ -4,11 +4,17 @@ import functools
 import logging
 from collections.abc import Mapping
 
-from balance_gateway.domain.calls import Call, OnCall
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.priority import Urgency, urgency
 from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.ports.call_context import (
+    Urgency,
+    urgency,
+)
+from balance_gateway.ports.provider_call import (
+    Call,
+    OnCall,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 
 from balance_gateway.domain.errors import BudgetSpent, ProviderPaused
-from balance_gateway.domain.rate_headers import number_of, reset_in_s, retry_after_s
-from balance_gateway.pipeline.priority import Urgency, patience_s, urgency
 from balance_gateway.pipeline.windows import ARRIVES_WITHIN_S, Window
+from balance_gateway.ports.call_context import (
+    Urgency,
+    patience_s,
+    urgency,
+)
+from balance_gateway.transport.rate_headers import (
+    number_of,
+    reset_in_s,
+    retry_after_s,
+)
 
 #: A refresh ahead of expiry leaves this part of the budget to reads that somebody waits for.
 BACKGROUND_LEAVES = 0.3

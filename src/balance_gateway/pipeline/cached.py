@@ -13,23 +13,16 @@ from typing import Any
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
-    BalanceRequest,
-    FreshnessState,
-    LocalNonces,
-    Observed,
-    OnStale,
     OpeningBalance,
 )
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.claims import Claims, SingleProcess
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import UNKNOWN_STANDING, Fences
 from balance_gateway.pipeline.flights import Flights
 from balance_gateway.pipeline.keys import AccountKeys
-from balance_gateway.pipeline.priority import Hurry
 from balance_gateway.pipeline.reads import (
     Answer,
     Boarded,
@@ -50,6 +43,21 @@ from balance_gateway.pipeline.reads import (
 )
 from balance_gateway.pipeline.upstream import Upstream
 from balance_gateway.pipeline.values import Values
+from balance_gateway.ports.cache_validity import (
+    LocalNonces,
+)
+from balance_gateway.ports.call_context import (
+    Hurry,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OnStale,
+)
 
 logger = logging.getLogger(__name__)
 

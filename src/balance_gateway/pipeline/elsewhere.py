@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
-from balance_gateway.domain.balances import FreshnessState
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.claims import CLAIM_S, POLL_S, Claims, SingleProcess
 from balance_gateway.pipeline.reads import Answer, Boarded, observed
 from balance_gateway.pipeline.values import Values
+from balance_gateway.ports.reads import (
+    FreshnessState,
+)
 
 
 class OtherReplicas:

@@ -47,7 +47,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from balance_gateway.domain.balances import LocalNonces
+from balance_gateway.ports.cache_validity import (
+    LocalNonces,
+)
 
 
 class Standing(NamedTuple):

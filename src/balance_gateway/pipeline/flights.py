@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from balance_gateway.pipeline.priority import Hurry
+from balance_gateway.ports.call_context import (
+    Hurry,
+)
 
 T = TypeVar("T")
 

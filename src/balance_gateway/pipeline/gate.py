@@ -9,11 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.errors import GatewayError, ProviderPaused
 from balance_gateway.pipeline.breaker import Breaker
 from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.priority import Urgency, hurry, patience_s, urgency
+from balance_gateway.ports.call_context import (
+    Urgency,
+    hurry,
+    patience_s,
+    urgency,
+)
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +31,7 @@ _entered: ContextVar[int | None] = ContextVar("entered", default=None)
 
 
 class ConnectorGate:
-    """The gate of one connector; a ``domain.calls.Gate``.
+    """The gate of one connector; a ``ports.provider_call.Gate``.
 
     Args:
         connector: its name.

@@ -13,13 +13,6 @@ from typing import Any
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import (
     BalanceQuery,
-    BalanceRequest,
-    FreshnessState,
-    Kept,
-    LocalNonces,
-    Mark,
-    Observed,
-    OnStale,
 )
 from balance_gateway.domain.errors import (
     GatewayError,
@@ -31,6 +24,17 @@ from balance_gateway.domain.errors import (
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.keys import AccountKeys
 from balance_gateway.pipeline.values import Entry
+from balance_gateway.ports.cache_validity import (
+    Kept,
+    LocalNonces,
+    Mark,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OnStale,
+)
 
 #: A value in use is read anew from this part of its lifetime on.
 REFRESH_FROM = (0.75, 0.95)

@@ -15,9 +15,13 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.ports import BalanceProvider
-from balance_gateway.domain.writes import WriteJournal
 from balance_gateway.pipeline.wrapped import WrappedProvider
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.write_journal import (
+    WriteJournal,
+)
 
 
 class RecordedOpeningBalances(WrappedProvider):

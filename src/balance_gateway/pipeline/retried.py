@@ -25,9 +25,13 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.domain.ports import BalanceProvider
-from balance_gateway.pipeline.priority import patience_s
 from balance_gateway.pipeline.wrapped import WrappedProvider
+from balance_gateway.ports.call_context import (
+    patience_s,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 
 logger = logging.getLogger(__name__)
 

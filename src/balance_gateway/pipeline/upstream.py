@@ -7,18 +7,33 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from balance_gateway.domain.balances import FreshnessState, Kept, LocalNonces, Observed
-from balance_gateway.domain.calls import read_within_s
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.elsewhere import OtherReplicas
 from balance_gateway.pipeline.fence import Standing
 from balance_gateway.pipeline.flights import Flights
-from balance_gateway.pipeline.priority import Hurry, Urgency, hurry, patience_s, urgency
 from balance_gateway.pipeline.reads import Answer, Boarded, Read, counts_until_s, late, marks_of
 from balance_gateway.pipeline.values import Entry, Value, Values
+from balance_gateway.ports.cache_validity import (
+    Kept,
+    LocalNonces,
+)
+from balance_gateway.ports.call_context import (
+    Hurry,
+    Urgency,
+    hurry,
+    patience_s,
+    read_within_s,
+    urgency,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    FreshnessState,
+    Observed,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from balance_gateway.domain.calls import Call
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.pipeline.breaker import BreakerState
 from balance_gateway.pipeline.gate import ConnectorGate
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 
 #: Outcomes that say nothing about the provider's health.
 _NEUTRAL = frozenset({"cancelled", "redirected"})

@@ -14,9 +14,11 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
-from balance_gateway.domain.ports import BalanceProvider
 from balance_gateway.pipeline.watch import ConnectorWatch
 from balance_gateway.pipeline.wrapped import WrappedProvider
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 
 T = TypeVar("T")
 

@@ -10,7 +10,9 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 
 
 class WrappedProvider:

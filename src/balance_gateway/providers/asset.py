@@ -36,11 +36,14 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, located
 from balance_gateway.domain.money import Money, decimal_text, exponent_of
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.provider_call import (
+    Gate,
+    OnCall,
+)
 from balance_gateway.providers import fields
 from balance_gateway.providers.asset_lookups import NOT_OFFERED, AssetLookups, data_of
 from balance_gateway.providers.failures import Answer, refusal

@@ -6,7 +6,9 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Call
+from balance_gateway.ports.provider_call import (
+    Call,
+)
 from balance_gateway.providers.failures import Operation
 from balance_gateway.providers.redirects import REDIRECTS
 

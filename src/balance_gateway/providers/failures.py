@@ -30,8 +30,11 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.domain.rate_headers import reset_in_s, retry_after_s
 from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
+from balance_gateway.transport.rate_headers import (
+    reset_in_s,
+    retry_after_s,
+)
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNREADABLE = (ResponseTooLarge, httpx.DecodingError)

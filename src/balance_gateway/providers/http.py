@@ -22,12 +22,19 @@ import httpx
 
 from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.calls import Gate, OnCall, departure, read_within_s
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
+)
+from balance_gateway.ports.call_context import (
+    departure,
+    read_within_s,
+)
+from balance_gateway.ports.provider_call import (
+    Gate,
+    OnCall,
 )
 from balance_gateway.providers.body import decode_json
 from balance_gateway.providers.calls import Exchange, Seen, path_of, query_of

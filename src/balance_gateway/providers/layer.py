@@ -36,7 +36,6 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import (
     GatewayError,
@@ -46,6 +45,10 @@ from balance_gateway.domain.errors import (
     located,
 )
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.provider_call import (
+    Gate,
+    OnCall,
+)
 from balance_gateway.providers import fields, layer_answers
 from balance_gateway.providers.failures import Answer
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading

@@ -37,11 +37,14 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calls import Gate, OnCall
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import GatewayError, Unsupported, located
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.provider_call import (
+    Gate,
+    OnCall,
+)
 from balance_gateway.providers import fields
 from balance_gateway.providers.failures import Answer, refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading

@@ -21,8 +21,13 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderBadResponse
-from balance_gateway.domain.ledger import LedgerStore, Sums
+from balance_gateway.domain.ledger import (
+    Sums,
+)
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.ledger_store import (
+    LedgerStore,
+)
 
 CAPABILITIES = frozenset(
     {
@@ -37,7 +42,7 @@ CAPABILITIES = frozenset(
 
 
 class LocalProvider:
-    """Implements ``domain.ports.BalanceProvider`` over a ``LedgerStore``.
+    """Implements ``ports.providers.BalanceProvider`` over a ``LedgerStore``.
 
     Args:
         connector: the connector's configured name.

@@ -15,8 +15,16 @@ from typing import BinaryIO
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.ledger import Book, Entry, EntryConflict, ImportResult, LedgerStore
+from balance_gateway.domain.ledger import (
+    Book,
+    Entry,
+    ImportResult,
+)
 from balance_gateway.domain.money import exponent_of, minor_units_of
+from balance_gateway.ports.ledger_store import (
+    EntryConflict,
+    LedgerStore,
+)
 
 #: Bad rows that are collected before the import gives up.
 BAD_ROWS_MAX = 20

@@ -8,11 +8,18 @@ from datetime import timedelta
 
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import ProviderTimeout
-from balance_gateway.domain.ports import BalanceProvider, WriteFence
 from balance_gateway.domain.writes import (
-    WriteJournal,
     WriteOutcome,
     WriteRecord,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    WriteFence,
+)
+from balance_gateway.ports.write_journal import (
+    WriteJournal,
 )
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.read_back import UNCERTAIN, failed, settled_by_reading

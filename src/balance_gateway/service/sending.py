@@ -12,11 +12,25 @@ from dataclasses import dataclass, replace
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
-from balance_gateway.domain.calls import Departure, departure
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import GatewayError, Internal, ProviderError, ProviderTimeout
-from balance_gateway.domain.ports import BalanceProvider, WriteFence
-from balance_gateway.domain.writes import WriteJournal, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    WriteOutcome,
+    WriteRecord,
+)
+from balance_gateway.ports.call_context import (
+    Departure,
+    departure,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    WriteFence,
+)
+from balance_gateway.ports.write_journal import (
+    WriteJournal,
+)
 from balance_gateway.service.read_back import failed, previously, read_back, settled_by_reading
 from balance_gateway.service.upsert_plan import UpsertPlan
 

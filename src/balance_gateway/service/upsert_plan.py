@@ -9,7 +9,9 @@ from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import BadInput, Unsupported
 from balance_gateway.domain.money import Money, minor_units_of
-from balance_gateway.domain.ports import BalanceProvider
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255

@@ -30,17 +30,28 @@ from typing import TypeVar
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import FreshnessState, Observed, OpeningBalance
+from balance_gateway.domain.balances import (
+    OpeningBalance,
+)
 from balance_gateway.domain.days import Clock
 from balance_gateway.domain.errors import BadInput, CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.ports import BalanceProvider, WriteFence
 from balance_gateway.domain.writes import (
-    AccountBusy,
-    JournalUnavailable,
     WriteIntent,
-    WriteJournal,
     WriteOutcome,
     WriteRecord,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    FreshnessState,
+    Observed,
+    WriteFence,
+)
+from balance_gateway.ports.write_journal import (
+    AccountBusy,
+    JournalUnavailable,
+    WriteJournal,
 )
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import (

@@ -15,12 +15,14 @@ from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import (
-    AccountBusy,
-    JournalUnavailable,
     UnsettledWrite,
     WriteIntent,
     WriteOutcome,
     WriteRecord,
+)
+from balance_gateway.ports.write_journal import (
+    AccountBusy,
+    JournalUnavailable,
 )
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent

@@ -28,7 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from balance_gateway.domain.ledger import Book, Entry, EntryConflict
+from balance_gateway.domain.ledger import (
+    Book,
+    Entry,
+)
+from balance_gateway.ports.ledger_store import (
+    EntryConflict,
+)
 from balance_gateway.storage.tables import Day, WholeNumber, ledger_entries
 
 #: Entries sent to the database at a time.

@@ -22,8 +22,10 @@ from balance_gateway.api.engine import as_json
 from balance_gateway.api.errors import formatted
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import FreshnessState
 from balance_gateway.domain.days import day_end_exclusive
+from balance_gateway.ports.reads import (
+    FreshnessState,
+)
 
 
 class Answerer:

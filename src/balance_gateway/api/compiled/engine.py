@@ -25,8 +25,10 @@ from balance_gateway.api.engine import (
 from balance_gateway.api.errors import RequestRefused
 from balance_gateway.api.limits import Limits
 from balance_gateway.domain.access import Principal
-from balance_gateway.domain.balances import Mark
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.ports.cache_validity import (
+    Mark,
+)
 from balance_gateway.service.gateway import Gateway
 
 #: Of all templates together, counted as the documents that they were learned from: those are kept

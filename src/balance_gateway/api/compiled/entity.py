@@ -20,7 +20,9 @@ from balance_gateway.api.compiled.fields import BALANCE, OPENING_BALANCE, Leaf, 
 from balance_gateway.api.compiled.selection import Fragments, NotCompiled, collected
 from balance_gateway.api.compiled.values import day_of, max_age_of, on_stale_of
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import OnStale
+from balance_gateway.ports.reads import (
+    OnStale,
+)
 
 #: Leaves that are the account's own, as they are answered.
 _OWN: Mapping[str, Callable[[Account], Any]] = {

@@ -13,8 +13,15 @@ from graphql import FieldNode
 
 from balance_gateway.api.compiled.selection import Fragments, NotCompiled, collected
 from balance_gateway.api.scalars import instant_text, json_value
-from balance_gateway.domain.balances import BalanceFigures, Observed, OpeningBalance, Tag
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    OpeningBalance,
+    Tag,
+)
 from balance_gateway.domain.money import Money, decimal_text
+from balance_gateway.ports.reads import (
+    Observed,
+)
 
 T = TypeVar("T")
 

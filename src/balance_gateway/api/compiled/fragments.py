@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from balance_gateway.domain.balances import Kept, Mark
+from balance_gateway.ports.cache_validity import (
+    Kept,
+    Mark,
+)
 
 #: What is asked of an account: a selection's signature, and the arguments of each balance in it.
 Asked = tuple[Any, ...]

@@ -8,8 +8,10 @@ from balance_gateway.api.compiled.entity import BalanceArguments, BalanceField, 
 from balance_gateway.api.compiled.selection import NotCompiled
 from balance_gateway.api.compiled.wanted import Answering, Wanted
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import BalanceRequest
 from balance_gateway.domain.errors import GatewayError
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+)
 
 T = TypeVar("T")
 

@@ -10,7 +10,9 @@ from balance_gateway.api.bank_account import DAY_MAX, DAY_MIN
 from balance_gateway.api.compiled.arguments import ABSENT
 from balance_gateway.api.compiled.selection import NotCompiled
 from balance_gateway.api.scalars import parse_date
-from balance_gateway.domain.balances import OnStale
+from balance_gateway.ports.reads import (
+    OnStale,
+)
 
 DAY_CHARACTERS = len("2026-01-31")
 _INT_MAX = 2**31 - 1

@@ -11,7 +11,9 @@ from balance_gateway.api.compiled.entity import BalanceArguments
 from balance_gateway.api.compiled.plan import Root
 from balance_gateway.api.context import RequestContext
 from balance_gateway.api.engine import as_json
-from balance_gateway.domain.balances import Mark
+from balance_gateway.ports.cache_validity import (
+    Mark,
+)
 
 FAR_S = float("inf")
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from balance_gateway.domain.accounts import ProviderKind
@@ -36,32 +34,6 @@ class Call(NamedTuple):
 
 #: Told of every exchange after it has ended. It must not raise.
 OnCall = Callable[[Call], None]
-
-
-#: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
-read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=None)
-
-
-@dataclass(slots=True)
-class Departure:
-    """How far a write has come, for whoever stops waiting for it.
-
-    Attributes:
-        left: whether an exchange that writes was handed to the wire, be it the first of several.
-            False: certainly none was, the write is still waiting (for a place, for the budget, for
-            a token) or reading what it needs. None: nobody has told, so that it may have been.
-    """
-
-    left: bool | None = None
-
-    def wait(self) -> None:
-        """Something is about to be sent, and nothing of the write has been."""
-        if self.left is None:
-            self.left = False
-
-
-#: Of the write that the current task carries out; None where it carries out none.
-departure: ContextVar[Departure | None] = ContextVar("departure", default=None)
 
 
 class Gate(Protocol):

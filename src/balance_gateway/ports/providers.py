@@ -7,9 +7,6 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
-    BalanceRequest,
-    LocalNonces,
-    Observed,
     OpeningBalance,
     OpeningBalanceWrite,
 )
@@ -71,7 +68,7 @@ class BalanceProvider(Protocol):
 
         Called at most once per write: whether a failure may have been applied is told by
         ``ProviderError.maybe_applied``, never tried out. When the caller stops waiting, what was
-        told of ``domain.calls.departure`` decides; ``ProviderHTTP`` tells it.
+        told of ``ports.call_context.departure`` decides; ``ProviderHTTP`` tells it.
 
         Raises:
             BadInput: the provider cannot carry the amount or the date; nothing was sent.
@@ -90,56 +87,4 @@ class BalanceProvider(Protocol):
 
     async def aclose(self) -> None:
         """Closes connections. No call may follow."""
-        ...
-
-
-class ReadPipeline(Protocol):
-    """What lies between the use cases and the providers: cache, flights, budgets, retries."""
-
-    async def balances(
-        self, requests: Sequence[BalanceRequest]
-    ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
-        """One answer per request, in order; equal requests cost one upstream call."""
-        ...
-
-    async def opening_balances(
-        self, accounts: Sequence[Account]
-    ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
-        """One answer per account, in order. None: the provider says that none is set."""
-        ...
-
-    async def normal_balance(self, account: Account) -> Side:
-        """The account's normal side."""
-        ...
-
-    def nonces_here(self) -> LocalNonces | None:
-        """The nonces and marks of accounts as they stand at any moment.
-
-        None: they are shared with other processes, and what was answered says nothing of what
-        would be answered now.
-        """
-        ...
-
-
-class WriteFence(Protocol):
-    """What keeps reads honest around a write; see ``pipeline/fence.py``."""
-
-    async def begin_write(self, account: Account, write_id: str) -> None:
-        """Drops what is kept of the account, and lets nothing be kept until this write has ended.
-
-        Raises:
-            CacheUnavailable: the write must not be started.
-        """
-        ...
-
-    async def end_write(self, account: Account, write_id: str) -> None:
-        """Drops it again; only after the provider's own definite answer. Raises nothing."""
-        ...
-
-    async def hold(self, account: Account, write_id: str, seconds: float) -> None:
-        """Lets nothing be kept for so long: this write of an earlier process may still land.
-
-        Raises:
-            CacheUnavailable: the shared cache is out of reach.
-        """
         ...

@@ -49,3 +49,29 @@ class Hurry:
 
 #: Of the refresh that the current task makes; None where somebody waits in any case.
 hurry: ContextVar[Hurry | None] = ContextVar("hurry", default=None)
+
+
+#: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
+read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=None)
+
+
+@dataclass(slots=True)
+class Departure:
+    """How far a write has come, for whoever stops waiting for it.
+
+    Attributes:
+        left: whether an exchange that writes was handed to the wire, be it the first of several.
+            False: certainly none was, the write is still waiting (for a place, for the budget, for
+            a token) or reading what it needs. None: nobody has told, so that it may have been.
+    """
+
+    left: bool | None = None
+
+    def wait(self) -> None:
+        """Something is about to be sent, and nothing of the write has been."""
+        if self.left is None:
+            self.left = False
+
+
+#: Of the write that the current task carries out; None where it carries out none.
+departure: ContextVar[Departure | None] = ContextVar("departure", default=None)
