@@ -98,8 +98,8 @@ def _load(
 def _serve(path: Path, port: int, profile: Path) -> int:
     """The gateway as ``serve`` runs it, from the first request on under cProfile."""
     from balance_gateway.app import build_app
-    from balance_gateway.cli.server import Service, bind, serve_until_stopped
     from balance_gateway.config.reader import read_settings
+    from balance_gateway.server.server import Service, bind, serve_until_stopped
 
     service = Service(build_app(read_settings(path)), bind("127.0.0.1", port))
     profiler = cProfile.Profile()

@@ -31,6 +31,7 @@ from balance_gateway.ports.reads import (
     FreshnessState,
     Observed,
 )
+from balance_gateway.server.http_protocol import DeadlineProtocol
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.opening_balances import (
@@ -41,7 +42,6 @@ from balance_gateway.service.opening_balances import (
 )
 from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKey, ApiKeys
-from balance_gateway.web.deadlines import DeadlineProtocol
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.operations import Operations
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.cli import server as serving
-from balance_gateway.cli.server import Server, Service, bind
-from balance_gateway.web import deadlines
+from balance_gateway.server import http_protocol
+from balance_gateway.server import server as serving
+from balance_gateway.server.server import Server, Service, bind
 
 #: More than the kernel takes for a connection.
 ANSWER = b"x" * 20_000_000
@@ -105,7 +105,7 @@ async def test_who_reads_slowly_gets_all_of_it() -> None:
 async def test_a_request_that_is_late_does_not_wait_for_the_answer_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deadlines, "RECEIVE_S", 0.2)
+    monkeypatch.setattr(http_protocol, "RECEIVE_S", 0.2)
     async with running() as server:
         client = await asked(server, GET + b"\r\n")
         await asyncio.get_running_loop().sock_sendall(client, b"GET /")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from balance_gateway.cli.usage import log_level_option
+from balance_gateway.cli.usage import bind_listener, log_level_option
 
 
 @click.command()
@@ -39,14 +39,14 @@ def demo(
 def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
     from balance_gateway.cli.demo_files import prepare
-    from balance_gateway.cli.server import Service, bind, serve_until_stopped
     from balance_gateway.cli.usage import settings_of
     from balance_gateway.sandbox import Options, create_sandbox
+    from balance_gateway.server.server import Service, serve_until_stopped
 
-    listener = bind("127.0.0.1", port)
+    listener = bind_listener("127.0.0.1", port)
     # The demo's Layer keeps an opening balance as it was stated, whatever its date.
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))
-    sandbox_service = Service(sandbox, bind("127.0.0.1", sandbox_port))
+    sandbox_service = Service(sandbox, bind_listener("127.0.0.1", sandbox_port))
     files = prepare(data_dir, sandbox.catalogue, sandbox_service.url)
     settings = settings_of(files.config_path)
     gateway = Service(build_app(settings), listener)

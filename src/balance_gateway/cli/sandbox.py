@@ -2,6 +2,8 @@
 
 import click
 
+from balance_gateway.cli.usage import bind_listener
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -9,12 +11,12 @@ import click
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides ids and amounts.")
 def sandbox(host: str, port: int, seed: int) -> None:
     """Serve the provider sandbox at /light, /asset and /layer until Ctrl-C."""
-    from balance_gateway.cli.server import Service, bind, serve_until_stopped
     from balance_gateway.observability.logs import configure_logs
     from balance_gateway.sandbox import create_sandbox
+    from balance_gateway.server.server import Service, serve_until_stopped
 
     configure_logs()
-    service = Service(create_sandbox(seed=seed), bind(host, port))
+    service = Service(create_sandbox(seed=seed), bind_listener(host, port))
     click.echo(f"The sandbox is serving {service.url}/light, /asset and /layer", err=True)
     click.echo(f"Its accounts and credentials: {service.url}/_control/catalogue", err=True)
     raise SystemExit(serve_until_stopped([service]))

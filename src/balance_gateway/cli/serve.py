@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from balance_gateway.cli.usage import Misused, config_option, log_level_option, settings_of
+from balance_gateway.cli.usage import (
+    Misused,
+    bind_listener,
+    config_option,
+    log_level_option,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
@@ -29,11 +35,10 @@ def serve(
     listener_fd: int | None,
 ) -> None:
     """Serve the gateway until Ctrl-C."""
-    from balance_gateway.cli.server import bind
-    from balance_gateway.cli.workers import Workers
     from balance_gateway.config.reader import refuse_contradictions
     from balance_gateway.config.table import ConfigError
     from balance_gateway.observability.logs import configure_logs
+    from balance_gateway.server.workers import Workers
 
     settings = settings_of(config_path)
     server = settings.server
@@ -45,7 +50,7 @@ def serve(
     configure_logs(log_level)
     if listener_fd is not None:
         raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))
-    listener = bind(host or server.host, server.port if port is None else port)
+    listener = bind_listener(host or server.host, server.port if port is None else port)
     if count > 1:
         click.echo(f"balance-gateway is serving with {count} workers", err=True)
         raise SystemExit(Workers(config_path, listener, count, log_level).serve())
@@ -54,7 +59,7 @@ def serve(
 
 def _serve_alone(settings: "Settings", listener: socket.socket) -> int:
     from balance_gateway.app import build_app
-    from balance_gateway.cli.server import Service, serve_until_stopped
+    from balance_gateway.server.server import Service, serve_until_stopped
 
     service = Service(build_app(settings), listener)
 
@@ -67,8 +72,8 @@ def _serve_alone(settings: "Settings", listener: socket.socket) -> int:
 def _serve_as_worker(settings: "Settings", listener: socket.socket) -> int:
     """Tells the supervisor on stdout that it serves, and ends when its stdin does."""
     from balance_gateway.app import build_app
-    from balance_gateway.cli.server import Service, serve_until_stopped
-    from balance_gateway.cli.workers import READY
+    from balance_gateway.server.server import Service, serve_until_stopped
+    from balance_gateway.server.workers import READY
 
     async def announce() -> None:
         click.echo(READY)

@@ -1,5 +1,6 @@
 """What commands share: configuration, log level, and failures as one line with an exit code."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,4 +54,18 @@ def settings_of(config_path: Path) -> "Settings":
     try:
         return read_settings(config_path)
     except ConfigError as error:
+        raise Misused(str(error)) from None
+
+
+def bind_listener(host: str, port: int) -> socket.socket:
+    """Binds a listening socket.
+
+    Raises:
+        Misused: the address cannot be bound.
+    """
+    from balance_gateway.server.server import AddressUnavailable, bind
+
+    try:
+        return bind(host, port)
+    except AddressUnavailable as error:
         raise Misused(str(error)) from None

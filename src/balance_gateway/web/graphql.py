@@ -21,6 +21,7 @@ from balance_gateway.api.context import Caller
 from balance_gateway.api.engine import Answer, GraphQLRequest, Operation, refused_answer
 from balance_gateway.api.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.server.direct_response import head_of, written_whole
 from balance_gateway.web.admission import Admission, AdmissionLimits
 from balance_gateway.web.auth import Authenticator, bearer_token
 from balance_gateway.web.bodies import (
@@ -32,7 +33,6 @@ from balance_gateway.web.bodies import (
 )
 from balance_gateway.web.heads import by_name
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
-from balance_gateway.web.whole_answers import head_of, written_whole
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from balance_gateway.web import deadlines
-from balance_gateway.web.deadlines import DeadlineProtocol
+from balance_gateway.server import http_protocol
+from balance_gateway.server.http_protocol import DeadlineProtocol
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 
@@ -30,7 +30,7 @@ async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any])
 
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    monkeypatch.setattr(deadlines, "RECEIVE_S", 0.3)
+    monkeypatch.setattr(http_protocol, "RECEIVE_S", 0.3)
     config = uvicorn.Config(
         app, port=0, http=DeadlineProtocol, ws="none", lifespan="off", log_config=None
     )

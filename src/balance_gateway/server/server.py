@@ -12,9 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from balance_gateway.cli.accepting import Acceptor
-from balance_gateway.cli.usage import Misused
-from balance_gateway.web.deadlines import UNREAD_S, DeadlineProtocol
+from balance_gateway.server.acceptor import Acceptor
+from balance_gateway.server.http_protocol import UNREAD_S, DeadlineProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +48,16 @@ class Service:
         return f"http://{host}:{port}"
 
 
+class AddressUnavailable(Exception):
+    """The host and port cannot be bound."""
+
+
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; a port that is taken ends the command in one line."""
+    """Binds a non-blocking listening socket.
+
+    Raises:
+        AddressUnavailable: the port is in use, or the host is not one of this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -60,7 +67,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or "it cannot be used"
-        raise Misused(f"Port {port} on {host} cannot be taken: {reason}.") from None
+        raise AddressUnavailable(f"Cannot listen on {host} port {port}: {reason}.") from None
     listener.setblocking(False)
     return listener
 

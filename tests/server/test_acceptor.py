@@ -1,4 +1,4 @@
-"""Connections that come at once are all accepted at once, and a stop ends accepting."""
+"""Connections that come at once are all accepted at once, and a stop ends acceptor."""
 
 import asyncio
 import logging
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from balance_gateway.cli import accepting
-from balance_gateway.cli.accepting import Acceptor
-from balance_gateway.cli.server import bind
+from balance_gateway.server import acceptor as acceptor_module
+from balance_gateway.server.acceptor import Acceptor
+from balance_gateway.server.server import bind
 
 
 class Greeter(asyncio.Protocol):
@@ -85,8 +85,8 @@ def no_descriptors() -> Iterator[None]:
 async def test_without_descriptors_it_rests_and_then_accepts_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(accepting, "PAUSE_S", 0.2)
-    caplog.set_level(logging.WARNING, accepting.logger.name)
+    monkeypatch.setattr(acceptor_module, "PAUSE_S", 0.2)
+    caplog.set_level(logging.WARNING, acceptor_module.logger.name)
     listener = bind("127.0.0.1", 0)
     acceptor = Acceptor(listener, Greeter)
     client = socket.create_connection(listener.getsockname())
@@ -107,7 +107,7 @@ async def test_without_descriptors_it_rests_and_then_accepts_again(
 
 
 async def test_a_stop_during_the_rest_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "PAUSE_S", 0.05)
+    monkeypatch.setattr(acceptor_module, "PAUSE_S", 0.05)
     listener = bind("127.0.0.1", 0)
     acceptor = Acceptor(listener, Greeter)
     client = socket.create_connection(listener.getsockname())

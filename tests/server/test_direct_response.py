@@ -8,8 +8,9 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from balance_gateway.web import graphql, whole_answers
-from balance_gateway.web.whole_answers import head_of, written_whole
+from balance_gateway.server import direct_response
+from balance_gateway.server.direct_response import head_of, written_whole
+from balance_gateway.web import graphql
 from tests.api.fakes import READ, World, served
 
 QUERY = b'{"query": "{ __typename }"}'
@@ -49,7 +50,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> None:
         self.whole = 0
-        original = whole_answers.written_whole
+        original = direct_response.written_whole
 
         def written_whole(*arguments: object) -> bool:
             written = allowed and original(*arguments)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Runs ASGI applications under uvicorn: sockets, workers, client deadlines, draining."""
