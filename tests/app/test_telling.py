@@ -6,11 +6,11 @@ from balance_gateway.app.telling import teller
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.days import system_clock
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.watch import ConnectorWatch
-from balance_gateway.pipeline.windows import MemoryWindow
+from balance_gateway.pipeline.calls.call_gate import ConnectorGate
+from balance_gateway.pipeline.calls.circuit_breaker import Breaker
+from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
+from balance_gateway.pipeline.calls.rate_limiter import Budget
+from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
 from balance_gateway.ports.call_context import (
     Urgency,
     urgency,

@@ -15,7 +15,7 @@ from balance_gateway.app.write_times import (
 )
 from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
-from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
 
 TIMEOUT_S = 7.0
 CONFIG = """

@@ -3,8 +3,8 @@
 import orjson
 
 from balance_gateway.api.context import Caller
-from balance_gateway.pipeline.fence import MemoryFences
-from balance_gateway.pipeline.values import MemoryValues
+from balance_gateway.pipeline.cache.cache_store import MemoryValues
+from balance_gateway.pipeline.cache.fence import MemoryFences
 from tests.compiled.worlds import READER, BookProvider, World
 from tests.pipeline.fakes import LostFences
 

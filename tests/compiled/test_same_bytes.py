@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
-from balance_gateway.pipeline import reads
+from balance_gateway.pipeline.cache import cache_entry_rules
 from tests.compiled.documents import ages, alike, requests
 from tests.compiled.worlds import NOBODY, READER, BookProvider, World, same
 
@@ -21,7 +21,7 @@ from tests.compiled.worlds import NOBODY, READER, BookProvider, World, same
 def nothing_is_refreshed_ahead() -> Iterator[None]:
     """Refreshing has jitter, and two worlds would not throw the same dice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reads, "REFRESH_FROM", (1.0, 1.0))
+        patch.setattr(cache_entry_rules, "REFRESH_FROM", (1.0, 1.0))
         yield
 
 

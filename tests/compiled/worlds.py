@@ -26,10 +26,10 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.cached import CachedReads, Lifetimes
-from balance_gateway.pipeline.fence import Fences, MemoryFences
-from balance_gateway.pipeline.keys import account_keys
-from balance_gateway.pipeline.values import MemoryValues, Values
+from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_store import MemoryValues, Values
+from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
+from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from tests.api.fakes import FakeWatch, FakeWriter

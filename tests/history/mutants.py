@@ -13,12 +13,12 @@ from typing import Any
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
-from balance_gateway.pipeline.cached import CachedReads
-from balance_gateway.pipeline.fence import Fences, Standing
-from balance_gateway.pipeline.flights import Flights
-from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, Server
-from balance_gateway.pipeline.upstream import Upstream
+from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.cache.fence import Fences, Standing
+from balance_gateway.pipeline.cache.read_through import Upstream
+from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.cache.single_flight import Flights
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, Server
 from balance_gateway.ports.call_context import (
     Hurry,
 )

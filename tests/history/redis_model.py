@@ -12,8 +12,8 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from balance_gateway.pipeline import redis_fence
-from balance_gateway.pipeline.redis_link import Server
+from balance_gateway.pipeline.cache import redis_fence
+from balance_gateway.pipeline.redis_client import Server
 
 Arguments = Sequence[Any]
 

@@ -37,15 +37,15 @@ from balance_gateway.domain.writes import (
     WriteRecord,
 )
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.cached import CachedReads
-from balance_gateway.pipeline.claims import Claims, RedisClaims, SingleProcess
-from balance_gateway.pipeline.fence import Fences, MemoryFences
-from balance_gateway.pipeline.keys import account_keys
-from balance_gateway.pipeline.reads import Lifetimes
-from balance_gateway.pipeline.recorded import RecordedOpeningBalances
-from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S, RedisLink, Server
-from balance_gateway.pipeline.values import MemoryValues, RedisValues, Values
+from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
+from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_store import MemoryValues, RedisValues, Values
+from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
+from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.cache.upstream_leases import Claims, RedisClaims, SingleProcess
+from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisLink, Server
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from balance_gateway.pipeline.fence import Fences, MemoryFences
-from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
+from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.redis_client import RedisLink
 from tests.history.redis_model import ModelClient, RedisModel
 
 HOLD_S = 10.0

@@ -19,10 +19,10 @@ from balance_gateway.domain.writes import (
     WriteOutcome,
     WriteRecord,
 )
-from balance_gateway.pipeline import redis_fence
-from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import RedisLink
-from balance_gateway.pipeline.values import Entry, RedisValues
+from balance_gateway.pipeline.cache import redis_fence
+from balance_gateway.pipeline.cache.cache_store import Entry, RedisValues
+from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.redis_client import RedisLink
 from balance_gateway.ports.write_journal import (
     AccountBusy,
 )

@@ -13,7 +13,7 @@ from redis import Redis
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from balance_gateway.pipeline.redis_link import RedisLink
+from balance_gateway.pipeline.redis_client import RedisLink
 from tests.pipeline.fakes import World
 from tests.pipeline.virtual_time import VirtualTime, virtual_time
 

@@ -18,10 +18,10 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.pipeline.cached import CachedReads, Lifetimes
-from balance_gateway.pipeline.fence import Fences, MemoryFences, Standing
-from balance_gateway.pipeline.keys import account_keys
-from balance_gateway.pipeline.values import Entry, MemoryValues, Values
+from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_store import Entry, MemoryValues, Values
+from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
+from balance_gateway.pipeline.cache.fence import Fences, MemoryFences, Standing
 from balance_gateway.ports.cache_validity import (
     LocalNonces,
 )

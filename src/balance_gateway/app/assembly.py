@@ -18,14 +18,14 @@ from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.breaker import BreakerState
-from balance_gateway.pipeline.cached import CachedReads
-from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.keys import AccountKeys
-from balance_gateway.pipeline.recorded import RecordedOpeningBalances
-from balance_gateway.pipeline.retried import RetriedReads
-from balance_gateway.pipeline.watch import ConnectorWatch
-from balance_gateway.pipeline.watched import WatchedProvider
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys
+from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.calls.call_gate import ConnectorGate
+from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
+from balance_gateway.pipeline.calls.health_tracked_provider import WatchedProvider
+from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
+from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
+from balance_gateway.pipeline.calls.retrying_provider import RetriedReads
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )

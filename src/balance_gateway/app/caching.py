@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from balance_gateway.app.write_times import hold_s_of
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
-from balance_gateway.pipeline.claims import Claims, RedisClaims, SingleProcess
-from balance_gateway.pipeline.fence import Fences, MemoryFences
-from balance_gateway.pipeline.keys import AccountKeys, account_keys
-from balance_gateway.pipeline.reads import Lifetimes
-from balance_gateway.pipeline.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_link import RedisLink
-from balance_gateway.pipeline.values import MemoryValues, NoValues, RedisValues, Values
+from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys
+from balance_gateway.pipeline.cache.cache_store import MemoryValues, NoValues, RedisValues, Values
+from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
+from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.cache.upstream_leases import Claims, RedisClaims, SingleProcess
+from balance_gateway.pipeline.redis_client import RedisLink
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from balance_gateway.config.settings import ConnectorSettings
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.days import Clock
-from balance_gateway.pipeline.breaker import Breaker
-from balance_gateway.pipeline.budget import Budget
-from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.redis_link import RedisLink
-from balance_gateway.pipeline.redis_window import RedisPlace
-from balance_gateway.pipeline.windows import MemoryWindow, SharedWindow, Window
+from balance_gateway.pipeline.calls.call_gate import ConnectorGate
+from balance_gateway.pipeline.calls.circuit_breaker import Breaker
+from balance_gateway.pipeline.calls.rate_limiter import Budget
+from balance_gateway.pipeline.calls.redis_sliding_window import RedisPlace
+from balance_gateway.pipeline.calls.sliding_window import MemoryWindow, SharedWindow, Window
+from balance_gateway.pipeline.redis_client import RedisLink
 from balance_gateway.ports.ledger_store import (
     LedgerStore,
 )

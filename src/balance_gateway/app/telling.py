@@ -5,8 +5,8 @@ import logging
 from collections.abc import Mapping
 
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.gate import ConnectorGate
-from balance_gateway.pipeline.watch import ConnectorWatch
+from balance_gateway.pipeline.calls.call_gate import ConnectorGate
+from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
 from balance_gateway.ports.call_context import (
     Urgency,
     urgency,

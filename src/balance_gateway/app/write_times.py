@@ -1,7 +1,7 @@
 """How long a write takes at most, step by step, and what follows from it for fence and journal."""
 
 from balance_gateway.config.settings import Settings
-from balance_gateway.pipeline.redis_link import COMMAND_TIMEOUT_S
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
 from balance_gateway.service.sending import WriteLimits
 
 #: For reading a write back, and for reading what stood before it.

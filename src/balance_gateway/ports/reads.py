@@ -97,7 +97,7 @@ class ReadPipeline(Protocol):
 
 
 class WriteFence(Protocol):
-    """What keeps reads honest around a write; see ``pipeline/fence.py``."""
+    """What keeps reads honest around a write; see ``pipeline/cache/fence.py``."""
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         """Drops what is kept of the account, and lets nothing be kept until this write has ended.

@@ -1,0 +1,1 @@
+"""Cached reads: keys, fence, stored values, single flight, and calls shared with replicas."""

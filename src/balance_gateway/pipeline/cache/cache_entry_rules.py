@@ -1,0 +1,171 @@
+"""What a cached read is made of: what it asks for, what the cache said, and what it is answered.
+
+Nothing here waits for anybody or keeps anything: data, and decisions about it.
+"""
+
+import asyncio
+import random
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.balances import (
+    BalanceQuery,
+)
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    located,
+)
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys
+from balance_gateway.pipeline.cache.cache_store import Entry
+from balance_gateway.pipeline.cache.fence import Standing
+from balance_gateway.ports.cache_validity import (
+    Kept,
+    LocalNonces,
+    Mark,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OnStale,
+)
+
+#: A value in use is read anew from this part of its lifetime on.
+REFRESH_FROM = (0.75, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """For how long values are fresh, and how old a stale one may be, in seconds."""
+
+    today_s: float
+    other_days_s: float
+    opening_balance_s: float
+    stale_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One value to be had: its account, what of it, and how it is kept."""
+
+    account: Account
+    keys: AccountKeys
+    value_key: str
+    fresh_for_s: float
+    query: BalanceQuery | None
+    max_age_s: int | None = None
+    on_stale: OnStale = OnStale.SERVE
+
+
+#: Of a value, and of all values of its account.
+Marks = tuple[Mark, Mark]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the cache said of a read as it started; the entry, if any, is under the fence.
+
+    The marks are None where others may replace the entry without its being noticed here.
+    """
+
+    standing: Standing
+    entry: Entry | None
+    marks: Marks | None = None
+
+
+Answer = Observed[Any] | GatewayError
+
+#: A read, the standing it started under, and the flight it waits for.
+Boarded = tuple[Read, Standing, "asyncio.Future[Answer]"]
+
+
+def balance_read(request: BalanceRequest, keys: AccountKeys, lifetimes: Lifetimes) -> Read:
+    """The read that answers a request for a balance."""
+    return Read(
+        account=request.account,
+        keys=keys,
+        value_key=f"{keys.value}:balance:{request.as_of.isoformat()}",
+        fresh_for_s=lifetimes.today_s if request.is_today else lifetimes.other_days_s,
+        query=BalanceQuery(request.account, request.as_of),
+        max_age_s=request.max_age_s,
+        on_stale=request.on_stale,
+    )
+
+
+def opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> Read:
+    """The read that tells an account's opening balance."""
+    return Read(
+        account=account,
+        keys=keys,
+        value_key=f"{keys.value}:opening",
+        fresh_for_s=lifetimes.opening_balance_s,
+        query=None,
+    )
+
+
+def flight_name(read: Read) -> Hashable:
+    """Reads with different demands of age may need different flights."""
+    return read.value_key, read.max_age_s == 0
+
+
+def kept_answer(read: Read, seen: Seen, now_s: float) -> Answer | None:
+    """The kept value if it is young enough for this reader."""
+    entry = seen.entry
+    if entry is None:
+        return None
+    oldest_s = entry.fresh_for_s
+    if read.max_age_s is not None:
+        oldest_s = min(oldest_s, read.max_age_s)
+    # At an age of exactly zero a demand of zero still means: go and look.
+    if now_s - entry.observed_at_s >= oldest_s:
+        return None
+    kept = None
+    if seen.marks is not None:
+        kept = Kept(*seen.marks, counts_until_s(entry.observed_at_s, read))
+    return observed(entry, FreshnessState.CACHED, None, kept)
+
+
+def marks_of(nonces: LocalNonces, read: Read, fence: str) -> Marks:
+    """The marks that stand now of what is read."""
+    return nonces.mark(fence, read.value_key), nonces.mark(fence, read.keys.value)
+
+
+def counts_until_s(observed_at_s: float, read: Read) -> float:
+    """When a value has to be asked for again, that it can be read anew before it expires."""
+    return observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
+
+
+def is_aging(entry: Entry, now_s: float) -> bool:
+    """Whether a fresh value is near its expiry; with jitter, so that not all go at once."""
+    age_s = now_s - entry.observed_at_s
+    starts_s = entry.fresh_for_s * random.uniform(*REFRESH_FROM)  # noqa: S311
+    return starts_s <= age_s < entry.fresh_for_s
+
+
+def observed(
+    entry: Entry, state: FreshnessState, reason: str | None, kept: Kept | None = None
+) -> Observed[Any]:
+    """A kept value as it is handed out."""
+    observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
+    return Observed(entry.value, observed_at, state, reason, kept)
+
+
+def late() -> ProviderTimeout:
+    """What a reader is told that has waited long enough."""
+    return ProviderTimeout("The provider did not answer within the request's deadline.")
+
+
+def is_excusable(error: GatewayError) -> bool:
+    """Whether a kept value may stand in: the provider failed, rather than said no."""
+    return isinstance(error, ProviderError) and not isinstance(error, ProviderRejected)
+
+
+def of_account(account: Account, error: GatewayError) -> GatewayError:
+    """The error, told of this account."""
+    return located(error, account_id=account.id, provider=account.provider.name)

@@ -1,0 +1,303 @@
+"""Reads through the cache: kept values under the write fence, single flight, stale when failing.
+
+The order of one read is that of ``fence.py``: standing first, then the kept value, then the
+provider; what was read is kept under the standing that was remembered. Errors are never kept.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    OpeningBalance,
+)
+from balance_gateway.domain.days import Clock
+from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.cache.cache_entry_rules import (
+    Answer,
+    Boarded,
+    Lifetimes,
+    Marks,
+    Read,
+    Seen,
+    balance_read,
+    flight_name,
+    is_aging,
+    is_excusable,
+    kept_answer,
+    late,
+    marks_of,
+    observed,
+    of_account,
+    opening_read,
+)
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys
+from balance_gateway.pipeline.cache.cache_store import Values
+from balance_gateway.pipeline.cache.fence import UNKNOWN_STANDING, Fences
+from balance_gateway.pipeline.cache.read_through import Upstream
+from balance_gateway.pipeline.cache.replica_coalescing import OtherReplicas
+from balance_gateway.pipeline.cache.single_flight import Flights
+from balance_gateway.pipeline.cache.upstream_leases import Claims, SingleProcess
+from balance_gateway.ports.cache_validity import (
+    LocalNonces,
+)
+from balance_gateway.ports.call_context import (
+    Hurry,
+)
+from balance_gateway.ports.providers import (
+    BalanceProvider,
+)
+from balance_gateway.ports.reads import (
+    BalanceRequest,
+    FreshnessState,
+    Observed,
+    OnStale,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class CachedReads:
+    """The read pipeline, and the write fence around it.
+
+    Args:
+        providers: by connector name.
+        keys: by account id.
+        fences: see ``fence.py``.
+        values: where values are kept.
+        lifetimes: how long.
+        clock: tells the time.
+        claims: share upstream calls with other replicas; None: there are none.
+        metrics: told where values came from.
+        deadline_s: for all attempts of one upstream read together.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Mapping[str, BalanceProvider],
+        keys: Mapping[str, AccountKeys],
+        fences: Fences,
+        values: Values,
+        lifetimes: Lifetimes,
+        clock: Clock,
+        claims: Claims | None = None,
+        metrics: Metrics | None = None,
+        deadline_s: float = 30.0,
+    ) -> None:
+        self._providers = providers
+        self._keys = keys
+        self._fences = fences
+        self._values = values
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._metrics = metrics or Metrics()
+        self._deadline_s = deadline_s
+        self._flights: Flights[Answer] = Flights()
+        self._upstream = Upstream(
+            providers=providers,
+            values=values,
+            others=OtherReplicas(claims or SingleProcess(), values, clock, self._metrics),
+            flights=self._flights,
+            clock=clock,
+            metrics=self._metrics,
+            deadline_s=deadline_s,
+            nonces=fences.nonces,
+        )
+
+    async def balances(
+        self, requests: Sequence[BalanceRequest]
+    ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
+        """One answer per request, in order."""
+        return await self._answer_all(
+            [
+                balance_read(request, self._keys[request.account.id], self._lifetimes)
+                for request in requests
+            ]
+        )
+
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
+        """One answer per account, in order."""
+        return await self._answer_all(
+            [opening_read(account, self._keys[account.id], self._lifetimes) for account in accounts]
+        )
+
+    async def normal_balance(self, account: Account) -> Side:
+        """The account's normal side, as the provider adapter remembers it."""
+        try:
+            return await self._providers[account.connector].normal_balance(account)
+        except GatewayError as error:
+            raise of_account(account, error) from error
+
+    def nonces_here(self) -> LocalNonces | None:
+        """The nonces of accounts, live, where they are this process's alone."""
+        return self._fences.nonces
+
+    async def begin_write(self, account: Account, write_id: str) -> None:
+        """Raises the fence, or CacheUnavailable: then the write must not start."""
+        if fence := self._keys[account.id].fence:
+            await self._fences.begin_write(fence, write_id)
+
+    async def end_write(self, account: Account, write_id: str) -> None:
+        """Lowers the fence after a definite answer. If it cannot, the fence expires by itself."""
+        try:
+            if fence := self._keys[account.id].fence:
+                await self._fences.end_write(fence, write_id)
+        except CacheUnavailable:
+            logger.warning("fence.end_failed", extra={"account_id": account.id})
+
+    async def hold(self, account: Account, write_id: str, seconds: float) -> None:
+        """Holds the fence up for a write that an earlier process began and did not end."""
+        if fence := self._keys[account.id].fence:
+            await self._fences.hold(fence, write_id, seconds)
+
+    async def aclose(self) -> None:
+        """Gives up what is in the air."""
+        await self._flights.aclose()
+
+    async def _answer_all(self, reads: Sequence[Read]) -> list[Any]:
+        seen = await self._look({read.value_key: read for read in reads})
+        now_s = self._clock().timestamp()
+        answers: list[Answer | None] = [
+            kept_answer(read, seen[read.value_key], now_s) for read in reads
+        ]
+        served = [read for read, answer in zip(reads, answers, strict=True) if answer is not None]
+        self._refresh_ahead(served, seen, now_s)
+        misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
+        if misses:
+            flights = self._board(misses, seen, now_s)
+            # One provider that hangs must not take the answers of the others with it.
+            await asyncio.wait(set(flights.values()), timeout=self._deadline_s)
+            for index, read in enumerate(reads):
+                if answers[index] is None:
+                    flight = flights[flight_name(read)]
+                    landed = flight.result() if flight.done() else late()
+                    answers[index] = self._settle(read, seen[read.value_key], landed)
+        self._count(reads, answers)
+        return answers
+
+    def _refresh_ahead(self, reads: Sequence[Read], seen: Mapping[str, Seen], now_s: float) -> None:
+        """Reads values that were served anew in the background when they are about to expire.
+
+        A read that takes no such value is a call of its own: it is waited for, and must not be
+        put off with what the budget leaves to the background.
+        """
+        groups: dict[Hashable, tuple[Hurry, list[Boarded]]] = {}
+        for read in reads:
+            standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
+            if entry is None or not standing.settled or not is_aging(entry, now_s):
+                continue
+            key = (read.value_key, standing.nonce)
+            if self._flights.in_air(key) is None:
+                hurry, group = groups.setdefault(self._upstream.group_of(read), (Hurry(), []))
+                group.append((read, standing, self._flights.open(key, now_s, hurry)))
+        for hurry, group in groups.values():
+            self._metrics.refreshes.inc(len(group))
+            self._flights.fly(self._upstream.refresh(group, hurry))
+
+    def _count(self, reads: Sequence[Read], answers: Sequence[Answer | None]) -> None:
+        counts: Counter[tuple[bool, str]] = Counter()
+        for read, answer in zip(reads, answers, strict=True):
+            state = answer.state.value if isinstance(answer, Observed) else "failed"
+            counts[read.query is None, state] += 1
+        for (is_opening, state), count in counts.items():
+            kind = "opening_balance" if is_opening else "balance"
+            self._metrics.reads.labels(kind, state).inc(count)
+
+    async def _look(self, reads: Mapping[str, Read]) -> dict[str, Seen]:
+        """The mark, the standing and the kept value of each read, each older than the next."""
+        seen = dict.fromkeys(reads, Seen(UNKNOWN_STANDING, None))
+        fenced = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
+        if not fenced:
+            return seen
+        fences = list(dict.fromkeys(fenced.values()))
+        nonces = self._fences.nonces
+        marks: Mapping[str, Marks] = {}
+        if nonces is not None and self._values.keeps:
+            marks = {key: marks_of(nonces, reads[key], fence) for key, fence in fenced.items()}
+        try:
+            standings = dict(zip(fences, await self._fences.standings(fences), strict=True))
+            entries = await self._values.get(list(fenced))
+        except CacheUnavailable:
+            return seen
+        for (key, fence), entry in zip(fenced.items(), entries, strict=True):
+            standing = standings[fence]
+            valid = entry is not None and entry.nonce == standing.nonce
+            seen[key] = Seen(standing, entry if valid else None, marks.get(key))
+        return seen
+
+    def _board(
+        self, misses: Sequence[Read], seen: Mapping[str, Seen], now_s: float
+    ) -> dict[Hashable, "asyncio.Future[Answer]"]:
+        """A flight for each miss: one that is in the air and may be shared, or a new one."""
+        flights: dict[Hashable, asyncio.Future[Answer]] = {}
+        groups: dict[Hashable, list[Boarded]] = {}
+        for read in misses:
+            name = flight_name(read)
+            if name in flights:
+                continue
+            standing = seen[read.value_key].standing
+            key = (read.value_key, standing.nonce) if standing.settled else None
+            flight = self._joined(key, read, now_s)
+            if flight is not None:
+                self._metrics.reads_coalesced.inc()
+            else:
+                flight = self._flights.open(key, now_s)
+                groups.setdefault(self._upstream.group_of(read), []).append(
+                    (read, standing, flight)
+                )
+            flights[name] = flight
+        for group in groups.values():
+            # Whoever has an older value to fall back on need not wait for a spent budget.
+            excused = all(
+                self._is_excused(read, seen[read.value_key], now_s) for read, _, _ in group
+            )
+            patience = 0.0 if excused else self._deadline_s
+            self._flights.fly(self._upstream.fly(group, patience))
+        return flights
+
+    def _joined(
+        self, key: Hashable | None, read: Read, now_s: float
+    ) -> "asyncio.Future[Answer] | None":
+        """A flight in the air that brings what is young enough for this reader."""
+        in_air = self._flights.in_air(key) if key is not None else None
+        if in_air is None:
+            return None
+        # At an age of exactly zero a demand of zero still means: go and look.
+        if read.max_age_s is not None and now_s - in_air.started_s >= read.max_age_s:
+            return None
+        if in_air.hurry is not None:
+            in_air.hurry.call(self._deadline_s)
+        return in_air.flight
+
+    def _is_excused(self, read: Read, seen: Seen, now_s: float) -> bool:
+        """Whether the kept value would be this reader's answer if the provider failed."""
+        if seen.entry is None or read.on_stale is OnStale.ERROR:
+            return False
+        return now_s - seen.entry.observed_at_s <= self._lifetimes.stale_s
+
+    def _settle(self, read: Read, seen: Seen, landed: Answer) -> Answer:
+        """What a reader gets of a flight: its value, or the kept one when the provider failed."""
+        if not isinstance(landed, GatewayError):
+            return landed
+        error = of_account(read.account, landed)
+        if seen.entry is None or not is_excusable(landed):
+            return error
+        age_s = self._clock().timestamp() - seen.entry.observed_at_s
+        if age_s > self._lifetimes.stale_s:
+            return error
+        if read.on_stale is OnStale.ERROR:
+            stale = TooStale(
+                f"The last value is {int(age_s)} s old and no newer one can be had:"
+                f" {landed.message}",
+                retry_after_s=landed.retry_after_s,
+            )
+            return of_account(read.account, stale)
+        return observed(seen.entry, FreshnessState.STALE, landed.message)

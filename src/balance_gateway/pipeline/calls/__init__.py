@@ -1,0 +1,1 @@
+"""Calls to providers: admission, rate limits, circuit breaker, retries, health."""

@@ -1,0 +1,164 @@
+"""Cache keys: who shares a fence, and who never shares a value."""
+
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balance_gateway.domain.accounts import ProviderKind, Side
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys
+from tests.pipeline.fakes import account
+
+REMOTE = MappingProxyType({"bank_account_id": "remote-1"})
+
+
+def keys(
+    address: str = "https://p", shape: dict[str, str] | None = None, **changes: Any
+) -> AccountKeys:
+    return account_keys(account(**{"remote": REMOTE, **changes}), address, shape or {})
+
+
+def asset(business: str, ledger: str, account_id: str = "acct_a") -> AccountKeys:
+    remote = MappingProxyType({"business_id": business, "ledger_id": ledger})
+    return keys(account_id=account_id, provider=ProviderKind.ASSET, remote=remote)
+
+
+def layer(business: str, external: str) -> AccountKeys:
+    remote = MappingProxyType({"business_id": business, "external_account_id": external})
+    return keys(provider=ProviderKind.LAYER, remote=remote)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tenant": "globex"},
+        {"connector": "other"},
+        {"account_id": "acct_b"},
+        {"address": "https://q"},
+        {"shape": {"basis": "accrual"}},
+        {"currency": "USD"},
+        {"time_zone": ZoneInfo("Asia/Tokyo")},
+        {"normal_balance": Side.CREDIT},
+        {"derive_opening_balance_as_of": date(2026, 1, 1)},
+        {"remote": MappingProxyType({"bank_account_id": "remote-2"})},
+        {"remote": MappingProxyType({"bank_account_id": "remote-1", "more": "x"})},
+    ],
+    ids=str,
+)
+def test_whatever_shapes_the_answer_keeps_values_apart(change: dict[str, Any]) -> None:
+    plain = keys()
+
+    changed = keys(**change)
+
+    assert changed.value != plain.value
+
+
+def test_the_same_configuration_finds_its_values_again() -> None:
+    first = keys(shape={"basis": "accrual", "reporting_basis": "CASH"})
+
+    second = keys(shape={"reporting_basis": "CASH", "basis": "accrual"})
+
+    assert first == second
+
+
+def test_a_new_name_loses_no_values() -> None:
+    assert keys(name="Before") == keys(name="After")
+
+
+def test_two_accounts_at_one_remote_account_share_a_fence() -> None:
+    one = keys(account_id="acct_a", tenant="acme", connector="eu")
+
+    other = keys(account_id="acct_b", tenant="globex", connector="us")
+
+    assert one.fence == other.fence
+    assert one.value != other.value
+
+
+def test_two_accounts_at_one_remote_account_are_one_there_for_all_tenants() -> None:
+    one = keys(account_id="acct_a", tenant="acme", connector="eu", currency="EUR")
+
+    other = keys(account_id="acct_b", tenant="globex", connector="us", currency="USD")
+
+    assert one.remote == other.remote
+    assert one.remote != keys(remote=MappingProxyType({"bank_account_id": "remote-2"})).remote
+
+
+def test_a_provider_that_moves_leaves_the_record_of_an_account_where_it_is() -> None:
+    """The demo on another port once knew nothing of what had been written."""
+    assert keys(address="https://p").remote == keys(address="https://elsewhere").remote
+
+
+def test_the_same_ids_at_another_provider_are_another_account() -> None:
+    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    remote = MappingProxyType(dict.fromkeys(names, "b"))
+
+    assert len({keys(provider=kind, remote=remote).remote for kind in ProviderKind}) == 4
+
+
+def test_accounts_of_one_business_at_layer_are_remote_accounts_of_their_own() -> None:
+    assert layer("b1", "one").remote != layer("b1", "two").remote
+    assert layer("b1", "one").remote != layer("b2", "one").remote
+
+
+def test_accounts_of_the_embedded_ledger_are_their_own() -> None:
+    local = [
+        keys(account_id=name, provider=ProviderKind.LOCAL, remote=MappingProxyType({}))
+        for name in ("one", "two")
+    ]
+
+    assert local[0].remote != local[1].remote
+
+
+def test_light_and_asset_fence_each_account_alone() -> None:
+    light = {
+        keys(remote=MappingProxyType({"bank_account_id": name})).fence for name in ("one", "two")
+    }
+    assets = {asset("b1", "l1").fence, asset("b1", "l2").fence, asset("b2", "l1").fence}
+
+    assert len(light) == 2
+    assert len(assets) == 3
+
+
+def test_layer_fences_the_whole_business() -> None:
+    """A parent account's balance there includes its children's."""
+    assert layer("b1", "one").fence == layer("b1", "two").fence
+    assert layer("b1", "one").fence != layer("b2", "one").fence
+    assert layer("b1", "one").value != layer("b1", "two").value
+
+
+def test_providers_are_fenced_apart() -> None:
+    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    remote = MappingProxyType(dict.fromkeys(names, "b"))
+
+    assert len({keys(provider=kind, remote=remote).fence for kind in ProviderKind}) == 4
+
+
+def test_one_account_that_is_reached_at_two_addresses_has_one_fence() -> None:
+    """A write through one address once left the value that was kept through the other."""
+    one, other = keys(address="https://api.p"), keys(address="https://proxy.example/p")
+
+    assert one.fence == other.fence
+    assert one.value != other.value
+
+
+def test_the_embedded_ledger_has_no_fence() -> None:
+    local = keys(provider=ProviderKind.LOCAL, remote=MappingProxyType({}))
+
+    assert local.fence is None
+
+
+@given(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
+def test_ids_that_run_together_are_still_told_apart(
+    business: str, ledger: str, business_2: str, ledger_2: str
+) -> None:
+    one, other = asset(business, ledger), asset(business_2, ledger_2)
+
+    alike = (business, ledger) == (business_2, ledger_2)
+
+    assert (one.fence == other.fence) is alike
+    assert (one.value == other.value) is alike
+    assert (one.remote == other.remote) is alike

@@ -1,0 +1,187 @@
+"""One upstream call for all replicas: who asks, who waits, and what a claim never decides."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from balance_gateway.domain.errors import ProviderUnavailable
+from balance_gateway.pipeline.cache import upstream_leases
+from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.cache.upstream_leases import RedisClaims, SingleProcess
+from balance_gateway.pipeline.redis_client import RedisLink
+from tests.pipeline.fakes import FakeProvider, World, ledger_of, request, state_of, turns
+from tests.pipeline.virtual_time import VirtualTime
+
+
+class SharedClaims:
+    """Claims of replicas in one process, with their time limit."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self.time = time
+        self.until_s: dict[str, float] = {}
+
+    async def take(self, name: str) -> bool:
+        if await self.is_taken(name):
+            return False
+        self.until_s[name] = self.time.monotonic() + upstream_leases.CLAIM_S
+        return True
+
+    async def is_taken(self, name: str) -> bool:
+        return self.until_s.get(name, 0.0) > self.time.monotonic()
+
+    async def release(self, name: str) -> None:
+        self.until_s.pop(name, None)
+
+
+class TwoReplicas:
+    """Two processes' reads over one provider and one cache."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.provider: FakeProvider = world.provider
+        shared = SharedClaims(world.time)
+        self.reads = [
+            CachedReads(
+                providers={"main": world.provider},
+                keys=world.reads._keys,
+                fences=world.fences,
+                values=world.values,
+                lifetimes=World.LIFETIMES,
+                clock=world.time.clock,
+                claims=shared,
+                deadline_s=20.0,
+            )
+            for _ in range(2)
+        ]
+
+    async def read(self, replica: int, **changes: object) -> object:
+        (answer,) = await self.reads[replica].balances([request(self.world.accounts[0], **changes)])
+        return answer
+
+
+@pytest.fixture
+def replicas(world: World) -> TwoReplicas:
+    return TwoReplicas(world)
+
+
+async def test_equal_reads_at_two_replicas_are_one_call(replicas: TwoReplicas) -> None:
+    replicas.provider.wait = lambda: asyncio.sleep(1)
+
+    first, second = await asyncio.gather(replicas.read(0), replicas.read(1))
+
+    assert replicas.provider.calls == [["acct_a"]]
+    assert (state_of(first), state_of(second)) == ("live", "cached")
+    assert ledger_of(first) == ledger_of(second) == 100
+
+
+async def test_who_waits_for_a_call_that_failed_asks_for_itself(replicas: TwoReplicas) -> None:
+    replicas.provider.wait = lambda: asyncio.sleep(1)
+    replicas.provider.failures = [ProviderUnavailable("down"), None]
+
+    first, second = await asyncio.gather(replicas.read(0), replicas.read(1))
+
+    assert (state_of(first), state_of(second)) == ("PROVIDER_UNAVAILABLE", "live")
+
+
+async def test_who_waits_for_a_replica_that_died_asks_after_a_while(replicas: TwoReplicas) -> None:
+    replicas.provider.wait = asyncio.Event().wait
+    dying = asyncio.ensure_future(replicas.read(0))
+    await turns()
+    replicas.provider.wait = None
+    started_s = replicas.world.time.monotonic()
+
+    second = await replicas.read(1)
+
+    assert state_of(second) == "live"
+    assert replicas.world.time.monotonic() - started_s == pytest.approx(
+        upstream_leases.CLAIM_S, abs=0.1
+    )
+    dying.cancel()
+    await replicas.reads[0].aclose()
+
+
+async def test_a_value_from_before_a_write_is_not_taken_from_another_replica(
+    replicas: TwoReplicas,
+) -> None:
+    may_answer = asyncio.Event()
+    replicas.provider.wait = may_answer.wait
+    before = asyncio.ensure_future(replicas.read(0))
+    await turns()
+    replicas.provider.wait = None
+    await replicas.world.write(200)
+    after = asyncio.ensure_future(replicas.read(1))
+    await turns()
+
+    may_answer.set()
+    answers = await asyncio.gather(before, after)
+
+    assert [ledger_of(answer) for answer in answers] == [100, 200]
+
+
+async def test_a_reader_that_is_choosy_about_age_waits_for_nobody(replicas: TwoReplicas) -> None:
+    replicas.provider.wait = lambda: asyncio.sleep(1)
+    first = asyncio.ensure_future(replicas.read(0))
+    await turns()
+
+    second = await replicas.read(1, max_age_s=0)
+
+    assert state_of(second) == "live"
+    assert len(replicas.provider.calls) == 2
+    await first
+
+
+async def test_with_kept_values_out_of_reach_a_waiting_reader_asks_for_itself(
+    replicas: TwoReplicas,
+) -> None:
+    replicas.provider.wait = lambda: asyncio.sleep(1)
+    first = asyncio.ensure_future(replicas.read(0))
+    await turns()
+    second = asyncio.ensure_future(replicas.read(1))
+    await turns()
+
+    replicas.world.values.lost_to_get = True
+
+    assert state_of(await second) == "live"
+    assert len(replicas.provider.calls) == 2
+    await first
+
+
+async def test_a_claim_in_redis_is_one_replicas_at_a_time(link: RedisLink) -> None:
+    one, other = RedisClaims(link), RedisClaims(link)
+
+    taken = [await one.take("call"), await other.take("call"), await other.take("another")]
+    seen = await other.is_taken("call")
+    await one.release("call")
+    after = [await other.is_taken("call"), await other.take("call")]
+
+    assert (taken, seen, after) == ([True, False, True], True, [False, True])
+
+
+async def test_a_claim_in_redis_ends_by_itself(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_leases, "CLAIM_S", 0.002)
+    one = RedisClaims(link)
+    await one.take("call")
+
+    await asyncio.sleep(0.01)
+
+    assert await one.take("call")
+
+
+async def test_with_redis_out_of_reach_everybody_asks_for_himself(tmp_path: Path) -> None:
+    alone = RedisClaims(RedisLink.open(f"unix://{tmp_path}/nobody.sock"))
+
+    assert await alone.take("call")
+    assert not await alone.is_taken("call")
+    await alone.release("call")
+
+
+async def test_a_single_process_needs_no_claims() -> None:
+    single = SingleProcess()
+
+    assert await single.take("call")
+    assert await single.take("call")
+    assert not await single.is_taken("call")
+    await single.release("call")

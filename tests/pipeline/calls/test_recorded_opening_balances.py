@@ -1,0 +1,145 @@
+"""Opening balances that a provider keeps to itself: the gateway's record answers first."""
+
+from typing import Any
+
+import pytest
+
+from balance_gateway.domain.accounts import Capability, Side
+from balance_gateway.domain.balances import (
+    BalanceQuery,
+    OpeningBalance,
+    OpeningBalanceSource,
+    OpeningBalanceWrite,
+)
+from balance_gateway.domain.errors import ProviderTimeout, Unsupported
+from balance_gateway.domain.money import Money
+from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
+from tests.pipeline.fakes import EVERYTHING, TODAY, FakeProvider, account, opening
+
+ACCOUNT, AGAIN = account(), account("acct_a_again")
+REMOTE_ACCOUNTS = {ACCOUNT.id: "remote a", AGAIN.id: "remote a", "acct_other": "remote b"}
+RECORDED = OpeningBalanceSource.RECORDED_BY_GATEWAY
+
+
+class LastWrites:
+    """The one question of the journal that is asked here."""
+
+    def __init__(self) -> None:
+        self.applied: dict[str, OpeningBalance | None] = {}
+
+    async def last_applied(self, remote_account: str) -> Any:
+        if remote_account not in self.applied:
+            return None
+        return Record(self.applied[remote_account])
+
+
+class Record:
+    """What is read of a record."""
+
+    def __init__(self, applied: OpeningBalance | None) -> None:
+        self.applied = applied
+
+
+@pytest.fixture
+def inner() -> FakeProvider:
+    provider = FakeProvider()
+    provider.capabilities = EVERYTHING - {Capability.READ_OPENING_BALANCE}
+    return provider
+
+
+@pytest.fixture
+def journal() -> LastWrites:
+    return LastWrites()
+
+
+@pytest.fixture
+def recorded(inner: FakeProvider, journal: LastWrites) -> RecordedOpeningBalances:
+    return RecordedOpeningBalances(inner, journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]
+
+
+async def test_the_last_acknowledged_write_is_the_answer(
+    inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
+) -> None:
+    journal.applied["remote a"] = opening(42, memo="ours")
+
+    found = await recorded.opening_balance(ACCOUNT)
+
+    assert found == opening(42, memo="ours", source=RECORDED)
+    assert inner.opening_calls == 0
+
+
+async def test_a_write_under_another_name_of_the_account_is_its_record_too(
+    journal: LastWrites, recorded: RecordedOpeningBalances
+) -> None:
+    """Two names of one account once told different opening balances for ever."""
+    journal.applied["remote a"] = opening(42)
+
+    found = [await recorded.opening_balance(one) for one in (ACCOUNT, AGAIN)]
+
+    assert found == [opening(42, source=RECORDED)] * 2
+
+
+async def test_without_a_write_the_provider_is_asked(
+    inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
+) -> None:
+    journal.applied["remote b"] = opening(42)
+    inner.opening = opening(5, source=OpeningBalanceSource.DERIVED)
+
+    found = await recorded.opening_balance(ACCOUNT)
+
+    assert found == inner.opening
+
+
+async def test_what_the_provider_cannot_tell_it_still_cannot(
+    inner: FakeProvider, recorded: RecordedOpeningBalances
+) -> None:
+    inner.failing = Unsupported("No way to read it.")
+
+    with pytest.raises(Unsupported):
+        await recorded.opening_balance(ACCOUNT)
+
+
+async def test_what_was_written_is_from_now_on_the_gateways_word(
+    inner: FakeProvider, recorded: RecordedOpeningBalances
+) -> None:
+    write = OpeningBalanceWrite(ACCOUNT, Money(9, "EUR"), None)
+
+    answered = await recorded.set_opening_balance(write)
+
+    assert answered == opening(9, source=RECORDED)
+    assert inner.writes == [write]
+
+
+async def test_a_write_that_failed_is_sent_once_and_passed_on(
+    inner: FakeProvider, recorded: RecordedOpeningBalances
+) -> None:
+    failure = ProviderTimeout("It hangs.", maybe_applied=True)
+    inner.failing = failure
+
+    with pytest.raises(ProviderTimeout) as caught:
+        await recorded.set_opening_balance(OpeningBalanceWrite(ACCOUNT, Money(9, "EUR"), None))
+
+    assert caught.value is failure
+    assert len(inner.writes) == 1
+
+
+async def test_the_rest_is_the_providers_own(
+    inner: FakeProvider, recorded: RecordedOpeningBalances
+) -> None:
+    query = BalanceQuery(ACCOUNT, TODAY)
+
+    (figures,) = await recorded.balances([query])
+    side = await recorded.normal_balance(ACCOUNT)
+    await recorded.probe()
+    await recorded.aclose()
+
+    assert recorded.balance_group(query) == inner.balance_group(query)
+    assert figures == inner.answer(query)
+    assert side is Side.CREDIT
+    assert (inner.probes, inner.closed) == (1, True)
+    assert recorded.capabilities is inner.capabilities
+
+
+def test_a_provider_that_can_be_read_is_not_wrapped(journal: LastWrites) -> None:
+    with pytest.raises(AssertionError):
+        RecordedOpeningBalances(FakeProvider(), journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+"""A hundred browsers that poll fifty accounts stay inside Light's 300 calls a minute."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
+from balance_gateway.domain.errors import GatewayError
+from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_store import MemoryValues
+from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
+from balance_gateway.pipeline.cache.fence import MemoryFences
+from balance_gateway.pipeline.calls.call_gate import ConnectorGate
+from balance_gateway.pipeline.calls.circuit_breaker import Breaker
+from balance_gateway.pipeline.calls.rate_limiter import Budget
+from balance_gateway.pipeline.calls.retrying_provider import RetriedReads, RetryBudget
+from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
+from balance_gateway.ports.provider_call import (
+    Call,
+)
+from tests.pipeline.fakes import FakeProvider, account, request, state_of
+from tests.pipeline.virtual_time import VirtualTime
+
+PER_MINUTE = 300
+ACCOUNTS = [account(f"acct_{number}") for number in range(50)]
+BROWSERS, POLL_S, MINUTES = 100, 5.0, 3
+
+
+class MeteredProvider(FakeProvider):
+    """Like Light one call an account, through a gate; notes when each was sent."""
+
+    def __init__(self, time: VirtualTime, gate: ConnectorGate) -> None:
+        super().__init__()
+        self.time = time
+        self.gate = gate
+        self.sent_s: list[float] = []
+
+    async def balances(
+        self, queries: Sequence[BalanceQuery]
+    ) -> Sequence[BalanceFigures | GatewayError]:
+        async with self.gate.slot(write=False):
+            self.sent_s.append(self.time.monotonic())
+            await asyncio.sleep(0.1)
+            self.gate.observe(Call("main", ProviderKind.LIGHT, "read", False, "ok", 200, 0.1, {}))
+        return await super().balances(queries)
+
+
+def metered(time: VirtualTime) -> MeteredProvider:
+    window = MemoryWindow(time.monotonic)
+    budget = Budget(PER_MINUTE, window, monotonic=time.monotonic, wall_s=time.wall_s)
+    return MeteredProvider(
+        time, ConnectorGate("main", Breaker(monotonic=time.monotonic), budget, 16)
+    )
+
+
+def cached(provider: FakeProvider, time: VirtualTime, today_s: float) -> CachedReads:
+    lifetimes = Lifetimes(
+        today_s=today_s, other_days_s=600.0, opening_balance_s=3600.0, stale_s=86_400.0
+    )
+    return CachedReads(
+        providers={"main": RetriedReads(provider, RetryBudget(time.monotonic))},
+        keys={one.id: account_keys(one, "https://provider", {}) for one in ACCOUNTS},
+        fences=MemoryFences(40.0, time.monotonic),
+        values=MemoryValues(1000),
+        lifetimes=lifetimes,
+        clock=time.clock,
+        deadline_s=27.0,
+    )
+
+
+def most_in_a_minute(sent_s: Sequence[float]) -> int:
+    return max(sum(start <= one < start + 60 for one in sent_s) for start in sent_s)
+
+
+@pytest.mark.parametrize(
+    ("today_s", "states"),
+    [(30.0, {"live", "cached"}), (4.0, {"live", "cached", "stale"})],
+    ids=["default", "shorter-than-a-poll"],
+)
+async def test_polling_browsers_stay_inside_the_budget_and_always_get_a_value(
+    time: VirtualTime, today_s: float, states: set[str]
+) -> None:
+    provider = metered(time)
+    reads = cached(provider, time, today_s)
+    dice = random.Random(1)
+    seen: Counter[str] = Counter()
+
+    async def browser() -> None:
+        await asyncio.sleep(dice.uniform(0, POLL_S))
+        while time.monotonic() < ends_s:
+            wanted = [request(one) for one in ACCOUNTS]
+            seen.update(state_of(answer) for answer in await reads.balances(wanted))
+            await asyncio.sleep(POLL_S)
+
+    ends_s = time.monotonic() + MINUTES * 60
+    await asyncio.gather(*(browser() for _ in range(BROWSERS)))
+    await reads.aclose()
+
+    assert most_in_a_minute(provider.sent_s) <= PER_MINUTE
+    assert set(seen) == states
+    assert seen.total() > BROWSERS * len(ACCOUNTS) * (MINUTES * 60 / POLL_S - 2)
+    longest_gap_s = max(after - before for before, after in pairwise(provider.sent_s))
+    assert longest_gap_s < 60, "what is in use is kept up to date for as long as it is polled"
