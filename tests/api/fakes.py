@@ -14,8 +14,8 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
-from balance_gateway.api.engine import Engine
-from balance_gateway.api.limits import Limits
+from balance_gateway.api.execution.engine import Engine
+from balance_gateway.api.request.limits import Limits
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from balance_gateway.api.compiled.engine import CompiledEngine
-from balance_gateway.api.engine import Engine
+from balance_gateway.api.execution.engine import Engine
+from balance_gateway.api.fast_path.engine import CompiledEngine
 from balance_gateway.app import build_app
 from balance_gateway.config.reader import settings_from
 

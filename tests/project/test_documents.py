@@ -15,7 +15,7 @@ import click
 import httpx
 import pytest
 
-from balance_gateway.api.limits import DEFAULT_LIMITS
+from balance_gateway.api.request.limits import DEFAULT_LIMITS
 from balance_gateway.cli import main
 from balance_gateway.config import accounts, connectors
 from balance_gateway.config.reader import settings_from

@@ -13,7 +13,7 @@ import pytest
 from graphql import build_schema
 from prometheus_client import CollectorRegistry
 
-from balance_gateway.api.engine import Engine
+from balance_gateway.api.execution.engine import Engine
 from balance_gateway.web import console
 from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKeys

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from balance_gateway.api.documents import Documents
-from balance_gateway.api.limits import Limits
-from balance_gateway.api.schema import core_schema
+from balance_gateway.api.execution.documents import Documents
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.build import core_schema
 from balance_gateway.web import dashboard
 from tests.api.fakes import World, account, asking
 

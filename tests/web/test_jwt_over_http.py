@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from balance_gateway.api.engine import Engine
+from balance_gateway.api.execution.engine import Engine
 from balance_gateway.app import build_app
 from balance_gateway.config.reader import settings_from
 from balance_gateway.domain.errors import Unauthenticated

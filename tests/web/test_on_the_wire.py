@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from balance_gateway.api.context import Caller
-from balance_gateway.api.engine import Answer
+from balance_gateway.api.execution.engine import Answer
+from balance_gateway.api.request.context import Caller
 from balance_gateway.domain.access import Principal
 from balance_gateway.web.admission import AdmissionLimits
 from tests.api.fakes import READ, World, served

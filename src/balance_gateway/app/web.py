@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from balance_gateway.api.compiled.engine import CompiledEngine
-from balance_gateway.api.engine import Engine
-from balance_gateway.api.limits import Limits
+from balance_gateway.api.execution.engine import Engine
+from balance_gateway.api.fast_path.engine import CompiledEngine
+from balance_gateway.api.request.limits import Limits
 from balance_gateway.app.assembly import Assembly, assembled
 from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.access import Scope as AccessScope

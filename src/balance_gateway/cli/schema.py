@@ -6,6 +6,6 @@ import click
 @click.command()
 def schema() -> None:
     """Print the GraphQL schema as SDL."""
-    from balance_gateway.api.schema import print_sdl
+    from balance_gateway.api.schema.build import print_sdl
 
     click.echo(print_sdl(), nl=False)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive
 
-from balance_gateway.api.engine import GraphQLRequest
+from balance_gateway.api.execution.engine import GraphQLRequest
 
 #: Deeper JSON than this is no GraphQL request of ours.
 JSON_DEPTH_MAX = 64

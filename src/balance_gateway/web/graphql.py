@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from balance_gateway.api.context import Caller
-from balance_gateway.api.engine import Answer, GraphQLRequest, Operation, refused_answer
-from balance_gateway.api.errors import RequestRefused, internal_message, log_defect
+from balance_gateway.api.execution.engine import Answer, GraphQLRequest, Operation, refused_answer
+from balance_gateway.api.request.context import Caller
+from balance_gateway.api.schema.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.server.direct_response import head_of, written_whole
 from balance_gateway.web.admission import Admission, AdmissionLimits
@@ -40,7 +40,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class GraphQLEngine(Protocol):
-    """What answers operations: ``api.engine.Engine``, or something faster."""
+    """What answers operations: ``api.execution.engine.Engine``, or something faster."""
 
     def prepare(self, request: GraphQLRequest) -> Operation:
         """The operation that is meant. Raises RequestRefused."""

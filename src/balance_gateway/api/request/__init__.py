@@ -1,0 +1,1 @@
+"""The state of one GraphQL request: caller, deadline, loaders, limits."""

@@ -1,0 +1,1 @@
+"""The GraphQL schema: types, scalars, inputs, resolvers and error formatting."""

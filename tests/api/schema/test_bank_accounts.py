@@ -1,0 +1,156 @@
+"""``bankAccounts``: pages and filters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.connection import account_id_of, connection_of, cursor_of
+from balance_gateway.domain.errors import BadInput
+from tests.api.fakes import OTHER, World, account, asking
+
+MAX = Limits().page_size
+IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+
+PAGE = """query ($first: Int, $after: String, $filter: BankAccountFilter) {
+  bankAccounts(first: $first, after: $after, filter: $filter) {
+    totalCount edges { cursor node { id } } nodes { id }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+
+@given(st.sets(IDS, max_size=40), st.integers(min_value=1, max_value=12))
+def test_pages_one_after_the_other_are_the_whole_list(ids, first):
+    accounts = [account(each) for each in sorted(ids)]
+    seen, after, more = [], None, True
+
+    while more:
+        page = connection_of(accounts, first, after)
+        assert page.page_info.has_previous_page is bool(seen)
+        seen += [node.id for node in page.nodes]
+        after, more = page.page_info.end_cursor, page.page_info.has_next_page
+        assert len(page.nodes) <= first
+
+    assert seen == sorted(ids)
+
+
+@given(st.sets(IDS, min_size=2, max_size=20), st.data())
+def test_a_cursor_stays_good_when_its_account_is_gone(ids, data):
+    gone = data.draw(st.sampled_from(sorted(ids)))
+    accounts = [account(each) for each in sorted(ids - {gone})]
+
+    page = connection_of(accounts, 500, cursor_of(gone))
+
+    assert [node.id for node in page.nodes] == [each for each in sorted(ids) if each > gone]
+
+
+@given(IDS)
+def test_a_cursor_is_read_back(account_id):
+    assert account_id_of(cursor_of(account_id)) == account_id
+
+
+@given(st.text(max_size=40))
+def test_any_other_text_is_no_cursor(text):
+    with pytest.raises(BadInput, match="not a cursor"):
+        account_id_of(text)
+
+
+@pytest.mark.parametrize("cursor", ["", "acct_yen", "YTE6", cursor_of("acct_yen") + "=", "💶", "%"])
+async def test_a_bad_cursor_is_named(world: World, cursor):
+    async with asking(world) as client:
+        answer = await client.ask(PAGE, {"first": 2, "after": cursor})
+
+    assert answer["data"] is None
+    assert answer["errors"][0]["extensions"]["field"] == "after"
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_page_says_where_it_stands(world: World):
+    async with asking(world) as client:
+        first = await client.data(PAGE, {"first": 2})
+        after = first["bankAccounts"]["pageInfo"]["endCursor"]
+        last = await client.data(PAGE, {"first": 3, "after": after})
+
+    page = first["bankAccounts"]
+    assert page["totalCount"] == 5
+    assert [edge["node"]["id"] for edge in page["edges"]] == ["acct_card", "acct_dinar"]
+    assert page["pageInfo"]["startCursor"] == page["edges"][0]["cursor"]
+    assert page["pageInfo"]["hasNextPage"] is True
+    assert page["pageInfo"]["hasPreviousPage"] is False
+    page = last["bankAccounts"]
+    assert page["nodes"] == [
+        {"id": "acct_operating"}, {"id": "acct_savings"}, {"id": "acct_yen"},
+    ]  # fmt: skip
+    assert page["pageInfo"]["hasNextPage"] is False
+    assert page["pageInfo"]["hasPreviousPage"] is True
+
+
+async def test_a_tenant_without_accounts_has_an_empty_page():
+    world = World([])
+
+    async with asking(world) as client:
+        data = await client.data(PAGE, {})
+
+    assert data["bankAccounts"] == {
+        "totalCount": 0, "edges": [], "nodes": [],
+        "pageInfo": {"hasNextPage": False, "hasPreviousPage": False,
+                     "startCursor": None, "endCursor": None},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [0, -1, MAX + 1, 2**31 - 1])
+async def test_first_is_bounded(world: World, first):
+    async with asking(world) as client:
+        answer = await client.ask(PAGE, {"first": first})
+
+    assert answer["errors"][0]["extensions"]["field"] == "first"
+    assert f"1 to {MAX}" in answer["errors"][0]["message"]
+
+
+async def test_first_is_a_hundred_when_left_out_or_null():
+    world = World([account(f"a{index:03}") for index in range(150)])
+
+    async with asking(world) as client:
+        for variables in ({}, {"first": None}):
+            data = await client.data(PAGE, variables)
+            assert len(data["bankAccounts"]["nodes"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({}, ["acct_card", "acct_dinar", "acct_operating", "acct_savings", "acct_yen"]),
+        ({"ids": []}, []),
+        ({"ids": ["acct_yen", "acct_foreign", "nothing"]}, ["acct_yen"]),
+        ({"ids": None, "providers": ["ASSET"]}, ["acct_card"]),
+        ({"connectors": ["light_eu"], "currencies": ["EUR"]}, ["acct_operating", "acct_savings"]),
+        ({"nameContains": "eur"}, ["acct_operating", "acct_savings"]),
+    ],
+)
+async def test_every_condition_of_a_filter_counts(world: World, conditions, expected):
+    async with asking(world) as client:
+        data = await client.data(PAGE, {"filter": conditions})
+
+    assert [node["id"] for node in data["bankAccounts"]["nodes"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("conditions", "field"),
+    [
+        ({"ids": ["a"] * (Limits().ids + 1)}, "filter.ids"),
+        ({"nameContains": "a" * 201}, "filter.nameContains"),
+        ({"currencies": ["EUR"] * (Limits().ids + 1)}, "filter.currencies"),
+    ],
+)
+async def test_a_filter_is_bounded(world: World, conditions, field):
+    async with asking(world) as client:
+        answer = await client.ask(PAGE, {"filter": conditions})
+
+    assert answer["errors"][0]["extensions"]["field"] == field
+    assert field in answer["errors"][0]["message"]
+
+
+async def test_a_tenant_sees_only_its_own(world: World):
+    async with asking(world) as client:
+        data = await client.data(PAGE, {}, key=OTHER)
+
+    assert data["bankAccounts"]["nodes"] == [{"id": "acct_foreign"}]

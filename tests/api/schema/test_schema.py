@@ -1,0 +1,206 @@
+"""The schema: what is fixed from outside, and that everything in it is described."""
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    build_schema,
+    is_introspection_type,
+    is_specified_scalar_type,
+)
+
+from balance_gateway.api.schema.build import core_schema, print_sdl
+from balance_gateway.api.schema.errors import extensions_of
+from balance_gateway.domain import accounts, balances, errors, health
+
+FIXED = """
+Node.id: ID!
+Query.node: Node
+Query.nodes: [Node]!
+Query.bankAccount: BankAccount
+Query.bankAccounts: BankAccountConnection!
+Query.balanceTotals: [CurrencyTotal!]!
+Query.connectors: [Connector!]!
+BankAccount.id: ID!
+BankAccount.name: String!
+BankAccount.currency: CurrencyCode!
+BankAccount.provider: ProviderKind!
+BankAccount.connector: Connector!
+BankAccount.normalBalance: BalanceSide!
+BankAccount.openingBalance: OpeningBalance
+BankAccount.balance: Balance
+BankAccount.balanceHistory: [Balance!]!
+CurrencyTotal.currency: CurrencyCode!
+CurrencyTotal.bank: Money
+CurrencyTotal.ledger: Money
+CurrencyTotal.complete: Boolean!
+CurrencyTotal.included: Int!
+CurrencyTotal.missing: [MissingBalance!]!
+CurrencyTotal.oldestObservedAt: DateTime
+Connector.id: ID!
+Connector.provider: ProviderKind!
+Connector.capabilities: [Capability!]!
+Connector.health: ConnectorHealth!
+Connector.budget: ConnectorBudget!
+Money.minorUnits: BigInt!
+Money.amount: Decimal!
+Money.currency: CurrencyCode!
+Money.exponent: Int!
+Balance.asOf: Date!
+Balance.bank: Money
+Balance.ledger: Money
+Balance.difference: Money
+Balance.freshness: Freshness!
+OpeningBalance.amount: Money!
+OpeningBalance.effectiveAt: DateTime
+OpeningBalance.source: OpeningBalanceSource!
+OpeningBalance.createdAt: DateTime
+OpeningBalance.updatedAt: DateTime
+OpeningBalance.memo: String
+OpeningBalance.referenceNumber: String
+OpeningBalance.tags: [Tag!]!
+OpeningBalance.metadata: JSON
+OpeningBalance.freshness: Freshness!
+Freshness.state: FreshnessState!
+Freshness.observedAt: DateTime!
+Freshness.ageSeconds: Int!
+Freshness.staleReason: String
+Mutation.upsertOpeningBalance: UpsertOpeningBalanceResult!
+Mutation.upsertOpeningBalances: [UpsertOpeningBalanceResult!]!
+OpeningBalanceApplied.bankAccount: BankAccount!
+OpeningBalanceApplied.openingBalance: OpeningBalance!
+OpeningBalanceApplied.verified: Boolean!
+OpeningBalanceApplied.replayed: Boolean!
+OpeningBalanceUncertain.bankAccount: BankAccount!
+OpeningBalanceUncertain.writeId: String!
+OpeningBalanceUncertain.message: String!
+OpeningBalanceRejected.code: String!
+OpeningBalanceRejected.message: String!
+OpeningBalanceRejected.retryable: Boolean!
+OpeningBalanceRejected.field: String
+BankAccountFilter.ids: [ID!]
+BankAccountFilter.connectors: [ID!]
+BankAccountFilter.providers: [ProviderKind!]
+BankAccountFilter.currencies: [CurrencyCode!]
+BankAccountFilter.nameContains: String
+UpsertOpeningBalanceInput.accountId: ID!
+UpsertOpeningBalanceInput.amount: MoneyInput!
+UpsertOpeningBalanceInput.effectiveAt: DateTime
+UpsertOpeningBalanceInput.expectedPrevious: ExpectedPreviousInput
+UpsertOpeningBalanceInput.idempotencyKey: String
+UpsertOpeningBalanceInput.memo: String
+UpsertOpeningBalanceInput.referenceNumber: String
+"""
+
+FIXED_ARGUMENTS = """
+bankAccounts(first): Int = 100
+bankAccounts(filter): BankAccountFilter
+bankAccounts(after): String
+balanceTotals(filter): BankAccountFilter
+balanceTotals(asOf): Date
+node(id): ID!
+nodes(ids): [ID!]!
+bankAccount(id): ID!
+balance(asOf): Date
+balance(maxAgeSeconds): Int
+balance(onStale): OnStale = SERVE
+balanceHistory(from): Date!
+balanceHistory(to): Date!
+balanceHistory(step): HistoryStep = DAY
+upsertOpeningBalance(input): UpsertOpeningBalanceInput!
+upsertOpeningBalances(inputs): [UpsertOpeningBalanceInput!]!
+"""
+
+FIELDED = GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType
+
+
+def types():
+    return {
+        name: type_
+        for name, type_ in core_schema().type_map.items()
+        if not is_introspection_type(type_) and not is_specified_scalar_type(type_)
+    }
+
+
+def test_every_fixed_field_keeps_its_name_and_type():
+    found = {
+        f"{name}.{field}: {definition.type}"
+        for name, type_ in types().items()
+        if isinstance(type_, FIELDED)
+        for field, definition in type_.fields.items()
+    }
+
+    assert set(FIXED.split("\n")) - {""} <= found
+
+
+def test_every_fixed_argument_keeps_its_name_type_and_default():
+    sdl = build_schema(print_sdl())
+    found = set()
+    for name in ("Query", "Mutation", "BankAccount"):
+        for field, definition in sdl.type_map[name].fields.items():
+            for argument, given in definition.args.items():
+                default = given.ast_node.default_value
+                shown = f" = {default.value}" if default is not None else ""
+                found.add(f"{field}({argument}): {given.type}{shown}")
+
+    assert set(FIXED_ARGUMENTS.split("\n")) - {""} <= found
+
+
+def described():
+    for name, type_ in types().items():
+        yield name, type_.description
+        if isinstance(type_, FIELDED):
+            for field, definition in type_.fields.items():
+                yield f"{name}.{field}", definition.description
+                for argument, given in getattr(definition, "args", {}).items():
+                    yield f"{name}.{field}({argument})", given.description
+        if isinstance(type_, GraphQLEnumType):
+            for value, definition in type_.values.items():
+                yield f"{name}.{value}", definition.description
+
+
+def test_everything_is_described_in_sentences():
+    lacking = [name for name, text in described() if not (text or "").strip().endswith(".")]
+
+    assert lacking == []
+
+
+def test_root_fields_tell_the_scope_they_need():
+    for root, scope in (("Query", "balances:read"), ("Mutation", "balances:write")):
+        for field in types()[root].fields.values():
+            assert scope in field.description
+
+
+def test_enums_have_every_member_of_the_domain():
+    pairs = {
+        "ProviderKind": accounts.ProviderKind,
+        "Capability": accounts.Capability,
+        "BalanceSide": accounts.Side,
+        "FreshnessState": balances.FreshnessState,
+        "OpeningBalanceSource": balances.OpeningBalanceSource,
+        "OnStale": balances.OnStale,
+        "HealthState": health.HealthState,
+    }
+
+    for name, enum in pairs.items():
+        assert set(types()[name].values) == {member.name for member in enum}
+
+
+def test_the_sdl_is_printed_the_same_twice_and_can_be_read():
+    assert print_sdl() == print_sdl()
+    assert print_sdl().endswith("}\n") or print_sdl().endswith("Rejected\n")
+    assert set(build_schema(print_sdl()).type_map) >= set(types())
+
+
+def test_every_domain_error_has_its_extensions():
+    def tree(kind):
+        yield kind
+        for child in kind.__subclasses__():
+            yield from tree(child)
+
+    for kind in tree(errors.GatewayError):
+        error = kind("acct_1") if kind is errors.AccountNotFound else kind("No.")
+        extensions = extensions_of(error)
+        assert extensions["code"] == kind.code
+        assert extensions["retryable"] is kind.retryable
