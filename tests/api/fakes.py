@@ -40,10 +40,10 @@ from balance_gateway.service.opening_balances import (
     UpsertRequest,
     UpsertResult,
 )
-from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKey, ApiKeys
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.routes import build_web_app
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 READ, ADMIN, OTHER, AUDITOR = "key-read", "key-admin", "key-other", "key-auditor"

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.secret import Secret
 from balance_gateway.service.opening_balances import Rejected
-from tests.app.worlds import (
+from tests.app.gateway_harness import (
     LIGHT,
     PassingClock,
     Sandbox,

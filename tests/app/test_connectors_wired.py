@@ -14,7 +14,7 @@ from balance_gateway.ports.reads import (
     Observed,
 )
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
-from tests.app.worlds import DAY, LIGHT, Sandbox, caching, changed, impatient, running
+from tests.app.gateway_harness import DAY, LIGHT, Sandbox, caching, changed, impatient, running
 from tests.providers.doubles import LightDouble, Received, Reply, serving
 from tests.servers import RedisServer
 

@@ -25,9 +25,9 @@ from balance_gateway.ports.call_context import (
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
+from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
-from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather
 
 
 class NoFence(RedisFences):

@@ -69,11 +69,11 @@ from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
+from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
 from tests.history.journal_model import JournalModel
 from tests.history.provider_model import DEADLINE_S, LATE_LANDING_S, ProviderModel, RemoteBooks
 from tests.history.redis_model import ModelClient, RedisModel, unreachable
 from tests.history.virtual_loop import Life, VirtualLoop, remotely
-from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather
 
 T = TypeVar("T")
 

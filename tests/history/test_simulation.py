@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
 from tests.history.mutants import MUTANTS
 from tests.history.simulation import Outcomes, simulate
-from tests.history.weather import SPECIAL_WEATHERS, WEATHERS, Weather
 
 SEEDS = 25
 
@@ -47,7 +47,7 @@ def test_each_mutant_is_seen(name: str) -> None:
 def test_a_seed_replays_exactly_in_any_process() -> None:
     code = (
         "from tests.history.simulation import simulate;"
-        "from tests.history.weather import WEATHERS;"
+        "from tests.history.fault_profiles import WEATHERS;"
         "print([simulate(5, weather).digest for weather in WEATHERS.values()])"
     )
     told = {

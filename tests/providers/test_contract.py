@@ -17,7 +17,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.days import day_end_exclusive
+from balance_gateway.domain.calendar_days import day_end_exclusive
 from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,

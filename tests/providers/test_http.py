@@ -29,9 +29,9 @@ from balance_gateway.ports.call_context import (
 from balance_gateway.ports.provider_call import (
     Call,
 )
-from balance_gateway.providers.calls import path_of
-from balance_gateway.providers.failures import Operation, transport_failure
-from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.errors import Operation, transport_failure
+from balance_gateway.providers.exchange import path_of
+from balance_gateway.providers.json_fields import WrongShape
 from balance_gateway.providers.redirects import redirect_target
 from tests.providers import doubles
 from tests.providers.conftest import (

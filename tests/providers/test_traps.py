@@ -16,7 +16,7 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import fields
+from balance_gateway.providers import json_fields
 from balance_gateway.providers.body import decode_json
 from tests.providers.conftest import (
     ENTRIES_START,
@@ -33,13 +33,13 @@ def test_numbers_never_pass_through_binary_floating_point() -> None:
     record = decode_json(b'{"amount": 70368744177664.01, "small": 0.29}')
 
     assert record["amount"] == Decimal("70368744177664.01")
-    assert fields.major_units(record, "amount", "USD") == 7036874417766401
-    assert fields.major_units(record, "small", "USD") == 29
+    assert json_fields.major_units(record, "amount", "USD") == 7036874417766401
+    assert json_fields.major_units(record, "small", "USD") == 29
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99999999999999999999"])
 def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> None:
-    with pytest.raises(fields.WrongShape):
+    with pytest.raises(json_fields.WrongShape):
         decode_json(f'{{"balance": 1, "metadata": {{"x": {number}}}}}'.encode())
 
 
@@ -61,7 +61,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> N
 def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units: int) -> None:
     record = decode_json(f'{{"n": {number}}}'.encode())
 
-    assert fields.major_units(record, "n", currency) == minor_units
+    assert json_fields.major_units(record, "n", currency) == minor_units
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units
 def test_what_does_not_fit_the_currency_is_refused_and_never_rounded(
     number: str, currency: str
 ) -> None:
-    with pytest.raises(fields.WrongShape):
-        fields.major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
+    with pytest.raises(json_fields.WrongShape):
+        json_fields.major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
 
 
 async def test_light_amounts_above_int32_and_2_to_53_survive(connect: Any) -> None:

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from balance_gateway.api.execution.engine import Engine
 from balance_gateway.web import console
-from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import READ, Client, World, api_keys, served
 
 STATIC = Path(console.__file__).parent / "static"

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from balance_gateway.web.admission import AdmissionLimits
 from balance_gateway.web.graphql import EndpointLimits
+from balance_gateway.web.load_shedding import AdmissionLimits
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
 from tests.api.fakes import ADMIN, READ, World, asking
 

@@ -13,10 +13,10 @@ from balance_gateway.api.execution.engine import Engine
 from balance_gateway.app import build_app
 from balance_gateway.config.reader import settings_from
 from balance_gateway.domain.errors import Unauthenticated
-from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKeys, Authenticators
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import ADMIN, READ, World, api_keys, served
 from tests.servers import free_port
 from tests.web.issuer import (

@@ -14,7 +14,7 @@ import pytest
 from balance_gateway.api.execution.engine import Answer
 from balance_gateway.api.request.context import Caller
 from balance_gateway.domain.access import Principal
-from balance_gateway.web.admission import AdmissionLimits
+from balance_gateway.web.load_shedding import AdmissionLimits
 from tests.api.fakes import READ, World, served
 
 BODY = json.dumps({"query": "{ __typename }"}).encode()

@@ -36,7 +36,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, located
 from balance_gateway.domain.money import Money, decimal_text, exponent_of
 from balance_gateway.domain.secret import Secret
@@ -44,11 +44,12 @@ from balance_gateway.ports.provider_call import (
     Gate,
     OnCall,
 )
-from balance_gateway.providers import fields
+from balance_gateway.providers import json_fields
 from balance_gateway.providers.asset_lookups import NOT_OFFERED, AssetLookups, data_of
-from balance_gateway.providers.failures import Answer, refusal
+from balance_gateway.providers.authorization import authorization_of
+from balance_gateway.providers.errors import Answer, refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
-from balance_gateway.providers.inputs import (
+from balance_gateway.providers.preconditions import (
     effective_at,
     instant_text,
     last_instant,
@@ -56,7 +57,6 @@ from balance_gateway.providers.inputs import (
     refuse_notes,
     remote_id,
 )
-from balance_gateway.providers.tokens import authorization_of
 
 CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
 
@@ -174,7 +174,7 @@ class AssetProvider:
         business_id, ledger_id = (remote_id(account, key) for key in ("business_id", "ledger_id"))
         refuse_notes(write, "Asset")
         held = own_currency(write)
-        if len(str(abs(held))) > fields.AMOUNT_DIGITS_MAX:
+        if len(str(abs(held))) > json_fields.AMOUNT_DIGITS_MAX:
             raise BadInput("The amount has too many digits.", field="amount", account_id=account.id)
         starts = await self._checked_start(write, business_id)
         side = await self.normal_balance(account)
@@ -186,11 +186,11 @@ class AssetProvider:
             hint = "Check the amount, and that the ledger takes an opening balance."
             raise refusal(answer, self._clock(), hint=hint, field="amount")
         with reading(answer):
-            record = fields.an_object(data_of(answer, self._clock()), "data")
-            if fields.text(record, "ledger_id") != ledger_id:
-                raise fields.WrongShape("ledger_id is another ledger's")
-            if fields.major_units(record, "amount", account.currency) != sent:
-                raise fields.WrongShape("amount is not the one that was sent")
+            record = json_fields.an_object(data_of(answer, self._clock()), "data")
+            if json_fields.text(record, "ledger_id") != ledger_id:
+                raise json_fields.WrongShape("ledger_id is another ledger's")
+            if json_fields.major_units(record, "amount", account.currency) != sent:
+                raise json_fields.WrongShape("amount is not the one that was sent")
         return OpeningBalance(write.amount, starts, OpeningBalanceSource.PROVIDER)
 
     async def probe(self) -> None:
@@ -232,9 +232,9 @@ class AssetProvider:
                 own = rows.get(remote_id(account, "ledger_id"), [])
                 if len(own) != 1:
                     what = "no row" if not own else "several rows"
-                    raise fields.WrongShape(f"{what} for this ledger; check ledger_id")
-                debit = fields.major_units(own[0], "debit", account.currency)
-                credit = fields.major_units(own[0], "credit", account.currency)
+                    raise json_fields.WrongShape(f"{what} for this ledger; check ledger_id")
+                debit = json_fields.major_units(own[0], "debit", account.currency)
+                credit = json_fields.major_units(own[0], "credit", account.currency)
         except GatewayError as error:
             return located(error, account_id=account.id)
         return BalanceFigures(query.as_of, None, Money(debit - credit, account.currency))
@@ -262,7 +262,7 @@ class AssetProvider:
 
 def _rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
-    for item in fields.a_list(data, "data"):
-        row = fields.an_object(item, "a row")
-        rows.setdefault(fields.text(row, "ledger_id"), []).append(row)
+    for item in json_fields.a_list(data, "data"):
+        row = json_fields.an_object(item, "a row")
+        rows.setdefault(json_fields.text(row, "ledger_id"), []).append(row)
     return rows

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from balance_gateway.domain.accounts import Side
-from balance_gateway.domain.days import Clock
-from balance_gateway.providers import fields
-from balance_gateway.providers.failures import Answer, bad_response, refusal
-from balance_gateway.providers.flights import Flights
+from balance_gateway.domain.calendar_days import Clock
+from balance_gateway.providers import json_fields
+from balance_gateway.providers.errors import Answer, bad_response, refusal
 from balance_gateway.providers.http import ProviderHTTP, reading
+from balance_gateway.providers.single_flight import Flights
 
 #: Statuses of an endpoint that is not there.
 NOT_OFFERED = frozenset({404, 405})
@@ -28,11 +28,11 @@ def data_of(answer: Answer, now: datetime) -> Any:
     if not answer.ok:
         raise refusal(answer, now, hint=_HINT)
     with reading(answer):
-        body = fields.an_object(answer.body, "the answer")
+        body = json_fields.an_object(answer.body, "the answer")
         if body.get("error") is not None:
-            raise fields.WrongShape("it says that it is an error")
+            raise json_fields.WrongShape("it says that it is an error")
         if "data" not in body:
-            raise fields.WrongShape("data is missing")
+            raise json_fields.WrongShape("data is missing")
     return body["data"]
 
 
@@ -61,21 +61,23 @@ class AssetLookups:
         answer = await self._http.send("business read", "GET", "v0", "business", business_id)
         if answer.status not in NOT_OFFERED:
             with reading(answer):
-                business = fields.an_object(data_of(answer, self._clock()), "data")
-                return fields.optional_instant(business, "entries_start")
+                business = json_fields.an_object(data_of(answer, self._clock()), "data")
+                return json_fields.optional_instant(business, "entries_start")
         query = {"page_size": "100"}
         for _ in range(BUSINESS_PAGES_MAX):
             answer = await self._http.send("business list", "GET", "v0", "business", query=query)
             if answer.status in NOT_OFFERED:
                 return None
             with reading(answer):
-                for item in fields.a_list(data_of(answer, self._clock()), "data"):
-                    business = fields.an_object(item, "a business")
+                for item in json_fields.a_list(data_of(answer, self._clock()), "data"):
+                    business = json_fields.an_object(item, "a business")
                     if business.get("id") == business_id:
-                        return fields.optional_instant(business, "entries_start")
+                        return json_fields.optional_instant(business, "entries_start")
                 pagination = answer.body.get("pagination")
-                pages = {} if pagination is None else fields.an_object(pagination, "pagination")
-                token = fields.optional_text(pages, "next_page_token")
+                pages = (
+                    {} if pagination is None else json_fields.an_object(pagination, "pagination")
+                )
+                token = json_fields.optional_text(pages, "next_page_token")
             if token is None:
                 return None
             query["page_token"] = token
@@ -92,11 +94,11 @@ class AssetLookups:
             error.args = (error.message,)
             raise error
         with reading(answer):
-            record = fields.an_object(data_of(answer, self._clock()), "data")
+            record = json_fields.an_object(data_of(answer, self._clock()), "data")
             try:
-                side = Side(fields.text(record, "debit_credit"))
+                side = Side(json_fields.text(record, "debit_credit"))
             except ValueError:
                 what = "debit_credit is neither debit nor credit; configure normal_balance"
-                raise fields.WrongShape(what) from None
+                raise json_fields.WrongShape(what) from None
         self._sides[business_id, ledger_id] = side
         return side

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.json_fields import WrongShape
 
 #: Longest number with a point or an exponent, in characters. Python bounds integers by itself.
 NUMBER_CHARACTERS_MAX = 1000

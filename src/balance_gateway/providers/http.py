@@ -36,18 +36,25 @@ from balance_gateway.ports.provider_call import (
     Gate,
     OnCall,
 )
+from balance_gateway.providers.authorization import Authorization
 from balance_gateway.providers.body import decode_json
-from balance_gateway.providers.calls import Exchange, Seen, path_of, query_of
-from balance_gateway.providers.failures import Answer, Operation, bad_response, transport_failure
-from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.errors import Answer, Operation, bad_response, transport_failure
+from balance_gateway.providers.exchange import Exchange, Seen, path_of, query_of
+from balance_gateway.providers.http_wire import (
+    Address,
+    Headers,
+    HttpxWire,
+    PoolWire,
+    Wire,
+    address_of,
+)
+from balance_gateway.providers.json_fields import WrongShape
 from balance_gateway.providers.redirects import (
     NOT_HERE,
     REDIRECTS,
     REDIRECTS_MAX,
     redirect_target,
 )
-from balance_gateway.providers.tokens import Authorization
-from balance_gateway.providers.wire import Address, Headers, HttpxWire, PoolWire, Wire, address_of
 from balance_gateway.transport import HttptoolsTransport
 from balance_gateway.transport.errors import Sent, sent
 

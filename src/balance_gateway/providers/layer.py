@@ -36,7 +36,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
@@ -49,10 +49,12 @@ from balance_gateway.ports.provider_call import (
     Gate,
     OnCall,
 )
-from balance_gateway.providers import fields, layer_answers
-from balance_gateway.providers.failures import Answer
+from balance_gateway.providers import json_fields, layer_responses
+from balance_gateway.providers.authorization import authorization_of, basic
+from balance_gateway.providers.errors import Answer
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
-from balance_gateway.providers.inputs import (
+from balance_gateway.providers.layer_ledger import NOT_OFFERED, LayerLedger, external_path
+from balance_gateway.providers.preconditions import (
     effective_at,
     first_instant_after,
     instant_text,
@@ -62,8 +64,6 @@ from balance_gateway.providers.inputs import (
     remote_id,
     within_int64,
 )
-from balance_gateway.providers.layer_ledger import NOT_OFFERED, LayerLedger, external_path
-from balance_gateway.providers.tokens import authorization_of, basic
 
 CAPABILITIES = frozenset(
     {
@@ -163,12 +163,12 @@ class LayerProvider:
         """The opening balance with all that Layer keeps of it. None: none is set."""
         path = external_path(account)
         answer = await self._http.send("opening-balance read", "GET", *path, "opening-balance")
-        if layer_answers.is_not_set(answer):
+        if layer_responses.is_not_set(answer):
             return None
-        record = layer_answers.data_of(answer, self._clock())
+        record = layer_responses.data_of(answer, self._clock())
         side = await self.normal_balance(account)
         with reading(answer):
-            return layer_answers.opening_balance(record, account.currency, side)
+            return layer_responses.opening_balance(record, account.currency, side)
 
     async def normal_balance(self, account: Account) -> Side:
         """As configured, else the ``normality`` of the configured ``ledger_account_id``.
@@ -202,15 +202,15 @@ class LayerProvider:
             answer = await self._post((*path, "opening-balance"), body)
         else:
             answer = await self._state_and_recalculate(path, cents, instant_text(at))
-        record = layer_answers.data_of(answer, self._clock())
+        record = layer_responses.data_of(answer, self._clock())
         with reading(answer):
-            if by_bank_account and not layer_answers.has_balance(record):
+            if by_bank_account and not layer_responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
-            stored = layer_answers.opening_balance(record, account.currency, side)
+            stored = layer_responses.opening_balance(record, account.currency, side)
             if stored.amount != write.amount:
-                raise fields.WrongShape("balance is not the one that was sent")
-            if stored.effective_at is None or not fields.same_instant(stored.effective_at, at):
-                raise fields.WrongShape("effective_at is not the one that was sent")
+                raise json_fields.WrongShape("balance is not the one that was sent")
+            if stored.effective_at is None or not json_fields.same_instant(stored.effective_at, at):
+                raise json_fields.WrongShape("effective_at is not the one that was sent")
         return stored
 
     async def probe(self) -> None:
@@ -224,7 +224,7 @@ class LayerProvider:
         if answer.status in NOT_OFFERED:
             message = "Layer answers at this address, and does not tell who is asking there."
             raise Unsupported(message, provider=self.kind.name)
-        layer_answers.data_of(answer, self._clock())
+        layer_responses.data_of(answer, self._clock())
 
     async def aclose(self) -> None:
         """Closes connections."""
@@ -247,10 +247,10 @@ class LayerProvider:
     async def _state_and_recalculate(self, path: tuple[str, ...], cents: int, at: str) -> Answer:
         """Both calls of the documented route; a failure of the second may have been applied."""
         stated = await self._post((*path, "balance"), {"amount": cents, "date": at})
-        layer_answers.data_of(stated, self._clock())
+        layer_responses.data_of(stated, self._clock())
         try:
             answer = await self._post((*path, "opening-balance"), None)
-            layer_answers.data_of(answer, self._clock())
+            layer_responses.data_of(answer, self._clock())
         except ProviderError as error:
             # A copy: an error of a token's renewal is shared by all that wait for the token.
             raise half_done(error) from error

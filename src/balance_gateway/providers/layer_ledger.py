@@ -9,19 +9,19 @@ from collections.abc import Sequence
 
 from balance_gateway.domain.accounts import Account, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
-from balance_gateway.domain.days import Clock, today
+from balance_gateway.domain.calendar_days import Clock, today
 from balance_gateway.domain.errors import GatewayError, Unsupported, located
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import fields, layer_answers
-from balance_gateway.providers.failures import Answer
-from balance_gateway.providers.flights import Flights
+from balance_gateway.providers import json_fields, layer_responses
+from balance_gateway.providers.errors import Answer
 from balance_gateway.providers.http import ProviderHTTP, reading
-from balance_gateway.providers.inputs import (
+from balance_gateway.providers.preconditions import (
     first_instant_after,
     instant_text,
     optional_remote_id,
     remote_id,
 )
+from balance_gateway.providers.single_flight import Flights
 
 #: Statuses of an endpoint that is not there.
 NOT_OFFERED = frozenset({404, 405})
@@ -63,7 +63,7 @@ class LayerLedger:
         until = instant_text(first_instant_after(account, queries[0].as_of))
         answer = await self._tree("balance read", business_id, until)
         with reading(answer):
-            rows = layer_answers.rows_by_account(layer_answers.data_of(answer, self._clock()))
+            rows = layer_responses.rows_by_account(layer_responses.data_of(answer, self._clock()))
         self._learn_sides(business_id, rows)
         return [
             ledger_id
@@ -104,13 +104,13 @@ class LayerLedger:
         if answer.status in NOT_OFFERED:
             return False
         with reading(answer):
-            rows = layer_answers.rows_by_account(layer_answers.data_of(answer, self._clock()))
+            rows = layer_responses.rows_by_account(layer_responses.data_of(answer, self._clock()))
         self._learn_sides(business_id, rows)
         return True
 
-    def _learn_sides(self, business_id: str, rows: layer_answers.Rows) -> None:
+    def _learn_sides(self, business_id: str, rows: layer_responses.Rows) -> None:
         for ledger_id, own in rows.items():
-            side = layer_answers.side_of(own[0])
+            side = layer_responses.side_of(own[0])
             if side is not None and len(own) == 1:
                 self._sides[business_id, ledger_id] = side
 
@@ -122,11 +122,13 @@ class LayerLedger:
             with reading(answer):
                 if len(own) != 1:
                     what = "no entry" if not own else "several entries"
-                    raise fields.WrongShape(f"{what} for this account; check ledger_account_id")
-                side = layer_answers.side_of(own[0])
+                    raise json_fields.WrongShape(
+                        f"{what} for this account; check ledger_account_id"
+                    )
+                side = layer_responses.side_of(own[0])
                 if side is None:
-                    raise fields.WrongShape("normality is neither DEBIT nor CREDIT")
-                cents = fields.integer(own[0], "balance") * side.holder_sign()
+                    raise json_fields.WrongShape("normality is neither DEBIT nor CREDIT")
+                cents = json_fields.integer(own[0], "balance") * side.holder_sign()
         except GatewayError as error:
             return located(error, account_id=account.id)
         return BalanceFigures(query.as_of, None, Money(cents, account.currency))
@@ -153,10 +155,10 @@ class LayerLedger:
         answer = await self._http.send("account read", "GET", *path)
         if answer.status in NOT_OFFERED:
             return False
-        data = layer_answers.data_of(answer, self._clock())
+        data = layer_responses.data_of(answer, self._clock())
         with reading(answer):
-            record = fields.an_object(data, "the account")
+            record = json_fields.an_object(data, "the account")
             if record.get("ledger_account_id") is None:
                 return False
-            self._ledger_ids[key] = layer_answers.account_id(record, "ledger_account_id")
+            self._ledger_ids[key] = layer_responses.account_id(record, "ledger_account_id")
         return True

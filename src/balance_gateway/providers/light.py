@@ -37,7 +37,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import GatewayError, Unsupported, located
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
@@ -45,10 +45,11 @@ from balance_gateway.ports.provider_call import (
     Gate,
     OnCall,
 )
-from balance_gateway.providers import fields
-from balance_gateway.providers.failures import Answer, refusal
+from balance_gateway.providers import json_fields
+from balance_gateway.providers.authorization import FixedAuthorization
+from balance_gateway.providers.errors import Answer, refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
-from balance_gateway.providers.inputs import (
+from balance_gateway.providers.preconditions import (
     effective_at,
     instant_text,
     own_currency,
@@ -56,7 +57,6 @@ from balance_gateway.providers.inputs import (
     remote_id,
     within_int64,
 )
-from balance_gateway.providers.tokens import FixedAuthorization
 
 CAPABILITIES = frozenset(
     {
@@ -181,13 +181,13 @@ class LightProvider:
         answer = await self._http.send("opening-balance write", "PUT", *path, body=body)
         self._require_ok(answer, account)
         with reading(answer):
-            record = fields.an_object(answer.body, "the answer")
+            record = json_fields.an_object(answer.body, "the answer")
             _same_account(record, bank_account_id, is_required=True)
-            if fields.int64(record, "balance") != balance:
-                raise fields.WrongShape("balance is not the one that was sent")
-            stored_at = fields.instant(record, "balanceAt")
-            if not fields.same_instant(stored_at, at):
-                raise fields.WrongShape("balanceAt is not the one that was sent")
+            if json_fields.int64(record, "balance") != balance:
+                raise json_fields.WrongShape("balance is not the one that was sent")
+            stored_at = json_fields.instant(record, "balanceAt")
+            if not json_fields.same_instant(stored_at, at):
+                raise json_fields.WrongShape("balanceAt is not the one that was sent")
         return OpeningBalance(write.amount, stored_at, OpeningBalanceSource.PROVIDER)
 
     async def probe(self) -> None:
@@ -203,7 +203,7 @@ class LightProvider:
             raise Unsupported(message, provider=self.kind.name)
         self._require_ok(answer)
         with reading(answer):
-            fields.a_list(answer.body, "the answer")
+            json_fields.a_list(answer.body, "the answer")
 
     async def aclose(self) -> None:
         """Closes connections."""
@@ -222,14 +222,14 @@ class LightProvider:
         answer = await self._http.send("balance read", "GET", *path, query=query)
         self._require_ok(answer, account)
         with reading(answer):
-            record = fields.an_object(answer.body, "the answer")
+            record = json_fields.an_object(answer.body, "the answer")
             _same_account(record, bank_account_id, is_required=False)
-            if fields.text(record, "currency") != account.currency:
-                raise fields.WrongShape(f"currency is not the account's, {account.currency}")
-            if record.get("asOf") is not None and fields.day(record, "asOf") != as_of:
-                raise fields.WrongShape("asOf is another day than the one asked for")
-            bank = fields.nullable_int64(record, "bankBalance")
-            ledger = fields.int64(record, "ledgerBalance")
+            if json_fields.text(record, "currency") != account.currency:
+                raise json_fields.WrongShape(f"currency is not the account's, {account.currency}")
+            if record.get("asOf") is not None and json_fields.day(record, "asOf") != as_of:
+                raise json_fields.WrongShape("asOf is another day than the one asked for")
+            bank = json_fields.nullable_int64(record, "bankBalance")
+            ledger = json_fields.int64(record, "ledgerBalance")
         return BalanceFigures(
             as_of=as_of,
             bank=None if bank is None else Money(bank, account.currency),
@@ -245,5 +245,5 @@ class LightProvider:
 def _same_account(record: dict[str, object], wanted: str, *, is_required: bool) -> None:
     if record.get("bankAccountId") is None and not is_required:
         return
-    if fields.text(record, "bankAccountId").lower() != wanted.lower():
-        raise fields.WrongShape("bankAccountId is another account's")
+    if json_fields.text(record, "bankAccountId").lower() != wanted.lower():
+        raise json_fields.WrongShape("bankAccountId is another account's")

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import httpx
 
-from balance_gateway.providers.fields import WrongShape
+from balance_gateway.providers.json_fields import WrongShape
 
 #: A redirect that keeps method and body, and says that nothing was done here.
 NOT_HERE = frozenset({307, 308})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from balance_gateway.domain.access import Principal
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus
 from balance_gateway.ports.reads import (
     ReadPipeline,

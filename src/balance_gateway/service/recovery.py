@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.writes import (
     WriteOutcome,
@@ -23,7 +23,7 @@ from balance_gateway.ports.write_journal import (
 )
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.read_back import UNCERTAIN, failed, settled_by_reading
-from balance_gateway.service.sending import WriteLimits
+from balance_gateway.service.write_execution import WriteLimits
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import (
     OpeningBalance,
 )
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import BadInput, CacheUnavailable, GatewayError, Internal
 from balance_gateway.domain.writes import (
     WriteIntent,
@@ -62,8 +62,8 @@ from balance_gateway.service.opening_balances import (
     UpsertResult,
 )
 from balance_gateway.service.read_back import UNCERTAIN, previously
-from balance_gateway.service.sending import Sender, WriteLimits
 from balance_gateway.service.upsert_plan import UpsertPlan, plan_upsert
+from balance_gateway.service.write_execution import Sender, WriteLimits
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.storage.database import Database
-from balance_gateway.storage.documents import (
+from balance_gateway.storage.journal_json import (
     intended_text,
     opening_balance_of,
     opening_balance_text,

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, Text, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import (
@@ -27,7 +27,7 @@ from balance_gateway.ports.write_journal import (
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError
-from balance_gateway.storage.documents import opening_balance_of, opening_balance_text
+from balance_gateway.storage.journal_json import opening_balance_of, opening_balance_text
 from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
 
 logger = logging.getLogger(__name__)

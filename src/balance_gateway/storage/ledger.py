@@ -19,7 +19,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderUnavailable
 from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money

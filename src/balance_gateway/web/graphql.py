@@ -22,17 +22,17 @@ from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.server.direct_response import head_of, written_whole
-from balance_gateway.web.admission import Admission, AdmissionLimits
 from balance_gateway.web.auth import Authenticator, bearer_token
-from balance_gateway.web.bodies import (
+from balance_gateway.web.heads import by_name
+from balance_gateway.web.load_shedding import Admission, AdmissionLimits
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
+from balance_gateway.web.request_parsing import (
     BadRequest,
     ClientGone,
     read_body,
     request_of_body,
     request_of_query_string,
 )
-from balance_gateway.web.heads import by_name
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 

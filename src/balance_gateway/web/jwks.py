@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import base64_to_int
 
 from balance_gateway.transport import Bounds, HttptoolsTransport
-from balance_gateway.web.bodies import BadRequest, parsed_json
+from balance_gateway.web.request_parsing import BadRequest, parsed_json
 
 logger = logging.getLogger(__name__)
 

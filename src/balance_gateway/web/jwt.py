@@ -22,11 +22,11 @@ from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
 
 from balance_gateway.domain.access import Principal, Scope
-from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import NOT_KNOWN
-from balance_gateway.web.bodies import BadRequest, parsed_json
 from balance_gateway.web.jwks import IssuerKeys, Jwks
+from balance_gateway.web.request_parsing import BadRequest, parsed_json
 
 logger = logging.getLogger(__name__)
 

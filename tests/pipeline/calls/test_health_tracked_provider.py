@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from balance_gateway.domain.balances import BalanceQuery, OpeningBalanceWrite
-from balance_gateway.domain.days import system_clock
+from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderUnavailable
 from balance_gateway.domain.health import HealthState
 from balance_gateway.domain.money import Money

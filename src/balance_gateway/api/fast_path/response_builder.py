@@ -27,7 +27,7 @@ from balance_gateway.api.request.context import RequestContext
 from balance_gateway.api.schema.errors import formatted
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.days import day_end_exclusive
+from balance_gateway.domain.calendar_days import day_end_exclusive
 from balance_gateway.ports.reads import (
     FreshnessState,
 )

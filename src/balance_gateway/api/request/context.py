@@ -16,7 +16,7 @@ from balance_gateway.domain.balances import (
     BalanceFigures,
     OpeningBalance,
 )
-from balance_gateway.domain.days import today
+from balance_gateway.domain.calendar_days import today
 from balance_gateway.ports.reads import (
     BalanceRequest,
     Observed,

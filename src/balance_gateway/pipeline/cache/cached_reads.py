@@ -15,7 +15,7 @@ from balance_gateway.domain.balances import (
     BalanceFigures,
     OpeningBalance,
 )
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import (

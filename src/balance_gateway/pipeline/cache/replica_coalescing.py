@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import Answer, Boarded, observed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState

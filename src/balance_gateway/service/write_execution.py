@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import GatewayError, Internal, ProviderError, ProviderTimeout
 from balance_gateway.domain.writes import (
     WriteOutcome,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import (
     BudgetSpent,
     GatewayError,
@@ -22,9 +22,9 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.errors import located as copied
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.failures import Answer, bad_response, refusal
-from balance_gateway.providers.fields import WrongShape, an_object
-from balance_gateway.providers.flights import Flights
+from balance_gateway.providers.errors import Answer, bad_response, refusal
+from balance_gateway.providers.json_fields import WrongShape, an_object
+from balance_gateway.providers.single_flight import Flights
 
 #: Lifetime of a token whose answer names none: what both providers give by default.
 DEFAULT_LIFETIME_S = 3600

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from balance_gateway.web.console import console_routes
 from balance_gateway.web.dashboard import dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 

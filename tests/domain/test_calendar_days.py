@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance_gateway.domain.days import (
+from balance_gateway.domain.calendar_days import (
     day_end_exclusive,
     day_end_inclusive,
     day_start,

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalanceWrite
-from balance_gateway.domain.days import day_end_exclusive, day_end_inclusive
+from balance_gateway.domain.calendar_days import day_end_exclusive, day_end_inclusive
 from balance_gateway.domain.errors import BadInput, Unsupported
 from balance_gateway.domain.money import fits_int64
 

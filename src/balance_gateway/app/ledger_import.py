@@ -5,7 +5,7 @@ from pathlib import Path
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.days import system_clock
+from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.domain.ledger import ImportResult
 from balance_gateway.providers.local_csv import import_entries

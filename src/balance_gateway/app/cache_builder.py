@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from balance_gateway.app.write_times import hold_s_of
+from balance_gateway.app.write_deadlines import hold_s_of
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys

@@ -9,7 +9,7 @@ from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.ports.provider_call import (
     Call,
 )
-from balance_gateway.providers.failures import Operation
+from balance_gateway.providers.errors import Operation
 from balance_gateway.providers.redirects import REDIRECTS
 
 

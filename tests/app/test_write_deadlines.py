@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from balance_gateway.app.write_times import (
+from balance_gateway.app.write_deadlines import (
     PREPARE_S,
     READ_BACK_S,
     SLACK_S,

@@ -1,6 +1,6 @@
 """The door: who is let in, and when the process counts as busy."""
 
-from balance_gateway.web.admission import Admission, AdmissionLimits
+from balance_gateway.web.load_shedding import Admission, AdmissionLimits
 
 
 async def test_reads_and_writes_have_bounds_of_their_own() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from balance_gateway.app.assembly import Assembly
-from balance_gateway.app.web import GatewayApp, build_app
+from balance_gateway.app.asgi import GatewayApp, build_app
+from balance_gateway.app.gateway_builder import Assembly
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
-from balance_gateway.domain.days import system_clock
+from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.ports.reads import (
     BalanceRequest,
 )

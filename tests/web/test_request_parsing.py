@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance_gateway.web.bodies import BadRequest, parsed_json, request_of_body
+from balance_gateway.web.request_parsing import BadRequest, parsed_json, request_of_body
 from tests.api.fakes import READ, World, asking, served
 
 GOOD = b'{"query": "{ __typename }"}'

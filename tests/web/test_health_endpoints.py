@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client import CollectorRegistry, Counter
 
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
 from tests.api.fakes import World, asking
 
 

@@ -20,9 +20,9 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.failures import Answer, Operation
-from balance_gateway.providers.fields import WrongShape
-from balance_gateway.providers.tokens import TokenAuthorization, renewal_time
+from balance_gateway.providers.authorization import TokenAuthorization, renewal_time
+from balance_gateway.providers.errors import Answer, Operation
+from balance_gateway.providers.json_fields import WrongShape
 from tests.providers import doubles
 from tests.providers.conftest import FakeClock, assert_tells_no_secret, make_account, make_write
 from tests.providers.doubles import AssetDouble, LayerDouble, Received, Reply

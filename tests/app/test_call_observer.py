@@ -2,9 +2,9 @@
 
 import pytest
 
-from balance_gateway.app.telling import teller
+from balance_gateway.app.call_observer import teller
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.days import system_clock
+from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import Breaker
@@ -37,7 +37,7 @@ async def test_every_exchange_is_logged_with_its_cause_and_what_it_came_to(
     urgency.set(urgent)
 
     on_call(call)
-    caplog.set_level("DEBUG", "balance_gateway.app.telling")
+    caplog.set_level("DEBUG", "balance_gateway.app.call_observer")
     on_call(call)
 
     (record,) = caplog.records

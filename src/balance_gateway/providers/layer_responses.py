@@ -12,8 +12,8 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import fields
-from balance_gateway.providers.failures import CHECK_FIRST, Answer, refusal
+from balance_gateway.providers import json_fields
+from balance_gateway.providers.errors import CHECK_FIRST, Answer, refusal
 
 #: Entries of a ledger tree by account id; more than one for an id that is given twice.
 Rows = dict[str, list[dict[str, Any]]]
@@ -59,21 +59,21 @@ def opening_balance(record: Any, currency: str, side: Side) -> OpeningBalance:
     Raises:
         WrongShape: a field is not what the page promises.
     """
-    record = fields.an_object(record, "the opening balance")
-    cents = fields.integer(record, "balance") * side.holder_sign()
-    tags = fields.optional_list(record, "transaction_tags")
+    record = json_fields.an_object(record, "the opening balance")
+    cents = json_fields.integer(record, "balance") * side.holder_sign()
+    tags = json_fields.optional_list(record, "transaction_tags")
     metadata = record.get("metadata")
     if metadata is not None:
-        metadata = fields.free_json(fields.an_object(metadata, "metadata"), "metadata")
+        metadata = json_fields.free_json(json_fields.an_object(metadata, "metadata"), "metadata")
     return OpeningBalance(
         amount=Money(cents, currency),
-        effective_at=fields.optional_instant(record, "effective_at"),
+        effective_at=json_fields.optional_instant(record, "effective_at"),
         source=OpeningBalanceSource.PROVIDER,
-        created_at=fields.optional_instant(record, "created_at"),
-        updated_at=fields.optional_instant(record, "updated_at"),
-        memo=fields.optional_text(record, "memo"),
-        reference_number=fields.optional_text(record, "reference_number"),
-        tags=tuple(_tag(fields.an_object(item, "a tag")) for item in tags),
+        created_at=json_fields.optional_instant(record, "created_at"),
+        updated_at=json_fields.optional_instant(record, "updated_at"),
+        memo=json_fields.optional_text(record, "memo"),
+        reference_number=json_fields.optional_text(record, "reference_number"),
+        tags=tuple(_tag(json_fields.an_object(item, "a tag")) for item in tags),
         metadata=metadata,
     )
 
@@ -90,8 +90,8 @@ def rows_by_account(data: Any) -> Rows:
         WrongShape: it is no tree.
     """
     rows: Rows = {}
-    accounts = fields.an_object(data, "the ledger").get("accounts")
-    for row in _walk(fields.a_list(accounts, "accounts")):
+    accounts = json_fields.an_object(data, "the ledger").get("accounts")
+    for row in _walk(json_fields.a_list(accounts, "accounts")):
         rows.setdefault(account_id(row, "id"), []).append(row)
     return rows
 
@@ -99,7 +99,9 @@ def rows_by_account(data: Any) -> Rows:
 def account_id(record: dict[str, Any], key: str) -> str:
     """An account id, told as text or, in newer answers, as ``{"type": "AccountId", "id": …}``."""
     value = record.get(key)
-    return fields.text(value, "id") if isinstance(value, dict) else fields.text(record, key)
+    return (
+        json_fields.text(value, "id") if isinstance(value, dict) else json_fields.text(record, key)
+    )
 
 
 def side_of(row: dict[str, Any]) -> Side | None:
@@ -111,27 +113,27 @@ def side_of(row: dict[str, Any]) -> Side | None:
 
 def _walk(accounts: list[Any]) -> Iterator[dict[str, Any]]:
     level = accounts
-    for _ in range(fields.DEPTH_MAX):
+    for _ in range(json_fields.DEPTH_MAX):
         below: list[Any] = []
         for item in level:
-            row = fields.an_object(item, "an account")
+            row = json_fields.an_object(item, "an account")
             yield row
-            below.extend(fields.optional_list(row, "sub_accounts"))
+            below.extend(json_fields.optional_list(row, "sub_accounts"))
         level = below
     if level:
-        raise fields.WrongShape("the ledger is nested too deeply")
+        raise json_fields.WrongShape("the ledger is nested too deeply")
 
 
 def _tag(record: dict[str, Any]) -> Tag:
     return Tag(
-        id=fields.text(record, "id"),
-        key=fields.text(record, "key"),
-        value=fields.text(record, "value"),
-        dimension_id=fields.text(record, "dimension_id"),
-        definition_id=fields.text(record, "definition_id"),
-        dimension_display_name=fields.optional_text(record, "dimension_display_name"),
-        value_display_name=fields.optional_text(record, "value_display_name"),
-        archived_at=fields.optional_instant(record, "archived_at"),
+        id=json_fields.text(record, "id"),
+        key=json_fields.text(record, "key"),
+        value=json_fields.text(record, "value"),
+        dimension_id=json_fields.text(record, "dimension_id"),
+        definition_id=json_fields.text(record, "definition_id"),
+        dimension_display_name=json_fields.optional_text(record, "dimension_display_name"),
+        value_display_name=json_fields.optional_text(record, "value_display_name"),
+        archived_at=json_fields.optional_instant(record, "archived_at"),
     )
 
 

@@ -10,15 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from balance_gateway.api.execution.engine import Engine
 from balance_gateway.api.fast_path.engine import CompiledEngine
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.app.assembly import Assembly, assembled
+from balance_gateway.app.gateway_builder import Assembly, assembled
 from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.access import Scope as AccessScope
-from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
-from balance_gateway.web.app import build_web_app
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, Authenticators
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
-from balance_gateway.web.operations import Operations
+from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.routes import build_web_app
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import httpx
 
 from balance_gateway.providers.body import BodyTooLarge, read_body
-from balance_gateway.providers.calls import Exchange, Seen
+from balance_gateway.providers.exchange import Exchange, Seen
 from balance_gateway.transport import HttptoolsTransport, Timeouts
 
 #: As a transport takes them; a tuple that is used again is checked only once.

@@ -2,7 +2,7 @@
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
-from balance_gateway.service.sending import WriteLimits
+from balance_gateway.service.write_execution import WriteLimits
 
 #: For reading a write back, and for reading what stood before it.
 READ_BACK_S = 5.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from balance_gateway.config.settings import ConnectorSettings
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.days import Clock
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import Breaker
 from balance_gateway.pipeline.calls.rate_limiter import Budget

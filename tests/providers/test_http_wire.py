@@ -12,7 +12,7 @@ from balance_gateway.ports.provider_call import (
     Call,
 )
 from balance_gateway.providers.http import ProviderHTTP
-from balance_gateway.providers.wire import address_of, by_name
+from balance_gateway.providers.http_wire import address_of, by_name
 from balance_gateway.transport import HttptoolsTransport
 from tests.providers import doubles
 from tests.providers.conftest import make_account, make_write, on

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from balance_gateway.app.caching import Caching, caching_of, keys_of, lifetimes_of
-from balance_gateway.app.connectors import Wiring, gate_of, provider_of
-from balance_gateway.app.telling import teller
-from balance_gateway.app.write_times import lands_within_s_of, write_limits_of
+from balance_gateway.app.cache_builder import Caching, caching_of, keys_of, lifetimes_of
+from balance_gateway.app.call_observer import teller
+from balance_gateway.app.provider_builder import Wiring, gate_of, provider_of
+from balance_gateway.app.write_deadlines import lands_within_s_of, write_limits_of
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
-from balance_gateway.domain.days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
