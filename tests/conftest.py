@@ -19,7 +19,8 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
         return
     where, line, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
     report.outcome = "failed"
-    report.longrepr = f"{where}:{line}: {REQUIRE_ALL}=1 forbids skipping: {reason}"
+    # The reason comes first: the summary of a run cuts long lines.
+    report.longrepr = f"{reason} ({REQUIRE_ALL}=1 forbids skipping: {where}:{line})"
 
 
 # Outermost, so that pytest's own wrapper has marked the expected failures before.
