@@ -84,7 +84,7 @@ def _account(kind: books.Kind, number: int) -> str:
 
 async def fill_embedded_ledger(configuration: Path) -> None:
     """Imports the entries of every local account, as ``balance-gateway local import`` does."""
-    from balance_gateway.app import import_entries_of
+    from balance_gateway.app import import_ledger_entries
     from balance_gateway.config.reader import read_settings
 
     settings = read_settings(configuration)
@@ -92,7 +92,7 @@ async def fill_embedded_ledger(configuration: Path) -> None:
         path = configuration.with_name("entries.csv")
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_entries(number))
-        await import_entries_of(settings, books.account_id("local", number), path)
+        await import_ledger_entries(settings, books.account_id("local", number), path)
 
 
 def _entries(number: int) -> Iterator[list[str]]:

@@ -25,7 +25,7 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import AccountNotFound, GatewayError
 from balance_gateway.domain.health import ConnectorStatus, HealthState
-from balance_gateway.domain.money import Money, minor_units_of
+from balance_gateway.domain.money import Money, parse_minor_units
 from balance_gateway.ports.reads import (
     BalanceRequest,
     FreshnessState,
@@ -42,7 +42,7 @@ from balance_gateway.service.opening_balances import (
 )
 from balance_gateway.web.auth import ApiKey, ApiKeys
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -177,7 +177,7 @@ class FakeWriter:
             minor_units = request.minor_units
             if minor_units is None:
                 assert request.amount_text is not None
-                minor_units = minor_units_of(request.amount_text, request.currency)
+                minor_units = parse_minor_units(request.amount_text, request.currency)
         except (AccountNotFound, GatewayError) as error:
             return Rejected(error.code, error.message, error.retryable, error.field)
         standing = observed(
@@ -224,7 +224,7 @@ class World:
         self.gateway = Gateway(self.directory, self.reads, self.writer, FakeWatch(), self._clock)
         self.checks: dict[str, Callable[[], Any]] = {}
         self.endpoint: GraphQLEndpoint | None = None
-        self.operations: Operations | None = None
+        self.operations: HealthEndpoints | None = None
 
     def _clock(self) -> datetime:
         self.clock_calls += 1
@@ -240,7 +240,7 @@ class World:
     ) -> Any:
         engine = Engine(self.gateway, limits=limits, request_timeout_s=request_timeout_s)
         self.endpoint = GraphQLEndpoint(engine, ApiKeys(api_keys()), endpoint_limits)
-        self.operations = Operations(
+        self.operations = HealthEndpoints(
             checks=self.checks, registry=CollectorRegistry(), check_timeout_s=0.2
         )
         return build_web_app(

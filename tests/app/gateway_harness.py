@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from balance_gateway.app.asgi import GatewayApp, build_app
-from balance_gateway.app.gateway_builder import Assembly
+from balance_gateway.app.gateway_builder import GatewayComponents
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.calendar_days import system_clock
@@ -67,7 +67,7 @@ class House:
     """A running gateway, asked past its web where nothing of the web is meant."""
 
     app: GatewayApp
-    assembly: Assembly
+    assembly: GatewayComponents
     client: httpx.AsyncClient
     key: str
 

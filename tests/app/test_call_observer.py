@@ -2,38 +2,40 @@
 
 import pytest
 
-from balance_gateway.app.call_observer import teller
+from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
+from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     urgency,
 )
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 
 
 @pytest.mark.parametrize(
     ("urgent", "write", "because"),
     [
-        (Urgency.WAITED_FOR, False, "read"),
-        (Urgency.BACKGROUND, False, "refresh"),
-        (Urgency.BACKGROUND, True, "write"),
+        (Priority.FOREGROUND, False, "read"),
+        (Priority.BACKGROUND, False, "refresh"),
+        (Priority.BACKGROUND, True, "write"),
     ],
 )
 async def test_every_exchange_is_logged_with_its_cause_and_what_it_came_to(
-    caplog: pytest.LogCaptureFixture, urgent: Urgency, because: str, *, write: bool
+    caplog: pytest.LogCaptureFixture, urgent: Priority, because: str, *, write: bool
 ) -> None:
-    gates = {"main": ConnectorGate("main", Breaker(), Budget(None, MemoryWindow()), 8)}
-    on_call = teller(Metrics(), gates, ConnectorWatch(gates, system_clock))
-    call = Call("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
+    gates = {
+        "main": ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
+    }
+    on_call = make_call_observer(Metrics(), gates, HealthTracker(gates, system_clock))
+    call = ProviderCall("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
     urgency.set(urgent)
 
     on_call(call)

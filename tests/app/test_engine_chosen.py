@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.api.fast_path.engine import CompiledEngine
+from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.app import build_app
-from balance_gateway.config.reader import settings_from
+from balance_gateway.config.reader import parse_settings
 
 
 @pytest.mark.parametrize(
-    ("server", "engine"), [({}, CompiledEngine), ({"compiled": False}, Engine)], ids=["on", "off"]
+    ("server", "engine"), [({}, FastPathEngine), ({"compiled": False}, Engine)], ids=["on", "off"]
 )
 async def test_compiled_answers_are_on_unless_they_are_turned_off(
     server: dict[str, bool], engine: type, tmp_path: Path
 ) -> None:
-    app = build_app(settings_from({"server": server, "storage": {"url": "sqlite://"}}, tmp_path))
+    app = build_app(parse_settings({"server": server, "storage": {"url": "sqlite://"}}, tmp_path))
 
     async with app.running():
         assert app._endpoint is not None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from balance_gateway.config.reader import read_settings, settings_from
+from balance_gateway.config.reader import parse_settings, read_settings
 from balance_gateway.config.settings import CacheSettings, ServerSettings, Settings
 from balance_gateway.config.table import ConfigError
 from balance_gateway.domain.accounts import ProviderKind, Side
@@ -300,7 +300,7 @@ def test_junk_is_refused_in_one_line_or_read(
 
     refusal = "none"
     try:
-        settings_from(values, tmp_path)
+        parse_settings(values, tmp_path)
     except ConfigError as error:
         refusal = str(error)
 

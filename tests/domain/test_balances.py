@@ -22,9 +22,6 @@ from balance_gateway.domain.codec import (
     opening_balance_to_json,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.cache_validity import (
-    LocalNonces,
-)
 
 DAY = date(2026, 5, 7)
 MONEY = st.builds(Money, st.integers(), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
@@ -105,35 +102,3 @@ def test_account_ids_are_plain_and_short() -> None:
 
     assert all(ACCOUNT_ID.fullmatch(name) for name in good)
     assert not any(ACCOUNT_ID.fullmatch(name) for name in bad)
-
-
-def test_a_mark_stands_until_its_own_value_is_replaced() -> None:
-    nonces = LocalNonces()
-    one, other = nonces.mark("fence", "one"), nonces.mark("fence", "other")
-
-    nonces.replaced("fence", "one")
-
-    assert (one.stands, other.stands, nonces.changes) == (False, True, 1)
-    assert nonces.mark("fence", "one").stands
-    assert nonces.mark("fence", "other") is other
-
-
-def test_another_nonce_ends_every_mark_under_it_and_no_other() -> None:
-    nonces = LocalNonces()
-    marks = [nonces.mark("fence", "one"), nonces.mark("fence", "two"), nonces.mark("else", "one")]
-
-    nonces.renew("fence", "2")
-
-    assert [mark.stands for mark in marks] == [False, False, True]
-    assert nonces.by_fence == {"fence": "2"}
-
-
-def test_a_mark_that_nobody_holds_is_forgotten_and_changes_nothing() -> None:
-    nonces = LocalNonces()
-    for number in range(100):
-        nonces.mark("fence", str(number))
-
-    nonces.replaced("fence", "5")
-
-    assert nonces.changes == 0
-    assert not nonces._marks["fence"]

@@ -10,7 +10,7 @@ from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
     ProviderRejected,
-    located,
+    with_account,
 )
 
 NAMES = """UNAUTHENTICATED FORBIDDEN BAD_USER_INPUT ACCOUNT_NOT_FOUND UNSUPPORTED_BY_PROVIDER
@@ -54,7 +54,7 @@ def test_a_located_copy_leaves_the_original_as_it_was(error: type[GatewayError])
     cause = KeyError("the cause")
     original.__cause__ = cause
 
-    copy = located(original, account_id="acct_b", provider="LIGHT")
+    copy = with_account(original, account_id="acct_b", provider="LIGHT")
 
     assert type(copy) is error
     assert (copy.account_id, copy.provider) == ("acct_b", "LIGHT")
@@ -67,7 +67,7 @@ def test_a_located_copy_leaves_the_original_as_it_was(error: type[GatewayError])
 def test_a_located_copy_keeps_what_only_providers_errors_have() -> None:
     original = ProviderRejected("No.", maybe_applied=True, provider_code="ERR_7", provider="LAYER")
 
-    copy = located(original, account_id="acct_b")
+    copy = with_account(original, account_id="acct_b")
 
     assert isinstance(copy, ProviderRejected)
     assert (copy.maybe_applied, copy.provider_code, copy.provider) == (True, "ERR_7", "LAYER")
@@ -78,7 +78,7 @@ def test_a_located_copy_keeps_what_only_providers_errors_have() -> None:
 def test_copies_of_one_error_do_not_know_each_other() -> None:
     original = BadInput("No.")
 
-    one, other = located(original, account_id="a"), located(original, account_id="b")
+    one, other = with_account(original, account_id="a"), with_account(original, account_id="b")
 
     assert (one.account_id, other.account_id, original.account_id) == ("a", "b", None)
 

@@ -11,10 +11,10 @@ from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import (
     AMOUNT_DIGITS_MAX,
     Money,
+    currency_exponent,
     decimal_text,
-    exponent_of,
     fits_int64,
-    minor_units_of,
+    parse_minor_units,
 )
 
 EXPONENTS = {"JPY": 0, "EUR": 2, "KWD": 3, "CLF": 4}
@@ -26,7 +26,7 @@ AMOUNTS = st.integers() | st.integers(-(10**300), 10**300)
 def test_minor_units_come_back_from_their_text(minor_units: int, currency: str) -> None:
     money = Money(minor_units, currency)
 
-    assert minor_units_of(money.amount, currency) == minor_units
+    assert parse_minor_units(money.amount, currency) == minor_units
 
 
 @given(AMOUNTS, CURRENCIES)
@@ -59,7 +59,7 @@ def test_any_plain_decimal_text_is_read_exactly(
     padded = decimals + "0" * (exponent - len(decimals) + more_zeros)
     text = f"{sign}{'0' * zeros}{whole}.{padded}"
 
-    minor_units = minor_units_of(text, currency)
+    minor_units = parse_minor_units(text, currency)
 
     with localcontext() as context:
         context.prec = 400
@@ -86,7 +86,7 @@ def test_any_plain_decimal_text_is_read_exactly(
     ],
 )
 def test_texts_at_the_edges_are_taken(text: str, currency: str, minor_units: int) -> None:
-    assert minor_units_of(text, currency) == minor_units
+    assert parse_minor_units(text, currency) == minor_units
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_texts_at_the_edges_are_taken(text: str, currency: str, minor_units: int
 )  # fmt: skip
 def test_what_is_no_plain_decimal_number_is_refused(text: str) -> None:
     with pytest.raises(BadInput) as caught:
-        minor_units_of(text, "EUR", field="amount.amount")
+        parse_minor_units(text, "EUR", field="amount.amount")
 
     assert caught.value.field == "amount.amount"
 
@@ -110,21 +110,21 @@ def test_more_decimals_than_the_currency_has_are_refused_not_rounded(
     text: str, currency: str
 ) -> None:
     with pytest.raises(BadInput, match="not rounded"):
-        minor_units_of(text, currency)
+        parse_minor_units(text, currency)
 
 
 def test_text_beyond_the_limit_is_refused_before_it_is_converted() -> None:
     longest = "9" * AMOUNT_DIGITS_MAX
 
     with pytest.raises(BadInput, match="longer"):
-        minor_units_of(longest + "9", "CLF")
+        parse_minor_units(longest + "9", "CLF")
 
-    assert Money(minor_units_of(longest, "CLF"), "CLF").amount == longest + ".0000"
+    assert Money(parse_minor_units(longest, "CLF"), "CLF").amount == longest + ".0000"
 
 
 def test_a_refusal_shows_only_the_beginning_of_a_long_text() -> None:
     with pytest.raises(BadInput) as caught:
-        minor_units_of("x" * 900, "EUR")
+        parse_minor_units("x" * 900, "EUR")
 
     assert len(caught.value.message) < 200
 
@@ -132,7 +132,7 @@ def test_a_refusal_shows_only_the_beginning_of_a_long_text() -> None:
 @given(st.text(max_size=12), CURRENCIES)
 def test_any_other_text_is_refused_or_means_what_decimal_says(text: str, currency: str) -> None:
     try:
-        minor_units = minor_units_of(text, currency)
+        minor_units = parse_minor_units(text, currency)
     except BadInput:
         return
 
@@ -143,9 +143,9 @@ def test_every_iso_currency_has_its_exponent_or_is_refused() -> None:
     for currency in Currency:
         if currency.exponent is None:
             with pytest.raises(BadInput):
-                exponent_of(currency.code)
+                currency_exponent(currency.code)
         else:
-            assert exponent_of(currency.code) == currency.exponent
+            assert currency_exponent(currency.code) == currency.exponent
 
 
 # CLDR shows all of these without decimals; the minor units of ISO 4217 are others.
@@ -155,14 +155,14 @@ def test_every_iso_currency_has_its_exponent_or_is_refused() -> None:
      ("MGA", 2), ("MMK", 2), ("RSD", 2), ("SOS", 2), ("SYP", 2), ("YER", 2)],
 )  # fmt: skip
 def test_where_display_digits_differ_iso_counts(currency: str, exponent: int) -> None:
-    assert exponent_of(currency) == exponent
-    assert minor_units_of("1", currency) == 10**exponent
+    assert currency_exponent(currency) == exponent
+    assert parse_minor_units("1", currency) == 10**exponent
 
 
 @pytest.mark.parametrize("currency", ["XAU", "XXX", "XTS", "eur", "EU", "EURO", "", "€", "EUR\n"])
 def test_what_is_no_spendable_currency_is_refused(currency: str) -> None:
     with pytest.raises(BadInput) as caught:
-        exponent_of(currency)
+        currency_exponent(currency)
 
     assert caught.value.field == "currency"
 

@@ -14,13 +14,13 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
-from balance_gateway.pipeline.cache.fence import Fences, Standing
-from balance_gateway.pipeline.cache.read_through import Upstream
+from balance_gateway.pipeline.cache.fence import Fences, FenceState
+from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.cache.single_flight import Flights
+from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, Server
 from balance_gateway.ports.call_context import (
-    Hurry,
+    PriorityBoost,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
@@ -33,8 +33,8 @@ from tests.history.simulation import DAYS, REAL, Blueprint
 class NoFence(RedisFences):
     """Values count until they are too old, whatever is written."""
 
-    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
-        return [Standing("always", settled=True)] * len(keys)
+    async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
+        return [FenceState("always", settled=True)] * len(keys)
 
     async def begin_write(self, key: str, write_id: str) -> None:
         """Nothing."""
@@ -142,7 +142,7 @@ class HeldTooShort(RedisFences):
         super().__init__(link, hold_s - COMMAND_TIMEOUT_S, writes_may_land)
 
 
-class FilledUnderNewerNonce(Upstream):
+class FilledUnderNewerNonce(ReadThrough):
     """What was read is kept under the nonce that stands when it is kept."""
 
     fences: Fences
@@ -150,7 +150,7 @@ class FilledUnderNewerNonce(Upstream):
     async def _keep(self, group: Any, answers: Any, newest: Any) -> None:
         fences = [read.keys.fence for read, _, _ in group]
         try:
-            standings = await self.fences.standings(fences)
+            standings = await self.fences.states(fences)
         except CacheUnavailable:
             return
         newer = [
@@ -166,13 +166,13 @@ def _with_fills_under_newer_nonces(reads: CachedReads) -> None:
     upstream.fences = reads._fences  # type: ignore[attr-defined]
 
 
-class FlightsAcrossWrites(Flights[Any]):
-    """Flights are joined by what they read, whatever was written since they took off."""
+class FlightsAcrossWrites(SingleFlight[Any]):
+    """SingleFlight are joined by what they read, whatever was written since they took off."""
 
-    def in_air(self, key: Any) -> Any:
-        return super().in_air(key[0])
+    def in_flight(self, key: Any) -> Any:
+        return super().in_flight(key[0])
 
-    def open(self, key: Any, started_s: float, hurry: Hurry | None = None) -> Any:
+    def open(self, key: Any, started_s: float, hurry: PriorityBoost | None = None) -> Any:
         return super().open(None if key is None else key[0], started_s, hurry)
 
 

@@ -39,13 +39,13 @@ from balance_gateway.domain.writes import (
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import account_keys
-from balance_gateway.pipeline.cache.cache_store import MemoryValues, RedisValues, Values
+from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, RedisStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.cache.upstream_leases import Claims, RedisClaims, SingleProcess
+from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
-from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisLink, Server
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient, Server
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -66,7 +66,7 @@ from balance_gateway.service.opening_balances import (
     UpsertResult,
 )
 from balance_gateway.service.recovery import Recovery
-from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
+from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
 from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
@@ -519,7 +519,7 @@ class Replica:
             [Connector(one.connector, one.kind, one.capabilities) for one in providers.values()],
         )
         deadlines_s = dict.fromkeys(providers, DEADLINE_S)
-        limits = WriteLimits(deadlines_s, READ_BACK_S, PREPARE_S, LEASE_S)
+        limits = WriteDeadlines(deadlines_s, READ_BACK_S, PREPARE_S, LEASE_S)
         self.writer = blueprint.writer(
             directory=directory,
             providers=providers,
@@ -532,10 +532,10 @@ class Replica:
         )
         return Recovery(directory, providers, self.reads, journal, world.clock, limits)
 
-    def _caching(self, journal: ReplicaJournal) -> tuple[Fences, Values, Claims]:
+    def _caching(self, journal: ReplicaJournal) -> tuple[Fences, CacheStore, UpstreamLeases]:
         world = self.world
         if not world.weather.shared:
-            return MemoryFences(HOLD_S, world.loop.time), MemoryValues(1000), SingleProcess()
+            return MemoryFences(HOLD_S, world.loop.time), MemoryStore(1000), NoLeases()
 
         async def writes_may_land() -> bool:
             since = world.clock() - timedelta(seconds=LANDS_WITHIN_S)
@@ -544,9 +544,9 @@ class Replica:
         server = Server()
         way = lambda effect: world.to_redis(self.name, effect)  # noqa: E731
         client: Any = ModelClient(world.redis, way, server)
-        link = RedisLink(client, server=server, monotonic=world.loop.time)
+        link = RedisClient(client, server=server, monotonic=world.loop.time)
         fences = world.blueprint.fences(link, HOLD_S, writes_may_land)
-        return fences, RedisValues(link, 60.0), RedisClaims(link)
+        return fences, RedisStore(link, 60.0), RedisLeases(link)
 
 
 class Client:

@@ -4,7 +4,7 @@ import pytest
 
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 from tests.history.redis_model import ModelClient, RedisModel
 
 HOLD_S = 10.0
@@ -24,12 +24,12 @@ class _Shared:
         return False
 
     def fences(self) -> RedisFences:
-        link = RedisLink(ModelClient(self.redis, self._way))  # type: ignore[arg-type]
+        link = RedisClient(ModelClient(self.redis, self._way))  # type: ignore[arg-type]
         return RedisFences(link, HOLD_S, self._nothing_may_land)
 
 
 async def _settled(fences: Fences) -> bool:
-    return (await fences.standings(["business"]))[0].settled
+    return (await fences.states(["business"]))[0].settled
 
 
 async def test_a_write_without_an_answer_outlasts_those_around_it() -> None:

@@ -20,9 +20,9 @@ from balance_gateway.domain.writes import (
     WriteRecord,
 )
 from balance_gateway.pipeline.cache import redis_fence
-from balance_gateway.pipeline.cache.cache_store import Entry, RedisValues
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, RedisStore
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.write_journal import (
     AccountBusy,
 )
@@ -138,10 +138,10 @@ async def test_fences_and_values_see_no_difference(server: RedisServer) -> None:
 
     async with Redis(port=server.port) as real:
         await real.flushall()
-        links = [RedisLink(real, "test"), RedisLink(ModelClient(model, way), "test")]  # type: ignore[arg-type]
+        links = [RedisClient(real, "test"), RedisClient(ModelClient(model, way), "test")]  # type: ignore[arg-type]
         for _ in range(40):
             fences = [RedisFences(link, 100.0, _may_land) for link in links]
-            values = [RedisValues(link, 100.0) for link in links]
+            values = [RedisStore(link, 100.0) for link in links]
             for _ in range(15):
                 key, seconds = rng.choice(KEYS), rng.choice([50.0, 200.0])
                 write_id = rng.choice(["w1", "w2", "w3"])
@@ -157,14 +157,16 @@ async def test_fences_and_values_see_no_difference(server: RedisServer) -> None:
                         await fence.end_write(key, write_id)
                     elif step == "hold":
                         await fence.hold(key, write_id, seconds)
-                    standings = await fence.standings(KEYS)
+                    standings = await fence.states(KEYS)
                     before = await value.get(KEYS)
                     old = [
                         entry is not None and entry.nonce == standing.nonce
                         for entry, standing in zip(before, standings, strict=True)
                     ]
                     if step == "look":
-                        await value.put({key: Entry(standings[KEYS.index(key)].nonce, 1, 1, None)})
+                        await value.put(
+                            {key: CacheEntry(standings[KEYS.index(key)].nonce, 1, 1, None)}
+                        )
                     seen.append(([standing.settled for standing in standings], old))
                 assert seen[0] == seen[1], step
 

@@ -13,7 +13,7 @@ from redis import Redis
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 from tests.pipeline.fakes import World
 from tests.pipeline.virtual_time import VirtualTime, virtual_time
 
@@ -64,7 +64,7 @@ def redis_url(redis_server: str) -> str:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    link = RedisLink.open(redis_url)
+async def link(redis_url: str) -> AsyncIterator[RedisClient]:
+    link = RedisClient.open(redis_url)
     yield link
     await link.aclose()

@@ -19,14 +19,14 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache.cache_keys import account_keys
-from balance_gateway.pipeline.cache.cache_store import Entry, MemoryValues, Values
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
-from balance_gateway.pipeline.cache.fence import Fences, MemoryFences, Standing
+from balance_gateway.pipeline.cache.fence import Fences, FenceState, MemoryFences
 from balance_gateway.ports.cache_validity import (
-    LocalNonces,
+    LocalCacheVersions,
 )
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     patience_s,
     urgency,
 )
@@ -93,7 +93,7 @@ class FakeProvider:
         self.opening: OpeningBalance | None = opening(7)
         self.calls: list[list[str]] = []
         self.opening_calls = 0
-        self.moods: list[tuple[Urgency, float]] = []
+        self.moods: list[tuple[Priority, float]] = []
         self.failures: list[BaseException | None] = []
         self.failing: BaseException | None = None
         self.wait: Callable[[], Any] | None = None
@@ -156,16 +156,16 @@ class LostFences:
         self.lost = False
 
     @property
-    def nonces(self) -> LocalNonces | None:
+    def nonces(self) -> LocalCacheVersions | None:
         return self.fences.nonces
 
     def _reach(self) -> None:
         if self.lost:
             raise CacheUnavailable("The shared cache is out of reach.")
 
-    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
+    async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         self._reach()
-        return await self.fences.standings(keys)
+        return await self.fences.states(keys)
 
     async def begin_write(self, key: str, write_id: str) -> None:
         self._reach()
@@ -189,19 +189,19 @@ class LostFences:
 class LostValues:
     """Kept values that can go out of reach, for reading and for keeping."""
 
-    keeps = True
+    is_enabled = True
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: CacheStore) -> None:
         self.values = values
         self.puts: list[list[str]] = []
         self.lost_to_get = self.lost_to_put = False
 
-    async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         if self.lost_to_get:
             raise CacheUnavailable("The shared cache is out of reach.")
         return await self.values.get(keys)
 
-    async def put(self, entries: Mapping[str, Entry]) -> None:
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         if self.lost_to_put:
             raise CacheUnavailable("The shared cache is out of reach.")
         self.puts.append(list(entries))
@@ -225,7 +225,7 @@ class World:
         if remote:
             self.accounts = [replace(one, remote={**one.remote, **remote}) for one in self.accounts]
         self.fences = LostFences(MemoryFences(self.HOLD_S, time.monotonic))
-        self.values = LostValues(MemoryValues(100))
+        self.values = LostValues(MemoryStore(100))
         self.providers = {"main": self.provider}
         self.reads = CachedReads(
             providers=self.providers,

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from balance_gateway.domain.errors import CacheUnavailable
-from balance_gateway.pipeline.redis_client import REST_S, RedisLink, Server
+from balance_gateway.pipeline.redis_client import REST_S, RedisClient, Server
 from tests.pipeline.virtual_time import VirtualTime
 
 
@@ -26,15 +26,15 @@ class Commands:
 
 
 @pytest.fixture
-def link(tmp_path: Path) -> RedisLink:
-    return RedisLink.open(f"unix://{tmp_path}/nobody.sock")
+def link(tmp_path: Path) -> RedisClient:
+    return RedisClient.open(f"unix://{tmp_path}/nobody.sock")
 
 
 @pytest.mark.parametrize(
     "failure", [ResponseError("READONLY"), RedisError(), OSError(), TimeoutError()]
 )
 async def test_whatever_redis_fails_with_is_the_cache_out_of_reach(
-    link: RedisLink, failure: BaseException
+    link: RedisClient, failure: BaseException
 ) -> None:
     command = Commands()
     command.failure = failure
@@ -46,7 +46,7 @@ async def test_whatever_redis_fails_with_is_the_cache_out_of_reach(
 
 
 async def test_after_a_failure_reads_do_without_and_writes_ask_redis_itself(
-    link: RedisLink,
+    link: RedisClient,
 ) -> None:
     command = Commands()
     command.failure = OSError()
@@ -64,7 +64,7 @@ async def test_after_a_failure_reads_do_without_and_writes_ask_redis_itself(
     assert link.is_up
 
 
-async def test_after_a_success_reads_ask_again(link: RedisLink) -> None:
+async def test_after_a_success_reads_ask_again(link: RedisClient) -> None:
     command = Commands()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
@@ -77,9 +77,9 @@ async def test_after_a_success_reads_ask_again(link: RedisLink) -> None:
     assert answer == 3
 
 
-async def test_the_rest_after_a_failure_ends(link: RedisLink) -> None:
+async def test_the_rest_after_a_failure_ends(link: RedisClient) -> None:
     now_s = 100.0
-    link = RedisLink(link.client, monotonic=lambda: now_s)
+    link = RedisClient(link.client, monotonic=lambda: now_s)
     command = Commands()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
@@ -92,10 +92,10 @@ async def test_the_rest_after_a_failure_ends(link: RedisLink) -> None:
     assert answer == 2
 
 
-async def test_it_is_up_once_and_as_long_as_calls_are_answered(link: RedisLink) -> None:
+async def test_it_is_up_once_and_as_long_as_calls_are_answered(link: RedisClient) -> None:
     """It was once up again a second after each failure, whether or not anybody had answered."""
     now_s = 100.0
-    link = RedisLink(link.client, monotonic=lambda: now_s)
+    link = RedisClient(link.client, monotonic=lambda: now_s)
     command = Commands()
     told = [link.is_up]
 
@@ -115,7 +115,7 @@ async def test_it_is_up_once_and_as_long_as_calls_are_answered(link: RedisLink) 
 
 
 async def test_a_redis_that_refuses_writes_is_not_up_because_reads_are_answered(
-    link: RedisLink,
+    link: RedisClient,
 ) -> None:
     command = Commands()
     command.failure = ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
@@ -132,7 +132,7 @@ async def test_a_redis_that_refuses_writes_is_not_up_because_reads_are_answered(
 
 
 async def test_a_redis_that_hangs_is_given_half_a_second(time: VirtualTime) -> None:
-    link = RedisLink.open("unix:///nobody.sock")
+    link = RedisClient.open("unix:///nobody.sock")
     started_s = time.monotonic()
 
     with pytest.raises(CacheUnavailable):
@@ -142,7 +142,7 @@ async def test_a_redis_that_hangs_is_given_half_a_second(time: VirtualTime) -> N
 
 
 async def test_a_connection_tells_which_server_answers(redis_url: str) -> None:
-    link = RedisLink.open(redis_url)
+    link = RedisClient.open(redis_url)
     before = link.server.run_id
 
     told = await link.run(lambda: link.client.info("server"))
@@ -189,7 +189,7 @@ async def test_the_server_is_known_as_far_as_it_may_be_asked(
 ) -> None:
     server, connection = Server(), Greeted(answer)
 
-    await server.greet(connection)
+    await server.identify_server(connection)
 
     assert connection.sent == [("hello",), ("INFO", "server")]
     assert server.run_id == run_id
@@ -197,9 +197,9 @@ async def test_the_server_is_known_as_far_as_it_may_be_asked(
 
 async def test_of_two_connections_the_newer_one_tells_which_server_answers() -> None:
     server, may_answer = Server(), asyncio.Event()
-    older = asyncio.ensure_future(server.greet(Greeted("run_id:old", may_answer)))
+    older = asyncio.ensure_future(server.identify_server(Greeted("run_id:old", may_answer)))
     await asyncio.sleep(0)
-    await server.greet(Greeted("run_id:new"))
+    await server.identify_server(Greeted("run_id:new"))
 
     may_answer.set()
     await older
@@ -207,13 +207,13 @@ async def test_of_two_connections_the_newer_one_tells_which_server_answers() -> 
     assert server.run_id == "new"
 
 
-async def test_a_command_that_failed_is_not_sent_again(link: RedisLink) -> None:
+async def test_a_command_that_failed_is_not_sent_again(link: RedisClient) -> None:
     retry = link.client.get_connection_kwargs()["retry"]
 
     assert retry.get_retries() == 0
 
 
-async def test_a_defect_of_ours_is_not_taken_for_an_outage(link: RedisLink) -> None:
+async def test_a_defect_of_ours_is_not_taken_for_an_outage(link: RedisClient) -> None:
     command = Commands()
     await link.run(command)
     command.failure = KeyError("ours")
@@ -225,7 +225,7 @@ async def test_a_defect_of_ours_is_not_taken_for_an_outage(link: RedisLink) -> N
 
 
 def test_the_link_shows_no_address_or_password() -> None:
-    link = RedisLink.open("redis://:hunter2@127.0.0.1:1/0")
+    link = RedisClient.open("redis://:hunter2@127.0.0.1:1/0")
 
     shown = repr(link)
 

@@ -18,7 +18,7 @@ import pytest
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
 from balance_gateway.cli import main
 from balance_gateway.config import accounts, connectors
-from balance_gateway.config.reader import settings_from
+from balance_gateway.config.reader import parse_settings
 from balance_gateway.config.settings import (
     ApiKeySettings,
     CacheSettings,
@@ -251,7 +251,7 @@ def test_configuration_example_is_read(
     for number, name in enumerate(re.findall(r'"env:([A-Z_]+)"', text)):
         monkeypatch.setenv(name, f"secret {number}")
 
-    settings = settings_from(tomllib.loads(text), tmp_path)
+    settings = parse_settings(tomllib.loads(text), tmp_path)
 
     assert settings.connectors
 

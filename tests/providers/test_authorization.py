@@ -11,17 +11,17 @@ import pytest
 from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
     BudgetSpent,
+    CircuitOpen,
     ProviderBadResponse,
     ProviderCredentialsRejected,
     ProviderError,
-    ProviderPaused,
     ProviderRateLimited,
     ProviderTimeout,
     ProviderUnavailable,
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.authorization import TokenAuthorization, renewal_time
-from balance_gateway.providers.errors import Answer, Operation
+from balance_gateway.providers.errors import Operation, ProviderResponse
 from balance_gateway.providers.json_fields import WrongShape
 from tests.providers import doubles
 from tests.providers.conftest import FakeClock, assert_tells_no_secret, make_account, make_write
@@ -135,9 +135,11 @@ async def test_revoked_token_is_renewed_once_and_the_write_repeated(
 async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: FakeClock) -> None:
     fetched: list[str] = []
 
-    async def fetch() -> Answer:
+    async def fetch() -> ProviderResponse:
         fetched.append(f"t{len(fetched)}")
-        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": fetched[-1]})
+        return ProviderResponse(
+            Operation("LAYER", "token request"), 200, {}, {"access_token": fetched[-1]}
+        )
 
     tokens = TokenAuthorization(fetch, clock)
     assert tokens.ready() is None
@@ -211,9 +213,9 @@ async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:
     mood: ContextVar[str] = ContextVar("mood", default="waited for")
     moods: list[str] = []
 
-    async def fetch() -> Answer:
+    async def fetch() -> ProviderResponse:
         moods.append(mood.get())
-        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
+        return ProviderResponse(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
 
     mood.set("in the background")
     await TokenAuthorization(fetch, FakeClock()).header()
@@ -221,16 +223,16 @@ async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:
     assert moods == ["waited for"]
 
 
-@pytest.mark.parametrize("refusal", [BudgetSpent("x", retry_after_s=30), ProviderPaused("x")])
+@pytest.mark.parametrize("refusal", [BudgetSpent("x", retry_after_s=30), CircuitOpen("x")])
 async def test_what_our_own_gate_refused_is_no_failure_of_the_token_endpoint(
     refusal: ProviderError,
 ) -> None:
     refusals = [refusal] * 5
 
-    async def fetch() -> Answer:
+    async def fetch() -> ProviderResponse:
         if refusals:
             raise refusals.pop()
-        return Answer(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
+        return ProviderResponse(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
 
     tokens = TokenAuthorization(fetch, FakeClock())
     for _ in range(5):

@@ -25,7 +25,7 @@ from balance_gateway.domain.errors import (
     ProviderError,
     Unsupported,
 )
-from balance_gateway.domain.money import Money, exponent_of
+from balance_gateway.domain.money import Money, currency_exponent
 from balance_gateway.domain.secret import Secret
 from tests.providers.conftest import (
     ENTRIES_START,
@@ -92,7 +92,7 @@ def held(state: dict[str, Any], currency: str, provider: str) -> int | None:
         return None
     amount = Decimal(state["opening"]["amount"])
     if provider == "asset":
-        amount = amount.scaleb(exponent_of(currency))
+        amount = amount.scaleb(currency_exponent(currency))
     if provider != "light" and state["normal_side"] == "credit":
         amount = -amount
     return int(amount)

@@ -27,10 +27,10 @@ from balance_gateway.ports.call_context import (
     read_within_s,
 )
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
-from balance_gateway.providers.errors import Operation, transport_failure
-from balance_gateway.providers.exchange import path_of
+from balance_gateway.providers.errors import Operation, translate_transport_error
+from balance_gateway.providers.exchange import build_path
 from balance_gateway.providers.json_fields import WrongShape
 from balance_gateway.providers.redirects import redirect_target
 from tests.providers import doubles
@@ -324,7 +324,7 @@ def test_redirects_that_stay_are_followed() -> None:
 
 
 async def test_every_exchange_is_told_once(make: Any, light_double: LightDouble) -> None:
-    calls: list[Call] = []
+    calls: list[ProviderCall] = []
     light = make.light(light_double.url, wiring={"on_call": calls.append})
     here = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
     light_double.reply_with(
@@ -368,7 +368,7 @@ class OneAtATime:
             await asyncio.sleep(0.3)
             yield
 
-    async def count_again(self) -> None:
+    async def count_resend(self) -> None:
         self.passed.append(False)
         if self.full:
             raise ProviderRateLimited("The budget is spent.")
@@ -401,7 +401,7 @@ async def test_what_a_gate_refuses_was_never_sent(make: Any, light_double: Light
 
 
 async def test_cancelled_write_is_told_and_seen_once(make: Any, light_double: LightDouble) -> None:
-    calls: list[Call] = []
+    calls: list[ProviderCall] = []
 
     async def wait(_: Received, __: asyncio.StreamWriter) -> Reply | None:
         await asyncio.sleep(0.5)
@@ -466,10 +466,10 @@ def test_a_wrong_address_stops_the_start(make: Any, url: str) -> None:
 
 
 def test_path_segments_cannot_lead_elsewhere() -> None:
-    assert path_of(("a/b", "c?d", "é")) == "/a%2Fb/c%3Fd/%C3%A9"
+    assert build_path(("a/b", "c?d", "é")) == "/a%2Fb/c%3Fd/%C3%A9"
     for segment in ("", ".", ".."):
         with pytest.raises(ValueError, match="segment"):
-            path_of(("v1", segment))
+            build_path(("v1", segment))
 
 
 def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
@@ -512,7 +512,7 @@ async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
     outcome: str,
 ) -> None:
     """Else no breaker would learn of a provider that hangs longer than a request may take."""
-    calls: list[Call] = []
+    calls: list[ProviderCall] = []
 
     async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
         await asyncio.sleep(1)
@@ -533,7 +533,9 @@ def test_a_certificate_that_is_refused_is_told_and_was_never_sent() -> None:
     error = httpx.ConnectError("certificate verify failed")
     error.__cause__ = ssl.SSLCertVerificationError("Hostname mismatch")
 
-    failure = transport_failure(Operation("LIGHT", "opening-balance write", write=True), error, 5.0)
+    failure = translate_transport_error(
+        Operation("LIGHT", "opening-balance write", write=True), error, 5.0
+    )
 
     assert type(failure) is ProviderUntrusted
     assert not failure.maybe_applied

@@ -9,10 +9,10 @@ import pytest
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import ProviderBadResponse
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 from balance_gateway.providers.http import ProviderHTTP
-from balance_gateway.providers.http_wire import address_of, by_name
+from balance_gateway.providers.http_wire import by_name, parse_address
 from balance_gateway.transport import HttptoolsTransport
 from tests.providers import doubles
 from tests.providers.conftest import make_account, make_write, on
@@ -93,7 +93,7 @@ async def test_the_seconds_are_for_all_redirects_together(
         return Reply(307, b"", {"location": "/again"})
 
     light_double.take_over = redirect_slowly
-    calls: list[Call] = []
+    calls: list[ProviderCall] = []
     wiring = {"transport": transport(), "on_call": calls.append}
     light = make.light(light_double.url, timeout_s=0.5, wiring=wiring)
 
@@ -126,5 +126,5 @@ def test_headers_are_read_by_name_as_httpx_reads_them() -> None:
     ],
 )
 def test_an_address_is_an_origin_and_a_target(url: str, origin: str, target: str) -> None:
-    assert address_of(url) == (origin, target)
-    assert address_of(address_of(url).url) == (origin, target)
+    assert parse_address(url) == (origin, target)
+    assert parse_address(parse_address(url).url) == (origin, target)

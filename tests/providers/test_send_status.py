@@ -9,7 +9,7 @@ import pytest
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import (
-    Departure,
+    SendStatus,
     departure,
 )
 from tests.providers import doubles
@@ -34,7 +34,7 @@ class Places:
     def slot(self, *, write: bool) -> Any:
         return self
 
-    async def count_again(self) -> None:
+    async def count_resend(self) -> None:
         raise AssertionError("nothing is sent twice here")
 
     async def __aenter__(self) -> None:
@@ -53,7 +53,7 @@ async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
 
 async def left(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
     """What is told of a write that is given up, or that ends."""
-    told = Departure()
+    told = SendStatus()
     departure.set(told)
     try:
         async with asyncio.timeout(within_s):
@@ -114,7 +114,7 @@ async def test_a_write_whose_second_call_waits_has_left(
 
 @pytest.mark.parametrize("told", [None, True])
 def test_once_a_write_has_left_it_stays_so(*, told: bool | None) -> None:
-    write = Departure(left=told)
+    write = SendStatus(left=told)
 
     write.wait()
 

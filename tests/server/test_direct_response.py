@@ -9,7 +9,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from balance_gateway.server import direct_response
-from balance_gateway.server.direct_response import head_of, written_whole
+from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web import graphql
 from tests.api.fakes import READ, World, served
 
@@ -50,7 +50,7 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> None:
         self.whole = 0
-        original = direct_response.written_whole
+        original = direct_response.write_directly
 
         def written_whole(*arguments: object) -> bool:
             written = allowed and original(*arguments)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ async def test_an_ordinary_answer_is_one_write_and_ends_its_cycle() -> None:
     transport = Transport()
     cycle = cycle_of(transport)
 
-    written = written_whole(cycle.send, head_of([(b"a", b"b")]), b"r-1", b"{}")
+    written = write_directly(cycle.send, encode_head([(b"a", b"b")]), b"r-1", b"{}")
 
     assert written
     assert cycle.response_complete
@@ -143,7 +143,7 @@ async def test_any_other_is_left_to_asgi(why: str) -> None:
     body = b"{}" * (200_000 if why == "large" else 1)
     send = other_send if why == "another server" else cycle.send
 
-    written = written_whole(send, head_of([]), b"r-1", body)  # type: ignore[arg-type]
+    written = write_directly(send, encode_head([]), b"r-1", body)  # type: ignore[arg-type]
 
     assert not written
     assert not transport.written

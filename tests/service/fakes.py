@@ -30,13 +30,13 @@ from balance_gateway.ports.write_journal import (
 )
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
-from balance_gateway.service.writer import OpeningBalanceWriter, WriteLimits
+from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.pipeline.virtual_time import VirtualTime
 
 EVERYTHING = frozenset(Capability)
 ADMIN = Principal("admin", "acme", frozenset(Scope))
 READER = Principal("dashboard", "acme", frozenset({Scope.BALANCES_READ}))
-LIMITS = WriteLimits(deadline_s={"main": 10.0}, read_back_s=5.0, prepare_s=8.0, lease_s=25.0)
+LIMITS = WriteDeadlines(deadline_s={"main": 10.0}, read_back_s=5.0, prepare_s=8.0, lease_s=25.0)
 #: Two names of one account, and two other accounts.
 REMOTE_ACCOUNTS = {
     "acct_a": "remote a",

@@ -17,7 +17,7 @@ from balance_gateway.ports.reads import (
     FreshnessState,
     Observed,
 )
-from balance_gateway.service.balances import totals
+from balance_gateway.service.balances import compute_totals
 from balance_gateway.service.directory import AccountFilter, Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.opening_balances import Applied, Rejected
@@ -123,7 +123,7 @@ def row(
 
 
 def total_of(*rows: tuple[BalanceRequest, Any]) -> list[Any]:
-    return totals([request for request, _ in rows], [answer for _, answer in rows])
+    return compute_totals([request for request, _ in rows], [answer for _, answer in rows])
 
 
 def test_totals_are_per_currency_and_never_mixed() -> None:
@@ -169,7 +169,7 @@ def test_a_total_is_as_old_as_its_oldest_part() -> None:
 
 
 def test_no_accounts_are_no_totals() -> None:
-    assert totals([], []) == []
+    assert compute_totals([], []) == []
 
 
 async def test_many_writes_are_each_on_their_own_and_answered_in_order(desk: Desk) -> None:

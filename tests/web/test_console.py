@@ -17,7 +17,7 @@ from balance_gateway.api.execution.engine import Engine
 from balance_gateway.web import console
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import READ, Client, World, api_keys, served
 
@@ -38,7 +38,7 @@ NODE = shutil.which("node")
 async def serving(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[Client]:
     app = build_web_app(
         graphql=GraphQLEndpoint(Engine(World().gateway), ApiKeys(api_keys())),
-        operations=Operations(checks={}, registry=CollectorRegistry()),
+        operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
         dashboard=dashboard,
         console=on,
     )

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from balance_gateway.web.graphql import EndpointLimits
-from balance_gateway.web.load_shedding import AdmissionLimits
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
+from balance_gateway.web.load_shedding import LoadLimits
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from tests.api.fakes import ADMIN, READ, World, asking
 
 AUTH = {"Authorization": f"Bearer {READ}"}
@@ -42,10 +42,10 @@ MUTATION = (
     ],
 )
 def test_the_media_type_is_negotiated(accept, expected):
-    assert negotiated(accept) == expected
+    assert negotiate(accept) == expected
 
 
-@pytest.mark.parametrize("read", [negotiated, is_json])
+@pytest.mark.parametrize("read", [negotiate, is_json])
 def test_a_long_header_is_read_and_not_kept(read):
     header = ", ".join(["application/json", *["text/x"] * 10_000])
     held = sys.getrefcount(header)
@@ -53,7 +53,7 @@ def test_a_long_header_is_read_and_not_kept(read):
     read(header)
 
     assert sys.getrefcount(header) == held
-    assert negotiated(header) == JSON
+    assert negotiate(header) == JSON
 
 
 async def sent(world: World, query: str, accept: str, key: str = READ, **settings):
@@ -179,7 +179,7 @@ async def test_too_many_requests_at_once_are_told_to_come_back(world: World):
     world.reads.gate = asyncio.Event()
     query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 
-    limits = EndpointLimits(admission=AdmissionLimits(reads=1))
+    limits = EndpointLimits(admission=LoadLimits(reads=1))
     async with asking(world, endpoint_limits=limits) as client:
         first = asyncio.ensure_future(client.post(query))
         while not world.reads.calls:  # noqa: ASYNC110

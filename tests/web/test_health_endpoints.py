@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client import CollectorRegistry, Counter
 
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 from tests.api.fakes import World, asking
 
 
@@ -80,4 +80,4 @@ async def test_metrics_are_those_of_the_registry(world: World):
 
 
 def test_operations_need_no_server():
-    assert Operations(checks={}, registry=CollectorRegistry())
+    assert HealthEndpoints(checks={}, registry=CollectorRegistry())

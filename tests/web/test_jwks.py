@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web import jwks
-from balance_gateway.web.jwks import Jwks, JwksError, keys_of
+from balance_gateway.web.jwks import Jwks, JwksError, parse_key_set
 from tests.servers import free_port
 from tests.web.issuer import (
     NOW_S,
@@ -348,13 +348,13 @@ def test_a_malformed_key_is_left_out_and_the_others_stay(malformed):
     good = jwk(ed_key(), "good")
     document = json.dumps({"keys": [malformed, good, malformed]}).encode()
 
-    assert keys_of(document).by_use.keys() == {("good", "EdDSA")}
+    assert parse_key_set(document).by_use.keys() == {("good", "EdDSA")}
 
 
 def test_a_weak_key_is_left_out_without_a_word():
     weak = jwk(rsa_key("weak", 1024), "weak")
 
-    assert keys_of(json.dumps({"keys": [weak]}).encode()).kids == frozenset()
+    assert parse_key_set(json.dumps({"keys": [weak]}).encode()).kids == frozenset()
 
 
 def test_a_key_is_under_every_algorithm_it_is_for_and_no_other():
@@ -367,7 +367,7 @@ def test_a_key_is_under_every_algorithm_it_is_for_and_no_other():
             jwk(rsa_key("second"), "a"),
         ]
     }
-    found = keys_of(json.dumps(document).encode())
+    found = parse_key_set(json.dumps(document).encode())
 
     assert found.by_use.keys() == {
         ("a", "RS256"), ("a", "PS256"), ("a", "ES256"), ("b", "PS256"), ("c", "EdDSA"),
@@ -376,6 +376,6 @@ def test_a_key_is_under_every_algorithm_it_is_for_and_no_other():
 
 
 def test_no_keys_at_all_is_a_document_too():
-    assert keys_of(b'{"keys": []}').kids == frozenset()
+    assert parse_key_set(b'{"keys": []}').kids == frozenset()
     with pytest.raises(JwksError, match="no list of keys"):
-        keys_of(b'{"key": []}')
+        parse_key_set(b'{"key": []}')

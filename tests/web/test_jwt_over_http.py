@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from balance_gateway.api.execution.engine import Engine
 from balance_gateway.app import build_app
-from balance_gateway.config.reader import settings_from
+from balance_gateway.config.reader import parse_settings
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import ApiKeys, Authenticators
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import ADMIN, READ, World, api_keys, served
 from tests.servers import free_port
@@ -54,7 +54,7 @@ async def serving() -> AsyncIterator[tuple[Parts, httpx.AsyncClient]]:
         authenticator = Authenticators(ApiKeys(api_keys()), parts.authenticator)
         app = build_web_app(
             graphql=GraphQLEndpoint(Engine(world.gateway), authenticator),
-            operations=Operations(checks={}, registry=CollectorRegistry()),
+            operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
         )
         async with (
             served(app) as url,
@@ -180,7 +180,7 @@ async def assembled_gateway(
             }
         ],
     }
-    app = build_app(settings_from(values, directory), clock=lambda: NOW)
+    app = build_app(parse_settings(values, directory), clock=lambda: NOW)
     async with (
         app.running(),
         served(app) as url,

@@ -1,10 +1,10 @@
 """The door: who is let in, and when the process counts as busy."""
 
-from balance_gateway.web.load_shedding import Admission, AdmissionLimits
+from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 
 
 async def test_reads_and_writes_have_bounds_of_their_own() -> None:
-    door = Admission(AdmissionLimits(reads=1, writes=1))
+    door = LoadShedder(LoadLimits(reads=1, writes=1))
     door.enter(write=False)
 
     assert not door.admits(write=False, waited_s=0.0)
@@ -22,8 +22,8 @@ class Machine:
     now_s = 0.0
     computed_s = 0.0
 
-    def door(self, limits: AdmissionLimits, refused: list[int]) -> Admission:
-        return Admission(
+    def door(self, limits: LoadLimits, refused: list[int]) -> LoadShedder:
+        return LoadShedder(
             limits,
             lambda: refused.append(1),
             monotonic=lambda: self.now_s,
@@ -31,7 +31,7 @@ class Machine:
         )
 
     def pass_s(
-        self, door: Admission, seconds: float, *, computing: float, tick_s: float = 0.025
+        self, door: LoadShedder, seconds: float, *, computing: float, tick_s: float = 0.025
     ) -> None:
         """Time passes, part of it computing, and the door takes its measure at each tick."""
         for _ in range(round(seconds / tick_s)):
@@ -42,7 +42,7 @@ class Machine:
 
 async def test_a_busy_process_lets_few_reads_in_until_it_is_idle_again() -> None:
     machine, refused = Machine(), list[int]()
-    door = machine.door(AdmissionLimits(reads_when_busy=1), refused)
+    door = machine.door(LoadLimits(reads_when_busy=1), refused)
     door.enter(write=False)
 
     machine.pass_s(door, 1.0, computing=0.5)
@@ -63,7 +63,7 @@ async def test_a_process_that_comes_late_to_all_it_does_is_busy_however_little_i
 ):
     """On a machine that others use, too, it gets little of the processor."""
     machine = Machine()
-    door = machine.door(AdmissionLimits(reads_when_busy=1), [])
+    door = machine.door(LoadLimits(reads_when_busy=1), [])
     door.enter(write=False)
 
     machine.pass_s(door, 1.0, computing=0.3, tick_s=0.05)
@@ -79,7 +79,7 @@ async def test_a_process_that_comes_late_to_all_it_does_is_busy_however_little_i
 
 async def test_waiting_is_not_being_busy() -> None:
     machine = Machine()
-    door = machine.door(AdmissionLimits(reads_when_busy=1), [])
+    door = machine.door(LoadLimits(reads_when_busy=1), [])
     for _ in range(50):
         door.enter(write=False)
 
@@ -90,7 +90,7 @@ async def test_waiting_is_not_being_busy() -> None:
 
 
 async def test_who_has_waited_too_long_is_turned_away() -> None:
-    door = Admission(AdmissionLimits(waited_s=1.0))
+    door = LoadShedder(LoadLimits(waited_s=1.0))
     door.enter(write=False)
 
     assert door.admits(write=False, waited_s=0.5)

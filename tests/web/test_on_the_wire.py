@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from balance_gateway.api.execution.engine import Answer
+from balance_gateway.api.execution.engine import GraphQLResponse
 from balance_gateway.api.request.context import Caller
 from balance_gateway.domain.access import Principal
-from balance_gateway.web.load_shedding import AdmissionLimits
+from balance_gateway.web.load_shedding import LoadLimits
 from tests.api.fakes import READ, World, served
 
 BODY = json.dumps({"query": "{ __typename }"}).encode()
@@ -132,7 +132,7 @@ async def test_garbage_behind_a_request_does_not_answer_it(url: str) -> None:
 
 
 #: Longer than a request may wait for a gateway that is too busy to look at it.
-LONGER_S = AdmissionLimits().waited_s + 0.2
+LONGER_S = LoadLimits().waited_s + 0.2
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["", "told to go on"])
@@ -186,13 +186,13 @@ async def test_who_waits_for_a_process_that_computes_is_turned_away(world: World
             assert (await connection.response()).status == 200
         endpoint = world.endpoint
         assert endpoint is not None
-        answer = endpoint._engine.recall
+        answer = endpoint._engine.cached_response
 
-        def slowly(body: bytes, caller: Caller) -> Answer | None:
+        def slowly(body: bytes, caller: Caller) -> GraphQLResponse | None:
             time.sleep(LONGER_S)
             return answer(body, caller)
 
-        endpoint._engine.recall = slowly  # type: ignore[method-assign]
+        endpoint._engine.cached_response = slowly  # type: ignore[method-assign]
         one.writer.write(request())
         other.writer.write(request())
 

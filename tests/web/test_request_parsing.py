@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance_gateway.web.request_parsing import BadRequest, parsed_json, request_of_body
+from balance_gateway.web.request_parsing import BadRequest, parse_body, parse_json
 from tests.api.fakes import READ, World, asking, served
 
 GOOD = b'{"query": "{ __typename }"}'
@@ -95,7 +95,7 @@ async def test_a_bad_body_is_told_what_is_wrong(world: World, name):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_request_or_a_bad_one(content):
     try:
-        request_of_body(content)
+        parse_body(content)
     except BadRequest as bad:
         assert bad.status == 400  # noqa: PT017 - either is fine, anything else is not
 
@@ -115,13 +115,13 @@ def test_good_json_is_read_like_python_reads_it(value):
     except UnicodeDecodeError:
         return
 
-    assert parsed_json(text, "It") == expected
+    assert parse_json(text, "It") == expected
 
 
 def test_brackets_in_strings_are_no_depth():
     text = json.dumps({"query": '{ a(b: "\\"") ' + "{[" * 500}).encode()
 
-    assert parsed_json(text, "It")
+    assert parse_json(text, "It")
 
 
 def test_reading_is_linear_in_escapes():
@@ -129,7 +129,7 @@ def test_reading_is_linear_in_escapes():
 
     started = time.perf_counter()
     with pytest.raises(BadRequest):
-        parsed_json(text, "It")
+        parse_json(text, "It")
 
     assert time.perf_counter() - started < 1.0
 

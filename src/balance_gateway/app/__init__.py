@@ -1,7 +1,7 @@
 """The composition root: the only place that knows every part, and wires them together."""
 
 from balance_gateway.app.asgi import build_app
-from balance_gateway.app.gateway_builder import probes
-from balance_gateway.app.ledger_import import import_entries_of
+from balance_gateway.app.gateway_builder import open_probes
+from balance_gateway.app.ledger_import import import_ledger_entries
 
-__all__ = ["build_app", "import_entries_of", "probes"]
+__all__ = ["build_app", "import_ledger_entries", "open_probes"]

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.api.fast_path.engine import CompiledEngine
+from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.app.gateway_builder import Assembly, assembled
+from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
 from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.access import Scope as AccessScope
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, Authenticators
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class GatewayApp:
         self._clock = clock
         self._app: ASGIApp | None = None
         self._endpoint: GraphQLEndpoint | None = None
-        self._operations: Operations | None = None
+        self._operations: HealthEndpoints | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one connection, or the lifespan."""
@@ -56,10 +56,10 @@ class GatewayApp:
             self._operations.start_draining()
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Assembly]:
+    async def running(self) -> AsyncIterator[GatewayComponents]:
         """Assembles the gateway, serves while inside, and closes it."""
         async with (
-            assembled(self._settings, self._clock) as assembly,
+            open_gateway(self._settings, self._clock) as assembly,
             _authenticating(self._settings, self._clock) as authenticator,
         ):
             self._operations = _operations(assembly)
@@ -90,12 +90,12 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _engine(assembly: Assembly, settings: Settings) -> GraphQLEngine:
+def _engine(assembly: GatewayComponents, settings: Settings) -> GraphQLEngine:
     limits, timeout_s = Limits(), settings.server.request_timeout_s
     plain = Engine(assembly.gateway, limits=limits, request_timeout_s=timeout_s)
     if not settings.server.compiled:
         return plain
-    return CompiledEngine(
+    return FastPathEngine(
         plain,
         assembly.gateway,
         limits=limits,
@@ -104,8 +104,8 @@ def _engine(assembly: Assembly, settings: Settings) -> GraphQLEngine:
     )
 
 
-def _operations(assembly: Assembly) -> Operations:
-    return Operations(
+def _operations(assembly: GatewayComponents) -> HealthEndpoints:
+    return HealthEndpoints(
         checks={"storage": assembly.database.ping},
         helpers={"cache": assembly.caching.fences.ping},
         registry=assembly.metrics.registry,

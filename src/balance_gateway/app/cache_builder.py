@@ -3,43 +3,47 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from balance_gateway.app.write_deadlines import hold_s_of
+from balance_gateway.app.write_deadlines import compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys
-from balance_gateway.pipeline.cache.cache_store import MemoryValues, NoValues, RedisValues, Values
+from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, NoStore, RedisStore
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.cache.upstream_leases import Claims, RedisClaims, SingleProcess
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
+from balance_gateway.pipeline.redis_client import RedisClient
 
 
 @dataclass(frozen=True, slots=True)
-class Caching:
+class CacheComponents:
     """What reads are kept in, what fences them, and who may make an upstream call."""
 
     fences: Fences
-    values: Values
-    claims: Claims
-    link: RedisLink | None = None
+    values: CacheStore
+    claims: UpstreamLeases
+    link: RedisClient | None = None
 
 
-def caching_of(settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]) -> Caching:
+def build_cache(
+    settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]
+) -> CacheComponents:
     """The fences and values that the settings ask for; Redis is connected to on first use."""
     cache = settings.cache
-    hold_s = hold_s_of(settings)
+    hold_s = compute_hold_s(settings)
     url = cache.url.reveal()
-    values: Values
+    values: CacheStore
     if url.startswith("memory"):
-        values = MemoryValues(cache.entries_max) if cache.enabled else NoValues()
-        return Caching(MemoryFences(hold_s), values, SingleProcess())
-    link = RedisLink.open(url)
+        values = MemoryStore(cache.entries_max) if cache.enabled else NoStore()
+        return CacheComponents(MemoryFences(hold_s), values, NoLeases())
+    link = RedisClient.open(url)
     keep_s = max(cache.stale_ttl_s, cache.opening_balance_ttl_s, cache.past_ttl_s, 1.0)
-    values = RedisValues(link, keep_s) if cache.enabled else NoValues()
-    return Caching(RedisFences(link, hold_s, writes_may_land), values, RedisClaims(link), link)
+    values = RedisStore(link, keep_s) if cache.enabled else NoStore()
+    return CacheComponents(
+        RedisFences(link, hold_s, writes_may_land), values, RedisLeases(link), link
+    )
 
 
-def lifetimes_of(cache: CacheSettings) -> Lifetimes:
+def build_lifetimes(cache: CacheSettings) -> Lifetimes:
     """How long values are fresh, and how old a stale one may be."""
     return Lifetimes(
         today_s=cache.today_ttl_s,
@@ -49,7 +53,7 @@ def lifetimes_of(cache: CacheSettings) -> Lifetimes:
     )
 
 
-def keys_of(settings: Settings) -> Mapping[str, AccountKeys]:
+def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
     """The cache keys of every account, by its id."""
     connectors = {connector.name: connector for connector in settings.connectors}
     return {

@@ -6,26 +6,28 @@ from collections.abc import Mapping
 
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     urgency,
 )
 from balance_gateway.ports.provider_call import (
-    Call,
     OnCall,
+    ProviderCall,
 )
 
 logger = logging.getLogger(__name__)
 
 
-def teller(metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: ConnectorWatch) -> OnCall:
+def make_call_observer(
+    metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: HealthTracker
+) -> OnCall:
     """Tells everybody who wants to know of an exchange."""
     # Looking a child up by its labels costs more than counting does.
     counter = functools.cache(metrics.upstream_calls.labels)
     seconds = functools.cache(metrics.upstream_seconds.labels)
 
-    def on_call(call: Call) -> None:
+    def on_call(call: ProviderCall) -> None:
         counter(call.connector, call.operation, call.outcome).inc()
         seconds(call.connector).observe(call.duration_s)
         gates[call.connector].observe(call)
@@ -36,7 +38,7 @@ def teller(metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: Connecto
     return on_call
 
 
-def _log(call: Call) -> None:
+def _log(call: ProviderCall) -> None:
     facts = {
         "connector": call.connector,
         "operation": call.operation,
@@ -48,8 +50,8 @@ def _log(call: Call) -> None:
     logger.debug("provider.called", extra=facts)
 
 
-def _cause(call: Call) -> str:
+def _cause(call: ProviderCall) -> str:
     """Why the call was made: somebody writes, somebody waits, or a value in use is aging."""
     if call.write:
         return "write"
-    return "refresh" if urgency.get() is Urgency.BACKGROUND else "read"
+    return "refresh" if urgency.get() is Priority.BACKGROUND else "read"

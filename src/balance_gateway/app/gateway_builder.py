@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from balance_gateway.app.cache_builder import Caching, caching_of, keys_of, lifetimes_of
-from balance_gateway.app.call_observer import teller
-from balance_gateway.app.provider_builder import Wiring, gate_of, provider_of
-from balance_gateway.app.write_deadlines import lands_within_s_of, write_limits_of
+from balance_gateway.app.cache_builder import (
+    CacheComponents,
+    build_account_keys,
+    build_cache,
+    build_lifetimes,
+)
+from balance_gateway.app.call_observer import make_call_observer
+from balance_gateway.app.provider_builder import ProviderDependencies, build_gate, build_provider
+from balance_gateway.app.write_deadlines import build_write_deadlines, compute_landing_window_s
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.calendar_days import Clock, system_clock
@@ -22,10 +27,10 @@ from balance_gateway.pipeline.cache.cache_keys import AccountKeys
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
-from balance_gateway.pipeline.calls.health_tracked_provider import WatchedProvider
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
+from balance_gateway.pipeline.calls.health_tracked_provider import HealthTrackedProvider
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
-from balance_gateway.pipeline.calls.retrying_provider import RetriedReads
+from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -41,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class GatewayComponents:
     """The running parts of a gateway.
 
     Attributes:
@@ -54,32 +59,34 @@ class Assembly:
 
     gateway: Gateway
     database: Database
-    caching: Caching
+    caching: CacheComponents
     providers: Mapping[str, BalanceProvider]
     metrics: Metrics
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[Assembly]:
+async def open_gateway(
+    settings: Settings, clock: Clock = system_clock
+) -> AsyncIterator[GatewayComponents]:
     """Opens everything a gateway needs, recovers what a crash left, and closes it in order."""
     async with contextlib.AsyncExitStack() as stack:
         database = await open_database(settings.storage.url.reveal())
         stack.push_async_callback(database.aclose)
         journal = SqlWriteJournal(database, clock)
         metrics = Metrics()
-        caching = caching_of(settings, _writes_may_land(settings, journal, clock))
+        caching = build_cache(settings, _writes_may_land(settings, journal, clock))
         stack.push_async_callback(caching.fences.aclose)
-        gates = {one.name: gate_of(one, caching.link) for one in settings.connectors}
-        watch = ConnectorWatch(gates, clock)
+        gates = {one.name: build_gate(one, caching.link) for one in settings.connectors}
+        watch = HealthTracker(gates, clock)
         _show(metrics, gates, caching)
-        keys = keys_of(settings)
+        keys = build_account_keys(settings)
         remote_accounts = {account_id: of.remote for account_id, of in keys.items()}
         ledger = SqlLedgerStore(database, clock)
-        on_call = teller(metrics, gates, watch)
+        on_call = make_call_observer(metrics, gates, watch)
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
-            wiring = Wiring(clock, on_call, gates[connector.name])
-            provider = provider_of(connector, ledger, wiring)
+            wiring = ProviderDependencies(clock, on_call, gates[connector.name])
+            provider = build_provider(connector, ledger, wiring)
             stack.push_async_callback(provider.aclose)
             providers[connector.name] = _wrapped(provider, watch, journal, remote_accounts)
         reads = _reads(settings, providers, keys, caching, clock, metrics)
@@ -88,7 +95,7 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
             settings.accounts,
             [Connector(p.connector, p.kind, p.capabilities) for p in providers.values()],
         )
-        limits = write_limits_of(settings)
+        limits = build_write_deadlines(settings)
         writer = OpeningBalanceWriter(
             directory=directory,
             providers=providers,
@@ -102,16 +109,16 @@ async def assembled(settings: Settings, clock: Clock = system_clock) -> AsyncIte
         )
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
-        await _recover(recovery, lands_within_s_of(settings), caching, stack)
+        await _recover(recovery, compute_landing_window_s(settings), caching, stack)
         gateway = Gateway(directory, reads, writer, watch, clock)
-        yield Assembly(gateway, database, caching, providers, metrics)
+        yield GatewayComponents(gateway, database, caching, providers, metrics)
 
 
 def _writes_may_land(
     settings: Settings, journal: SqlWriteJournal, clock: Clock
 ) -> Callable[[], Awaitable[bool]]:
     """Asks the journal whether a write that was begun may still take effect."""
-    lands_within = timedelta(seconds=lands_within_s_of(settings))
+    lands_within = timedelta(seconds=compute_landing_window_s(settings))
 
     async def writes_may_land() -> bool:
         return bool(await journal.unsettled_since(clock() - lands_within))
@@ -123,7 +130,7 @@ def _reads(
     settings: Settings,
     providers: Mapping[str, BalanceProvider],
     keys: Mapping[str, AccountKeys],
-    caching: Caching,
+    caching: CacheComponents,
     clock: Clock,
     metrics: Metrics,
 ) -> CachedReads:
@@ -133,7 +140,7 @@ def _reads(
         fences=caching.fences,
         values=caching.values,
         claims=caching.claims,
-        lifetimes=lifetimes_of(settings.cache),
+        lifetimes=build_lifetimes(settings.cache),
         clock=clock,
         metrics=metrics,
         # Reads are over before their request is, so that the rest of it can be answered.
@@ -141,7 +148,7 @@ def _reads(
     )
 
 
-def _show(metrics: Metrics, gates: Mapping[str, ConnectorGate], caching: Caching) -> None:
+def _show(metrics: Metrics, gates: Mapping[str, ConnectorGate], caching: CacheComponents) -> None:
     """Lets ``/metrics`` look at what has a state rather than a count."""
     for name, gate in gates.items():
         metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
@@ -166,22 +173,25 @@ def _remaining(gate: ConnectorGate) -> float:
 
 def _wrapped(
     provider: BalanceProvider,
-    watch: ConnectorWatch,
+    watch: HealthTracker,
     journal: SqlWriteJournal,
     remote_accounts: Mapping[str, str],
 ) -> BalanceProvider:
     """The provider with its retries, and with the gateway's record where it keeps none."""
     if provider.kind is ProviderKind.LOCAL:
-        provider = WatchedProvider(provider, watch)
+        provider = HealthTrackedProvider(provider, watch)
     else:
-        provider = RetriedReads(provider)
+        provider = RetryingProvider(provider)
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider
     return RecordedOpeningBalances(provider, journal, remote_accounts)
 
 
 async def _recover(
-    recovery: Recovery, lands_within_s: float, caching: Caching, stack: contextlib.AsyncExitStack
+    recovery: Recovery,
+    lands_within_s: float,
+    caching: CacheComponents,
+    stack: contextlib.AsyncExitStack,
 ) -> None:
     try:
         await recovery.hold_fences(lands_within_s)
@@ -208,7 +218,7 @@ Probe = Callable[[], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
+async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
     """What ``check`` tries: name → (kind, a read that raises a GatewayError when it fails).
 
     Raises:
@@ -216,7 +226,7 @@ async def probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
-            assembly = await stack.enter_async_context(assembled(settings))
+            assembly = await stack.enter_async_context(open_gateway(settings))
         except DatabaseError as error:
             raise Internal(str(error)) from error
         tries: dict[str, tuple[str, Probe]] = {"storage": ("storage", _nothing)}

@@ -13,7 +13,7 @@ from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 
 
-async def import_entries_of(
+async def import_ledger_entries(
     settings: Settings,
     account_id: str,
     path: Path,

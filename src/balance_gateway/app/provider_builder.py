@@ -8,16 +8,20 @@ from balance_gateway.config.settings import ConnectorSettings
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.redis_sliding_window import RedisPlace
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow, SharedWindow, Window
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.redis_sliding_window import RedisCounter
+from balance_gateway.pipeline.calls.sliding_window import (
+    MemorySlidingWindow,
+    SharedSlidingWindow,
+    SlidingWindow,
+)
+from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.ledger_store import (
     LedgerStore,
 )
 from balance_gateway.ports.provider_call import (
-    Gate,
+    CallGate,
     OnCall,
 )
 from balance_gateway.ports.providers import (
@@ -30,12 +34,12 @@ from balance_gateway.providers.local import LocalProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
+class ProviderDependencies:
     """What every provider over HTTP is wired to."""
 
     clock: Clock
     on_call: OnCall
-    gate: Gate
+    gate: CallGate
 
 
 #: Documented limits, in calls a minute. Light: "300 requests/min per API key or token"; Asset: 300
@@ -47,22 +51,24 @@ _DOCUMENTED_PER_MINUTE = {
 }
 
 
-def gate_of(settings: ConnectorSettings, link: RedisLink | None) -> ConnectorGate:
+def build_gate(settings: ConnectorSettings, link: RedisClient | None) -> ConnectorGate:
     """The gate of a connector, with the configured budget or the provider's documented one.
 
     Replicas that share Redis spend one budget.
     """
     per_minute = settings.requests_per_minute or _DOCUMENTED_PER_MINUTE.get(settings.provider)
-    window: Window = MemoryWindow()
+    window: SlidingWindow = MemorySlidingWindow()
     if link is not None and per_minute is not None:
         address = hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]
-        window = SharedWindow(RedisPlace(link, f"{settings.name}:{address}"), MemoryWindow())
-    budget = Budget(per_minute, window)
-    return ConnectorGate(settings.name, Breaker(), budget, settings.max_concurrency)
+        window = SharedSlidingWindow(
+            RedisCounter(link, f"{settings.name}:{address}"), MemorySlidingWindow()
+        )
+    budget = RateLimiter(per_minute, window)
+    return ConnectorGate(settings.name, CircuitBreaker(), budget, settings.max_concurrency)
 
 
-def provider_of(
-    settings: ConnectorSettings, ledger: LedgerStore, wiring: Wiring
+def build_provider(
+    settings: ConnectorSettings, ledger: LedgerStore, wiring: ProviderDependencies
 ) -> BalanceProvider:
     """The provider of a connector; it connects to nothing yet."""
     if settings.provider is ProviderKind.LOCAL:
@@ -70,7 +76,7 @@ def provider_of(
     return _BUILDERS[settings.provider](settings, wiring)
 
 
-def _light(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
+def _light(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
     return LightProvider(
         settings.name,
         LightSettings(
@@ -86,7 +92,7 @@ def _light(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     )
 
 
-def _asset(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
+def _asset(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
     return AssetProvider(
         settings.name,
         AssetSettings(
@@ -106,7 +112,7 @@ def _asset(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     )
 
 
-def _layer(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
+def _layer(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
     return LayerProvider(
         settings.name,
         LayerSettings(
@@ -127,7 +133,9 @@ def _layer(settings: ConnectorSettings, wiring: Wiring) -> BalanceProvider:
     )
 
 
-_BUILDERS: dict[ProviderKind, Callable[[ConnectorSettings, Wiring], BalanceProvider]] = {
+_BUILDERS: dict[
+    ProviderKind, Callable[[ConnectorSettings, ProviderDependencies], BalanceProvider]
+] = {
     ProviderKind.LIGHT: _light,
     ProviderKind.ASSET: _asset,
     ProviderKind.LAYER: _layer,

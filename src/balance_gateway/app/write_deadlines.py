@@ -2,7 +2,7 @@
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
-from balance_gateway.service.write_execution import WriteLimits
+from balance_gateway.service.write_execution import WriteDeadlines
 
 #: For reading a write back, and for reading what stood before it.
 READ_BACK_S = 5.0
@@ -17,9 +17,9 @@ SLACK_S = 2.0
 PREPARE_S = READ_BACK_S + 3.0
 
 
-def write_limits_of(settings: Settings) -> WriteLimits:
+def build_write_deadlines(settings: Settings) -> WriteDeadlines:
     """The time limits of writes."""
-    return WriteLimits(
+    return WriteDeadlines(
         deadline_s={one.name: one.timeout_s + SLACK_S for one in settings.connectors},
         read_back_s=READ_BACK_S,
         prepare_s=PREPARE_S,
@@ -28,7 +28,7 @@ def write_limits_of(settings: Settings) -> WriteLimits:
     )
 
 
-def hold_s_of(settings: Settings) -> float:
+def compute_hold_s(settings: Settings) -> float:
     """How long a write holds its fence: until it has landed, and is read back if that is later.
 
     The fence is held from when Redis has it, and the write sent when its answer is here.
@@ -37,9 +37,9 @@ def hold_s_of(settings: Settings) -> float:
     return COMMAND_TIMEOUT_S + _longest_s(settings) + after_s
 
 
-def lands_within_s_of(settings: Settings) -> float:
+def compute_landing_window_s(settings: Settings) -> float:
     """How long after it was recorded as begun a write may still land."""
-    return PREPARE_S + hold_s_of(settings)
+    return PREPARE_S + compute_hold_s(settings)
 
 
 def _longest_s(settings: Settings) -> float:

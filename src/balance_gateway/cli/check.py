@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from balance_gateway.cli.usage import Failed, config_option, settings_of
+from balance_gateway.cli.usage import CommandError, config_option, load_settings
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
@@ -41,22 +41,22 @@ def check(config_path: Path, as_json: bool) -> None:
     from balance_gateway.domain.errors import GatewayError
 
     try:
-        findings = asyncio.run(_findings(settings_of(config_path)))
+        findings = asyncio.run(_findings(load_settings(config_path)))
     except GatewayError as error:
-        raise Failed(error.message) from None
+        raise CommandError(error.message) from None
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
         _print_table(findings)
     failed = [finding.name for finding in findings if not finding.ok]
     if failed:
-        raise Failed(f"{len(failed)} of {len(findings)} failed: {', '.join(failed)}")
+        raise CommandError(f"{len(failed)} of {len(findings)} failed: {', '.join(failed)}")
 
 
 async def _findings(settings: "Settings") -> list[Finding]:
-    from balance_gateway.app import probes
+    from balance_gateway.app import open_probes
 
-    async with probes(settings) as by_name:
+    async with open_probes(settings) as by_name:
         return await asyncio.gather(
             *(_finding(name, kind, probe) for name, (kind, probe) in by_name.items())
         )

@@ -39,7 +39,7 @@ def demo(
 def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
     from balance_gateway.cli.demo_files import prepare
-    from balance_gateway.cli.usage import settings_of
+    from balance_gateway.cli.usage import load_settings
     from balance_gateway.sandbox import Options, create_sandbox
     from balance_gateway.server.server import Service, serve_until_stopped
 
@@ -48,7 +48,7 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))
     sandbox_service = Service(sandbox, bind_listener("127.0.0.1", sandbox_port))
     files = prepare(data_dir, sandbox.catalogue, sandbox_service.url)
-    settings = settings_of(files.config_path)
+    settings = load_settings(files.config_path)
     gateway = Service(build_app(settings), listener)
     account_ids = [account.id for account in settings.accounts if account.tenant == "acme"]
     printed = {

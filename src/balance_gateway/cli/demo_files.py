@@ -47,13 +47,13 @@ class DemoFiles:
 
     async def fill_embedded_ledger(self, settings: "Settings") -> None:
         """Imports a year of entries into each local account; again is harmless."""
-        from balance_gateway.app import import_entries_of
+        from balance_gateway.app import import_ledger_entries
 
         for account_id, _, _, amount in _LOCAL_ACCOUNTS:
             path = self.config_path.parent / f"{account_id}.csv"
             with path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(_entries(amount))
-            await import_entries_of(settings, account_id, path)
+            await import_ledger_entries(settings, account_id, path)
 
 
 def prepare(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -> DemoFiles:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from balance_gateway.cli.usage import Failed, config_option, settings_of
+from balance_gateway.cli.usage import CommandError, config_option, load_settings
 
 
 @click.group()
@@ -28,15 +28,15 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     The columns are id, book (bank or ledger), date, amount and, if you like, description.
     Rows that are there already are passed over, so a file can be imported again.
     """
-    from balance_gateway.app import import_entries_of
+    from balance_gateway.app import import_ledger_entries
     from balance_gateway.domain.errors import GatewayError
 
-    settings = settings_of(config_path)
+    settings = load_settings(config_path)
     with _progress() as on_progress:
         try:
-            result = asyncio.run(import_entries_of(settings, account_id, file, on_progress))
+            result = asyncio.run(import_ledger_entries(settings, account_id, file, on_progress))
         except GatewayError as error:
-            raise Failed(error.message) from None
+            raise CommandError(error.message) from None
     if as_json:
         click.echo(json.dumps({"added": result.added, "already_there": result.already_there}))
     else:

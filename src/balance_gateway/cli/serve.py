@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from balance_gateway.cli.usage import (
-    Misused,
+    UsageError,
     bind_listener,
     config_option,
+    load_settings,
     log_level_option,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def serve(
     from balance_gateway.observability.logs import configure_logs
     from balance_gateway.server.workers import Workers
 
-    settings = settings_of(config_path)
+    settings = load_settings(config_path)
     server = settings.server
     count = workers or server.workers
     try:
         refuse_contradictions(settings, workers=count)
     except ConfigError as error:
-        raise Misused(str(error)) from None
+        raise UsageError(str(error)) from None
     configure_logs(log_level)
     if listener_fd is not None:
         raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))

@@ -34,19 +34,19 @@ def log_level_option(default: str) -> Callable[[F], F]:
     )
 
 
-class Failed(click.ClickException):
+class CommandError(click.ClickException):
     """The command was understood and did not succeed: exit code 1."""
 
     exit_code = 1
 
 
-class Misused(click.ClickException):
+class UsageError(click.ClickException):
     """The command, its options or its configuration are wrong: exit code 2."""
 
     exit_code = 2
 
 
-def settings_of(config_path: Path) -> "Settings":
+def load_settings(config_path: Path) -> "Settings":
     """The settings of the file; what is wrong with it ends the command in one line."""
     from balance_gateway.config.reader import read_settings
     from balance_gateway.config.table import ConfigError
@@ -54,7 +54,7 @@ def settings_of(config_path: Path) -> "Settings":
     try:
         return read_settings(config_path)
     except ConfigError as error:
-        raise Misused(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
@@ -68,4 +68,4 @@ def bind_listener(host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except AddressUnavailable as error:
-        raise Misused(str(error)) from None
+        raise UsageError(str(error)) from None

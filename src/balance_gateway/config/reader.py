@@ -37,10 +37,10 @@ def read_settings(path: Path) -> Settings:
     except (ValueError, RecursionError) as error:
         # tomllib's own error, or what a number of thousands of digits or a deep nesting ends in.
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return settings_from(values, path.parent)
+    return parse_settings(values, path.parent)
 
 
-def settings_from(values: Mapping[str, Any], directory: Path) -> Settings:
+def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
     """The settings of an already parsed file; ``file:`` references start from ``directory``.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.money import exponent_of
+from balance_gateway.domain.money import currency_exponent
 from balance_gateway.domain.secret import Secret
 
 #: Ports that need not be written.
@@ -113,7 +113,7 @@ class Table:
         currency = self.optional_text(key)
         if currency is not None:
             try:
-                exponent_of(currency)
+                currency_exponent(currency)
             except BadInput as error:
                 raise ConfigError(f"{self.name(key)}: {error.message}") from None
         return currency

@@ -156,7 +156,7 @@ class ProviderUnavailable(ProviderError):
     retryable = True
 
 
-class ProviderPaused(ProviderUnavailable):
+class CircuitOpen(ProviderUnavailable):
     """Not even asked: it is given a pause, asked for one, or has too many calls waiting."""
 
     code = "PROVIDER_UNAVAILABLE"
@@ -209,7 +209,7 @@ class ProviderRejected(ProviderError):
     code = "PROVIDER_REJECTED"
 
 
-def located(
+def with_account(
     error: GatewayError, *, account_id: str | None = None, provider: str | None = None
 ) -> GatewayError:
     """A copy of the error that says which account and provider it is about.

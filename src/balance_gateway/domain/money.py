@@ -27,7 +27,7 @@ def _exponents() -> dict[str, int | None]:
     return {currency.code: currency.exponent for currency in IsoCurrency}
 
 
-def exponent_of(currency: str) -> int:
+def currency_exponent(currency: str) -> int:
     """The number of decimals of an ISO 4217 currency: 0, 2, 3 or 4.
 
     Raises:
@@ -58,7 +58,7 @@ class Money:
     @property
     def exponent(self) -> int:
         """Decimals of the currency: 2 for EUR, 0 for JPY, 3 for KWD, 4 for CLF."""
-        return exponent_of(self.currency)
+        return currency_exponent(self.currency)
 
     @property
     def amount(self) -> str:
@@ -90,7 +90,7 @@ def decimal_text(minor_units: int, exponent: int) -> str:
     return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}"
 
 
-def minor_units_of(text: str, currency: str, *, field: str = "amount") -> int:
+def parse_minor_units(text: str, currency: str, *, field: str = "amount") -> int:
     """Plain decimal text in major units as minor units of the currency.
 
     Takes what the providers' own pattern takes: a sign, digits, a point (``.5``, ``5.``, ``+5``).
@@ -100,7 +100,7 @@ def minor_units_of(text: str, currency: str, *, field: str = "amount") -> int:
         BadInput: not plain decimal text, more digits than ``AMOUNT_DIGITS_MAX``, more decimals
             than the currency has, or no such currency. ``field`` is named in the error.
     """
-    exponent = exponent_of(currency)
+    exponent = currency_exponent(currency)
     if len(text) > AMOUNT_DIGITS_MAX:
         raise BadInput(f"{field} is longer than {AMOUNT_DIGITS_MAX} characters", field=field)
     match = _DECIMAL_TEXT.fullmatch(text)

@@ -39,7 +39,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._newest = 0
 
-    async def greet(self, connection: Any) -> None:
+    async def identify_server(self, connection: Any) -> None:
         """Does what redis-py does on a new connection, then asks who is there."""
         number = next(self._numbers)
         await connection.on_connect()
@@ -55,7 +55,7 @@ class Server:
             self.run_id = found[1] if found else ""
 
 
-class RedisLink:
+class RedisClient:
     """A client of one Redis database under one key prefix.
 
     Args:
@@ -86,12 +86,12 @@ class RedisLink:
         self._refuses = False
 
     @classmethod
-    def open(cls, url: str) -> "RedisLink":
+    def open(cls, url: str) -> "RedisClient":
         """A link to ``redis://…``, ``rediss://…`` or ``unix://…``; connects on first use."""
         server = Server()
         client: Redis = Redis.from_url(
             url,
-            redis_connect_func=server.greet,
+            redis_connect_func=server.identify_server,
             socket_timeout=COMMAND_TIMEOUT_S,
             socket_connect_timeout=COMMAND_TIMEOUT_S,
             health_check_interval=15,

@@ -5,37 +5,37 @@ from weakref import WeakValueDictionary
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Mark:
+class CacheValidity:
     """What is handed out of a kept value, or of several of an account, counts while it stands.
 
     Attributes:
-        stands: until one of them is kept anew, or the account's nonce changes.
+        is_valid: until one of them is kept anew, or the account's nonce changes.
     """
 
-    stands: bool = True
+    is_valid: bool = True
 
 
-_NO_MARKS: WeakValueDictionary[str, Mark] = WeakValueDictionary()
+_NO_MARKS: WeakValueDictionary[str, CacheValidity] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheTerms:
     """Under what, and until when, what was answered would be answered again from the cache.
 
     Attributes:
-        mark: of the value; has to stand still.
+        validity: of the value; has to stand still.
         account: of all values of the account; has to stand still for several of them together.
         until_s: when the cache has to be asked again, in seconds since 1970: near the value's
             expiry it is read anew.
     """
 
-    mark: Mark
-    account: Mark
+    validity: CacheValidity
+    account: CacheValidity
     until_s: float
 
 
 @dataclass(slots=True)
-class LocalNonces:
+class LocalCacheVersions:
     """The nonces and marks of all accounts, where they are one process's alone.
 
     A nonce tells which values that were kept count at all. A mark tells besides that none of them
@@ -49,16 +49,16 @@ class LocalNonces:
 
     by_fence: dict[str, str] = field(default_factory=dict)
     changes: int = 0
-    _marks: dict[str, WeakValueDictionary[str, Mark]] = field(default_factory=dict)
+    _marks: dict[str, WeakValueDictionary[str, CacheValidity]] = field(default_factory=dict)
 
-    def mark(self, fence: str, key: str) -> Mark:
+    def validity(self, fence: str, key: str) -> CacheValidity:
         """The mark that stands now of what a key names: a value, or all values of an account."""
         marks = self._marks.get(fence)
         if marks is None:
             marks = self._marks[fence] = WeakValueDictionary()
         mark = marks.get(key)
         if mark is None:
-            mark = marks[key] = Mark()
+            mark = marks[key] = CacheValidity()
         return mark
 
     def renew(self, fence: str, nonce: str) -> None:
@@ -66,11 +66,11 @@ class LocalNonces:
         self.by_fence[fence] = nonce
         self.changes += 1
         for mark in self._marks.pop(fence, _NO_MARKS).values():
-            mark.stands = False
+            mark.is_valid = False
 
-    def replaced(self, fence: str, key: str) -> None:
+    def invalidate(self, fence: str, key: str) -> None:
         """A value has been kept anew: what was handed out before under this key is older."""
         mark = self._marks.get(fence, _NO_MARKS).pop(key, None)
         if mark is not None:
-            mark.stands = False
+            mark.is_valid = False
             self.changes += 1

@@ -10,45 +10,45 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 
-class Urgency(enum.IntEnum):
+class Priority(enum.IntEnum):
     """Who goes first; smaller is sooner."""
 
-    WAITED_FOR = 0
+    FOREGROUND = 0
     BACKGROUND = 1
 
 
 #: Of the calls made by the current task.
-urgency: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.WAITED_FOR)
+urgency: ContextVar[Priority] = ContextVar("urgency", default=Priority.FOREGROUND)
 
 #: For how many seconds the current task may wait for a budget to refill.
 patience_s: ContextVar[float] = ContextVar("patience_s", default=10.0)
 
 
 @dataclass(slots=True)
-class Hurry:
+class PriorityBoost:
     """Lets somebody who comes to wait for a refresh make it go on as a read that is waited for.
 
     Attributes:
-        called: set when somebody waits.
+        requested: set when somebody waits.
         patience_s: for how long they may.
     """
 
-    called: asyncio.Event = field(default_factory=asyncio.Event)
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
     patience_s: float = 0.0
 
     def call(self, patience: float) -> None:
         """Somebody waits now."""
         self.patience_s = max(self.patience_s, patience)
-        self.called.set()
+        self.requested.set()
 
-    def obey(self) -> None:
+    def apply(self) -> None:
         """From now on the current task's calls are ones that somebody waits for."""
-        urgency.set(Urgency.WAITED_FOR)
+        urgency.set(Priority.FOREGROUND)
         patience_s.set(self.patience_s)
 
 
 #: Of the refresh that the current task makes; None where somebody waits in any case.
-hurry: ContextVar[Hurry | None] = ContextVar("hurry", default=None)
+hurry: ContextVar[PriorityBoost | None] = ContextVar("hurry", default=None)
 
 
 #: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
@@ -56,7 +56,7 @@ read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=No
 
 
 @dataclass(slots=True)
-class Departure:
+class SendStatus:
     """How far a write has come, for whoever stops waiting for it.
 
     Attributes:
@@ -74,4 +74,4 @@ class Departure:
 
 
 #: Of the write that the current task carries out; None where it carries out none.
-departure: ContextVar[Departure | None] = ContextVar("departure", default=None)
+departure: ContextVar[SendStatus | None] = ContextVar("departure", default=None)

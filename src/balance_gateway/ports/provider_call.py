@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from balance_gateway.domain.accounts import ProviderKind
 
 
-class Call(NamedTuple):
+class ProviderCall(NamedTuple):
     """One real HTTP exchange, for metrics, budgets and logs.
 
     Attributes:
@@ -33,10 +33,10 @@ class Call(NamedTuple):
 
 
 #: Told of every exchange after it has ended. It must not raise.
-OnCall = Callable[[Call], None]
+OnCall = Callable[[ProviderCall], None]
 
 
-class Gate(Protocol):
+class CallGate(Protocol):
     """Lets real HTTP exchanges through: budgets and limits of concurrency.
 
     Waiting in it does not count against ``timeout_s``. What it raises is passed on as it is, and
@@ -47,6 +47,6 @@ class Gate(Protocol):
         """Entered before an exchange, left after it."""
         ...
 
-    async def count_again(self) -> None:
+    async def count_resend(self) -> None:
         """Counts a second sending within one exchange: of a read whose connection was closed."""
         ...

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.ports.cache_validity import Kept, LocalNonces
+from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Observed(Generic[T]):
     observed_at: datetime
     state: FreshnessState
     stale_reason: str | None = None
-    kept: Kept | None = field(default=None, compare=False, repr=False)
+    kept: CacheTerms | None = field(default=None, compare=False, repr=False)
 
 
 class OnStale(enum.Enum):
@@ -87,7 +87,7 @@ class ReadPipeline(Protocol):
         """The account's normal side."""
         ...
 
-    def nonces_here(self) -> LocalNonces | None:
+    def local_cache_versions(self) -> LocalCacheVersions | None:
         """The nonces and marks of accounts as they stand at any moment.
 
         None: they are shared with other processes, and what was answered says nothing of what

@@ -37,17 +37,17 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, located
-from balance_gateway.domain.money import Money, decimal_text, exponent_of
+from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
+from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import (
-    Gate,
+    CallGate,
     OnCall,
 )
 from balance_gateway.providers import json_fields
-from balance_gateway.providers.asset_lookups import NOT_OFFERED, AssetLookups, data_of
-from balance_gateway.providers.authorization import authorization_of
-from balance_gateway.providers.errors import Answer, refusal
+from balance_gateway.providers.asset_lookups import NOT_OFFERED, AssetLookups, unwrap_data
+from balance_gateway.providers.authorization import build_authorization
+from balance_gateway.providers.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
 from balance_gateway.providers.preconditions import (
     effective_at,
@@ -102,7 +102,7 @@ class AssetProvider:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
         on_call: OnCall | None = None,
-        gate: Gate | None = None,
+        gate: CallGate | None = None,
     ) -> None:
         """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
 
@@ -123,7 +123,7 @@ class AssetProvider:
             gate=gate,
         )
         self._lookups = AssetLookups(self._http, clock)
-        self._http.authorize_with(authorization_of(settings, self._token, clock, who="Asset"))
+        self._http.authorize_with(build_authorization(settings, self._token, clock, who="Asset"))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """A business at one instant."""
@@ -143,7 +143,7 @@ class AssetProvider:
         path = ("v0", "business", business_id, "reports", "trial-balance")
         answer = await self._http.send("balance read", "GET", *path, query=query)
         with reading(answer):
-            rows = _rows_by_ledger(data_of(answer, self._clock()))
+            rows = _rows_by_ledger(unwrap_data(answer, self._clock()))
         return [self._figures(answer, rows, one) for one in queries]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
@@ -180,13 +180,13 @@ class AssetProvider:
         side = await self.normal_balance(account)
         sent = held * side.holder_sign()
         path = ("v0", "business", business_id, "ledger", ledger_id, "opening-balance")
-        body = {"amount": decimal_text(sent, exponent_of(account.currency))}
+        body = {"amount": decimal_text(sent, currency_exponent(account.currency))}
         answer = await self._http.send("opening-balance write", "PUT", *path, body=body)
         if answer.status == 422:
             hint = "Check the amount, and that the ledger takes an opening balance."
-            raise refusal(answer, self._clock(), hint=hint, field="amount")
+            raise build_refusal(answer, self._clock(), hint=hint, field="amount")
         with reading(answer):
-            record = json_fields.an_object(data_of(answer, self._clock()), "data")
+            record = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
             if json_fields.text(record, "ledger_id") != ledger_id:
                 raise json_fields.WrongShape("ledger_id is another ledger's")
             if json_fields.major_units(record, "amount", account.currency) != sent:
@@ -204,14 +204,14 @@ class AssetProvider:
         if answer.status in NOT_OFFERED:
             message = "Asset answers at this address, and does not list businesses there."
             raise Unsupported(message, provider=self.kind.name)
-        data_of(answer, self._clock())
+        unwrap_data(answer, self._clock())
 
     async def aclose(self) -> None:
         """Closes connections."""
         await self._lookups.aclose()
         await self._http.aclose()
 
-    async def _token(self, client_id: Secret, client_secret: Secret) -> Answer:
+    async def _token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
         form = {
             "grant_type": "client_credentials",
             "client_id": client_id.reveal(),
@@ -224,7 +224,7 @@ class AssetProvider:
         )
 
     def _figures(
-        self, answer: Answer, rows: dict[str, list[dict[str, Any]]], query: BalanceQuery
+        self, answer: ProviderResponse, rows: dict[str, list[dict[str, Any]]], query: BalanceQuery
     ) -> BalanceFigures | GatewayError:
         account = query.account
         try:
@@ -236,7 +236,7 @@ class AssetProvider:
                 debit = json_fields.major_units(own[0], "debit", account.currency)
                 credit = json_fields.major_units(own[0], "credit", account.currency)
         except GatewayError as error:
-            return located(error, account_id=account.id)
+            return with_account(error, account_id=account.id)
         return BalanceFigures(query.as_of, None, Money(debit - credit, account.currency))
 
     async def _checked_start(self, write: OpeningBalanceWrite, business_id: str) -> datetime | None:

@@ -6,9 +6,9 @@ from typing import Any
 from balance_gateway.domain.accounts import Side
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.providers import json_fields
-from balance_gateway.providers.errors import Answer, bad_response, refusal
+from balance_gateway.providers.errors import ProviderResponse, bad_response, build_refusal
 from balance_gateway.providers.http import ProviderHTTP, reading
-from balance_gateway.providers.single_flight import Flights
+from balance_gateway.providers.single_flight import SingleFlight
 
 #: Statuses of an endpoint that is not there.
 NOT_OFFERED = frozenset({404, 405})
@@ -19,14 +19,14 @@ BUSINESS_PAGES_MAX = 20
 _HINT = "Check the account's business_id and ledger_id."
 
 
-def data_of(answer: Answer, now: datetime) -> Any:
+def unwrap_data(answer: ProviderResponse, now: datetime) -> Any:
     """The ``data`` of an answer. What its sibling ``error`` says, the status says too.
 
     Raises:
         ProviderError: the status is not 2xx, or the answer says that it is an error all the same.
     """
     if not answer.ok:
-        raise refusal(answer, now, hint=_HINT)
+        raise build_refusal(answer, now, hint=_HINT)
     with reading(answer):
         body = json_fields.an_object(answer.body, "the answer")
         if body.get("error") is not None:
@@ -44,7 +44,7 @@ class AssetLookups:
         self._http = http
         self._clock = clock
         self._sides: dict[tuple[str, str], Side] = {}
-        self._flights: Flights[Side] = Flights()
+        self._flights: SingleFlight[Side] = SingleFlight()
 
     async def aclose(self) -> None:
         """Ends the look-ups under way."""
@@ -61,7 +61,7 @@ class AssetLookups:
         answer = await self._http.send("business read", "GET", "v0", "business", business_id)
         if answer.status not in NOT_OFFERED:
             with reading(answer):
-                business = json_fields.an_object(data_of(answer, self._clock()), "data")
+                business = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
                 return json_fields.optional_instant(business, "entries_start")
         query = {"page_size": "100"}
         for _ in range(BUSINESS_PAGES_MAX):
@@ -69,7 +69,7 @@ class AssetLookups:
             if answer.status in NOT_OFFERED:
                 return None
             with reading(answer):
-                for item in json_fields.a_list(data_of(answer, self._clock()), "data"):
+                for item in json_fields.a_list(unwrap_data(answer, self._clock()), "data"):
                     business = json_fields.an_object(item, "a business")
                     if business.get("id") == business_id:
                         return json_fields.optional_instant(business, "entries_start")
@@ -89,12 +89,12 @@ class AssetLookups:
         if answer.status in NOT_OFFERED:
             return Side.DEBIT
         if answer.status in {401, 403}:
-            error = refusal(answer, self._clock())
+            error = build_refusal(answer, self._clock())
             error.message += " Or configure the account's normal_balance: debit or credit."
             error.args = (error.message,)
             raise error
         with reading(answer):
-            record = json_fields.an_object(data_of(answer, self._clock()), "data")
+            record = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
             try:
                 side = Side(json_fields.text(record, "debit_credit"))
             except ValueError:

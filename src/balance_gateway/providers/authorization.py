@@ -15,16 +15,16 @@ from typing import Any, Protocol
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import (
     BudgetSpent,
+    CircuitOpen,
     GatewayError,
     ProviderCredentialsRejected,
     ProviderError,
-    ProviderPaused,
 )
-from balance_gateway.domain.errors import located as copied
+from balance_gateway.domain.errors import with_account as copied
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.errors import Answer, bad_response, refusal
+from balance_gateway.providers.errors import ProviderResponse, bad_response, build_refusal
 from balance_gateway.providers.json_fields import WrongShape, an_object
-from balance_gateway.providers.single_flight import Flights
+from balance_gateway.providers.single_flight import SingleFlight
 
 #: Lifetime of a token whose answer names none: what both providers give by default.
 DEFAULT_LIFETIME_S = 3600
@@ -67,7 +67,7 @@ class Authorization(Protocol):
         ...
 
 
-def credential(name: str, secret: Secret) -> str:
+def require_header_safe(name: str, secret: Secret) -> str:
     """A configured secret, as a header can carry it.
 
     Raises:
@@ -91,7 +91,7 @@ class FixedAuthorization:
 
     def __init__(self, scheme: str, name: str, secret: Secret) -> None:
         """Takes the scheme ("Basic", "Bearer") and the secret; ``name`` is its setting."""
-        self._header = f"{scheme} {credential(name, secret)}"
+        self._header = f"{scheme} {require_header_safe(name, secret)}"
 
     def ready(self) -> str:
         """The configured value."""
@@ -120,11 +120,13 @@ class TokenAuthorization:
     pause that grows when failures repeat.
     """
 
-    def __init__(self, fetch: Callable[[], Coroutine[Any, Any, Answer]], clock: Clock) -> None:
+    def __init__(
+        self, fetch: Callable[[], Coroutine[Any, Any, ProviderResponse]], clock: Clock
+    ) -> None:
         """``fetch`` sends one token request and returns its answer, whatever its status."""
         self._fetch = fetch
         self._clock = clock
-        self._flights: Flights[str] = Flights(for_all=True)
+        self._flights: SingleFlight[str] = SingleFlight(for_all=True)
         self._header: str | None = None
         self._renew_at = datetime.min.replace(tzinfo=UTC)
         self._failures = 0
@@ -185,7 +187,7 @@ class TokenAuthorization:
                 header, self._renew_at = _token(answer, started)
             except WrongShape as error:
                 raise bad_response(answer.operation, str(error)) from error
-        except (ProviderPaused, BudgetSpent):
+        except (CircuitOpen, BudgetSpent):
             # Our own refusal: the endpoint was not asked, and says nothing by it.
             raise
         except GatewayError as error:
@@ -202,9 +204,9 @@ class TokenAuthorization:
         self._paused_until = self._clock() + timedelta(seconds=pause_s)
 
 
-def _token_refusal(answer: Answer, now: datetime) -> ProviderError:
+def _token_refusal(answer: ProviderResponse, now: datetime) -> ProviderError:
     """A token endpoint's no to a well-formed request is a no to the credentials (RFC 6749, 5.2)."""
-    error = refusal(answer, now)
+    error = build_refusal(answer, now)
     if answer.status not in {400, 401, 403, 422}:
         return error
     who = answer.operation.who
@@ -212,7 +214,7 @@ def _token_refusal(answer: Answer, now: datetime) -> ProviderError:
     return ProviderCredentialsRejected(message, provider=answer.operation.provider)
 
 
-def _token(answer: Answer, asked_at: datetime) -> tuple[str, datetime]:
+def _token(answer: ProviderResponse, asked_at: datetime) -> tuple[str, datetime]:
     """The header of a token answer, and when it is to be renewed."""
     body = an_object(answer.body, "the token answer")
     token = body.get("access_token")
@@ -261,9 +263,9 @@ class _ClientSettings(Protocol):
     def client_secret(self) -> Secret | None: ...
 
 
-def authorization_of(
+def build_authorization(
     settings: _ClientSettings,
-    fetch: Callable[[Secret, Secret], Coroutine[Any, Any, Answer]],
+    fetch: Callable[[Secret, Secret], Coroutine[Any, Any, ProviderResponse]],
     clock: Clock,
     *,
     who: str,
@@ -285,5 +287,5 @@ def authorization_of(
     if settings.access_token is not None or client_id is None or client_secret is None:
         raise ValueError(f"{who} takes either client_id and client_secret, or access_token")
     for name, secret in (("client_id", client_id), ("client_secret", client_secret)):
-        credential(name, secret)
+        require_header_safe(name, secret)
     return TokenAuthorization(lambda: fetch(client_id, client_secret), clock)

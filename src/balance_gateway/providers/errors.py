@@ -60,7 +60,7 @@ class Operation(NamedTuple):
         return self.provider.capitalize()
 
 
-class Answer(NamedTuple):
+class ProviderResponse(NamedTuple):
     """A provider's whole answer.
 
     Attributes:
@@ -93,7 +93,9 @@ def bad_response(
     return ProviderBadResponse(message, maybe_applied=maybe_applied, provider=operation.provider)
 
 
-def transport_failure(operation: Operation, error: Exception, timeout_s: float) -> ProviderError:
+def translate_transport_error(
+    operation: Operation, error: Exception, timeout_s: float
+) -> ProviderError:
     """The error for an exchange that ended without a usable answer."""
     never = isinstance(error, _NEVER_SENT) or sent(error) is Sent.NEVER
     maybe_applied = operation.write and not never
@@ -125,8 +127,8 @@ def _is_untrusted(error: BaseException | None) -> bool:
     return False
 
 
-def refusal(
-    answer: Answer,
+def build_refusal(
+    answer: ProviderResponse,
     now: datetime,
     *,
     hint: str = "Check the account's ids and the input.",

@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 from balance_gateway.providers.errors import Operation
 from balance_gateway.providers.redirects import REDIRECTS
@@ -37,7 +37,7 @@ class Exchange:
 
 
 @dataclass(slots=True)
-class Seen:
+class ExchangeResult:
     """What has been seen of an exchange so far."""
 
     outcome: str = "cancelled"
@@ -46,13 +46,13 @@ class Seen:
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Takes note of an answer's head."""
-        self.status, self.headers, self.outcome = status, headers, outcome_of(status)
+        self.status, self.headers, self.outcome = status, headers, classify_status(status)
 
     def call(
         self, connector: str, provider: ProviderKind, about: Operation, duration_s: float
-    ) -> Call:
+    ) -> ProviderCall:
         """What is told of it."""
-        return Call(
+        return ProviderCall(
             connector=connector,
             provider=provider,
             operation=about.name,
@@ -64,19 +64,19 @@ class Seen:
         )
 
 
-def outcome_of(status: int) -> str:
+def classify_status(status: int) -> str:
     """The outcome of an exchange that was answered."""
     if 200 <= status < 300:
         return "ok"
     return "redirected" if status in REDIRECTS else "refused"
 
 
-def path_of(segments: Collection[str]) -> str:
+def build_path(segments: Collection[str]) -> str:
     """A path of segments, each quoted whole: none of them can lead elsewhere."""
     return "".join(map(_quoted, segments))
 
 
-def query_of(query: Mapping[str, str] | None) -> str:
+def build_query(query: Mapping[str, str] | None) -> str:
     """The question mark and what follows it; nothing for an empty query."""
     if not query:
         return ""

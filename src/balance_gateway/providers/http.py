@@ -1,7 +1,7 @@
 """Speaks HTTP for one connector: address, credentials, deadline, bounds, redirects, JSON.
 
-A call ends in an ``Answer`` of any status, or in an error of our tree. It never ends in bytes of
-unknown size, in a wait beyond the deadline, or in a second sending of a write that may have been
+A call ends in a ``ProviderResponse`` of any status, or in an error of our tree. It never ends in
+bytes of unknown size, in a wait beyond the deadline, or in a second sending of a write that may have been
 taken: a write is sent again only after an answer that says it was not done (401, 307, 308).
 
 httpx's client is passed by on purpose: its cookies, its redirects and its environment proxies
@@ -33,20 +33,25 @@ from balance_gateway.ports.call_context import (
     read_within_s,
 )
 from balance_gateway.ports.provider_call import (
-    Gate,
+    CallGate,
     OnCall,
 )
 from balance_gateway.providers.authorization import Authorization
 from balance_gateway.providers.body import decode_json
-from balance_gateway.providers.errors import Answer, Operation, bad_response, transport_failure
-from balance_gateway.providers.exchange import Exchange, Seen, path_of, query_of
+from balance_gateway.providers.errors import (
+    Operation,
+    ProviderResponse,
+    bad_response,
+    translate_transport_error,
+)
+from balance_gateway.providers.exchange import Exchange, ExchangeResult, build_path, build_query
 from balance_gateway.providers.http_wire import (
     Address,
     Headers,
     HttpxWire,
     PoolWire,
     Wire,
-    address_of,
+    parse_address,
 )
 from balance_gateway.providers.json_fields import WrongShape
 from balance_gateway.providers.redirects import (
@@ -80,7 +85,7 @@ class ProviderHTTP:
         body_bytes_max: int = BODY_BYTES_MAX,
         transport: httpx.AsyncBaseTransport | None = None,
         on_call: OnCall | None = None,
-        gate: Gate | None = None,
+        gate: CallGate | None = None,
     ) -> None:
         """Takes what a connector is configured with; connects to nothing yet.
 
@@ -106,7 +111,7 @@ class ProviderHTTP:
         self.connector = connector
         self._kind = kind
         self._base_url = base_url.rstrip("/")
-        self._base = address_of(self._base_url)
+        self._base = parse_address(self._base_url)
         self._prefix = self._base.target.rstrip("/")
         self._timeout_s = timeout_s
         self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
@@ -136,7 +141,7 @@ class ProviderHTTP:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         empty_ok: bool = False,
-    ) -> Answer:
+    ) -> ProviderResponse:
         """One call, everything but GET being a write.
 
         Args:
@@ -153,7 +158,7 @@ class ProviderHTTP:
         """
         if (write := departure.get()) is not None:
             write.wait()
-        target = self._prefix + path_of(segments) + query_of(query)
+        target = self._prefix + build_path(segments) + build_query(query)
         address = Address(self._base.origin, target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         about = Operation(self._kind.name, operation, write=method != "GET")
@@ -173,11 +178,11 @@ class ProviderHTTP:
 
     async def send_form(
         self, operation: str, url: str, form: Mapping[str, str], authorization: str | None = None
-    ) -> Answer:
+    ) -> ProviderResponse:
         """A form for a token endpoint. It changes nothing, and is never redirected."""
         about = Operation(self._kind.name, operation)
         exchange = Exchange(about, "POST", urlencode(form).encode(), _FORM, self._timeout_s)
-        return await self._exchange(exchange, address_of(url), authorization)
+        return await self._exchange(exchange, parse_address(url), authorization)
 
     async def aclose(self) -> None:
         """Closes connections and ends a token's renewal."""
@@ -198,11 +203,13 @@ class ProviderHTTP:
         except TimeoutError as error:
             # Nothing of this call has left, or its last sending was refused with 401.
             about = Operation(self._kind.name, exchange.about.name)
-            raise transport_failure(about, error, self._timeout_s) from error
+            raise translate_transport_error(about, error, self._timeout_s) from error
         finally:
             exchange.left_s -= time.monotonic() - started
 
-    async def _follow(self, exchange: Exchange, address: Address, header: str | None) -> Answer:
+    async def _follow(
+        self, exchange: Exchange, address: Address, header: str | None
+    ) -> ProviderResponse:
         for _ in range(REDIRECTS_MAX + 1):
             answer = await self._exchange(exchange, address, header)
             if answer.status not in REDIRECTS:
@@ -216,18 +223,20 @@ class ProviderHTTP:
                 there = redirect_target(address.url, location, self._redirect_hosts)
             except WrongShape as error:
                 raise bad_response(about, str(error), maybe_applied=False) from None
-            address = address_of(there)
+            address = parse_address(there)
         what = f"it redirects more than {REDIRECTS_MAX} times"
         raise bad_response(exchange.about, what, maybe_applied=False)
 
-    async def _exchange(self, exchange: Exchange, address: Address, header: str | None) -> Answer:
+    async def _exchange(
+        self, exchange: Exchange, address: Address, header: str | None
+    ) -> ProviderResponse:
         """One real HTTP exchange."""
         slot: AbstractAsyncContextManager[None] = nullcontext()
         if self._gate is not None:
             slot = self._gate.slot(write=exchange.about.write)
-            exchange.before_repeat = self._gate.count_again
+            exchange.before_repeat = self._gate.count_resend
         async with slot:
-            seen = Seen()
+            seen = ExchangeResult()
             started = time.monotonic()
             try:
                 return await self._answer(exchange, address, header, seen)
@@ -237,7 +246,7 @@ class ProviderHTTP:
                 raise
             except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
                 failure = self._failed(exchange, seen, error)
-                if isinstance(failure, Answer):
+                if isinstance(failure, ProviderResponse):
                     return failure
                 seen.outcome = failure.code
                 raise failure from error
@@ -245,7 +254,7 @@ class ProviderHTTP:
                 if sent(error) is not Sent.NEVER:
                     raise
                 seen.outcome = ProviderUnavailable.code
-                raise transport_failure(exchange.about, error, self._timeout_s) from error
+                raise translate_transport_error(exchange.about, error, self._timeout_s) from error
             except GatewayError as error:
                 seen.outcome = error.code
                 raise
@@ -257,8 +266,8 @@ class ProviderHTTP:
                     self._on_call(seen.call(self.connector, self._kind, about, duration_s))
 
     async def _answer(
-        self, exchange: Exchange, address: Address, header: str | None, seen: Seen
-    ) -> Answer:
+        self, exchange: Exchange, address: Address, header: str | None, seen: ExchangeResult
+    ) -> ProviderResponse:
         headers = self._headers(exchange.content_type, header)
         body = None
         if exchange.about.write and (write := departure.get()) is not None:
@@ -272,7 +281,7 @@ class ProviderHTTP:
             if seen.outcome == "ok":
                 raise bad_response(exchange.about, str(error)) from None
         assert seen.status is not None
-        return Answer(exchange.about, seen.status, seen.headers, body)
+        return ProviderResponse(exchange.about, seen.status, seen.headers, body)
 
     def _headers(self, content_type: str, authorization: str | None) -> Headers:
         """The request's headers: the same object as long as they are the same."""
@@ -290,11 +299,13 @@ class ProviderHTTP:
         self._last_headers = key, tuple(headers)
         return self._last_headers[1]
 
-    def _failed(self, exchange: Exchange, seen: Seen, error: Exception) -> ProviderError | Answer:
+    def _failed(
+        self, exchange: Exchange, seen: ExchangeResult, error: Exception
+    ) -> ProviderError | ProviderResponse:
         """The error for a lost exchange; a refusal whose body was lost is still a refusal."""
         if seen.status is not None and seen.status >= 400:
-            return Answer(exchange.about, seen.status, seen.headers, None)
-        return transport_failure(exchange.about, error, self._timeout_s)
+            return ProviderResponse(exchange.about, seen.status, seen.headers, None)
+        return translate_transport_error(exchange.about, error, self._timeout_s)
 
 
 def _had_time(duration_s: float) -> bool:
@@ -313,7 +324,7 @@ def _wire_of(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:
     return HttpxWire(transport, body_bytes_max)
 
 
-def reading(answer: Answer) -> AbstractContextManager[None]:
+def reading(answer: ProviderResponse) -> AbstractContextManager[None]:
     """Turns a WrongShape of what is read inside into the error for an unusable answer."""
     return _Reading(answer.operation)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import httpx
 
 from balance_gateway.providers.body import BodyTooLarge, read_body
-from balance_gateway.providers.exchange import Exchange, Seen
+from balance_gateway.providers.exchange import Exchange, ExchangeResult
 from balance_gateway.transport import HttptoolsTransport, Timeouts
 
 #: As a transport takes them; a tuple that is used again is checked only once.
@@ -36,7 +36,7 @@ class Address(NamedTuple):
         return self.origin + self.target
 
 
-def address_of(url: str) -> Address:
+def parse_address(url: str) -> Address:
     """The parts of an absolute URL; a fragment is left out, as it is never sent."""
     parsed = httpx.URL(url)
     return Address(f"{parsed.scheme}://{parsed.netloc.decode()}", parsed.raw_path.decode())
@@ -46,7 +46,7 @@ class Wire(Protocol):
     """Sends one request and reads its answer, within the exchange's seconds."""
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: Seen
+        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
     ) -> bytes:
         """The answer's body, inflated; its status and headers are noted in ``seen``.
 
@@ -70,7 +70,7 @@ class PoolWire:
         self._body_bytes_max = body_bytes_max
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: Seen
+        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
     ) -> bytes:
         """As ``Wire`` says; status and body come together."""
         answer = await self._transport.pool(address.origin).exchange(
@@ -99,7 +99,7 @@ class HttpxWire:
         self._body_bytes_max = body_bytes_max
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: Seen
+        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
     ) -> bytes:
         """As ``Wire`` says; a status may be known whose body never comes."""
         timeouts = _timeouts(exchange)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.money import INT64_MAX, INT64_MIN, minor_units_of
+from balance_gateway.domain.money import INT64_MAX, INT64_MIN, parse_minor_units
 
 #: Most digits of an amount, before and after the point. It keeps ``1e999999999`` from being
 #: written out, and is far beyond any sum of money.
@@ -88,7 +88,7 @@ def major_units(record: dict[str, Any], key: str, currency: str) -> int:
     ):
         raise WrongShape(f"{key} is out of range")
     try:
-        return minor_units_of(format(number, "f"), currency)
+        return parse_minor_units(format(number, "f"), currency)
     except BadInput:
         raise WrongShape(f"{key} has more decimals than {currency} has") from None
 

@@ -42,16 +42,16 @@ from balance_gateway.domain.errors import (
     ProviderError,
     ProviderUnavailable,
     Unsupported,
-    located,
+    with_account,
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import (
-    Gate,
+    CallGate,
     OnCall,
 )
 from balance_gateway.providers import json_fields, layer_responses
-from balance_gateway.providers.authorization import authorization_of, basic
-from balance_gateway.providers.errors import Answer
+from balance_gateway.providers.authorization import basic, build_authorization
+from balance_gateway.providers.errors import ProviderResponse
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
 from balance_gateway.providers.layer_ledger import NOT_OFFERED, LayerLedger, external_path
 from balance_gateway.providers.preconditions import (
@@ -120,7 +120,7 @@ class LayerProvider:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
         on_call: OnCall | None = None,
-        gate: Gate | None = None,
+        gate: CallGate | None = None,
     ) -> None:
         """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
 
@@ -143,7 +143,7 @@ class LayerProvider:
         self._ledger = LayerLedger(self._http, clock, settings.reporting_basis)
         if settings.access_token is None and settings.token_url is None:
             raise ValueError("Layer takes client_id and client_secret with a token_url")
-        self._http.authorize_with(authorization_of(settings, self._token, clock, who="Layer"))
+        self._http.authorize_with(build_authorization(settings, self._token, clock, who="Layer"))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """A business at one instant."""
@@ -165,10 +165,10 @@ class LayerProvider:
         answer = await self._http.send("opening-balance read", "GET", *path, "opening-balance")
         if layer_responses.is_not_set(answer):
             return None
-        record = layer_responses.data_of(answer, self._clock())
+        record = layer_responses.unwrap_data(answer, self._clock())
         side = await self.normal_balance(account)
         with reading(answer):
-            return layer_responses.opening_balance(record, account.currency, side)
+            return layer_responses.parse_opening_balance(record, account.currency, side)
 
     async def normal_balance(self, account: Account) -> Side:
         """As configured, else the ``normality`` of the configured ``ledger_account_id``.
@@ -202,11 +202,11 @@ class LayerProvider:
             answer = await self._post((*path, "opening-balance"), body)
         else:
             answer = await self._state_and_recalculate(path, cents, instant_text(at))
-        record = layer_responses.data_of(answer, self._clock())
+        record = layer_responses.unwrap_data(answer, self._clock())
         with reading(answer):
             if by_bank_account and not layer_responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
-            stored = layer_responses.opening_balance(record, account.currency, side)
+            stored = layer_responses.parse_opening_balance(record, account.currency, side)
             if stored.amount != write.amount:
                 raise json_fields.WrongShape("balance is not the one that was sent")
             if stored.effective_at is None or not json_fields.same_instant(stored.effective_at, at):
@@ -224,14 +224,14 @@ class LayerProvider:
         if answer.status in NOT_OFFERED:
             message = "Layer answers at this address, and does not tell who is asking there."
             raise Unsupported(message, provider=self.kind.name)
-        layer_responses.data_of(answer, self._clock())
+        layer_responses.unwrap_data(answer, self._clock())
 
     async def aclose(self) -> None:
         """Closes connections."""
         await self._ledger.aclose()
         await self._http.aclose()
 
-    async def _token(self, client_id: Secret, client_secret: Secret) -> Answer:
+    async def _token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
         form = {"grant_type": "client_credentials", "client_id": client_id.reveal()}
         if self._settings.scope is not None:
             form["scope"] = self._settings.scope
@@ -239,29 +239,35 @@ class LayerProvider:
         proof = basic(client_id, client_secret)
         return await self._http.send_form("token request", self._settings.token_url, form, proof)
 
-    async def _post(self, path: tuple[str, ...], body: dict[str, object] | None) -> Answer:
+    async def _post(
+        self, path: tuple[str, ...], body: dict[str, object] | None
+    ) -> ProviderResponse:
         return await self._http.send(
             "opening-balance write", "POST", *path, body=body, empty_ok=True
         )
 
-    async def _state_and_recalculate(self, path: tuple[str, ...], cents: int, at: str) -> Answer:
+    async def _state_and_recalculate(
+        self, path: tuple[str, ...], cents: int, at: str
+    ) -> ProviderResponse:
         """Both calls of the documented route; a failure of the second may have been applied."""
         stated = await self._post((*path, "balance"), {"amount": cents, "date": at})
-        layer_responses.data_of(stated, self._clock())
+        layer_responses.unwrap_data(stated, self._clock())
         try:
             answer = await self._post((*path, "opening-balance"), None)
-            layer_responses.data_of(answer, self._clock())
+            layer_responses.unwrap_data(answer, self._clock())
         except ProviderError as error:
             # A copy: an error of a token's renewal is shared by all that wait for the token.
-            raise half_done(error) from error
+            raise partial_write_error(error) from error
         except GatewayError as error:
-            raise half_done(ProviderUnavailable(error.message, provider=self.kind.name)) from error
+            raise partial_write_error(
+                ProviderUnavailable(error.message, provider=self.kind.name)
+            ) from error
         return answer
 
 
-def half_done(error: ProviderError) -> ProviderError:
+def partial_write_error(error: ProviderError) -> ProviderError:
     """A copy of the second call's error that says that the first was taken."""
-    copy = located(error)
+    copy = with_account(error)
     assert isinstance(copy, ProviderError)
     copy.maybe_applied = True
     copy.message += " Layer took the balance and may not have recalculated the opening balance."

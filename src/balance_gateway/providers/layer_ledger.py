@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from balance_gateway.domain.accounts import Account, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.calendar_days import Clock, today
-from balance_gateway.domain.errors import GatewayError, Unsupported, located
+from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
 from balance_gateway.providers import json_fields, layer_responses
-from balance_gateway.providers.errors import Answer
+from balance_gateway.providers.errors import ProviderResponse
 from balance_gateway.providers.http import ProviderHTTP, reading
 from balance_gateway.providers.preconditions import (
     first_instant_after,
@@ -21,7 +21,7 @@ from balance_gateway.providers.preconditions import (
     optional_remote_id,
     remote_id,
 )
-from balance_gateway.providers.single_flight import Flights
+from balance_gateway.providers.single_flight import SingleFlight
 
 #: Statuses of an endpoint that is not there.
 NOT_OFFERED = frozenset({404, 405})
@@ -44,7 +44,7 @@ class LayerLedger:
         self._reporting_basis = reporting_basis
         self._sides: dict[tuple[str, str], Side] = {}
         self._ledger_ids: dict[tuple[str, str], str] = {}
-        self._lookups: Flights[bool] = Flights()
+        self._lookups: SingleFlight[bool] = SingleFlight()
 
     async def aclose(self) -> None:
         """Ends the look-ups under way."""
@@ -63,7 +63,9 @@ class LayerLedger:
         until = instant_text(first_instant_after(account, queries[0].as_of))
         answer = await self._tree("balance read", business_id, until)
         with reading(answer):
-            rows = layer_responses.rows_by_account(layer_responses.data_of(answer, self._clock()))
+            rows = layer_responses.index_rows_by_account(
+                layer_responses.unwrap_data(answer, self._clock())
+            )
         self._learn_sides(business_id, rows)
         return [
             ledger_id
@@ -91,7 +93,7 @@ class LayerLedger:
             raise Unsupported(message, account_id=account.id, provider=ProviderKind.LAYER.name)
         return side
 
-    async def _tree(self, operation: str, business_id: str, until: str) -> Answer:
+    async def _tree(self, operation: str, business_id: str, until: str) -> ProviderResponse:
         path = ("v1", "businesses", business_id, "ledger", "balances")
         query = {"end_date": until, "reporting_basis": self._reporting_basis}
         return await self._http.send(operation, "GET", *path, query=query)
@@ -104,18 +106,20 @@ class LayerLedger:
         if answer.status in NOT_OFFERED:
             return False
         with reading(answer):
-            rows = layer_responses.rows_by_account(layer_responses.data_of(answer, self._clock()))
+            rows = layer_responses.index_rows_by_account(
+                layer_responses.unwrap_data(answer, self._clock())
+            )
         self._learn_sides(business_id, rows)
         return True
 
     def _learn_sides(self, business_id: str, rows: layer_responses.Rows) -> None:
         for ledger_id, own in rows.items():
-            side = layer_responses.side_of(own[0])
+            side = layer_responses.find_side(own[0])
             if side is not None and len(own) == 1:
                 self._sides[business_id, ledger_id] = side
 
     def _figures(
-        self, answer: Answer, own: list[dict[str, object]], query: BalanceQuery
+        self, answer: ProviderResponse, own: list[dict[str, object]], query: BalanceQuery
     ) -> BalanceFigures | GatewayError:
         account = query.account
         try:
@@ -125,12 +129,12 @@ class LayerLedger:
                     raise json_fields.WrongShape(
                         f"{what} for this account; check ledger_account_id"
                     )
-                side = layer_responses.side_of(own[0])
+                side = layer_responses.find_side(own[0])
                 if side is None:
                     raise json_fields.WrongShape("normality is neither DEBIT nor CREDIT")
                 cents = json_fields.integer(own[0], "balance") * side.holder_sign()
         except GatewayError as error:
-            return located(error, account_id=account.id)
+            return with_account(error, account_id=account.id)
         return BalanceFigures(query.as_of, None, Money(cents, account.currency))
 
     async def _ledger_id(self, account: Account) -> str | GatewayError:
@@ -144,7 +148,7 @@ class LayerLedger:
             if key not in self._ledger_ids:
                 await self._lookups.join(key, lambda: self._look_up_ledger_id(path, key))
         except GatewayError as error:
-            return located(error, account_id=account.id)
+            return with_account(error, account_id=account.id)
         if key in self._ledger_ids:
             return self._ledger_ids[key]
         message = "Layer does not tell the account's ledger account: configure ledger_account_id."
@@ -155,10 +159,10 @@ class LayerLedger:
         answer = await self._http.send("account read", "GET", *path)
         if answer.status in NOT_OFFERED:
             return False
-        data = layer_responses.data_of(answer, self._clock())
+        data = layer_responses.unwrap_data(answer, self._clock())
         with reading(answer):
             record = json_fields.an_object(data, "the account")
             if record.get("ledger_account_id") is None:
                 return False
-            self._ledger_ids[key] = layer_responses.account_id(record, "ledger_account_id")
+            self._ledger_ids[key] = layer_responses.parse_account_id(record, "ledger_account_id")
         return True

@@ -13,7 +13,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.providers import json_fields
-from balance_gateway.providers.errors import CHECK_FIRST, Answer, refusal
+from balance_gateway.providers.errors import CHECK_FIRST, ProviderResponse, build_refusal
 
 #: Entries of a ledger tree by account id; more than one for an id that is given twice.
 Rows = dict[str, list[dict[str, Any]]]
@@ -27,7 +27,7 @@ _HINT: Final = "Check the account's business_id and its account ids; they may be
 _CODE_LENGTH_MAX: Final = 64
 
 
-def data_of(answer: Answer, now: datetime) -> Any:
+def unwrap_data(answer: ProviderResponse, now: datetime) -> Any:
     """What was answered: the member ``data``, or the whole body where there is none.
 
     Raises:
@@ -42,18 +42,18 @@ def data_of(answer: Answer, now: datetime) -> Any:
     hint = _HINTS.get(code or "", _HINT)
     field = "effectiveAt" if code in _HINTS else None
     if not answer.ok:
-        raise refusal(answer, now, hint=hint, field=field, provider_code=code)
+        raise build_refusal(answer, now, hint=hint, field=field, provider_code=code)
     raise _refused_with_2xx(answer, error, code, hint, field)
 
 
-def is_not_set(answer: Answer) -> bool:
+def is_not_set(answer: ProviderResponse) -> bool:
     """Whether the answer says that no opening balance is set, which is no failure."""
     error = _api_error(answer)
     status_fits = answer.ok or answer.status in {400, 404}
     return status_fits and error is not None and _code(error) == _NO_OPENING_BALANCE
 
 
-def opening_balance(record: Any, currency: str, side: Side) -> OpeningBalance:
+def parse_opening_balance(record: Any, currency: str, side: Side) -> OpeningBalance:
     """Every field of the page's opening balance, the amount from the holder's side.
 
     Raises:
@@ -83,7 +83,7 @@ def has_balance(record: Any) -> bool:
     return isinstance(record, dict) and "balance" in record
 
 
-def rows_by_account(data: Any) -> Rows:
+def index_rows_by_account(data: Any) -> Rows:
     """The entries of a ledger tree, at most ``DEPTH_MAX`` deep, by account id.
 
     Raises:
@@ -92,11 +92,11 @@ def rows_by_account(data: Any) -> Rows:
     rows: Rows = {}
     accounts = json_fields.an_object(data, "the ledger").get("accounts")
     for row in _walk(json_fields.a_list(accounts, "accounts")):
-        rows.setdefault(account_id(row, "id"), []).append(row)
+        rows.setdefault(parse_account_id(row, "id"), []).append(row)
     return rows
 
 
-def account_id(record: dict[str, Any], key: str) -> str:
+def parse_account_id(record: dict[str, Any], key: str) -> str:
     """An account id, told as text or, in newer answers, as ``{"type": "AccountId", "id": …}``."""
     value = record.get(key)
     return (
@@ -104,7 +104,7 @@ def account_id(record: dict[str, Any], key: str) -> str:
     )
 
 
-def side_of(row: dict[str, Any]) -> Side | None:
+def find_side(row: dict[str, Any]) -> Side | None:
     """The account's normal side; None when ``normality`` is neither DEBIT nor CREDIT."""
     sides = {"DEBIT": Side.DEBIT, "CREDIT": Side.CREDIT}
     normality = row.get("normality")
@@ -137,7 +137,7 @@ def _tag(record: dict[str, Any]) -> Tag:
     )
 
 
-def _api_error(answer: Answer) -> dict[str, Any] | None:
+def _api_error(answer: ProviderResponse) -> dict[str, Any] | None:
     """The first error that an answer tells; empty when it tells one we cannot read."""
     body = answer.body
     if not isinstance(body, dict):
@@ -159,7 +159,7 @@ def _code(error: dict[str, Any]) -> str | None:
 
 
 def _refused_with_2xx(
-    answer: Answer, error: dict[str, Any], code: str | None, hint: str, field: str | None
+    answer: ProviderResponse, error: dict[str, Any], code: str | None, hint: str, field: str | None
 ) -> ProviderError:
     about = answer.operation
     message = f"{about.who} answered the {about.name} with HTTP {answer.status} and an error. "

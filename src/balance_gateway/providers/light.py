@@ -38,16 +38,16 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import GatewayError, Unsupported, located
+from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import (
-    Gate,
+    CallGate,
     OnCall,
 )
 from balance_gateway.providers import json_fields
 from balance_gateway.providers.authorization import FixedAuthorization
-from balance_gateway.providers.errors import Answer, refusal
+from balance_gateway.providers.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
 from balance_gateway.providers.preconditions import (
     effective_at,
@@ -103,7 +103,7 @@ class LightProvider:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
         on_call: OnCall | None = None,
-        gate: Gate | None = None,
+        gate: CallGate | None = None,
     ) -> None:
         """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
 
@@ -213,7 +213,7 @@ class LightProvider:
         try:
             return await self._balance(query.account, query.as_of)
         except GatewayError as error:
-            return located(error, account_id=query.account.id)
+            return with_account(error, account_id=query.account.id)
 
     async def _balance(self, account: Account, as_of: date) -> BalanceFigures:
         bank_account_id = remote_id(account, "bank_account_id")
@@ -236,10 +236,10 @@ class LightProvider:
             ledger=Money(ledger, account.currency),
         )
 
-    def _require_ok(self, answer: Answer, account: Account | None = None) -> None:
+    def _require_ok(self, answer: ProviderResponse, account: Account | None = None) -> None:
         if not answer.ok:
-            error = refusal(answer, self._clock(), hint=_HINT)
-            raise located(error, account_id=account.id if account else None)
+            error = build_refusal(answer, self._clock(), hint=_HINT)
+            raise with_account(error, account_id=account.id if account else None)
 
 
 def _same_account(record: dict[str, object], wanted: str, *, is_required: bool) -> None:

@@ -20,7 +20,7 @@ from balance_gateway.domain.ledger import (
     Entry,
     ImportResult,
 )
-from balance_gateway.domain.money import exponent_of, minor_units_of
+from balance_gateway.domain.money import currency_exponent, parse_minor_units
 from balance_gateway.ports.ledger_store import (
     EntryConflict,
     LedgerStore,
@@ -98,7 +98,7 @@ async def import_entries(
     """
     if account.provider is not ProviderKind.LOCAL:
         raise BadInput(f"{account.id} is not an account of the embedded ledger", field="account")
-    exponent_of(account.currency)
+    currency_exponent(account.currency)
     try:
         with path.open("rb") as file:
             rows = _Rows(file, account.currency, on_progress)
@@ -228,7 +228,7 @@ class _Rows:
 
     def _minor_units(self, line: int, text: str) -> int:
         try:
-            return minor_units_of(text, self._currency)
+            return parse_minor_units(text, self._currency)
         except BadInput as error:
             self._refuse(line, "amount", error.message.removeprefix("amount "))
             return 0

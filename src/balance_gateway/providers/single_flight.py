@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """Joins callers that want the same thing at the same time.
 
     A flight is a task of its own, so that it outlives any of its callers: the one that started it

@@ -18,17 +18,17 @@ _COPIED_BYTES_MAX = 262_144
 _OK = STATUS_LINE[200]
 
 
-def head_of(headers: Headers) -> bytes:
+def encode_head(headers: Headers) -> bytes:
     """Status line and headers of an ordinary answer, up to where its own headers begin."""
     return _OK + b"".join(b"%s: %s\r\n" % header for header in headers)
 
 
-def written_whole(send: Send, head: bytes, request_id: bytes, body: bytes) -> bool:
+def write_directly(send: Send, head: bytes, request_id: bytes, body: bytes) -> bool:
     """Writes an ordinary answer; False: it has to go through ASGI.
 
     Args:
         send: what the server gave the application for this request.
-        head: see ``head_of``.
+        head: see ``encode_head``.
         request_id: known to hold nothing that ends a header.
         body: whole.
     """

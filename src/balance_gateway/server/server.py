@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
             service = self._service
             self._acceptor = Acceptor(service.listener, self._new_protocol, shared=service.shared)
             self._acceptor.start()
-            self.look_for_unread()
+            self.drop_stalled_clients()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more, and drains what is there."""
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
             self._looking.cancel()
         await super().shutdown(sockets=sockets)
 
-    def look_for_unread(self) -> None:
+    def drop_stalled_clients(self) -> None:
         """Drops connections whose clients do not read, every now and then.
 
         One timer looks at all of them: a request that is answered and read starts none.
@@ -110,7 +110,7 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             assert isinstance(connection, DeadlineProtocol)
             connection.drop_if_unread()
-        self._looking = asyncio.get_running_loop().call_later(UNREAD_S, self.look_for_unread)
+        self._looking = asyncio.get_running_loop().call_later(UNREAD_S, self.drop_stalled_clients)
 
     def _new_protocol(self) -> DeadlineProtocol:
         return DeadlineProtocol(
@@ -200,7 +200,7 @@ async def _serve(
         else:
             if on_ready is not None:
                 await on_ready()
-            rest_from_collecting()
+            freeze_gc()
             await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         failed = any(task.done() for task in running)
     finally:
@@ -223,7 +223,7 @@ def _announce_drain(server: Server) -> None:
         announce()
 
 
-def rest_from_collecting() -> None:
+def freeze_gc() -> None:
     """Takes what was made at the start out of the garbage collector's way.
 
     A full collection walks a hundred thousand modules, types and tables that will never be

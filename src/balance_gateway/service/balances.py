@@ -54,7 +54,7 @@ class CurrencyTotal:
         return not self.missing
 
 
-def totals(
+def compute_totals(
     requests: Sequence[BalanceRequest],
     answers: Sequence[Observed[BalanceFigures] | GatewayError],
 ) -> list[CurrencyTotal]:

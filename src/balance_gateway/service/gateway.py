@@ -22,7 +22,7 @@ class OpeningBalanceWriter(Protocol):
         ...
 
 
-class ConnectorWatch(Protocol):
+class HealthTracker(Protocol):
     """Tells how connectors are doing."""
 
     def status(self, connector: str) -> ConnectorStatus:
@@ -45,7 +45,7 @@ class Gateway:
     directory: Directory
     reads: ReadPipeline
     writes: OpeningBalanceWriter
-    watch: ConnectorWatch
+    watch: HealthTracker
     clock: Clock
 
     async def upsert_many(

@@ -21,7 +21,7 @@ UNCERTAIN = (
 )
 
 
-async def previously(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | None:
+async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | None:
     """What stands before the write, for the audit log and for comparing.
 
     Raises:
@@ -66,7 +66,7 @@ async def read_back(
         return None
 
 
-async def settled_by_reading(
+async def resolve_by_reading(
     account: Account, provider: BalanceProvider, record: WriteRecord, timeout_s: float
 ) -> WriteRecord:
     """APPLIED when reading shows that the amount is there and was not before; else UNCERTAIN.
@@ -79,10 +79,10 @@ async def settled_by_reading(
     was = None if intent.previous is None else intent.previous.amount
     if found is not None and found.amount == intent.amount and was != intent.amount:
         return replace(record, outcome=WriteOutcome.APPLIED, applied=found, verified=True)
-    return failed(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
+    return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
 
 
-def failed(record: WriteRecord, error: GatewayError, outcome: WriteOutcome) -> WriteRecord:
+def with_failure(record: WriteRecord, error: GatewayError, outcome: WriteOutcome) -> WriteRecord:
     """The record with an outcome other than APPLIED, and why."""
     return replace(
         record,

@@ -22,8 +22,8 @@ from balance_gateway.ports.write_journal import (
     WriteJournal,
 )
 from balance_gateway.service.directory import Directory
-from balance_gateway.service.read_back import UNCERTAIN, failed, settled_by_reading
-from balance_gateway.service.write_execution import WriteLimits
+from balance_gateway.service.read_back import UNCERTAIN, resolve_by_reading, with_failure
+from balance_gateway.service.write_execution import WriteDeadlines
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Recovery:
     fence: WriteFence
     journal: WriteJournal
     clock: Clock
-    limits: WriteLimits
+    limits: WriteDeadlines
 
     async def hold_fences(self, lands_within_s: float) -> None:
         """Raises the fences of writes that may still land. To be done before anything is read.
@@ -88,6 +88,6 @@ class Recovery:
     async def _settle(self, record: WriteRecord) -> WriteRecord:
         account = self.directory.any_account(record.intent.tenant, record.intent.account_id)
         if account is None:
-            return failed(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
+            return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
         provider = self.providers[account.connector]
-        return await settled_by_reading(account, provider, record, self.limits.read_back_s)
+        return await resolve_by_reading(account, provider, record, self.limits.read_back_s)

@@ -8,7 +8,7 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import BadInput, Unsupported
-from balance_gateway.domain.money import Money, minor_units_of
+from balance_gateway.domain.money import Money, parse_minor_units
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -94,7 +94,7 @@ def _amount(request: UpsertRequest, account: Account) -> Money:
     if request.minor_units is not None:
         return Money(request.minor_units, account.currency)
     assert request.amount_text is not None
-    minor_units = minor_units_of(request.amount_text, account.currency, field="amount.amount")
+    minor_units = parse_minor_units(request.amount_text, account.currency, field="amount.amount")
     return Money(minor_units, account.currency)
 
 

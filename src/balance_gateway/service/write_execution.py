@@ -19,7 +19,7 @@ from balance_gateway.domain.writes import (
     WriteRecord,
 )
 from balance_gateway.ports.call_context import (
-    Departure,
+    SendStatus,
     departure,
 )
 from balance_gateway.ports.providers import (
@@ -31,14 +31,19 @@ from balance_gateway.ports.reads import (
 from balance_gateway.ports.write_journal import (
     WriteJournal,
 )
-from balance_gateway.service.read_back import failed, previously, read_back, settled_by_reading
+from balance_gateway.service.read_back import (
+    read_back,
+    read_previous,
+    resolve_by_reading,
+    with_failure,
+)
 from balance_gateway.service.upsert_plan import UpsertPlan
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class WriteLimits:
+class WriteDeadlines:
     """Time limits of a write, in seconds.
 
     Attributes:
@@ -56,7 +61,7 @@ class WriteLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class WriteExecutor:
     """Fences a write, sends it once, reads it back, journals its outcome, lowers the fence.
 
     Attributes:
@@ -69,7 +74,7 @@ class Sender:
     fence: WriteFence
     journal: WriteJournal
     clock: Clock
-    limits: WriteLimits
+    limits: WriteDeadlines
 
     async def perform(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
         """The record, which was STARTED, with its outcome."""
@@ -77,7 +82,7 @@ class Sender:
         try:
             if plan.expected_previous is not None:
                 # Before the journal had it, another process may have written what is compared.
-                await previously(plan, self.limits.read_back_s)
+                await read_previous(plan, self.limits.read_back_s)
             await self.fence.begin_write(plan.account, write_id)
         except GatewayError as error:
             return await self._unsent(plan.account, record, error, fenced=False)
@@ -96,7 +101,7 @@ class Sender:
     async def _unsent(
         self, account: Account, record: WriteRecord, error: GatewayError, *, fenced: bool
     ) -> WriteRecord:
-        rejected = failed(record, error, WriteOutcome.REJECTED)
+        rejected = with_failure(record, error, WriteOutcome.REJECTED)
         return await self._conclude(account, rejected, lower=fenced)
 
     async def _send(self, plan: UpsertPlan, record: WriteRecord) -> tuple[WriteRecord, bool]:
@@ -109,10 +114,10 @@ class Sender:
             answered = await self._answered(plan.provider, write)
         except (ProviderError, TimeoutError) as error:
             if isinstance(error, ProviderError) and not error.maybe_applied:
-                return failed(record, error, WriteOutcome.REJECTED), True
+                return with_failure(record, error, WriteOutcome.REJECTED), True
             return await self._looked_for(plan, record), False
         except GatewayError as error:
-            return failed(record, error, WriteOutcome.REJECTED), True
+            return with_failure(record, error, WriteOutcome.REJECTED), True
         except Exception:
             logger.exception("write.defect", extra={"write_id": intent.id})
             return await self._looked_for(plan, record), False
@@ -132,7 +137,7 @@ class Sender:
             TimeoutError: there was none, and the write may have left.
             ProviderTimeout: there was none, and it certainly has not: it was still waiting.
         """
-        told = Departure()
+        told = SendStatus()
         departure.set(told)
         try:
             async with asyncio.timeout(self.limits.deadline_s[write.account.connector]):
@@ -144,7 +149,7 @@ class Sender:
             raise ProviderTimeout(message) from error
 
     async def _looked_for(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
-        return await settled_by_reading(
+        return await resolve_by_reading(
             plan.account, plan.provider, record, self.limits.read_back_s
         )
 

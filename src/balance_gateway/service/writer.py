@@ -61,9 +61,9 @@ from balance_gateway.service.opening_balances import (
     UpsertRequest,
     UpsertResult,
 )
-from balance_gateway.service.read_back import UNCERTAIN, previously
+from balance_gateway.service.read_back import UNCERTAIN, read_previous
 from balance_gateway.service.upsert_plan import UpsertPlan, plan_upsert
-from balance_gateway.service.write_execution import Sender, WriteLimits
+from balance_gateway.service.write_execution import WriteDeadlines, WriteExecutor
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class OpeningBalanceWriter:
         journal: WriteJournal,
         clock: Clock,
         new_id: Callable[[], str],
-        limits: WriteLimits,
+        limits: WriteDeadlines,
         on_outcome: Callable[[str, str], object] = lambda _connector, _outcome: None,
     ) -> None:
         self._directory = directory
@@ -111,7 +111,7 @@ class OpeningBalanceWriter:
         self._new_id = new_id
         self._limits = limits
         self._on_outcome = on_outcome
-        self._sender = Sender(fence, journal, clock, limits)
+        self._sender = WriteExecutor(fence, journal, clock, limits)
         self._locks: dict[str, asyncio.Lock] = {}
         self._under_way: set[asyncio.Task[UpsertResult]] = set()
 
@@ -176,7 +176,7 @@ class OpeningBalanceWriter:
         """The record of this write as STARTED, or the finished one of an earlier write alike."""
         if (ended := await self._earlier(plan)) is not None:
             return ended
-        previous = await previously(plan, self._limits.read_back_s)
+        previous = await read_previous(plan, self._limits.read_back_s)
         intent = self._intent(plan, previous)
         give_up_at = self._clock().timestamp() + self._limits.lease_s
         while True:

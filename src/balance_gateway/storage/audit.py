@@ -14,9 +14,9 @@ from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_json import (
-    intended_text,
-    opening_balance_of,
-    opening_balance_text,
+    intent_to_text,
+    opening_balance_from_text,
+    opening_balance_to_text,
 )
 from balance_gateway.storage.tables import write_audit
 
@@ -118,9 +118,9 @@ async def append(
         account_id=intent.account_id,
         principal=intent.principal,
         write_id=intent.id,
-        previous=opening_balance_text(intent.previous),
-        intended=intended_text(intent),
-        applied=opening_balance_text(record.applied),
+        previous=opening_balance_to_text(intent.previous),
+        intended=intent_to_text(intent),
+        applied=opening_balance_to_text(record.applied),
         outcome=record.outcome.value,
         verified=record.verified,
         error_code=record.error_code,
@@ -138,8 +138,8 @@ def _audit_row(row: Row[Any]) -> AuditRow:
             **fields,
             "event": AuditEvent(row.event),
             "outcome": WriteOutcome(row.outcome),
-            "previous": opening_balance_of(row.previous),
-            "applied": opening_balance_of(row.applied),
+            "previous": opening_balance_from_text(row.previous),
+            "applied": opening_balance_from_text(row.applied),
             "intended": json.loads(row.intended),
         }
     )

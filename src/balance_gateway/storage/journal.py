@@ -27,7 +27,7 @@ from balance_gateway.ports.write_journal import (
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError
-from balance_gateway.storage.journal_json import opening_balance_of, opening_balance_text
+from balance_gateway.storage.journal_json import opening_balance_from_text, opening_balance_to_text
 from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class SqlWriteJournal:
                 raise LookupError(f"no write {record.intent.id} was begun")
             stored = _record(row)
             finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
-            if _alike(stored, finished):
+            if _is_same_outcome(stored, finished):
                 return
             if stored.outcome in _FINAL:
                 await audit.append(connection, finished, AuditEvent.DISREGARDED, at=now)
@@ -213,7 +213,7 @@ def _expired(started: WriteRecord, now: datetime) -> WriteRecord:
     )
 
 
-def _alike(stored: WriteRecord, finished: WriteRecord) -> bool:
+def _is_same_outcome(stored: WriteRecord, finished: WriteRecord) -> bool:
     """Whether two records tell the same outcome, whenever it was told."""
     intent = replace(finished.intent, idempotency_key=stored.intent.idempotency_key)
     return replace(finished, intent=intent, finished_at=stored.finished_at) == stored
@@ -246,7 +246,7 @@ def _row(record: WriteRecord) -> dict[str, Any]:
         "reference_number": intent.reference_number,
         "idempotency_key": intent.idempotency_key,
         "fingerprint": intent.fingerprint,
-        "previous": opening_balance_text(intent.previous),
+        "previous": opening_balance_to_text(intent.previous),
         "started_at": intent.started_at,
         **_outcome_columns(record),
     }
@@ -256,7 +256,7 @@ def _outcome_columns(record: WriteRecord) -> dict[str, Any]:
     return {
         "outcome": record.outcome.value,
         "finished_at": record.finished_at,
-        "applied": opening_balance_text(record.applied),
+        "applied": opening_balance_to_text(record.applied),
         "verified": record.verified,
         "error_code": record.error_code,
         "error_message": record.error_message,
@@ -279,14 +279,14 @@ def _record(row: Row[Any]) -> WriteRecord:
         reference_number=row.reference_number,
         idempotency_key=row.idempotency_key,
         fingerprint=row.fingerprint,
-        previous=opening_balance_of(row.previous),
+        previous=opening_balance_from_text(row.previous),
         started_at=row.started_at,
     )
     return WriteRecord(
         intent=intent,
         outcome=WriteOutcome(row.outcome),
         finished_at=row.finished_at,
-        applied=opening_balance_of(row.applied),
+        applied=opening_balance_from_text(row.applied),
         verified=row.verified,
         error_code=row.error_code,
         error_message=row.error_message,

@@ -12,7 +12,7 @@ from balance_gateway.domain.writes import WriteIntent
 from balance_gateway.storage.tables import instant_text
 
 
-def opening_balance_text(opening: OpeningBalance | None) -> str | None:
+def opening_balance_to_text(opening: OpeningBalance | None) -> str | None:
     """The opening balance as JSON text; None stays None.
 
     Raises:
@@ -21,12 +21,12 @@ def opening_balance_text(opening: OpeningBalance | None) -> str | None:
     return None if opening is None else json.dumps(opening_balance_to_json(opening))
 
 
-def opening_balance_of(document_text: str | None) -> OpeningBalance | None:
-    """What ``opening_balance_text`` wrote; None stays None."""
+def opening_balance_from_text(document_text: str | None) -> OpeningBalance | None:
+    """What ``opening_balance_to_text`` wrote; None stays None."""
     return None if document_text is None else opening_balance_from_json(json.loads(document_text))
 
 
-def intended_text(intent: WriteIntent) -> str:
+def intent_to_text(intent: WriteIntent) -> str:
     """What a write was to set, as JSON text."""
     effective_at = intent.effective_at
     document = {

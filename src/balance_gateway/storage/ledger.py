@@ -25,7 +25,7 @@ from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.staging import Staging, Totals
-from balance_gateway.storage.tables import WholeNumber, ledger_days, ledger_opening_balances
+from balance_gateway.storage.tables import BigIntText, ledger_days, ledger_opening_balances
 
 #: One row per query ``[account_id, day]`` of the JSON list ``:asked``, in its order. As the queries
 #: are one parameter, the statement is always the same and is compiled once.
@@ -71,7 +71,7 @@ class SqlLedgerStore:
         self._clock = clock
         asked = _ASKED_SQLITE if database.is_sqlite else _ASKED_POSTGRESQL
         self._sums = text(_SUMS.format(asked=asked)).columns(
-            opening=WholeNumber, bank=WholeNumber, ledger=WholeNumber
+            opening=BigIntText, bank=BigIntText, ledger=BigIntText
         )
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:

@@ -35,7 +35,7 @@ from balance_gateway.domain.ledger import (
 from balance_gateway.ports.ledger_store import (
     EntryConflict,
 )
-from balance_gateway.storage.tables import Day, WholeNumber, ledger_entries
+from balance_gateway.storage.tables import BigIntText, Day, ledger_entries
 
 #: Entries sent to the database at a time.
 _BATCH = 5_000
@@ -53,7 +53,7 @@ _staged = Table(
     Column("book", Text, nullable=False),
     Column("id", Text, nullable=False),
     Column("day", Day, nullable=False),
-    Column("minor_units", WholeNumber, nullable=False),
+    Column("minor_units", BigIntText, nullable=False),
     Column("description", Text),
     prefixes=["TEMPORARY"],
 )

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 
-class WholeNumber(TypeDecorator[int]):
+class BigIntText(TypeDecorator[int]):
     """An integer of any size, as decimal text without leading zeros: one text per number."""
 
     impl = Text
@@ -96,7 +96,7 @@ writes = Table(
     Column("remote_account", Text, nullable=False),
     Column("connector", Text, nullable=False),
     Column("principal", Text, nullable=False),
-    Column("minor_units", WholeNumber, nullable=False),
+    Column("minor_units", BigIntText, nullable=False),
     Column("currency", Text, nullable=False),
     Column("effective_at", Instant),
     Column("memo", Text),
@@ -170,7 +170,7 @@ ledger_opening_balances = Table(
     "ledger_opening_balances",
     metadata,
     Column("account_id", Text, primary_key=True),
-    Column("minor_units", WholeNumber, nullable=False),
+    Column("minor_units", BigIntText, nullable=False),
     Column("currency", Text, nullable=False),
     Column("effective_at", Instant, nullable=False),
     Column("memo", Text),
@@ -186,7 +186,7 @@ ledger_entries = Table(
     Column("book", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("day", Day, nullable=False),
-    Column("minor_units", WholeNumber, nullable=False),
+    Column("minor_units", BigIntText, nullable=False),
     Column("description", Text),
     sqlite_with_rowid=False,
 )
@@ -198,6 +198,6 @@ ledger_days = Table(
     Column("account_id", Text, primary_key=True),
     Column("book", Text, primary_key=True),
     Column("day", Day, primary_key=True),
-    Column("closing", WholeNumber, nullable=False),
+    Column("closing", BigIntText, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -3,15 +3,15 @@
 from balance_gateway.transport.adapter import HttptoolsTransport
 from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
 from balance_gateway.transport.limits import Bounds, Limits, Timeouts, Usage
-from balance_gateway.transport.messages import Answer
+from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.pool import Pool, verified_ssl_context
 
 __all__ = [
-    "Answer",
     "Bounds",
     "HttptoolsTransport",
     "Limits",
     "Pool",
+    "RawResponse",
     "ResponseTooLarge",
     "Sent",
     "Timeouts",

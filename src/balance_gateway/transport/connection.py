@@ -9,8 +9,8 @@ import httpx
 
 from balance_gateway.transport.errors import Sent, mark
 from balance_gateway.transport.limits import Bounds
-from balance_gateway.transport.messages import Answer
-from balance_gateway.transport.reader import AnswerReader
+from balance_gateway.transport.messages import RawResponse
+from balance_gateway.transport.reader import ResponseReader
 
 
 class Connection(asyncio.Protocol):
@@ -32,9 +32,9 @@ class Connection(asyncio.Protocol):
         """Not connected yet: made so by ``loop.create_connection``."""
         self._loop = loop
         self._on_lost = on_lost
-        self._reader = AnswerReader(bounds)
+        self._reader = ResponseReader(bounds)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._waiter: asyncio.Future[RawResponse] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._total_due = math.inf
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
 
     async def exchange(
         self, request: bytes, *, head_only: bool, write_s: float, read_s: float, total_due: float
-    ) -> Answer:
+    ) -> RawResponse:
         """Send the request's bytes and read its answer; on any failure the connection is gone.
 
         Raises:
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         """
         assert self._waiter is None
         assert self._transport is not None
-        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        waiter: asyncio.Future[RawResponse] = self._loop.create_future()
         self._waiter = waiter
         self._total_due = total_due
         self._read_s = read_s

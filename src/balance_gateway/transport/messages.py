@@ -21,7 +21,7 @@ _VALUE_BYTES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _WBITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
 
-class Answer(NamedTuple):
+class RawResponse(NamedTuple):
     """A complete answer.
 
     Attributes:
@@ -48,7 +48,7 @@ def _lowered(name: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=64)
-def verb(method: str | bytes) -> bytes:
+def require_method(method: str | bytes) -> bytes:
     """The method as bytes, upper case.
 
     Raises:
@@ -60,7 +60,7 @@ def verb(method: str | bytes) -> bytes:
     return name.upper()
 
 
-def head_bytes(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def encode_head(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The lines of a request's head that depend on the headers alone.
 
     Host and framing are ours: ``Content-Length`` and ``Transfer-Encoding`` of the caller are
@@ -89,8 +89,8 @@ def head_bytes(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join(lines)
 
 
-def request_bytes(method: bytes, target: bytes, head: bytes, body: bytes) -> bytes:
-    """The whole request as sent; ``head`` as ``head_bytes`` makes it.
+def encode_request(method: bytes, target: bytes, head: bytes, body: bytes) -> bytes:
+    """The whole request as sent; ``head`` as ``encode_head`` makes it.
 
     Raises:
         httpx.LocalProtocolError: the target holds what HTTP forbids there.
@@ -101,7 +101,7 @@ def request_bytes(method: bytes, target: bytes, head: bytes, body: bytes) -> byt
     return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method, target, head, length, body)
 
 
-def inflated(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
+def decode_content(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
     """The body without its content coding; never builds more than the bound and one byte.
 
     Raises:
@@ -119,7 +119,7 @@ def inflated(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
     except zlib.error as error:
         raise mark(httpx.DecodingError(str(error)), Sent.ANSWERED) from error
     if len(plain) > body_bytes_max:
-        raise mark(ResponseTooLarge("The inflated body is too large."), Sent.ANSWERED)
+        raise mark(ResponseTooLarge("The decode_content body is too large."), Sent.ANSWERED)
     if not stream.eof or stream.unused_data:
         raise mark(httpx.DecodingError("The compressed body is not whole."), Sent.ANSWERED)
     return plain

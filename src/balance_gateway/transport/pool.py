@@ -28,7 +28,13 @@ from balance_gateway.transport.limits import (
     Timeouts,
     Usage,
 )
-from balance_gateway.transport.messages import READS, Answer, head_bytes, request_bytes, verb
+from balance_gateway.transport.messages import (
+    READS,
+    RawResponse,
+    encode_head,
+    encode_request,
+    require_method,
+)
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -92,7 +98,7 @@ class Pool:
         *,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         before_repeat: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
+    ) -> RawResponse:
         """Send one request (target: path and query) and return its whole answer.
 
         Headers that are given as the same tuple every time are checked and joined only once.
@@ -104,9 +110,9 @@ class Pool:
         """
         if self._is_closed:
             raise _closed()
-        method = verb(method)
+        method = require_method(method)
         target = target.encode("utf-8") if isinstance(target, str) else target
-        request = request_bytes(method, target, self._head_of(headers), body)
+        request = encode_request(method, target, self._head_of(headers), body)
         now = asyncio.get_running_loop().time()
         due = now + timeouts.total_s
         is_read = method in READS
@@ -156,7 +162,7 @@ class Pool:
         known, head = self._head
         if headers is known:
             return head
-        head = head_bytes(self._host_header, headers)
+        head = encode_head(self._host_header, headers)
         if type(headers) is tuple:  # Anything else may be changed, or used up, by now.
             self._head = headers, head
         return head
@@ -164,7 +170,7 @@ class Pool:
     @staticmethod
     def _send(
         connection: Connection, request: bytes, method: bytes, timeouts: Timeouts, due: float
-    ) -> Coroutine[None, None, Answer]:
+    ) -> Coroutine[None, None, RawResponse]:
         return connection.exchange(
             request,
             head_only=method == b"HEAD",

@@ -1,14 +1,14 @@
-"""Reads the bytes of one answer after another into ``Answer``, within bounds, on httptools."""
+"""Reads the bytes of one answer after another into ``RawResponse``, within bounds, on httptools."""
 
 import httptools
 import httpx
 
 from balance_gateway.transport.errors import ResponseTooLarge
 from balance_gateway.transport.limits import Bounds
-from balance_gateway.transport.messages import Answer, Headers, inflated
+from balance_gateway.transport.messages import Headers, RawResponse, decode_content
 
 
-class AnswerReader:
+class ResponseReader:
     """Collects one answer at a time; the ``on_`` methods are called by httptools.
 
     Attributes:
@@ -63,7 +63,7 @@ class AnswerReader:
         """The server sends no more: an answer that ends with the connection is done by this."""
         self.done = self.done or (self.status > 0 and self._until_close)
 
-    def answer(self) -> Answer:
+    def answer(self) -> RawResponse:
         """The answer, once done; lets go of it.
 
         Raises:
@@ -72,10 +72,10 @@ class AnswerReader:
         headers, body = self._headers, bytes(self._body)
         self._headers, self._body = [], b""
         if self._coding and body:
-            body = inflated(body, self._coding, self._bounds.body_bytes_max)
+            body = decode_content(body, self._coding, self._bounds.body_bytes_max)
             plain = {b"content-encoding", b"content-length"}
             headers = [field for field in headers if field[0].lower() not in plain]
-        return Answer(self.status, headers, body)
+        return RawResponse(self.status, headers, body)
 
     def on_message_begin(self) -> None:
         """Refuse to use the connection again when a second answer follows."""

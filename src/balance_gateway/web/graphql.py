@@ -17,21 +17,26 @@ from typing import Any, Protocol
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from balance_gateway.api.execution.engine import Answer, GraphQLRequest, Operation, refused_answer
+from balance_gateway.api.execution.engine import (
+    GraphQLRequest,
+    GraphQLResponse,
+    Operation,
+    build_refusal_response,
+)
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
-from balance_gateway.server.direct_response import head_of, written_whole
+from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, bearer_token
 from balance_gateway.web.heads import by_name
-from balance_gateway.web.load_shedding import Admission, AdmissionLimits
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiated
+from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.request_parsing import (
     BadRequest,
-    ClientGone,
+    ClientDisconnected,
+    parse_body,
+    parse_query_string,
     read_body,
-    request_of_body,
-    request_of_query_string,
 )
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -46,18 +51,20 @@ class GraphQLEngine(Protocol):
         """The operation that is meant. Raises RequestRefused."""
         ...
 
-    def recall(self, body: bytes, caller: Caller) -> Answer | None:
+    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """The answer to the very same body, as long as it would be made alike again."""
         ...
 
-    def answer_now(self, operation: Operation, caller: Caller, body: bytes | None) -> Answer | None:
+    def try_cached(
+        self, operation: Operation, caller: Caller, body: bytes | None
+    ) -> GraphQLResponse | None:
         """The answer to a read, if all that is in it is at hand; None: it has to be executed.
 
         Given the body it is remembered for ``recall``.
         """
         ...
 
-    async def execute(self, operation: Operation, caller: Caller) -> Answer:
+    async def execute(self, operation: Operation, caller: Caller) -> GraphQLResponse:
         """Answers it; only cancellation and defects are raised."""
         ...
 
@@ -72,7 +79,7 @@ class EndpointLimits:
     """
 
     body_bytes: int = 1_048_576
-    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
+    admission: LoadLimits = field(default_factory=LoadLimits)
 
 
 class GraphQLEndpoint:
@@ -95,14 +102,14 @@ class GraphQLEndpoint:
         self._engine = engine
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
-        self.admission = Admission(self._limits.admission, on_refusal)
-        self._mutations: set[asyncio.Task[Answer]] = set()
+        self.admission = LoadShedder(self._limits.admission, on_refusal)
+        self._mutations: set[asyncio.Task[GraphQLResponse]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         headers = by_name(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
-        media_type = negotiated(_text(headers.get(b"accept")))
+        media_type = negotiate(_text(headers.get(b"accept")))
         further: Headers = ()
         try:
             answer = await self._answer(scope, headers, receive, media_type, request_id)
@@ -114,7 +121,7 @@ class GraphQLEndpoint:
         except Unauthenticated as error:
             status, further = 401, ((b"www-authenticate", b"Bearer"),)
             body = _error(error.message, error.code)
-        except ClientGone:
+        except ClientDisconnected:
             return
         except Exception as defect:
             log_defect(defect, request_id)
@@ -134,7 +141,7 @@ class GraphQLEndpoint:
         receive: Receive,
         media_type: str | None,
         request_id: str,
-    ) -> Answer:
+    ) -> GraphQLResponse:
         # Now or never: what passes from here on is the caller's own time, or an issuer's.
         waited_s = _waited_s(scope)
         method: str = scope["method"]
@@ -159,20 +166,20 @@ class GraphQLEndpoint:
 
     async def _admitted(
         self, scope: Scope, receive: Receive, body: bytes, caller: Caller
-    ) -> Answer:
+    ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
         if is_post:
-            if (again := self._engine.recall(body, caller)) is not None:
+            if (again := self._engine.cached_response(body, caller)) is not None:
                 return again
-            request = request_of_body(body)
+            request = parse_body(body)
         else:
-            request = request_of_query_string(scope["query_string"])
+            request = parse_query_string(scope["query_string"])
         try:
             operation = self._engine.prepare(request)
         except RequestRefused as refused:
-            return refused_answer(refused)
+            return build_refusal_response(refused)
         if not operation.is_mutation:
-            ready = self._engine.answer_now(operation, caller, body if is_post else None)
+            ready = self._engine.try_cached(operation, caller, body if is_post else None)
             if ready is not None:
                 return ready
             return await _unless_gone(self._engine.execute(operation, caller), receive)
@@ -195,7 +202,7 @@ class GraphQLEndpoint:
             raise BadRequest(501, message, ((b"connection", b"close"),))
         return await read_body(receive, length, self._limits.body_bytes)
 
-    async def _write(self, operation: Operation, caller: Caller) -> Answer:
+    async def _write(self, operation: Operation, caller: Caller) -> GraphQLResponse:
         """Executes a mutation to its end, even when the client or the server goes away."""
         task = asyncio.ensure_future(self._engine.execute(operation, caller))
         self._mutations.add(task)
@@ -214,14 +221,16 @@ def _waited_s(scope: Scope) -> float:
     return 0.0 if received_s is None else asyncio.get_running_loop().time() - received_s
 
 
-async def _unless_gone(reading: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
+async def _unless_gone(
+    reading: Coroutine[Any, Any, GraphQLResponse], receive: Receive
+) -> GraphQLResponse:
     """The answer, unless the client goes away first: then reading is cancelled."""
     task = asyncio.ensure_future(reading)
     watch = asyncio.ensure_future(_gone(receive))
     try:
         await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ClientGone
+            raise ClientDisconnected
         return task.result()
     finally:
         watch.cancel()
@@ -268,14 +277,14 @@ _HEADERS = {
 }
 
 
-_HEADS = {media_type: head_of(headers) for media_type, headers in _HEADERS.items()}
+_HEADS = {media_type: encode_head(headers) for media_type, headers in _HEADERS.items()}
 
 
 async def _send(
     send: Send, status: int, body: bytes, media_type: str, request_id: str, further: Headers
 ) -> None:
     name = request_id.encode()
-    if status == 200 and not further and written_whole(send, _HEADS[media_type], name, body):
+    if status == 200 and not further and write_directly(send, _HEADS[media_type], name, body):
         return
     headers = [
         *_HEADERS[media_type],

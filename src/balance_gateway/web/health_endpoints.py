@@ -18,7 +18,7 @@ Check = Callable[[], Awaitable[object]]
 _NO_STORE = {"cache-control": "no-store"}
 
 
-class Operations:
+class HealthEndpoints:
     """Health, readiness and metrics of this process.
 
     Args:

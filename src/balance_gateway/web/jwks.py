@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import base64_to_int
 
 from balance_gateway.transport import Bounds, HttptoolsTransport
-from balance_gateway.web.request_parsing import BadRequest, parsed_json
+from balance_gateway.web.request_parsing import BadRequest, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Jwks:
             response = await self._http.get(self._url)
             if response.status_code != 200:
                 raise JwksError(f"HTTP {response.status_code}")
-            keys = keys_of(response.content)
+            keys = parse_key_set(response.content)
         except (httpx.HTTPError, JwksError) as error:
             if not self._failed:
                 reason = str(error) if isinstance(error, JwksError) else type(error).__name__
@@ -149,14 +149,14 @@ class Jwks:
             self._keys = keys
 
 
-def keys_of(document: bytes) -> IssuerKeys:
+def parse_key_set(document: bytes) -> IssuerKeys:
     """The keys of a JWKS document that can verify; others, and malformed ones, are left out.
 
     Raises:
         JwksError: it is no JWKS document.
     """
     try:
-        parsed = parsed_json(document, "the document")
+        parsed = parse_json(document, "the document")
     except BadRequest as bad:
         raise JwksError(bad.message) from None
     members = parsed.get("keys") if isinstance(parsed, dict) else None

@@ -26,7 +26,7 @@ from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import NOT_KNOWN
 from balance_gateway.web.jwks import IssuerKeys, Jwks
-from balance_gateway.web.request_parsing import BadRequest, parsed_json
+from balance_gateway.web.request_parsing import BadRequest, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _decoded(part: str) -> bytes:
 
 def _json(text: bytes, what: str) -> dict[str, Any]:
     try:
-        parsed = parsed_json(text, what)
+        parsed = parse_json(text, what)
     except BadRequest:
         parsed = None
     if not isinstance(parsed, dict):

@@ -19,7 +19,7 @@ _NEWEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class AdmissionLimits:
+class LoadLimits:
     """Bounds of what is under way at once.
 
     Attributes:
@@ -39,7 +39,7 @@ class AdmissionLimits:
     retry_after_s: int = 1
 
 
-class Admission:
+class LoadShedder:
     """Counts what is under way, and says whether one more may come in.
 
     Args:
@@ -51,13 +51,13 @@ class Admission:
 
     def __init__(
         self,
-        limits: AdmissionLimits | None = None,
+        limits: LoadLimits | None = None,
         on_refusal: Callable[[], object] = lambda: None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         computed: Callable[[], float] = time.process_time,
     ) -> None:
-        self.limits = limits or AdmissionLimits()
+        self.limits = limits or LoadLimits()
         self.reads = 0
         self.writes = 0
         self._on_refusal = on_refusal

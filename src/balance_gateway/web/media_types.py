@@ -28,7 +28,7 @@ def _remembered(of: Callable[[str | None], Verdict]) -> Callable[[str | None], V
 
 
 @_remembered
-def negotiated(accept: str | None) -> str | None:
+def negotiate(accept: str | None) -> str | None:
     """The media type the client likes best; None when it takes neither.
 
     Without an Accept header, and where both are liked equally, as under ``*/*``, it is

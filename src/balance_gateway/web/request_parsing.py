@@ -42,7 +42,7 @@ class BadRequest(Exception):
         self.headers = headers
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client went away before its request was complete."""
 
 
@@ -60,7 +60,7 @@ async def read_body(receive: Receive, content_length: bytes | None, bytes_max: i
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
@@ -74,7 +74,7 @@ def _too_large(bytes_max: int) -> BadRequest:
     return BadRequest(413, f"The body is larger than {bytes_max} bytes.")
 
 
-def request_of_body(body: bytes) -> GraphQLRequest:
+def parse_body(body: bytes) -> GraphQLRequest:
     """A POST's body as a request.
 
     Raises:
@@ -82,7 +82,7 @@ def request_of_body(body: bytes) -> GraphQLRequest:
     """
     if not body.strip():
         raise BadRequest(400, "The body is empty; send a JSON object with a query.")
-    parameters = parsed_json(body, "The body")
+    parameters = parse_json(body, "The body")
     if isinstance(parameters, list):
         raise BadRequest(400, "Batches are not taken: send one JSON object per request.")
     if not isinstance(parameters, dict):
@@ -90,7 +90,7 @@ def request_of_body(body: bytes) -> GraphQLRequest:
     return _request_of(parameters)
 
 
-def request_of_query_string(query_string: bytes) -> GraphQLRequest:
+def parse_query_string(query_string: bytes) -> GraphQLRequest:
     """A GET's query string as a request; variables and extensions are JSON in it.
 
     Raises:
@@ -112,7 +112,7 @@ def request_of_query_string(query_string: bytes) -> GraphQLRequest:
         parameters[name] = value
     for name in ("variables", "extensions"):
         if parameters.get(name):
-            parameters[name] = parsed_json(parameters[name].encode(), name)
+            parameters[name] = parse_json(parameters[name].encode(), name)
         elif name in parameters:
             del parameters[name]
     if not parameters.get("operationName"):
@@ -120,7 +120,7 @@ def request_of_query_string(query_string: bytes) -> GraphQLRequest:
     return _request_of(parameters)
 
 
-def parsed_json(text: bytes, what: str) -> Any:
+def parse_json(text: bytes, what: str) -> Any:
     """JSON in UTF-8, without duplicate keys, NaN or Infinity, of bounded depth.
 
     Raises:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from balance_gateway.web.console import console_routes
 from balance_gateway.web.dashboard import dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
-from balance_gateway.web.health_endpoints import Operations
+from balance_gateway.web.health_endpoints import HealthEndpoints
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 
@@ -20,7 +20,7 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
 def build_web_app(
     *,
     graphql: GraphQLEndpoint,
-    operations: Operations,
+    operations: HealthEndpoints,
     cors_origins: Sequence[str] = (),
     dashboard: bool = True,
     console: bool = False,

@@ -6,7 +6,7 @@ import pytest
 
 from balance_gateway.api.execution.documents import Documents
 from balance_gateway.api.execution.engine import Engine, GraphQLRequest
-from balance_gateway.api.execution.query_cost import with_defaults
+from balance_gateway.api.execution.query_cost import apply_defaults
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.build import core_schema
 from balance_gateway.api.schema.errors import RequestRefused
@@ -269,7 +269,7 @@ def test_cost_follows_the_variables(variables, cost):
     documents = Documents(core_schema(), Limits(page_size=500))
     prepared = documents.operation(SIZED, None)
 
-    found = prepared.cost.total(with_defaults(prepared.node, variables))
+    found = prepared.cost.total(apply_defaults(prepared.node, variables))
 
     assert found == cost
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from balance_gateway.api.execution.engine import Engine, GraphQLRequest, refused_answer
-from balance_gateway.api.fast_path.engine import CompiledEngine
+from balance_gateway.api.execution.engine import Engine, GraphQLRequest, build_refusal_response
+from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused
@@ -27,7 +27,7 @@ from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsuppo
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import account_keys
-from balance_gateway.pipeline.cache.cache_store import MemoryValues, Values
+from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.service.directory import Connector, Directory
@@ -103,7 +103,7 @@ class World:
     now: datetime = START
     provider: BookProvider = field(default_factory=BookProvider)
     fences: Fences | None = None
-    values: Values = field(default_factory=lambda: MemoryValues(1000))
+    values: CacheStore = field(default_factory=lambda: MemoryStore(1000))
     request_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class World:
             directory, self.reads, FakeWriter(self.reads, directory), FakeWatch(), lambda: self.now
         )
         self.plain = Engine(self.gateway, request_timeout_s=self.request_timeout_s)
-        self.compiled = CompiledEngine(
+        self.compiled = FastPathEngine(
             self.plain,
             self.gateway,
             limits=Limits(),
@@ -134,7 +134,7 @@ class World:
 
     async def answer(
         self,
-        engine: Engine | CompiledEngine,
+        engine: Engine | FastPathEngine,
         query: str,
         variables: dict[str, Any] | None = None,
         principal: Principal = READER,
@@ -143,14 +143,14 @@ class World:
         """The answer's bytes, by every way that an engine has; refusals as their errors."""
         caller = Caller(principal, "request")
         body = orjson.dumps([query, variables, operation_name])
-        remembered = engine.recall(body, caller)
+        remembered = engine.cached_response(body, caller)
         if remembered is not None:
             return remembered.body
         try:
             operation = engine.prepare(GraphQLRequest(query, variables, operation_name))
         except RequestRefused as refused:
-            return refused_answer(refused).body
-        ready = engine.answer_now(operation, caller, body)
+            return build_refusal_response(refused).body
+        ready = engine.try_cached(operation, caller, body)
         if ready is not None:
             return ready.body
         return (await engine.execute(operation, caller)).body

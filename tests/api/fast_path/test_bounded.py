@@ -6,15 +6,15 @@ import pytest
 
 from balance_gateway.api.execution.engine import Engine, GraphQLRequest
 from balance_gateway.api.fast_path import engine as compiled_engine
-from balance_gateway.api.fast_path.account_json_cache import Fragment, FragmentTables
+from balance_gateway.api.fast_path.account_json_cache import AccountJsonCache, CachedAccountJson
 from balance_gateway.api.fast_path.argument_coercion import _day
-from balance_gateway.api.fast_path.engine import CompiledEngine
+from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.api.fast_path.operation_plan import Plan
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.ports.cache_validity import (
-    Mark,
+    CacheValidity,
 )
 from tests.api.fast_path.gateway_harness import READER, World
 
@@ -62,7 +62,7 @@ def plans_alive() -> int:
 def test_a_plan_is_forgotten_with_its_document() -> None:
     world = World()
     limits = Limits(cached_documents=2)
-    engine = CompiledEngine(
+    engine = FastPathEngine(
         Engine(world.gateway, limits=limits),
         world.gateway,
         limits=limits,
@@ -114,10 +114,10 @@ async def test_asking_for_what_is_not_there_keeps_nothing() -> None:
 
 
 def test_fragments_are_bounded_by_their_bytes_and_their_keys() -> None:
-    tables = FragmentTables(bytes_max=100_000)
+    tables = AccountJsonCache(bytes_max=100_000)
 
     for number in range(1_000):
-        tables.put((b"asked", number), "a0", Fragment(b"x" * 50, 1.0, Mark()))
+        tables.put((b"asked", number), "a0", CachedAccountJson(b"x" * 50, 1.0, CacheValidity()))
 
     assert 0 < len(tables) < 100
     assert tables.bytes <= 100_000
@@ -126,13 +126,13 @@ def test_fragments_are_bounded_by_their_bytes_and_their_keys() -> None:
 
 
 def test_a_fragment_in_place_of_another_is_counted_once_and_a_large_one_is_not_kept() -> None:
-    tables = FragmentTables(bytes_max=100_000)
-    tables.put((b"asked",), "a0", Fragment(b"x" * 100, 1.0, Mark()))
+    tables = AccountJsonCache(bytes_max=100_000)
+    tables.put((b"asked",), "a0", CachedAccountJson(b"x" * 100, 1.0, CacheValidity()))
     size = tables.bytes
 
     for _ in range(500):
-        tables.put((b"asked",), "a0", Fragment(b"y" * 100, 1.0, Mark()))
-    tables.put((b"asked",), "a1", Fragment(b"z" * 101, 1.0, Mark()))
+        tables.put((b"asked",), "a0", CachedAccountJson(b"y" * 100, 1.0, CacheValidity()))
+    tables.put((b"asked",), "a1", CachedAccountJson(b"z" * 101, 1.0, CacheValidity()))
 
     assert tables.bytes == size
     assert list(tables.table((b"asked",))) == ["a0"]
@@ -148,6 +148,6 @@ async def test_remembered_answers_are_counted_with_what_they_take_besides(
     operation = world.compiled.prepare(GraphQLRequest(query))
 
     for number in range(500):
-        world.compiled.answer_now(operation, Caller(READER, "request"), b"%d" % number)
+        world.compiled.try_cached(operation, Caller(READER, "request"), b"%d" % number)
 
     assert 50 < len(world.compiled._remembered) < 200

@@ -3,7 +3,7 @@
 import orjson
 
 from balance_gateway.api.request.context import Caller
-from balance_gateway.pipeline.cache.cache_store import MemoryValues
+from balance_gateway.pipeline.cache.cache_store import MemoryStore
 from balance_gateway.pipeline.cache.fence import MemoryFences
 from tests.api.fast_path.gateway_harness import READER, BookProvider, World
 from tests.pipeline.fakes import LostFences
@@ -47,7 +47,7 @@ async def test_a_value_read_anew_ends_what_holds_it_and_nothing_else() -> None:
 
     await amount(world, "a1", ANEW)
 
-    recalled = [world.compiled.recall(body, Caller(READER, "request")) for body in bodies]
+    recalled = [world.compiled.cached_response(body, Caller(READER, "request")) for body in bodies]
     assert [answer is not None for answer in recalled] == [True, False, True]
 
 
@@ -60,7 +60,7 @@ async def test_a_value_read_anew_leaves_the_accounts_other_days_alone() -> None:
 
     await amount(world, "a0", ANEW)
 
-    assert world.compiled.recall(body, Caller(READER, "request")) is not None
+    assert world.compiled.cached_response(body, Caller(READER, "request")) is not None
 
 
 async def test_what_was_made_of_values_that_were_read_while_one_was_replaced_is_not_kept() -> None:
@@ -74,7 +74,7 @@ async def test_what_was_made_of_values_that_were_read_while_one_was_replaced_is_
 
 
 async def test_another_replicas_newer_value_is_not_followed_by_an_older_fragment() -> None:
-    provider, values, fences = BookProvider(), MemoryValues(100), SharedFences(MemoryFences(30.0))
+    provider, values, fences = BookProvider(), MemoryStore(100), SharedFences(MemoryFences(30.0))
     here = World(provider=provider, values=values, fences=fences)
     there = World(provider=provider, values=values, fences=fences)
     older = [await amount(here, "a0") for _ in range(3)]

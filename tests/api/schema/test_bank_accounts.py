@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.connection import account_id_of, connection_of, cursor_of
+from balance_gateway.api.schema.connection import build_connection, decode_cursor, encode_cursor
 from balance_gateway.domain.errors import BadInput
 from tests.api.fakes import OTHER, World, account, asking
 
@@ -24,7 +24,7 @@ def test_pages_one_after_the_other_are_the_whole_list(ids, first):
     seen, after, more = [], None, True
 
     while more:
-        page = connection_of(accounts, first, after)
+        page = build_connection(accounts, first, after)
         assert page.page_info.has_previous_page is bool(seen)
         seen += [node.id for node in page.nodes]
         after, more = page.page_info.end_cursor, page.page_info.has_next_page
@@ -38,23 +38,25 @@ def test_a_cursor_stays_good_when_its_account_is_gone(ids, data):
     gone = data.draw(st.sampled_from(sorted(ids)))
     accounts = [account(each) for each in sorted(ids - {gone})]
 
-    page = connection_of(accounts, 500, cursor_of(gone))
+    page = build_connection(accounts, 500, encode_cursor(gone))
 
     assert [node.id for node in page.nodes] == [each for each in sorted(ids) if each > gone]
 
 
 @given(IDS)
 def test_a_cursor_is_read_back(account_id):
-    assert account_id_of(cursor_of(account_id)) == account_id
+    assert decode_cursor(encode_cursor(account_id)) == account_id
 
 
 @given(st.text(max_size=40))
 def test_any_other_text_is_no_cursor(text):
     with pytest.raises(BadInput, match="not a cursor"):
-        account_id_of(text)
+        decode_cursor(text)
 
 
-@pytest.mark.parametrize("cursor", ["", "acct_yen", "YTE6", cursor_of("acct_yen") + "=", "💶", "%"])
+@pytest.mark.parametrize(
+    "cursor", ["", "acct_yen", "YTE6", encode_cursor("acct_yen") + "=", "💶", "%"]
+)
 async def test_a_bad_cursor_is_named(world: World, cursor):
     async with asking(world) as client:
         answer = await client.ask(PAGE, {"first": 2, "after": cursor})

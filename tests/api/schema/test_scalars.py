@@ -18,7 +18,7 @@ from balance_gateway.api.schema.scalars import (
     parse_decimal,
     parse_instant,
 )
-from balance_gateway.domain.money import decimal_text, minor_units_of
+from balance_gateway.domain.money import decimal_text, parse_minor_units
 from tests.api.fakes import World, asking
 
 DIGITS = "٣४三𝟛"
@@ -45,7 +45,7 @@ def test_any_amount_survives_as_decimal(minor_units):
     text = decimal_text(minor_units, 2)
 
     assert parse_decimal(text) == text
-    assert minor_units_of(parse_decimal(text), "EUR") == minor_units
+    assert parse_minor_units(parse_decimal(text), "EUR") == minor_units
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from graphql import (
 )
 
 from balance_gateway.api.schema.build import core_schema, print_sdl
-from balance_gateway.api.schema.errors import extensions_of
+from balance_gateway.api.schema.errors import build_extensions
 from balance_gateway.domain import accounts, balances, errors, health
+from balance_gateway.ports import reads
 
 FIXED = """
 Node.id: ID!
@@ -177,9 +178,9 @@ def test_enums_have_every_member_of_the_domain():
         "ProviderKind": accounts.ProviderKind,
         "Capability": accounts.Capability,
         "BalanceSide": accounts.Side,
-        "FreshnessState": balances.FreshnessState,
+        "FreshnessState": reads.FreshnessState,
         "OpeningBalanceSource": balances.OpeningBalanceSource,
-        "OnStale": balances.OnStale,
+        "OnStale": reads.OnStale,
         "HealthState": health.HealthState,
     }
 
@@ -201,6 +202,6 @@ def test_every_domain_error_has_its_extensions():
 
     for kind in tree(errors.GatewayError):
         error = kind("acct_1") if kind is errors.AccountNotFound else kind("No.")
-        extensions = extensions_of(error)
+        extensions = build_extensions(error)
         assert extensions["code"] == kind.code
         assert extensions["retryable"] is kind.retryable

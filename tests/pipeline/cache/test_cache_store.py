@@ -15,13 +15,13 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache.cache_store import (
-    Entry,
-    MemoryValues,
-    NoValues,
-    RedisValues,
+    CacheEntry,
+    MemoryStore,
+    NoStore,
+    RedisStore,
     Value,
 )
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 
 DAY = date(2026, 5, 7)
 HUGE = 10**60 + 7
@@ -49,17 +49,17 @@ VALUES: dict[str, Value] = {
 }
 
 
-def entry(value: Value = None, nonce: str = "n") -> Entry:
-    return Entry(nonce, 1778155200.123456, 30.0, value)
+def entry(value: Value = None, nonce: str = "n") -> CacheEntry:
+    return CacheEntry(nonce, 1778155200.123456, 30.0, value)
 
 
 @pytest.fixture
-def values(link: RedisLink) -> RedisValues:
-    return RedisValues(link, keep_s=100.0)
+def values(link: RedisClient) -> RedisStore:
+    return RedisStore(link, keep_s=100.0)
 
 
 @pytest.mark.parametrize("name", VALUES)
-async def test_a_value_comes_back_from_redis_exactly(values: RedisValues, name: str) -> None:
+async def test_a_value_comes_back_from_redis_exactly(values: RedisStore, name: str) -> None:
     kept = entry(VALUES[name])
 
     await values.put({"k": kept})
@@ -69,7 +69,7 @@ async def test_a_value_comes_back_from_redis_exactly(values: RedisValues, name: 
     assert repr(found) == repr(kept)
 
 
-async def test_entries_come_in_the_order_of_the_keys(values: RedisValues) -> None:
+async def test_entries_come_in_the_order_of_the_keys(values: RedisStore) -> None:
     await values.put({"a": entry(nonce="1"), "b": entry(nonce="2")})
 
     found = await values.get(["b", "missing", "a", "b"])
@@ -77,7 +77,7 @@ async def test_entries_come_in_the_order_of_the_keys(values: RedisValues) -> Non
     assert [one and one.nonce for one in found] == ["2", None, "1", "2"]
 
 
-async def test_redis_forgets_a_value_after_its_time(values: RedisValues, link: RedisLink) -> None:
+async def test_redis_forgets_a_value_after_its_time(values: RedisStore, link: RedisClient) -> None:
     await values.put({"k": entry()})
 
     left_s = await link.client.ttl(link.key("v:k"))
@@ -109,7 +109,7 @@ AMOUNT: dict[str, Any] = {"amount": ["1", "EUR"]}
     ],
 )
 async def test_what_another_version_kept_counts_as_absent(
-    values: RedisValues, link: RedisLink, foreign: bytes
+    values: RedisStore, link: RedisClient, foreign: bytes
 ) -> None:
     await values.put({"mine": entry()})
     await link.client.set(link.key("v:theirs"), foreign)
@@ -120,7 +120,7 @@ async def test_what_another_version_kept_counts_as_absent(
 
 
 async def test_redis_out_of_reach_is_said(tmp_path: object) -> None:
-    values = RedisValues(RedisLink.open(f"unix://{tmp_path}/nobody.sock"), keep_s=1.0)
+    values = RedisStore(RedisClient.open(f"unix://{tmp_path}/nobody.sock"), keep_s=1.0)
 
     with pytest.raises(CacheUnavailable):
         await values.get(["k"])
@@ -129,7 +129,7 @@ async def test_redis_out_of_reach_is_said(tmp_path: object) -> None:
 
 
 async def test_memory_gives_back_the_very_entry() -> None:
-    values = MemoryValues(10)
+    values = MemoryStore(10)
     kept = entry(WHOLE)
 
     await values.put({"k": kept})
@@ -138,7 +138,7 @@ async def test_memory_gives_back_the_very_entry() -> None:
 
 
 async def test_memory_drops_the_least_recently_used_entry_first() -> None:
-    values = MemoryValues(3)
+    values = MemoryStore(3)
     await values.put({key: entry() for key in "abc"})
     await values.get(["a"])
     await values.put({"b": entry(nonce="newer")})
@@ -150,7 +150,7 @@ async def test_memory_drops_the_least_recently_used_entry_first() -> None:
 
 
 async def test_memory_never_grows_beyond_its_bound() -> None:
-    values = MemoryValues(5)
+    values = MemoryStore(5)
 
     await values.put({str(number): entry() for number in range(100)})
 
@@ -159,7 +159,7 @@ async def test_memory_never_grows_beyond_its_bound() -> None:
 
 
 async def test_memory_tells_keys_apart_that_look_alike() -> None:
-    values = MemoryValues(5)
+    values = MemoryStore(5)
 
     await values.put({"1": entry(nonce="text")})
 
@@ -167,7 +167,7 @@ async def test_memory_tells_keys_apart_that_look_alike() -> None:
 
 
 async def test_a_cache_that_is_off_keeps_nothing() -> None:
-    values = NoValues()
+    values = NoStore()
 
     await values.put({"k": entry()})
 

@@ -7,8 +7,8 @@ import pytest
 from balance_gateway.domain.errors import ProviderRateLimited
 from balance_gateway.pipeline.cache.cache_entry_rules import REFRESH_FROM
 from balance_gateway.ports.call_context import (
-    Hurry,
-    Urgency,
+    Priority,
+    PriorityBoost,
     hurry,
 )
 from balance_gateway.ports.reads import (
@@ -74,7 +74,7 @@ async def test_a_refresh_goes_behind_whoever_waits_and_waits_for_no_budget(world
     await world.read()
     await turns()
 
-    assert world.provider.moods == [(Urgency.WAITED_FOR, 20.0), (Urgency.BACKGROUND, 0.0)]
+    assert world.provider.moods == [(Priority.FOREGROUND, 20.0), (Priority.BACKGROUND, 0.0)]
 
 
 async def test_a_refresh_changes_nothing_for_its_reader(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_whoever_wants_a_younger_value_is_not_put_off_with_the_background(
 
     await world.read(max_age_s=5)
 
-    assert [urgent for urgent, _ in world.provider.moods] == [Urgency.WAITED_FOR] * 2
+    assert [urgent for urgent, _ in world.provider.moods] == [Priority.FOREGROUND] * 2
 
 
 async def test_to_go_and_look_at_an_aging_value_is_one_call(world: World) -> None:
@@ -149,7 +149,7 @@ async def test_an_unsettled_account_is_not_refreshed(world: World) -> None:
     await world.read()
     await turns()
 
-    assert [urgent for urgent, _ in world.provider.moods] == [Urgency.WAITED_FOR] * 2
+    assert [urgent for urgent, _ in world.provider.moods] == [Priority.FOREGROUND] * 2
 
 
 async def test_refreshes_do_not_all_begin_at_the_same_age() -> None:
@@ -166,7 +166,7 @@ async def test_who_has_a_value_to_fall_back_on_waits_for_no_budget(world: World)
     answer = await world.read()
 
     assert state_of(answer) == "stale"
-    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 0.0)
+    assert world.provider.moods[-1] == (Priority.FOREGROUND, 0.0)
 
 
 @pytest.mark.parametrize("kept", [1, 4])
@@ -180,12 +180,12 @@ async def test_a_group_has_patience_while_one_of_it_has_nothing_to_fall_back_on(
 
     await world.read_all()
 
-    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 0.0 if kept == 4 else 20.0)
+    assert world.provider.moods[-1] == (Priority.FOREGROUND, 0.0 if kept == 4 else 20.0)
 
 
 async def test_who_comes_to_wait_for_a_refresh_makes_it_hurry(world: World) -> None:
     """A refresh goes behind all who are waited for: a reader would queue with it."""
-    hurries: list[Hurry | None] = []
+    hurries: list[PriorityBoost | None] = []
     may_answer = asyncio.Event()
 
     async def wait() -> None:
@@ -199,12 +199,12 @@ async def test_who_comes_to_wait_for_a_refresh_makes_it_hurry(world: World) -> N
     await turns()
     (hurrying,) = hurries
     assert hurrying is not None
-    unhurried = not hurrying.called.is_set()
+    unhurried = not hurrying.requested.is_set()
     world.time.advance(2)
 
     reading = asyncio.ensure_future(world.read())
     await turns()
-    hurried = hurrying.called.is_set()
+    hurried = hurrying.requested.is_set()
     may_answer.set()
 
     assert (unhurried, hurried, hurrying.patience_s) == (True, True, 20.0)
@@ -220,7 +220,7 @@ async def test_who_takes_no_stale_value_waits_for_the_budget_like_one_who_has_no
 
     await world.read(on_stale=OnStale.ERROR)
 
-    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 20.0)
+    assert world.provider.moods[-1] == (Priority.FOREGROUND, 20.0)
 
 
 async def test_a_value_too_old_to_be_served_is_nothing_to_fall_back_on(world: World) -> None:
@@ -229,4 +229,4 @@ async def test_a_value_too_old_to_be_served_is_nothing_to_fall_back_on(world: Wo
 
     await world.read()
 
-    assert world.provider.moods[-1] == (Urgency.WAITED_FOR, 20.0)
+    assert world.provider.moods[-1] == (Priority.FOREGROUND, 20.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from balance_gateway.pipeline.cache.fence import MemoryFences, Standing
+from balance_gateway.pipeline.cache.fence import FenceState, MemoryFences
 from tests.pipeline.virtual_time import VirtualTime
 
 HOLD_S = 40.0
@@ -13,8 +13,8 @@ def fences(time: VirtualTime) -> MemoryFences:
     return MemoryFences(HOLD_S, time.monotonic)
 
 
-async def standing(fences: MemoryFences, key: str = "a") -> Standing:
-    (only,) = await fences.standings([key])
+async def standing(fences: MemoryFences, key: str = "a") -> FenceState:
+    (only,) = await fences.states([key])
     return only
 
 
@@ -54,7 +54,7 @@ async def test_a_write_leaves_other_accounts_alone(fences: MemoryFences) -> None
 async def test_standings_come_in_the_order_of_the_keys(fences: MemoryFences) -> None:
     await fences.begin_write("b", "w1")
 
-    standings = await fences.standings(["a", "b", "a"])
+    standings = await fences.states(["a", "b", "a"])
 
     assert [one.settled for one in standings] == [True, False, True]
     assert standings[0] == standings[2] != standings[1]

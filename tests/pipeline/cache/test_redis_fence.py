@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from balance_gateway.domain.errors import CacheUnavailable, Internal
-from balance_gateway.pipeline.cache.cache_store import Entry, RedisValues
-from balance_gateway.pipeline.cache.fence import Standing
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, RedisStore
+from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 from tests.servers import redis_server
 
 HOLD_S = 40.0
@@ -19,7 +19,7 @@ Replica = Callable[..., RedisFences]
 
 
 @pytest.fixture
-def replica(link: RedisLink) -> Replica:
+def replica(link: RedisClient) -> Replica:
     """Starts a process that has seen no epoch yet."""
 
     def start(*, writes_may_land: bool = False) -> RedisFences:
@@ -31,12 +31,12 @@ def replica(link: RedisLink) -> Replica:
     return start
 
 
-async def standing(fences: RedisFences, key: str = "a") -> Standing:
-    (only,) = await fences.standings([key])
+async def standing(fences: RedisFences, key: str = "a") -> FenceState:
+    (only,) = await fences.states([key])
     return only
 
 
-async def run_out(link: RedisLink, name: str) -> None:
+async def run_out(link: RedisClient, name: str) -> None:
     """Lets a key expire now rather than later."""
     assert await link.client.pexpire(link.key(name), 1)
     await asyncio.sleep(0.005)
@@ -76,10 +76,10 @@ async def test_a_write_of_one_replica_is_seen_by_the_other(replica: Replica) -> 
 
 async def test_standings_come_in_order_and_writes_leave_others_alone(replica: Replica) -> None:
     fences = replica()
-    before = await fences.standings(["a", "b", "c"])
+    before = await fences.states(["a", "b", "c"])
 
     await fences.begin_write("b", "w1")
-    after = await fences.standings(["a", "b", "c"])
+    after = await fences.states(["a", "b", "c"])
 
     assert [one.settled for one in after] == [True, False, True]
     assert (after[0], after[2]) == (before[0], before[2])
@@ -100,7 +100,7 @@ async def test_of_two_writes_in_flight_both_have_to_end(replica: Replica) -> Non
 
 
 async def test_a_write_without_an_answer_is_held_and_expires(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     fences = replica()
     await fences.begin_write("a", "w1")
@@ -115,7 +115,7 @@ async def test_a_write_without_an_answer_is_held_and_expires(
     assert after.nonce == held.nonce
 
 
-async def test_each_write_is_held_for_its_own_time(replica: Replica, link: RedisLink) -> None:
+async def test_each_write_is_held_for_its_own_time(replica: Replica, link: RedisClient) -> None:
     fences = replica()
     await fences.hold("a", "short", 10.0)
     await fences.begin_write("a", "long")
@@ -156,7 +156,7 @@ async def test_a_write_that_is_held_while_it_is_alive_after_all_is_one(replica: 
 
 
 async def test_a_hold_is_seen_and_expires_and_never_shortens_another(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     fences = replica()
     before = await standing(fences)
@@ -183,7 +183,7 @@ async def test_a_new_cache_needs_no_quarantine_when_no_write_may_land(replica: R
 
 
 async def test_a_new_cache_is_quarantined_by_a_process_whose_journal_has_open_writes(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     fences = replica(writes_may_land=True)
 
@@ -198,7 +198,7 @@ async def test_a_new_cache_is_quarantined_by_a_process_whose_journal_has_open_wr
 
 
 async def test_lost_keys_are_noticed_and_quarantined_by_whoever_saw_an_epoch(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     fences = replica()
     before = await standing(fences)
@@ -214,7 +214,7 @@ async def test_lost_keys_are_noticed_and_quarantined_by_whoever_saw_an_epoch(
 
 
 async def test_an_epoch_replaced_without_quarantine_is_replaced_again_with_one(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     """A process that starts just after the loss cannot know of it; the others do."""
     old, newcomer = replica(), replica()
@@ -232,7 +232,7 @@ async def test_an_epoch_replaced_without_quarantine_is_replaced_again_with_one(
 
 
 async def test_an_epoch_opened_with_a_quarantine_is_believed_by_all(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     one, other = replica(), replica()
     await standing(one)
@@ -247,7 +247,7 @@ async def test_an_epoch_opened_with_a_quarantine_is_believed_by_all(
 
 
 async def test_nonces_that_alone_were_lost_are_given_anew_and_drop_what_was_kept(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     fences = replica()
     before = await standing(fences)
@@ -260,7 +260,7 @@ async def test_nonces_that_alone_were_lost_are_given_anew_and_drop_what_was_kept
 
 
 async def test_another_server_is_noticed_and_what_it_has_is_quarantined(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     """A server that is back from an older snapshot has an older epoch, and older values."""
     one, other = replica(), replica()
@@ -287,10 +287,10 @@ async def test_a_redis_that_is_back_from_an_older_snapshot_is_quarantined(tmp_pa
         return False
 
     with redis_server(tmp_path) as server:
-        link = RedisLink.open(server.url)
-        fences, values = RedisFences(link, HOLD_S, no_writes), RedisValues(link, 100.0)
+        link = RedisClient.open(server.url)
+        fences, values = RedisFences(link, HOLD_S, no_writes), RedisStore(link, 100.0)
         before = await standing(fences)
-        await values.put({"v": Entry(before.nonce, 1.0, 1.0, None)})
+        await values.put({"v": CacheEntry(before.nonce, 1.0, 1.0, None)})
         await link.client.save()
         await fences.begin_write("a", "w1")
         await fences.end_write("a", "w1")
@@ -311,7 +311,7 @@ async def test_a_redis_that_is_back_from_an_older_snapshot_is_quarantined(tmp_pa
 
 
 async def test_who_may_not_ask_for_the_server_takes_it_for_the_same(
-    replica: Replica, link: RedisLink
+    replica: Replica, link: RedisClient
 ) -> None:
     before = await standing(replica())
 
@@ -320,7 +320,7 @@ async def test_who_may_not_ask_for_the_server_takes_it_for_the_same(
     assert await standing(replica()) == before
 
 
-async def test_without_the_journal_lost_keys_are_the_cache_out_of_reach(link: RedisLink) -> None:
+async def test_without_the_journal_lost_keys_are_the_cache_out_of_reach(link: RedisClient) -> None:
     """It once failed every read of the request."""
 
     async def out_of_reach() -> bool:
@@ -329,11 +329,11 @@ async def test_without_the_journal_lost_keys_are_the_cache_out_of_reach(link: Re
     fences = RedisFences(link, HOLD_S, out_of_reach)
 
     with pytest.raises(CacheUnavailable):
-        await fences.standings(["a"])
+        await fences.states(["a"])
 
 
 async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> None:
-    link = RedisLink.open(f"unix://{tmp_path}/nobody.sock")
+    link = RedisClient.open(f"unix://{tmp_path}/nobody.sock")
 
     async def no_writes() -> bool:
         return False
@@ -344,7 +344,7 @@ async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> Non
         fences.begin_write("a", "w1"),
         fences.end_write("a", "w1"),
         fences.hold("a", "w1", 1.0),
-        fences.standings(["a"]),
+        fences.states(["a"]),
         fences.ping(),
     ):
         with pytest.raises(CacheUnavailable):
@@ -352,7 +352,7 @@ async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> Non
 
 
 async def test_the_fence_answers_a_ping_and_closes(redis_url: str) -> None:
-    link = RedisLink.open(redis_url)
+    link = RedisClient.open(redis_url)
 
     async def no_writes() -> bool:
         return False
@@ -378,7 +378,7 @@ async def test_a_redis_that_answers_and_takes_no_writes_fails_the_ping(
 ) -> None:
     """It once was as good as any, while every write was refused."""
     with redis_server(tmp_path) as server:
-        link = RedisLink.open(server.url)
+        link = RedisClient.open(server.url)
 
         async def no_writes() -> bool:
             return False

@@ -8,8 +8,8 @@ import pytest
 from balance_gateway.domain.errors import ProviderUnavailable
 from balance_gateway.pipeline.cache import upstream_leases
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
-from balance_gateway.pipeline.cache.upstream_leases import RedisClaims, SingleProcess
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases
+from balance_gateway.pipeline.redis_client import RedisClient
 from tests.pipeline.fakes import FakeProvider, World, ledger_of, request, state_of, turns
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -22,12 +22,12 @@ class SharedClaims:
         self.until_s: dict[str, float] = {}
 
     async def take(self, name: str) -> bool:
-        if await self.is_taken(name):
+        if await self.is_held(name):
             return False
-        self.until_s[name] = self.time.monotonic() + upstream_leases.CLAIM_S
+        self.until_s[name] = self.time.monotonic() + upstream_leases.LEASE_S
         return True
 
-    async def is_taken(self, name: str) -> bool:
+    async def is_held(self, name: str) -> bool:
         return self.until_s.get(name, 0.0) > self.time.monotonic()
 
     async def release(self, name: str) -> None:
@@ -95,7 +95,7 @@ async def test_who_waits_for_a_replica_that_died_asks_after_a_while(replicas: Tw
 
     assert state_of(second) == "live"
     assert replicas.world.time.monotonic() - started_s == pytest.approx(
-        upstream_leases.CLAIM_S, abs=0.1
+        upstream_leases.LEASE_S, abs=0.1
     )
     dying.cancel()
     await replicas.reads[0].aclose()
@@ -147,22 +147,22 @@ async def test_with_kept_values_out_of_reach_a_waiting_reader_asks_for_itself(
     await first
 
 
-async def test_a_claim_in_redis_is_one_replicas_at_a_time(link: RedisLink) -> None:
-    one, other = RedisClaims(link), RedisClaims(link)
+async def test_a_claim_in_redis_is_one_replicas_at_a_time(link: RedisClient) -> None:
+    one, other = RedisLeases(link), RedisLeases(link)
 
     taken = [await one.take("call"), await other.take("call"), await other.take("another")]
-    seen = await other.is_taken("call")
+    seen = await other.is_held("call")
     await one.release("call")
-    after = [await other.is_taken("call"), await other.take("call")]
+    after = [await other.is_held("call"), await other.take("call")]
 
     assert (taken, seen, after) == ([True, False, True], True, [False, True])
 
 
 async def test_a_claim_in_redis_ends_by_itself(
-    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+    link: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream_leases, "CLAIM_S", 0.002)
-    one = RedisClaims(link)
+    monkeypatch.setattr(upstream_leases, "LEASE_S", 0.002)
+    one = RedisLeases(link)
     await one.take("call")
 
     await asyncio.sleep(0.01)
@@ -171,17 +171,17 @@ async def test_a_claim_in_redis_ends_by_itself(
 
 
 async def test_with_redis_out_of_reach_everybody_asks_for_himself(tmp_path: Path) -> None:
-    alone = RedisClaims(RedisLink.open(f"unix://{tmp_path}/nobody.sock"))
+    alone = RedisLeases(RedisClient.open(f"unix://{tmp_path}/nobody.sock"))
 
     assert await alone.take("call")
-    assert not await alone.is_taken("call")
+    assert not await alone.is_held("call")
     await alone.release("call")
 
 
 async def test_a_single_process_needs_no_claims() -> None:
-    single = SingleProcess()
+    single = NoLeases()
 
     assert await single.take("call")
     assert await single.take("call")
-    assert not await single.is_taken("call")
+    assert not await single.is_held("call")
     await single.release("call")

@@ -8,46 +8,46 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import (
-    ProviderPaused,
+    CircuitOpen,
     ProviderRateLimited,
     ProviderUnavailable,
 )
 from balance_gateway.domain.health import HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker, BreakerState
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
+from balance_gateway.pipeline.calls.circuit_breaker import BreakerState, CircuitBreaker
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
-    Hurry,
-    Urgency,
+    Priority,
+    PriorityBoost,
     hurry,
     patience_s,
     urgency,
 )
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 from tests.pipeline.fakes import turns
 from tests.pipeline.virtual_time import VirtualTime
 
 
 def gate_of(time: VirtualTime, per_minute: int | None = None, places: int = 8) -> ConnectorGate:
-    window = MemoryWindow(time.monotonic)
-    budget = Budget(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
-    breaker = Breaker(monotonic=time.monotonic, jitter=lambda: 1.0)
+    window = MemorySlidingWindow(time.monotonic)
+    budget = RateLimiter(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
+    breaker = CircuitBreaker(monotonic=time.monotonic, jitter=lambda: 1.0)
     return ConnectorGate("main", breaker, budget, places)
 
 
-def exchange(status: int | None = 200, outcome: str | None = None, **headers: str) -> Call:
+def exchange(status: int | None = 200, outcome: str | None = None, **headers: str) -> ProviderCall:
     if outcome is None:
         outcome = "PROVIDER_UNAVAILABLE" if status is None else "ok"
         outcome = "refused" if status is not None and status >= 400 else outcome
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Call("main", ProviderKind.LIGHT, "read", False, outcome, status, 0.1, named)
+    return ProviderCall("main", ProviderKind.LIGHT, "read", False, outcome, status, 0.1, named)
 
 
-async def pass_through(gate: ConnectorGate, call: Call | None) -> None:
+async def pass_through(gate: ConnectorGate, call: ProviderCall | None) -> None:
     async with gate.slot(write=False):
         if call is not None:
             gate.observe(call)
@@ -82,7 +82,7 @@ async def test_failures_open_the_breaker_and_then_nothing_is_sent(time: VirtualT
     ids=str,
 )
 async def test_only_what_says_something_about_health_opens_the_breaker(
-    time: VirtualTime, call: Call | None, opens: bool
+    time: VirtualTime, call: ProviderCall | None, opens: bool
 ) -> None:
     gate = gate_of(time)
 
@@ -193,9 +193,9 @@ async def test_who_finds_no_place_in_time_is_refused_and_takes_none_away(
     assert waited_s == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize("urgent", Urgency)
+@pytest.mark.parametrize("urgent", Priority)
 async def test_who_goes_away_while_waiting_takes_no_place_away(
-    time: VirtualTime, urgent: Urgency
+    time: VirtualTime, urgent: Priority
 ) -> None:
     gate = gate_of(time, places=1)
     may_end = asyncio.Event()
@@ -228,14 +228,14 @@ async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_t
     gate = gate_of(time, places=8)
     entered: list[str] = []
 
-    async def call(name: str, urgent: Urgency, write: bool) -> None:
+    async def call(name: str, urgent: Priority, write: bool) -> None:
         urgency.set(urgent)
         async with gate.slot(write=write):
             entered.append(name)
             await asyncio.sleep(1)
 
-    tasks = [call("refresh", Urgency.BACKGROUND, False) for _ in range(8)]
-    tasks += [call("write", Urgency.BACKGROUND, True), call("read", Urgency.WAITED_FOR, False)]
+    tasks = [call("refresh", Priority.BACKGROUND, False) for _ in range(8)]
+    tasks += [call("write", Priority.BACKGROUND, True), call("read", Priority.FOREGROUND, False)]
     running = [asyncio.ensure_future(task) for task in tasks]
     await turns()
     at_once = sorted(entered)
@@ -263,8 +263,8 @@ async def test_an_outcome_heard_outside_a_slot_changes_no_breaker(time: VirtualT
     assert gate.breaker.state is BreakerState.CLOSED
 
 
-def watch_of(time: VirtualTime, gate: ConnectorGate) -> ConnectorWatch:
-    return ConnectorWatch({"main": gate}, time.clock)
+def watch_of(time: VirtualTime, gate: ConnectorGate) -> HealthTracker:
+    return HealthTracker({"main": gate}, time.clock)
 
 
 async def test_a_connector_without_calls_is_unknown(time: VirtualTime) -> None:
@@ -295,7 +295,7 @@ async def test_a_connector_without_calls_is_unknown(time: VirtualTime) -> None:
     ids=str,
 )
 async def test_one_exchange_tells_how_a_connector_is_doing(
-    time: VirtualTime, call: Call, state: HealthState, code: str | None
+    time: VirtualTime, call: ProviderCall, state: HealthState, code: str | None
 ) -> None:
     watch = watch_of(time, gate_of(time))
 
@@ -361,7 +361,7 @@ async def test_calls_that_were_let_through_and_wait_are_stopped_when_the_breaker
     results = await asyncio.gather(*(call() for _ in range(50)), return_exceptions=True)
 
     assert 5 <= len(sent) <= 6
-    assert sum(isinstance(one, ProviderPaused) for one in results) == 50 - len(sent)
+    assert sum(isinstance(one, CircuitOpen) for one in results) == 50 - len(sent)
     assert gate.budget.remaining() == 100 - len(sent), "what is not sent costs nothing"
 
 
@@ -369,11 +369,11 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
     time: VirtualTime,
 ) -> None:
     gate = gate_of(time, places=4)
-    hurries = [Hurry() for _ in range(10)]
+    hurries = [PriorityBoost() for _ in range(10)]
     entered: list[int] = []
 
     async def refresh(number: int) -> None:
-        urgency.set(Urgency.BACKGROUND)
+        urgency.set(Priority.BACKGROUND)
         hurry.set(hurries[number])
         async with gate.slot(write=False):
             entered.append(number)
@@ -398,9 +398,9 @@ async def test_a_second_sending_is_counted(time: VirtualTime) -> None:
     patience_s.set(0.0)
 
     async with gate.slot(write=False):
-        await gate.count_again()
+        await gate.count_resend()
         left = gate.budget.remaining()
         with pytest.raises(ProviderRateLimited):
-            await gate.count_again()
+            await gate.count_resend()
 
     assert left == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from balance_gateway.domain.errors import ProviderUnavailable
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker, BreakerState
+from balance_gateway.pipeline.calls.circuit_breaker import BreakerState, CircuitBreaker
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
@@ -24,20 +24,20 @@ def seconds() -> Seconds:
 
 
 @pytest.fixture
-def breaker(seconds: Seconds) -> Breaker:
-    return Breaker(monotonic=seconds, jitter=lambda: 1.0)
+def breaker(seconds: Seconds) -> CircuitBreaker:
+    return CircuitBreaker(monotonic=seconds, jitter=lambda: 1.0)
 
 
-def call(breaker: Breaker, healthy: bool | None) -> None:
+def call(breaker: CircuitBreaker, healthy: bool | None) -> None:
     breaker.leave(breaker.enter(), healthy=healthy)
 
 
-def fail(breaker: Breaker, times: int = 5) -> None:
+def fail(breaker: CircuitBreaker, times: int = 5) -> None:
     for _ in range(times):
         call(breaker, False)
 
 
-def test_it_opens_after_five_failures_in_a_row(breaker: Breaker) -> None:
+def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
     before = breaker.state
 
@@ -46,7 +46,7 @@ def test_it_opens_after_five_failures_in_a_row(breaker: Breaker) -> None:
     assert (before, breaker.state) == (CLOSED, OPEN)
 
 
-def test_a_success_begins_the_row_anew(breaker: Breaker) -> None:
+def test_a_success_begins_the_row_anew(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
 
     call(breaker, True)
@@ -55,7 +55,7 @@ def test_a_success_begins_the_row_anew(breaker: Breaker) -> None:
     assert breaker.state is CLOSED
 
 
-def test_it_opens_when_half_of_the_last_twenty_calls_failed(breaker: Breaker) -> None:
+def test_it_opens_when_half_of_the_last_twenty_calls_failed(breaker: CircuitBreaker) -> None:
     for _ in range(9):
         call(breaker, True)
         call(breaker, False)
@@ -67,7 +67,7 @@ def test_it_opens_when_half_of_the_last_twenty_calls_failed(breaker: Breaker) ->
     assert (before, breaker.state) == (CLOSED, OPEN)
 
 
-def test_failures_of_long_ago_no_longer_count(breaker: Breaker) -> None:
+def test_failures_of_long_ago_no_longer_count(breaker: CircuitBreaker) -> None:
     for _ in range(30):
         fail(breaker, 1)
         for _ in range(2):
@@ -76,7 +76,7 @@ def test_failures_of_long_ago_no_longer_count(breaker: Breaker) -> None:
     assert breaker.state is CLOSED
 
 
-def test_what_says_nothing_about_health_changes_nothing(breaker: Breaker) -> None:
+def test_what_says_nothing_about_health_changes_nothing(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
 
     for _ in range(30):
@@ -88,7 +88,7 @@ def test_what_says_nothing_about_health_changes_nothing(breaker: Breaker) -> Non
 
 
 def test_while_open_calls_fail_at_once_and_are_told_when_to_come_back(
-    breaker: Breaker, seconds: Seconds
+    breaker: CircuitBreaker, seconds: Seconds
 ) -> None:
     fail(breaker)
     seconds.now_s += 0.4
@@ -100,7 +100,9 @@ def test_while_open_calls_fail_at_once_and_are_told_when_to_come_back(
     assert not caught.value.maybe_applied
 
 
-def test_after_the_pause_one_call_probes_at_a_time(breaker: Breaker, seconds: Seconds) -> None:
+def test_after_the_pause_one_call_probes_at_a_time(
+    breaker: CircuitBreaker, seconds: Seconds
+) -> None:
     fail(breaker)
     seconds.now_s += 1.0
     state = breaker.state
@@ -112,7 +114,9 @@ def test_after_the_pause_one_call_probes_at_a_time(breaker: Breaker, seconds: Se
         breaker.enter()
 
 
-def test_a_probe_that_succeeds_closes_it_and_forgets(breaker: Breaker, seconds: Seconds) -> None:
+def test_a_probe_that_succeeds_closes_it_and_forgets(
+    breaker: CircuitBreaker, seconds: Seconds
+) -> None:
     fail(breaker)
     seconds.now_s += 1.0
 
@@ -124,7 +128,7 @@ def test_a_probe_that_succeeds_closes_it_and_forgets(breaker: Breaker, seconds: 
 
 
 def test_failures_from_before_it_opened_do_not_count_again(
-    breaker: Breaker, seconds: Seconds
+    breaker: CircuitBreaker, seconds: Seconds
 ) -> None:
     for _ in range(10):
         call(breaker, True)
@@ -137,7 +141,9 @@ def test_failures_from_before_it_opened_do_not_count_again(
     assert breaker.state is CLOSED
 
 
-def test_a_probe_that_fails_opens_it_for_twice_as_long(breaker: Breaker, seconds: Seconds) -> None:
+def test_a_probe_that_fails_opens_it_for_twice_as_long(
+    breaker: CircuitBreaker, seconds: Seconds
+) -> None:
     fail(breaker)
     states = []
     for pause_s in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
@@ -150,7 +156,9 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long(breaker: Breaker, seconds
     assert states == [OPEN, HALF_OPEN] * 7
 
 
-def test_after_it_closed_the_first_pause_is_short_again(breaker: Breaker, seconds: Seconds) -> None:
+def test_after_it_closed_the_first_pause_is_short_again(
+    breaker: CircuitBreaker, seconds: Seconds
+) -> None:
     fail(breaker)
     for pause_s in (1.0, 2.0, 4.0):
         seconds.now_s += pause_s
@@ -163,7 +171,7 @@ def test_after_it_closed_the_first_pause_is_short_again(breaker: Breaker, second
 
 
 def test_a_probe_that_says_nothing_lets_the_next_one_try(
-    breaker: Breaker, seconds: Seconds
+    breaker: CircuitBreaker, seconds: Seconds
 ) -> None:
     fail(breaker)
     seconds.now_s += 1.0
@@ -176,7 +184,7 @@ def test_a_probe_that_says_nothing_lets_the_next_one_try(
 
 
 def test_a_probe_that_is_never_heard_of_is_replaced_after_a_while(
-    breaker: Breaker, seconds: Seconds
+    breaker: CircuitBreaker, seconds: Seconds
 ) -> None:
     fail(breaker)
     seconds.now_s += 1.0
@@ -193,7 +201,7 @@ def test_a_probe_that_is_never_heard_of_is_replaced_after_a_while(
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_answers_to_calls_from_before_the_last_change_change_nothing(
-    breaker: Breaker, seconds: Seconds, healthy: bool
+    breaker: CircuitBreaker, seconds: Seconds, healthy: bool
 ) -> None:
     late = [breaker.enter() for _ in range(10)]
     fail(breaker)
@@ -211,7 +219,7 @@ def test_answers_to_calls_from_before_the_last_change_change_nothing(
 
 
 def test_late_failures_do_not_open_what_a_probe_has_closed(
-    breaker: Breaker, seconds: Seconds
+    breaker: CircuitBreaker, seconds: Seconds
 ) -> None:
     late = [breaker.enter() for _ in range(10)]
     fail(breaker)
@@ -227,7 +235,7 @@ def test_late_failures_do_not_open_what_a_probe_has_closed(
 def test_replicas_do_not_probe_all_at_once(seconds: Seconds) -> None:
     ends = []
     for _ in range(20):
-        breaker = Breaker(monotonic=seconds)
+        breaker = CircuitBreaker(monotonic=seconds)
         fail(breaker)
         ends.append(breaker._open_until_s)
 

@@ -11,15 +11,15 @@ from balance_gateway.domain.errors import BadInput, GatewayError, ProviderUnavai
 from balance_gateway.domain.health import HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker
-from balance_gateway.pipeline.calls.health_tracked_provider import WatchedProvider
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
+from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.health_tracked_provider import HealthTrackedProvider
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 
 WRITE = OpeningBalanceWrite(account(), Money(1, "EUR"), None)
-ACTS: dict[str, Callable[[WatchedProvider], Awaitable[Any]]] = {
+ACTS: dict[str, Callable[[HealthTrackedProvider], Awaitable[Any]]] = {
     "balances": lambda provider: provider.balances([BalanceQuery(account(), TODAY)]),
     "opening_balance": lambda provider: provider.opening_balance(account()),
     "set_opening_balance": lambda provider: provider.set_opening_balance(WRITE),
@@ -29,12 +29,12 @@ ACTS: dict[str, Callable[[WatchedProvider], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_what_is_answered_and_what_fails_is_told(
-    act: Callable[[WatchedProvider], Awaitable[Any]],
+    act: Callable[[HealthTrackedProvider], Awaitable[Any]],
 ) -> None:
-    gate = ConnectorGate("main", Breaker(), Budget(None, MemoryWindow()), 8)
-    watch = ConnectorWatch({"main": gate}, system_clock)
+    gate = ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
+    watch = HealthTracker({"main": gate}, system_clock)
     provider = FakeProvider()
-    watched = WatchedProvider(provider, watch)
+    watched = HealthTrackedProvider(provider, watch)
     told = []
     failures: list[GatewayError | None] = [BadInput("x"), None, ProviderUnavailable("x"), None]
 
@@ -54,8 +54,8 @@ async def test_what_is_answered_and_what_fails_is_told(
 
 async def test_all_else_is_as_the_provider_has_it() -> None:
     provider = FakeProvider()
-    gate = ConnectorGate("main", Breaker(), Budget(None, MemoryWindow()), 8)
-    watched = WatchedProvider(provider, ConnectorWatch({"main": gate}, system_clock))
+    gate = ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
+    watched = HealthTrackedProvider(provider, HealthTracker({"main": gate}, system_clock))
     query = BalanceQuery(account(), TODAY)
 
     side = await watched.normal_balance(account())

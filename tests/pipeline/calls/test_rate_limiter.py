@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balance_gateway.domain.errors import ProviderPaused, ProviderRateLimited
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.sliding_window import WINDOW_S, MemoryWindow
+from balance_gateway.domain.errors import CircuitOpen, ProviderRateLimited
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.sliding_window import WINDOW_S, MemorySlidingWindow
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     patience_s,
     urgency,
 )
 from tests.pipeline.virtual_time import VirtualTime
 
 
-def budget_of(time: VirtualTime, per_minute: int | None) -> Budget:
-    window = MemoryWindow(time.monotonic)
-    return Budget(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
+def budget_of(time: VirtualTime, per_minute: int | None) -> RateLimiter:
+    window = MemorySlidingWindow(time.monotonic)
+    return RateLimiter(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
 
 
-async def takes(budget: Budget) -> int:
+async def takes(budget: RateLimiter) -> int:
     """How many calls are let through at once."""
     patience_s.set(0.0)
     count = 0
@@ -35,7 +35,7 @@ async def takes(budget: Budget) -> int:
         assert count < 1000
 
 
-async def refused(budget: Budget) -> float | None:
+async def refused(budget: RateLimiter) -> float | None:
     patience_s.set(0.0)
     with pytest.raises(ProviderRateLimited) as caught:
         await budget.take()
@@ -68,7 +68,7 @@ def test_the_window_counts_like_one_that_counts_everything(
     limit: int, steps: list[tuple[int, int]]
 ) -> None:
     now = [1000.0]
-    window, slow = MemoryWindow(lambda: now[0]), SlowWindow()
+    window, slow = MemorySlidingWindow(lambda: now[0]), SlowWindow()
 
     async def compare() -> None:
         for tenths, less in steps:
@@ -132,10 +132,10 @@ async def test_patience_is_for_all_the_waiting_together(time: VirtualTime) -> No
 
 async def test_a_refresh_ahead_leaves_a_reserve_to_whoever_waits(time: VirtualTime) -> None:
     budget = budget_of(time, 10)
-    urgency.set(Urgency.BACKGROUND)
+    urgency.set(Priority.BACKGROUND)
     in_background = await takes(budget)
 
-    urgency.set(Urgency.WAITED_FOR)
+    urgency.set(Priority.FOREGROUND)
     then = await takes(budget)
 
     assert (in_background, then) == (7, 3)
@@ -228,9 +228,9 @@ async def test_the_reserve_is_kept_of_the_providers_count_too(time: VirtualTime)
     budget = budget_of(time, 10)
     budget.observe(200, {"x-ratelimit-remaining": "5", "x-ratelimit-reset": "30"})
 
-    urgency.set(Urgency.BACKGROUND)
+    urgency.set(Priority.BACKGROUND)
     in_background = await takes(budget)
-    urgency.set(Urgency.WAITED_FOR)
+    urgency.set(Priority.FOREGROUND)
     then = await takes(budget)
 
     assert (in_background, then) == (2, 3)
@@ -275,7 +275,7 @@ async def test_a_refresh_leaves_a_part_of_the_providers_own_window(time: Virtual
     budget = budget_of(time, 6000)
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
     budget.observe(200, {**headers, "x-ratelimit-remaining": "40"})
-    urgency.set(Urgency.BACKGROUND)
+    urgency.set(Priority.BACKGROUND)
 
     assert await takes(budget) == 10
 
@@ -286,7 +286,7 @@ async def test_who_waits_to_the_very_end_is_counted_however_floats_are_rounded(
     start_s: float,
 ) -> None:
     now_s = start_s
-    window = MemoryWindow(lambda: now_s)
+    window = MemorySlidingWindow(lambda: now_s)
     await window.take(1)
     now_s = start_s + WINDOW_S
 
@@ -303,7 +303,7 @@ async def test_a_provider_that_says_how_long_it_is_down_is_left_alone_and_not_wa
     budget.observe(503, {"retry-after": "20", "x-ratelimit-reset": "50"})
     patience_s.set(30.0)
 
-    with pytest.raises(ProviderPaused) as refused:
+    with pytest.raises(CircuitOpen) as refused:
         await budget.take()
     time.advance(20)
     await budget.take()

@@ -5,20 +5,20 @@ import asyncio
 import pytest
 
 from balance_gateway.domain.errors import ProviderRateLimited
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.redis_sliding_window import RedisPlace
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow, SharedWindow
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.redis_sliding_window import RedisCounter
+from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow, SharedSlidingWindow
+from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.call_context import (
     patience_s,
 )
 
 
-def window_of(link: RedisLink, budget: str) -> SharedWindow:
-    return SharedWindow(RedisPlace(link, budget), MemoryWindow())
+def window_of(link: RedisClient, budget: str) -> SharedSlidingWindow:
+    return SharedSlidingWindow(RedisCounter(link, budget), MemorySlidingWindow())
 
 
-async def test_replicas_spend_one_budget(link: RedisLink) -> None:
+async def test_replicas_spend_one_budget(link: RedisClient) -> None:
     one, other = (window_of(link, "light") for _ in range(2))
 
     waits = [await window.take(5) for window in (one, other, one, other, one, other)]
@@ -27,7 +27,7 @@ async def test_replicas_spend_one_budget(link: RedisLink) -> None:
     assert 50 < waits[5] <= 61
 
 
-async def test_budgets_of_different_connectors_are_apart(link: RedisLink) -> None:
+async def test_budgets_of_different_connectors_are_apart(link: RedisClient) -> None:
     one, other = window_of(link, "one"), window_of(link, "other")
 
     assert await one.take(1) == 0.0
@@ -35,7 +35,7 @@ async def test_budgets_of_different_connectors_are_apart(link: RedisLink) -> Non
     assert await one.take(1) > 0
 
 
-async def test_a_redis_that_lost_its_keys_does_not_begin_the_minute_anew(link: RedisLink) -> None:
+async def test_a_redis_that_lost_its_keys_does_not_begin_the_minute_anew(link: RedisClient) -> None:
     window = window_of(link, "light")
     before = [await window.take(3) for _ in range(3)]
 
@@ -46,9 +46,9 @@ async def test_a_redis_that_lost_its_keys_does_not_begin_the_minute_anew(link: R
     assert all(wait_s > 50 for wait_s in after)
 
 
-async def test_a_wait_that_one_replica_was_told_holds_for_the_others(link: RedisLink) -> None:
+async def test_a_wait_that_one_replica_was_told_holds_for_the_others(link: RedisClient) -> None:
     one_window = window_of(link, "light")
-    one, other = Budget(100, one_window), Budget(100, window_of(link, "light"))
+    one, other = RateLimiter(100, one_window), RateLimiter(100, window_of(link, "light"))
     patience_s.set(0.0)
 
     one.observe(429, {"retry-after": "30"})
@@ -62,9 +62,9 @@ async def test_a_wait_that_one_replica_was_told_holds_for_the_others(link: Redis
 
 
 async def test_calls_that_go_at_once_do_not_share_the_one_that_the_provider_has_left(
-    link: RedisLink,
+    link: RedisClient,
 ) -> None:
-    budget = Budget(100, window_of(link, "light"))
+    budget = RateLimiter(100, window_of(link, "light"))
     patience_s.set(0.0)
     budget.observe(200, {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "40"})
 
@@ -91,7 +91,7 @@ class Place:
 
 
 async def test_out_of_reach_each_process_counts_for_itself_what_it_has_made() -> None:
-    window = SharedWindow(Place(0.0, 0.0, None), MemoryWindow())
+    window = SharedSlidingWindow(Place(0.0, 0.0, None), MemorySlidingWindow())
 
     waits = [await window.take(3) for _ in range(4)]
 
@@ -101,7 +101,7 @@ async def test_out_of_reach_each_process_counts_for_itself_what_it_has_made() ->
 
 
 async def test_what_the_shared_place_refuses_is_not_counted_here() -> None:
-    window = SharedWindow(Place(7.0, 0.0), MemoryWindow())
+    window = SharedSlidingWindow(Place(7.0, 0.0), MemorySlidingWindow())
 
     waits = [await window.take(1), await window.take(1)]
 
@@ -109,7 +109,9 @@ async def test_what_the_shared_place_refuses_is_not_counted_here() -> None:
     assert window.used() == 1
 
 
-async def test_a_call_that_was_answered_late_counts_anew_for_all_replicas(link: RedisLink) -> None:
+async def test_a_call_that_was_answered_late_counts_anew_for_all_replicas(
+    link: RedisClient,
+) -> None:
     one, other = window_of(link, "light"), window_of(link, "light")
     await one.take(5)
     (before,) = await link.client.zrange(link.key("b:light"), 0, -1, withscores=True)

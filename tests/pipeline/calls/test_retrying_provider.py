@@ -8,9 +8,9 @@ import pytest
 from balance_gateway.domain.balances import BalanceQuery, OpeningBalanceWrite
 from balance_gateway.domain.errors import (
     BadInput,
+    CircuitOpen,
     ProviderBadResponse,
     ProviderCredentialsRejected,
-    ProviderPaused,
     ProviderRateLimited,
     ProviderRejected,
     ProviderTimeout,
@@ -19,14 +19,14 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.pipeline.calls.retrying_provider import RetriedReads, RetryBudget
+from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
 from balance_gateway.ports.call_context import (
     patience_s,
 )
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 from tests.pipeline.virtual_time import VirtualTime
 
-Act = Callable[[RetriedReads], Awaitable[Any]]
+Act = Callable[[RetryingProvider], Awaitable[Any]]
 ACCOUNT = account()
 QUERY = BalanceQuery(ACCOUNT, TODAY)
 WRITE = OpeningBalanceWrite(ACCOUNT, Money(1, "EUR"), None)
@@ -43,14 +43,14 @@ def inner() -> FakeProvider:
 
 
 @pytest.fixture
-def retried(inner: FakeProvider, time: VirtualTime) -> RetriedReads:
-    return RetriedReads(inner, RetryBudget(time.monotonic))
+def retried(inner: FakeProvider, time: VirtualTime) -> RetryingProvider:
+    return RetryingProvider(inner, RetryBudget(time.monotonic))
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), ProviderRateLimited("x")])
 async def test_a_read_that_failed_quickly_is_tried_again(
-    inner: FakeProvider, retried: RetriedReads, read: Act, failure: Exception
+    inner: FakeProvider, retried: RetryingProvider, read: Act, failure: Exception
 ) -> None:
     inner.failures = [failure, failure, None]
 
@@ -59,7 +59,7 @@ async def test_a_read_that_failed_quickly_is_tried_again(
     assert len(inner.moods) == 3
 
 
-async def test_a_third_failure_is_the_last(inner: FakeProvider, retried: RetriedReads) -> None:
+async def test_a_third_failure_is_the_last(inner: FakeProvider, retried: RetryingProvider) -> None:
     inner.failing = ProviderUnavailable("x")
 
     with pytest.raises(ProviderUnavailable):
@@ -84,7 +84,7 @@ async def test_a_third_failure_is_the_last(inner: FakeProvider, retried: Retried
     ids=lambda failure: type(failure).__name__ if isinstance(failure, Exception) else "",
 )
 async def test_any_other_failure_is_not(
-    inner: FakeProvider, retried: RetriedReads, read: Act, failure: Exception
+    inner: FakeProvider, retried: RetryingProvider, read: Act, failure: Exception
 ) -> None:
     inner.failing = failure
 
@@ -96,7 +96,7 @@ async def test_any_other_failure_is_not(
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), ProviderRateLimited("x")])
 async def test_a_write_is_never_sent_again(
-    inner: FakeProvider, retried: RetriedReads, failure: Exception
+    inner: FakeProvider, retried: RetryingProvider, failure: Exception
 ) -> None:
     inner.failing = failure
 
@@ -110,7 +110,7 @@ async def test_a_write_is_never_sent_again(
 
 
 async def test_the_pauses_are_short_and_grow(
-    inner: FakeProvider, retried: RetriedReads, time: VirtualTime
+    inner: FakeProvider, retried: RetryingProvider, time: VirtualTime
 ) -> None:
     inner.failures = [ProviderUnavailable("x"), ProviderUnavailable("x"), None]
     started_s = time.monotonic()
@@ -129,8 +129,8 @@ async def test_the_pauses_are_short_and_grow(
         (ProviderRateLimited("x", retry_after_s=1), 0.0, 0.0, 1),
         (ProviderUnavailable("x", retry_after_s=1), 0.0, 0.0, 1),
         (ProviderUnavailable("x", retry_after_s=1), 1.0, 1.0, 2),
-        (ProviderPaused("x", retry_after_s=1), 30.0, 0.0, 1),
-        (ProviderPaused("x"), 30.0, 0.0, 1),
+        (CircuitOpen("x", retry_after_s=1), 30.0, 0.0, 1),
+        (CircuitOpen("x"), 30.0, 0.0, 1),
         (ProviderUntrusted("x"), 30.0, 0.0, 1),
         (ProviderUnavailable("x", retry_after_s=2), 30.0, 2.0, 2),
         (ProviderUnavailable("x", retry_after_s=3), 30.0, 0.0, 1),
@@ -138,7 +138,7 @@ async def test_the_pauses_are_short_and_grow(
 )
 async def test_the_providers_own_wish_is_followed_or_the_read_fails_at_once(
     inner: FakeProvider,
-    retried: RetriedReads,
+    retried: RetryingProvider,
     time: VirtualTime,
     failure: Exception,
     patience: float,
@@ -160,7 +160,7 @@ async def test_the_providers_own_wish_is_followed_or_the_read_fails_at_once(
 
 
 async def test_an_outage_is_not_met_with_a_storm(
-    inner: FakeProvider, retried: RetriedReads
+    inner: FakeProvider, retried: RetryingProvider
 ) -> None:
     inner.failing = ProviderUnavailable("x", retry_after_s=0.0)
 
@@ -186,7 +186,9 @@ async def test_a_retry_budget_earns_with_time_and_is_bounded(time: VirtualTime) 
     assert (spent, earned, most) == (10, 3, 10)
 
 
-async def test_the_rest_is_the_providers_own(inner: FakeProvider, retried: RetriedReads) -> None:
+async def test_the_rest_is_the_providers_own(
+    inner: FakeProvider, retried: RetryingProvider
+) -> None:
     group = retried.balance_group(QUERY)
 
     await retried.aclose()

@@ -12,16 +12,16 @@ from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.pipeline.cache.cache_keys import account_keys
-from balance_gateway.pipeline.cache.cache_store import MemoryValues
+from balance_gateway.pipeline.cache.cache_store import MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import MemoryFences
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker
-from balance_gateway.pipeline.calls.rate_limiter import Budget
-from balance_gateway.pipeline.calls.retrying_provider import RetriedReads, RetryBudget
-from balance_gateway.pipeline.calls.sliding_window import MemoryWindow
+from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
+from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 from tests.pipeline.fakes import FakeProvider, account, request, state_of
 from tests.pipeline.virtual_time import VirtualTime
@@ -46,15 +46,17 @@ class MeteredProvider(FakeProvider):
         async with self.gate.slot(write=False):
             self.sent_s.append(self.time.monotonic())
             await asyncio.sleep(0.1)
-            self.gate.observe(Call("main", ProviderKind.LIGHT, "read", False, "ok", 200, 0.1, {}))
+            self.gate.observe(
+                ProviderCall("main", ProviderKind.LIGHT, "read", False, "ok", 200, 0.1, {})
+            )
         return await super().balances(queries)
 
 
 def metered(time: VirtualTime) -> MeteredProvider:
-    window = MemoryWindow(time.monotonic)
-    budget = Budget(PER_MINUTE, window, monotonic=time.monotonic, wall_s=time.wall_s)
+    window = MemorySlidingWindow(time.monotonic)
+    budget = RateLimiter(PER_MINUTE, window, monotonic=time.monotonic, wall_s=time.wall_s)
     return MeteredProvider(
-        time, ConnectorGate("main", Breaker(monotonic=time.monotonic), budget, 16)
+        time, ConnectorGate("main", CircuitBreaker(monotonic=time.monotonic), budget, 16)
     )
 
 
@@ -63,10 +65,10 @@ def cached(provider: FakeProvider, time: VirtualTime, today_s: float) -> CachedR
         today_s=today_s, other_days_s=600.0, opening_balance_s=3600.0, stale_s=86_400.0
     )
     return CachedReads(
-        providers={"main": RetriedReads(provider, RetryBudget(time.monotonic))},
+        providers={"main": RetryingProvider(provider, RetryBudget(time.monotonic))},
         keys={one.id: account_keys(one, "https://provider", {}) for one in ACCOUNTS},
         fences=MemoryFences(40.0, time.monotonic),
-        values=MemoryValues(1000),
+        values=MemoryStore(1000),
         lifetimes=lifetimes,
         clock=time.clock,
         deadline_s=27.0,

@@ -22,7 +22,7 @@ from graphql import (
 
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.errors import RequestRefused, refusal
+from balance_gateway.api.schema.errors import RequestRefused, build_refusal
 
 _INTROSPECTION = frozenset({"__schema", "__type"})
 
@@ -170,10 +170,10 @@ def _directives(document: DocumentNode) -> int:
 
 def _refuse_over(count: int, allowed: int, what: str) -> None:
     if count > allowed:
-        raise too_much(allowed, what)
+        raise limit_exceeded(allowed, what)
 
 
-def too_much(allowed: int, what: str) -> RequestRefused:
-    """The refusal of a document that has more of something than is allowed."""
+def limit_exceeded(allowed: int, what: str) -> RequestRefused:
+    """The build_refusal of a document that has more of something than is allowed."""
     message = f"The document has more than the {allowed} {what} it may have. Split the request."
-    return refusal(message, "QUERY_TOO_EXPENSIVE")
+    return build_refusal(message, "QUERY_TOO_EXPENSIVE")

@@ -14,10 +14,10 @@ from graphql import (
     validate,
 )
 
-from balance_gateway.api.execution.document_limits import DocumentMeasure, too_much
+from balance_gateway.api.execution.document_limits import DocumentMeasure, limit_exceeded
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.errors import refusal, refused_with
+from balance_gateway.api.schema.errors import build_refusal, refuse_with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +72,7 @@ class Documents:
         costs = DocumentMeasure(document, self._limits).costs
         errors = validate(self._schema, document, max_errors=self._limits.validation_errors)
         if errors:
-            raise refused_with(errors)
+            raise refuse_with(errors)
         return tuple(
             PreparedOperation(
                 document=document,
@@ -87,15 +87,15 @@ class Documents:
     def _parse(self, query: str) -> DocumentNode:
         limits = self._limits
         if len(query) > limits.document_characters:
-            raise too_much(limits.document_characters, "characters")
+            raise limit_exceeded(limits.document_characters, "characters")
         try:
             return parse(query, max_lexical_tokens=limits.tokens, max_comments=limits.comments)
         except GraphQLError as error:
             if "Document contains more than" in error.message:
                 what = "comments" if "comments" in error.message else "tokens"
                 allowed = limits.comments if what == "comments" else limits.tokens
-                raise too_much(allowed, what) from None
-            raise refused_with([error]) from None
+                raise limit_exceeded(allowed, what) from None
+            raise refuse_with([error]) from None
 
     def _keep(self, query: str, operations: tuple[PreparedOperation, ...]) -> None:
         self._kept[query] = operations
@@ -115,7 +115,7 @@ def _chosen(
         found = next((each for each in operations if each.name == operation_name), None)
         if found is None:
             message = f"The document has no operation {operation_name[:100]!r}."
-            raise refusal(message, field="operationName")
+            raise build_refusal(message, field="operationName")
     elif len(operations) == 1:
         found = operations[0]
     else:
@@ -124,7 +124,7 @@ def _chosen(
             if operations
             else "The document has no operation."
         )
-        raise refusal(message, field="operationName" if operations else "query")
+        raise build_refusal(message, field="operationName" if operations else "query")
     if found.node.operation is OperationType.SUBSCRIPTION:
-        raise refusal("There are no subscriptions. Send a query instead.", field="query")
+        raise build_refusal("There are no subscriptions. Send a query instead.", field="query")
     return found

@@ -16,11 +16,16 @@ import orjson
 from graphql import ExecutionResult, GraphQLError, execute_root_selection_set
 
 from balance_gateway.api.execution.documents import Documents, PreparedOperation
-from balance_gateway.api.execution.query_cost import with_defaults
+from balance_gateway.api.execution.query_cost import apply_defaults
 from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.build import build_schema, core_schema
-from balance_gateway.api.schema.errors import RequestRefused, formatted, refusal, refused_with
+from balance_gateway.api.schema.errors import (
+    RequestRefused,
+    build_refusal,
+    format_error,
+    refuse_with,
+)
 from balance_gateway.service.gateway import Gateway
 
 
@@ -47,7 +52,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GraphQLResponse:
     """An answer as it is sent.
 
     Attributes:
@@ -96,31 +101,31 @@ class Engine:
             RequestRefused: it asks for more than one request may.
         """
         variables = dict(given or {})
-        cost = prepared.cost.total(with_defaults(prepared.node, variables))
+        cost = prepared.cost.total(apply_defaults(prepared.node, variables))
         if cost > self._limits.cost:
             message = (
                 f"The query asks for up to {min(cost, 10**12)} fields; a request may ask for "
                 f"{self._limits.cost}. Ask for fewer accounts, days or fields at a time."
             )
-            raise refusal(message, "QUERY_TOO_EXPENSIVE")
+            raise build_refusal(message, "QUERY_TOO_EXPENSIVE")
         return Operation(prepared, variables)
 
-    def recall(self, body: bytes, caller: Caller) -> Answer | None:  # noqa: ARG002
+    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:  # noqa: ARG002
         """Nothing is remembered here."""
         return None
 
-    def answer_now(
+    def try_cached(
         self,
         operation: Operation,  # noqa: ARG002
         caller: Caller,  # noqa: ARG002
         body: bytes | None,  # noqa: ARG002
-    ) -> Answer | None:
+    ) -> GraphQLResponse | None:
         """Nothing is at hand here."""
         return None
 
     async def execute(
         self, operation: Operation, caller: Caller, context: RequestContext | None = None
-    ) -> Answer:
+    ) -> GraphQLResponse:
         """Answers an operation; only cancellation and defects of ours are raised.
 
         Args:
@@ -133,7 +138,7 @@ class Engine:
         try:
             result = await self._result(operation, context)
         except RequestRefused as refused:
-            return refused_answer(refused)
+            return build_refusal_response(refused)
         finally:
             context.close()
         return _answer(result, caller.request_id)
@@ -149,26 +154,26 @@ class Engine:
             max_coercion_errors=self._limits.validation_errors,
         )
         if isinstance(executor, list):
-            raise refused_with(executor)
+            raise refuse_with(executor)
         result = execute_root_selection_set(executor)
         return await result if inspect.isawaitable(result) else result
 
 
-def refused_answer(refused: RequestRefused, status: int = 400) -> Answer:
+def build_refusal_response(refused: RequestRefused, status: int = 400) -> GraphQLResponse:
     """The answer to a request that was not executed."""
-    return Answer(orjson.dumps({"errors": refused.errors}), status)
+    return GraphQLResponse(orjson.dumps({"errors": refused.errors}), status)
 
 
-def _answer(result: ExecutionResult, request_id: str) -> Answer:
+def _answer(result: ExecutionResult, request_id: str) -> GraphQLResponse:
     if not result.errors:
-        return Answer(as_json({"data": result.data}), 200)
+        return GraphQLResponse(encode_json({"data": result.data}), 200)
     errors = _formatted(result.errors, request_id)
     codes = {error["extensions"]["code"] for error in errors}
     status = 403 if result.data is None and codes == {"FORBIDDEN"} else 200
-    return Answer(as_json({"data": result.data, "errors": errors}), status)
+    return GraphQLResponse(encode_json({"data": result.data, "errors": errors}), status)
 
 
-def as_json(answer: Any) -> bytes:
+def encode_json(answer: Any) -> bytes:
     """An answer, or a part of one, as JSON; half a surrogate pair of a provider's is told as ?."""
     try:
         return orjson.dumps(answer)
@@ -187,7 +192,7 @@ def _in_unicode(value: Any) -> Any:
 
 
 def _formatted(errors: list[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    return [formatted(error, request_id) for error in errors]
+    return [format_error(error, request_id) for error in errors]
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:

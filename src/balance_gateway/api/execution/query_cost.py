@@ -73,7 +73,7 @@ class Cost:
         return total
 
 
-def with_defaults(operation: OperationDefinitionNode, variables: Variables) -> dict[str, Any]:
+def apply_defaults(operation: OperationDefinitionNode, variables: Variables) -> dict[str, Any]:
     """The request's variables, and the literals that stand for those left out."""
     known: dict[str, Any] = {
         definition.variable.name.value: definition.default_value

@@ -2,7 +2,7 @@
 
 A fragment holds what an account was last answered with. It is used as long as the mark of what is
 in it stands and no value in it is near its expiry; one that shows ages is used only while they are
-the same. The mark ends with a write of the account and when the value is kept anew (see ``Mark``);
+the same. The mark ends with a write of the account and when the value is kept anew (``CacheValidity``);
 of several values, when any of the account's is. Where other replicas may keep newer values there
 are no marks, and so no fragments: a look at every value would tell, which is what reading costs.
 """
@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from balance_gateway.ports.cache_validity import (
-    Kept,
-    Mark,
+    CacheTerms,
+    CacheValidity,
 )
 
 #: What is asked of an account: a selection's signature, and the arguments of each balance in it.
@@ -23,7 +23,7 @@ Asked = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fragment:
+class CachedAccountJson:
     """An account's JSON, and under what it counts.
 
     Attributes:
@@ -34,10 +34,12 @@ class Fragment:
 
     body: bytes
     until_s: float
-    mark: Mark
+    validity: CacheValidity
 
 
-def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragment | None:
+def build_account_json(
+    body: bytes, kept: list[CacheTerms | None], until_s: float
+) -> CachedAccountJson | None:
     """A fragment of values that are all kept, and none replaced since; None when they are not.
 
     Args:
@@ -52,7 +54,7 @@ def fragment_of(body: bytes, kept: list[Kept | None], until_s: float) -> Fragmen
         if other is None or other.account is not first.account:
             return None
         until_s = min(until_s, other.until_s)
-    return Fragment(body, until_s, first.mark if len(kept) == 1 else first.account)
+    return CachedAccountJson(body, until_s, first.validity if len(kept) == 1 else first.account)
 
 
 #: Of all fragments together, with what they take besides their JSON.
@@ -61,10 +63,10 @@ FRAGMENT_BYTES_MAX = 64_000_000
 _PER_FRAGMENT_BYTES = 300
 _PER_TABLE_BYTES = 1_000
 _PER_ARGUMENT_BYTES = 300
-_EMPTY: Mapping[str, Fragment] = MappingProxyType({})
+_EMPTY: Mapping[str, CachedAccountJson] = MappingProxyType({})
 
 
-class FragmentTables:
+class AccountJsonCache:
     """Fragments by what was asked, and within that by account id; bounded by their size.
 
     The tables that were used last are kept: a day that is past is asked for less and less.
@@ -75,10 +77,10 @@ class FragmentTables:
 
     def __init__(self, bytes_max: int = FRAGMENT_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._tables: OrderedDict[Asked, dict[str, Fragment]] = OrderedDict()
+        self._tables: OrderedDict[Asked, dict[str, CachedAccountJson]] = OrderedDict()
         self.bytes = 0
 
-    def table(self, asked: Asked) -> Mapping[str, Fragment]:
+    def table(self, asked: Asked) -> Mapping[str, CachedAccountJson]:
         """The fragments of what is asked; none is made for asking."""
         table = self._tables.get(asked)
         if table is None:
@@ -86,7 +88,7 @@ class FragmentTables:
         self._tables.move_to_end(asked)
         return table
 
-    def put(self, asked: Asked, account_id: str, fragment: Fragment) -> None:
+    def put(self, asked: Asked, account_id: str, fragment: CachedAccountJson) -> None:
         """Keeps a fragment, in place of an older one, unless it is too large."""
         if len(fragment.body) > self._bytes_max // 1000:
             return
@@ -107,7 +109,7 @@ class FragmentTables:
         return sum(map(len, self._tables.values()))
 
 
-def _size(fragment: Fragment) -> int:
+def _size(fragment: CachedAccountJson) -> int:
     return len(fragment.body) + _PER_FRAGMENT_BYTES
 
 

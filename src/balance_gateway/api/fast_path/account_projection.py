@@ -8,16 +8,24 @@ from typing import Any
 
 from graphql import FieldNode
 
-from balance_gateway.api.fast_path.argument_coercion import day_of, max_age_of, on_stale_of
-from balance_gateway.api.fast_path.argument_sources import (
-    Declared,
-    Given,
-    Slots,
-    Source,
-    arguments_of,
-    source_of,
+from balance_gateway.api.fast_path.argument_coercion import (
+    coerce_day,
+    coerce_max_age,
+    coerce_on_stale,
 )
-from balance_gateway.api.fast_path.collect_fields import Fragments, NotCompiled, collected
+from balance_gateway.api.fast_path.argument_sources import (
+    Given,
+    LiteralSlots,
+    Source,
+    VariableDefinitions,
+    find_source,
+    read_arguments,
+)
+from balance_gateway.api.fast_path.collect_fields import (
+    FallBackToGraphQLCore,
+    FragmentDefinitions,
+    collect_fields,
+)
 from balance_gateway.api.fast_path.field_writers import BALANCE, OPENING_BALANCE, Leaf, shows
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.ports.reads import (
@@ -60,9 +68,9 @@ class BalanceField:
             NotCompiled: one of them is not a plain, usable value.
         """
         return BalanceArguments(
-            as_of=day_of(self.as_of(given, slots)),
-            max_age_s=max_age_of(self.max_age(given, slots)),
-            on_stale=on_stale_of(self.on_stale(given, slots)),
+            as_of=coerce_day(self.as_of(given, slots)),
+            max_age_s=coerce_max_age(self.max_age(given, slots)),
+            on_stale=coerce_on_stale(self.on_stale(given, slots)),
         )
 
 
@@ -79,7 +87,7 @@ Member = tuple[str, "Callable[[Account], Any] | BalanceField | OpeningField | No
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
+class AccountProjection:
     """A selection on BankAccount.
 
     Attributes:
@@ -129,20 +137,23 @@ class Entity:
         return answered
 
 
-def compiled_entity(
-    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Slots
-) -> Entity:
+def compile_projection(
+    nodes: Sequence[FieldNode],
+    fragments: FragmentDefinitions,
+    known: VariableDefinitions,
+    slots: LiteralSlots,
+) -> AccountProjection:
     """What these nodes select of an account.
 
     Raises:
         NotCompiled: something that is not compiled.
     """
-    fields = collected((node.selection_set for node in nodes), "BankAccount", fragments)
+    fields = collect_fields((node.selection_set for node in nodes), "BankAccount", fragments)
     members: list[Member] = []
     for key, same in fields.items():
         members.append((key, _member(same, fragments, known, slots)))
     readers = [member for _, member in members]
-    return Entity(
+    return AccountProjection(
         signature=_signature(nodes, "BankAccount", fragments),
         members=members,
         balances=[reader for reader in readers if isinstance(reader, BalanceField)],
@@ -154,7 +165,10 @@ def compiled_entity(
 
 
 def _member(
-    nodes: Sequence[FieldNode], fragments: Fragments, known: Declared, slots: Slots
+    nodes: Sequence[FieldNode],
+    fragments: FragmentDefinitions,
+    known: VariableDefinitions,
+    slots: LiteralSlots,
 ) -> "Callable[[Account], Any] | BalanceField | OpeningField | None":
     name = nodes[0].name.value
     if name in _OWN:
@@ -164,13 +178,13 @@ def _member(
     if name == "openingBalance":
         return OpeningField(nodes, OPENING_BALANCE.compiled(nodes, fragments))
     if name != "balance":
-        raise NotCompiled
-    given = arguments_of(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
+        raise FallBackToGraphQLCore
+    given = read_arguments(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
     return BalanceField(
         nodes=nodes,
-        as_of=source_of(given.get("asOf"), ("Date", "Date!"), known, slots),
-        max_age=source_of(given.get("maxAgeSeconds"), ("Int", "Int!"), known, slots),
-        on_stale=source_of(given.get("onStale"), ("OnStale", "OnStale!"), known, slots),
+        as_of=find_source(given.get("asOf"), ("Date", "Date!"), known, slots),
+        max_age=find_source(given.get("maxAgeSeconds"), ("Int", "Int!"), known, slots),
+        on_stale=find_source(given.get("onStale"), ("OnStale", "OnStale!"), known, slots),
         select=BALANCE.compiled(nodes, fragments),
     )
 
@@ -178,7 +192,9 @@ def _member(
 _OBJECTS = {"balance": "Balance", "openingBalance": "OpeningBalance"}
 
 
-def _any_shows(fields: Mapping[str, Sequence[FieldNode]], fragments: Fragments, leaf: str) -> bool:
+def _any_shows(
+    fields: Mapping[str, Sequence[FieldNode]], fragments: FragmentDefinitions, leaf: str
+) -> bool:
     return any(
         shows(nodes, fragments, _OBJECTS[nodes[0].name.value], leaf)
         for nodes in fields.values()
@@ -199,9 +215,9 @@ _BELOW = {
 }
 
 
-def _signature(nodes: Sequence[FieldNode], type_name: str, fragments: Fragments) -> bytes:
+def _signature(nodes: Sequence[FieldNode], type_name: str, fragments: FragmentDefinitions) -> bytes:
     """A hash of the selection, without arguments, whose values stand beside it."""
-    fields = collected((node.selection_set for node in nodes), type_name, fragments)
+    fields = collect_fields((node.selection_set for node in nodes), type_name, fragments)
     parts = []
     for key, same in fields.items():
         name = same[0].name.value

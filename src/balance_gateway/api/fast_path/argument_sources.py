@@ -22,7 +22,7 @@ from graphql import (
     print_ast,
 )
 
-from balance_gateway.api.fast_path.collect_fields import NotCompiled
+from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
 
 #: What an argument is when it is neither given nor has a default.
 ABSENT = object()
@@ -33,7 +33,7 @@ Source = Callable[[Given, Sequence[str]], Any]
 
 
 @dataclass(slots=True)
-class Slots:
+class LiteralSlots:
     """The slots of a document.
 
     Attributes:
@@ -51,14 +51,16 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class VariableDefinitions:
     """The variables that an operation declares: their types as text, their defaults as JSON."""
 
     types: Mapping[str, str]
     defaults: Mapping[str, Any]
 
 
-def declared(operation: OperationDefinitionNode, slots: Slots) -> Declared:
+def read_variable_definitions(
+    operation: OperationDefinitionNode, slots: LiteralSlots
+) -> VariableDefinitions:
     """The variables of an operation.
 
     Raises:
@@ -68,14 +70,14 @@ def declared(operation: OperationDefinitionNode, slots: Slots) -> Declared:
     defaults: dict[str, Any] = {}
     for definition in operation.variable_definitions or ():
         if definition.directives:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         name = definition.variable.name.value
         types[name] = print_ast(definition.type)
         if definition.default_value is not None:
             if _slots_in(definition.default_value, slots):
-                raise NotCompiled
+                raise FallBackToGraphQLCore
             defaults[name] = literal(definition.default_value)
-    return Declared(types, defaults)
+    return VariableDefinitions(types, defaults)
 
 
 def literal(node: ValueNode) -> Any:
@@ -92,11 +94,11 @@ def literal(node: ValueNode) -> Any:
         return int(node.value)
     if isinstance(node, ListValueNode):
         return [literal(item) for item in node.values]
-    raise NotCompiled
+    raise FallBackToGraphQLCore
 
 
-def arguments_of(
-    nodes: Sequence[FieldNode], allowed: Sequence[str], slots: Slots
+def read_arguments(
+    nodes: Sequence[FieldNode], allowed: Sequence[str], slots: LiteralSlots
 ) -> dict[str, ValueNode]:
     """The argument nodes of a field by name; ``nodes`` are all that share its response key.
 
@@ -106,14 +108,14 @@ def arguments_of(
     """
     found = {argument.name.value: argument.value for argument in nodes[0].arguments or ()}
     if not found.keys() <= set(allowed):
-        raise NotCompiled
+        raise FallBackToGraphQLCore
     if len(nodes) > 1 and any(_slots_in(value, slots) for value in found.values()):
-        raise NotCompiled
+        raise FallBackToGraphQLCore
     return found
 
 
-def source_of(
-    node: ValueNode | None, types: Sequence[str], known: Declared, slots: Slots
+def find_source(
+    node: ValueNode | None, types: Sequence[str], known: VariableDefinitions, slots: LiteralSlots
 ) -> Source:
     """Where the value of an argument comes from.
 
@@ -135,17 +137,17 @@ def source_of(
         slots.used.add(number)
         return lambda _given, values: values[number]
     if isinstance(node, ListValueNode) and _slots_in(node, slots):
-        items = [source_of(item, (), known, slots) for item in node.values]
+        items = [find_source(item, (), known, slots) for item in node.values]
         return lambda given, values: [item(given, values) for item in items]
     value = literal(node)
     return lambda _given, _slots: value
 
 
-def _variable(name: str, types: Sequence[str], known: Declared) -> Source:
+def _variable(name: str, types: Sequence[str], known: VariableDefinitions) -> Source:
     """The value of a variable; one that must not be null raises NotCompiled when it is."""
     kind = known.types.get(name)
     if kind is None or kind not in types:
-        raise NotCompiled
+        raise FallBackToGraphQLCore
     default = known.defaults.get(name, ABSENT)
     if not kind.endswith("!"):
         return lambda given, _slots: given.get(name, default)
@@ -153,7 +155,7 @@ def _variable(name: str, types: Sequence[str], known: Declared) -> Source:
     def required(given: Given, _slots: Sequence[str]) -> Any:
         value = given.get(name, default)
         if value is None or value is ABSENT:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         return value
 
     return required
@@ -163,7 +165,7 @@ def _start(node: ValueNode) -> int:
     return -1 if node.loc is None else node.loc.start
 
 
-def _slots_in(node: ValueNode, slots: Slots) -> bool:
+def _slots_in(node: ValueNode, slots: LiteralSlots) -> bool:
     if isinstance(node, ListValueNode):
         return any(_slots_in(item, slots) for item in node.values)
     return isinstance(node, StringValueNode) and _start(node) in slots.by_start

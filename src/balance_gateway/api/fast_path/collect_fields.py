@@ -14,11 +14,11 @@ from graphql import (
 _MEETS = {"BankAccount": {"BankAccount", "Node"}}
 
 
-class NotCompiled(Exception):
+class FallBackToGraphQLCore(Exception):
     """The operation is left to graphql-core."""
 
 
-class Fragments:
+class FragmentDefinitions:
     """The fragments of a document, and a bound to what it may unfold to.
 
     A few fragments that spread each other select many times what is written, and a plan has every
@@ -37,14 +37,16 @@ class Fragments:
         return self._definitions[name]
 
     def count_field(self) -> None:
-        """Raises NotCompiled when there are too many."""
+        """Raises FallBackToGraphQLCore when there are too many."""
         self._left -= 1
         if self._left < 0:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
 
 
-def collected(
-    selection_sets: Iterable[SelectionSetNode | None], type_name: str, fragments: Fragments
+def collect_fields(
+    selection_sets: Iterable[SelectionSetNode | None],
+    type_name: str,
+    fragments: FragmentDefinitions,
 ) -> dict[str, list[FieldNode]]:
     """The field nodes of each response key, in the order of the answer.
 
@@ -67,13 +69,13 @@ def collected(
 def _collect(
     selection_set: SelectionSetNode,
     type_name: str,
-    fragments: Fragments,
+    fragments: FragmentDefinitions,
     fields: dict[str, list[FieldNode]],
     visited: set[str],
 ) -> None:
     for node in selection_set.selections:
         if node.directives:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         if isinstance(node, FieldNode):
             fragments.count_field()
             key = node.alias.value if node.alias else node.name.value
@@ -86,11 +88,11 @@ def _collect(
             visited.add(name)
             fragment: FragmentDefinitionNode | InlineFragmentNode = fragments[name]
             if fragment.directives:
-                raise NotCompiled
+                raise FallBackToGraphQLCore
         elif isinstance(node, InlineFragmentNode):
             fragment = node
         else:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         condition = fragment.type_condition
         meets = _MEETS.get(type_name, {type_name})
         if condition is None or condition.name.value in meets:

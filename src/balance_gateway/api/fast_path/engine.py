@@ -10,24 +10,29 @@ from dataclasses import dataclass
 
 from balance_gateway.api.execution.documents import PreparedOperation
 from balance_gateway.api.execution.engine import (
-    Answer,
     Engine,
     GraphQLRequest,
+    GraphQLResponse,
     Operation,
-    refused_answer,
+    build_refusal_response,
 )
-from balance_gateway.api.fast_path.account_json_cache import FragmentTables
-from balance_gateway.api.fast_path.collect_fields import NotCompiled
-from balance_gateway.api.fast_path.operation_plan import Plan, compiled, slots_of, template_of
-from balance_gateway.api.fast_path.response_builder import Answerer
-from balance_gateway.api.fast_path.response_state import Answering
+from balance_gateway.api.fast_path.account_json_cache import AccountJsonCache
+from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
+from balance_gateway.api.fast_path.operation_plan import (
+    Plan,
+    compile_plan,
+    derive_template,
+    find_literals,
+)
+from balance_gateway.api.fast_path.response_builder import ResponseBuilder
+from balance_gateway.api.fast_path.response_state import PartialResponse
 from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused
 from balance_gateway.domain.access import Principal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.ports.cache_validity import (
-    Mark,
+    CacheValidity,
 )
 from balance_gateway.service.gateway import Gateway
 
@@ -43,7 +48,7 @@ _PER_MARK_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CompiledOperation(Operation):
+class FastPathOperation(Operation):
     """An operation with its plan.
 
     Attributes:
@@ -68,7 +73,7 @@ class _Template:
 
 
 @dataclass(slots=True, eq=False)
-class _Remembered:
+class _CachedResponse:
     """An answer, and under what an equal request would be answered alike.
 
     Attributes:
@@ -80,23 +85,23 @@ class _Remembered:
         size: in bytes, with its key.
     """
 
-    answer: Answer
-    marks: Sequence[Mark]
+    answer: GraphQLResponse
+    marks: Sequence[CacheValidity]
     changes: int
     until_s: float
     reads: int
     size: int
 
-    def stands(self, changes: int) -> bool:
+    def is_valid(self, changes: int) -> bool:
         """Whether no value in it has been replaced, or dropped by a write."""
         if self.changes != changes:
-            if not all(mark.stands for mark in self.marks):
+            if not all(mark.is_valid for mark in self.marks):
                 return False
             self.changes = changes
         return True
 
 
-class CompiledEngine:
+class FastPathEngine:
     """Answers GraphQL requests; takes the place of ``Engine``.
 
     Args:
@@ -120,21 +125,21 @@ class CompiledEngine:
         self._gateway = gateway
         self._limits = limits
         self._request_timeout_s = request_timeout_s
-        self._answerer = Answerer(FragmentTables())
-        self._nonces = gateway.reads.nonces_here()
+        self._answerer = ResponseBuilder(AccountJsonCache())
+        self._nonces = gateway.reads.local_cache_versions()
         self._templates: OrderedDict[str, _Template] = OrderedDict()
         self._template_characters = 0
-        self._remembered: OrderedDict[tuple[Principal, bytes], _Remembered] = OrderedDict()
+        self._remembered: OrderedDict[tuple[Principal, bytes], _CachedResponse] = OrderedDict()
         self._remembered_bytes = 0
         self._kept_reads = metrics.reads.labels("balance", "cached")
 
-    def prepare(self, request: GraphQLRequest) -> CompiledOperation:
+    def prepare(self, request: GraphQLRequest) -> FastPathOperation:
         """The operation that is meant, known to be valid and affordable, with its plan.
 
         Raises:
             RequestRefused: it is not.
         """
-        pieces = template_of(request.query)
+        pieces = derive_template(request.query)
         if pieces is None or len(request.query) > self._limits.document_characters:
             return self._alone(request)
         text, slots = pieces
@@ -146,7 +151,7 @@ class CompiledEngine:
             return operation
         self._templates.move_to_end(text)
         known = self._engine.affordable(template.prepared, request.variables)
-        return CompiledOperation(
+        return FastPathOperation(
             known.prepared,
             known.variables,
             plan=template.plan,
@@ -154,17 +159,17 @@ class CompiledEngine:
             request=request,
         )
 
-    def _alone(self, request: GraphQLRequest) -> CompiledOperation:
+    def _alone(self, request: GraphQLRequest) -> FastPathOperation:
         operation = self._engine.prepare(request)
         prepared = operation.prepared
         if Plan not in prepared.made:
-            prepared.made[Plan] = compiled(prepared.document, prepared.node, {})
-        return CompiledOperation(prepared, operation.variables, plan=prepared.made[Plan])
+            prepared.made[Plan] = compile_plan(prepared.document, prepared.node, {})
+        return FastPathOperation(prepared, operation.variables, plan=prepared.made[Plan])
 
-    def _learn(self, text: str, request: GraphQLRequest, operation: CompiledOperation) -> None:
+    def _learn(self, text: str, request: GraphQLRequest, operation: FastPathOperation) -> None:
         """Keeps a plan for all documents of the template."""
         prepared = operation.prepared
-        plan = compiled(prepared.document, prepared.node, slots_of(request.query))
+        plan = compile_plan(prepared.document, prepared.node, find_literals(request.query))
         if plan is None:
             return
         self._templates[text] = _Template(prepared, plan, len(request.query))
@@ -176,21 +181,23 @@ class CompiledEngine:
             _, forgotten = self._templates.popitem(last=False)
             self._template_characters -= forgotten.characters
 
-    def recall(self, body: bytes, caller: Caller) -> Answer | None:
+    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """The answer to the very same body, as long as it would be made alike again."""
         nonces = self._nonces
         remembered = self._remembered.get((caller.principal, body))
         if remembered is None or nonces is None:
             return None
         now_s = self._gateway.clock().timestamp()
-        if now_s >= remembered.until_s or not remembered.stands(nonces.changes):
+        if now_s >= remembered.until_s or not remembered.is_valid(nonces.changes):
             del self._remembered[caller.principal, body]
             self._remembered_bytes -= remembered.size
             return None
         self._kept_reads.inc(remembered.reads)
         return remembered.answer
 
-    def answer_now(self, operation: Operation, caller: Caller, body: bytes | None) -> Answer | None:
+    def try_cached(
+        self, operation: Operation, caller: Caller, body: bytes | None
+    ) -> GraphQLResponse | None:
         """The answer, if everything in it is at hand and no other process has to be asked."""
         plan = getattr(operation, "plan", None)
         if plan is None or self._nonces is None:
@@ -199,17 +206,19 @@ class CompiledEngine:
         given, slots = operation.variables, _slots(operation)
         try:
             answering = self._answerer.ready(plan, context, given, slots)
-        except NotCompiled:
+        except FallBackToGraphQLCore:
             return None
         if not answering.is_complete:
             return None
-        answer = Answer(answering.body(), 200)
+        answer = GraphQLResponse(answering.body(), 200)
         self._kept_reads.inc(answering.reads)
         if body is not None:
             self._remember(caller, body, answer, answering)
         return answer
 
-    def _remember(self, caller: Caller, body: bytes, answer: Answer, answering: Answering) -> None:
+    def _remember(
+        self, caller: Caller, body: bytes, answer: GraphQLResponse, answering: PartialResponse
+    ) -> None:
         assert self._nonces is not None
         marks = answering.marks()
         size = len(body) + len(answer.body) + len(marks) * _PER_MARK_BYTES + _PER_REMEMBERED_BYTES
@@ -220,13 +229,15 @@ class CompiledEngine:
         older = self._remembered.pop(key, None)
         if older is not None:
             self._remembered_bytes -= older.size
-        self._remembered[key] = _Remembered(answer, marks, changes, until_s, answering.reads, size)
+        self._remembered[key] = _CachedResponse(
+            answer, marks, changes, until_s, answering.reads, size
+        )
         self._remembered_bytes += size
         while self._remembered_bytes > REMEMBERED_BYTES_MAX:
             _, forgotten = self._remembered.popitem(last=False)
             self._remembered_bytes -= forgotten.size
 
-    async def execute(self, operation: Operation, caller: Caller) -> Answer:
+    async def execute(self, operation: Operation, caller: Caller) -> GraphQLResponse:
         """Answers an operation. Raises nothing but cancellation."""
         plan = getattr(operation, "plan", None)
         if plan is None:
@@ -237,8 +248,8 @@ class CompiledEngine:
             answering = self._answerer.ready(plan, context, given, slots)
             if not answering.is_complete:
                 await self._answerer.complete(answering)
-            return Answer(answering.body(), 200)
-        except NotCompiled:
+            return GraphQLResponse(answering.body(), 200)
+        except FallBackToGraphQLCore:
             # With the same context: what has been read counts, and so does the time it took.
             return await self._plainly(operation, caller, context)
         finally:
@@ -246,12 +257,12 @@ class CompiledEngine:
 
     async def _plainly(
         self, operation: Operation, caller: Caller, context: RequestContext
-    ) -> Answer:
-        if isinstance(operation, CompiledOperation) and operation.request is not None:
+    ) -> GraphQLResponse:
+        if isinstance(operation, FastPathOperation) and operation.request is not None:
             try:
                 operation = self._engine.prepare(operation.request)
             except RequestRefused as refused:
-                return refused_answer(refused)
+                return build_refusal_response(refused)
         return await self._engine.execute(operation, caller, context)
 
     def _context(self, caller: Caller) -> RequestContext:
@@ -259,4 +270,4 @@ class CompiledEngine:
 
 
 def _slots(operation: Operation) -> Sequence[str]:
-    return operation.slots if isinstance(operation, CompiledOperation) else ()
+    return operation.slots if isinstance(operation, FastPathOperation) else ()

@@ -11,7 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from graphql import FieldNode
 
-from balance_gateway.api.fast_path.collect_fields import Fragments, NotCompiled, collected
+from balance_gateway.api.fast_path.collect_fields import (
+    FallBackToGraphQLCore,
+    FragmentDefinitions,
+    collect_fields,
+)
 from balance_gateway.api.schema.scalars import instant_text, json_value
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -27,7 +31,7 @@ T = TypeVar("T")
 
 #: From an object, and the request's "now", to a JSON value.
 Leaf = Callable[[T, datetime], Any]
-Compile = Callable[[Sequence[FieldNode], Fragments], Leaf[T]]
+Compile = Callable[[Sequence[FieldNode], FragmentDefinitions], Leaf[T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,13 @@ class ObjectType(Generic[T]):
     leaves: Mapping[str, Leaf[T]]
     objects: Mapping[str, Compile[T]]
 
-    def compiled(self, nodes: Sequence[FieldNode], fragments: Fragments) -> Leaf[T]:
+    def compiled(self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
         """A function from an object to the JSON object that these nodes select of it.
 
         Raises:
             NotCompiled: a field is not known here.
         """
-        fields = collected((node.selection_set for node in nodes), self.name, fragments)
+        fields = collect_fields((node.selection_set for node in nodes), self.name, fragments)
         members = [(key, self._member(same, fragments)) for key, same in fields.items()]
 
         def select(value: T, now: datetime) -> dict[str, Any]:
@@ -58,7 +62,7 @@ class ObjectType(Generic[T]):
 
         return select
 
-    def _member(self, nodes: Sequence[FieldNode], fragments: Fragments) -> Leaf[T]:
+    def _member(self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
         name = nodes[0].name.value
         if name == "__typename":
             return lambda _value, _now: self.name
@@ -66,7 +70,7 @@ class ObjectType(Generic[T]):
             return self.leaves[name]
         if name in self.objects:
             return self.objects[name](nodes, fragments)
-        raise NotCompiled
+        raise FallBackToGraphQLCore
 
 
 def _optional_instant(value: datetime | None) -> str | None:
@@ -99,7 +103,7 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
 
 
 def _money_of(get: Callable[[T], Money | None]) -> Compile[T]:
-    def compile_money(nodes: Sequence[FieldNode], fragments: Fragments) -> Leaf[T]:
+    def compile_money(nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
         select = MONEY.compiled(nodes, fragments)
 
         def money(value: T, now: datetime) -> Any:
@@ -138,7 +142,9 @@ TAG: ObjectType[Tag] = ObjectType(
 )
 
 
-def _tags(nodes: Sequence[FieldNode], fragments: Fragments) -> Leaf[Observed[OpeningBalance]]:
+def _tags(
+    nodes: Sequence[FieldNode], fragments: FragmentDefinitions
+) -> Leaf[Observed[OpeningBalance]]:
     select = TAG.compiled(nodes, fragments)
     return lambda observed, now: [select(tag, now) for tag in observed.value.tags]
 
@@ -162,14 +168,16 @@ OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
 )
 
 
-def shows(nodes: Sequence[FieldNode], fragments: Fragments, type_name: str, field: str) -> bool:
+def shows(
+    nodes: Sequence[FieldNode], fragments: FragmentDefinitions, type_name: str, field: str
+) -> bool:
     """Whether a field of ``freshness`` below these nodes is selected."""
-    fields = collected((node.selection_set for node in nodes), type_name, fragments)
+    fields = collect_fields((node.selection_set for node in nodes), type_name, fragments)
     return any(
         inner[0].name.value == field
         for same in fields.values()
         if same[0].name.value == "freshness"
-        for inner in collected(
+        for inner in collect_fields(
             (node.selection_set for node in same), "Freshness", fragments
         ).values()
     )

@@ -9,8 +9,8 @@ from balance_gateway.api.fast_path.account_projection import (
     BalanceField,
     OpeningField,
 )
-from balance_gateway.api.fast_path.collect_fields import NotCompiled
-from balance_gateway.api.fast_path.response_state import Answering, Wanted
+from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
+from balance_gateway.api.fast_path.response_state import PartialResponse, RootFieldState
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.ports.reads import (
@@ -20,13 +20,13 @@ from balance_gateway.ports.reads import (
 T = TypeVar("T")
 
 
-class Lacking:
+class MissingReads:
     """What the fragments lack: the reads of one request, and what they came to.
 
     A failure that has a place in the answer is told; a defect is kept for graphql-core to find.
     """
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: PartialResponse) -> None:
         self._context = answering.context
         self.accounts = answering.context.gateway.directory.accounts_of(answering.context.principal)
         self._sides: dict[str, Side | Exception] = {}
@@ -39,11 +39,11 @@ class Lacking:
                 if body is None:
                     self._note(wanted, account_id)
 
-    def _note(self, wanted: Wanted, account_id: str) -> None:
+    def _note(self, wanted: RootFieldState, account_id: str) -> None:
         account = self.accounts.get(account_id)
         if account is None:
             # Its error stands where graphql-core puts it; that is for graphql-core to do.
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         entity = wanted.root.entity
         requests = [self._request(account, arguments) for arguments in wanted.arguments]
         self._requests[id(wanted), account_id] = requests
@@ -102,7 +102,7 @@ class Lacking:
         found = await cast("Awaitable[list[Side | Exception]]", answers)
         self._sides.update(zip(self._unsided, found, strict=True))
 
-    def hand_over(self) -> None:
+    def prime_loaders(self) -> None:
         """Gives the request's loaders what was read."""
         context, accounts = self._context, self.accounts
         context.balances.learn(self._balances)
@@ -118,16 +118,16 @@ class Lacking:
         """
         side = self._sides[account.id]
         if isinstance(side, Exception):
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         return side
 
-    def observed_of(self, wanted: Wanted, account: Account) -> list[Any]:
+    def observed_of(self, wanted: RootFieldState, account: Account) -> list[Any]:
         """What was observed, of balances in the entity's order, then of the opening balance."""
         balances = [self._balances[each] for each in self._requests[id(wanted), account.id]]
         return balances + ([self._openings[account.id]] if wanted.root.entity.openings else [])
 
     def values_of(
-        self, wanted: Wanted, account: Account
+        self, wanted: RootFieldState, account: Account
     ) -> tuple[dict[int, Any], list[tuple[BalanceField | OpeningField, GatewayError]]]:
         """What was observed for each field by its id(), None for a null; and what failed.
 
@@ -149,7 +149,7 @@ class Lacking:
                 failures.append((reader, answer))
                 answer = None
             elif isinstance(answer, Exception):
-                raise NotCompiled
+                raise FallBackToGraphQLCore
             elif answer.value is None:
                 answer = None
             values[id(reader)] = answer

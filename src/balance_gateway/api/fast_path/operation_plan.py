@@ -12,16 +12,20 @@ from graphql import (
     OperationType,
 )
 
-from balance_gateway.api.fast_path.account_projection import Entity, compiled_entity
+from balance_gateway.api.fast_path.account_projection import AccountProjection, compile_projection
 from balance_gateway.api.fast_path.argument_sources import (
-    Declared,
-    Slots,
+    LiteralSlots,
     Source,
-    arguments_of,
-    declared,
-    source_of,
+    VariableDefinitions,
+    find_source,
+    read_arguments,
+    read_variable_definitions,
 )
-from balance_gateway.api.fast_path.collect_fields import Fragments, NotCompiled, collected
+from balance_gateway.api.fast_path.collect_fields import (
+    FallBackToGraphQLCore,
+    FragmentDefinitions,
+    collect_fields,
+)
 
 #: A string literal without escapes. Documents with others, or with comments, have no slots.
 _STRING = re.compile(r'"([^"\\\n\r]*)"')
@@ -51,7 +55,7 @@ class Root:
     is_list: bool
     nodes: Sequence[FieldNode]
     ids: Source
-    entity: Entity
+    entity: AccountProjection
     label: str
 
 
@@ -62,7 +66,7 @@ class Plan:
     roots: Sequence[Root]
 
 
-def compiled(
+def compile_plan(
     document: DocumentNode, operation: OperationDefinitionNode, literals: Mapping[int, int]
 ) -> Plan | None:
     """The plan of a valid operation; None when it is one for graphql-core.
@@ -80,18 +84,18 @@ def compiled(
         return None
     if literals and not _is_alone(document):
         return None
-    slots = Slots(literals)
+    slots = LiteralSlots(literals)
     definitions = {
         definition.name.value: definition
         for definition in document.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
-    fragments = Fragments(definitions, _fields_max(document))
+    fragments = FragmentDefinitions(definitions, _fields_max(document))
     try:
-        known = declared(operation, slots)
-        fields = collected([operation.selection_set], "Query", fragments)
+        known = read_variable_definitions(operation, slots)
+        fields = collect_fields([operation.selection_set], "Query", fragments)
         plan = Plan([_root(key, same, fragments, known, slots) for key, same in fields.items()])
-    except NotCompiled:
+    except FallBackToGraphQLCore:
         return None
     return plan if slots.all_used else None
 
@@ -110,27 +114,27 @@ def _is_alone(document: DocumentNode) -> bool:
 def _root(
     key: str,
     nodes: Sequence[FieldNode],
-    fragments: Fragments,
-    known: Declared,
-    slots: Slots,
+    fragments: FragmentDefinitions,
+    known: VariableDefinitions,
+    slots: LiteralSlots,
 ) -> Root:
     name = nodes[0].name.value
     if name not in ("nodes", "node", "bankAccount"):
-        raise NotCompiled
+        raise FallBackToGraphQLCore
     is_list = name == "nodes"
     label = "ids" if is_list else "id"
-    given = arguments_of(nodes, (label,), slots)
+    given = read_arguments(nodes, (label,), slots)
     return Root(
         key=key,
         is_list=is_list,
         nodes=nodes,
-        ids=source_of(given[label], _IDS_TYPES if is_list else _ID_TYPES, known, slots),
-        entity=compiled_entity(nodes, fragments, known, slots),
+        ids=find_source(given[label], _IDS_TYPES if is_list else _ID_TYPES, known, slots),
+        entity=compile_projection(nodes, fragments, known, slots),
         label=label,
     )
 
 
-def template_of(query: str) -> tuple[str, list[str]] | None:
+def derive_template(query: str) -> tuple[str, list[str]] | None:
     """The document's text without its string literals, and those; None when it has none to take.
 
     Documents of one template differ in string literals alone.
@@ -145,6 +149,6 @@ def template_of(query: str) -> tuple[str, list[str]] | None:
     return template, pieces[1::2]
 
 
-def slots_of(query: str) -> dict[int, int]:
+def find_literals(query: str) -> dict[int, int]:
     """The number of each string literal, by where it starts."""
     return {match.start(): number for number, match in enumerate(_STRING.finditer(query))}

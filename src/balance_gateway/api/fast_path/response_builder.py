@@ -10,21 +10,21 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from balance_gateway.api.execution.engine import as_json
+from balance_gateway.api.execution.engine import encode_json
 from balance_gateway.api.fast_path.account_json_cache import (
+    AccountJsonCache,
     Asked,
-    Fragment,
-    FragmentTables,
-    fragment_of,
+    CachedAccountJson,
+    build_account_json,
 )
-from balance_gateway.api.fast_path.argument_coercion import id_of, ids_of
+from balance_gateway.api.fast_path.argument_coercion import coerce_id, coerce_ids
 from balance_gateway.api.fast_path.argument_sources import Given
-from balance_gateway.api.fast_path.collect_fields import NotCompiled
-from balance_gateway.api.fast_path.missing_reads import Lacking
+from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
+from balance_gateway.api.fast_path.missing_reads import MissingReads
 from balance_gateway.api.fast_path.operation_plan import Plan, Root
-from balance_gateway.api.fast_path.response_state import FAR_S, Answering, Wanted
+from balance_gateway.api.fast_path.response_state import FAR_S, PartialResponse, RootFieldState
 from balance_gateway.api.request.context import RequestContext
-from balance_gateway.api.schema.errors import formatted
+from balance_gateway.api.schema.errors import format_error
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
@@ -33,14 +33,14 @@ from balance_gateway.ports.reads import (
 )
 
 
-class Answerer:
+class ResponseBuilder:
     """Answers compiled operations from fragments and values.
 
     Args:
         tables: the fragments of this process.
     """
 
-    def __init__(self, tables: FragmentTables) -> None:
+    def __init__(self, tables: AccountJsonCache) -> None:
         self._tables = tables
 
     def ready(
@@ -49,7 +49,7 @@ class Answerer:
         context: RequestContext,
         given: Given,
         slots: Sequence[str],
-    ) -> Answering:
+    ) -> PartialResponse:
         """The answer as far as fragments go.
 
         Raises:
@@ -57,7 +57,7 @@ class Answerer:
             Forbidden: the caller may not read.
         """
         if Scope.BALANCES_READ not in context.principal.scopes:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         now_s = context.now.timestamp()
         accounts = context.gateway.directory.accounts_of(context.principal)
         wanted = []
@@ -65,28 +65,28 @@ class Answerer:
             one = self._wanted(root, context, given, slots)
             self._fill(one, context, accounts, now_s)
             wanted.append(one)
-        return Answering(context, wanted, slots)
+        return PartialResponse(context, wanted, slots)
 
     def _wanted(
         self, root: Root, context: RequestContext, given: Given, slots: Sequence[str]
-    ) -> Wanted:
+    ) -> RootFieldState:
         raw = root.ids(given, slots)
-        ids = ids_of(raw) if root.is_list else [id_of(raw)]
+        ids = coerce_ids(raw) if root.is_list else [coerce_id(raw)]
         if len(ids) > context.limits.ids:
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         arguments = [balance.arguments(given, slots) for balance in root.entity.balances]
-        return Wanted(root, ids, arguments, [None] * len(ids))
+        return RootFieldState(root, ids, arguments, [None] * len(ids))
 
     def _fill(
         self,
-        wanted: Wanted,
+        wanted: RootFieldState,
         context: RequestContext,
         accounts: Mapping[str, Account],
         now_s: float,
     ) -> None:
         """Takes the fragments that count. An unknown account has none, whoever's it may be."""
         bodies, until_s, mark_it = wanted.bodies, FAR_S, wanted.marks.append
-        tables: dict[str, Mapping[str, Fragment]] = {}
+        tables: dict[str, Mapping[str, CachedAccountJson]] = {}
         same_for_all = all(arguments.as_of is not None for arguments in wanted.arguments)
         table = self._tables.table(_asked(wanted, None)) if same_for_all else None
         for index, account_id in enumerate(wanted.ids):
@@ -104,42 +104,44 @@ class Answerer:
                     until_s = min(until_s, midnight_s)
             assert table is not None
             fragment = table.get(account_id)
-            if fragment is not None and fragment.mark.stands and now_s < fragment.until_s:
+            if fragment is not None and fragment.validity.is_valid and now_s < fragment.until_s:
                 bodies[index] = fragment.body
-                mark_it(fragment.mark)
+                mark_it(fragment.validity)
                 until_s = min(until_s, fragment.until_s)
         wanted.until_s = until_s
 
-    async def complete(self, answering: Answering) -> None:
+    async def complete(self, answering: PartialResponse) -> None:
         """Reads what is missing, and fills it in.
 
         Raises:
             NotCompiled: the request is one for graphql-core, which finds in the context what was
                 read: nothing is asked for twice.
         """
-        lacking = Lacking(answering)
+        lacking = MissingReads(answering)
         await lacking.read()
         try:
             for wanted in answering.wanted:
                 for index, body in enumerate(wanted.bodies):
                     if body is None:
                         self._answer(answering, lacking, wanted, index)
-        except NotCompiled:
-            lacking.hand_over()
+        except FallBackToGraphQLCore:
+            lacking.prime_loaders()
             raise
 
-    def _answer(self, answering: Answering, lacking: Lacking, wanted: Wanted, index: int) -> None:
+    def _answer(
+        self, answering: PartialResponse, lacking: MissingReads, wanted: RootFieldState, index: int
+    ) -> None:
         root, context = wanted.root, answering.context
         path: list[str | int] = [root.key, index] if root.is_list else [root.key]
         account = lacking.accounts[wanted.ids[index]]
         values, failures = lacking.values_of(wanted, account)
         if failures and answering.slots:
             # Where its fields stand is known of the document that was compiled, not of this one.
-            raise NotCompiled
+            raise FallBackToGraphQLCore
         for reader, error in failures:
             key = next(key for key, member in root.entity.members if member is reader)
             answering.errors.append(
-                formatted(
+                format_error(
                     GraphQLError(
                         error.message,
                         nodes=reader.nodes,
@@ -150,7 +152,7 @@ class Answerer:
                 )
             )
         side = lacking.side_of(account) if root.entity.needs_side else None
-        body = as_json(root.entity.answer(account, side, values, context.now))
+        body = encode_json(root.entity.answer(account, side, values, context.now))
         wanted.bodies[index] = body
         wanted.until_s = 0.0
         if not failures:
@@ -159,7 +161,7 @@ class Answerer:
     def _keep(
         self,
         context: RequestContext,
-        wanted: Wanted,
+        wanted: RootFieldState,
         account: Account,
         body: bytes,
         observed: list[Any],
@@ -177,13 +179,13 @@ class Answerer:
         for arguments, one in zip(wanted.arguments, observed, strict=False):
             if arguments.max_age_s is not None:
                 until_s = min(until_s, one.observed_at.timestamp() + arguments.max_age_s)
-        fragment = fragment_of(body, [one.kept for one in observed], until_s)
+        fragment = build_account_json(body, [one.kept for one in observed], until_s)
         if fragment is not None:
             asked = _asked(wanted, context.today(account))
             self._tables.put(asked, account.id, fragment)
 
 
-def _asked(wanted: Wanted, current: date | None) -> Asked:
+def _asked(wanted: RootFieldState, current: date | None) -> Asked:
     """What is asked of an account: the selection, and the arguments with their days resolved."""
     days = tuple(
         (arguments.as_of or current, arguments.max_age_s, arguments.on_stale)

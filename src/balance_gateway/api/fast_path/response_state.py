@@ -7,19 +7,19 @@ from typing import Any
 
 import orjson
 
-from balance_gateway.api.execution.engine import as_json
+from balance_gateway.api.execution.engine import encode_json
 from balance_gateway.api.fast_path.account_projection import BalanceArguments
 from balance_gateway.api.fast_path.operation_plan import Root
 from balance_gateway.api.request.context import RequestContext
 from balance_gateway.ports.cache_validity import (
-    Mark,
+    CacheValidity,
 )
 
 FAR_S = float("inf")
 
 
 @dataclass(slots=True)
-class Wanted:
+class RootFieldState:
     """What one root field of one request comes to.
 
     Attributes:
@@ -36,11 +36,11 @@ class Wanted:
     arguments: Sequence[BalanceArguments]
     bodies: list[bytes | None]
     until_s: float = FAR_S
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[CacheValidity] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Answering:
+class PartialResponse:
     """The answer to one request, as far as it has come.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answering:
     """
 
     context: RequestContext
-    wanted: list[Wanted]
+    wanted: list[RootFieldState]
     slots: Sequence[str]
     errors: list[dict[str, Any]] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ class Answering:
         data = b'{"data":{' + b",".join(members) + b"}"
         if not self.errors:
             return data + b"}"
-        return data + b',"errors":' + as_json(self.errors) + b"}"
+        return data + b',"errors":' + encode_json(self.errors) + b"}"
 
     @property
     def reads(self) -> int:
@@ -80,11 +80,11 @@ class Answering:
         """Until when the same request would be answered the same, if all marks stand."""
         return min((wanted.until_s for wanted in self.wanted), default=0.0)
 
-    def marks(self) -> tuple[Mark, ...]:
+    def marks(self) -> tuple[CacheValidity, ...]:
         """Under what the fragments in it count."""
         return tuple(chain.from_iterable(wanted.marks for wanted in self.wanted))
 
 
-def _joined(wanted: Wanted) -> bytes:
+def _joined(wanted: RootFieldState) -> bytes:
     bodies: list[bytes] = wanted.bodies  # type: ignore[assignment]
     return b"[" + b",".join(bodies) + b"]" if wanted.root.is_list else bodies[0]

@@ -9,19 +9,19 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
-from balance_gateway.api.schema.connectors import Connector, ProviderKind, connector_of
+from balance_gateway.api.schema.connectors import Connector, ProviderKind, build_connector
 from balance_gateway.api.schema.history import HistoryStep, days_between
 from balance_gateway.api.schema.money import (
     Balance,
     Freshness,
     Money,
     OnStale,
-    balance_of,
-    domain_on_stale,
-    freshness_of,
-    money_of,
+    build_balance,
+    build_freshness,
+    build_money,
+    to_domain_on_stale,
 )
-from balance_gateway.api.schema.scalars import CurrencyCode, Json, given
+from balance_gateway.api.schema.scalars import CurrencyCode, Json, unset_to_none
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import BadInput
@@ -115,12 +115,12 @@ class OpeningBalance:
     freshness: Freshness = strawberry.field(description="How old it is.")
 
 
-def opening_balance_of(
+def build_opening_balance(
     observed: reads.Observed[domain.OpeningBalance], now: datetime
 ) -> OpeningBalance:
     """An opening balance as it is answered."""
     value = observed.value
-    amount = money_of(value.amount)
+    amount = build_money(value.amount)
     assert amount is not None
     return OpeningBalance(
         amount=amount,
@@ -132,7 +132,7 @@ def opening_balance_of(
         reference_number=value.reference_number,
         tags=[_tag_of(tag) for tag in value.tags],
         metadata=None if value.metadata is None else Json(value.metadata),
-        freshness=freshness_of(observed, now),
+        freshness=build_freshness(observed, now),
     )
 
 
@@ -156,7 +156,7 @@ def _opening_balance_or_none(
     if value is None:
         return None
     known = reads.Observed(value, observed.observed_at, observed.state, observed.stale_reason)
-    return opening_balance_of(known, now)
+    return build_opening_balance(known, now)
 
 
 def _opening_balance(self: "BankAccount", info: Info) -> OpeningBalance | None:
@@ -193,17 +193,17 @@ def _balance(
         strawberry.argument(description="What to do when only a stale figure can be had."),
     ] = OnStale.SERVE,
 ) -> Balance | None:
-    max_age_s = given(max_age_seconds)
+    max_age_s = unset_to_none(max_age_seconds)
     if max_age_s is not None and max_age_s < 0:
         raise BadInput("maxAgeSeconds must be 0 or more.", field="maxAgeSeconds")
     context = info.context
     request = context.balance_request(
         self.account,
-        usable_day(given(as_of), "asOf"),
+        require_usable_day(unset_to_none(as_of), "asOf"),
         max_age_s,
-        domain_on_stale(on_stale),
+        to_domain_on_stale(on_stale),
     )
-    return context.balances.load(request, partial(balance_of, now=context.now))
+    return context.balances.load(request, partial(build_balance, now=context.now))
 
 
 def _balance_history(
@@ -218,8 +218,8 @@ def _balance_history(
     ] = HistoryStep.DAY,
 ) -> list[Balance]:
     context = info.context
-    usable_day(from_, "from")
-    usable_day(to, "to")
+    require_usable_day(from_, "from")
+    require_usable_day(to, "to")
     days = days_between(from_, to, step or HistoryStep.DAY, context.limits.history_points)
     requests = [context.balance_request(self.account, day) for day in days]
     return context.balances.load_all(requests, partial(_history_of, now=context.now))
@@ -232,15 +232,15 @@ def _history_of(
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
-        balances.append(balance_of(answer, now))
+        balances.append(build_balance(answer, now))
     return balances
 
 
 def _connector(self: "BankAccount", info: Info) -> Connector:
-    return connector_of(info.context.gateway.directory.connector(self.account.connector))
+    return build_connector(info.context.gateway.directory.connector(self.account.connector))
 
 
-def usable_day(day: date | None, field: str) -> date | None:
+def require_usable_day(day: date | None, field: str) -> date | None:
     """The day itself.
 
     Raises:
@@ -284,7 +284,7 @@ class BankAccount(Node):
     )
 
 
-def bank_account_of(account: Account) -> BankAccount:
+def build_bank_account(account: Account) -> BankAccount:
     """An account as it is answered."""
     return BankAccount(
         account=account,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import strawberry
 
-from balance_gateway.api.schema.bank_account import BankAccount, bank_account_of
+from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account
 from balance_gateway.domain.errors import BadInput
 
@@ -56,7 +56,7 @@ class BankAccountConnection:
     )
 
 
-def connection_of(
+def build_connection(
     accounts: Sequence[Account], first: int, after: str | None
 ) -> BankAccountConnection:
     """The page of at most ``first`` accounts after a cursor; accounts are sorted by id.
@@ -66,10 +66,10 @@ def connection_of(
     """
     start = 0
     if after is not None:
-        start = bisect_right(accounts, account_id_of(after), key=lambda account: account.id)
+        start = bisect_right(accounts, decode_cursor(after), key=lambda account: account.id)
     page = accounts[start : start + first]
-    nodes = [bank_account_of(account) for account in page]
-    edges = [BankAccountEdge(cursor=cursor_of(node.id), node=node) for node in nodes]
+    nodes = [build_bank_account(account) for account in page]
+    edges = [BankAccountEdge(cursor=encode_cursor(node.id), node=node) for node in nodes]
     return BankAccountConnection(
         edges=edges,
         nodes=[*nodes],
@@ -83,23 +83,23 @@ def connection_of(
     )
 
 
-def cursor_of(account_id: str) -> str:
+def encode_cursor(account_id: str) -> str:
     """The opaque cursor that points at an account."""
     return base64.urlsafe_b64encode(_CURSOR_PREFIX + account_id.encode()).decode().rstrip("=")
 
 
-def account_id_of(cursor: str) -> str:
+def decode_cursor(cursor: str) -> str:
     """The id of the account that a cursor points at.
 
     Raises:
-        BadInput: the text is not a cursor that ``cursor_of`` makes.
+        BadInput: the text is not a cursor that ``encode_cursor`` makes.
     """
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         account_id = raw.removeprefix(_CURSOR_PREFIX).decode("ascii")
     except (UnicodeError, binascii.Error, ValueError):
         account_id = ""
-    if ACCOUNT_ID.fullmatch(account_id) is None or cursor_of(account_id) != cursor:
+    if ACCOUNT_ID.fullmatch(account_id) is None or encode_cursor(account_id) != cursor:
         message = "after is not a cursor: send back pageInfo.endCursor or an edge's cursor as is."
         raise BadInput(message, field="after")
     return account_id

@@ -23,7 +23,7 @@ class ProviderKind(Enum):
     )
 
 
-def domain_provider(kind: ProviderKind) -> domain.ProviderKind:
+def to_domain_provider(kind: ProviderKind) -> domain.ProviderKind:
     """A provider in the domain's words."""
     return domain.ProviderKind[kind.name]
 
@@ -141,7 +141,7 @@ class Connector:
     )
 
 
-def connector_of(connector: DirectoryConnector) -> Connector:
+def build_connector(connector: DirectoryConnector) -> Connector:
     """A connector as it is answered."""
     return Connector(
         connector=connector,

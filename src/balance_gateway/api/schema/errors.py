@@ -33,17 +33,17 @@ class RequestRefused(Exception):
         self.errors = errors
 
 
-def refusal(
+def build_refusal(
     message: str, code: str = REQUEST_ERROR_CODE, field: str | None = None
 ) -> RequestRefused:
-    """A refusal with one error."""
+    """A build_refusal with one error."""
     extensions: dict[str, Any] = {"code": code, "retryable": False}
     if field is not None:
         extensions["field"] = field
     return RequestRefused([{"message": message, "extensions": extensions}])
 
 
-def extensions_of(error: GatewayError) -> dict[str, Any]:
+def build_extensions(error: GatewayError) -> dict[str, Any]:
     """The table: what ``extensions`` holds for a domain error. Unknown facts are left out."""
     extensions: dict[str, Any] = {"code": error.code, "retryable": error.retryable}
     if error.account_id is not None:
@@ -57,7 +57,7 @@ def extensions_of(error: GatewayError) -> dict[str, Any]:
     return extensions
 
 
-def refused_with(errors: Sequence[GraphQLError]) -> RequestRefused:
+def refuse_with(errors: Sequence[GraphQLError]) -> RequestRefused:
     """A refusal with GraphQL's own complaints about a document or its variables.
 
     Raises:
@@ -67,10 +67,10 @@ def refused_with(errors: Sequence[GraphQLError]) -> RequestRefused:
         cause = _cause(error)
         if cause is not None and not isinstance(cause, GatewayError):
             raise cause
-    return RequestRefused([formatted(error, "") for error in errors])
+    return RequestRefused([format_error(error, "") for error in errors])
 
 
-def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """A GraphQL error as it is sent; defects are logged and masked."""
     entry: dict[str, Any] = {"message": error.message}
     if error.locations:
@@ -82,7 +82,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     cause = _cause(error)
     if isinstance(cause, GatewayError):
         entry["message"] = cause.message
-        entry["extensions"] = extensions_of(cause)
+        entry["extensions"] = build_extensions(cause)
     elif cause is None:
         entry["extensions"] = {
             "code": REQUEST_ERROR_CODE,

@@ -32,7 +32,7 @@ class Money:
     )
 
 
-def money_of(value: domain_money.Money | None) -> Money | None:
+def build_money(value: domain_money.Money | None) -> Money | None:
     """An amount as it is answered; None stays None."""
     if value is None:
         return None
@@ -73,7 +73,7 @@ class OnStale(Enum):
     )
 
 
-def domain_on_stale(wanted: OnStale | None) -> reads.OnStale:
+def to_domain_on_stale(wanted: OnStale | None) -> reads.OnStale:
     """What is wanted, in the service's words; by default to be served."""
     return reads.OnStale.SERVE if wanted is None else reads.OnStale[wanted.name]
 
@@ -97,7 +97,7 @@ class Freshness:
 _STATES = {state: FreshnessState(state) for state in reads.FreshnessState}
 
 
-def freshness_of(observed: reads.Observed[Any], now: datetime) -> Freshness:
+def build_freshness(observed: reads.Observed[Any], now: datetime) -> Freshness:
     """How old an observed value is at the request's "now"."""
     return Freshness(
         state=_STATES[observed.state],
@@ -126,13 +126,13 @@ class Balance:
     freshness: Freshness = strawberry.field(description="How old the figures are.")
 
 
-def balance_of(observed: reads.Observed[domain.BalanceFigures], now: datetime) -> Balance:
+def build_balance(observed: reads.Observed[domain.BalanceFigures], now: datetime) -> Balance:
     """A balance as it is answered."""
     figures = observed.value
     return Balance(
         as_of=figures.as_of,
-        bank=money_of(figures.bank),
-        ledger=money_of(figures.ledger),
-        difference=money_of(figures.difference),
-        freshness=freshness_of(observed, now),
+        bank=build_money(figures.bank),
+        ledger=build_money(figures.ledger),
+        difference=build_money(figures.difference),
+        freshness=build_freshness(observed, now),
     )

@@ -9,13 +9,13 @@ from balance_gateway.api.request.limits import DEFAULT_LIMITS
 from balance_gateway.api.schema.bank_account import (
     BankAccount,
     OpeningBalance,
-    bank_account_of,
-    opening_balance_of,
+    build_bank_account,
+    build_opening_balance,
 )
 from balance_gateway.api.schema.errors import internal_message, log_defect
 from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
-    upsert_request_of,
+    build_upsert_request,
 )
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError
@@ -74,7 +74,7 @@ async def _upsert(
     context: RequestContext, given: UpsertOpeningBalanceInput
 ) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
     try:
-        request = upsert_request_of(given)
+        request = build_upsert_request(given)
         return _outcome_of(await context.gateway.writes.upsert(context.principal, request), context)
     except GatewayError as error:
         return OpeningBalanceRejected(
@@ -92,14 +92,14 @@ def _outcome_of(
     match result:
         case service.Applied():
             return OpeningBalanceApplied(
-                bank_account=bank_account_of(result.account),
-                opening_balance=opening_balance_of(result.opening_balance, context.now),
+                bank_account=build_bank_account(result.account),
+                opening_balance=build_opening_balance(result.opening_balance, context.now),
                 verified=result.verified,
                 replayed=result.replayed,
             )
         case service.Uncertain():
             return OpeningBalanceUncertain(
-                bank_account=bank_account_of(result.account),
+                bank_account=build_bank_account(result.account),
                 write_id=result.write_id,
                 message=result.message,
             )
@@ -123,7 +123,7 @@ def _outcome_of_defect(
     except AccountNotFound:
         return OpeningBalanceRejected(code="INTERNAL", message=message, retryable=False, field=None)
     return OpeningBalanceUncertain(
-        bank_account=bank_account_of(account),
+        bank_account=build_bank_account(account),
         write_id=context.request_id,
         message=f"{message} Look at the account before you try again.",
     )

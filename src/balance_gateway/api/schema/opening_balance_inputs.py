@@ -4,9 +4,9 @@ from datetime import datetime
 
 import strawberry
 
-from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText, given
+from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText, unset_to_none
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.money import minor_units_of
+from balance_gateway.domain.money import parse_minor_units
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 
 
@@ -74,7 +74,7 @@ class UpsertOpeningBalanceInput:
     )
 
 
-def upsert_request_of(wanted: UpsertOpeningBalanceInput) -> UpsertRequest:
+def build_upsert_request(wanted: UpsertOpeningBalanceInput) -> UpsertRequest:
     """The request in the domain's words.
 
     Raises:
@@ -86,11 +86,11 @@ def upsert_request_of(wanted: UpsertOpeningBalanceInput) -> UpsertRequest:
         minor_units=minor_units,
         amount_text=amount_text,
         currency=wanted.amount.currency,
-        effective_at=given(wanted.effective_at),
+        effective_at=unset_to_none(wanted.effective_at),
         expected_previous=_expected_previous_of(wanted),
-        idempotency_key=given(wanted.idempotency_key),
-        memo=given(wanted.memo),
-        reference_number=given(wanted.reference_number),
+        idempotency_key=unset_to_none(wanted.idempotency_key),
+        memo=unset_to_none(wanted.memo),
+        reference_number=unset_to_none(wanted.reference_number),
     )
 
 
@@ -108,13 +108,13 @@ def _expected_previous_of(wanted: UpsertOpeningBalanceInput) -> ExpectedPrevious
         message = f"{field} and amount have to be of one currency."
         raise BadInput(message, field=f"{field}.currency")
     if amount_text is not None:
-        minor_units = minor_units_of(amount_text, expected.currency, field=field)
+        minor_units = parse_minor_units(amount_text, expected.currency, field=field)
     return ExpectedPrevious(minor_units)
 
 
 def _amount_of(money: MoneyInput, field: str) -> tuple[int | None, str | None]:
     """The minor units or the text of an amount: exactly one of the two."""
-    minor_units, amount_text = given(money.minor_units), given(money.amount)
+    minor_units, amount_text = unset_to_none(money.minor_units), unset_to_none(money.amount)
     if (minor_units is None) == (amount_text is None):
         message = f"{field} takes exactly one of minorUnits and amount."
         raise BadInput(message, field=field)

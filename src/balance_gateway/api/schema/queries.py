@@ -9,16 +9,21 @@ import strawberry
 
 from balance_gateway.api.request.context import Info, RequestContext
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
-from balance_gateway.api.schema.bank_account import BankAccount, Node, bank_account_of, usable_day
-from balance_gateway.api.schema.connection import BankAccountConnection, connection_of
+from balance_gateway.api.schema.bank_account import (
+    BankAccount,
+    Node,
+    build_bank_account,
+    require_usable_day,
+)
+from balance_gateway.api.schema.connection import BankAccountConnection, build_connection
 from balance_gateway.api.schema.connectors import (
     Connector,
     ProviderKind,
-    connector_of,
-    domain_provider,
+    build_connector,
+    to_domain_provider,
 )
-from balance_gateway.api.schema.scalars import CurrencyCode, given
-from balance_gateway.api.schema.totals import CurrencyTotal, currency_total_of
+from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
+from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -28,7 +33,7 @@ from balance_gateway.ports.reads import (
     BalanceRequest,
     Observed,
 )
-from balance_gateway.service.balances import totals
+from balance_gateway.service.balances import compute_totals
 from balance_gateway.service.directory import AccountFilter
 
 T = TypeVar("T")
@@ -77,7 +82,7 @@ def _domain_filter(wanted: BankAccountFilter | None, ids_max: int) -> AccountFil
     """The filter in the domain's words, its lists checked for length."""
     if not wanted:
         return AccountFilter()
-    name_contains = given(wanted.name_contains)
+    name_contains = unset_to_none(wanted.name_contains)
     if name_contains is not None and len(name_contains) > NAME_CHARACTERS_MAX:
         message = f"filter.nameContains has more than {NAME_CHARACTERS_MAX} characters."
         raise BadInput(message, field="filter.nameContains")
@@ -88,15 +93,15 @@ def _domain_filter(wanted: BankAccountFilter | None, ids_max: int) -> AccountFil
     return AccountFilter(
         ids=None if ids is None else frozenset(map(str, ids)),
         connectors=None if connectors is None else tuple(map(str, connectors)),
-        providers=None if providers is None else tuple(map(domain_provider, providers)),
+        providers=None if providers is None else tuple(map(to_domain_provider, providers)),
         currencies=None if currencies is None else tuple(map(str, currencies)),
         name_contains=name_contains,
     )
 
 
 def _items(items: list[T] | None, field: str, items_max: int) -> tuple[T, ...] | None:
-    """The items of a list that was given and is not too long."""
-    known = given(items)
+    """The items of a list that was unset_to_none and is not too long."""
+    known = unset_to_none(items)
     if known is None:
         return None
     if len(known) > items_max:
@@ -109,7 +114,7 @@ def _account(context: RequestContext, account_id: str, field: str) -> BankAccoun
     if len(account_id) > ACCOUNT_ID_CHARACTERS_MAX:
         message = f"{field} is longer than the {ACCOUNT_ID_CHARACTERS_MAX} characters of an id."
         raise BadInput(message, field=field)
-    return bank_account_of(context.gateway.directory.account(context.principal, account_id))
+    return build_bank_account(context.gateway.directory.account(context.principal, account_id))
 
 
 def _nodes(
@@ -179,7 +184,7 @@ def _bank_accounts(
         raise BadInput(f"first must be 1 to {context.limits.page_size}.", field="first")
     chosen = _domain_filter(filter, context.limits.ids)
     accounts = context.gateway.directory.select(context.principal, chosen)
-    return connection_of(accounts, count, given(after))
+    return build_connection(accounts, count, unset_to_none(after))
 
 
 def _balance_totals(
@@ -195,7 +200,7 @@ def _balance_totals(
 ) -> list[CurrencyTotal]:
     context = info.context
     context.require(Scope.BALANCES_READ)
-    day = usable_day(given(as_of), "asOf")
+    day = require_usable_day(unset_to_none(as_of), "asOf")
     chosen = _domain_filter(filter, context.limits.ids)
     accounts = context.gateway.directory.select(context.principal, chosen)
     _refuse_too_many(len(accounts), context.limits.totals_accounts)
@@ -206,7 +211,7 @@ def _balance_totals(
 def _totals_of(
     requests: list[BalanceRequest], answers: list[Observed[BalanceFigures] | Exception]
 ) -> list[CurrencyTotal]:
-    return [currency_total_of(total) for total in totals(requests, _told(answers))]
+    return [build_currency_total(total) for total in compute_totals(requests, _told(answers))]
 
 
 def _refuse_too_many(count: int, accounts_max: int) -> None:
@@ -219,7 +224,7 @@ def _connectors(info: Info) -> list[Connector]:
     context = info.context
     context.require(Scope.BALANCES_READ)
     connectors = context.gateway.directory.connectors_of(context.principal)
-    return [connector_of(connector) for connector in connectors]
+    return [build_connector(connector) for connector in connectors]
 
 
 @strawberry.type(description="Everything that can be read. Needs the scope balances:read.")

@@ -16,7 +16,7 @@ from graphql import FloatValueNode, GraphQLError, IntValueNode, StringValueNode,
 from strawberry.types.scalar import ScalarDefinition
 
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.money import AMOUNT_DIGITS_MAX, exponent_of
+from balance_gateway.domain.money import AMOUNT_DIGITS_MAX, currency_exponent
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ _DATE_IS = 'A Date is a day of the calendar as YYYY-MM-DD, such as "2026-01-31".
 _INSTANT_IS = 'A DateTime is an instant of RFC 3339, such as "2026-01-31T23:59:59Z".'
 
 
-def given(value: T | None) -> T | None:
+def unset_to_none(value: T | None) -> T | None:
     """The value of an argument; None when it was null or left out."""
     return None if value is strawberry.UNSET else value
 
@@ -115,7 +115,7 @@ def parse_currency(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch("[A-Z]{3}", value):
         raise GraphQLError('A CurrencyCode is three upper case letters of ISO 4217, such as "EUR".')
     try:
-        exponent_of(value)
+        currency_exponent(value)
     except BadInput as error:
         raise GraphQLError(f"{error.message}.") from None
     return value

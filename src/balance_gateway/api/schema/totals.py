@@ -4,8 +4,8 @@ from datetime import datetime
 
 import strawberry
 
-from balance_gateway.api.schema.bank_account import BankAccount, bank_account_of
-from balance_gateway.api.schema.money import Money, money_of
+from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
+from balance_gateway.api.schema.money import Money, build_money
 from balance_gateway.api.schema.scalars import CurrencyCode
 from balance_gateway.service import balances as service
 
@@ -50,18 +50,18 @@ class CurrencyTotal:
     )
 
 
-def currency_total_of(total: service.CurrencyTotal) -> CurrencyTotal:
+def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
     """A total as it is answered."""
     return CurrencyTotal(
         currency=CurrencyCode(total.currency),
-        bank=money_of(total.bank),
-        ledger=money_of(total.ledger),
+        bank=build_money(total.bank),
+        ledger=build_money(total.ledger),
         complete=total.complete,
         included=total.included,
         bank_included=total.bank_included,
         ledger_included=total.ledger_included,
         missing=[
-            MissingBalance(bank_account=bank_account_of(each.account), code=each.code)
+            MissingBalance(bank_account=build_bank_account(each.account), code=each.code)
             for each in total.missing
         ],
         oldest_observed_at=total.oldest_observed_at,

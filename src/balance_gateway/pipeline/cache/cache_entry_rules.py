@@ -19,15 +19,15 @@ from balance_gateway.domain.errors import (
     ProviderError,
     ProviderRejected,
     ProviderTimeout,
-    located,
+    with_account,
 )
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
-from balance_gateway.pipeline.cache.cache_store import Entry
-from balance_gateway.pipeline.cache.fence import Standing
+from balance_gateway.pipeline.cache.cache_store import CacheEntry
+from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.ports.cache_validity import (
-    Kept,
-    LocalNonces,
-    Mark,
+    CacheTerms,
+    CacheValidity,
+    LocalCacheVersions,
 )
 from balance_gateway.ports.reads import (
     BalanceRequest,
@@ -51,7 +51,7 @@ class Lifetimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class CachedRead:
     """One value to be had: its account, what of it, and how it is kept."""
 
     account: Account
@@ -64,30 +64,32 @@ class Read:
 
 
 #: Of a value, and of all values of its account.
-Marks = tuple[Mark, Mark]
+ValidityPair = tuple[CacheValidity, CacheValidity]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CacheLookup:
     """What the cache said of a read as it started; the entry, if any, is under the fence.
 
     The marks are None where others may replace the entry without its being noticed here.
     """
 
-    standing: Standing
-    entry: Entry | None
-    marks: Marks | None = None
+    standing: FenceState
+    entry: CacheEntry | None
+    marks: ValidityPair | None = None
 
 
-Answer = Observed[Any] | GatewayError
+ReadResult = Observed[Any] | GatewayError
 
 #: A read, the standing it started under, and the flight it waits for.
-Boarded = tuple[Read, Standing, "asyncio.Future[Answer]"]
+PendingRead = tuple[CachedRead, FenceState, "asyncio.Future[ReadResult]"]
 
 
-def balance_read(request: BalanceRequest, keys: AccountKeys, lifetimes: Lifetimes) -> Read:
+def build_balance_read(
+    request: BalanceRequest, keys: AccountKeys, lifetimes: Lifetimes
+) -> CachedRead:
     """The read that answers a request for a balance."""
-    return Read(
+    return CachedRead(
         account=request.account,
         keys=keys,
         value_key=f"{keys.value}:balance:{request.as_of.isoformat()}",
@@ -98,9 +100,9 @@ def balance_read(request: BalanceRequest, keys: AccountKeys, lifetimes: Lifetime
     )
 
 
-def opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> Read:
+def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> CachedRead:
     """The read that tells an account's opening balance."""
-    return Read(
+    return CachedRead(
         account=account,
         keys=keys,
         value_key=f"{keys.value}:opening",
@@ -109,12 +111,12 @@ def opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> R
     )
 
 
-def flight_name(read: Read) -> Hashable:
+def build_flight_key(read: CachedRead) -> Hashable:
     """Reads with different demands of age may need different flights."""
     return read.value_key, read.max_age_s == 0
 
 
-def kept_answer(read: Read, seen: Seen, now_s: float) -> Answer | None:
+def find_cached_result(read: CachedRead, seen: CacheLookup, now_s: float) -> ReadResult | None:
     """The kept value if it is young enough for this reader."""
     entry = seen.entry
     if entry is None:
@@ -127,45 +129,45 @@ def kept_answer(read: Read, seen: Seen, now_s: float) -> Answer | None:
         return None
     kept = None
     if seen.marks is not None:
-        kept = Kept(*seen.marks, counts_until_s(entry.observed_at_s, read))
-    return observed(entry, FreshnessState.CACHED, None, kept)
+        kept = CacheTerms(*seen.marks, refresh_due_s(entry.observed_at_s, read))
+    return build_observed(entry, FreshnessState.CACHED, None, kept)
 
 
-def marks_of(nonces: LocalNonces, read: Read, fence: str) -> Marks:
+def current_validity(nonces: LocalCacheVersions, read: CachedRead, fence: str) -> ValidityPair:
     """The marks that stand now of what is read."""
-    return nonces.mark(fence, read.value_key), nonces.mark(fence, read.keys.value)
+    return nonces.validity(fence, read.value_key), nonces.validity(fence, read.keys.value)
 
 
-def counts_until_s(observed_at_s: float, read: Read) -> float:
+def refresh_due_s(observed_at_s: float, read: CachedRead) -> float:
     """When a value has to be asked for again, that it can be read anew before it expires."""
     return observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
 
 
-def is_aging(entry: Entry, now_s: float) -> bool:
+def needs_refresh(entry: CacheEntry, now_s: float) -> bool:
     """Whether a fresh value is near its expiry; with jitter, so that not all go at once."""
     age_s = now_s - entry.observed_at_s
     starts_s = entry.fresh_for_s * random.uniform(*REFRESH_FROM)  # noqa: S311
     return starts_s <= age_s < entry.fresh_for_s
 
 
-def observed(
-    entry: Entry, state: FreshnessState, reason: str | None, kept: Kept | None = None
+def build_observed(
+    entry: CacheEntry, state: FreshnessState, reason: str | None, kept: CacheTerms | None = None
 ) -> Observed[Any]:
     """A kept value as it is handed out."""
     observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
     return Observed(entry.value, observed_at, state, reason, kept)
 
 
-def late() -> ProviderTimeout:
+def deadline_error() -> ProviderTimeout:
     """What a reader is told that has waited long enough."""
     return ProviderTimeout("The provider did not answer within the request's deadline.")
 
 
-def is_excusable(error: GatewayError) -> bool:
+def allows_stale(error: GatewayError) -> bool:
     """Whether a kept value may stand in: the provider failed, rather than said no."""
     return isinstance(error, ProviderError) and not isinstance(error, ProviderRejected)
 
 
-def of_account(account: Account, error: GatewayError) -> GatewayError:
+def attach_account(account: Account, error: GatewayError) -> GatewayError:
     """The error, told of this account."""
-    return located(error, account_id=account.id, provider=account.provider.name)
+    return with_account(error, account_id=account.id, provider=account.provider.name)

@@ -17,13 +17,13 @@ from balance_gateway.domain.codec import (
     opening_balance_from_json,
     opening_balance_to_json,
 )
-from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisLink
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
 
 Value = BalanceFigures | OpeningBalance | None
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """A kept value.
 
     Attributes:
@@ -39,16 +39,16 @@ class Entry:
     value: Value
 
 
-class Values(Protocol):
+class CacheStore(Protocol):
     """Keeps entries by key.
 
     Attributes:
-        keeps: whether anything is kept at all.
+        is_enabled: whether anything is kept at all.
     """
 
-    keeps: bool
+    is_enabled: bool
 
-    async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """One entry, or None, per key, in order.
 
         Raises:
@@ -56,7 +56,7 @@ class Values(Protocol):
         """
         ...
 
-    async def put(self, entries: Mapping[str, Entry]) -> None:
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Keeps the entries.
 
         Raises:
@@ -65,16 +65,16 @@ class Values(Protocol):
         ...
 
 
-class NoValues:
+class NoStore:
     """Keeps nothing: ``cache.enabled = false``."""
 
-    keeps = False
+    is_enabled = False
 
-    async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """None for each."""
         return [None] * len(keys)
 
-    async def put(self, entries: Mapping[str, Entry]) -> None:
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Forgets them."""
 
 
@@ -118,23 +118,23 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]
         return True
 
 
-class MemoryValues:
+class MemoryStore:
     """Values of a single process.
 
     Args:
         entries_max: how many are kept; the least recently used go first.
     """
 
-    keeps = True
+    is_enabled = True
 
     def __init__(self, entries_max: int) -> None:
         self._cache = BoundedMemoryCache(entries_max)
 
-    async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """One entry, or None, per key, in order."""
-        return cast("Sequence[Entry | None]", await self._cache.multi_get(keys))
+        return cast("Sequence[CacheEntry | None]", await self._cache.multi_get(keys))
 
-    async def put(self, entries: Mapping[str, Entry]) -> None:
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Keeps the entries."""
         await self._cache.multi_set(entries.items())
 
@@ -144,7 +144,7 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
 
     DEFAULT_ENCODING = None
 
-    def dumps(self, entry: Entry) -> bytes:
+    def dumps(self, entry: CacheEntry) -> bytes:
         """An entry as bytes."""
         value = entry.value
         kind, content = "none", None
@@ -155,13 +155,13 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
         fields = (entry.nonce, entry.observed_at_s, entry.fresh_for_s, kind, content)
         return msgspec.msgpack.encode(fields)
 
-    def loads(self, data: bytes | None) -> Entry | None:
+    def loads(self, data: bytes | None) -> CacheEntry | None:
         """The entry of some bytes."""
         if data is None:
             return None
         try:
             nonce, observed_at_s, fresh_for_s, kind, content = msgspec.msgpack.decode(data)
-            return Entry(nonce, observed_at_s, fresh_for_s, _READERS[kind](content))
+            return CacheEntry(nonce, observed_at_s, fresh_for_s, _READERS[kind](content))
         except (msgspec.MsgspecError, ValueError, LookupError, TypeError, AssertionError):
             return None
 
@@ -173,7 +173,7 @@ _READERS: dict[str, Any] = {
 }
 
 
-class RedisValues:
+class RedisStore:
     """Values shared through Redis.
 
     Args:
@@ -181,21 +181,21 @@ class RedisValues:
         keep_s: for how long Redis keeps a value at all.
     """
 
-    keeps = True
+    is_enabled = True
 
-    def __init__(self, link: RedisLink, keep_s: float) -> None:
+    def __init__(self, link: RedisClient, keep_s: float) -> None:
         self._link = link
         self._keep_s = float(keep_s)
         self._cache = RedisCache(serializer=_EntrySerializer(), timeout=COMMAND_TIMEOUT_S)
         # aiocache takes no URL, user name or TLS settings, so it is given a client that has them.
         self._cache.client = link.client
 
-    async def get(self, keys: Sequence[str]) -> Sequence[Entry | None]:
+    async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """One entry, or None, per key, in order."""
         names = [self._link.key(f"v:{key}") for key in keys]
         return await self._link.run(lambda: self._cache.multi_get(names))
 
-    async def put(self, entries: Mapping[str, Entry]) -> None:
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Keeps the entries."""
         pairs = [(self._link.key(f"v:{key}"), entry) for key, entry in entries.items()]
         await self._link.run(

@@ -19,35 +19,35 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import (
-    Answer,
-    Boarded,
+    CachedRead,
+    CacheLookup,
     Lifetimes,
-    Marks,
-    Read,
-    Seen,
-    balance_read,
-    flight_name,
-    is_aging,
-    is_excusable,
-    kept_answer,
-    late,
-    marks_of,
-    observed,
-    of_account,
-    opening_read,
+    PendingRead,
+    ReadResult,
+    ValidityPair,
+    allows_stale,
+    attach_account,
+    build_balance_read,
+    build_flight_key,
+    build_observed,
+    build_opening_read,
+    current_validity,
+    deadline_error,
+    find_cached_result,
+    needs_refresh,
 )
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
-from balance_gateway.pipeline.cache.cache_store import Values
-from balance_gateway.pipeline.cache.fence import UNKNOWN_STANDING, Fences
-from balance_gateway.pipeline.cache.read_through import Upstream
-from balance_gateway.pipeline.cache.replica_coalescing import OtherReplicas
-from balance_gateway.pipeline.cache.single_flight import Flights
-from balance_gateway.pipeline.cache.upstream_leases import Claims, SingleProcess
+from balance_gateway.pipeline.cache.cache_store import CacheStore
+from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
+from balance_gateway.pipeline.cache.read_through import ReadThrough
+from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
+from balance_gateway.pipeline.cache.single_flight import SingleFlight
+from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
 from balance_gateway.ports.cache_validity import (
-    LocalNonces,
+    LocalCacheVersions,
 )
 from balance_gateway.ports.call_context import (
-    Hurry,
+    PriorityBoost,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
@@ -83,10 +83,10 @@ class CachedReads:
         providers: Mapping[str, BalanceProvider],
         keys: Mapping[str, AccountKeys],
         fences: Fences,
-        values: Values,
+        values: CacheStore,
         lifetimes: Lifetimes,
         clock: Clock,
-        claims: Claims | None = None,
+        claims: UpstreamLeases | None = None,
         metrics: Metrics | None = None,
         deadline_s: float = 30.0,
     ) -> None:
@@ -98,11 +98,11 @@ class CachedReads:
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
-        self._flights: Flights[Answer] = Flights()
-        self._upstream = Upstream(
+        self._flights: SingleFlight[ReadResult] = SingleFlight()
+        self._upstream = ReadThrough(
             providers=providers,
             values=values,
-            others=OtherReplicas(claims or SingleProcess(), values, clock, self._metrics),
+            others=ReplicaCoalescer(claims or NoLeases(), values, clock, self._metrics),
             flights=self._flights,
             clock=clock,
             metrics=self._metrics,
@@ -116,7 +116,7 @@ class CachedReads:
         """One answer per request, in order."""
         return await self._answer_all(
             [
-                balance_read(request, self._keys[request.account.id], self._lifetimes)
+                build_balance_read(request, self._keys[request.account.id], self._lifetimes)
                 for request in requests
             ]
         )
@@ -126,7 +126,10 @@ class CachedReads:
     ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
         """One answer per account, in order."""
         return await self._answer_all(
-            [opening_read(account, self._keys[account.id], self._lifetimes) for account in accounts]
+            [
+                build_opening_read(account, self._keys[account.id], self._lifetimes)
+                for account in accounts
+            ]
         )
 
     async def normal_balance(self, account: Account) -> Side:
@@ -134,9 +137,9 @@ class CachedReads:
         try:
             return await self._providers[account.connector].normal_balance(account)
         except GatewayError as error:
-            raise of_account(account, error) from error
+            raise attach_account(account, error) from error
 
-    def nonces_here(self) -> LocalNonces | None:
+    def local_cache_versions(self) -> LocalCacheVersions | None:
         """The nonces of accounts, live, where they are this process's alone."""
         return self._fences.nonces
 
@@ -162,47 +165,51 @@ class CachedReads:
         """Gives up what is in the air."""
         await self._flights.aclose()
 
-    async def _answer_all(self, reads: Sequence[Read]) -> list[Any]:
-        seen = await self._look({read.value_key: read for read in reads})
+    async def _answer_all(self, reads: Sequence[CachedRead]) -> list[Any]:
+        seen = await self._look_up({read.value_key: read for read in reads})
         now_s = self._clock().timestamp()
-        answers: list[Answer | None] = [
-            kept_answer(read, seen[read.value_key], now_s) for read in reads
+        answers: list[ReadResult | None] = [
+            find_cached_result(read, seen[read.value_key], now_s) for read in reads
         ]
         served = [read for read, answer in zip(reads, answers, strict=True) if answer is not None]
         self._refresh_ahead(served, seen, now_s)
         misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
         if misses:
-            flights = self._board(misses, seen, now_s)
+            flights = self._join_or_start(misses, seen, now_s)
             # One provider that hangs must not take the answers of the others with it.
             await asyncio.wait(set(flights.values()), timeout=self._deadline_s)
             for index, read in enumerate(reads):
                 if answers[index] is None:
-                    flight = flights[flight_name(read)]
-                    landed = flight.result() if flight.done() else late()
-                    answers[index] = self._settle(read, seen[read.value_key], landed)
+                    flight = flights[build_flight_key(read)]
+                    landed = flight.result() if flight.done() else deadline_error()
+                    answers[index] = self._choose_result(read, seen[read.value_key], landed)
         self._count(reads, answers)
         return answers
 
-    def _refresh_ahead(self, reads: Sequence[Read], seen: Mapping[str, Seen], now_s: float) -> None:
+    def _refresh_ahead(
+        self, reads: Sequence[CachedRead], seen: Mapping[str, CacheLookup], now_s: float
+    ) -> None:
         """Reads values that were served anew in the background when they are about to expire.
 
         A read that takes no such value is a call of its own: it is waited for, and must not be
         put off with what the budget leaves to the background.
         """
-        groups: dict[Hashable, tuple[Hurry, list[Boarded]]] = {}
+        groups: dict[Hashable, tuple[PriorityBoost, list[PendingRead]]] = {}
         for read in reads:
             standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
-            if entry is None or not standing.settled or not is_aging(entry, now_s):
+            if entry is None or not standing.settled or not needs_refresh(entry, now_s):
                 continue
             key = (read.value_key, standing.nonce)
-            if self._flights.in_air(key) is None:
-                hurry, group = groups.setdefault(self._upstream.group_of(read), (Hurry(), []))
+            if self._flights.in_flight(key) is None:
+                hurry, group = groups.setdefault(
+                    self._upstream.group_key(read), (PriorityBoost(), [])
+                )
                 group.append((read, standing, self._flights.open(key, now_s, hurry)))
         for hurry, group in groups.values():
             self._metrics.refreshes.inc(len(group))
-            self._flights.fly(self._upstream.refresh(group, hurry))
+            self._flights.run(self._upstream.refresh(group, hurry))
 
-    def _count(self, reads: Sequence[Read], answers: Sequence[Answer | None]) -> None:
+    def _count(self, reads: Sequence[CachedRead], answers: Sequence[ReadResult | None]) -> None:
         counts: Counter[tuple[bool, str]] = Counter()
         for read, answer in zip(reads, answers, strict=True):
             state = answer.state.value if isinstance(answer, Observed) else "failed"
@@ -211,63 +218,65 @@ class CachedReads:
             kind = "opening_balance" if is_opening else "balance"
             self._metrics.reads.labels(kind, state).inc(count)
 
-    async def _look(self, reads: Mapping[str, Read]) -> dict[str, Seen]:
+    async def _look_up(self, reads: Mapping[str, CachedRead]) -> dict[str, CacheLookup]:
         """The mark, the standing and the kept value of each read, each older than the next."""
-        seen = dict.fromkeys(reads, Seen(UNKNOWN_STANDING, None))
+        seen = dict.fromkeys(reads, CacheLookup(UNKNOWN_FENCE_STATE, None))
         fenced = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
         if not fenced:
             return seen
         fences = list(dict.fromkeys(fenced.values()))
         nonces = self._fences.nonces
-        marks: Mapping[str, Marks] = {}
-        if nonces is not None and self._values.keeps:
-            marks = {key: marks_of(nonces, reads[key], fence) for key, fence in fenced.items()}
+        marks: Mapping[str, ValidityPair] = {}
+        if nonces is not None and self._values.is_enabled:
+            marks = {
+                key: current_validity(nonces, reads[key], fence) for key, fence in fenced.items()
+            }
         try:
-            standings = dict(zip(fences, await self._fences.standings(fences), strict=True))
+            standings = dict(zip(fences, await self._fences.states(fences), strict=True))
             entries = await self._values.get(list(fenced))
         except CacheUnavailable:
             return seen
         for (key, fence), entry in zip(fenced.items(), entries, strict=True):
             standing = standings[fence]
             valid = entry is not None and entry.nonce == standing.nonce
-            seen[key] = Seen(standing, entry if valid else None, marks.get(key))
+            seen[key] = CacheLookup(standing, entry if valid else None, marks.get(key))
         return seen
 
-    def _board(
-        self, misses: Sequence[Read], seen: Mapping[str, Seen], now_s: float
-    ) -> dict[Hashable, "asyncio.Future[Answer]"]:
+    def _join_or_start(
+        self, misses: Sequence[CachedRead], seen: Mapping[str, CacheLookup], now_s: float
+    ) -> dict[Hashable, "asyncio.Future[ReadResult]"]:
         """A flight for each miss: one that is in the air and may be shared, or a new one."""
-        flights: dict[Hashable, asyncio.Future[Answer]] = {}
-        groups: dict[Hashable, list[Boarded]] = {}
+        flights: dict[Hashable, asyncio.Future[ReadResult]] = {}
+        groups: dict[Hashable, list[PendingRead]] = {}
         for read in misses:
-            name = flight_name(read)
+            name = build_flight_key(read)
             if name in flights:
                 continue
             standing = seen[read.value_key].standing
             key = (read.value_key, standing.nonce) if standing.settled else None
-            flight = self._joined(key, read, now_s)
+            flight = self._find_joinable(key, read, now_s)
             if flight is not None:
                 self._metrics.reads_coalesced.inc()
             else:
                 flight = self._flights.open(key, now_s)
-                groups.setdefault(self._upstream.group_of(read), []).append(
+                groups.setdefault(self._upstream.group_key(read), []).append(
                     (read, standing, flight)
                 )
             flights[name] = flight
         for group in groups.values():
             # Whoever has an older value to fall back on need not wait for a spent budget.
             excused = all(
-                self._is_excused(read, seen[read.value_key], now_s) for read, _, _ in group
+                self._can_serve_stale(read, seen[read.value_key], now_s) for read, _, _ in group
             )
             patience = 0.0 if excused else self._deadline_s
-            self._flights.fly(self._upstream.fly(group, patience))
+            self._flights.run(self._upstream.run(group, patience))
         return flights
 
-    def _joined(
-        self, key: Hashable | None, read: Read, now_s: float
-    ) -> "asyncio.Future[Answer] | None":
+    def _find_joinable(
+        self, key: Hashable | None, read: CachedRead, now_s: float
+    ) -> "asyncio.Future[ReadResult] | None":
         """A flight in the air that brings what is young enough for this reader."""
-        in_air = self._flights.in_air(key) if key is not None else None
+        in_air = self._flights.in_flight(key) if key is not None else None
         if in_air is None:
             return None
         # At an age of exactly zero a demand of zero still means: go and look.
@@ -277,18 +286,18 @@ class CachedReads:
             in_air.hurry.call(self._deadline_s)
         return in_air.flight
 
-    def _is_excused(self, read: Read, seen: Seen, now_s: float) -> bool:
+    def _can_serve_stale(self, read: CachedRead, seen: CacheLookup, now_s: float) -> bool:
         """Whether the kept value would be this reader's answer if the provider failed."""
         if seen.entry is None or read.on_stale is OnStale.ERROR:
             return False
         return now_s - seen.entry.observed_at_s <= self._lifetimes.stale_s
 
-    def _settle(self, read: Read, seen: Seen, landed: Answer) -> Answer:
+    def _choose_result(self, read: CachedRead, seen: CacheLookup, landed: ReadResult) -> ReadResult:
         """What a reader gets of a flight: its value, or the kept one when the provider failed."""
         if not isinstance(landed, GatewayError):
             return landed
-        error = of_account(read.account, landed)
-        if seen.entry is None or not is_excusable(landed):
+        error = attach_account(read.account, landed)
+        if seen.entry is None or not allows_stale(landed):
             return error
         age_s = self._clock().timestamp() - seen.entry.observed_at_s
         if age_s > self._lifetimes.stale_s:
@@ -299,5 +308,5 @@ class CachedReads:
                 f" {landed.message}",
                 retry_after_s=landed.retry_after_s,
             )
-            return of_account(read.account, stale)
-        return observed(seen.entry, FreshnessState.STALE, landed.message)
+            return attach_account(read.account, stale)
+        return build_observed(seen.entry, FreshnessState.STALE, landed.message)

@@ -48,11 +48,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from balance_gateway.ports.cache_validity import (
-    LocalNonces,
+    LocalCacheVersions,
 )
 
 
-class Standing(NamedTuple):
+class FenceState(NamedTuple):
     """Where an account stands as a read starts.
 
     Attributes:
@@ -65,13 +65,13 @@ class Standing(NamedTuple):
 
 
 #: What is known of an account while the shared cache is out of reach: nothing counts.
-UNKNOWN_STANDING = Standing(nonce="", settled=False)
+UNKNOWN_FENCE_STATE = FenceState(nonce="", settled=False)
 
 
 class Fences(Protocol):
     """Keeps nonces and writes in flight, by the account's fence key."""
 
-    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
+    async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """One standing per key, in order.
 
         Raises:
@@ -80,7 +80,7 @@ class Fences(Protocol):
         ...
 
     @property
-    def nonces(self) -> LocalNonces | None:
+    def nonces(self) -> LocalCacheVersions | None:
         """All nonces, live, where they are this process's alone; None where they are shared."""
         ...
 
@@ -130,15 +130,15 @@ class MemoryFences:
         self._monotonic = monotonic
         self._holds_until_s: dict[str, dict[str, float]] = {}
         self._numbers = itertools.count(1)
-        self.nonces = LocalNonces()
+        self.nonces = LocalCacheVersions()
 
-    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
+    async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """One standing per key, in order."""
         return [self._standing(key) for key in keys]
 
-    def _standing(self, key: str) -> Standing:
+    def _standing(self, key: str) -> FenceState:
         nonce = self.nonces.by_fence.get(key) or self._renew(key)
-        return Standing(nonce, settled=not self._in_flight(key))
+        return FenceState(nonce, settled=not self._in_flight(key))
 
     def _in_flight(self, key: str) -> dict[str, float]:
         """When the holds of the key end that have not ended yet, by write."""

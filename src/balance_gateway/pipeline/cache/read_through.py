@@ -11,24 +11,24 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import (
-    Answer,
-    Boarded,
-    Read,
-    counts_until_s,
-    late,
-    marks_of,
+    CachedRead,
+    PendingRead,
+    ReadResult,
+    current_validity,
+    deadline_error,
+    refresh_due_s,
 )
-from balance_gateway.pipeline.cache.cache_store import Entry, Value, Values
-from balance_gateway.pipeline.cache.fence import Standing
-from balance_gateway.pipeline.cache.replica_coalescing import OtherReplicas
-from balance_gateway.pipeline.cache.single_flight import Flights
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
+from balance_gateway.pipeline.cache.fence import FenceState
+from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
+from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.ports.cache_validity import (
-    Kept,
-    LocalNonces,
+    CacheTerms,
+    LocalCacheVersions,
 )
 from balance_gateway.ports.call_context import (
-    Hurry,
-    Urgency,
+    Priority,
+    PriorityBoost,
     hurry,
     patience_s,
     read_within_s,
@@ -45,7 +45,7 @@ from balance_gateway.ports.reads import (
 logger = logging.getLogger(__name__)
 
 
-class Upstream:
+class ReadThrough:
     """Asks providers, or takes what another replica asked for.
 
     Args:
@@ -63,13 +63,13 @@ class Upstream:
         self,
         *,
         providers: Mapping[str, BalanceProvider],
-        values: Values,
-        others: OtherReplicas,
-        flights: Flights[Answer],
+        values: CacheStore,
+        others: ReplicaCoalescer,
+        flights: SingleFlight[ReadResult],
         clock: Clock,
         metrics: Metrics,
         deadline_s: float,
-        nonces: LocalNonces | None,
+        nonces: LocalCacheVersions | None,
     ) -> None:
         self._providers = providers
         self._values = values
@@ -80,7 +80,7 @@ class Upstream:
         self._deadline_s = deadline_s
         self._nonces = nonces
 
-    def group_of(self, read: Read) -> Hashable:
+    def group_key(self, read: CachedRead) -> Hashable:
         """What is asked for together; a query that cannot be grouped is asked, and fails, alone."""
         if read.query is None:
             return read.value_key
@@ -93,18 +93,18 @@ class Upstream:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return read.value_key
 
-    async def refresh(self, group: Sequence[Boarded], hurrying: Hurry) -> None:
+    async def refresh(self, group: Sequence[PendingRead], hurrying: PriorityBoost) -> None:
         """As ``fly``, for values that nobody waits for unless ``hurrying`` is called."""
-        urgency.set(Urgency.BACKGROUND)
+        urgency.set(Priority.BACKGROUND)
         hurry.set(hurrying)
-        await self.fly(group, patience=0.0)
+        await self.run(group, patience=0.0)
 
-    async def fly(self, group: Sequence[Boarded], patience: float) -> None:
+    async def run(self, group: Sequence[PendingRead], patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
         patience_s.set(patience)
         read_within_s.set(self._deadline_s)
         started_at = self._clock()
-        answers: Sequence[Answer] = []
+        answers: Sequence[ReadResult] = []
         try:
             answers = await self._others.answers(group)
             if not answers:
@@ -116,31 +116,33 @@ class Upstream:
                     flight.set_result(answers[index] if index < len(answers) else lost)
 
     async def _from_provider(
-        self, group: Sequence[Boarded], started_at: datetime
-    ) -> Sequence[Answer]:
+        self, group: Sequence[PendingRead], started_at: datetime
+    ) -> Sequence[ReadResult]:
         """The provider's answers, kept where the fence allows it."""
         found = await self._ask([read for read, _, _ in group])
-        answers: list[Answer] = [
+        answers: list[ReadResult] = [
             answer
             if isinstance(answer, GatewayError)
             else Observed(answer, started_at, FreshnessState.LIVE)
             for answer in found
         ]
-        if self._values.keeps:
+        if self._values.is_enabled:
             newest = [self._is_newest(*boarded) for boarded in group]
             await self._keep(group, answers, newest)
             answers = self._marked(group, answers, newest)
         await self._others.release(group)
         return answers
 
-    def _is_newest(self, read: Read, standing: Standing, flight: "asyncio.Future[Answer]") -> bool:
+    def _is_newest(
+        self, read: CachedRead, standing: FenceState, flight: "asyncio.Future[ReadResult]"
+    ) -> bool:
         """Whether no other read of the value has begun since: it knows better, landed or not."""
-        in_air = self._flights.in_air((read.value_key, standing.nonce))
+        in_air = self._flights.in_flight((read.value_key, standing.nonce))
         return in_air is not None and in_air.flight is flight
 
     def _marked(
-        self, group: Sequence[Boarded], answers: Sequence[Answer], newest: Sequence[bool]
-    ) -> list[Answer]:
+        self, group: Sequence[PendingRead], answers: Sequence[ReadResult], newest: Sequence[bool]
+    ) -> list[ReadResult]:
         """The answers with what they are kept under; what was handed out before is older now.
 
         Nobody gets in between keeping in memory and this, or sees a newer value before this.
@@ -150,8 +152,8 @@ class Upstream:
             return list(answers)
         for (read, _, _), is_newest in zip(group, newest, strict=True):
             if is_newest and read.keys.fence is not None:
-                nonces.replaced(read.keys.fence, read.value_key)
-                nonces.replaced(read.keys.fence, read.keys.value)
+                nonces.invalidate(read.keys.fence, read.value_key)
+                nonces.invalidate(read.keys.fence, read.keys.value)
         return [
             answer
             if isinstance(answer, GatewayError) or not is_newest
@@ -160,16 +162,20 @@ class Upstream:
         ]
 
     def _kept_as(
-        self, nonces: LocalNonces, read: Read, standing: Standing, answer: Observed[Any]
-    ) -> Kept | None:
+        self,
+        nonces: LocalCacheVersions,
+        read: CachedRead,
+        standing: FenceState,
+        answer: Observed[Any],
+    ) -> CacheTerms | None:
         """How a value read under this standing is kept; None where it is not, or counts no more."""
         fence = read.keys.fence
         if fence is None or not standing.settled or nonces.by_fence.get(fence) != standing.nonce:
             return None
-        until_s = counts_until_s(answer.observed_at.timestamp(), read)
-        return Kept(*marks_of(nonces, read, fence), until_s)
+        until_s = refresh_due_s(answer.observed_at.timestamp(), read)
+        return CacheTerms(*current_validity(nonces, read, fence), until_s)
 
-    async def _ask(self, reads: Sequence[Read]) -> Sequence[Value | GatewayError]:
+    async def _ask(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
         """The provider's answers, in order; a failure of the call is the answer to each."""
         provider = self._providers[reads[0].account.connector]
         try:
@@ -182,22 +188,22 @@ class Upstream:
         except GatewayError as error:
             return [error] * len(reads)
         except TimeoutError:
-            return [late()] * len(reads)
+            return [deadline_error()] * len(reads)
         except Exception:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's answer.")] * len(reads)
 
     async def _keep(
         self,
-        group: Sequence[Boarded],
-        answers: Sequence[Answer],
+        group: Sequence[PendingRead],
+        answers: Sequence[ReadResult],
         newest: Sequence[bool],
     ) -> None:
         unsettled = sum(not standing.settled for _, standing, _ in group)
         if unsettled:
             self._metrics.fills_fenced.inc(unsettled)
         entries = {
-            read.value_key: Entry(
+            read.value_key: CacheEntry(
                 standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
             )
             for (read, standing, _), answer, is_newest in zip(group, answers, newest, strict=True)

@@ -26,8 +26,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from balance_gateway.domain.errors import CacheUnavailable
-from balance_gateway.pipeline.cache.fence import Standing
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.cache.fence import FenceState
+from balance_gateway.pipeline.redis_client import RedisClient
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class RedisFences:
     """
 
     def __init__(
-        self, link: RedisLink, hold_s: float, writes_may_land: Callable[[], Awaitable[bool]]
+        self, link: RedisClient, hold_s: float, writes_may_land: Callable[[], Awaitable[bool]]
     ) -> None:
         self._link = link
         self._hold_ms = int(hold_s * 1000)
@@ -107,7 +107,7 @@ class RedisFences:
         """None: other replicas change them."""
         return
 
-    async def standings(self, keys: Sequence[str]) -> Sequence[Standing]:
+    async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """One standing per key, in order, all of one instant."""
         for _ in range(_LOOKS_MAX):
             standings = await self._look(keys)
@@ -115,7 +115,7 @@ class RedisFences:
                 return standings
         raise CacheUnavailable("The shared cache keeps losing its keys.")
 
-    async def _look(self, keys: Sequence[str]) -> Sequence[Standing] | None:
+    async def _look(self, keys: Sequence[str]) -> Sequence[FenceState] | None:
         """The standings; None when something was missing and has been put in place."""
         names = [self._link.key("epoch"), self._link.key("quarantine")]
         for key in keys:
@@ -131,7 +131,7 @@ class RedisFences:
             return None
         quarantined = values[1] is not None
         return [
-            Standing(f"{epoch}/{_text(nonce)}", settled=held is None and not quarantined)
+            FenceState(f"{epoch}/{_text(nonce)}", settled=held is None and not quarantined)
             for nonce, held in zip(nonces, holds, strict=True)
         ]
 

@@ -5,13 +5,13 @@ from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from balance_gateway.ports.call_context import (
-    Hurry,
+    PriorityBoost,
 )
 
 T = TypeVar("T")
 
 
-class InAir(NamedTuple, Generic[T]):
+class InFlight(NamedTuple, Generic[T]):
     """A flight that can be joined.
 
     Attributes:
@@ -22,10 +22,10 @@ class InAir(NamedTuple, Generic[T]):
 
     flight: "asyncio.Future[T]"
     started_s: float
-    hurry: Hurry | None
+    hurry: PriorityBoost | None
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """The reads that are in the air in this process, by what makes them equal.
 
     A flight belongs to nobody: it goes on when the reader that started it goes away, and each
@@ -33,20 +33,20 @@ class Flights(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._in_air: dict[Hashable, InAir[T]] = {}
+        self._in_air: dict[Hashable, InFlight[T]] = {}
         self._crews: set[asyncio.Task[Any]] = set()
 
-    def in_air(self, key: Hashable) -> InAir[T] | None:
+    def in_flight(self, key: Hashable) -> InFlight[T] | None:
         """The flight with this key that is in the air; None when there is none."""
         return self._in_air.get(key)
 
     def open(
-        self, key: Hashable | None, started_s: float, hurry: Hurry | None = None
+        self, key: Hashable | None, started_s: float, hurry: PriorityBoost | None = None
     ) -> "asyncio.Future[T]":
         """A new flight. With None as its key nobody can join it."""
         flight: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if key is not None:
-            self._in_air[key] = InAir(flight, started_s, hurry)
+            self._in_air[key] = InFlight(flight, started_s, hurry)
             flight.add_done_callback(lambda _: self._forget(key, flight))
         return flight
 
@@ -55,7 +55,7 @@ class Flights(Generic[T]):
         if in_air is not None and in_air.flight is flight:
             del self._in_air[key]
 
-    def fly(self, crew: Any) -> None:
+    def run(self, crew: Any) -> None:
         """Runs the coroutine that will land flights, whatever becomes of its starter."""
         task = asyncio.get_running_loop().create_task(crew)
         self._crews.add(task)

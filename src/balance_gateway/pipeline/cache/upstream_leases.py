@@ -9,23 +9,23 @@ import hashlib
 from typing import Protocol
 
 from balance_gateway.domain.errors import CacheUnavailable
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 
 #: After so long a claim is nobody's: its holder died, or its call takes longer than sharing helps.
-CLAIM_S = 3.0
+LEASE_S = 3.0
 
 #: How often the kept values are looked at while another replica's call is in the air.
 POLL_S = 0.02
 
 
-class Claims(Protocol):
-    """Claims to upstream calls, by a name for what is asked."""
+class UpstreamLeases(Protocol):
+    """UpstreamLeases to upstream calls, by a name for what is asked."""
 
     async def take(self, name: str) -> bool:
         """Whether the call is the caller's to make; False: another replica is making it."""
         ...
 
-    async def is_taken(self, name: str) -> bool:
+    async def is_held(self, name: str) -> bool:
         """Whether somebody is making the call."""
         ...
 
@@ -34,14 +34,14 @@ class Claims(Protocol):
         ...
 
 
-class SingleProcess:
-    """Claims of a process that shares its cache with nobody."""
+class NoLeases:
+    """UpstreamLeases of a process that shares its cache with nobody."""
 
     async def take(self, name: str) -> bool:  # noqa: ARG002
         """Always."""
         return True
 
-    async def is_taken(self, name: str) -> bool:  # noqa: ARG002
+    async def is_held(self, name: str) -> bool:  # noqa: ARG002
         """Never."""
         return False
 
@@ -49,10 +49,10 @@ class SingleProcess:
         """Nothing to end."""
 
 
-class RedisClaims:
-    """Claims shared through Redis."""
+class RedisLeases:
+    """UpstreamLeases shared through Redis."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisClient) -> None:
         self._link = link
 
     async def take(self, name: str) -> bool:
@@ -60,13 +60,13 @@ class RedisClaims:
         key, client = self._key(name), self._link.client
         try:
             taken = await self._link.run(
-                lambda: client.set(key, b"1", nx=True, px=int(CLAIM_S * 1000))
+                lambda: client.set(key, b"1", nx=True, px=int(LEASE_S * 1000))
             )
         except CacheUnavailable:
             return True
         return bool(taken)
 
-    async def is_taken(self, name: str) -> bool:
+    async def is_held(self, name: str) -> bool:
         """Whether somebody is making the call."""
         key, client = self._key(name), self._link.client
         try:

@@ -9,17 +9,17 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from balance_gateway.domain.errors import GatewayError, ProviderPaused
-from balance_gateway.pipeline.calls.circuit_breaker import Breaker
-from balance_gateway.pipeline.calls.rate_limiter import Budget
+from balance_gateway.domain.errors import CircuitOpen, GatewayError
+from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     hurry,
     patience_s,
     urgency,
 )
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class ConnectorGate:
     """
 
     def __init__(
-        self, connector: str, breaker: Breaker, budget: Budget, in_flight_max: int
+        self, connector: str, breaker: CircuitBreaker, budget: RateLimiter, in_flight_max: int
     ) -> None:
         self.connector = connector
         self.breaker = breaker
@@ -56,9 +56,9 @@ class ConnectorGate:
             ProviderPaused: the breaker is open, or no place came free in time.
             BudgetSpent: the budget is spent for longer than the caller can wait.
         """
-        return _Slot(self, background=not write and urgency.get() is Urgency.BACKGROUND)
+        return _Slot(self, background=not write and urgency.get() is Priority.BACKGROUND)
 
-    async def take_place(self, *, background: bool) -> bool:
+    async def acquire(self, *, background: bool) -> bool:
         """Waits for a place among the calls in flight; ``give_place`` ends what it began.
 
         Returns:
@@ -85,7 +85,7 @@ class ConnectorGate:
             async with asyncio.timeout(max(patience_s.get(), 1.0)):
                 await self._places.acquire()
         except TimeoutError:
-            raise ProviderPaused("Too many calls to the provider are under way.") from None
+            raise CircuitOpen("Too many calls to the provider are under way.") from None
 
     async def _background_turn(self) -> bool:
         """Waits for one of the background's turns; False: somebody has come to wait, go at once."""
@@ -94,7 +94,7 @@ class ConnectorGate:
             await self._background.acquire()
             return True
         turn = asyncio.ensure_future(self._background.acquire())
-        called = asyncio.ensure_future(hurrying.called.wait())
+        called = asyncio.ensure_future(hurrying.requested.wait())
         try:
             await asyncio.wait((turn, called), return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
@@ -106,16 +106,16 @@ class ConnectorGate:
             turn.cancel()
         if turn.done():
             return True
-        hurrying.obey()
+        hurrying.apply()
         return False
 
-    def give_place(self, *, background: bool) -> None:
+    def release(self, *, background: bool) -> None:
         """Gives a place back."""
         self._places.release()
         if background:
             self._background.release()
 
-    async def count_again(self) -> None:
+    async def count_resend(self) -> None:
         """Counts a second sending in the place that is held.
 
         Raises:
@@ -123,7 +123,7 @@ class ConnectorGate:
         """
         await self.budget.take()
 
-    def observe(self, call: Call) -> None:
+    def observe(self, call: ProviderCall) -> None:
         """Takes in the outcome of the exchange that the current task holds a place for."""
         self.budget.observe(call.status, call.headers)
         generation = _entered.get()
@@ -159,14 +159,14 @@ class _Slot:
         self._generation = gate.breaker.enter()
         self._outer: Token[int | None] = _entered.set(self._generation)
         try:
-            self._background = await gate.take_place(background=self._background)
+            self._background = await gate.acquire(background=self._background)
             try:
                 gate.breaker.confirm(self._generation)
                 # Last, so that a call leaves as soon as it has been counted.
                 self._taken_s = await gate.budget.take()
                 gate.breaker.confirm(self._generation)
             except BaseException:
-                gate.give_place(background=self._background)
+                gate.release(background=self._background)
                 raise
         except BaseException:
             self._leave()
@@ -179,7 +179,7 @@ class _Slot:
         traceback: TracebackType | None,
     ) -> None:
         self._gate.budget.ended(self._taken_s)
-        self._gate.give_place(background=self._background)
+        self._gate.release(background=self._background)
         self._leave()
 
     def _leave(self) -> None:
@@ -188,7 +188,7 @@ class _Slot:
         self._gate.breaker.leave(self._generation, healthy=None)
 
 
-def _healthy(call: Call) -> bool | None:
+def _healthy(call: ProviderCall) -> bool | None:
     """What an exchange says of the provider's health; None: nothing."""
     if call.outcome == "cancelled":
         return None

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from balance_gateway.domain.errors import ProviderPaused
+from balance_gateway.domain.errors import CircuitOpen
 
 FAILURES_IN_ROW = 5
 RECENT_CALLS = 20
@@ -35,7 +35,7 @@ class BreakerState(enum.Enum):
     OPEN = "open"
 
 
-class Breaker:
+class CircuitBreaker:
     """The breaker of one connector.
 
     Args:
@@ -130,6 +130,6 @@ class Breaker:
         self._generation += 1
 
 
-def _paused(wait_s: float) -> ProviderPaused:
+def _paused(wait_s: float) -> CircuitOpen:
     message = "The provider keeps failing and is given a pause."
-    return ProviderPaused(message, retry_after_s=math.ceil(wait_s))
+    return CircuitOpen(message, retry_after_s=math.ceil(wait_s))

@@ -14,8 +14,8 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
-from balance_gateway.pipeline.calls.health_tracker import ConnectorWatch
-from balance_gateway.pipeline.calls.provider_decorator import WrappedProvider
+from balance_gateway.pipeline.calls.health_tracker import HealthTracker
+from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -23,10 +23,10 @@ from balance_gateway.ports.providers import (
 T = TypeVar("T")
 
 
-class WatchedProvider(WrappedProvider):
+class HealthTrackedProvider(ProviderDecorator):
     """A provider whose answers are told to the watch; a ``BalanceProvider``."""
 
-    def __init__(self, provider: BalanceProvider, watch: ConnectorWatch) -> None:
+    def __init__(self, provider: BalanceProvider, watch: HealthTracker) -> None:
         super().__init__(provider)
         self._watch = watch
 
@@ -53,7 +53,7 @@ class WatchedProvider(WrappedProvider):
         try:
             answer = await asked
         except ProviderUnavailable as error:
-            self._watch.failed(self.connector, error.code)
+            self._watch.record_failure(self.connector, error.code)
             raise
-        self._watch.answered(self.connector)
+        self._watch.record_success(self.connector)
         return answer

@@ -9,7 +9,7 @@ from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
 from balance_gateway.ports.provider_call import (
-    Call,
+    ProviderCall,
 )
 
 #: Outcomes that say nothing about the provider's health.
@@ -26,7 +26,7 @@ class _Seen:
     last_failure_code: str | None = None
 
 
-class ConnectorWatch:
+class HealthTracker:
     """Keeps the state of every connector.
 
     Args:
@@ -39,24 +39,24 @@ class ConnectorWatch:
         self._seen = {connector: _Seen() for connector in gates}
         self._clock = clock
 
-    def observe(self, call: Call) -> None:
+    def observe(self, call: ProviderCall) -> None:
         """Takes note of one exchange that has ended."""
         if call.outcome in _NEUTRAL:
             return
         # A refusal of what was asked for shows a provider that works; these do not.
         unwell = call.status is None or call.status >= 500 or call.status in (401, 403, 429)
         if call.outcome == "ok" or (call.outcome == "refused" and not unwell):
-            self.answered(call.connector)
+            self.record_success(call.connector)
         else:
-            self.failed(call.connector, _code(call))
+            self.record_failure(call.connector, _code(call))
 
-    def answered(self, connector: str) -> None:
+    def record_success(self, connector: str) -> None:
         """Takes note that the provider works."""
         seen = self._seen[connector]
         seen.failures_in_row = 0
         seen.last_success_at = self._clock()
 
-    def failed(self, connector: str, code: str) -> None:
+    def record_failure(self, connector: str, code: str) -> None:
         """Takes note that the provider does not, and with which code."""
         seen = self._seen[connector]
         seen.failures_in_row += 1
@@ -88,7 +88,7 @@ def _state(seen: _Seen, breaker: BreakerState) -> HealthState:
     return HealthState.UNKNOWN if seen.last_success_at is None else HealthState.UP
 
 
-def _code(call: Call) -> str:
+def _code(call: ProviderCall) -> str:
     by_status = {
         401: "PROVIDER_CREDENTIALS_REJECTED",
         403: "PROVIDER_CREDENTIALS_REJECTED",

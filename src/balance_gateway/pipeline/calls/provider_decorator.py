@@ -15,7 +15,7 @@ from balance_gateway.ports.providers import (
 )
 
 
-class WrappedProvider:
+class ProviderDecorator:
     """Passes everything on; a ``BalanceProvider``."""
 
     def __init__(self, provider: BalanceProvider) -> None:

@@ -5,10 +5,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from balance_gateway.domain.errors import BudgetSpent, ProviderPaused
-from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, Window
+from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
+from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
 from balance_gateway.ports.call_context import (
-    Urgency,
+    Priority,
     patience_s,
     urgency,
 )
@@ -25,7 +25,7 @@ BACKGROUND_LEAVES = 0.3
 _BELIEVED_S = 3600.0
 
 
-class Budget:
+class RateLimiter:
     """The budget of one connector.
 
     Args:
@@ -39,7 +39,7 @@ class Budget:
     def __init__(
         self,
         per_minute: int | None,
-        window: Window,
+        window: SlidingWindow,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
@@ -68,7 +68,7 @@ class Budget:
         while (wait_s := await self._try()) > 0:
             if self._is_down and self._monotonic() < self._blocked_until_s:
                 message = "The provider is out of service and has said for how long."
-                raise ProviderPaused(message, retry_after_s=math.ceil(wait_s))
+                raise CircuitOpen(message, retry_after_s=math.ceil(wait_s))
             left_s = give_up_s - self._monotonic()
             if wait_s > left_s:
                 raise BudgetSpent(
@@ -83,7 +83,7 @@ class Budget:
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return self._blocked_until_s - now_s
-        leaves = BACKGROUND_LEAVES if urgency.get() is Urgency.BACKGROUND else 0.0
+        leaves = BACKGROUND_LEAVES if urgency.get() is Priority.BACKGROUND else 0.0
         told_until_s = self._told_until_s
         if not self._take_told(now_s, leaves):
             return told_until_s - now_s

@@ -15,7 +15,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.pipeline.calls.provider_decorator import WrappedProvider
+from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -24,7 +24,7 @@ from balance_gateway.ports.write_journal import (
 )
 
 
-class RecordedOpeningBalances(WrappedProvider):
+class RecordedOpeningBalances(ProviderDecorator):
     """A provider whose opening balances come from the journal first; a ``BalanceProvider``.
 
     Args:

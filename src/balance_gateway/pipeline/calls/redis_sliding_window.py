@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.calls.sliding_window import WINDOW_S
-from balance_gateway.pipeline.redis_client import RedisLink
+from balance_gateway.pipeline.redis_client import RedisClient
 
 #: KEYS: the set, and what is there while the provider lets nobody call. ARGV: window in ms, limit,
 #: a name for this call. Returns the ms to wait; 0: the call was counted. The server's clock is the
@@ -43,7 +43,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 
 
-class RedisPlace:
+class RedisCounter:
     """Where the calls of one budget are counted; a ``windows.SharedPlace``.
 
     Args:
@@ -51,7 +51,7 @@ class RedisPlace:
         budget: names the budget: equal for replicas that spend the same one.
     """
 
-    def __init__(self, link: RedisLink, budget: str) -> None:
+    def __init__(self, link: RedisClient, budget: str) -> None:
         self._link = link
         self._take = link.client.register_script(_TAKE)
         self._block = link.client.register_script(_BLOCK)

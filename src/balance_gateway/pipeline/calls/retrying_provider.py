@@ -19,13 +19,13 @@ from balance_gateway.domain.balances import (
     OpeningBalance,
 )
 from balance_gateway.domain.errors import (
+    CircuitOpen,
     GatewayError,
-    ProviderPaused,
     ProviderRateLimited,
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.pipeline.calls.provider_decorator import WrappedProvider
+from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
 from balance_gateway.ports.call_context import (
     patience_s,
 )
@@ -70,7 +70,7 @@ class RetryBudget:
         return True
 
 
-class RetriedReads(WrappedProvider):
+class RetryingProvider(ProviderDecorator):
     """A provider whose reads are tried again; a ``BalanceProvider``.
 
     Args:
@@ -101,7 +101,7 @@ class RetriedReads(WrappedProvider):
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await attempt()
-            except (ProviderPaused, ProviderUntrusted):
+            except (CircuitOpen, ProviderUntrusted):
                 # The breaker's pause is not waited for, and a certificate stays what it is.
                 raise
             except (ProviderUnavailable, ProviderRateLimited) as error:

@@ -19,7 +19,7 @@ WINDOW_S = 61.0
 ARRIVES_WITHIN_S = 1.0
 
 
-class Window(Protocol):
+class SlidingWindow(Protocol):
     """Counts calls of the last minute, in this process or for all replicas."""
 
     async def take(self, limit: int) -> float:
@@ -47,7 +47,7 @@ class Window(Protocol):
         ...
 
 
-class MemoryWindow:
+class MemorySlidingWindow:
     """The calls of this process.
 
     Args:
@@ -99,7 +99,7 @@ def _left_s(call_s: float, now_s: float) -> float:
     return call_s + WINDOW_S - now_s
 
 
-class SharedPlace(Protocol):
+class SharedCounter(Protocol):
     """Where replicas count the calls of all; it may be out of reach."""
 
     async def take(self, limit: int) -> float | None:
@@ -115,7 +115,7 @@ class SharedPlace(Protocol):
         ...
 
 
-class SharedWindow:
+class SharedSlidingWindow:
     """The calls of all replicas, counted in one place; while that is out of reach, this process's.
 
     Args:
@@ -124,7 +124,7 @@ class SharedWindow:
             it had counted, must not let this process begin its minute anew.
     """
 
-    def __init__(self, place: SharedPlace, alone: MemoryWindow) -> None:
+    def __init__(self, place: SharedCounter, alone: MemorySlidingWindow) -> None:
         self._place = place
         self._alone = alone
         self._telling: set[asyncio.Task[None]] = set()
