@@ -12,7 +12,7 @@ import uvicorn
 from balance_gateway.cli.demo_files import prepare
 from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
-from balance_gateway.sandbox import catalogue, create_sandbox
+from balance_gateway_sandbox import catalogue, create_sandbox
 from tests.app.gateway_harness import Sandbox
 from tests.servers import RedisServer, redis_server
 

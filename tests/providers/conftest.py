@@ -22,7 +22,7 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
-from balance_gateway.sandbox import catalogue, create_sandbox
+from balance_gateway_sandbox import catalogue, create_sandbox
 from tests.providers import doubles
 
 NOW = datetime(2026, 5, 7, 10, tzinfo=UTC)

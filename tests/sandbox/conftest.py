@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from balance_gateway.sandbox import Account, Catalogue, create_sandbox
+from balance_gateway_sandbox import Account, Catalogue, create_sandbox
 
 NOW = "2026-05-07T10:00:00Z"
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from balance_gateway.sandbox import Account
+from balance_gateway_sandbox import Account
 
 
 def named(box, name, tenant="acme"):

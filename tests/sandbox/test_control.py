@@ -5,7 +5,7 @@ from dataclasses import asdict
 import iso4217
 import pytest
 
-from balance_gateway.sandbox import Limits, Options, catalogue, create_sandbox
+from balance_gateway_sandbox import Limits, Options, catalogue, create_sandbox
 
 
 def exponent(code):

@@ -40,7 +40,7 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
     from balance_gateway.cli.demo_files import prepare
     from balance_gateway.cli.usage import load_settings
-    from balance_gateway.sandbox import Options, create_sandbox
+    from balance_gateway_sandbox import Options, create_sandbox
     from balance_gateway.server.server import Service, serve_until_stopped
 
     listener = bind_listener("127.0.0.1", port)

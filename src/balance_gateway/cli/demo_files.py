@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
-    from balance_gateway.sandbox import Account, Catalogue, Credential
+    from balance_gateway_sandbox import Account, Catalogue, Credential
 
 #: Accounts of the embedded ledger: id, name, currency, day-to-day amount in major units.
 _LOCAL_ACCOUNTS = (

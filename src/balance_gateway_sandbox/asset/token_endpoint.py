@@ -1,0 +1,69 @@
+"""Asset's token endpoint: form-encoded client credentials in, a scoped bearer token out.
+
+Source: docs.getasset.com, Get an access token. `client_id` required, `grant_type` only
+`client_credentials` (the default), `expires_in` default 3600 seconds, `scope` space separated,
+`business_id` limits the token to one business. Undocumented: without `scope` the token gets all of
+the client's scopes; a scope the client does not have is refused (403).
+"""
+
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from balance_gateway_sandbox import provider_errors as errors
+from balance_gateway_sandbox.state.catalogue import Credential
+from balance_gateway_sandbox.state.sandbox_state import World
+from balance_gateway_sandbox.state.tokens import Caller
+from balance_gateway_sandbox.wire_format import media_type
+
+LIFETIME_MAX_S: Final = 30 * 86_400
+
+
+def issue_token(world: World, content_type: str, body: bytes) -> dict[str, Any]:
+    """The body of a token answer.
+
+    Raises:
+        Refusal: 422 for a form that is not one, 401 for a wrong client, 403 for a scope it lacks.
+    """
+    if media_type(content_type) != "application/x-www-form-urlencoded":
+        raise errors.asset(422, "Expected application/x-www-form-urlencoded")
+    form = {name: values[-1] for name, values in _form(body).items()}
+    if "client_id" not in form:
+        raise errors.asset(422, "Validation error", [{"loc": ["body", "client_id"]}])
+    if form.get("grant_type", "client_credentials") != "client_credentials":
+        raise errors.asset(422, "Validation error", [{"loc": ["body", "grant_type"]}])
+    credential = _client(world, form)
+    scopes = frozenset(form["scope"].split()) if "scope" in form else frozenset(credential.scopes)
+    if not scopes <= frozenset(credential.scopes):
+        raise errors.asset(403, "The client does not have this scope")
+    lifetime_s = _lifetime_s(form.get("expires_in"), world.options.asset_token_lifetime_s)
+    token = world.tokens.issue(Caller(credential, scopes, form.get("business_id")), lifetime_s)
+    answer: dict[str, Any] = {"access_token": token.text, "token_type": "Bearer"}
+    if world.options.asset_expires_in == "duration":
+        answer["expires_in"] = lifetime_s
+    elif world.options.asset_expires_in == "unix":
+        answer["expires_in"] = int(token.expires_at.timestamp())
+    return answer
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise errors.asset(422, "The form cannot be read") from None
+
+
+def _client(world: World, form: dict[str, str]) -> Credential:
+    for credential in world.catalogue.credentials:
+        if credential.provider == "asset" and credential.client_id == form["client_id"]:
+            if credential.client_secret == form.get("client_secret"):
+                return credential
+            break
+    raise errors.asset(401, "Invalid client credentials")
+
+
+def _lifetime_s(given: str | None, default: int) -> int:
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdigit()) or not 0 < int(given[:12]) <= LIFETIME_MAX_S:
+        raise errors.asset(422, "Validation error", [{"loc": ["body", "expires_in"]}])
+    return int(given)

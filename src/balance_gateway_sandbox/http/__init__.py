@@ -1,0 +1,1 @@
+"""The HTTP layer around the imitated providers: request log, rate limits and faults."""

@@ -1,0 +1,118 @@
+"""The providers' rate limits and the headers they tell them with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from balance_gateway_sandbox.options import Limits
+from balance_gateway_sandbox.state.company import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one request did to the budget.
+
+    Attributes:
+        refused: Whether the budget was already spent (429).
+        headers: The provider's rate-limit headers for the answer, whatever it is.
+    """
+
+    refused: bool
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
+class _Window:
+    ends_at: int
+    used: int = 0
+
+
+class RateLimits:
+    """Counts requests per key, tenant and business in fixed windows of the sandbox's clock.
+
+    Undocumented: how windows are cut. Light and Asset name a reset as a unix time, so a window is
+    a minute of the clock; Layer's bucket "is refilled every second", so it is a second.
+    """
+
+    def __init__(self, now: Callable[[], datetime], limits: Callable[[], Limits]) -> None:
+        self._now = now
+        self._limits = limits
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def charge(self, provider: Provider, credential: str, business_id: str | None) -> Charge:
+        """Count one request of an authenticated caller."""
+        limits = self._limits()
+        if provider == "light":
+            return self._light(credential, limits.light_per_minute)
+        if provider == "asset":
+            return self._asset(credential, business_id, limits)
+        return self._layer(credential, limits.layer_per_second)
+
+    def reset(self) -> None:
+        """Give everybody a full budget."""
+        self._windows.clear()
+
+    def _light(self, credential: str, limit: int | None) -> Charge:
+        """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
+        if limit is None:
+            return Charge(refused=False, headers={})
+        window = self._window("light", credential, 60)
+        refused, headers = _take(window, limit, "X-RateLimit-{}")
+        if refused:
+            headers["Retry-After"] = self._seconds_left(window)
+        return Charge(refused, headers)
+
+    def _asset(self, tenant: str, business_id: str | None, limits: Limits) -> Charge:
+        """Lower-case x-ratelimit-* on every answer; no `Retry-After` is documented.
+
+        "300 requests per minute" per tenant and per business, independently. Undocumented: which
+        of the two the headers tell; here the one with less left.
+        """
+        # The read-only client belongs to the same tenant and shares its budget.
+        budgets = [
+            ("asset-tenant", tenant.removesuffix("-read-only"), limits.asset_tenant_per_minute)
+        ]
+        if business_id is not None:
+            budgets.append(("asset-business", business_id, limits.asset_business_per_minute))
+        taken = [
+            _take(self._window(kind, key, 60), limit, "x-ratelimit-{}")
+            for kind, key, limit in budgets
+            if limit is not None
+        ]
+        if not taken:
+            return Charge(refused=False, headers={})
+        tightest = min(taken, key=lambda one: int(one[1]["x-ratelimit-remaining"]))
+        return Charge(any(refused for refused, _ in taken), tightest[1])
+
+    def _layer(self, credential: str, limit: int | None) -> Charge:
+        """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
+        if limit is None:
+            return Charge(refused=False, headers={})
+        window = self._window("layer", credential, 1)
+        refused, headers = _take(window, limit, "X-RateLimit-{}")
+        if refused:
+            headers["Retry-After"] = self._seconds_left(window)
+        return Charge(refused, headers)
+
+    def _window(self, kind: str, key: str, length_s: int) -> _Window:
+        now = int(self._now().timestamp())
+        window = self._windows.get((kind, key))
+        if window is None or not window.ends_at - length_s <= now < window.ends_at:
+            window = _Window(ends_at=now - now % length_s + length_s)
+            self._windows[kind, key] = window
+        return window
+
+    def _seconds_left(self, window: _Window) -> str:
+        return str(max(1, window.ends_at - int(self._now().timestamp())))
+
+
+def _take(window: _Window, limit: int, name: str) -> tuple[bool, dict[str, str]]:
+    refused = window.used >= limit
+    if not refused:
+        window.used += 1
+    words = ("Limit", "Remaining", "Reset")
+    values = (limit, max(0, limit - window.used), window.ends_at)
+    return refused, {
+        name.format(word.lower() if name.islower() else word): str(value)
+        for word, value in zip(words, values, strict=True)
+    }

@@ -1,0 +1,105 @@
+"""Layer's objects as JSON: external, custom and bank accounts and opening balances."""
+
+from datetime import datetime
+from typing import Any
+
+from balance_gateway_sandbox.state.account_book import Opening, on_side
+from balance_gateway_sandbox.state.sandbox_state import LayerAccount
+from balance_gateway_sandbox.wire_format import instant_text
+
+
+def opening_balance(account: LayerAccount, opening: Opening) -> dict[str, Any]:
+    """Every field of the page's `ApiOpeningBalance`."""
+    return {
+        "external_account_external_id": account.external_ref,
+        "external_account_source": account.source,
+        "balance": int(opening.amount),
+        "effective_at": instant_text(opening.at),
+        "created_at": instant_text(opening.created_at),
+        "updated_at": instant_text(opening.updated_at),
+        "transaction_tags": list(opening.tags),
+        "memo": opening.memo,
+        "metadata": opening.metadata,
+        "reference_number": opening.reference_number,
+    }
+
+
+def external_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
+    """An external account: no currency, no account type; balances in cents as of `now`."""
+    missing = {"type": "OPENING_BALANCE_MISSING", "scope": "USER"}
+    return {
+        "id": account.book.remote_id,
+        "external_account_external_id": account.external_ref,
+        "external_account_source": account.source,
+        "external_account_name": account.book.name,
+        "latest_balance_timestamp": _latest(account, now),
+        "current_ledger_balance": _current(account, now, bank=False),
+        "uncategorized_transaction_sum": 0,
+        "mask": account.mask,
+        "institution": {"name": "Example Bank", "logo": None},
+        "notifications": [] if account.book.opening is not None else [missing],
+        "connection_needs_repair_as_of": None,
+        "reconnect_with_new_credentials": False,
+        "requires_user_confirmation_as_of": None,
+        "connection_id": None,
+        "connection_external_id": None,
+        "user_created": account.source == "CUSTOM",
+        "is_syncing": False,
+        "ledger_account_id": account.ledger_account_id,
+        "archived_at": None,
+        "show_transactions_on_or_after": None,
+        "show_transactions_on_or_before": None,
+    }
+
+
+def custom_account(account: LayerAccount) -> dict[str, Any]:
+    """A custom account; its `external_id` equals the external account's."""
+    owed = account.book.normal_side == "credit"
+    return {
+        "id": account.custom_account_id,
+        "external_id": account.external_ref,
+        "mask": account.mask,
+        "account_name": account.book.name,
+        "institution_name": "Example Bank",
+        "account_type": "CREDIT" if owed else "DEPOSITORY",
+        "account_subtype": "CREDIT_CARD" if owed else "CHECKING",
+        "created_at": instant_text(account.created_at),
+        "updated_at": instant_text(account.created_at),
+        "archived_at": None,
+        "ledger_account_id": account.ledger_account_id,
+    }
+
+
+def bank_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
+    """A bank account as Layer's own client reads it: one external account in a list."""
+    external = external_account(account, now)
+    return {
+        "id": account.bank_account_id,
+        "account_name": account.book.name,
+        "institution": external["institution"],
+        "external_accounts": [external],
+        "latest_balance_timestamp": external["latest_balance_timestamp"],
+        "current_ledger_balance": external["current_ledger_balance"],
+        "mask": account.mask,
+        "notifications": external["notifications"],
+        "is_disconnected": False,
+    }
+
+
+def _latest(account: LayerAccount, now: datetime) -> dict[str, Any]:
+    """The stated balance when there is one, else what the bank reports now."""
+    stated = account.stated
+    balance = stated.amount if stated is not None else _current(account, now, bank=True)
+    return {
+        "external_account_external_id": account.external_ref,
+        "external_account_source": account.source,
+        "balance": balance,
+        "at": instant_text(stated.at if stated is not None else now),
+        "created_at": instant_text(stated.created_at if stated is not None else now),
+    }
+
+
+def _current(account: LayerAccount, now: datetime, *, bank: bool) -> int:
+    book = account.book
+    moved = book.total(lambda e: (e.on_bank if bank else e.on_books) and e.at <= now)
+    return int(on_side(book.opening_debit() + moved, book.normal_side))

@@ -1,0 +1,95 @@
+"""Light's bank-transactions list: sorting, filters and pages.
+
+Source: docs.light.inc, v1 - Bank Transactions. "limit default 50, max 200", `offset` deprecated,
+`cursor` "start with 0". Undocumented: `balance` in the answer, here the bank balance over all
+transactions (0 without an opening balance); how several filters are joined, here by commas or by
+repeating the parameter, and all must hold.
+"""
+
+from collections.abc import Callable
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+
+from starlette.datastructures import QueryParams
+
+from balance_gateway_sandbox import provider_errors as errors
+from balance_gateway_sandbox.options import Options
+from balance_gateway_sandbox.state.account_book import Book, Entry
+from balance_gateway_sandbox.wire_format import instant_text, parse_day
+
+_COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
+    "eq": eq,
+    "ne": ne,
+    "gt": gt,
+    "gte": ge,
+    "lt": lt,
+    "lte": le,
+    "in": lambda value, wanted: value in wanted.split("|"),
+    "not_in": lambda value, wanted: value not in wanted.split("|"),
+}
+_FIELDS: Final = ("reconciliationStatus", "dcSign", "date")
+
+
+def page_of(book: Book, query: QueryParams, options: Options) -> dict[str, Any]:
+    """One page of `book`'s bank transactions as the query asks for it.
+
+    Raises:
+        Refusal: 400 for a sort, filter, limit, offset or cursor that is not one.
+    """
+    records = [_record(book, entry) for entry in book.entries if entry.on_bank]
+    for text in (part for given in query.getlist("filter") for part in given.split(",")):
+        keep = _filter(text)
+        records = [record for record in records if keep(record)]
+    order = query.get("sort", "date:desc")
+    if order not in ("date:asc", "date:desc"):
+        raise errors.light(400, "sort: expected date:asc or date:desc", ["sort"])
+    records.sort(key=lambda one: (one["date"], one["id"]), reverse=order == "date:desc")
+
+    limit = _number(query, "limit", 50, 200)
+    start = _number(query, "cursor" if "cursor" in query else "offset", 0, 10**9)
+    total = book.total(lambda entry: entry.on_bank)
+    answer: dict[str, Any] = {
+        "total": len(records),
+        "records": records[start : start + limit],
+        "balance": int(total + book.opening.amount) if book.opening is not None else 0,
+    }
+    if options.light_transaction_cursors:
+        more = start + limit < len(records)
+        answer |= {"hasMore": more, "nextCursor": str(start + limit) if more else None}
+    return answer
+
+
+def _record(book: Book, entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.entry_id,
+        "bankAccountId": book.remote_id,
+        "date": entry.at.date().isoformat(),
+        "amount": int(abs(entry.amount)),
+        "dcSign": "C" if entry.amount >= 0 else "D",
+        "reconciliationStatus": "MATCHED" if entry.on_books else "UNMATCHED",
+        "name": entry.memo,
+        "memo": None,
+        "reference": None,
+        "transactionId": entry.entry_id,
+        "createdAt": instant_text(entry.at),
+    }
+
+
+def _filter(text: str) -> Callable[[dict[str, Any]], bool]:
+    name, _, rest = text.partition(":")
+    operator, _, wanted = rest.partition(":")
+    if name not in _FIELDS or operator not in _COMPARE or not wanted:
+        raise errors.light(400, "filter: expected field:operator:value", ["filter"])
+    if name == "date" and not all(parse_day(day) for day in wanted.split("|")):
+        raise errors.light(400, "filter: expected a date", ["filter"])
+    compare = _COMPARE[operator]
+    return lambda record: compare(record[name], wanted)
+
+
+def _number(query: QueryParams, name: str, default: int, maximum: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text[:12]) > maximum:
+        raise errors.light(400, f"{name}: expected an integer up to {maximum}", [name])
+    return int(text)

@@ -1,0 +1,110 @@
+"""How each provider answers an error: three providers, five shapes."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from balance_gateway_sandbox.options import Options
+from balance_gateway_sandbox.state.company import Provider
+from balance_gateway_sandbox.wire_format import json_response
+
+LIGHT_MEDIA_TYPE: Final = "application/json;charset=UTF-8"
+_LIGHT_TYPES: Final = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    409: "CONFLICT",
+    422: "UNPROCESSABLE_CONTENT",
+    429: "TOO_MANY_REQUESTS",
+}
+_LAYER_TYPES: Final = {
+    400: "BadRequest",
+    401: "AuthFailure",
+    403: "AuthFailure",
+    404: "ResourceNotFound",
+    409: "Conflict",
+}
+
+
+class Refusal(Exception):
+    """The provider says no: the status and the body it says it with."""
+
+    def __init__(
+        self,
+        status: int,
+        body: object,
+        *,
+        media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+        self.media_type = media_type
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The refusal as an HTTP answer."""
+        return json_response(
+            self.body, self.status, media_type=self.media_type, headers=self.headers
+        )
+
+
+def light(status: int, message: str, path: list[str] | None = None) -> Refusal:
+    """Light's error: `{name, type, errors: [{type, message, path}]}`."""
+    kind = _LIGHT_TYPES.get(status, "INTERNAL_SERVER_ERROR" if status >= 500 else "BAD_REQUEST")
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if path is not None:
+        error["path"] = path
+    name = "".join(word.capitalize() for word in kind.split("_")) + "Exception"
+    body = {"name": name, "type": kind, "errors": [error]}
+    return Refusal(status, body, media_type=LIGHT_MEDIA_TYPE)
+
+
+def light_without_credentials() -> Refusal:
+    """Light's second shape, seen when no credentials are sent at all."""
+    message = "Credentials are required to access this resource"
+    body = {"type": "UNAUTHORIZED", "message": message}
+    return Refusal(401, body, media_type=LIGHT_MEDIA_TYPE)
+
+
+def asset(status: int, message: str, data: object = None) -> Refusal:
+    """Asset's error: `{error, data}`, both always there."""
+    return Refusal(status, {"error": message, "data": data})
+
+
+def layer(
+    options: Options,
+    status: int,
+    description: str,
+    *,
+    kind: str | None = None,
+    error_enum: str | None = None,
+) -> Refusal:
+    """Layer's `ApiError`, bare or in a list; `error_enum` is "only present for 4xx"."""
+    body: dict[str, Any] = {
+        "type": kind or _LAYER_TYPES.get(status, "Unknown"),
+        "description": description,
+    }
+    if error_enum is not None and status < 500:
+        body["error_enum"] = error_enum
+    return Refusal(status, body if options.layer_errors == "bare" else {"errors": [body]})
+
+
+def refusal(provider: Provider, options: Options, status: int, message: str) -> Refusal:
+    """An error of any status in the provider's own shape."""
+    if provider == "light":
+        return light(status, message)
+    if provider == "asset":
+        return asset(status, message)
+    error_enum = "ManualRateLimit" if status == 429 else None
+    return layer(options, status, message, error_enum=error_enum)
+
+
+async def answer_refusal(_: Request, error: Exception) -> Response:
+    """Starlette's exception handler for a `Refusal`; async, so that no thread is needed."""
+    assert isinstance(error, Refusal)
+    return error.response()

@@ -1,0 +1,1 @@
+"""The data that the sandbox holds: accounts, entries, tokens and the clock."""

@@ -1,0 +1,194 @@
+"""What exists in the sandbox: its credentials and its accounts, as a demo or a test needs them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from balance_gateway_sandbox.state.company import Plan, Provider, Side, Tenant, plans
+from balance_gateway_sandbox.state.identifiers import prefixed_of, uuid_of
+
+PROVIDERS: Final[tuple[Provider, ...]] = ("light", "asset", "layer")
+TENANTS: Final[tuple[Tenant, ...]] = ("acme", "globex")
+LAYER_SCOPE: Final = "https://sandbox.layerfi.com/sandbox"
+ASSET_SCOPES: Final = ("ledger:read", "ledger:update")
+LAYER_SOURCES: Final = ("PLAID", "CUSTOM", "UNIT", "CUSTOM", "STRIPE", "API")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One set of (fake) credentials at one provider.
+
+    Attributes:
+        name: How the request log calls it; the secrets never appear there.
+        api_key: Light: sent as `Authorization: Basic <api_key>`, not base64.
+        access_token: Light: sent as `Authorization: Bearer <access_token>`.
+        client_id: Asset and Layer, for their token endpoints.
+        client_secret: Asset and Layer.
+        scopes: What a token of this client may be given.
+    """
+
+    name: str
+    provider: Provider
+    tenant: Tenant
+    api_key: str | None = None
+    access_token: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account at a provider and every id under which the provider knows it.
+
+    Attributes:
+        credential: Name of the credential that sees it.
+        currency: ISO 4217; only Light tells it, the others want it configured.
+        normal_side: "debit" for money the company has, "credit" for money it owes.
+        time_zone: A sensible zone for this account's days (IANA name).
+        has_opening_balance: Whether one is set in the seeded state.
+        bank_account_id: Light's id; at Layer the third id space, which only its own client uses.
+        business_id: Asset and Layer.
+        ledger_id: Asset.
+        external_account_id: Asset and Layer.
+        custom_account_id: Layer, only for accounts whose source is CUSTOM.
+        ledger_account_id: Layer, the account's place in the ledger tree.
+    """
+
+    provider: Provider
+    tenant: Tenant
+    credential: str
+    name: str
+    currency: str
+    normal_side: Side
+    time_zone: str
+    has_opening_balance: bool
+    bank_account_id: str | None = None
+    business_id: str | None = None
+    ledger_id: str | None = None
+    external_account_id: str | None = None
+    custom_account_id: str | None = None
+    ledger_account_id: str | None = None
+
+    @property
+    def remote_id(self) -> str:
+        """The id that `/_control` takes: bank account, ledger or external account."""
+        ids = {
+            "light": self.bank_account_id,
+            "asset": self.ledger_id,
+            "layer": self.external_account_id,
+        }
+        remote_id = ids[self.provider]
+        assert remote_id is not None
+        return remote_id
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything seeded for one seed."""
+
+    seed: int
+    credentials: tuple[Credential, ...]
+    accounts: tuple[Account, ...]
+
+    def credential(self, name: str) -> Credential:
+        """The credential called `name`, such as "light-acme"; KeyError when there is none."""
+        return {one.name: one for one in self.credentials}[name]
+
+    def accounts_at(self, provider: Provider, tenant: Tenant | None = None) -> tuple[Account, ...]:
+        """The accounts at one provider, of one company or of both, in listing order."""
+        return tuple(
+            account
+            for account in self.accounts
+            if account.provider == provider and tenant in (None, account.tenant)
+        )
+
+    def account(self, provider: Provider, name: str, tenant: Tenant = "acme") -> Account:
+        """One account by its name; KeyError when there is none."""
+        return {one.name: one for one in self.accounts_at(provider, tenant)}[name]
+
+
+@lru_cache(maxsize=16)
+def catalogue(seed: int = 1) -> Catalogue:
+    """What a sandbox made with this seed holds: the same on every call."""
+    credentials = [_credential(p, t) for p in PROVIDERS for t in TENANTS]
+    read_only = Credential(
+        name="asset-acme-read-only",
+        provider="asset",
+        tenant="acme",
+        client_id="asset-acme-read-only-client",
+        client_secret="asset-acme-read-only-secret-not-real",  # noqa: S106 - a literal of no use
+        scopes=("ledger:read",),
+    )
+    accounts = tuple(
+        _account(seed, provider, tenant, number, plan)
+        for provider in PROVIDERS
+        for tenant in TENANTS
+        for number, plan in enumerate(plans(seed, provider, tenant))
+    )
+    return Catalogue(seed, (*credentials, read_only), accounts)
+
+
+def business_id_of(seed: int, provider: Provider, tenant: Tenant) -> str:
+    """The business of a company at Asset (`biz_…`) or Layer (a UUID)."""
+    if provider == "asset":
+        return prefixed_of("biz", seed, tenant)
+    return uuid_of(seed, "layer", "business", tenant)
+
+
+def layer_source(number: int) -> str:
+    """Where Layer has the account from; accounts with a story are CUSTOM, hence writable."""
+    return "CUSTOM" if number < 11 else LAYER_SOURCES[number % len(LAYER_SOURCES)]
+
+
+def _credential(provider: Provider, tenant: Tenant) -> Credential:
+    name = f"{provider}-{tenant}"
+    if provider == "light":
+        return Credential(
+            name=name,
+            provider=provider,
+            tenant=tenant,
+            api_key=f"{name}-api-key-not-real",
+            access_token=f"{name}-access-token-not-real",
+        )
+    return Credential(
+        name=name,
+        provider=provider,
+        tenant=tenant,
+        client_id=f"{name}-client",
+        client_secret=f"{name}-secret-not-real",
+        scopes=ASSET_SCOPES if provider == "asset" else (LAYER_SCOPE,),
+    )
+
+
+def _account(seed: int, provider: Provider, tenant: Tenant, number: int, plan: Plan) -> Account:
+    label = (seed, provider, tenant, plan.name)
+    ids: dict[str, str | None]
+    if provider == "light":
+        ids = {"bank_account_id": uuid_of(*label)}
+    elif provider == "asset":
+        ids = {
+            "business_id": business_id_of(seed, "asset", tenant),
+            "ledger_id": prefixed_of("ldg", *label),
+            "external_account_id": prefixed_of("eac", *label),
+        }
+    else:
+        custom = layer_source(number) == "CUSTOM"
+        ids = {
+            "business_id": business_id_of(seed, "layer", tenant),
+            "external_account_id": uuid_of("external", *label),
+            "custom_account_id": uuid_of("custom", *label) if custom else None,
+            "ledger_account_id": uuid_of("ledger", *label),
+            "bank_account_id": uuid_of("bank", *label),
+        }
+    return Account(
+        provider=provider,
+        tenant=tenant,
+        credential=f"{provider}-{tenant}",
+        name=plan.name,
+        currency=plan.currency,
+        normal_side=plan.side,
+        time_zone=plan.time_zone,
+        has_opening_balance=plan.opening_minor is not None,
+        **ids,
+    )

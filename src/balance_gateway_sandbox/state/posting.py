@@ -1,0 +1,36 @@
+"""Double entry at Asset and Layer: every entry also lands, reversed, on income or expense."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from balance_gateway_sandbox.state.account_book import Entry
+from balance_gateway_sandbox.state.sandbox_state import AssetBusiness, LayerBusiness
+
+INCOME: Final = "operating_revenue"
+EXPENSE: Final = "operating_expense"
+
+
+def post_asset(business: AssetBusiness, ledger_id: str, entry: Entry) -> None:
+    """Post an entry to a ledger and its reverse to revenue (money in) or expense (money out)."""
+    business.ledgers[ledger_id].book.entries.append(entry)
+    wanted = INCOME if entry.amount > 0 else EXPENSE
+    for ledger in business.ledgers.values():
+        if ledger.subtype == wanted:
+            ledger.book.entries.append(_reverse(entry))
+            return
+
+
+def post_layer(business: LayerBusiness, external_account_id: str, entry: Entry) -> None:
+    """Post an entry to an external account's ledger and its reverse to revenue or expense."""
+    business.accounts[external_account_id].book.entries.append(entry)
+    wanted = (INCOME if entry.amount > 0 else EXPENSE).upper()
+    for node in business.nodes.values():
+        if node.account_subtype == wanted and node.book is not None:
+            node.book.entries.append(_reverse(entry))
+            return
+
+
+@lru_cache(maxsize=16_384)
+def _reverse(entry: Entry) -> Entry:
+    return replace(entry, amount=-entry.amount)
