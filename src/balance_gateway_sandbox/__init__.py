@@ -1,7 +1,7 @@
 """Light, Asset and Layer imitated over HTTP, from their public pages alone.
 
 ```
-HTTP in ─▶ exchange (log, rate limit, fault) ─▶ light | asset | layer ─▶ world (books, tokens)
+HTTP in ─▶ exchange (log, rate limit, fault) ─▶ light | asset | layer ─▶ state (books, tokens)
                                              └▶ control (/_control/…)
 ```
 
@@ -9,16 +9,16 @@ Nothing here imports the gateway: a misreading shared by both would cancel out i
 """
 
 from balance_gateway_sandbox.app import Sandbox, create_sandbox
-from balance_gateway_sandbox.options import Limits, Options
-from balance_gateway_sandbox.state.catalogue import Account, Catalogue, Credential, catalogue
+from balance_gateway_sandbox.options import Options, RateLimitOptions
+from balance_gateway_sandbox.state.catalogue import Account, Catalogue, Credential, build_catalogue
 
 __all__ = [
     "Account",
     "Catalogue",
     "Credential",
-    "Limits",
     "Options",
+    "RateLimitOptions",
     "Sandbox",
-    "catalogue",
+    "build_catalogue",
     "create_sandbox",
 ]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RateLimitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The providers' rate limits; None switches one off.
 
     Attributes:
@@ -51,9 +51,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     layer_recalculate: Literal["from_history", "as_stated"] = "from_history"
     layer_token_lifetime_s: int = 3600
     layer_closing_date: str | None = None
-    limits: Limits = Limits()
+    limits: RateLimitOptions = RateLimitOptions()
 
-    def changed(self, changes: dict[str, Any]) -> "Options":
+    def with_changes(self, changes: dict[str, Any]) -> "Options":
         """These options with `changes` merged in; `limits` is merged key by key.
 
         Raises:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from balance_gateway_sandbox.options import Options
 from balance_gateway_sandbox.state.company import Provider
-from balance_gateway_sandbox.wire_format import json_response
+from balance_gateway_sandbox.wire_format import build_json_response
 
 LIGHT_MEDIA_TYPE: Final = "application/json;charset=UTF-8"
 _LIGHT_TYPES: Final = {
@@ -29,7 +29,7 @@ _LAYER_TYPES: Final = {
 }
 
 
-class Refusal(Exception):
+class ProviderError(Exception):
     """The provider says no: the status and the body it says it with."""
 
     def __init__(
@@ -46,14 +46,14 @@ class Refusal(Exception):
         self.media_type = media_type
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
+    def to_response(self) -> Response:
         """The refusal as an HTTP answer."""
-        return json_response(
+        return build_json_response(
             self.body, self.status, media_type=self.media_type, headers=self.headers
         )
 
 
-def light(status: int, message: str, path: list[str] | None = None) -> Refusal:
+def light_error(status: int, message: str, path: list[str] | None = None) -> ProviderError:
     """Light's error: `{name, type, errors: [{type, message, path}]}`."""
     kind = _LIGHT_TYPES.get(status, "INTERNAL_SERVER_ERROR" if status >= 500 else "BAD_REQUEST")
     error: dict[str, Any] = {"type": kind, "message": message}
@@ -61,29 +61,29 @@ def light(status: int, message: str, path: list[str] | None = None) -> Refusal:
         error["path"] = path
     name = "".join(word.capitalize() for word in kind.split("_")) + "Exception"
     body = {"name": name, "type": kind, "errors": [error]}
-    return Refusal(status, body, media_type=LIGHT_MEDIA_TYPE)
+    return ProviderError(status, body, media_type=LIGHT_MEDIA_TYPE)
 
 
-def light_without_credentials() -> Refusal:
+def light_missing_credentials_error() -> ProviderError:
     """Light's second shape, seen when no credentials are sent at all."""
     message = "Credentials are required to access this resource"
     body = {"type": "UNAUTHORIZED", "message": message}
-    return Refusal(401, body, media_type=LIGHT_MEDIA_TYPE)
+    return ProviderError(401, body, media_type=LIGHT_MEDIA_TYPE)
 
 
-def asset(status: int, message: str, data: object = None) -> Refusal:
+def asset_error(status: int, message: str, data: object = None) -> ProviderError:
     """Asset's error: `{error, data}`, both always there."""
-    return Refusal(status, {"error": message, "data": data})
+    return ProviderError(status, {"error": message, "data": data})
 
 
-def layer(
+def layer_error(
     options: Options,
     status: int,
     description: str,
     *,
     kind: str | None = None,
     error_enum: str | None = None,
-) -> Refusal:
+) -> ProviderError:
     """Layer's `ApiError`, bare or in a list; `error_enum` is "only present for 4xx"."""
     body: dict[str, Any] = {
         "type": kind or _LAYER_TYPES.get(status, "Unknown"),
@@ -91,20 +91,22 @@ def layer(
     }
     if error_enum is not None and status < 500:
         body["error_enum"] = error_enum
-    return Refusal(status, body if options.layer_errors == "bare" else {"errors": [body]})
+    return ProviderError(status, body if options.layer_errors == "bare" else {"errors": [body]})
 
 
-def refusal(provider: Provider, options: Options, status: int, message: str) -> Refusal:
+def error_for_provider(
+    provider: Provider, options: Options, status: int, message: str
+) -> ProviderError:
     """An error of any status in the provider's own shape."""
     if provider == "light":
-        return light(status, message)
+        return light_error(status, message)
     if provider == "asset":
-        return asset(status, message)
+        return asset_error(status, message)
     error_enum = "ManualRateLimit" if status == 429 else None
-    return layer(options, status, message, error_enum=error_enum)
+    return layer_error(options, status, message, error_enum=error_enum)
 
 
-async def answer_refusal(_: Request, error: Exception) -> Response:
-    """Starlette's exception handler for a `Refusal`; async, so that no thread is needed."""
-    assert isinstance(error, Refusal)
-    return error.response()
+async def handle_provider_error(_: Request, error: Exception) -> Response:
+    """Starlette's exception handler for a `ProviderError`; async, so that no thread is needed."""
+    assert isinstance(error, ProviderError)
+    return error.to_response()

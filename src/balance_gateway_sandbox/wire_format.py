@@ -22,48 +22,49 @@ _INSTANT: Final = re.compile(
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-class BadJSONError(ValueError):
+class InvalidJSONError(ValueError):
     """The bytes are not one JSON text in UTF-8."""
 
 
-def _refuse_constant(literal: str) -> NoReturn:
+def _reject_constant(literal: str) -> NoReturn:
     message = f"{literal} is not JSON"
-    raise BadJSONError(message)
+    raise InvalidJSONError(message)
 
 
 def parse_json(raw: bytes) -> Any:
     """Read one JSON text; numbers with a point or exponent become `Decimal`, never float.
 
     Raises:
-        BadJSONError: not UTF-8, not JSON, NaN or Infinity, too deep or a number too long to read.
+        InvalidJSONError: not UTF-8, not JSON, NaN or Infinity, nested too deeply, or a number
+            with too many digits.
     """
     try:
-        return loads(raw.decode(), parse_float=Decimal, parse_constant=_refuse_constant)
-    except BadJSONError:
+        return loads(raw.decode(), parse_float=Decimal, parse_constant=_reject_constant)
+    except InvalidJSONError:
         raise
     except (UnicodeDecodeError, JSONDecodeError, RecursionError, ValueError) as error:
-        raise BadJSONError(str(error)) from error
+        raise InvalidJSONError(str(error)) from error
 
 
-def encode(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """Write JSON; a `Decimal` becomes a JSON number with exactly its digits."""
     return _ENCODER.encode(value)
 
 
-def json_response(
+def build_json_response(
     value: object,
     status: int = 200,
     *,
     media_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An answer carrying `value` as exact JSON."""
-    answer = Response(encode(value), status_code=status, headers=headers)
-    answer.headers["content-type"] = media_type
-    return answer
+    """An response carrying `value` as exact JSON."""
+    response = Response(encode_json(value), status_code=status, headers=headers)
+    response.headers["content-type"] = media_type
+    return response
 
 
-def media_type(content_type: str) -> str:
+def parse_media_type(content_type: str) -> str:
     """The bare, lower-case media type of a Content-Type header, its parameters cut off."""
     return content_type.partition(";")[0].strip().lower()
 
@@ -73,12 +74,12 @@ def is_int64(value: object) -> bool:
     return type(value) is int and INT64_MIN <= value <= INT64_MAX
 
 
-def plain(amount: Decimal) -> Decimal:
+def to_plain_decimal(amount: Decimal) -> Decimal:
     """The same amount without an exponent and without a negative zero, digits kept."""
     return Decimal(format(amount, "f")) if amount else abs(Decimal(format(amount, "f")))
 
 
-def fits(amount: Decimal) -> bool:
+def has_supported_digits(amount: Decimal) -> bool:
     """Whether an amount can be written out in at most `DIGITS_MAX` digits on either side."""
     exponent = amount.as_tuple().exponent
     return (
@@ -108,6 +109,6 @@ def parse_instant(text: object) -> datetime | None:
         return None
 
 
-def instant_text(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
     """An instant as RFC 3339 in UTC with `Z`, microseconds only when there are any."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

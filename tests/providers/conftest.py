@@ -22,7 +22,7 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
-from balance_gateway_sandbox import catalogue, create_sandbox
+from balance_gateway_sandbox import build_catalogue, create_sandbox
 from tests.providers import doubles
 
 NOW = datetime(2026, 5, 7, 10, tzinfo=UTC)
@@ -227,12 +227,12 @@ def sandbox(sandbox_server: Box) -> Box:
     return sandbox_server
 
 
-SANDBOX = catalogue(1)
+SANDBOX = build_catalogue(1)
 
 
 def sandbox_account(provider: str, name: str, **options: Any) -> Account:
     """The sandbox's account of this name as the gateway would be configured with it."""
-    found = SANDBOX.account(provider, name)  # type: ignore[arg-type]
+    found = SANDBOX.get_account(provider, name)  # type: ignore[arg-type]
     keys = (
         "bank_account_id business_id ledger_id external_account_id custom_account_id "
         "ledger_account_id"
@@ -256,7 +256,7 @@ def connect(make: Maker, sandbox: Box) -> Callable[..., Any]:
     """Connects an adapter to the sandbox with acme's credentials."""
 
     def connected(provider: str, **options: Any) -> Any:
-        credential = SANDBOX.credential(options.pop("credential", f"{provider}-acme"))
+        credential = SANDBOX.get_credential(options.pop("credential", f"{provider}-acme"))
         if provider == "light":
             key = Secret(credential.api_key or "")
             return make.light(f"{sandbox.url}/light", **{"api_key": key} | options)

@@ -124,7 +124,7 @@ async def test_light_older_prefix_redirects_and_is_followed(sandbox: Box, make: 
     from tests.providers.conftest import SANDBOX
 
     account = sandbox_account("light", "Operating USD")
-    key = Secret(SANDBOX.credential("light-acme").api_key or "")
+    key = Secret(SANDBOX.get_credential("light-acme").api_key or "")
     light = make.light(f"{sandbox.url}/light/rest/ext", api_key=key)
 
     await light.set_opening_balance(make_write(account, 5))

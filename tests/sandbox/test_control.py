@@ -5,47 +5,49 @@ from dataclasses import asdict
 import iso4217
 import pytest
 
-from balance_gateway_sandbox import Limits, Options, catalogue, create_sandbox
+from balance_gateway_sandbox import Options, RateLimitOptions, build_catalogue, create_sandbox
 
 
-def exponent(code):
+def find_exponent(code):
     return iso4217.Currency(code).exponent
 
 
 def test_the_same_seed_gives_the_same_catalogue():
-    assert catalogue(1) == catalogue(1) == create_sandbox(1).catalogue
-    assert catalogue(1).accounts != catalogue(2).accounts
+    assert build_catalogue(1) == build_catalogue(1) == create_sandbox(1).catalogue
+    assert build_catalogue(1).accounts != build_catalogue(2).accounts
 
 
 def test_light_covers_every_currency_exponent_and_every_provider_fifty_accounts():
-    known = catalogue()
+    known = build_catalogue()
 
-    exponents = {exponent(one.currency) for one in known.accounts_at("light", "acme")}
+    exponents = {find_exponent(one.currency) for one in known.list_accounts("light", "acme")}
     assert exponents == {0, 2, 3, 4}
     for provider in ("light", "asset", "layer"):
-        accounts = known.accounts_at(provider)
-        assert len(known.accounts_at(provider, "acme")) >= 50
-        assert known.accounts_at(provider, "globex")
+        accounts = known.list_accounts(provider)
+        assert len(known.list_accounts(provider, "acme")) >= 50
+        assert known.list_accounts(provider, "globex")
         assert {one.normal_side for one in accounts} == {"debit", "credit"}
         assert not all(one.has_opening_balance for one in accounts)
         assert len({one.remote_id for one in accounts}) == len(accounts)
-        names = [one.name for one in known.accounts_at(provider, "acme")]
+        names = [one.name for one in known.list_accounts(provider, "acme")]
         assert len(set(names)) == len(names)
 
 
-def test_catalogue_is_served_as_it_is_exported(box):
-    served = box.control("GET", "catalogue")
+def test_catalogue_is_served_as_it_is_exported(sandbox):
+    served = sandbox.call_control("GET", "catalogue")
 
     assert served["seed"] == 1
-    assert [one["name"] for one in served["accounts"]] == [o.name for o in catalogue().accounts]
-    assert served["credentials"][0] == asdict(catalogue().credentials[0]) | {"scopes": []}
+    assert [one["name"] for one in served["accounts"]] == [
+        o.name for o in build_catalogue().accounts
+    ]
+    assert served["credentials"][0] == asdict(build_catalogue().credentials[0]) | {"scopes": []}
 
 
-def test_seeded_amounts_reach_past_what_smaller_numbers_hold(box):
+def test_seeded_amounts_reach_past_what_smaller_numbers_hold(sandbox):
     for provider in ("light", "asset", "layer"):
         amounts = [
-            box.state(account)["opening"]["amount"]
-            for account in box.catalogue.accounts_at(provider, "acme")
+            sandbox.get_state(account)["opening"]["amount"]
+            for account in sandbox.catalogue.list_accounts(provider, "acme")
             if account.has_opening_balance
         ]
         minor = [int(amount.replace(".", "")) for amount in amounts]
@@ -54,29 +56,29 @@ def test_seeded_amounts_reach_past_what_smaller_numbers_hold(box):
         assert any(2**31 < amount < 2**53 for amount in minor)
 
 
-def test_clock_is_pinned_shifted_and_given_back(box):
-    pinned = box.control("PUT", "clock", {"now": "2020-02-29T12:00:00+01:00"})
-    account = box.catalogue.account("light", "Operating EUR")
-    as_of = box.get(account, "balance")["asOf"]
-    shifted = box.control("PUT", "clock", {"offset_s": -86_400 * 365 * 50})
-    returned = box.control("PUT", "clock", {})
+def test_clock_is_pinned_shifted_and_given_back(sandbox):
+    pinned = sandbox.call_control("PUT", "clock", {"now": "2020-02-29T12:00:00+01:00"})
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
+    as_of = sandbox.get(account, "balance")["asOf"]
+    shifted = sandbox.call_control("PUT", "clock", {"offset_s": -86_400 * 365 * 50})
+    returned = sandbox.call_control("PUT", "clock", {})
 
     assert pinned == {"now": "2020-02-29T11:00:00Z"}
     assert as_of == "2020-02-29"
     assert shifted["now"] < "1999"
     assert returned["now"] > "2026"
     for wrong in ({"now": "2020-02-29"}, {"offset_s": "1"}, {"offset_s": 10**30}):
-        assert box.client.put("/_control/clock", json=wrong).status_code == 400
+        assert sandbox.client.put("/_control/clock", json=wrong).status_code == 400
 
 
-def test_log_keeps_bodies_and_credential_names_but_no_secrets(box):
-    account = box.catalogue.account("light", "Operating EUR")
-    box.call("PUT", account, "balance", json={"balance": 5})
-    asset = box.catalogue.account("asset", "Operating checking")
-    box.call("GET", asset, "ledger")
-    box.client.get("/light/v1/bank-accounts?x=1", headers={"Authorization": "Basic nobody"})
+def test_log_keeps_bodies_and_credential_names_but_no_secrets(sandbox):
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
+    sandbox.call("PUT", account, "balance", json={"balance": 5})
+    asset = sandbox.catalogue.get_account("asset", "Operating checking")
+    sandbox.call("GET", asset, "ledger")
+    sandbox.client.get("/light/v1/bank-accounts?x=1", headers={"Authorization": "Basic nobody"})
 
-    log = box.control("GET", "requests")
+    log = sandbox.call_control("GET", "requests")
     put, token, ledger, stranger = log["requests"]
 
     assert log["counts"] == {"light": 2, "asset": 2}
@@ -86,49 +88,49 @@ def test_log_keeps_bodies_and_credential_names_but_no_secrets(box):
     assert (stranger["credential"], stranger["query"], stranger["status"]) == (None, "x=1", 401)
     assert "not-real" not in str(log)
     assert "token-1" not in str(log)
-    assert box.control("GET", "requests?provider=asset")["count"] == 2
-    assert box.control("GET", "requests?credential=light-acme")["count"] == 1
-    box.control("DELETE", "requests")
-    assert box.control("GET", "requests") == {"counts": {}, "count": 0, "requests": []}
+    assert sandbox.call_control("GET", "requests?provider=asset")["count"] == 2
+    assert sandbox.call_control("GET", "requests?credential=light-acme")["count"] == 1
+    sandbox.call_control("DELETE", "requests")
+    assert sandbox.call_control("GET", "requests") == {"counts": {}, "count": 0, "requests": []}
 
 
-def test_log_survives_bodies_that_are_no_text(box):
-    account = box.catalogue.account("light", "Operating EUR")
+def test_log_survives_bodies_that_are_no_text(sandbox):
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
     headers = {"content-type": "application/json"}
     for body in (b"\xff", b'"\\ud800"', b"x" * 20_000):
-        box.call("PUT", account, "balance", content=body, headers=headers)
+        sandbox.call("PUT", account, "balance", content=body, headers=headers)
 
-    bodies = [one["body"] for one in box.control("GET", "requests")["requests"]]
+    bodies = [one["body"] for one in sandbox.call_control("GET", "requests")["requests"]]
 
     assert bodies == [{"unreadable_bytes": 1}, {"unreadable_bytes": 8}, {"unlogged_bytes": 20_000}]
 
 
-def test_reset_restores_the_seeded_state(box):
-    account = box.catalogue.account("light", "Operating EUR")
-    seeded = box.state(account)
-    box.call("PUT", account, "balance", json={"balance": 5})
+def test_reset_restores_the_seeded_state(sandbox):
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
+    seeded = sandbox.get_state(account)
+    sandbox.call("PUT", account, "balance", json={"balance": 5})
     entry = {"provider": "light", "account": account.remote_id, "amount": 1, "at": "2026-05-01"}
-    box.control("POST", "transactions", entry)
-    box.control("PUT", "options", {"layer_envelope": "data"})
-    box.fault("503", times=None)
-    assert box.state(account) != seeded
+    sandbox.call_control("POST", "transactions", entry)
+    sandbox.call_control("PUT", "options", {"layer_envelope": "data"})
+    sandbox.add_fault("503", times=None)
+    assert sandbox.get_state(account) != seeded
 
-    box.control("POST", "reset")
+    sandbox.call_control("POST", "reset")
 
-    assert box.state(account) == seeded
-    assert box.control("GET", "options")["layer_envelope"] == "bare"
-    assert box.call("GET", account, "balance").status_code == 200
+    assert sandbox.get_state(account) == seeded
+    assert sandbox.call_control("GET", "options")["layer_envelope"] == "bare"
+    assert sandbox.call("GET", account, "balance").status_code == 200
 
 
-def test_transactions_reach_the_side_and_the_basis_asked_for(box):
-    account = box.catalogue.account("light", "Dormant GBP")
-    before = box.get(account, "balance")
+def test_transactions_reach_the_side_and_the_basis_asked_for(sandbox):
+    account = sandbox.catalogue.get_account("light", "Dormant GBP")
+    before = sandbox.get(account, "balance")
     entry = {"provider": "light", "account": account.remote_id, "at": "2026-05-01"}
 
-    box.control("POST", "transactions", entry | {"amount": 3, "book": "bank"})
-    box.control("POST", "transactions", entry | {"amount": "-10", "book": "ledger"})
+    sandbox.call_control("POST", "transactions", entry | {"amount": 3, "book": "bank"})
+    sandbox.call_control("POST", "transactions", entry | {"amount": "-10", "book": "ledger"})
 
-    after = box.get(account, "balance")
+    after = sandbox.get(account, "balance")
     assert after["bankBalance"] == before["bankBalance"] + 3
     assert after["ledgerBalance"] == before["ledgerBalance"] - 10
 
@@ -145,58 +147,60 @@ def test_transactions_reach_the_side_and_the_basis_asked_for(box):
         {"colour": "red"},
     ],
 )
-def test_a_mistaken_transaction_is_refused(box, changes):
-    account = box.catalogue.account("light", "Dormant GBP")
+def test_a_mistaken_transaction_is_refused(sandbox, changes):
+    account = sandbox.catalogue.get_account("light", "Dormant GBP")
     entry = {"provider": "light", "account": account.remote_id, "amount": 1, "at": "2026-05-01"}
 
-    answer = box.client.post("/_control/transactions", json=entry | changes)
+    response = sandbox.client.post("/_control/transactions", json=entry | changes)
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
 
 
-def test_unknown_accounts_options_and_paths_are_refused(box):
-    assert box.client.get("/_control/state/light/nobody").status_code == 404
-    assert box.client.get("/_control/state/bank/nobody").status_code == 404
-    assert box.client.put("/_control/options", json={"layer_envelop": "data"}).status_code == 400
-    assert box.client.put("/_control/options", json={"limits": 3}).status_code == 400
-    assert box.client.put("/_control/options", content=b"{").status_code == 400
-    assert box.client.get("/_control/nothing").status_code == 404
-    assert box.client.get("/nothing").status_code == 404
+def test_unknown_accounts_options_and_paths_are_refused(sandbox):
+    assert sandbox.client.get("/_control/state/light/nobody").status_code == 404
+    assert sandbox.client.get("/_control/state/bank/nobody").status_code == 404
+    assert (
+        sandbox.client.put("/_control/options", json={"layer_envelop": "data"}).status_code == 400
+    )
+    assert sandbox.client.put("/_control/options", json={"limits": 3}).status_code == 400
+    assert sandbox.client.put("/_control/options", content=b"{").status_code == 400
+    assert sandbox.client.get("/_control/nothing").status_code == 404
+    assert sandbox.client.get("/nothing").status_code == 404
 
 
 def test_options_given_at_the_start_survive_a_reset():
-    options = Options(limits=Limits(light_per_minute=None), asset_expires_in="absent")
+    options = Options(limits=RateLimitOptions(light_per_minute=None), asset_expires_in="absent")
 
-    changed = options.changed({"limits": {"layer_per_second": 5}})
+    changed = options.with_changes({"limits": {"layer_per_second": 5}})
 
-    assert changed.limits == Limits(light_per_minute=None, layer_per_second=5)
+    assert changed.limits == RateLimitOptions(light_per_minute=None, layer_per_second=5)
     assert changed.asset_expires_in == "absent"
 
 
-def test_limits_can_be_switched_off(box):
-    box.control("PUT", "options", {"limits": {"light_per_minute": None}})
-    account = box.catalogue.account("light", "Operating EUR")
+def test_limits_can_be_switched_off(sandbox):
+    sandbox.call_control("PUT", "options", {"limits": {"light_per_minute": None}})
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
 
-    answers = [box.call("GET", account, "balance") for _ in range(305)]
+    responses = [sandbox.call("GET", account, "balance") for _ in range(305)]
 
-    assert {one.status_code for one in answers} == {200}
-    assert "x-ratelimit-limit" not in answers[0].headers
+    assert {one.status_code for one in responses} == {200}
+    assert "x-ratelimit-limit" not in responses[0].headers
 
 
-def test_oversized_bodies_are_refused(box):
-    account = box.catalogue.account("light", "Operating EUR")
+def test_oversized_bodies_are_refused(sandbox):
+    account = sandbox.catalogue.get_account("light", "Operating EUR")
     headers = {"content-type": "application/json"}
 
-    answer = box.call("PUT", account, "balance", content=b" " * 1_100_000, headers=headers)
+    response = sandbox.call("PUT", account, "balance", content=b" " * 1_100_000, headers=headers)
 
-    assert answer.status_code == 413
-    assert answer.json()["errors"]
+    assert response.status_code == 413
+    assert response.json()["errors"]
 
 
-def test_revoked_tokens_are_refused(box):
-    account = box.catalogue.account("asset", "Operating checking")
-    assert box.call("GET", account, "ledger").status_code == 200
+def test_revoked_tokens_are_refused(sandbox):
+    account = sandbox.catalogue.get_account("asset", "Operating checking")
+    assert sandbox.call("GET", account, "ledger").status_code == 200
 
-    box.control("DELETE", "tokens")
+    sandbox.call_control("DELETE", "tokens")
 
-    assert box.call("GET", account, "ledger").status_code == 401
+    assert sandbox.call("GET", account, "ledger").status_code == 401

@@ -3,27 +3,29 @@
 import pytest
 
 
-def named(box, name, tenant="acme"):
-    return box.catalogue.account("layer", name, tenant)
+def find_account(sandbox, name, tenant="acme"):
+    return sandbox.catalogue.get_account("layer", name, tenant)
 
 
-def opening_path(account):
+def build_opening_path(account):
     return f"external-accounts/{account.external_account_id}/opening-balance"
 
 
-def leaves(nodes):
+def flatten_ledger_tree(nodes):
     found = {}
     for node in nodes:
         found[node["id"]["id"] if isinstance(node["id"], dict) else node["id"]] = node
-        found |= leaves(node["sub_accounts"])
+        found |= flatten_ledger_tree(node["sub_accounts"])
     return found
 
 
-def tree(box, account, **params):
-    return leaves(box.get(account, "ledger/balances", **params)["data"]["accounts"])
+def get_ledger_nodes(sandbox, account, **params):
+    return flatten_ledger_tree(
+        sandbox.get(account, "ledger/balances", **params)["data"]["accounts"]
+    )
 
 
-def form(**changes):
+def build_token_form(**changes):
     return {
         "grant_type": "client_credentials",
         "scope": "https://sandbox.layerfi.com/sandbox",
@@ -40,30 +42,32 @@ def form(**changes):
         ({"scope": "https://api.layerfi.com/production"}, "layer-acme-secret-not-real", 400),
     ],
 )
-def test_token_lives_outside_the_api_and_checks_client_and_scope(box, changes, secret, status):
+def test_token_lives_outside_the_api_and_checks_client_and_scope(sandbox, changes, secret, status):
     auth = ("layer-acme-client", secret)
-    answer = box.client.post("/layer-auth/oauth2/token", data=form(**changes), auth=auth)
+    response = sandbox.client.post(
+        "/layer-auth/oauth2/token", data=build_token_form(**changes), auth=auth
+    )
 
-    assert answer.status_code == status
+    assert response.status_code == status
     if status == 200:
-        assert (answer.json()["expires_in"], answer.json()["token_type"]) == (3600, "Bearer")
+        assert (response.json()["expires_in"], response.json()["token_type"]) == (3600, "Bearer")
 
 
-def test_token_lasts_an_hour_and_leads_to_whoami(box):
-    headers = box.auth("layer-acme")
-    known = box.client.get("/layer/whoami", headers=headers).json()
-    box.control("PUT", "clock", {"now": "2026-05-07T11:00:00Z"})
-    expired = box.client.get("/layer/whoami", headers=headers)
+def test_token_lasts_an_hour_and_leads_to_whoami(sandbox):
+    headers = sandbox.build_auth_headers("layer-acme")
+    known = sandbox.client.get("/layer/whoami", headers=headers).json()
+    sandbox.call_control("PUT", "clock", {"now": "2026-05-07T11:00:00Z"})
+    expired = sandbox.client.get("/layer/whoami", headers=headers)
 
     assert known["data"]["clientId"] == "layer-acme-client"
     assert (expired.status_code, expired.json()["type"]) == (401, "AuthFailure")
 
 
-def test_opening_balance_has_every_field_of_the_page_bare_or_wrapped(box):
-    account = named(box, "Operating checking")
-    bare = box.get(account, opening_path(account))
-    box.control("PUT", "options", {"layer_envelope": "data"})
-    wrapped = box.get(account, opening_path(account))
+def test_opening_balance_has_every_field_of_the_page_bare_or_wrapped(sandbox):
+    account = find_account(sandbox, "Operating checking")
+    bare = sandbox.get(account, build_opening_path(account))
+    sandbox.call_control("PUT", "options", {"layer_envelope": "data"})
+    wrapped = sandbox.get(account, build_opening_path(account))
 
     assert set(bare) == {
         "external_account_external_id",
@@ -83,94 +87,99 @@ def test_opening_balance_has_every_field_of_the_page_bare_or_wrapped(box):
 
 @pytest.mark.parametrize("status", [400, 404])
 @pytest.mark.parametrize("shape", ["bare", "list"])
-def test_no_opening_balance_has_its_own_error_enum(box, status, shape):
-    account = named(box, "New savings")
+def test_no_opening_balance_has_its_own_error_enum(sandbox, status, shape):
+    account = find_account(sandbox, "New savings")
     switches = {"layer_no_opening_balance_status": status, "layer_errors": shape}
-    box.control("PUT", "options", switches)
+    sandbox.call_control("PUT", "options", switches)
 
-    answer = box.call("GET", account, opening_path(account))
+    response = sandbox.call("GET", account, build_opening_path(account))
 
-    error = answer.json() if shape == "bare" else answer.json()["errors"][0]
-    assert answer.status_code == status
+    error = response.json() if shape == "bare" else response.json()["errors"][0]
+    assert response.status_code == status
     assert error["error_enum"] == "NoOpeningBalanceFound"
-    external = box.get(account, f"external-accounts/{account.external_account_id}")
+    external = sandbox.get(account, f"external-accounts/{account.external_account_id}")
     assert external["notifications"][0]["type"] == "OPENING_BALANCE_MISSING"
 
 
-def test_unknown_business_or_account_is_not_found(box):
-    account, foreign = named(box, "Operating checking"), named(box, "Company card", "globex")
+def test_unknown_business_or_account_is_not_found(sandbox):
+    account, foreign = (
+        find_account(sandbox, "Operating checking"),
+        find_account(sandbox, "Company card", "globex"),
+    )
     unknown = "external-accounts/17/opening-balance"
 
-    answers = [
-        box.call("GET", account, unknown),
-        box.call("GET", foreign, opening_path(foreign), credential="layer-acme"),
+    responses = [
+        sandbox.call("GET", account, unknown),
+        sandbox.call("GET", foreign, build_opening_path(foreign), credential="layer-acme"),
     ]
 
-    assert [one.status_code for one in answers] == [404, 404]
-    assert answers[0].json()["type"] == "ResourceNotFound"
+    assert [one.status_code for one in responses] == [404, 404]
+    assert responses[0].json()["type"] == "ResourceNotFound"
 
 
-def test_setting_a_custom_balance_changes_nothing_until_recalculated(box):
-    account = named(box, "Dormant savings")
+def test_setting_a_custom_balance_changes_nothing_until_recalculated(sandbox):
+    account = find_account(sandbox, "Dormant savings")
     custom = f"custom-accounts/{account.custom_account_id}"
-    before = box.get(account, opening_path(account))
+    before = sandbox.get(account, build_opening_path(account))
     body = {"amount": 12_345, "date": "2026-01-01T00:00:00Z"}
 
-    stated = box.call("POST", account, f"{custom}/balance", json=body)
-    between = box.get(account, opening_path(account))
-    recalculated = box.call("POST", account, f"{custom}/opening-balance")
+    stated = sandbox.call("POST", account, f"{custom}/balance", json=body)
+    between = sandbox.get(account, build_opening_path(account))
+    recalculated = sandbox.call("POST", account, f"{custom}/opening-balance")
 
     assert (stated.status_code, set(stated.json())) == (200, {"type"})
     assert between == before
     assert recalculated.json()["balance"] == 12_345
-    assert box.get(account, opening_path(account)) == recalculated.json()
-    listed = box.get(account, f"external-accounts/{account.external_account_id}")
+    assert sandbox.get(account, build_opening_path(account)) == recalculated.json()
+    listed = sandbox.get(account, f"external-accounts/{account.external_account_id}")
     assert listed["latest_balance_timestamp"]["balance"] == 12_345
 
 
-def test_recalculating_works_back_through_the_history(box):
-    account = named(box, "Legacy reserve")
+def test_recalculating_works_back_through_the_history(sandbox):
+    account = find_account(sandbox, "Legacy reserve")
     custom = f"custom-accounts/{account.custom_account_id}"
     body = {"amount": 0, "date": "2026-01-01T00:00:00Z"}
     earlier = [
         one
-        for one in box.state(account)["entries"]
+        for one in sandbox.get_state(account)["entries"]
         if one["on_bank"] and one["at"] <= "2026-01-01T00:00:00Z"
     ]
-    box.call("POST", account, f"{custom}/balance", json=body)
+    sandbox.call("POST", account, f"{custom}/balance", json=body)
 
-    worked_back = box.call("POST", account, f"{custom}/opening-balance").json()
-    box.control("PUT", "options", {"layer_recalculate": "as_stated"})
-    as_stated = box.call("POST", account, f"{custom}/opening-balance").json()
+    worked_back = sandbox.call("POST", account, f"{custom}/opening-balance").json()
+    sandbox.call_control("PUT", "options", {"layer_recalculate": "as_stated"})
+    as_stated = sandbox.call("POST", account, f"{custom}/opening-balance").json()
 
     assert worked_back["balance"] == -sum(int(one["amount"]) for one in earlier) != 0
     assert worked_back["effective_at"] == earlier[0]["at"]
     assert (as_stated["balance"], as_stated["effective_at"]) == (0, body["date"])
 
 
-def test_recalculating_needs_a_stated_balance(box):
-    account = named(box, "Dormant savings")
+def test_recalculating_needs_a_stated_balance(sandbox):
+    account = find_account(sandbox, "Dormant savings")
     what = f"custom-accounts/{account.custom_account_id}/opening-balance"
 
-    assert box.call("POST", account, what).status_code == 400
+    assert sandbox.call("POST", account, what).status_code == 400
 
 
-def test_bank_account_route_sets_the_balance_even_to_zero(box):
-    account = named(box, "New savings")
+def test_bank_account_route_sets_the_balance_even_to_zero(sandbox):
+    account = find_account(sandbox, "New savings")
     what = f"bank-accounts/{account.bank_account_id}/opening-balance"
     body = {"effective_at": "2026-03-01T00:00:00-05:00", "balance": 0}
 
-    answer = box.call("POST", account, what, json=body)
+    response = sandbox.call("POST", account, what, json=body)
 
-    assert answer.json()["balance"] == 0
-    assert box.get(account, opening_path(account))["effective_at"] == "2026-03-01T05:00:00Z"
+    assert response.json()["balance"] == 0
+    assert (
+        sandbox.get(account, build_opening_path(account))["effective_at"] == "2026-03-01T05:00:00Z"
+    )
 
 
-def test_deleting_leaves_no_opening_balance(box):
-    account = named(box, "Operating checking")
+def test_deleting_leaves_no_opening_balance(sandbox):
+    account = find_account(sandbox, "Operating checking")
 
-    first = box.call("DELETE", account, opening_path(account))
-    second = box.call("DELETE", account, opening_path(account))
+    first = sandbox.call("DELETE", account, build_opening_path(account))
+    second = sandbox.call("DELETE", account, build_opening_path(account))
 
     assert first.status_code == 200
     assert second.json()["error_enum"] == "NoOpeningBalanceFound"
@@ -190,44 +199,46 @@ def test_deleting_leaves_no_opening_balance(box):
         b'{"balance": 1}',
     ],
 )
-def test_writes_refuse_anything_but_cents_and_a_date_time(box, body):
-    account = named(box, "New savings")
+def test_writes_refuse_anything_but_cents_and_a_date_time(sandbox, body):
+    account = find_account(sandbox, "New savings")
     what = f"bank-accounts/{account.bank_account_id}/opening-balance"
     headers = {"content-type": "application/json"}
 
-    answer = box.call("POST", account, what, content=body, headers=headers)
+    response = sandbox.call("POST", account, what, content=body, headers=headers)
 
-    assert answer.status_code == 400
-    assert box.state(account)["opening"] is None
+    assert response.status_code == 400
+    assert sandbox.get_state(account)["opening"] is None
 
 
-def test_another_content_type_is_refused_even_on_get(box):
-    account = named(box, "Operating checking")
+def test_another_content_type_is_refused_even_on_get(sandbox):
+    account = find_account(sandbox, "Operating checking")
     text = {"content-type": "text/plain"}
 
-    assert box.call("GET", account, opening_path(account), headers=text).status_code == 415
+    assert (
+        sandbox.call("GET", account, build_opening_path(account), headers=text).status_code == 415
+    )
 
 
-def test_a_closed_period_refuses_back_dated_writes(box):
-    account = named(box, "New checking", "globex")
+def test_a_closed_period_refuses_back_dated_writes(sandbox):
+    account = find_account(sandbox, "New checking", "globex")
     what = f"bank-accounts/{account.bank_account_id}/opening-balance"
 
     early = {"effective_at": "2025-06-30T23:59:59Z", "balance": 1}
     on_the_day = {"effective_at": "2025-07-01T00:00:00Z", "balance": 1}
-    refused = box.call("POST", account, what, json=early)
+    refused = sandbox.call("POST", account, what, json=early)
 
     assert (refused.status_code, refused.json()["error_enum"]) == (400, "PeriodIsClosed")
-    assert box.call("POST", account, what, json=on_the_day).status_code == 200
+    assert sandbox.call("POST", account, what, json=on_the_day).status_code == 200
 
 
-def test_ledger_end_is_exclusive_and_start_inclusive(box):
-    account = named(box, "Dormant savings")
+def test_ledger_end_is_exclusive_and_start_inclusive(sandbox):
+    account = find_account(sandbox, "Dormant savings")
     entry = {"provider": "layer", "account": account.remote_id, "amount": 700}
     midnight = "2026-05-07T00:00:00Z"
-    box.control("POST", "transactions", entry | {"at": midnight})
+    sandbox.call_control("POST", "transactions", entry | {"at": midnight})
 
     def balance(**params):
-        return tree(box, account, **params)[account.ledger_account_id]["balance"]
+        return get_ledger_nodes(sandbox, account, **params)[account.ledger_account_id]["balance"]
 
     until, past = balance(end_date=midnight), balance(end_date="2026-05-07T00:00:00.000001Z")
     assert past == until + 700
@@ -235,9 +246,9 @@ def test_ledger_end_is_exclusive_and_start_inclusive(box):
     assert balance(start_date=midnight, end_date="2026-05-08") == 700
 
 
-def test_ledger_rolls_up_into_parents_on_their_normal_side(box):
-    account = named(box, "Company card")
-    nodes = box.get(account, "ledger/balances", end_date="2026-05-08")["data"]["accounts"]
+def test_ledger_rolls_up_into_parents_on_their_normal_side(sandbox):
+    account = find_account(sandbox, "Company card")
+    nodes = sandbox.get(account, "ledger/balances", end_date="2026-05-08")["data"]["accounts"]
     liabilities = next(one for one in nodes if one["stable_name"] == "LIABILITIES")
     cards = liabilities["sub_accounts"][0]
 
@@ -248,41 +259,45 @@ def test_ledger_rolls_up_into_parents_on_their_normal_side(box):
     assert sum(signs[one["normality"]] * one["balance"] for one in nodes) == 0
 
 
-def test_ledger_leaf_is_opening_plus_entries_on_the_normal_side(box):
-    account = named(box, "Company card")
-    state = box.state(account)
+def test_ledger_leaf_is_opening_plus_entries_on_the_normal_side(sandbox):
+    account = find_account(sandbox, "Company card")
+    state = sandbox.get_state(account)
     until = "2026-05-08T00:00:00Z"
     moved = sum(
         int(one["amount"])
         for one in state["entries"]
         if one["on_books"] and "accrual" in one["bases"] and one["at"] < until
     )
-    cash = tree(box, account, end_date=until, reporting_basis="CASH")[account.ledger_account_id]
-    accrual = tree(box, account, end_date=until)[account.ledger_account_id]
+    cash = get_ledger_nodes(sandbox, account, end_date=until, reporting_basis="CASH")[
+        account.ledger_account_id
+    ]
+    accrual = get_ledger_nodes(sandbox, account, end_date=until)[account.ledger_account_id]
 
     assert accrual["balance"] == int(state["opening"]["amount"]) - moved
     assert cash["balance"] != accrual["balance"]
     assert (
-        box.call("GET", account, "ledger/balances", params={"reporting_basis": "cash"}).status_code
+        sandbox.call(
+            "GET", account, "ledger/balances", params={"reporting_basis": "cash"}
+        ).status_code
         == 400
     )
 
 
-def test_ledger_ids_come_as_text_or_as_objects(box):
-    account = named(box, "Company card")
-    box.control("PUT", "options", {"layer_account_ids": "object"})
+def test_ledger_ids_come_as_text_or_as_objects(sandbox):
+    account = find_account(sandbox, "Company card")
+    sandbox.call_control("PUT", "options", {"layer_account_ids": "object"})
 
-    root = box.get(account, "ledger/balances")["data"]["accounts"][0]
+    root = sandbox.get(account, "ledger/balances")["data"]["accounts"][0]
 
     assert root["id"]["type"] == "AccountId"
-    assert account.ledger_account_id in tree(box, account)
+    assert account.ledger_account_id in get_ledger_nodes(sandbox, account)
 
 
-def test_three_id_spaces_are_joined_by_the_lists(box):
-    account = named(box, "Operating checking")
-    external = box.get(account, f"external-accounts/{account.external_account_id}")
-    custom = box.get(account, "custom-accounts")
-    banks = box.get(account, "bank-accounts")["data"]
+def test_three_id_spaces_are_joined_by_the_lists(sandbox):
+    account = find_account(sandbox, "Operating checking")
+    external = sandbox.get(account, f"external-accounts/{account.external_account_id}")
+    custom = sandbox.get(account, "custom-accounts")
+    banks = sandbox.get(account, "bank-accounts")["data"]
 
     reference = external["external_account_external_id"]
     assert account.custom_account_id in [o["id"] for o in custom if o["external_id"] == reference]
@@ -291,13 +306,13 @@ def test_three_id_spaces_are_joined_by_the_lists(box):
     assert len(banks) >= 50
 
 
-def test_bucket_of_a_hundred_refills_each_second(box):
-    headers = box.auth("layer-acme")
+def test_bucket_of_a_hundred_refills_each_second(sandbox):
+    headers = sandbox.build_auth_headers("layer-acme")
 
-    answers = [box.client.get("/layer/whoami", headers=headers) for _ in range(101)]
-    box.control("PUT", "clock", {"now": "2026-05-07T10:00:01Z"})
+    responses = [sandbox.client.get("/layer/whoami", headers=headers) for _ in range(101)]
+    sandbox.call_control("PUT", "clock", {"now": "2026-05-07T10:00:01Z"})
 
-    assert [one.status_code for one in answers].count(200) == 100
-    assert answers[-1].headers["retry-after"] == "1"
-    assert answers[-1].json()["error_enum"] == "ManualRateLimit"
-    assert box.client.get("/layer/whoami", headers=headers).status_code == 200
+    assert [one.status_code for one in responses].count(200) == 100
+    assert responses[-1].headers["retry-after"] == "1"
+    assert responses[-1].json()["error_enum"] == "ManualRateLimit"
+    assert sandbox.client.get("/layer/whoami", headers=headers).status_code == 200

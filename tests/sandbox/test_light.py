@@ -7,38 +7,42 @@ import pytest
 MEDIA_TYPE = "application/json;charset=UTF-8"
 
 
-def named(box, name, tenant="acme"):
-    return box.catalogue.account("light", name, tenant)
+def find_account(sandbox, name, tenant="acme"):
+    return sandbox.catalogue.get_account("light", name, tenant)
 
 
-def test_listing_is_a_bare_array_of_the_keys_own_accounts(box):
-    listing = box.client.get("/light/v1/bank-accounts", headers=box.auth("light-acme"))
-    other = box.client.get("/light/v1/bank-accounts", headers=box.auth("light-globex"))
+def test_listing_is_a_bare_array_of_the_keys_own_accounts(sandbox):
+    listing = sandbox.client.get(
+        "/light/v1/bank-accounts", headers=sandbox.build_auth_headers("light-acme")
+    )
+    other = sandbox.client.get(
+        "/light/v1/bank-accounts", headers=sandbox.build_auth_headers("light-globex")
+    )
 
     ids = [one["id"] for one in listing.json()]
-    assert ids == [one.bank_account_id for one in box.catalogue.accounts_at("light", "acme")]
+    assert ids == [one.bank_account_id for one in sandbox.catalogue.list_accounts("light", "acme")]
     assert len(ids) >= 50
     assert not set(ids) & {one["id"] for one in other.json()}
     assert listing.headers["content-type"] == MEDIA_TYPE
 
 
-def test_missing_credentials_are_answered_in_the_second_shape(box):
-    answer = box.client.get("/light/v1/bank-accounts")
+def test_missing_credentials_are_answered_in_the_second_shape(sandbox):
+    response = sandbox.client.get("/light/v1/bank-accounts")
 
-    assert answer.status_code == 401
-    assert answer.json() == {
+    assert response.status_code == 401
+    assert response.json() == {
         "type": "UNAUTHORIZED",
         "message": "Credentials are required to access this resource",
     }
 
 
-def test_api_key_is_sent_literally_and_never_base64(box):
-    key = box.catalogue.credential("light-acme").api_key
+def test_api_key_is_sent_literally_and_never_base64(sandbox):
+    key = sandbox.catalogue.get_credential("light-acme").api_key
     encoded = base64.b64encode(f"{key}:".encode()).decode()
-    token = box.catalogue.credential("light-acme").access_token
+    token = sandbox.catalogue.get_credential("light-acme").access_token
 
     def status(value):
-        return box.client.get("/light/v1/bank-accounts", headers={"Authorization": value})
+        return sandbox.client.get("/light/v1/bank-accounts", headers={"Authorization": value})
 
     assert status(f"Basic {key}").status_code == 200
     assert status(f"Bearer {token}").status_code == 200
@@ -48,9 +52,9 @@ def test_api_key_is_sent_literally_and_never_base64(box):
     assert status(f"Bearer {key}").status_code == 401
 
 
-def test_bank_balance_is_opening_plus_all_transactions_on_or_before_the_day(box):
-    account = named(box, "Operating EUR")
-    state = box.state(account)
+def test_bank_balance_is_opening_plus_all_transactions_on_or_before_the_day(sandbox):
+    account = find_account(sandbox, "Operating EUR")
+    state = sandbox.get_state(account)
     days = sorted({entry["at"][:10] for entry in state["entries"] if entry["on_bank"]})
     assert days[0] < state["opening"]["at"][:10] < days[-1]
 
@@ -65,48 +69,50 @@ def test_bank_balance_is_opening_plus_all_transactions_on_or_before_the_day(box)
             for one in state["entries"]
             if one["on_books"] and one["at"][:10] <= day
         )
-        answer = box.get(account, "balance", asOf=day)
-        assert (answer["bankBalance"], answer["ledgerBalance"]) == (bank, books)
-        assert answer["asOf"] == day
-        assert answer["currency"] == "EUR"
+        response = sandbox.get(account, "balance", asOf=day)
+        assert (response["bankBalance"], response["ledgerBalance"]) == (bank, books)
+        assert response["asOf"] == day
+        assert response["currency"] == "EUR"
 
 
-def test_as_of_includes_the_whole_day(box):
-    account = named(box, "Dormant GBP")
-    before = box.get(account, "balance", asOf="2026-05-06")["bankBalance"]
+def test_as_of_includes_the_whole_day(sandbox):
+    account = find_account(sandbox, "Dormant GBP")
+    before = sandbox.get(account, "balance", asOf="2026-05-06")["bankBalance"]
     entry = {"provider": "light", "account": account.remote_id, "amount": 700}
-    box.control("POST", "transactions", entry | {"at": "2026-05-06T23:59:59Z"})
-    box.control("POST", "transactions", entry | {"at": "2026-05-07T00:00:00Z"})
+    sandbox.call_control("POST", "transactions", entry | {"at": "2026-05-06T23:59:59Z"})
+    sandbox.call_control("POST", "transactions", entry | {"at": "2026-05-07T00:00:00Z"})
 
-    assert box.get(account, "balance", asOf="2026-05-06")["bankBalance"] == before + 700
-    today = box.get(account, "balance")
+    assert sandbox.get(account, "balance", asOf="2026-05-06")["bankBalance"] == before + 700
+    today = sandbox.get(account, "balance")
     assert today["bankBalance"] == before + 1400
     assert today["asOf"] == "2026-05-07"
 
 
-def test_balance_without_opening_balance_has_a_null_bank_side_only(box):
-    answer = box.get(named(box, "New account USD"), "balance")
+def test_balance_without_opening_balance_has_a_null_bank_side_only(sandbox):
+    response = sandbox.get(find_account(sandbox, "New account USD"), "balance")
 
-    assert answer["bankBalance"] is None
-    assert isinstance(answer["ledgerBalance"], int)
+    assert response["bankBalance"] is None
+    assert isinstance(response["ledgerBalance"], int)
 
 
 @pytest.mark.parametrize(
     "as_of",
     ["20260507", "2026-W19-4", "2026-5-7", "2026-02-30", "today", "", "2026-05-07T00:00:00Z"],
 )
-def test_as_of_takes_only_a_plain_date(box, as_of):
-    answer = box.call("GET", named(box, "Operating EUR"), "balance", params={"asOf": as_of})
+def test_as_of_takes_only_a_plain_date(sandbox, as_of):
+    response = sandbox.call(
+        "GET", find_account(sandbox, "Operating EUR"), "balance", params={"asOf": as_of}
+    )
 
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["path"] == ["asOf"]
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["path"] == ["asOf"]
 
 
-def test_put_creates_and_then_updates_one_balance(box):
-    account = named(box, "New account USD")
-    first = box.call("PUT", account, "balance", json={"balance": 2**63 - 1})
+def test_put_creates_and_then_updates_one_balance(sandbox):
+    account = find_account(sandbox, "New account USD")
+    first = sandbox.call("PUT", account, "balance", json={"balance": 2**63 - 1})
     body = {"balance": -5, "balanceAt": "2026-02-01T01:00:00+02:00"}
-    second = box.call("PUT", account, "balance", json=body)
+    second = sandbox.call("PUT", account, "balance", json=body)
 
     assert first.json()["balance"] == 2**63 - 1
     assert first.json()["balanceAt"] == "2026-05-07T10:00:00Z"
@@ -114,10 +120,10 @@ def test_put_creates_and_then_updates_one_balance(box):
     assert second.json()["balanceAt"] == "2026-01-31T23:00:00Z"
     moved = sum(
         int(one["amount"])
-        for one in box.state(account)["entries"]
+        for one in sandbox.get_state(account)["entries"]
         if one["on_bank"] and one["at"] < "2026-05-08"
     )
-    assert box.get(account, "balance")["bankBalance"] == moved - 5
+    assert sandbox.get(account, "balance")["bankBalance"] == moved - 5
 
 
 @pytest.mark.parametrize(
@@ -142,62 +148,69 @@ def test_put_creates_and_then_updates_one_balance(box):
         b"[" * 100_000,
     ],
 )
-def test_put_refuses_anything_but_an_int64_and_a_date_time(box, body):
-    account = named(box, "Operating EUR")
-    before = box.state(account)
+def test_put_refuses_anything_but_an_int64_and_a_date_time(sandbox, body):
+    account = find_account(sandbox, "Operating EUR")
+    before = sandbox.get_state(account)
     headers = {"content-type": MEDIA_TYPE}
 
-    answer = box.call("PUT", account, "balance", content=body, headers=headers)
+    response = sandbox.call("PUT", account, "balance", content=body, headers=headers)
 
-    assert answer.status_code == 400
-    assert set(answer.json()) == {"name", "type", "errors"}
-    assert box.state(account) == before
+    assert response.status_code == 400
+    assert set(response.json()) == {"name", "type", "errors"}
+    assert sandbox.get_state(account) == before
 
 
-def test_put_refuses_another_media_type_and_takes_a_null_date(box):
-    account = named(box, "Operating EUR")
+def test_put_refuses_another_media_type_and_takes_a_null_date(sandbox):
+    account = find_account(sandbox, "Operating EUR")
     text = {"content-type": "text/plain"}
 
     assert (
-        box.call("PUT", account, "balance", content=b'{"balance":1}', headers=text).status_code
+        sandbox.call("PUT", account, "balance", content=b'{"balance":1}', headers=text).status_code
         == 415
     )
-    nothing = box.call("PUT", account, "balance", json={"balance": 0, "balanceAt": None})
+    nothing = sandbox.call("PUT", account, "balance", json={"balance": 0, "balanceAt": None})
     assert nothing.json()["balance"] == 0
 
 
-def test_unknown_foreign_and_malformed_accounts_are_refused(box):
-    account = named(box, "Operating EUR")
+def test_unknown_foreign_and_malformed_accounts_are_refused(sandbox):
+    account = find_account(sandbox, "Operating EUR")
     base = "/light/v1/bank-accounts"
     unknown = f"{base}/3c90c3cc-0d44-4b50-8888-8dd25736052a/balance"
 
-    assert box.client.get(unknown, headers=box.auth("light-acme")).status_code == 404
-    assert box.call("GET", account, "balance", credential="light-globex").status_code == 404
-    malformed = box.client.get(f"{base}/17/balance", headers=box.auth("light-acme"))
+    assert (
+        sandbox.client.get(unknown, headers=sandbox.build_auth_headers("light-acme")).status_code
+        == 404
+    )
+    assert sandbox.call("GET", account, "balance", credential="light-globex").status_code == 404
+    malformed = sandbox.client.get(
+        f"{base}/17/balance", headers=sandbox.build_auth_headers("light-acme")
+    )
     assert malformed.status_code == 400
-    wrong_method = box.call("DELETE", account, "balance")
+    wrong_method = sandbox.call("DELETE", account, "balance")
     assert wrong_method.status_code == 405
     assert "errors" in wrong_method.json()
 
 
-def test_older_prefix_redirects_on_the_same_origin(box):
-    account = named(box, "Operating EUR")
+def test_older_prefix_redirects_on_the_same_origin(sandbox):
+    account = find_account(sandbox, "Operating EUR")
     old = f"/light/rest/ext/v1/bank-accounts/{account.bank_account_id}/balance?asOf=2026-05-01"
 
-    redirect = box.client.get(old, headers=box.auth("light-acme"))
-    followed = box.client.get(old, headers=box.auth("light-acme"), follow_redirects=True)
+    redirect = sandbox.client.get(old, headers=sandbox.build_auth_headers("light-acme"))
+    followed = sandbox.client.get(
+        old, headers=sandbox.build_auth_headers("light-acme"), follow_redirects=True
+    )
 
     assert redirect.status_code == 307
-    assert redirect.headers["location"].startswith(f"{box.url}/light/v1/")
+    assert redirect.headers["location"].startswith(f"{sandbox.url}/light/v1/")
     assert followed.json()["asOf"] == "2026-05-01"
 
 
-def test_transactions_are_sorted_filtered_and_paged(box):
-    account = named(box, "Operating EUR")
+def test_transactions_are_sorted_filtered_and_paged(sandbox):
+    account = find_account(sandbox, "Operating EUR")
     wanted = {"sort": "date:asc", "filter": "date:lte:2026-03-31,dcSign:eq:D", "limit": "2"}
 
-    page = box.get(account, "bank-transactions", **wanted)
-    rest = box.get(account, "bank-transactions", **wanted, cursor="2")
+    page = sandbox.get(account, "bank-transactions", **wanted)
+    rest = sandbox.get(account, "bank-transactions", **wanted, cursor="2")
 
     both = page["records"] + rest["records"]
     assert len(page["records"]) == 2 < page["total"]
@@ -205,22 +218,24 @@ def test_transactions_are_sorted_filtered_and_paged(box):
     assert all(one["dcSign"] == "D" and one["amount"] > 0 for one in both)
     assert "nextCursor" not in page
     for bad in ({"limit": "201"}, {"limit": "x"}, {"sort": "amount"}, {"filter": "name:eq:x"}):
-        assert box.call("GET", account, "bank-transactions", params=bad).status_code == 400
+        assert sandbox.call("GET", account, "bank-transactions", params=bad).status_code == 400
 
 
-def test_three_hundred_requests_a_minute_then_429_with_retry_after(box):
-    box.control("PUT", "clock", {"now": "2026-05-07T10:00:20Z"})
-    account = named(box, "Operating EUR")
-    answers = [box.call("GET", account, "balance") for _ in range(301)]
+def test_three_hundred_requests_a_minute_then_429_with_retry_after(sandbox):
+    sandbox.call_control("PUT", "clock", {"now": "2026-05-07T10:00:20Z"})
+    account = find_account(sandbox, "Operating EUR")
+    responses = [sandbox.call("GET", account, "balance") for _ in range(301)]
 
-    first, last = answers[0], answers[-1]
+    first, last = responses[0], responses[-1]
     assert first.headers["x-ratelimit-limit"] == "300"
     assert first.headers["x-ratelimit-remaining"] == "299"
-    assert [one.status_code for one in answers].count(200) == 300
+    assert [one.status_code for one in responses].count(200) == 300
     assert (last.status_code, last.headers["retry-after"]) == (429, "40")
     assert last.headers["x-ratelimit-reset"] == "1778148060"
     assert "errors" in last.json()
-    other = box.client.get("/light/v1/bank-accounts", headers=box.auth("light-globex"))
+    other = sandbox.client.get(
+        "/light/v1/bank-accounts", headers=sandbox.build_auth_headers("light-globex")
+    )
     assert other.status_code == 200
-    box.control("PUT", "clock", {"now": "2026-05-07T10:01:00Z"})
-    assert box.call("GET", account, "balance").status_code == 200
+    sandbox.call_control("PUT", "clock", {"now": "2026-05-07T10:01:00Z"})
+    assert sandbox.call("GET", account, "balance").status_code == 200

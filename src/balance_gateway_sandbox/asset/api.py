@@ -15,25 +15,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from balance_gateway_sandbox import provider_errors as errors
+from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.asset.reports import AssetReports
 from balance_gateway_sandbox.asset.token_endpoint import issue_token
-from balance_gateway_sandbox.state.account_book import Opening, on_side
-from balance_gateway_sandbox.state.sandbox_state import (
-    AssetBusiness,
-    AssetExternalAccount,
-    AssetLedger,
-    World,
-)
-from balance_gateway_sandbox.state.tokens import caller_of
+from balance_gateway_sandbox.state.account_book import OpeningBalance, convert_side
+from balance_gateway_sandbox.state.records import AssetBusiness, AssetExternalAccount, AssetLedger
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
+from balance_gateway_sandbox.state.tokens import authenticate
 from balance_gateway_sandbox.wire_format import (
-    BadJSONError,
-    fits,
-    instant_text,
-    json_response,
-    media_type,
+    InvalidJSONError,
+    build_json_response,
+    format_instant,
+    has_supported_digits,
     parse_json,
-    plain,
+    parse_media_type,
+    to_plain_decimal,
 )
 
 _ID: Final = re.compile(r"(biz|ldg|eac)_[0-9A-Za-z]{22}")
@@ -44,16 +40,16 @@ AMOUNT: Final = re.compile(r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", re.ASCII)
 class AssetApi:
     """The part of Asset's API that a balance gateway uses."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
 
-    def app(self) -> Starlette:
+    def build_app(self) -> Starlette:
         """The API as an ASGI app, to be mounted at `/asset`."""
         business = "/v0/business/{business_id}"
-        reports = AssetReports(self.business, self.ledger)
+        reports = AssetReports(self.find_business, self.find_ledger)
         return Starlette(
             routes=[
-                Route("/v0/auth/token", self.token, methods=["POST"]),
+                Route("/v0/auth/token", self.post_token, methods=["POST"]),
                 Route("/v0/business", self.list_businesses, methods=["GET"]),
                 Route(business, self.get_business, methods=["GET"]),
                 Route(f"{business}/ledger", self.list_ledgers, methods=["GET"]),
@@ -63,69 +59,72 @@ class AssetApi:
                     self.put_opening_balance,
                     methods=["PUT"],
                 ),
-                Route(f"{business}/external-account", self.list_external, methods=["GET"]),
+                Route(f"{business}/external-account", self.list_external_accounts, methods=["GET"]),
                 Route(
                     f"{business}/external-account/{{external_account_id}}",
-                    self.get_external,
+                    self.get_external_account,
                     methods=["GET"],
                 ),
-                *reports.routes(f"{business}/reports"),
+                *reports.build_routes(f"{business}/reports"),
             ],
             exception_handlers={
-                errors.Refusal: errors.answer_refusal,
-                HTTPException: _unknown_route,
+                provider_errors.ProviderError: provider_errors.handle_provider_error,
+                HTTPException: _handle_http_error,
             },
         )
 
-    async def token(self, request: Request) -> Response:
+    async def post_token(self, request: Request) -> Response:
         """Give out an access token for client credentials."""
         content_type = request.headers.get("content-type", "")
-        return json_response(issue_token(self._world, content_type, await request.body()))
+        return build_json_response(issue_token(self._state, content_type, await request.body()))
 
     async def list_businesses(self, request: Request) -> Response:
         """Answer the tenant's businesses; both fit on one page."""
-        caller = self._caller(request, "ledger:read")
+        caller = self._authorize(request, "ledger:read")
         own = [
-            _business(one)
-            for one in self._world.holdings.asset.values()
+            _business_to_json(one)
+            for one in self._state.records.asset.values()
             if one.tenant == caller[0] and caller[1] in (None, one.business_id)
         ]
         pagination = {"next_page_token": None, "previous_page_token": None}
-        return json_response({"data": own, "pagination": pagination})
+        return build_json_response({"data": own, "pagination": pagination})
 
     async def get_business(self, request: Request) -> Response:
         """Answer one business, with its `entries_start`."""
-        return json_response({"data": _business(self.business(request))})
+        return build_json_response({"data": _business_to_json(self.find_business(request))})
 
     async def list_ledgers(self, request: Request) -> Response:
         """Answer all ledgers of a business; they carry no balance."""
-        business = self.business(request)
-        ledgers = [_ledger(business, one) for one in business.ledgers.values()]
-        return json_response({"data": ledgers})
+        business = self.find_business(request)
+        ledgers = [_ledger_to_json(business, one) for one in business.ledgers.values()]
+        return build_json_response({"data": ledgers})
 
     async def get_ledger(self, request: Request) -> Response:
         """Answer one ledger."""
-        business, ledger = self.ledger(request)
-        return json_response({"data": _ledger(business, ledger)})
+        business, ledger = self.find_ledger(request)
+        return build_json_response({"data": _ledger_to_json(business, ledger)})
 
-    async def list_external(self, request: Request) -> Response:
+    async def list_external_accounts(self, request: Request) -> Response:
         """Answer the external accounts, filtered by `source`, `type` and `status`."""
-        business = self.business(request)
+        business = self.find_business(request)
         query = request.query_params
-        found = [self._external(business, one) for one in business.external_accounts.values()]
+        found = [
+            self._external_account_to_json(business, one)
+            for one in business.external_accounts.values()
+        ]
         for name in ("source", "type", "status"):
             if name in query:
                 found = [one for one in found if one[name] == query[name]]
-        return json_response({"data": found})
+        return build_json_response({"data": found})
 
-    async def get_external(self, request: Request) -> Response:
+    async def get_external_account(self, request: Request) -> Response:
         """Answer one external account."""
-        business = self.business(request)
-        wanted = _path_id(request, "external_account_id")
+        business = self.find_business(request)
+        wanted = _parse_path_id(request, "external_account_id")
         account = business.external_accounts.get(wanted)
         if account is None:
-            raise errors.asset(404, "External account not found")
-        return json_response({"data": self._external(business, account)})
+            raise provider_errors.asset_error(404, "External account not found")
+        return build_json_response({"data": self._external_account_to_json(business, account)})
 
     async def put_opening_balance(self, request: Request) -> Response:
         """Set "the opening balance for this ledger as of the business entries start date".
@@ -134,59 +133,65 @@ class AssetApi:
         the opposite side." A second call replaces the first. Undocumented: the ledger that takes
         the other side of all opening balances refuses one of its own (422).
         """
-        business, ledger = self.ledger(request, "ledger:update")
+        business, ledger = self.find_ledger(request, "ledger:update")
         amount = await _read_amount(request)
         if ledger.subtype == "opening_balance":
-            raise errors.asset(422, "This ledger takes no opening balance")
-        now, book = self._world.clock.now(), ledger.book
+            raise provider_errors.asset_error(422, "This ledger takes no opening balance")
+        now, book = self._state.clock.now(), ledger.book
         if book.opening is None:
-            opening_id = self._world.new_id("je")
-            book.opening = Opening(opening_id, amount, business.entries_start, now, now)
+            opening_id = self._state.new_id("je")
+            book.opening = OpeningBalance(opening_id, amount, business.entries_start, now, now)
         else:
             book.opening = replace(book.opening, amount=amount, updated_at=now)
-        return json_response({"data": {"ledger_id": book.remote_id, "amount": amount}})
+        return build_json_response({"data": {"ledger_id": book.remote_id, "amount": amount}})
 
-    def business(self, request: Request, scope: str = "ledger:read") -> AssetBusiness:
+    def find_business(self, request: Request, scope: str = "ledger:read") -> AssetBusiness:
         """The business in the path, if the caller may see it."""
-        tenant, only = self._caller(request, scope)
-        business_id = _path_id(request, "business_id")
-        business = self._world.holdings.asset.get(business_id)
+        tenant, only = self._authorize(request, scope)
+        business_id = _parse_path_id(request, "business_id")
+        business = self._state.records.asset.get(business_id)
         if business is None or business.tenant != tenant or only not in (None, business_id):
-            raise errors.asset(404, "Business not found")
+            raise provider_errors.asset_error(404, "Business not found")
         return business
 
-    def ledger(
+    def find_ledger(
         self, request: Request, scope: str = "ledger:read"
     ) -> tuple[AssetBusiness, AssetLedger]:
         """The business and the ledger in the path, if the caller may see them."""
-        business = self.business(request, scope)
-        ledger = business.ledgers.get(_path_id(request, "ledger_id"))
+        business = self.find_business(request, scope)
+        ledger = business.ledgers.get(_parse_path_id(request, "ledger_id"))
         if ledger is None:
-            raise errors.asset(404, "Ledger not found")
+            raise provider_errors.asset_error(404, "Ledger not found")
         return business, ledger
 
-    def _caller(self, request: Request, scope: str) -> tuple[str, str | None]:
+    def _authorize(self, request: Request, scope: str) -> tuple[str, str | None]:
         """The caller's tenant and, for a token of one business, that business.
 
         Undocumented: the scope of reads other than ledgers; here `ledger:read` for all of them.
         """
         authorization = request.headers.get("authorization", "")
-        world = self._world
-        caller = caller_of("asset", authorization, world.catalogue, world.tokens)
+        state = self._state
+        caller = authenticate("asset", authorization, state.catalogue, state.tokens)
         if caller is None:
-            raise errors.asset(401, "Invalid or expired access token")
+            raise provider_errors.asset_error(401, "Invalid or expired access token")
         if scope not in caller.scopes:
-            raise errors.asset(403, f"Scope {scope} is required", {"required": [scope]})
+            raise provider_errors.asset_error(
+                403, f"Scope {scope} is required", {"required": [scope]}
+            )
         return caller.credential.tenant, caller.business_id
 
-    def _external(self, business: AssetBusiness, account: AssetExternalAccount) -> dict[str, Any]:
+    def _external_account_to_json(
+        self, business: AssetBusiness, account: AssetExternalAccount
+    ) -> dict[str, Any]:
         """An external account; `external_balance` has no timestamp of its own and may be null."""
         ledger = business.ledgers[account.ledger_id]
-        now = self._world.clock.now()
+        now = self._state.clock.now()
         balance = None
         if account.reports_balance:
-            moved = ledger.book.total(lambda entry: entry.on_bank and entry.at <= now)
-            balance = on_side(ledger.book.opening_debit() + moved, ledger.book.normal_side)
+            moved = ledger.book.sum_entries(lambda entry: entry.on_bank and entry.at <= now)
+            balance = convert_side(
+                ledger.book.compute_opening_debit() + moved, ledger.book.normal_side
+            )
         return {
             "id": account.external_account_id,
             "business_id": business.business_id,
@@ -200,8 +205,8 @@ class AssetApi:
             "status": account.status,
             "external_id": None,
             "linked_item_id": None,
-            "external_balance": None if balance is None else plain(balance),
-            "last_synced_at": instant_text(now),
+            "external_balance": None if balance is None else to_plain_decimal(balance),
+            "last_synced_at": format_instant(now),
             "last_balanced_at": None,
             "last_statement_end_date": None,
             "disconnected_at": None,
@@ -209,11 +214,13 @@ class AssetApi:
         }
 
 
-def _path_id(request: Request, name: str) -> str:
+def _parse_path_id(request: Request, name: str) -> str:
     value: str = request.path_params[name]
     prefix = {"business_id": "biz", "ledger_id": "ldg", "external_account_id": "eac"}[name]
     if not _ID.fullmatch(value) or not value.startswith(prefix):
-        raise errors.asset(422, "Validation error", [{"loc": ["path", name], "msg": "invalid id"}])
+        raise provider_errors.asset_error(
+            422, "Validation error", [{"loc": ["path", name], "msg": "invalid id"}]
+        )
     return value
 
 
@@ -222,7 +229,7 @@ async def _read_amount(request: Request) -> Decimal:
     problem = None
     amount: Decimal | None = None
     try:
-        if media_type(request.headers.get("content-type", "")) != "application/json":
+        if parse_media_type(request.headers.get("content-type", "")) != "application/json":
             problem = "expected application/json"
         body = parse_json(await request.body())
         value = body.get("amount") if isinstance(body, dict) else None
@@ -230,33 +237,33 @@ async def _read_amount(request: Request) -> Decimal:
             amount = Decimal(value) if AMOUNT.fullmatch(value) else None
         elif isinstance(value, Decimal) or type(value) is int:
             amount = Decimal(value)
-    except BadJSONError:
+    except InvalidJSONError:
         problem = "expected JSON"
-    if problem is None and (amount is None or not fits(amount)):
+    if problem is None and (amount is None or not has_supported_digits(amount)):
         problem = "expected a number or its plain decimal text"
     if problem is not None or amount is None:
         detail = [{"loc": ["body", "amount"], "msg": problem}]
-        raise errors.asset(422, "Validation error", detail)
-    return plain(amount)
+        raise provider_errors.asset_error(422, "Validation error", detail)
+    return to_plain_decimal(amount)
 
 
-def _business(business: AssetBusiness) -> dict[str, Any]:
+def _business_to_json(business: AssetBusiness) -> dict[str, Any]:
     return {
         "id": business.business_id,
         "tenant_id": f"tenant-{business.tenant}",
         "name": business.name,
         "industry": "software",
-        "entries_start": instant_text(business.entries_start),
+        "entries_start": format_instant(business.entries_start),
         "entity_type": "c-corp",
         "fiscal_year": "12/31",
         "external_id": business.tenant,
         "status": "active",
-        "onboarding_date": instant_text(business.entries_start),
+        "onboarding_date": format_instant(business.entries_start),
         "plan": "standard",
     }
 
 
-def _ledger(business: AssetBusiness, ledger: AssetLedger) -> dict[str, Any]:
+def _ledger_to_json(business: AssetBusiness, ledger: AssetLedger) -> dict[str, Any]:
     return {
         "id": ledger.book.remote_id,
         "business_id": business.business_id,
@@ -271,6 +278,6 @@ def _ledger(business: AssetBusiness, ledger: AssetLedger) -> dict[str, Any]:
     }
 
 
-async def _unknown_route(_: Request, error: Exception) -> Response:
+async def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return errors.asset(error.status_code, error.detail).response()
+    return provider_errors.asset_error(error.status_code, error.detail).to_response()

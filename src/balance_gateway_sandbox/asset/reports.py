@@ -15,10 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from balance_gateway_sandbox import provider_errors as errors
-from balance_gateway_sandbox.state.account_book import Basis, Entry, exact_sum, on_side
-from balance_gateway_sandbox.state.sandbox_state import AssetBusiness, AssetLedger
-from balance_gateway_sandbox.wire_format import instant_text, json_response, parse_instant, plain
+from balance_gateway_sandbox import provider_errors
+from balance_gateway_sandbox.state.account_book import Basis, Entry, convert_side, sum_exactly
+from balance_gateway_sandbox.state.records import AssetBusiness, AssetLedger
+from balance_gateway_sandbox.wire_format import (
+    build_json_response,
+    format_instant,
+    parse_instant,
+    to_plain_decimal,
+)
 
 _BASES: Final[dict[str, Basis]] = {"accrual": "accrual", "modified_cash": "cash"}
 _ZERO: Final = Decimal(0)
@@ -29,24 +34,28 @@ class AssetReports:
 
     def __init__(
         self,
-        business: Callable[[Request], AssetBusiness],
-        ledger: Callable[[Request], tuple[AssetBusiness, AssetLedger]],
+        find_business: Callable[[Request], AssetBusiness],
+        find_ledger: Callable[[Request], tuple[AssetBusiness, AssetLedger]],
     ) -> None:
-        self._business = business
-        self._ledger = ledger
+        self._find_business = find_business
+        self._find_ledger = find_ledger
 
-    def routes(self, prefix: str) -> list[Route]:
+    def build_routes(self, prefix: str) -> list[Route]:
         """The routes under `prefix`."""
         return [
-            Route(f"{prefix}/trial-balance", self.trial_balance, methods=["GET"]),
-            Route(f"{prefix}/ledger-statement/{{ledger_id}}", self.statement, methods=["GET"]),
+            Route(f"{prefix}/trial-balance", self.get_trial_balance, methods=["GET"]),
+            Route(
+                f"{prefix}/ledger-statement/{{ledger_id}}",
+                self.get_ledger_statement,
+                methods=["GET"],
+            ),
         ]
 
-    async def trial_balance(self, request: Request) -> Response:
+    async def get_trial_balance(self, request: Request) -> Response:
         """Answer one row per ledger: what it stands at, in debit or in credit."""
-        business = self._business(request)
-        until = _instant(request, "end_datetime")
-        totals = debit_totals(business, until, _basis(request))
+        business = self._find_business(request)
+        until = _parse_instant_parameter(request, "end_datetime")
+        totals = compute_debit_totals(business, until, _parse_basis(request))
         rows = []
         for ledger_id, ledger in business.ledgers.items():
             total = totals[ledger_id]
@@ -55,97 +64,117 @@ class AssetReports:
                     "name": ledger.book.name,
                     "ledger_id": ledger_id,
                     "ledger_type": ledger.type,
-                    "debit": plain(max(total, _ZERO)),
-                    "credit": plain(max(-total, _ZERO)),
-                    "has_entries": any(_counts(business, e, until) for e in ledger.book.entries),
+                    "debit": to_plain_decimal(max(total, _ZERO)),
+                    "credit": to_plain_decimal(max(-total, _ZERO)),
+                    "has_entries": any(
+                        _is_counted(business, e, until) for e in ledger.book.entries
+                    ),
                 }
             )
-        return json_response({"data": rows})
+        return build_json_response({"data": rows})
 
-    async def statement(self, request: Request) -> Response:
+    async def get_ledger_statement(self, request: Request) -> Response:
         """Answer the entries of one ledger between two instants, both inclusive, in pages."""
-        business, ledger = self._ledger(request)
+        business, ledger = self._find_ledger(request)
         book = ledger.book
-        since, until = _instant(request, "start_datetime"), _instant(request, "end_datetime")
+        since, until = (
+            _parse_instant_parameter(request, "start_datetime"),
+            _parse_instant_parameter(request, "end_datetime"),
+        )
         entries = sorted(
-            (e for e in book.entries if _counts(business, e, until) and e.at >= since),
+            (e for e in book.entries if _is_counted(business, e, until) and e.at >= since),
             key=lambda entry: (entry.at, entry.entry_id),
         )
-        start, size = _page(request)
+        start, size = _parse_page(request)
         more = start + size < len(entries)
         balances = {
-            "all_time_balance": debit_totals(business, until, "accrual")[book.remote_id],
-            "range_balance": exact_sum(entry.amount for entry in entries),
+            "all_time_balance": compute_debit_totals(business, until, "accrual")[book.remote_id],
+            "range_balance": sum_exactly(entry.amount for entry in entries),
         }
         data = {
             "ledger_id": book.remote_id,
-            "start_datetime": instant_text(since),
-            "end_datetime": instant_text(until),
+            "start_datetime": format_instant(since),
+            "end_datetime": format_instant(until),
             "balances": {
-                name: plain(on_side(amount, book.normal_side)) for name, amount in balances.items()
+                name: to_plain_decimal(convert_side(amount, book.normal_side))
+                for name, amount in balances.items()
             },
-            "entries": [_entry(book.remote_id, one) for one in entries[start : start + size]],
+            "entries": [
+                _entry_to_json(book.remote_id, one) for one in entries[start : start + size]
+            ],
             "pagination": {
                 "next_page_token": str(start + size) if more else None,
                 "previous_page_token": str(max(0, start - size)) if start else None,
             },
         }
-        return json_response({"data": data})
+        return build_json_response({"data": data})
 
 
-def debit_totals(business: AssetBusiness, until: datetime, basis: Basis) -> dict[str, Decimal]:
+def compute_debit_totals(
+    business: AssetBusiness, until: datetime, basis: Basis
+) -> dict[str, Decimal]:
     """Every ledger's total at `until`, + being a debit; all together sum to zero."""
     opened = until >= business.entries_start
     totals = {}
     for ledger_id, ledger in business.ledgers.items():
-        moved = ledger.book.total(lambda e: _counts(business, e, until) and basis in e.bases)
-        opening = ledger.book.opening_debit() if opened else _ZERO
-        totals[ledger_id] = exact_sum((moved, opening))
+        moved = ledger.book.sum_entries(
+            lambda e: _is_counted(business, e, until) and basis in e.bases
+        )
+        opening = ledger.book.compute_opening_debit() if opened else _ZERO
+        totals[ledger_id] = sum_exactly((moved, opening))
     if opened:
-        openings = [one.book.opening_debit() for one in business.ledgers.values()]
+        openings = [one.book.compute_opening_debit() for one in business.ledgers.values()]
         for ledger_id, ledger in business.ledgers.items():
             if ledger.subtype == "opening_balance":
-                totals[ledger_id] -= exact_sum(openings)
+                totals[ledger_id] -= sum_exactly(openings)
     return totals
 
 
-def _counts(business: AssetBusiness, entry: Entry, until: datetime) -> bool:
+def _is_counted(business: AssetBusiness, entry: Entry, until: datetime) -> bool:
     return entry.on_books and business.entries_start <= entry.at <= until
 
 
-def _entry(ledger_id: str, entry: Entry) -> dict[str, Any]:
+def _entry_to_json(ledger_id: str, entry: Entry) -> dict[str, Any]:
     side = "debit" if entry.amount >= 0 else "credit"
-    line = {"ledger_id": ledger_id, "debit_credit": side, "amount": plain(abs(entry.amount))}
+    line = {
+        "ledger_id": ledger_id,
+        "debit_credit": side,
+        "amount": to_plain_decimal(abs(entry.amount)),
+    }
     return {
         "id": entry.entry_id,
-        "datetime": instant_text(entry.at),
+        "datetime": format_instant(entry.at),
         "memo": entry.memo,
         "line_entries": [line],
     }
 
 
-def _basis(request: Request) -> Basis:
+def _parse_basis(request: Request) -> Basis:
     basis = request.query_params.get("basis", "modified_cash")
     if basis not in _BASES:
-        raise errors.asset(422, "Validation error", [{"loc": ["query", "basis"]}])
+        raise provider_errors.asset_error(422, "Validation error", [{"loc": ["query", "basis"]}])
     return _BASES[basis]
 
 
-def _instant(request: Request, name: str) -> datetime:
+def _parse_instant_parameter(request: Request, name: str) -> datetime:
     at = parse_instant(request.query_params.get(name))
     if at is None:
         message = "a date-time with an offset is required"
-        raise errors.asset(422, "Validation error", [{"loc": ["query", name], "msg": message}])
+        raise provider_errors.asset_error(
+            422, "Validation error", [{"loc": ["query", name], "msg": message}]
+        )
     return at
 
 
-def _page(request: Request) -> tuple[int, int]:
+def _parse_page(request: Request) -> tuple[int, int]:
     """Where the page starts and how many entries it holds: `page_size` 1..100, default 100."""
     token = request.query_params.get("page_token", "0")
     size = request.query_params.get("page_size", "100")
     for name, text in (("page_token", token), ("page_size", size)):
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise errors.asset(422, "Validation error", [{"loc": ["query", name]}])
+            raise provider_errors.asset_error(422, "Validation error", [{"loc": ["query", name]}])
     if not 1 <= int(size) <= 100:
-        raise errors.asset(422, "Validation error", [{"loc": ["query", "page_size"]}])
+        raise provider_errors.asset_error(
+            422, "Validation error", [{"loc": ["query", "page_size"]}]
+        )
     return int(token), int(size)

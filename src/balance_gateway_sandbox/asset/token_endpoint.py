@@ -9,61 +9,65 @@ the client's scopes; a scope the client does not have is refused (403).
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from balance_gateway_sandbox import provider_errors as errors
+from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.state.catalogue import Credential
-from balance_gateway_sandbox.state.sandbox_state import World
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
 from balance_gateway_sandbox.state.tokens import Caller
-from balance_gateway_sandbox.wire_format import media_type
+from balance_gateway_sandbox.wire_format import parse_media_type
 
 LIFETIME_MAX_S: Final = 30 * 86_400
 
 
-def issue_token(world: World, content_type: str, body: bytes) -> dict[str, Any]:
-    """The body of a token answer.
+def issue_token(state: SandboxState, content_type: str, body: bytes) -> dict[str, Any]:
+    """The body of a token response.
 
     Raises:
-        Refusal: 422 for a form that is not one, 401 for a wrong client, 403 for a scope it lacks.
+        ProviderError: 422 for an invalid form, 401 for a wrong client, 403 for a missing scope.
     """
-    if media_type(content_type) != "application/x-www-form-urlencoded":
-        raise errors.asset(422, "Expected application/x-www-form-urlencoded")
-    form = {name: values[-1] for name, values in _form(body).items()}
+    if parse_media_type(content_type) != "application/x-www-form-urlencoded":
+        raise provider_errors.asset_error(422, "Expected application/x-www-form-urlencoded")
+    form = {name: values[-1] for name, values in _parse_form(body).items()}
     if "client_id" not in form:
-        raise errors.asset(422, "Validation error", [{"loc": ["body", "client_id"]}])
+        raise provider_errors.asset_error(422, "Validation error", [{"loc": ["body", "client_id"]}])
     if form.get("grant_type", "client_credentials") != "client_credentials":
-        raise errors.asset(422, "Validation error", [{"loc": ["body", "grant_type"]}])
-    credential = _client(world, form)
+        raise provider_errors.asset_error(
+            422, "Validation error", [{"loc": ["body", "grant_type"]}]
+        )
+    credential = _authenticate_client(state, form)
     scopes = frozenset(form["scope"].split()) if "scope" in form else frozenset(credential.scopes)
     if not scopes <= frozenset(credential.scopes):
-        raise errors.asset(403, "The client does not have this scope")
-    lifetime_s = _lifetime_s(form.get("expires_in"), world.options.asset_token_lifetime_s)
-    token = world.tokens.issue(Caller(credential, scopes, form.get("business_id")), lifetime_s)
-    answer: dict[str, Any] = {"access_token": token.text, "token_type": "Bearer"}
-    if world.options.asset_expires_in == "duration":
-        answer["expires_in"] = lifetime_s
-    elif world.options.asset_expires_in == "unix":
-        answer["expires_in"] = int(token.expires_at.timestamp())
-    return answer
+        raise provider_errors.asset_error(403, "The client does not have this scope")
+    lifetime_s = _parse_lifetime_s(form.get("expires_in"), state.options.asset_token_lifetime_s)
+    token = state.tokens.issue(Caller(credential, scopes, form.get("business_id")), lifetime_s)
+    response: dict[str, Any] = {"access_token": token.text, "token_type": "Bearer"}
+    if state.options.asset_expires_in == "duration":
+        response["expires_in"] = lifetime_s
+    elif state.options.asset_expires_in == "unix":
+        response["expires_in"] = int(token.expires_at.timestamp())
+    return response
 
 
-def _form(body: bytes) -> dict[str, list[str]]:
+def _parse_form(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError:
-        raise errors.asset(422, "The form cannot be read") from None
+        raise provider_errors.asset_error(422, "The form cannot be read") from None
 
 
-def _client(world: World, form: dict[str, str]) -> Credential:
-    for credential in world.catalogue.credentials:
+def _authenticate_client(state: SandboxState, form: dict[str, str]) -> Credential:
+    for credential in state.catalogue.credentials:
         if credential.provider == "asset" and credential.client_id == form["client_id"]:
             if credential.client_secret == form.get("client_secret"):
                 return credential
             break
-    raise errors.asset(401, "Invalid client credentials")
+    raise provider_errors.asset_error(401, "Invalid client credentials")
 
 
-def _lifetime_s(given: str | None, default: int) -> int:
+def _parse_lifetime_s(given: str | None, default: int) -> int:
     if given is None:
         return default
     if not (given.isascii() and given.isdigit()) or not 0 < int(given[:12]) <= LIFETIME_MAX_S:
-        raise errors.asset(422, "Validation error", [{"loc": ["body", "expires_in"]}])
+        raise provider_errors.asset_error(
+            422, "Validation error", [{"loc": ["body", "expires_in"]}]
+        )
     return int(given)

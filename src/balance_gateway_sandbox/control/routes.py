@@ -16,18 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from balance_gateway_sandbox.control.accounts import add_entry, find_book, state_of
-from balance_gateway_sandbox.http.faults import Faults
-from balance_gateway_sandbox.http.middleware import Exchange
-from balance_gateway_sandbox.http.rate_limits import RateLimits
-from balance_gateway_sandbox.http.request_log import Journal
+from balance_gateway_sandbox.control.accounts import add_entry, describe_account, find_book
+from balance_gateway_sandbox.http.faults import FaultRegistry
+from balance_gateway_sandbox.http.middleware import ProviderMiddleware
+from balance_gateway_sandbox.http.rate_limits import RateLimiter
+from balance_gateway_sandbox.http.request_log import RequestLog
 from balance_gateway_sandbox.options import Options
 from balance_gateway_sandbox.state.company import Provider
-from balance_gateway_sandbox.state.sandbox_state import World
-from balance_gateway_sandbox.state.seeding import seeded
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
+from balance_gateway_sandbox.state.seeding import build_seeded_records
 from balance_gateway_sandbox.wire_format import (
-    instant_text,
-    json_response,
+    build_json_response,
+    format_instant,
     parse_instant,
     parse_json,
 )
@@ -36,31 +36,31 @@ OFFSET_MAX_S: Final = 60_000_000_000
 """Nearly two thousand years: as far as the calendar reaches."""
 
 
-class Control:
+class ControlApi:
     """The control routes; mistakes are answered 400 or 404 with `{"error": …}`."""
 
     def __init__(
         self,
         *,
-        world: World,
-        journal: Journal,
-        limits: RateLimits,
-        faults: Faults,
+        state: SandboxState,
+        request_log: RequestLog,
+        limiter: RateLimiter,
+        faults: FaultRegistry,
         initial: Options,
-        exchange: Callable[[], Exchange],
+        middleware: Callable[[], ProviderMiddleware],
     ) -> None:
-        self._world = world
-        self._journal = journal
-        self._limits = limits
+        self._state = state
+        self._request_log = request_log
+        self._limiter = limiter
         self._faults = faults
         self._initial = initial
-        self._exchange = exchange
+        self._middleware = middleware
 
-    def app(self) -> Starlette:
+    def build_app(self) -> Starlette:
         """The control API as an ASGI app, to be mounted at `/_control`."""
         return Starlette(
             routes=[
-                Route("/catalogue", self.catalogue, methods=["GET"]),
+                Route("/catalogue", self.get_catalogue, methods=["GET"]),
                 Route("/clock", self.get_clock, methods=["GET"]),
                 Route("/clock", self.put_clock, methods=["PUT"]),
                 Route("/options", self.get_options, methods=["GET"]),
@@ -76,48 +76,48 @@ class Control:
                 Route("/state/{provider}/{account}", self.get_state, methods=["GET"]),
                 Route("/reset", self.reset, methods=["POST"]),
             ],
-            exception_handlers={ValueError: _bad_request, HTTPException: _not_served},
+            exception_handlers={ValueError: _handle_value_error, HTTPException: _handle_http_error},
         )
 
-    async def catalogue(self, _: Request) -> Response:
+    async def get_catalogue(self, _: Request) -> Response:
         """Answer everything seeded: credentials with their fake secrets, and accounts."""
-        return json_response(asdict(self._world.catalogue))
+        return build_json_response(asdict(self._state.catalogue))
 
     async def get_clock(self, _: Request) -> Response:
         """Answer the sandbox's time."""
-        return json_response({"now": instant_text(self._world.clock.now())})
+        return build_json_response({"now": format_instant(self._state.clock.now())})
 
     async def put_clock(self, request: Request) -> Response:
         """Pin the clock (`now`), shift it (`offset_s`) or give it back to its source (`{}`)."""
-        body, clock = await _object(request), self._world.clock
+        body, clock = await _read_json_object(request), self._state.clock
         if "now" in body:
             at = parse_instant(body["now"])
             if at is None:
                 raise HTTPException(400, "now: expected a date-time with an offset")
             clock.pin(at)
         elif "offset_s" in body:
-            clock.shift(_offset(body["offset_s"]))
+            clock.shift(_parse_offset(body["offset_s"]))
         else:
             clock.reset()
         return await self.get_clock(request)
 
     async def get_options(self, _: Request) -> Response:
         """Answer all switches."""
-        return json_response(msgspec.to_builtins(self._world.options))
+        return build_json_response(msgspec.to_builtins(self._state.options))
 
     async def put_options(self, request: Request) -> Response:
         """Change the switches given; the others stay."""
-        self._world.options = self._world.options.changed(await _object(request))
+        self._state.options = self._state.options.with_changes(await _read_json_object(request))
         return await self.get_options(request)
 
     async def get_faults(self, _: Request) -> Response:
         """Answer the faults that are set."""
-        return json_response({"faults": self._faults.views()})
+        return build_json_response({"faults": self._faults.list_views()})
 
     async def add_fault(self, request: Request) -> Response:
         """Set one fault; answers it with its id."""
         fault = self._faults.add(await request.body())
-        return json_response(fault.view(), 201)
+        return build_json_response(fault.view(), 201)
 
     async def clear_faults(self, _: Request) -> Response:
         """Remove all faults."""
@@ -133,57 +133,61 @@ class Control:
     async def get_requests(self, request: Request) -> Response:
         """Answer the log, filtered by `provider` and `credential`."""
         query = request.query_params
-        return json_response(self._journal.report(query.get("provider"), query.get("credential")))
+        return build_json_response(
+            self._request_log.build_report(query.get("provider"), query.get("credential"))
+        )
 
     async def clear_requests(self, _: Request) -> Response:
         """Forget the log."""
-        self._journal.clear()
+        self._request_log.clear()
         return Response(status_code=204)
 
     async def revoke_tokens(self, _: Request) -> Response:
         """Make every Asset and Layer token invalid."""
-        return json_response({"revoked": self._world.tokens.revoke_all()})
+        return build_json_response({"revoked": self._state.tokens.revoke_all()})
 
     async def add_transaction(self, request: Request) -> Response:
         """Add an entry to an account's statement, its books or both."""
-        return json_response(add_entry(self._world, await _object(request)), 201)
+        return build_json_response(add_entry(self._state, await _read_json_object(request)), 201)
 
     async def get_state(self, request: Request) -> Response:
         """Answer what the sandbox holds about one account, free of any fault."""
         provider, account = request.path_params["provider"], request.path_params["account"]
         if provider not in get_args(Provider):
             raise HTTPException(404, "No such provider")
-        return json_response(state_of(find_book(self._world, cast("Provider", provider), account)))
+        return build_json_response(
+            describe_account(find_book(self._state, cast("Provider", provider), account))
+        )
 
     async def reset(self, _: Request) -> Response:
         """Restore books, options and clock; forget faults, log, budgets and late writes."""
-        self._exchange().cancel_late()
-        self._world.restore(seeded(self._world.seed))
-        self._world.options = self._initial
-        self._world.clock.reset()
+        self._middleware().cancel_late_writes()
+        self._state.restore(build_seeded_records(self._state.seed))
+        self._state.options = self._initial
+        self._state.clock.reset()
         self._faults.clear()
-        self._journal.clear()
-        self._limits.reset()
+        self._request_log.clear()
+        self._limiter.reset()
         return Response(status_code=204)
 
 
-def _offset(seconds: object) -> timedelta:
+def _parse_offset(seconds: object) -> timedelta:
     if not isinstance(seconds, int | Decimal) or not (-OFFSET_MAX_S <= seconds <= OFFSET_MAX_S):
         raise HTTPException(400, f"offset_s: expected a number of seconds up to {OFFSET_MAX_S}")
     return timedelta(seconds=float(seconds))
 
 
-async def _object(request: Request) -> dict[str, Any]:
+async def _read_json_object(request: Request) -> dict[str, Any]:
     body = parse_json(await request.body())
     if not isinstance(body, dict):
         raise HTTPException(400, "Expected a JSON object")
     return body
 
 
-async def _bad_request(_: Request, error: Exception) -> Response:
-    return json_response({"error": str(error)}, 400)
+async def _handle_value_error(_: Request, error: Exception) -> Response:
+    return build_json_response({"error": str(error)}, 400)
 
 
-async def _not_served(_: Request, error: Exception) -> Response:
+async def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return json_response({"error": error.detail}, error.status_code)
+    return build_json_response({"error": error.detail}, error.status_code)

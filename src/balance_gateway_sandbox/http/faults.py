@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from balance_gateway_sandbox.state.company import Provider
-from balance_gateway_sandbox.state.identifiers import draw
-from balance_gateway_sandbox.wire_format import encode, parse_json
+from balance_gateway_sandbox.state.identifiers import derive_number
+from balance_gateway_sandbox.wire_format import encode_json, parse_json
 
 FAULTS_MAX: Final = 1_000
 TOKEN_PATHS: Final = frozenset({"/asset/v0/auth/token", "/layer-auth/oauth2/token"})
@@ -105,44 +105,44 @@ class Fault:
     fault_id: int
     spec: FaultSpec
     path: re.Pattern[str] | None
-    seen: int = 0
-    struck: int = 0
+    match_count: int = 0
+    applied_count: int = 0
 
-    def strikes(self, provider: Provider, method: str, path: str) -> bool:
+    def consume_match(self, provider: Provider, method: str, path: str) -> bool:
         """Whether this request meets the fault; counts it if it matches."""
         spec = self.spec
         if spec.provider not in ("any", provider) or spec.method not in (None, method):
             return False
         if path in TOKEN_PATHS if self.path is None else not self.path.search(path):
             return False
-        if self.spent():
+        if self.is_spent():
             return False
-        self.seen += 1
-        if self.seen <= spec.skip:
+        self.match_count += 1
+        if self.match_count <= spec.skip:
             return False
         if spec.probability < 1:
-            chance = draw(spec.seed, self.seen) % 1_000_000
+            chance = derive_number(spec.seed, self.match_count) % 1_000_000
             if chance >= spec.probability * 1_000_000:
                 return False
-        self.struck += 1
+        self.applied_count += 1
         return True
 
-    def spent(self) -> bool:
+    def is_spent(self) -> bool:
         """Whether it has struck as often as it was to."""
-        return self.spec.times is not None and self.struck >= self.spec.times
+        return self.spec.times is not None and self.applied_count >= self.spec.times
 
     def view(self) -> dict[str, Any]:
         """The fault as `GET /_control/faults` tells it."""
         return {
             "id": self.fault_id,
-            "seen": self.seen,
-            "struck": self.struck,
-            "spent": self.spent(),
-            **parse_json(encode(self.spec)),
+            "seen": self.match_count,
+            "struck": self.applied_count,
+            "spent": self.is_spent(),
+            **parse_json(encode_json(self.spec)),
         }
 
 
-class Faults:
+class FaultRegistry:
     """The faults that are set, at most `FAULTS_MAX`, in the order they were set."""
 
     def __init__(self) -> None:
@@ -158,10 +158,10 @@ class Faults:
         given = parse_json(raw)
         if isinstance(given, dict) and re.fullmatch(r"[2-5]\d\d", str(given.get("kind"))):
             status = {"kind": "status", "status": int(str(given["kind"]))}
-            raw = encode(given | status)
+            raw = encode_json(given | status)
         spec = msgspec.json.decode(raw, type=FaultSpec)
-        _require(spec)
-        self._faults = {key: one for key, one in self._faults.items() if not one.spent()}
+        _check_required_fields(spec)
+        self._faults = {key: one for key, one in self._faults.items() if not one.is_spent()}
         if len(self._faults) >= FAULTS_MAX:
             message = f"at most {FAULTS_MAX} faults"
             raise ValueError(message)
@@ -176,14 +176,14 @@ class Faults:
         self._faults[fault.fault_id] = fault
         return fault
 
-    def match(self, provider: Provider, method: str, path: str) -> Fault | None:
+    def find_match(self, provider: Provider, method: str, path: str) -> Fault | None:
         """The first fault that strikes this request; later ones do not count it."""
         for fault in self._faults.values():
-            if fault.strikes(provider, method, path):
+            if fault.consume_match(provider, method, path):
                 return fault
         return None
 
-    def views(self) -> list[dict[str, Any]]:
+    def list_views(self) -> list[dict[str, Any]]:
         """All faults that are set."""
         return [fault.view() for fault in self._faults.values()]
 
@@ -196,7 +196,7 @@ class Faults:
         self._faults.clear()
 
 
-def _require(spec: FaultSpec) -> None:
+def _check_required_fields(spec: FaultSpec) -> None:
     needs = {
         "status": spec.status is not None,
         "redirect": spec.location is not None,

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from balance_gateway_sandbox.options import Limits
+from balance_gateway_sandbox.options import RateLimitOptions
 from balance_gateway_sandbox.state.company import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ChargeResult:
     """What one request did to the budget.
 
     Attributes:
@@ -27,42 +27,44 @@ class _Window:
     used: int = 0
 
 
-class RateLimits:
+class RateLimiter:
     """Counts requests per key, tenant and business in fixed windows of the sandbox's clock.
 
     Undocumented: how windows are cut. Light and Asset name a reset as a unix time, so a window is
     a minute of the clock; Layer's bucket "is refilled every second", so it is a second.
     """
 
-    def __init__(self, now: Callable[[], datetime], limits: Callable[[], Limits]) -> None:
+    def __init__(self, now: Callable[[], datetime], limits: Callable[[], RateLimitOptions]) -> None:
         self._now = now
         self._limits = limits
         self._windows: dict[tuple[str, str], _Window] = {}
 
-    def charge(self, provider: Provider, credential: str, business_id: str | None) -> Charge:
+    def charge(self, provider: Provider, credential: str, business_id: str | None) -> ChargeResult:
         """Count one request of an authenticated caller."""
         limits = self._limits()
         if provider == "light":
-            return self._light(credential, limits.light_per_minute)
+            return self._charge_light(credential, limits.light_per_minute)
         if provider == "asset":
-            return self._asset(credential, business_id, limits)
-        return self._layer(credential, limits.layer_per_second)
+            return self._charge_asset(credential, business_id, limits)
+        return self._charge_layer(credential, limits.layer_per_second)
 
     def reset(self) -> None:
         """Give everybody a full budget."""
         self._windows.clear()
 
-    def _light(self, credential: str, limit: int | None) -> Charge:
+    def _charge_light(self, credential: str, limit: int | None) -> ChargeResult:
         """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
         if limit is None:
-            return Charge(refused=False, headers={})
-        window = self._window("light", credential, 60)
-        refused, headers = _take(window, limit, "X-RateLimit-{}")
+            return ChargeResult(refused=False, headers={})
+        window = self._find_window("light", credential, 60)
+        refused, headers = _consume(window, limit, "X-RateLimit-{}")
         if refused:
-            headers["Retry-After"] = self._seconds_left(window)
-        return Charge(refused, headers)
+            headers["Retry-After"] = self._format_seconds_left(window)
+        return ChargeResult(refused, headers)
 
-    def _asset(self, tenant: str, business_id: str | None, limits: Limits) -> Charge:
+    def _charge_asset(
+        self, tenant: str, business_id: str | None, limits: RateLimitOptions
+    ) -> ChargeResult:
         """Lower-case x-ratelimit-* on every answer; no `Retry-After` is documented.
 
         "300 requests per minute" per tenant and per business, independently. Undocumented: which
@@ -74,27 +76,27 @@ class RateLimits:
         ]
         if business_id is not None:
             budgets.append(("asset-business", business_id, limits.asset_business_per_minute))
-        taken = [
-            _take(self._window(kind, key, 60), limit, "x-ratelimit-{}")
+        charges = [
+            _consume(self._find_window(kind, key, 60), limit, "x-ratelimit-{}")
             for kind, key, limit in budgets
             if limit is not None
         ]
-        if not taken:
-            return Charge(refused=False, headers={})
-        tightest = min(taken, key=lambda one: int(one[1]["x-ratelimit-remaining"]))
-        return Charge(any(refused for refused, _ in taken), tightest[1])
+        if not charges:
+            return ChargeResult(refused=False, headers={})
+        tightest = min(charges, key=lambda one: int(one[1]["x-ratelimit-remaining"]))
+        return ChargeResult(any(refused for refused, _ in charges), tightest[1])
 
-    def _layer(self, credential: str, limit: int | None) -> Charge:
+    def _charge_layer(self, credential: str, limit: int | None) -> ChargeResult:
         """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
         if limit is None:
-            return Charge(refused=False, headers={})
-        window = self._window("layer", credential, 1)
-        refused, headers = _take(window, limit, "X-RateLimit-{}")
+            return ChargeResult(refused=False, headers={})
+        window = self._find_window("layer", credential, 1)
+        refused, headers = _consume(window, limit, "X-RateLimit-{}")
         if refused:
-            headers["Retry-After"] = self._seconds_left(window)
-        return Charge(refused, headers)
+            headers["Retry-After"] = self._format_seconds_left(window)
+        return ChargeResult(refused, headers)
 
-    def _window(self, kind: str, key: str, length_s: int) -> _Window:
+    def _find_window(self, kind: str, key: str, length_s: int) -> _Window:
         now = int(self._now().timestamp())
         window = self._windows.get((kind, key))
         if window is None or not window.ends_at - length_s <= now < window.ends_at:
@@ -102,11 +104,11 @@ class RateLimits:
             self._windows[kind, key] = window
         return window
 
-    def _seconds_left(self, window: _Window) -> str:
+    def _format_seconds_left(self, window: _Window) -> str:
         return str(max(1, window.ends_at - int(self._now().timestamp())))
 
 
-def _take(window: _Window, limit: int, name: str) -> tuple[bool, dict[str, str]]:
+def _consume(window: _Window, limit: int, name: str) -> tuple[bool, dict[str, str]]:
     refused = window.used >= limit
     if not refused:
         window.used += 1

@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl
 
 from balance_gateway_sandbox.state.company import Provider
 from balance_gateway_sandbox.wire_format import (
-    BadJSONError,
-    encode,
-    instant_text,
-    media_type,
+    InvalidJSONError,
+    encode_json,
+    format_instant,
     parse_json,
+    parse_media_type,
 )
 
 REQUESTS_MAX: Final = 10_000
@@ -21,7 +21,7 @@ _SECRET: Final = frozenset({"client_secret", "client_id", "code", "refresh_token
 
 
 @dataclass(slots=True)
-class Record:
+class LoggedRequest:
     """One request to a provider.
 
     Attributes:
@@ -46,14 +46,14 @@ class Record:
 
     def view(self) -> dict[str, Any]:
         """The record as `GET /_control/requests` tells it."""
-        return asdict(self) | {"at": instant_text(self.at)}
+        return asdict(self) | {"at": format_instant(self.at)}
 
 
-class Journal:
+class RequestLog:
     """The last `REQUESTS_MAX` requests and counts of all."""
 
     def __init__(self) -> None:
-        self._records: deque[Record] = deque(maxlen=REQUESTS_MAX)
+        self._records: deque[LoggedRequest] = deque(maxlen=REQUESTS_MAX)
         self._counts: Counter[str] = Counter()
         self._total = 0
 
@@ -67,15 +67,15 @@ class Journal:
         query: str,
         credential: str | None,
         body: Any,
-    ) -> Record:
+    ) -> LoggedRequest:
         """Log a request as it arrives; its status and fault are filled in later."""
         self._total += 1
         self._counts[provider] += 1
-        record = Record(self._total, at, provider, method, path, query, body, credential)
+        record = LoggedRequest(self._total, at, provider, method, path, query, body, credential)
         self._records.append(record)
         return record
 
-    def report(self, provider: str | None, credential: str | None) -> dict[str, Any]:
+    def build_report(self, provider: str | None, credential: str | None) -> dict[str, Any]:
         """The log: counts since the last clearing, and the records that fit the filters."""
         records = [
             record.view()
@@ -90,18 +90,18 @@ class Journal:
         self._counts.clear()
 
 
-def loggable(content_type: str, body: bytes) -> Any:
+def sanitize_body(content_type: str, body: bytes) -> Any:
     """A request's body as the log keeps it: JSON, a form without secrets, or a word on its size."""
     if not body:
         return None
     if len(body) > BODY_BYTES_MAX:
         return {"unlogged_bytes": len(body)}
-    if media_type(content_type) == "application/x-www-form-urlencoded":
+    if parse_media_type(content_type) == "application/x-www-form-urlencoded":
         pairs = parse_qsl(body.decode("utf-8", "replace"), max_num_fields=None)
         return {name: value for name, value in pairs if name not in _SECRET}
     try:
         logged = parse_json(body)
-        encode(logged)  # A lone surrogate can be read as JSON but never be written again.
-    except (BadJSONError, UnicodeEncodeError):
+        encode_json(logged)  # A lone surrogate can be read as JSON but never be written again.
+    except (InvalidJSONError, UnicodeEncodeError):
         return {"unreadable_bytes": len(body)}
     return logged

@@ -34,8 +34,8 @@ class Transport(Protocol):
 
 
 @dataclass(slots=True)
-class Answer:
-    """An HTTP answer held as a value, so that a fault can change it."""
+class CapturedResponse:
+    """An HTTP response held as a value, so that a fault can change it."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -53,56 +53,56 @@ class Answer:
         self.headers = {**kept, **headers}
 
 
-async def capture(app: ASGIApp, scope: Scope, body: bytes) -> Answer:
-    """Let `app` handle a request whose body is already read, and hold its answer."""
-    answer = Answer(500)
+async def capture_response(app: ASGIApp, scope: Scope, body: bytes) -> CapturedResponse:
+    """Let `app` handle a request whose body is already read, and hold its response."""
+    response = CapturedResponse(500)
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            answer.status = message["status"]
-            answer.headers = {
+            response.status = message["status"]
+            response.headers = {
                 k.decode("latin-1"): v.decode("latin-1") for k, v in message["headers"]
             }
         else:
-            answer.body += message.get("body", b"")
+            response.body += message.get("body", b"")
 
     await app(scope, receive, send)
-    return answer
+    return response
 
 
-async def send_answer(answer: Answer, send: Send) -> None:
-    """Send an answer whole."""
-    await _start(answer, send)
-    await send({"type": "http.response.body", "body": answer.body})
+async def send_response(response: CapturedResponse, send: Send) -> None:
+    """Send an response whole."""
+    await _send_start(response, send)
+    await send({"type": "http.response.body", "body": response.body})
 
 
-async def send_slowly(answer: Answer, send: Send, interval_s: float) -> None:
-    """Send an answer byte by byte."""
-    await _start(answer, send)
-    for position in range(len(answer.body)):
-        byte = answer.body[position : position + 1]
+async def send_slowly(response: CapturedResponse, send: Send, interval_s: float) -> None:
+    """Send an response byte by byte."""
+    await _send_start(response, send)
+    for position in range(len(response.body)):
+        byte = response.body[position : position + 1]
         await send({"type": "http.response.body", "body": byte, "more_body": True})
         await asyncio.sleep(interval_s)
     await send({"type": "http.response.body"})
 
 
-async def send_truncated(answer: Answer, receive: Receive, send: Send) -> None:
+async def send_truncated(response: CapturedResponse, receive: Receive, send: Send) -> None:
     """Send half of the body that `content-length` promises and close the connection."""
-    await _start(answer, send)
-    half = answer.body[: len(answer.body) // 2]
+    await _send_start(response, send)
+    half = response.body[: len(response.body) // 2]
     await send({"type": "http.response.body", "body": half, "more_body": True})
-    transport_of(send).close()
-    await _disconnected(receive)
+    find_transport(send).close()
+    await _wait_for_disconnect(receive)
 
 
-async def send_endless_body(answer: Answer, send: Send, bytes_max: int) -> None:
+async def send_endless_body(response: CapturedResponse, send: Send, bytes_max: int) -> None:
     """Send a chunked body that only ends when the client hangs up or after `bytes_max`."""
-    answer.headers.pop("content-length", None)
-    await _start(answer, send)
-    transport = transport_of(send)
+    response.headers.pop("content-length", None)
+    await _send_start(response, send)
+    transport = find_transport(send)
     for _ in range(-(-bytes_max // len(_CHUNK))):
         if transport.is_closing():
             return
@@ -113,7 +113,7 @@ async def send_endless_body(answer: Answer, send: Send, bytes_max: int) -> None:
 
 async def send_endless_headers(receive: Receive, send: Send, bytes_max: int) -> None:
     """Send header after header, past ASGI, until the client hangs up or after `bytes_max`."""
-    transport = transport_of(send)
+    transport = find_transport(send)
     transport.write(b"HTTP/1.1 200 OK\r\n")
     line = b"x-filler: " + b"x" * 1_000 + b"\r\n"
     for _ in range(-(-bytes_max // len(line))):
@@ -123,16 +123,16 @@ async def send_endless_headers(receive: Receive, send: Send, bytes_max: int) -> 
         # A client that stops reading must not fill our memory.
         await asyncio.sleep(0 if transport.get_write_buffer_size() < 2**20 else 0.05)
     transport.abort()
-    await _disconnected(receive)
+    await _wait_for_disconnect(receive)
 
 
-async def drop(receive: Receive, send: Send) -> None:
-    """Drop the connection without a byte of an answer."""
-    transport_of(send).abort()
-    await _disconnected(receive)
+async def drop_connection(receive: Receive, send: Send) -> None:
+    """Drop the connection without a byte of an response."""
+    find_transport(send).abort()
+    await _wait_for_disconnect(receive)
 
 
-def transport_of(send: Callable[..., Any]) -> Transport:
+def find_transport(send: Callable[..., Any]) -> Transport:
     """The socket under uvicorn's `send`.
 
     Raises:
@@ -145,12 +145,12 @@ def transport_of(send: Callable[..., Any]) -> Transport:
     return cast("Transport", transport)
 
 
-async def _start(answer: Answer, send: Send) -> None:
-    headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+async def _send_start(response: CapturedResponse, send: Send) -> None:
+    headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
 
 
-async def _disconnected(receive: Receive) -> None:
-    """Wait until the server has noticed; it would answer 500 for a request left unanswered."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the server has noticed; it would response 500 for a request left unanswered."""
     while (await receive())["type"] != "http.disconnect":
         pass

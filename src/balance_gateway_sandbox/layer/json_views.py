@@ -3,20 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from balance_gateway_sandbox.state.account_book import Opening, on_side
-from balance_gateway_sandbox.state.sandbox_state import LayerAccount
-from balance_gateway_sandbox.wire_format import instant_text
+from balance_gateway_sandbox.state.account_book import OpeningBalance, convert_side
+from balance_gateway_sandbox.state.records import LayerAccount
+from balance_gateway_sandbox.wire_format import format_instant
 
 
-def opening_balance(account: LayerAccount, opening: Opening) -> dict[str, Any]:
+def opening_balance_to_json(account: LayerAccount, opening: OpeningBalance) -> dict[str, Any]:
     """Every field of the page's `ApiOpeningBalance`."""
     return {
         "external_account_external_id": account.external_ref,
         "external_account_source": account.source,
         "balance": int(opening.amount),
-        "effective_at": instant_text(opening.at),
-        "created_at": instant_text(opening.created_at),
-        "updated_at": instant_text(opening.updated_at),
+        "effective_at": format_instant(opening.at),
+        "created_at": format_instant(opening.created_at),
+        "updated_at": format_instant(opening.updated_at),
         "transaction_tags": list(opening.tags),
         "memo": opening.memo,
         "metadata": opening.metadata,
@@ -24,7 +24,7 @@ def opening_balance(account: LayerAccount, opening: Opening) -> dict[str, Any]:
     }
 
 
-def external_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
+def external_account_to_json(account: LayerAccount, now: datetime) -> dict[str, Any]:
     """An external account: no currency, no account type; balances in cents as of `now`."""
     missing = {"type": "OPENING_BALANCE_MISSING", "scope": "USER"}
     return {
@@ -32,8 +32,8 @@ def external_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
         "external_account_external_id": account.external_ref,
         "external_account_source": account.source,
         "external_account_name": account.book.name,
-        "latest_balance_timestamp": _latest(account, now),
-        "current_ledger_balance": _current(account, now, bank=False),
+        "latest_balance_timestamp": _build_latest_balance(account, now),
+        "current_ledger_balance": _compute_current_balance(account, now, bank=False),
         "uncategorized_transaction_sum": 0,
         "mask": account.mask,
         "institution": {"name": "Example Bank", "logo": None},
@@ -52,7 +52,7 @@ def external_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
     }
 
 
-def custom_account(account: LayerAccount) -> dict[str, Any]:
+def custom_account_to_json(account: LayerAccount) -> dict[str, Any]:
     """A custom account; its `external_id` equals the external account's."""
     owed = account.book.normal_side == "credit"
     return {
@@ -63,16 +63,16 @@ def custom_account(account: LayerAccount) -> dict[str, Any]:
         "institution_name": "Example Bank",
         "account_type": "CREDIT" if owed else "DEPOSITORY",
         "account_subtype": "CREDIT_CARD" if owed else "CHECKING",
-        "created_at": instant_text(account.created_at),
-        "updated_at": instant_text(account.created_at),
+        "created_at": format_instant(account.created_at),
+        "updated_at": format_instant(account.created_at),
         "archived_at": None,
         "ledger_account_id": account.ledger_account_id,
     }
 
 
-def bank_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
+def bank_account_to_json(account: LayerAccount, now: datetime) -> dict[str, Any]:
     """A bank account as Layer's own client reads it: one external account in a list."""
-    external = external_account(account, now)
+    external = external_account_to_json(account, now)
     return {
         "id": account.bank_account_id,
         "account_name": account.book.name,
@@ -86,20 +86,22 @@ def bank_account(account: LayerAccount, now: datetime) -> dict[str, Any]:
     }
 
 
-def _latest(account: LayerAccount, now: datetime) -> dict[str, Any]:
+def _build_latest_balance(account: LayerAccount, now: datetime) -> dict[str, Any]:
     """The stated balance when there is one, else what the bank reports now."""
     stated = account.stated
-    balance = stated.amount if stated is not None else _current(account, now, bank=True)
+    balance = (
+        stated.amount if stated is not None else _compute_current_balance(account, now, bank=True)
+    )
     return {
         "external_account_external_id": account.external_ref,
         "external_account_source": account.source,
         "balance": balance,
-        "at": instant_text(stated.at if stated is not None else now),
-        "created_at": instant_text(stated.created_at if stated is not None else now),
+        "at": format_instant(stated.at if stated is not None else now),
+        "created_at": format_instant(stated.created_at if stated is not None else now),
     }
 
 
-def _current(account: LayerAccount, now: datetime, *, bank: bool) -> int:
+def _compute_current_balance(account: LayerAccount, now: datetime, *, bank: bool) -> int:
     book = account.book
-    moved = book.total(lambda e: (e.on_bank if bank else e.on_books) and e.at <= now)
-    return int(on_side(book.opening_debit() + moved, book.normal_side))
+    moved = book.sum_entries(lambda e: (e.on_bank if bank else e.on_books) and e.at <= now)
+    return int(convert_side(book.compute_opening_debit() + moved, book.normal_side))

@@ -14,67 +14,67 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from balance_gateway_sandbox.provider_errors import Refusal
+from balance_gateway_sandbox.provider_errors import ProviderError
 from balance_gateway_sandbox.state.catalogue import Credential
-from balance_gateway_sandbox.state.sandbox_state import World
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
 from balance_gateway_sandbox.state.tokens import Caller
-from balance_gateway_sandbox.wire_format import json_response, media_type
+from balance_gateway_sandbox.wire_format import build_json_response, parse_media_type
 
 
-class LayerAuth:
+class LayerTokenEndpoint:
     """The token endpoint, to be mounted at `/layer-auth`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
 
-    def routes(self) -> list[Route]:
+    def build_routes(self) -> list[Route]:
         """The one route."""
-        return [Route("/oauth2/token", self.token, methods=["POST"])]
+        return [Route("/oauth2/token", self.post_token, methods=["POST"])]
 
-    async def token(self, request: Request) -> Response:
+    async def post_token(self, request: Request) -> Response:
         """Give out a bearer token to a client that proves itself with HTTP Basic."""
         try:
-            return json_response(self._issue(request, await request.body()))
-        except Refusal as refusal:
-            return refusal.response()
+            return build_json_response(self._issue_token(request, await request.body()))
+        except ProviderError as error:
+            return error.to_response()
 
-    def _issue(self, request: Request, body: bytes) -> dict[str, Any]:
-        if media_type(request.headers.get("content-type", "")) != _FORM:
-            raise _oauth_error(400, "invalid_request")
-        credential = self._client(request.headers.get("authorization", ""))
+    def _issue_token(self, request: Request, body: bytes) -> dict[str, Any]:
+        if parse_media_type(request.headers.get("content-type", "")) != _FORM:
+            raise _build_oauth_error(400, "invalid_request")
+        credential = self._authenticate_client(request.headers.get("authorization", ""))
         try:
             form = {name: values[-1] for name, values in parse_qs(body.decode()).items()}
         except ValueError:
-            raise _oauth_error(400, "invalid_request") from None
+            raise _build_oauth_error(400, "invalid_request") from None
         if form.get("grant_type") != "client_credentials":
-            raise _oauth_error(400, "unsupported_grant_type")
+            raise _build_oauth_error(400, "unsupported_grant_type")
         if form.get("client_id", credential.client_id) != credential.client_id:
-            raise _oauth_error(401, "invalid_client")
+            raise _build_oauth_error(401, "invalid_client")
         if form.get("scope") not in credential.scopes:
-            raise _oauth_error(400, "invalid_scope")
-        lifetime_s = self._world.options.layer_token_lifetime_s
-        token = self._world.tokens.issue(Caller(credential), lifetime_s)
+            raise _build_oauth_error(400, "invalid_scope")
+        lifetime_s = self._state.options.layer_token_lifetime_s
+        token = self._state.tokens.issue(Caller(credential), lifetime_s)
         return {"access_token": token.text, "expires_in": lifetime_s, "token_type": "Bearer"}
 
-    def _client(self, authorization: str) -> Credential:
+    def _authenticate_client(self, authorization: str) -> Credential:
         scheme, _, encoded = authorization.partition(" ")
         try:
             pair = b64decode(encoded, validate=True).decode() if scheme == "Basic" else ""
         except (binascii.Error, ValueError):
             pair = ""
         client_id, _, secret = pair.partition(":")
-        for one in self._world.catalogue.credentials:
+        for one in self._state.catalogue.credentials:
             if one.provider == "layer" and (one.client_id, one.client_secret) == (
                 client_id,
                 secret,
             ):
                 return one
-        raise _oauth_error(401, "invalid_client")
+        raise _build_oauth_error(401, "invalid_client")
 
 
 _FORM = "application/x-www-form-urlencoded"
 
 
-def _oauth_error(status: int, error: str) -> Refusal:
+def _build_oauth_error(status: int, error: str) -> ProviderError:
     headers = {"WWW-Authenticate": "Basic"} if status == 401 else None
-    return Refusal(status, {"error": error}, headers=headers)
+    return ProviderError(status, {"error": error}, headers=headers)

@@ -13,41 +13,42 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from balance_gateway_sandbox import provider_errors as errors
-from balance_gateway_sandbox.state.account_book import Opening, on_side
-from balance_gateway_sandbox.state.sandbox_state import (
-    LayerAccount,
-    LayerBusiness,
-    StatedBalance,
-    World,
-)
+from balance_gateway_sandbox import provider_errors
+from balance_gateway_sandbox.state.account_book import OpeningBalance, convert_side
+from balance_gateway_sandbox.state.records import LayerAccount, LayerBusiness, StatedBalance
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
 from balance_gateway_sandbox.wire_format import is_int64, parse_day, parse_instant
 
 
-def post_balance(
-    world: World, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
+def set_balance(
+    state: SandboxState, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
 ) -> None:
     """State a balance: `{amount: cents, date: date-time}`."""
-    amount, at = _cents(world, body, "amount"), _instant(world, body, "date")
-    refuse_closed(world, business, at)
-    account.stated = StatedBalance(amount, at, world.clock.now())
+    amount, at = _parse_cents(state, body, "amount"), _parse_instant_field(state, body, "date")
+    check_period_open(state, business, at)
+    account.stated = StatedBalance(amount, at, state.clock.now())
 
 
-def post_opening_balance(
-    world: World, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
-) -> Opening:
+def set_opening_balance(
+    state: SandboxState, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
+) -> OpeningBalance:
     """Set the opening balance itself: `{effective_at, balance: cents}`."""
-    amount, at = _cents(world, body, "balance"), _instant(world, body, "effective_at")
-    refuse_closed(world, business, at)
-    return _store(world, account, Decimal(amount), at)
+    amount, at = (
+        _parse_cents(state, body, "balance"),
+        _parse_instant_field(state, body, "effective_at"),
+    )
+    check_period_open(state, business, at)
+    return _store_opening(state, account, Decimal(amount), at)
 
 
-def recalculate(world: World, business: LayerBusiness, account: LayerAccount) -> Opening:
+def recalculate_opening_balance(
+    state: SandboxState, business: LayerBusiness, account: LayerAccount
+) -> OpeningBalance:
     """Work the opening balance out; "should be done after explicitly setting the balance"."""
     stated = account.stated
     if stated is None:
-        raise errors.layer(
-            world.options,
+        raise provider_errors.layer_error(
+            state.options,
             400,
             "Set the balance of the account first",
             kind="InvalidState",
@@ -55,22 +56,22 @@ def recalculate(world: World, business: LayerBusiness, account: LayerAccount) ->
         )
     amount, at = Decimal(stated.amount), stated.at
     earlier = [e for e in account.book.entries if e.on_bank and e.at <= stated.at]
-    if earlier and world.options.layer_recalculate == "from_history":
+    if earlier and state.options.layer_recalculate == "from_history":
         at = min(entry.at for entry in earlier)
-        moved = account.book.total(lambda e: e.on_bank and e.at <= stated.at)
-        amount -= on_side(moved, account.book.normal_side)
-    refuse_closed(world, business, at)
-    return _store(world, account, amount, at)
+        moved = account.book.sum_entries(lambda e: e.on_bank and e.at <= stated.at)
+        amount -= convert_side(moved, account.book.normal_side)
+    check_period_open(state, business, at)
+    return _store_opening(state, account, amount, at)
 
 
-def refuse_closed(world: World, business: LayerBusiness, at: datetime) -> None:
+def check_period_open(state: SandboxState, business: LayerBusiness, at: datetime) -> None:
     """Refuse an entry in a closed period: "entries before this date will fail"."""
     closing_at = business.closing_at
-    if world.options.layer_closing_date is not None:
-        closing_at = parse_instant(f"{world.options.layer_closing_date}T00:00:00Z")
+    if state.options.layer_closing_date is not None:
+        closing_at = parse_instant(f"{state.options.layer_closing_date}T00:00:00Z")
     if closing_at is not None and at < closing_at:
-        raise errors.layer(
-            world.options,
+        raise provider_errors.layer_error(
+            state.options,
             400,
             "The period is closed",
             kind="LedgerOperationFailed",
@@ -78,33 +79,43 @@ def refuse_closed(world: World, business: LayerBusiness, at: datetime) -> None:
         )
 
 
-def _store(world: World, account: LayerAccount, amount: Decimal, at: datetime) -> Opening:
-    now, book = world.clock.now(), account.book
+def _store_opening(
+    state: SandboxState, account: LayerAccount, amount: Decimal, at: datetime
+) -> OpeningBalance:
+    now, book = state.clock.now(), account.book
     if book.opening is None:
-        book.opening = Opening(world.new_uuid(), amount, at, now, now)
+        book.opening = OpeningBalance(state.new_uuid(), amount, at, now, now)
     else:
         book.opening = replace(book.opening, amount=amount, at=at, updated_at=now)
     return book.opening
 
 
-def _cents(world: World, body: dict[str, Any], name: str) -> int:
+def _parse_cents(state: SandboxState, body: dict[str, Any], name: str) -> int:
     value = body.get(name)
     if not is_int64(value):
-        raise _invalid(world, f"{name}: expected an integer, in cents", "InvalidPayload")
+        raise _build_invalid_error(
+            state, f"{name}: expected an integer, in cents", "InvalidPayload"
+        )
     assert isinstance(value, int)
     return value
 
 
-def _instant(world: World, body: dict[str, Any], name: str) -> datetime:
+def _parse_instant_field(state: SandboxState, body: dict[str, Any], name: str) -> datetime:
     """A date-time of the body. Undocumented: a bare date is refused."""
     at = parse_instant(body.get(name))
     if at is None:
         is_day = isinstance(body.get(name), str) and parse_day(body[name]) is not None
         error_enum = "InvalidEffectiveDate" if is_day else "InvalidPayload"
-        raise _invalid(world, f"{name}: expected a date-time with an offset", error_enum)
+        raise _build_invalid_error(
+            state, f"{name}: expected a date-time with an offset", error_enum
+        )
     return at
 
 
-def _invalid(world: World, message: str, error_enum: str) -> errors.Refusal:
+def _build_invalid_error(
+    state: SandboxState, message: str, error_enum: str
+) -> provider_errors.ProviderError:
     kind = "InvalidParameters"
-    return errors.layer(world.options, 400, message, kind=kind, error_enum=error_enum)
+    return provider_errors.layer_error(
+        state.options, 400, message, kind=kind, error_enum=error_enum
+    )

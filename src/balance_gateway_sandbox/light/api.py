@@ -1,7 +1,7 @@
 """Light's bank accounts over HTTP: list, balance as of a day, opening balance, transactions.
 
 Source: docs.light.inc, v1 - Bank Accounts. Units: int64 minor units; + is money in the bank.
-Auth: `Basic <api_key>` (not base64) or `Bearer <token>`. Errors: `errors.light`.
+Auth: `Basic <api_key>` (not base64) or `Bearer <token>`. Errors: `provider_errors.light_error`.
 """
 
 import re
@@ -16,20 +16,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from balance_gateway_sandbox import provider_errors as errors
-from balance_gateway_sandbox.light.transactions import page_of
-from balance_gateway_sandbox.state.account_book import Opening
-from balance_gateway_sandbox.state.sandbox_state import LightAccount, World
-from balance_gateway_sandbox.state.tokens import caller_of
+from balance_gateway_sandbox import provider_errors
+from balance_gateway_sandbox.light.transactions import build_page
+from balance_gateway_sandbox.state.account_book import OpeningBalance
+from balance_gateway_sandbox.state.records import LightAccount
+from balance_gateway_sandbox.state.sandbox_state import SandboxState
+from balance_gateway_sandbox.state.tokens import authenticate
 from balance_gateway_sandbox.wire_format import (
-    BadJSONError,
-    instant_text,
+    InvalidJSONError,
+    build_json_response,
+    format_instant,
     is_int64,
-    json_response,
-    media_type,
     parse_day,
     parse_instant,
     parse_json,
+    parse_media_type,
 )
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -38,10 +39,10 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 class LightApi:
     """The part of Light's API that a balance gateway uses."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SandboxState) -> None:
+        self._state = state
 
-    def app(self) -> Starlette:
+    def build_app(self) -> Starlette:
         """The API as an ASGI app, to be mounted at `/light`."""
         account = "/v1/bank-accounts/{bank_account_id}"
         return Starlette(
@@ -50,19 +51,19 @@ class LightApi:
                 Route(f"{account}/balance", self.get_balance, methods=["GET"]),
                 Route(f"{account}/balance", self.put_balance, methods=["PUT"]),
                 Route(f"{account}/bank-transactions", self.list_transactions, methods=["GET"]),
-                Route("/rest/ext/v1/{rest:path}", self.moved, methods=["GET", "PUT"]),
+                Route("/rest/ext/v1/{rest:path}", self.redirect_old_prefix, methods=["GET", "PUT"]),
             ],
             exception_handlers={
-                errors.Refusal: errors.answer_refusal,
-                HTTPException: _unknown_route,
+                provider_errors.ProviderError: provider_errors.handle_provider_error,
+                HTTPException: _handle_http_error,
             },
         )
 
     async def list_accounts(self, request: Request) -> Response:
         """Answer "a bare JSON array"; no balance, no mask, no paging."""
-        tenant = self._tenant(request)
-        accounts = self._world.holdings.light.values()
-        return _answer([_account(one) for one in accounts if one.tenant == tenant])
+        tenant = self._authenticate(request)
+        accounts = self._state.records.light.values()
+        return _build_response([_account_to_json(one) for one in accounts if one.tenant == tenant])
 
     async def get_balance(self, request: Request) -> Response:
         """Answer "the bank statement balance and ledger balance … as of the given date".
@@ -71,17 +72,19 @@ class LightApi:
         here its UTC day. An `asOf` before the opening date follows the text literally: the opening
         balance plus **all** bank transactions on or before it.
         """
-        book = self._account(request).book
+        book = self._find_account(request).book
         given = request.query_params.get("asOf")
-        as_of = self._world.clock.now().date() if given is None else parse_day(given)
+        as_of = self._state.clock.now().date() if given is None else parse_day(given)
         if as_of is None:
-            raise errors.light(400, "asOf: expected an ISO-8601 date (YYYY-MM-DD)", ["asOf"])
+            raise provider_errors.light_error(
+                400, "asOf: expected an ISO-8601 date (YYYY-MM-DD)", ["asOf"]
+            )
         bank = None
         if book.opening is not None:
-            moved = book.total(lambda entry: entry.on_bank and entry.at.date() <= as_of)
+            moved = book.sum_entries(lambda entry: entry.on_bank and entry.at.date() <= as_of)
             bank = int(book.opening.amount + moved)
-        ledger = book.total(lambda entry: entry.on_books and entry.at.date() <= as_of)
-        return _answer(
+        ledger = book.sum_entries(lambda entry: entry.on_books and entry.at.date() <= as_of)
+        return _build_response(
             {
                 "bankAccountId": book.remote_id,
                 "currency": book.currency,
@@ -98,81 +101,87 @@ class LightApi:
         balance." `balanceAt` "defaults to current timestamp if not provided", so leaving it out
         moves the date. Undocumented: success is 200; ledger lines stay as they are.
         """
-        book = self._account(request).book
-        body = await _json_object(request)
-        balance, at = self._read_upsert(body)
-        now = self._world.clock.now()
+        book = self._find_account(request).book
+        body = await _read_json_object(request)
+        balance, at = self._parse_upsert(body)
+        now = self._state.clock.now()
         if book.opening is None:
-            book.opening = Opening(self._world.new_uuid(), Decimal(balance), at, now, now)
+            book.opening = OpeningBalance(self._state.new_uuid(), Decimal(balance), at, now, now)
         else:
             book.opening = replace(book.opening, amount=Decimal(balance), at=at, updated_at=now)
-        return _answer(
+        return _build_response(
             {
                 "id": book.opening.opening_id,
                 "bankAccountId": book.remote_id,
-                "balanceAt": instant_text(at),
+                "balanceAt": format_instant(at),
                 "balance": balance,
             }
         )
 
     async def list_transactions(self, request: Request) -> Response:
         """Answer one page of the bank's transactions."""
-        book = self._account(request).book
-        return _answer(page_of(book, request.query_params, self._world.options))
+        book = self._find_account(request).book
+        return _build_response(build_page(book, request.query_params, self._state.options))
 
-    async def moved(self, request: Request) -> Response:
+    async def redirect_old_prefix(self, request: Request) -> Response:
         """Send the older prefix to the newer one: "some endpoints may redirect to other URLs"."""
         target = request.url.path.replace("/rest/ext/v1/", "/v1/", 1)
         return RedirectResponse(str(request.url.replace(path=target)), status_code=307)
 
-    def _read_upsert(self, body: dict[str, Any]) -> tuple[int, datetime]:
+    def _parse_upsert(self, body: dict[str, Any]) -> tuple[int, datetime]:
         if "balance" not in body:
-            raise errors.light(400, "balance: must not be null", ["balance"])
+            raise provider_errors.light_error(400, "balance: must not be null", ["balance"])
         balance = body["balance"]
         if not is_int64(balance):
-            raise errors.light(400, "balance: expected an int64", ["balance"])
-        at = self._world.clock.now()
+            raise provider_errors.light_error(400, "balance: expected an int64", ["balance"])
+        at = self._state.clock.now()
         if body.get("balanceAt") is not None:
             given = parse_instant(body["balanceAt"])
             if given is None:
-                raise errors.light(400, "balanceAt: expected a date-time", ["balanceAt"])
+                raise provider_errors.light_error(
+                    400, "balanceAt: expected a date-time", ["balanceAt"]
+                )
             at = given
         return balance, at
 
-    def _tenant(self, request: Request) -> str:
+    def _authenticate(self, request: Request) -> str:
         authorization = request.headers.get("authorization")
         if authorization is None:
-            raise errors.light_without_credentials()
-        world = self._world
-        caller = caller_of("light", authorization, world.catalogue, world.tokens)
+            raise provider_errors.light_missing_credentials_error()
+        state = self._state
+        caller = authenticate("light", authorization, state.catalogue, state.tokens)
         if caller is None:
-            raise errors.light(401, "Invalid credentials")
+            raise provider_errors.light_error(401, "Invalid credentials")
         return caller.credential.tenant
 
-    def _account(self, request: Request) -> LightAccount:
-        tenant = self._tenant(request)
+    def _find_account(self, request: Request) -> LightAccount:
+        tenant = self._authenticate(request)
         bank_account_id = request.path_params["bank_account_id"]
         if not _UUID.fullmatch(bank_account_id):
-            raise errors.light(400, "bankAccountId: expected a UUID", ["bankAccountId"])
-        account = self._world.holdings.light.get(bank_account_id.lower())
+            raise provider_errors.light_error(
+                400, "bankAccountId: expected a UUID", ["bankAccountId"]
+            )
+        account = self._state.records.light.get(bank_account_id.lower())
         if account is None or account.tenant != tenant:
-            raise errors.light(404, "Bank account not found")
+            raise provider_errors.light_error(404, "Bank account not found")
         return account
 
 
-async def _json_object(request: Request) -> dict[str, Any]:
-    if media_type(request.headers.get("content-type", "")) != "application/json":
-        raise errors.light(415, "Content-Type must be application/json;charset=UTF-8")
+async def _read_json_object(request: Request) -> dict[str, Any]:
+    if parse_media_type(request.headers.get("content-type", "")) != "application/json":
+        raise provider_errors.light_error(
+            415, "Content-Type must be application/json;charset=UTF-8"
+        )
     try:
         body = parse_json(await request.body())
-    except BadJSONError:
-        raise errors.light(400, "Unable to process JSON") from None
+    except InvalidJSONError:
+        raise provider_errors.light_error(400, "Unable to process JSON") from None
     if not isinstance(body, dict):
-        raise errors.light(400, "Unable to process JSON: expected an object")
+        raise provider_errors.light_error(400, "Unable to process JSON: expected an object")
     return body
 
 
-def _account(account: LightAccount) -> dict[str, Any]:
+def _account_to_json(account: LightAccount) -> dict[str, Any]:
     book = account.book
     return {
         "id": book.remote_id,
@@ -188,14 +197,14 @@ def _account(account: LightAccount) -> dict[str, Any]:
         "bankCountry": "UNDEFINED",
         "bankName": "Example Bank",
         "ledgerAccountCode": account.ledger_account_code,
-        "createdAt": instant_text(account.created_at),
+        "createdAt": format_instant(account.created_at),
     }
 
 
-def _answer(value: object) -> Response:
-    return json_response(value, media_type=errors.LIGHT_MEDIA_TYPE)
+def _build_response(value: object) -> Response:
+    return build_json_response(value, media_type=provider_errors.LIGHT_MEDIA_TYPE)
 
 
-async def _unknown_route(_: Request, error: Exception) -> Response:
+async def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return errors.light(error.status_code, error.detail).response()
+    return provider_errors.light_error(error.status_code, error.detail).to_response()

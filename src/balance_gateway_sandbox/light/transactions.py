@@ -1,7 +1,7 @@
 """Light's bank-transactions list: sorting, filters and pages.
 
 Source: docs.light.inc, v1 - Bank Transactions. "limit default 50, max 200", `offset` deprecated,
-`cursor` "start with 0". Undocumented: `balance` in the answer, here the bank balance over all
+`cursor` "start with 0". Undocumented: `balance` in the page, here the bank balance over all
 transactions (0 without an opening balance); how several filters are joined, here by commas or by
 repeating the parameter, and all must hold.
 """
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from starlette.datastructures import QueryParams
 
-from balance_gateway_sandbox import provider_errors as errors
+from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.options import Options
-from balance_gateway_sandbox.state.account_book import Book, Entry
-from balance_gateway_sandbox.wire_format import instant_text, parse_day
+from balance_gateway_sandbox.state.account_book import AccountBook, Entry
+from balance_gateway_sandbox.wire_format import format_instant, parse_day
 
 _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
     "eq": eq,
@@ -30,36 +30,36 @@ _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
 _FIELDS: Final = ("reconciliationStatus", "dcSign", "date")
 
 
-def page_of(book: Book, query: QueryParams, options: Options) -> dict[str, Any]:
+def build_page(book: AccountBook, query: QueryParams, options: Options) -> dict[str, Any]:
     """One page of `book`'s bank transactions as the query asks for it.
 
     Raises:
-        Refusal: 400 for a sort, filter, limit, offset or cursor that is not one.
+        ProviderError: 400 for a sort, filter, limit, offset or cursor that is not one.
     """
-    records = [_record(book, entry) for entry in book.entries if entry.on_bank]
+    records = [_entry_to_json(book, entry) for entry in book.entries if entry.on_bank]
     for text in (part for given in query.getlist("filter") for part in given.split(",")):
-        keep = _filter(text)
+        keep = _parse_filter(text)
         records = [record for record in records if keep(record)]
     order = query.get("sort", "date:desc")
     if order not in ("date:asc", "date:desc"):
-        raise errors.light(400, "sort: expected date:asc or date:desc", ["sort"])
+        raise provider_errors.light_error(400, "sort: expected date:asc or date:desc", ["sort"])
     records.sort(key=lambda one: (one["date"], one["id"]), reverse=order == "date:desc")
 
-    limit = _number(query, "limit", 50, 200)
-    start = _number(query, "cursor" if "cursor" in query else "offset", 0, 10**9)
-    total = book.total(lambda entry: entry.on_bank)
-    answer: dict[str, Any] = {
+    limit = _parse_number(query, "limit", 50, 200)
+    start = _parse_number(query, "cursor" if "cursor" in query else "offset", 0, 10**9)
+    total = book.sum_entries(lambda entry: entry.on_bank)
+    page: dict[str, Any] = {
         "total": len(records),
         "records": records[start : start + limit],
         "balance": int(total + book.opening.amount) if book.opening is not None else 0,
     }
     if options.light_transaction_cursors:
         more = start + limit < len(records)
-        answer |= {"hasMore": more, "nextCursor": str(start + limit) if more else None}
-    return answer
+        page |= {"hasMore": more, "nextCursor": str(start + limit) if more else None}
+    return page
 
 
-def _record(book: Book, entry: Entry) -> dict[str, Any]:
+def _entry_to_json(book: AccountBook, entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.entry_id,
         "bankAccountId": book.remote_id,
@@ -71,25 +71,27 @@ def _record(book: Book, entry: Entry) -> dict[str, Any]:
         "memo": None,
         "reference": None,
         "transactionId": entry.entry_id,
-        "createdAt": instant_text(entry.at),
+        "createdAt": format_instant(entry.at),
     }
 
 
-def _filter(text: str) -> Callable[[dict[str, Any]], bool]:
+def _parse_filter(text: str) -> Callable[[dict[str, Any]], bool]:
     name, _, rest = text.partition(":")
     operator, _, wanted = rest.partition(":")
     if name not in _FIELDS or operator not in _COMPARE or not wanted:
-        raise errors.light(400, "filter: expected field:operator:value", ["filter"])
+        raise provider_errors.light_error(400, "filter: expected field:operator:value", ["filter"])
     if name == "date" and not all(parse_day(day) for day in wanted.split("|")):
-        raise errors.light(400, "filter: expected a date", ["filter"])
+        raise provider_errors.light_error(400, "filter: expected a date", ["filter"])
     compare = _COMPARE[operator]
     return lambda record: compare(record[name], wanted)
 
 
-def _number(query: QueryParams, name: str, default: int, maximum: int) -> int:
+def _parse_number(query: QueryParams, name: str, default: int, maximum: int) -> int:
     text = query.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit()) or int(text[:12]) > maximum:
-        raise errors.light(400, f"{name}: expected an integer up to {maximum}", [name])
+        raise provider_errors.light_error(
+            400, f"{name}: expected an integer up to {maximum}", [name]
+        )
     return int(text)

@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpeningBalance:
     """An opening balance, in its provider's own sign."""
 
     opening_id: str
@@ -52,34 +52,34 @@ class Opening:
 
 
 @dataclass(slots=True)
-class Book:
+class AccountBook:
     """One account: what opens it and what happened since, in no particular order."""
 
     remote_id: str
     name: str
     currency: str
     normal_side: Side
-    opening: Opening | None = None
+    opening: OpeningBalance | None = None
     entries: list[Entry] = field(default_factory=list)
 
-    def total(self, keep: Callable[[Entry], bool]) -> Decimal:
+    def sum_entries(self, keep: Callable[[Entry], bool]) -> Decimal:
         """The sum of the entries that `keep` accepts; + is a debit."""
-        return exact_sum(entry.amount for entry in self.entries if keep(entry))
+        return sum_exactly(entry.amount for entry in self.entries if keep(entry))
 
-    def opening_debit(self) -> Decimal:
+    def compute_opening_debit(self) -> Decimal:
         """The opening balance with + as a debit, from a normal-side amount; 0 when none is set."""
         if self.opening is None:
             return Decimal(0)
-        return on_side(self.opening.amount, self.normal_side)
+        return convert_side(self.opening.amount, self.normal_side)
 
 
-def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+def sum_exactly(amounts: Iterable[Decimal]) -> Decimal:
     """A sum that never rounds, however many digits its terms have."""
     with localcontext() as context:
         context.prec = 400
         return sum(amounts, Decimal(0))
 
 
-def on_side(amount: Decimal, side: Side) -> Decimal:
+def convert_side(amount: Decimal, side: Side) -> Decimal:
     """Turn a debit-positive amount to `side`, or a `side` amount to debit-positive."""
     return amount if side == "debit" or not amount else amount.copy_negate()

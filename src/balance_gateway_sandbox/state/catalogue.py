@@ -4,8 +4,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from balance_gateway_sandbox.state.company import Plan, Provider, Side, Tenant, plans
-from balance_gateway_sandbox.state.identifiers import prefixed_of, uuid_of
+from balance_gateway_sandbox.state.company import (
+    AccountPlan,
+    Provider,
+    Side,
+    Tenant,
+    list_account_plans,
+)
+from balance_gateway_sandbox.state.identifiers import derive_prefixed_id, derive_uuid
 
 PROVIDERS: Final[tuple[Provider, ...]] = ("light", "asset", "layer")
 TENANTS: Final[tuple[Tenant, ...]] = ("acme", "globex")
@@ -91,11 +97,13 @@ class Catalogue:
     credentials: tuple[Credential, ...]
     accounts: tuple[Account, ...]
 
-    def credential(self, name: str) -> Credential:
+    def get_credential(self, name: str) -> Credential:
         """The credential called `name`, such as "light-acme"; KeyError when there is none."""
         return {one.name: one for one in self.credentials}[name]
 
-    def accounts_at(self, provider: Provider, tenant: Tenant | None = None) -> tuple[Account, ...]:
+    def list_accounts(
+        self, provider: Provider, tenant: Tenant | None = None
+    ) -> tuple[Account, ...]:
         """The accounts at one provider, of one company or of both, in listing order."""
         return tuple(
             account
@@ -103,15 +111,15 @@ class Catalogue:
             if account.provider == provider and tenant in (None, account.tenant)
         )
 
-    def account(self, provider: Provider, name: str, tenant: Tenant = "acme") -> Account:
+    def get_account(self, provider: Provider, name: str, tenant: Tenant = "acme") -> Account:
         """One account by its name; KeyError when there is none."""
-        return {one.name: one for one in self.accounts_at(provider, tenant)}[name]
+        return {one.name: one for one in self.list_accounts(provider, tenant)}[name]
 
 
 @lru_cache(maxsize=16)
-def catalogue(seed: int = 1) -> Catalogue:
+def build_catalogue(seed: int = 1) -> Catalogue:
     """What a sandbox made with this seed holds: the same on every call."""
-    credentials = [_credential(p, t) for p in PROVIDERS for t in TENANTS]
+    credentials = [_build_credential(p, t) for p in PROVIDERS for t in TENANTS]
     read_only = Credential(
         name="asset-acme-read-only",
         provider="asset",
@@ -121,27 +129,27 @@ def catalogue(seed: int = 1) -> Catalogue:
         scopes=("ledger:read",),
     )
     accounts = tuple(
-        _account(seed, provider, tenant, number, plan)
+        _build_account(seed, provider, tenant, number, plan)
         for provider in PROVIDERS
         for tenant in TENANTS
-        for number, plan in enumerate(plans(seed, provider, tenant))
+        for number, plan in enumerate(list_account_plans(seed, provider, tenant))
     )
     return Catalogue(seed, (*credentials, read_only), accounts)
 
 
-def business_id_of(seed: int, provider: Provider, tenant: Tenant) -> str:
+def derive_business_id(seed: int, provider: Provider, tenant: Tenant) -> str:
     """The business of a company at Asset (`biz_…`) or Layer (a UUID)."""
     if provider == "asset":
-        return prefixed_of("biz", seed, tenant)
-    return uuid_of(seed, "layer", "business", tenant)
+        return derive_prefixed_id("biz", seed, tenant)
+    return derive_uuid(seed, "layer", "business", tenant)
 
 
-def layer_source(number: int) -> str:
+def choose_layer_source(number: int) -> str:
     """Where Layer has the account from; accounts with a story are CUSTOM, hence writable."""
     return "CUSTOM" if number < 11 else LAYER_SOURCES[number % len(LAYER_SOURCES)]
 
 
-def _credential(provider: Provider, tenant: Tenant) -> Credential:
+def _build_credential(provider: Provider, tenant: Tenant) -> Credential:
     name = f"{provider}-{tenant}"
     if provider == "light":
         return Credential(
@@ -161,25 +169,27 @@ def _credential(provider: Provider, tenant: Tenant) -> Credential:
     )
 
 
-def _account(seed: int, provider: Provider, tenant: Tenant, number: int, plan: Plan) -> Account:
+def _build_account(
+    seed: int, provider: Provider, tenant: Tenant, number: int, plan: AccountPlan
+) -> Account:
     label = (seed, provider, tenant, plan.name)
     ids: dict[str, str | None]
     if provider == "light":
-        ids = {"bank_account_id": uuid_of(*label)}
+        ids = {"bank_account_id": derive_uuid(*label)}
     elif provider == "asset":
         ids = {
-            "business_id": business_id_of(seed, "asset", tenant),
-            "ledger_id": prefixed_of("ldg", *label),
-            "external_account_id": prefixed_of("eac", *label),
+            "business_id": derive_business_id(seed, "asset", tenant),
+            "ledger_id": derive_prefixed_id("ldg", *label),
+            "external_account_id": derive_prefixed_id("eac", *label),
         }
     else:
-        custom = layer_source(number) == "CUSTOM"
+        custom = choose_layer_source(number) == "CUSTOM"
         ids = {
-            "business_id": business_id_of(seed, "layer", tenant),
-            "external_account_id": uuid_of("external", *label),
-            "custom_account_id": uuid_of("custom", *label) if custom else None,
-            "ledger_account_id": uuid_of("ledger", *label),
-            "bank_account_id": uuid_of("bank", *label),
+            "business_id": derive_business_id(seed, "layer", tenant),
+            "external_account_id": derive_uuid("external", *label),
+            "custom_account_id": derive_uuid("custom", *label) if custom else None,
+            "ledger_account_id": derive_uuid("ledger", *label),
+            "bank_account_id": derive_uuid("bank", *label),
         }
     return Account(
         provider=provider,

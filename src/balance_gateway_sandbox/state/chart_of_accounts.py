@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from balance_gateway_sandbox.state.account_book import Book
+from balance_gateway_sandbox.state.account_book import AccountBook
 from balance_gateway_sandbox.state.company import Side, Tenant
-from balance_gateway_sandbox.state.identifiers import prefixed_of, uuid_of
-from balance_gateway_sandbox.state.sandbox_state import AssetLedger, LedgerNode
+from balance_gateway_sandbox.state.identifiers import derive_prefixed_id, derive_uuid
+from balance_gateway_sandbox.state.records import AssetLedger, LedgerNode
 
 _ASSET: Final[tuple[tuple[str, str, str, Side, str], ...]] = (
     ("Sales", "revenue", "operating_revenue", "credit", "4000"),
@@ -27,21 +27,21 @@ _LAYER: Final[tuple[tuple[str, str, Side, str, str, str | None], ...]] = (
 )
 
 
-def asset_chart(seed: int, tenant: Tenant) -> dict[str, AssetLedger]:
+def build_asset_chart(seed: int, tenant: Tenant) -> dict[str, AssetLedger]:
     """The ledgers of an Asset business that are no bank accounts, by ledger id."""
     ledgers = {}
     for name, kind, subtype, side, sort_code in _ASSET:
-        ledger_id = prefixed_of("ldg", seed, tenant, "chart", name)
-        book = Book(ledger_id, name, "USD", side)
+        ledger_id = derive_prefixed_id("ldg", seed, tenant, "chart", name)
+        book = AccountBook(ledger_id, name, "USD", side)
         ledgers[ledger_id] = AssetLedger(book, kind, subtype, sort_code)
     return ledgers
 
 
-def layer_chart(seed: int, tenant: Tenant) -> dict[str, LedgerNode]:
+def build_layer_chart(seed: int, tenant: Tenant) -> dict[str, LedgerNode]:
     """The headings and the income, expense and equity accounts of a Layer business, by id."""
     nodes = {}
     for name, stable_name, side, kind, subtype, parent in _LAYER:
-        node_id = uuid_of(seed, tenant, "chart", stable_name)
+        node_id = derive_uuid(seed, tenant, "chart", stable_name)
         nodes[node_id] = LedgerNode(
             node_id=node_id,
             name=name,
@@ -49,9 +49,9 @@ def layer_chart(seed: int, tenant: Tenant) -> dict[str, LedgerNode]:
             normality=side,
             account_type=kind,
             account_subtype=subtype,
-            parent_id=uuid_of(seed, tenant, "chart", parent) if parent else None,
+            parent_id=derive_uuid(seed, tenant, "chart", parent) if parent else None,
             book=None
             if subtype in ("HEADING", "OPENING_BALANCE")
-            else Book(node_id, name, "", side),
+            else AccountBook(node_id, name, "", side),
         )
     return nodes

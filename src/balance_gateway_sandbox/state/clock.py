@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 
-def system_now() -> datetime:
+def get_system_time() -> datetime:
     """The machine's time, in UTC."""
     return datetime.now(UTC)
 
@@ -17,7 +17,7 @@ class Clock:
     """
 
     def __init__(self, source: Callable[[], datetime] | None = None) -> None:
-        self._source = source or system_now
+        self._source = source or get_system_time
         self._offset = timedelta()
         self._pinned: datetime | None = None
 

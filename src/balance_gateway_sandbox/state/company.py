@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Final, Literal
 
-from balance_gateway_sandbox.state.identifiers import draw
+from balance_gateway_sandbox.state.identifiers import derive_number
 
 Provider = Literal["light", "asset", "layer"]
 Tenant = Literal["acme", "globex"]
@@ -45,7 +45,7 @@ CITIES: Final = ("Austin", "Boston", "Chicago", "Denver", "Seattle")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AccountPlan:
     """One account as it shall stand on the opening day.
 
     Attributes:
@@ -67,44 +67,44 @@ class Plan:
 
 
 LIGHT_ACME: Final = (
-    Plan("Operating EUR", "EUR", "debit", 1_250_000_00, early_history=True),
-    Plan("Payroll DKK", "DKK", "debit", 843_125_50),
-    Plan("Operating USD", "USD", "debit", 2_310_455_17, early_history=True),
-    Plan("Operating JPY", "JPY", "debit", 125_400_000),
-    Plan("Operating KWD", "KWD", "debit", 88_412_375),
-    Plan("Reserve CLF", "CLF", "debit", 41_250_7500),
-    Plan("Company card EUR", "EUR", "credit", -4_512_90),
-    Plan("Overdraft SEK", "SEK", "debit", -9_841_204_33),
-    Plan("New account USD", "USD", "debit", None),
-    Plan("Treasury USD", "USD", "debit", 42_949_672_96_01),
-    Plan("Long-term reserve JPY", "JPY", "debit", 9_007_199_254_740_993),
-    Plan("Dormant GBP", "GBP", "debit", 0),
+    AccountPlan("Operating EUR", "EUR", "debit", 1_250_000_00, early_history=True),
+    AccountPlan("Payroll DKK", "DKK", "debit", 843_125_50),
+    AccountPlan("Operating USD", "USD", "debit", 2_310_455_17, early_history=True),
+    AccountPlan("Operating JPY", "JPY", "debit", 125_400_000),
+    AccountPlan("Operating KWD", "KWD", "debit", 88_412_375),
+    AccountPlan("Reserve CLF", "CLF", "debit", 41_250_7500),
+    AccountPlan("Company card EUR", "EUR", "credit", -4_512_90),
+    AccountPlan("Overdraft SEK", "SEK", "debit", -9_841_204_33),
+    AccountPlan("New account USD", "USD", "debit", None),
+    AccountPlan("Treasury USD", "USD", "debit", 42_949_672_96_01),
+    AccountPlan("Long-term reserve JPY", "JPY", "debit", 9_007_199_254_740_993),
+    AccountPlan("Dormant GBP", "GBP", "debit", 0),
 )
 LIGHT_GLOBEX: Final = (
-    Plan("Operating GBP", "GBP", "debit", 310_200_00, early_history=True),
-    Plan("Payroll GBP", "GBP", "debit", 95_750_25),
-    Plan("Operating KRW", "KRW", "debit", 880_450_000),
-    Plan("Reserve BHD", "BHD", "debit", 51_300_125),
-    Plan("Company card GBP", "GBP", "credit", -1_899_99),
-    Plan("New account EUR", "EUR", "debit", None),
+    AccountPlan("Operating GBP", "GBP", "debit", 310_200_00, early_history=True),
+    AccountPlan("Payroll GBP", "GBP", "debit", 95_750_25),
+    AccountPlan("Operating KRW", "KRW", "debit", 880_450_000),
+    AccountPlan("Reserve BHD", "BHD", "debit", 51_300_125),
+    AccountPlan("Company card GBP", "GBP", "credit", -1_899_99),
+    AccountPlan("New account EUR", "EUR", "debit", None),
 )
 NORTH_AMERICA_ACME: Final = (
-    Plan("Operating checking", "USD", "debit", 1_480_300_25),
-    Plan("Payroll checking", "USD", "debit", 212_075_00),
-    Plan("Company card", "USD", "credit", 4_512_90),
-    Plan("Fleet card", "USD", "credit", -120_55),
-    Plan("Term loan", "USD", "credit", 750_000_00),
-    Plan("Overdrawn checking", "USD", "debit", -9_841_204_33),
-    Plan("New savings", "USD", "debit", None),
-    Plan("Treasury sweep", "USD", "debit", 42_949_672_96_01),
-    Plan("Long-term reserve", "USD", "debit", 9_007_199_254_740_993),
-    Plan("Dormant savings", "USD", "debit", 0),
-    Plan("Legacy reserve", "USD", "debit", 66_000_00, early_history=True),
+    AccountPlan("Operating checking", "USD", "debit", 1_480_300_25),
+    AccountPlan("Payroll checking", "USD", "debit", 212_075_00),
+    AccountPlan("Company card", "USD", "credit", 4_512_90),
+    AccountPlan("Fleet card", "USD", "credit", -120_55),
+    AccountPlan("Term loan", "USD", "credit", 750_000_00),
+    AccountPlan("Overdrawn checking", "USD", "debit", -9_841_204_33),
+    AccountPlan("New savings", "USD", "debit", None),
+    AccountPlan("Treasury sweep", "USD", "debit", 42_949_672_96_01),
+    AccountPlan("Long-term reserve", "USD", "debit", 9_007_199_254_740_993),
+    AccountPlan("Dormant savings", "USD", "debit", 0),
+    AccountPlan("Legacy reserve", "USD", "debit", 66_000_00, early_history=True),
 )
 """Used at Asset and at Layer alike; amounts on the account's normal side."""
 
 
-def plans(seed: int, provider: Provider, tenant: Tenant) -> tuple[Plan, ...]:
+def list_account_plans(seed: int, provider: Provider, tenant: Tenant) -> tuple[AccountPlan, ...]:
     """The accounts of one company at one provider, always the same for a seed.
 
     Returns:
@@ -116,24 +116,26 @@ def plans(seed: int, provider: Provider, tenant: Tenant) -> tuple[Plan, ...]:
             return LIGHT_GLOBEX
         currencies = ("EUR", "USD", "GBP", "SEK", "NOK", "CHF", "DKK")
         names = (f"{p} {c}" for c, p in product(currencies, PURPOSES))
-        return _filled(seed, LIGHT_ACME, names, 52)
+        return _extend_plans(seed, LIGHT_ACME, names, 52)
     if tenant == "acme":
         names = (f"{p} {city}" for city, p in product(CITIES, PURPOSES))
-        return _filled(seed, NORTH_AMERICA_ACME, names, 50)
+        return _extend_plans(seed, NORTH_AMERICA_ACME, names, 50)
     currency = "CAD" if provider == "layer" else "USD"
     names = (f"{p} {currency}" for p in PURPOSES)
-    card = Plan("Company card", currency, "credit", 2_750_10)
-    new = Plan("New checking", currency, "debit", None)
-    return _filled(seed, (card, new), names, 8)
+    card = AccountPlan("Company card", currency, "credit", 2_750_10)
+    new = AccountPlan("New checking", currency, "debit", None)
+    return _extend_plans(seed, (card, new), names, 8)
 
 
-def _filled(seed: int, told: Iterable[Plan], names: Iterator[str], count: int) -> tuple[Plan, ...]:
+def _extend_plans(
+    seed: int, told: Iterable[AccountPlan], names: Iterator[str], count: int
+) -> tuple[AccountPlan, ...]:
     chosen = tuple(told)
     taken = {plan.name for plan in chosen}
     free = (name for name in names if name not in taken)
     rest = []
     for name in islice(free, count - len(chosen)):
         currency = name[-3:] if name[-3:] in ZONES else "USD"
-        opening = draw(seed, "opening", name) % 80_000_000 + 1_000_00
-        rest.append(Plan(name, currency, "debit", opening))
+        opening = derive_number(seed, "opening", name) % 80_000_000 + 1_000_00
+        rest.append(AccountPlan(name, currency, "debit", opening))
     return chosen + tuple(rest)

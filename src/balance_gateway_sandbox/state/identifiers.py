@@ -7,19 +7,19 @@ from typing import Final
 _BASE57: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
-def draw(*labels: object) -> int:
+def derive_number(*labels: object) -> int:
     """A large number that depends on nothing but the labels."""
     return int.from_bytes(hashlib.sha256(":".join(map(str, labels)).encode()).digest())
 
 
-def uuid_of(*labels: object) -> str:
+def derive_uuid(*labels: object) -> str:
     """A version 4 UUID, as Light and Layer use them."""
-    return str(uuid.UUID(int=draw(*labels) % 2**128, version=4))
+    return str(uuid.UUID(int=derive_number(*labels) % 2**128, version=4))
 
 
-def prefixed_of(prefix: str, *labels: object) -> str:
+def derive_prefixed_id(prefix: str, *labels: object) -> str:
     """A prefixed id such as `ldg_WQMDNUHpBThYSNh4AprDBo`, as Asset uses them."""
-    number = draw(prefix, *labels)
+    number = derive_number(prefix, *labels)
     letters = []
     for _ in range(22):
         number, digit = divmod(number, len(_BASE57))

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from balance_gateway_sandbox.state.account_book import Entry
-from balance_gateway_sandbox.state.sandbox_state import AssetBusiness, LayerBusiness
+from balance_gateway_sandbox.state.records import AssetBusiness, LayerBusiness
 
 INCOME: Final = "operating_revenue"
 EXPENSE: Final = "operating_expense"
@@ -14,9 +14,9 @@ EXPENSE: Final = "operating_expense"
 def post_asset(business: AssetBusiness, ledger_id: str, entry: Entry) -> None:
     """Post an entry to a ledger and its reverse to revenue (money in) or expense (money out)."""
     business.ledgers[ledger_id].book.entries.append(entry)
-    wanted = INCOME if entry.amount > 0 else EXPENSE
+    subtype = INCOME if entry.amount > 0 else EXPENSE
     for ledger in business.ledgers.values():
-        if ledger.subtype == wanted:
+        if ledger.subtype == subtype:
             ledger.book.entries.append(_reverse(entry))
             return
 
@@ -24,9 +24,9 @@ def post_asset(business: AssetBusiness, ledger_id: str, entry: Entry) -> None:
 def post_layer(business: LayerBusiness, external_account_id: str, entry: Entry) -> None:
     """Post an entry to an external account's ledger and its reverse to revenue or expense."""
     business.accounts[external_account_id].book.entries.append(entry)
-    wanted = (INCOME if entry.amount > 0 else EXPENSE).upper()
+    subtype = (INCOME if entry.amount > 0 else EXPENSE).upper()
     for node in business.nodes.values():
-        if node.account_subtype == wanted and node.book is not None:
+        if node.account_subtype == subtype and node.book is not None:
             node.book.entries.append(_reverse(entry))
             return
 

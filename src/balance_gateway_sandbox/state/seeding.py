@@ -5,27 +5,33 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from balance_gateway_sandbox.state.account_book import BOTH_BASES, Basis, Book, Entry, Opening
+from balance_gateway_sandbox.state.account_book import (
+    BOTH_BASES,
+    AccountBook,
+    Basis,
+    Entry,
+    OpeningBalance,
+)
 from balance_gateway_sandbox.state.catalogue import (
     TENANTS,
     Account,
-    business_id_of,
-    catalogue,
-    layer_source,
+    build_catalogue,
+    choose_layer_source,
+    derive_business_id,
 )
-from balance_gateway_sandbox.state.chart_of_accounts import asset_chart, layer_chart
-from balance_gateway_sandbox.state.company import Plan, Tenant, plans
-from balance_gateway_sandbox.state.identifiers import draw, prefixed_of, uuid_of
+from balance_gateway_sandbox.state.chart_of_accounts import build_asset_chart, build_layer_chart
+from balance_gateway_sandbox.state.company import AccountPlan, Tenant, list_account_plans
+from balance_gateway_sandbox.state.identifiers import derive_number, derive_prefixed_id, derive_uuid
 from balance_gateway_sandbox.state.posting import post_asset, post_layer
-from balance_gateway_sandbox.state.sandbox_state import (
+from balance_gateway_sandbox.state.records import (
     AssetBusiness,
     AssetExternalAccount,
     AssetLedger,
-    Holdings,
     LayerAccount,
     LayerBusiness,
     LedgerNode,
     LightAccount,
+    ProviderRecords,
 )
 
 OPENED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,52 +42,52 @@ _LATER_DAYS: Final = tuple(range(4, 365, 11))
 _BASES: Final[tuple[frozenset[Basis], ...]] = (frozenset({"accrual"}), frozenset({"cash"}))
 
 
-def seeded(seed: int) -> Holdings:
-    """The holdings of a fresh sandbox, equal on every call with the same seed."""
-    holdings = Holdings()
-    known = catalogue(seed)
+def build_seeded_records(seed: int) -> ProviderRecords:
+    """The records of a fresh sandbox, equal on every call with the same seed."""
+    records = ProviderRecords()
+    known = build_catalogue(seed)
     for tenant in TENANTS:
-        _fill_light(holdings, seed, tenant, known.accounts_at("light", tenant))
-        _fill_asset(holdings, seed, tenant, known.accounts_at("asset", tenant))
-        _fill_layer(holdings, seed, tenant, known.accounts_at("layer", tenant))
-    return holdings
+        _fill_light(records, seed, tenant, known.list_accounts("light", tenant))
+        _fill_asset(records, seed, tenant, known.list_accounts("asset", tenant))
+        _fill_layer(records, seed, tenant, known.list_accounts("layer", tenant))
+    return records
 
 
 def _fill_light(
-    holdings: Holdings, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
+    records: ProviderRecords, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
 ) -> None:
     for number, (plan, account) in enumerate(
-        zip(plans(seed, "light", tenant), accounts, strict=True)
+        zip(list_account_plans(seed, "light", tenant), accounts, strict=True)
     ):
-        book = _book(seed, account, plan, Decimal(1))
+        book = _build_book(seed, account, plan, Decimal(1))
         early = plan.early_history
-        book.entries.extend(_entries(seed, book.remote_id, Decimal(1), early_history=early))
+        book.entries.extend(_build_entries(seed, book.remote_id, Decimal(1), early_history=early))
         if book.opening is not None:
             # The company booked its opening too, so that bank and ledger differ only by entries.
-            entry_id = uuid_of(book.remote_id, "opening line")
+            entry_id = derive_uuid(book.remote_id, "opening line")
             amount = book.opening.amount
             book.entries.append(Entry(entry_id, OPENED_AT, amount, "Opening", on_bank=False))
-        holdings.light[book.remote_id] = LightAccount(
+        records.light[book.remote_id] = LightAccount(
             book=book,
             tenant=tenant,
             ledger_account_code=110_000 + number,
-            company_id=uuid_of(seed, "light company", tenant),
-            company_entity_id=uuid_of(seed, "light entity", tenant),
+            company_id=derive_uuid(seed, "light company", tenant),
+            company_entity_id=derive_uuid(seed, "light entity", tenant),
             created_at=OPENED_AT - timedelta(days=30),
         )
 
 
 def _fill_asset(
-    holdings: Holdings, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
+    records: ProviderRecords, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
 ) -> None:
-    business_id = business_id_of(seed, "asset", tenant)
+    business_id = derive_business_id(seed, "asset", tenant)
     business = AssetBusiness(business_id, tenant, f"{tenant.title()} Inc.", OPENED_AT)
-    business.ledgers.update(asset_chart(seed, tenant))
-    holdings.asset[business_id] = business
+    business.ledgers.update(build_asset_chart(seed, tenant))
+    records.asset[business_id] = business
     for number, (plan, account) in enumerate(
-        zip(plans(seed, "asset", tenant), accounts, strict=True)
+        zip(list_account_plans(seed, "asset", tenant), accounts, strict=True)
     ):
-        book = _book(seed, account, plan, Decimal("0.01"))
+        book = _build_book(seed, account, plan, Decimal("0.01"))
         owed = plan.side == "credit"
         business.ledgers[book.remote_id] = AssetLedger(
             book=book,
@@ -95,30 +101,30 @@ def _fill_asset(
             external_account_id=account.external_account_id,
             ledger_id=book.remote_id,
             name=plan.name,
-            mask=f"{draw(book.remote_id) % 10_000:04}",
+            mask=f"{derive_number(book.remote_id) % 10_000:04}",
             source="manual" if number % 2 else "plaid",
             status="connected",
             reports_balance=number % 5 != 4,
         )
         early = plan.early_history
         cents = Decimal("0.01")
-        for entry in _entries(seed, book.remote_id, cents, early_history=early, prefix="je"):
+        for entry in _build_entries(seed, book.remote_id, cents, early_history=early, prefix="je"):
             post_asset(business, book.remote_id, entry)
 
 
 def _fill_layer(
-    holdings: Holdings, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
+    records: ProviderRecords, seed: int, tenant: Tenant, accounts: tuple[Account, ...]
 ) -> None:
-    business_id = business_id_of(seed, "layer", tenant)
+    business_id = derive_business_id(seed, "layer", tenant)
     closing_at = datetime(2025, 7, 1, tzinfo=UTC) if tenant == "globex" else None
     business = LayerBusiness(business_id, tenant, f"{tenant.title()} Ltd", closing_at)
-    business.nodes.update(layer_chart(seed, tenant))
+    business.nodes.update(build_layer_chart(seed, tenant))
     headings = {node.stable_name: node.node_id for node in business.nodes.values()}
-    holdings.layer[business_id] = business
+    records.layer[business_id] = business
     for number, (plan, account) in enumerate(
-        zip(plans(seed, "layer", tenant), accounts, strict=True)
+        zip(list_account_plans(seed, "layer", tenant), accounts, strict=True)
     ):
-        book = _book(seed, account, plan, Decimal(1))
+        book = _build_book(seed, account, plan, Decimal(1))
         owed = plan.side == "credit"
         assert account.ledger_account_id is not None
         assert account.bank_account_id is not None
@@ -137,22 +143,22 @@ def _fill_layer(
             bank_account_id=account.bank_account_id,
             custom_account_id=account.custom_account_id,
             ledger_account_id=account.ledger_account_id,
-            external_ref=f"ext-{draw(book.remote_id) % 10**12:012}",
-            source=layer_source(number),
-            mask=f"{draw(book.remote_id) % 10_000:04}",
+            external_ref=f"ext-{derive_number(book.remote_id) % 10**12:012}",
+            source=choose_layer_source(number),
+            mask=f"{derive_number(book.remote_id) % 10_000:04}",
             created_at=OPENED_AT - timedelta(days=30),
         )
         early = plan.early_history
-        for entry in _entries(seed, book.remote_id, Decimal(1), early_history=early):
+        for entry in _build_entries(seed, book.remote_id, Decimal(1), early_history=early):
             post_layer(business, book.remote_id, entry)
 
 
-def _book(seed: int, account: Account, plan: Plan, unit: Decimal) -> Book:
-    book = Book(account.remote_id, plan.name, plan.currency, plan.side)
+def _build_book(seed: int, account: Account, plan: AccountPlan, unit: Decimal) -> AccountBook:
+    book = AccountBook(account.remote_id, plan.name, plan.currency, plan.side)
     if plan.opening_minor is not None:
         created_at = OPENED_AT + timedelta(hours=9)
-        book.opening = Opening(
-            opening_id=uuid_of(seed, "opening", account.remote_id),
+        book.opening = OpeningBalance(
+            opening_id=derive_uuid(seed, "opening", account.remote_id),
             amount=plan.opening_minor * unit,
             at=OPENED_AT,
             created_at=created_at,
@@ -162,7 +168,7 @@ def _book(seed: int, account: Account, plan: Plan, unit: Decimal) -> Book:
 
 
 @lru_cache(maxsize=4_096)
-def _entries(
+def _build_entries(
     seed: int, remote_id: str, unit: Decimal, *, early_history: bool, prefix: str | None = None
 ) -> tuple[Entry, ...]:
     """One entry every eleven days, some only on the bank's or only on the books' side.
@@ -171,12 +177,12 @@ def _entries(
     """
     entries = []
     for number, day in enumerate((*(_EARLY_DAYS if early_history else ()), *_LATER_DAYS)):
-        chance = draw(seed, remote_id, number)
+        chance = derive_number(seed, remote_id, number)
         label = (seed, remote_id, "entry", number)
         amount = (chance % 250_000 + 1) * unit * (-1 if chance % 5 < 2 else 1)
         entries.append(
             Entry(
-                entry_id=prefixed_of(prefix, *label) if prefix else uuid_of(*label),
+                entry_id=derive_prefixed_id(prefix, *label) if prefix else derive_uuid(*label),
                 at=OPENED_AT + timedelta(days=day, hours=chance % 24, minutes=30),
                 amount=amount,
                 memo="Customer payment" if amount > 0 else "Supplier payment",

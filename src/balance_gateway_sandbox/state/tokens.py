@@ -7,7 +7,7 @@ from typing import Final
 from balance_gateway_sandbox.state.catalogue import Catalogue, Credential
 from balance_gateway_sandbox.state.clock import Clock
 from balance_gateway_sandbox.state.company import Provider
-from balance_gateway_sandbox.state.identifiers import draw
+from balance_gateway_sandbox.state.identifiers import derive_number
 
 TOKENS_MAX: Final = 10_000
 
@@ -35,7 +35,7 @@ class Token:
     expires_at: datetime
 
 
-class Tokens:
+class TokenStore:
     """The access tokens given out, at most `TOKENS_MAX`; the oldest go first."""
 
     def __init__(self, clock: Clock) -> None:
@@ -47,7 +47,7 @@ class Tokens:
         """Give out a new token that lasts `lifetime_s` seconds of the sandbox's clock."""
         self._count += 1
         name = caller.credential.name
-        text = f"{name}-token-{self._count}-{draw(name, self._count) % 2**64:016x}"
+        text = f"{name}-token-{self._count}-{derive_number(name, self._count) % 2**64:016x}"
         token = Token(text, caller, self._clock.now() + timedelta(seconds=lifetime_s))
         self._issued[text] = token
         while len(self._issued) > TOKENS_MAX:
@@ -66,8 +66,8 @@ class Tokens:
         return count
 
 
-def caller_of(
-    provider: Provider, authorization: str, known: Catalogue, tokens: Tokens
+def authenticate(
+    provider: Provider, authorization: str, known: Catalogue, tokens: TokenStore
 ) -> Caller | None:
     """Who sends this Authorization header, or None.
 
