@@ -1,11 +1,12 @@
-"""Light, Asset and Layer imitated over HTTP, from their public pages alone.
+"""Imitate the Light, Asset and Layer APIs over HTTP, based only on their public documentation.
 
 ```
-HTTP in ─▶ exchange (log, rate limit, fault) ─▶ light | asset | layer ─▶ state (books, tokens)
-                                             └▶ control (/_control/…)
+HTTP in ─▶ http (log, rate limit, fault) ─▶ light | asset | layer ─▶ state (accounts, tokens)
+                                         └▶ control (/_control/…)
 ```
 
-Nothing here imports the gateway: a misreading shared by both would cancel out in the tests.
+This package must not import `balance_gateway`. If both sides shared a misreading of a provider's
+page, the tests could not detect it.
 """
 
 from balance_gateway_sandbox.app import Sandbox, create_sandbox

@@ -1,4 +1,4 @@
-"""Puts the sandbox together: the three providers, their faults and the control API."""
+"""Assemble the sandbox application: the three providers, fault injection and the control API."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -25,11 +25,14 @@ from balance_gateway_sandbox.state.seeding import build_seeded_records
 
 
 class Sandbox:
-    """The whole sandbox as one ASGI application; keep it outermost, or connections cannot drop.
+    """The sandbox as one ASGI application.
+
+    It must be the outermost application: connection faults need direct access to the server's
+    socket.
 
     Attributes:
-        catalogue: Its credentials and accounts.
-        clock: Its time; a test in the same process may pin or shift it directly.
+        catalogue: The seeded credentials and accounts.
+        clock: The sandbox's clock. A test in the same process may pin or shift it directly.
     """
 
     def __init__(self, seed: int, clock: Clock, options: Options) -> None:
@@ -44,6 +47,7 @@ class Sandbox:
             limiter=limiter,
             faults=faults,
             initial=options,
+            # The middleware wraps the app that contains the control API, so it is built later.
             middleware=lambda: self._middleware,
         )
         routes = [
@@ -71,12 +75,12 @@ def create_sandbox(
     clock: Callable[[], datetime] | None = None,
     options: Options | None = None,
 ) -> Sandbox:
-    """Make a fresh sandbox.
+    """Create a sandbox with seeded accounts.
 
     Args:
-        seed: Decides every id and amount; the same seed gives the same sandbox.
-        clock: Where the time comes from; the machine's clock when left out.
-        options: The switches to start with and to return to on reset; the default keeps the
-            providers' real rate limiter.
+        seed: Determines every id and amount. The same seed gives the same sandbox.
+        clock: Returns the current time. The system clock is used when omitted.
+        options: The initial options, which a reset restores. The defaults apply the providers'
+            real rate limits.
     """
     return Sandbox(seed, Clock(clock), options or Options())

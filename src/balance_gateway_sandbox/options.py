@@ -1,4 +1,4 @@
-"""The switches of the sandbox: where a page is silent or two pages differ, a test may choose."""
+"""Define the options that select between documented or plausible provider behaviours."""
 
 from typing import Any, Literal
 
@@ -6,13 +6,13 @@ import msgspec
 
 
 class RateLimitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The providers' rate limits; None switches one off.
+    """The providers' rate limits. None disables a limit.
 
     Attributes:
         light_per_minute: "300 requests per minute" for each API key or token.
         asset_tenant_per_minute: 300 for each tenant.
-        asset_business_per_minute: 300 for each business, counted on its own.
-        layer_per_second: a bucket of 100 tokens that is refilled every second.
+        asset_business_per_minute: 300 for each business, counted separately.
+        layer_per_second: A bucket of 100 tokens, refilled every second.
     """
 
     light_per_minute: int | None = 300
@@ -22,22 +22,23 @@ class RateLimitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the providers answer where more than one form is known.
+    """The behaviour of the providers where the documentation is silent or contradicts itself.
 
     Attributes:
-        asset_expires_in: The token answer's `expires_in`: left out (older pages), the duration in
-            seconds, or "the token expiration time as a unix timestamp" (newest page).
-        asset_token_lifetime_s: Lifetime when the request names none; "default 3600".
-        light_transaction_cursors: Whether bank-transactions answers also carry `nextCursor`.
-        layer_envelope: Objects bare, as the opening-balance page shows them, or as
-            `{"data": {"type": …}}`, as the JSON-data page says.
-        layer_errors: A bare `ApiError` or `{"errors": [ApiError]}`.
-        layer_no_opening_balance_status: Status of `NoOpeningBalanceFound`; the pages name none.
+        asset_expires_in: The `expires_in` field of a token response: omitted (older pages), the
+            duration in seconds, or "the token expiration time as a unix timestamp" (newest page).
+        asset_token_lifetime_s: Token lifetime when the request names none; "default 3600".
+        light_transaction_cursors: Whether bank-transactions responses include `nextCursor`.
+        layer_envelope: Whether objects are bare, as on the opening-balance page, or wrapped in
+            `{"data": {"type": …}}`, as on the JSON-data page.
+        layer_errors: Whether an error is a bare `ApiError` or `{"errors": [ApiError]}`.
+        layer_no_opening_balance_status: Status of `NoOpeningBalanceFound`. The pages name none.
         layer_account_ids: Ledger account ids as text or as `{"type": "AccountId", "id": …}`.
-        layer_recalculate: Whether recalculating works back "from the current balance and the
-            transaction history" (the page) or takes the stated balance as it is.
+        layer_recalculate: Whether recalculation works back "from the current balance and the
+            transaction history" (the page) or uses the stated balance unchanged.
         layer_token_lifetime_s: "Access tokens expire after 1 hour".
-        layer_closing_date: Overrides every business's closing date (YYYY-MM-DD); None keeps them.
+        layer_closing_date: Overrides the closing date (YYYY-MM-DD) of every business. None keeps
+            the seeded dates.
         limits: The rate limits.
     """
 
@@ -54,15 +55,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     limits: RateLimitOptions = RateLimitOptions()
 
     def with_changes(self, changes: dict[str, Any]) -> "Options":
-        """These options with `changes` merged in; `limits` is merged key by key.
+        """Return these options with `changes` merged in. `limits` is merged key by key.
 
         Raises:
-            msgspec.ValidationError: an unknown option or a value it cannot take.
+            msgspec.ValidationError: An option is unknown or its value is invalid.
         """
         current: dict[str, Any] = msgspec.to_builtins(self)
         limits = changes.get("limits", {})
         if not isinstance(limits, dict):
-            message = "limits: expected an object"
+            message = "limits must be a JSON object"
             raise msgspec.ValidationError(message)
         merged = current | changes | {"limits": current["limits"] | limits}
         return msgspec.convert(merged, Options)

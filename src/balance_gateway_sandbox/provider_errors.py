@@ -1,4 +1,4 @@
-"""How each provider answers an error: three providers, five shapes."""
+"""Build error responses in each provider's own format."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -30,7 +30,7 @@ _LAYER_TYPES: Final = {
 
 
 class ProviderError(Exception):
-    """The provider says no: the status and the body it says it with."""
+    """An error response of a provider: its status, body and headers."""
 
     def __init__(
         self,
@@ -47,14 +47,14 @@ class ProviderError(Exception):
         self.headers = dict(headers or {})
 
     def to_response(self) -> Response:
-        """The refusal as an HTTP answer."""
+        """Convert the error to an HTTP response."""
         return build_json_response(
             self.body, self.status, media_type=self.media_type, headers=self.headers
         )
 
 
 def light_error(status: int, message: str, path: list[str] | None = None) -> ProviderError:
-    """Light's error: `{name, type, errors: [{type, message, path}]}`."""
+    """Build Light's error: `{name, type, errors: [{type, message, path}]}`."""
     kind = _LIGHT_TYPES.get(status, "INTERNAL_SERVER_ERROR" if status >= 500 else "BAD_REQUEST")
     error: dict[str, Any] = {"type": kind, "message": message}
     if path is not None:
@@ -65,14 +65,14 @@ def light_error(status: int, message: str, path: list[str] | None = None) -> Pro
 
 
 def light_missing_credentials_error() -> ProviderError:
-    """Light's second shape, seen when no credentials are sent at all."""
+    """Build Light's second error format, used when a request has no credentials."""
     message = "Credentials are required to access this resource"
     body = {"type": "UNAUTHORIZED", "message": message}
     return ProviderError(401, body, media_type=LIGHT_MEDIA_TYPE)
 
 
 def asset_error(status: int, message: str, data: object = None) -> ProviderError:
-    """Asset's error: `{error, data}`, both always there."""
+    """Build Asset's error: `{error, data}`. Both keys are always present."""
     return ProviderError(status, {"error": message, "data": data})
 
 
@@ -84,7 +84,7 @@ def layer_error(
     kind: str | None = None,
     error_enum: str | None = None,
 ) -> ProviderError:
-    """Layer's `ApiError`, bare or in a list; `error_enum` is "only present for 4xx"."""
+    """Build Layer's `ApiError`, bare or in a list; `error_enum` is "only present for 4xx"."""
     body: dict[str, Any] = {
         "type": kind or _LAYER_TYPES.get(status, "Unknown"),
         "description": description,
@@ -97,7 +97,7 @@ def layer_error(
 def error_for_provider(
     provider: Provider, options: Options, status: int, message: str
 ) -> ProviderError:
-    """An error of any status in the provider's own shape."""
+    """Build an error of any status in the provider's own format."""
     if provider == "light":
         return light_error(status, message)
     if provider == "asset":
@@ -107,6 +107,7 @@ def error_for_provider(
 
 
 async def handle_provider_error(_: Request, error: Exception) -> Response:
-    """Starlette's exception handler for a `ProviderError`; async, so that no thread is needed."""
+    """Convert a `ProviderError` to a response, as a Starlette exception handler."""
+    # Starlette runs handlers that are not async in a thread, which this does not need.
     assert isinstance(error, ProviderError)
     return error.to_response()

@@ -1,4 +1,4 @@
-"""What crosses the wire: strict JSON in, exact numbers out, and the two date formats."""
+"""Read and write the wire format: strict JSON, exact numbers, dates and date-times."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from starlette.responses import Response
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 DIGITS_MAX: Final = 60
-"""Longest amount the sandbox takes, before and after the point; the pages name no bound."""
+"""Maximum digits of an amount before and after the point. The pages name no limit."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT: Final = re.compile(
@@ -32,11 +32,11 @@ def _reject_constant(literal: str) -> NoReturn:
 
 
 def parse_json(raw: bytes) -> Any:
-    """Read one JSON text; numbers with a point or exponent become `Decimal`, never float.
+    """Parse one JSON text. Numbers with a point or exponent become `Decimal`, never float.
 
     Raises:
-        InvalidJSONError: not UTF-8, not JSON, NaN or Infinity, nested too deeply, or a number
-            with too many digits.
+        InvalidJSONError: The bytes are not UTF-8 or not JSON, contain NaN or Infinity, are nested
+            too deeply, or contain a number with too many digits.
     """
     try:
         return loads(raw.decode(), parse_float=Decimal, parse_constant=_reject_constant)
@@ -47,7 +47,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def encode_json(value: object) -> bytes:
-    """Write JSON; a `Decimal` becomes a JSON number with exactly its digits."""
+    """Encode a value as JSON. A `Decimal` becomes a JSON number with exactly its digits."""
     return _ENCODER.encode(value)
 
 
@@ -58,29 +58,30 @@ def build_json_response(
     media_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An response carrying `value` as exact JSON."""
+    """Build a response with `value` as its exact JSON body."""
     response = Response(encode_json(value), status_code=status, headers=headers)
     response.headers["content-type"] = media_type
     return response
 
 
 def parse_media_type(content_type: str) -> str:
-    """The bare, lower-case media type of a Content-Type header, its parameters cut off."""
+    """Return the lower-case media type of a Content-Type header, without its parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_int64(value: object) -> bool:
-    """Whether a parsed JSON value is an integer (no bool, no `1.0`) that fits in 64 bits."""
+    """Return whether a parsed JSON value is a 64-bit integer. A bool or `1.0` is not."""
     return type(value) is int and INT64_MIN <= value <= INT64_MAX
 
 
 def to_plain_decimal(amount: Decimal) -> Decimal:
-    """The same amount without an exponent and without a negative zero, digits kept."""
+    """Return the same amount without an exponent or a negative zero. All digits are kept."""
+    # `abs` removes the sign of a negative zero.
     return Decimal(format(amount, "f")) if amount else abs(Decimal(format(amount, "f")))
 
 
 def has_supported_digits(amount: Decimal) -> bool:
-    """Whether an amount can be written out in at most `DIGITS_MAX` digits on either side."""
+    """Return whether an amount has at most `DIGITS_MAX` digits before and after the point."""
     exponent = amount.as_tuple().exponent
     return (
         isinstance(exponent, int)
@@ -90,7 +91,7 @@ def has_supported_digits(amount: Decimal) -> bool:
 
 
 def parse_day(text: str) -> date | None:
-    """The day written as YYYY-MM-DD and in no other ISO 8601 form, or None."""
+    """Parse a date written as YYYY-MM-DD. Return None for any other form, including ISO weeks."""
     if not _DAY.fullmatch(text):
         return None
     try:
@@ -100,7 +101,7 @@ def parse_day(text: str) -> date | None:
 
 
 def parse_instant(text: object) -> datetime | None:
-    """The UTC instant of an RFC 3339 date-time; None when it is not one or names no offset."""
+    """Parse an RFC 3339 date-time as a UTC instant. Return None if invalid or without an offset."""
     if not isinstance(text, str) or not _INSTANT.fullmatch(text):
         return None
     try:
@@ -110,5 +111,5 @@ def parse_instant(text: object) -> datetime | None:
 
 
 def format_instant(at: datetime) -> str:
-    """An instant as RFC 3339 in UTC with `Z`, microseconds only when there are any."""
+    """Format an instant as RFC 3339 in UTC with `Z`. Zero microseconds are omitted."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

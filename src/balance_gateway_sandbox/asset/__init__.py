@@ -1,1 +1,1 @@
-"""The imitated Asset API."""
+"""Imitate Asset's API."""

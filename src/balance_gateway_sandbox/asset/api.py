@@ -1,4 +1,4 @@
-"""Asset's businesses, ledgers and external accounts over HTTP, and the opening-balance write.
+"""Serve Asset's businesses, ledgers, external accounts and opening-balance write.
 
 Source: docs.getasset.com, API v0. Units: decimal major units; a ledger's opening balance is
 positive on its normal side. Auth: `Bearer` token with scopes. Errors: `{error, data}`.
@@ -34,7 +34,7 @@ from balance_gateway_sandbox.wire_format import (
 
 _ID: Final = re.compile(r"(biz|ldg|eac)_[0-9A-Za-z]{22}")
 AMOUNT: Final = re.compile(r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", re.ASCII)
-"""The page's own pattern for an amount given as text."""
+"""The documented pattern of an amount given as text."""
 
 
 class AssetApi:
@@ -44,7 +44,7 @@ class AssetApi:
         self._state = state
 
     def build_app(self) -> Starlette:
-        """The API as an ASGI app, to be mounted at `/asset`."""
+        """Build the API as an ASGI app, to be mounted at `/asset`."""
         business = "/v0/business/{business_id}"
         reports = AssetReports(self.find_business, self.find_ledger)
         return Starlette(
@@ -74,51 +74,51 @@ class AssetApi:
         )
 
     async def post_token(self, request: Request) -> Response:
-        """Give out an access token for client credentials."""
+        """Issue an access token for client credentials."""
         content_type = request.headers.get("content-type", "")
         return build_json_response(issue_token(self._state, content_type, await request.body()))
 
     async def list_businesses(self, request: Request) -> Response:
-        """Answer the tenant's businesses; both fit on one page."""
-        caller = self._authorize(request, "ledger:read")
-        own = [
-            _business_to_json(one)
-            for one in self._state.records.asset.values()
-            if one.tenant == caller[0] and caller[1] in (None, one.business_id)
+        """Return the businesses of the tenant. They always fit on one page."""
+        tenant, only_business_id = self._authorize(request, "ledger:read")
+        businesses = [
+            _business_to_json(business)
+            for business in self._state.records.asset.values()
+            if business.tenant == tenant and only_business_id in (None, business.business_id)
         ]
         pagination = {"next_page_token": None, "previous_page_token": None}
-        return build_json_response({"data": own, "pagination": pagination})
+        return build_json_response({"data": businesses, "pagination": pagination})
 
     async def get_business(self, request: Request) -> Response:
-        """Answer one business, with its `entries_start`."""
+        """Return one business with its `entries_start`."""
         return build_json_response({"data": _business_to_json(self.find_business(request))})
 
     async def list_ledgers(self, request: Request) -> Response:
-        """Answer all ledgers of a business; they carry no balance."""
+        """Return all ledgers of a business, without balances."""
         business = self.find_business(request)
-        ledgers = [_ledger_to_json(business, one) for one in business.ledgers.values()]
+        ledgers = [_ledger_to_json(business, ledger) for ledger in business.ledgers.values()]
         return build_json_response({"data": ledgers})
 
     async def get_ledger(self, request: Request) -> Response:
-        """Answer one ledger."""
+        """Return one ledger."""
         business, ledger = self.find_ledger(request)
         return build_json_response({"data": _ledger_to_json(business, ledger)})
 
     async def list_external_accounts(self, request: Request) -> Response:
-        """Answer the external accounts, filtered by `source`, `type` and `status`."""
+        """Return the external accounts, filtered by `source`, `type` and `status`."""
         business = self.find_business(request)
         query = request.query_params
-        found = [
-            self._external_account_to_json(business, one)
-            for one in business.external_accounts.values()
+        accounts = [
+            self._external_account_to_json(business, account)
+            for account in business.external_accounts.values()
         ]
         for name in ("source", "type", "status"):
             if name in query:
-                found = [one for one in found if one[name] == query[name]]
-        return build_json_response({"data": found})
+                accounts = [account for account in accounts if account[name] == query[name]]
+        return build_json_response({"data": accounts})
 
     async def get_external_account(self, request: Request) -> Response:
-        """Answer one external account."""
+        """Return one external account."""
         business = self.find_business(request)
         wanted = _parse_path_id(request, "external_account_id")
         account = business.external_accounts.get(wanted)
@@ -130,8 +130,8 @@ class AssetApi:
         """Set "the opening balance for this ledger as of the business entries start date".
 
         "Positive values represent the normal balance side of the ledger, negative values represent
-        the opposite side." A second call replaces the first. Undocumented: the ledger that takes
-        the other side of all opening balances refuses one of its own (422).
+        the opposite side." A second call replaces the first. Undocumented: the ledger that offsets
+        all opening balances refuses an opening balance of its own (422).
         """
         business, ledger = self.find_ledger(request, "ledger:update")
         amount = await _read_amount(request)
@@ -142,22 +142,36 @@ class AssetApi:
             opening_id = self._state.new_id("je")
             book.opening = OpeningBalance(opening_id, amount, business.entries_start, now, now)
         else:
+            # An update keeps the id and the creation time.
             book.opening = replace(book.opening, amount=amount, updated_at=now)
         return build_json_response({"data": {"ledger_id": book.remote_id, "amount": amount}})
 
     def find_business(self, request: Request, scope: str = "ledger:read") -> AssetBusiness:
-        """The business in the path, if the caller may see it."""
-        tenant, only = self._authorize(request, scope)
+        """Return the business in the path.
+
+        Raises:
+            ProviderError: 401 or 403 for a token that does not allow it; 404 if the business does
+                not exist or belongs to another tenant.
+        """
+        tenant, only_business_id = self._authorize(request, scope)
         business_id = _parse_path_id(request, "business_id")
         business = self._state.records.asset.get(business_id)
-        if business is None or business.tenant != tenant or only not in (None, business_id):
+        if (
+            business is None
+            or business.tenant != tenant
+            or only_business_id not in (None, business_id)
+        ):
             raise provider_errors.asset_error(404, "Business not found")
         return business
 
     def find_ledger(
         self, request: Request, scope: str = "ledger:read"
     ) -> tuple[AssetBusiness, AssetLedger]:
-        """The business and the ledger in the path, if the caller may see them."""
+        """Return the business and the ledger in the path.
+
+        Raises:
+            ProviderError: As `find_business`, or 404 if the ledger does not exist.
+        """
         business = self.find_business(request, scope)
         ledger = business.ledgers.get(_parse_path_id(request, "ledger_id"))
         if ledger is None:
@@ -165,7 +179,7 @@ class AssetApi:
         return business, ledger
 
     def _authorize(self, request: Request, scope: str) -> tuple[str, str | None]:
-        """The caller's tenant and, for a token of one business, that business.
+        """Return the caller's tenant and, for a token limited to one business, its id.
 
         Undocumented: the scope of reads other than ledgers; here `ledger:read` for all of them.
         """
@@ -183,7 +197,7 @@ class AssetApi:
     def _external_account_to_json(
         self, business: AssetBusiness, account: AssetExternalAccount
     ) -> dict[str, Any]:
-        """An external account; `external_balance` has no timestamp of its own and may be null."""
+        """Build an external account. `external_balance` has no timestamp and may be null."""
         ledger = business.ledgers[account.ledger_id]
         now = self._state.clock.now()
         balance = None
@@ -225,7 +239,7 @@ def _parse_path_id(request: Request, name: str) -> str:
 
 
 async def _read_amount(request: Request) -> Decimal:
-    """The amount of the body: "number" or text of the page's pattern; a bool is neither."""
+    """Read the amount from the body: a number, or text of the page's pattern, but not a bool."""
     problem = None
     amount: Decimal | None = None
     try:

@@ -1,9 +1,9 @@
-"""Asset's reports: the trial balance of a business and the statement of one ledger.
+"""Serve Asset's reports: the trial balance of a business and the statement of one ledger.
 
 Source: docs.getasset.com, Reports. `end_datetime` "required, inclusive"; `basis`
 `accrual|modified_cash`, default modified_cash. "All data prior to [entries_start] will be ignored".
-Undocumented: `modified_cash` counts what cash counts; a row shows its net on one side only;
-`all_time_balance` runs from entries_start to `end_datetime`, on the ledger's normal side.
+Undocumented: `modified_cash` counts the same entries as cash; a row shows its net amount on one
+side only; `all_time_balance` covers entries_start to `end_datetime`, on the ledger's normal side.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,10 @@ _ZERO: Final = Decimal(0)
 
 
 class AssetReports:
-    """The report routes; `business` and `ledger` find what the path names or refuse."""
+    """The report routes.
+
+    `find_business` and `find_ledger` return the records in the path or raise a `ProviderError`.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class AssetReports:
         self._find_ledger = find_ledger
 
     def build_routes(self, prefix: str) -> list[Route]:
-        """The routes under `prefix`."""
+        """Build the routes under `prefix`."""
         return [
             Route(f"{prefix}/trial-balance", self.get_trial_balance, methods=["GET"]),
             Route(
@@ -52,7 +55,7 @@ class AssetReports:
         ]
 
     async def get_trial_balance(self, request: Request) -> Response:
-        """Answer one row per ledger: what it stands at, in debit or in credit."""
+        """Return one row per ledger with its balance in debit or in credit."""
         business = self._find_business(request)
         until = _parse_instant_parameter(request, "end_datetime")
         totals = compute_debit_totals(business, until, _parse_basis(request))
@@ -74,7 +77,7 @@ class AssetReports:
         return build_json_response({"data": rows})
 
     async def get_ledger_statement(self, request: Request) -> Response:
-        """Answer the entries of one ledger between two instants, both inclusive, in pages."""
+        """Return pages of the entries of one ledger between two instants, both inclusive."""
         business, ledger = self._find_ledger(request)
         book = ledger.book
         since, until = (
@@ -100,7 +103,7 @@ class AssetReports:
                 for name, amount in balances.items()
             },
             "entries": [
-                _entry_to_json(book.remote_id, one) for one in entries[start : start + size]
+                _entry_to_json(book.remote_id, entry) for entry in entries[start : start + size]
             ],
             "pagination": {
                 "next_page_token": str(start + size) if more else None,
@@ -113,7 +116,7 @@ class AssetReports:
 def compute_debit_totals(
     business: AssetBusiness, until: datetime, basis: Basis
 ) -> dict[str, Decimal]:
-    """Every ledger's total at `until`, + being a debit; all together sum to zero."""
+    """Compute the total of every ledger at `until`. Debits are positive; all totals sum to zero."""
     opened = until >= business.entries_start
     totals = {}
     for ledger_id, ledger in business.ledgers.items():
@@ -123,7 +126,8 @@ def compute_debit_totals(
         opening = ledger.book.compute_opening_debit() if opened else _ZERO
         totals[ledger_id] = sum_exactly((moved, opening))
     if opened:
-        openings = [one.book.compute_opening_debit() for one in business.ledgers.values()]
+        # Offset all opening balances on one ledger, so that debits equal credits.
+        openings = [ledger.book.compute_opening_debit() for ledger in business.ledgers.values()]
         for ledger_id, ledger in business.ledgers.items():
             if ledger.subtype == "opening_balance":
                 totals[ledger_id] -= sum_exactly(openings)
@@ -167,7 +171,7 @@ def _parse_instant_parameter(request: Request, name: str) -> datetime:
 
 
 def _parse_page(request: Request) -> tuple[int, int]:
-    """Where the page starts and how many entries it holds: `page_size` 1..100, default 100."""
+    """Return the start and the size of the page: `page_size` 1..100, default 100."""
     token = request.query_params.get("page_token", "0")
     size = request.query_params.get("page_size", "100")
     for name, text in (("page_token", token), ("page_size", size)):

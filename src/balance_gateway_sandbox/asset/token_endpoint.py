@@ -1,9 +1,9 @@
-"""Asset's token endpoint: form-encoded client credentials in, a scoped bearer token out.
+"""Issue Asset's access tokens for form-encoded client credentials.
 
 Source: docs.getasset.com, Get an access token. `client_id` required, `grant_type` only
 `client_credentials` (the default), `expires_in` default 3600 seconds, `scope` space separated,
 `business_id` limits the token to one business. Undocumented: without `scope` the token gets all of
-the client's scopes; a scope the client does not have is refused (403).
+the client's scopes; a scope that the client does not have is refused (403).
 """
 
 from typing import Any, Final
@@ -19,7 +19,7 @@ LIFETIME_MAX_S: Final = 30 * 86_400
 
 
 def issue_token(state: SandboxState, content_type: str, body: bytes) -> dict[str, Any]:
-    """The body of a token response.
+    """Issue a token and build the body of the response.
 
     Raises:
         ProviderError: 422 for an invalid form, 401 for a wrong client, 403 for a missing scope.
@@ -63,11 +63,11 @@ def _authenticate_client(state: SandboxState, form: dict[str, str]) -> Credentia
     raise provider_errors.asset_error(401, "Invalid client credentials")
 
 
-def _parse_lifetime_s(given: str | None, default: int) -> int:
-    if given is None:
+def _parse_lifetime_s(text: str | None, default: int) -> int:
+    if text is None:
         return default
-    if not (given.isascii() and given.isdigit()) or not 0 < int(given[:12]) <= LIFETIME_MAX_S:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:12]) <= LIFETIME_MAX_S:
         raise provider_errors.asset_error(
             422, "Validation error", [{"loc": ["body", "expires_in"]}]
         )
-    return int(given)
+    return int(text)

@@ -1,1 +1,1 @@
-"""The control API of the sandbox under `/_control`."""
+"""Serve the control API of the sandbox under `/_control`."""

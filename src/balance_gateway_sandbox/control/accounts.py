@@ -1,4 +1,4 @@
-"""What `/_control` does with the books: find an account, tell its truth, add an entry."""
+"""Find, describe and change accounts for the control API."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime, time
@@ -22,15 +22,15 @@ from balance_gateway_sandbox.wire_format import (
 
 
 class EntryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An entry as `POST /_control/transactions` takes it.
+    """An entry as specified in `POST /_control/transactions`.
 
     Attributes:
-        account: Light's bank account, Asset's ledger or Layer's external account id.
-        amount: Decimal text or integer in the provider's unit (minor units; at Asset major ones);
-            + is money in, at every provider.
-        at: A date-time, or a date for its noon in UTC.
-        book: Whose side has it.
-        basis: Under which accounting basis the books count it.
+        account: Light's bank account id, Asset's ledger id or Layer's external account id.
+        amount: Decimal text or an integer in the provider's unit: major units at Asset, minor
+            units elsewhere. Positive means money in, for every provider.
+        at: A date-time, or a date, which means noon UTC of that day.
+        book: Whether the bank's statement, the company's ledger or both contain the entry.
+        basis: The accounting bases under which the ledger counts the entry.
     """
 
     provider: Provider
@@ -43,7 +43,11 @@ class EntryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def find_book(state: SandboxState, provider: Provider, account: str) -> AccountBook:
-    """The account with this id; HTTPException 404 when there is none."""
+    """Return the account with this id.
+
+    Raises:
+        HTTPException: 404 if the account does not exist.
+    """
     records = state.records
     if provider == "light" and account in records.light:
         return records.light[account].book
@@ -53,11 +57,11 @@ def find_book(state: SandboxState, provider: Provider, account: str) -> AccountB
     for layer in records.layer.values() if provider == "layer" else ():
         if account in layer.accounts:
             return layer.accounts[account].book
-    raise HTTPException(404, "No such account")
+    raise HTTPException(404, f"account {account!r} does not exist at {provider}")
 
 
 def describe_account(book: AccountBook) -> dict[str, Any]:
-    """The stored truth of one account: amounts as decimal text, entries by time."""
+    """Return the stored state of one account: amounts as decimal text, entries sorted by time."""
     opening = None
     if book.opening is not None:
         at = {
@@ -74,7 +78,7 @@ def describe_account(book: AccountBook) -> dict[str, Any]:
             "on_books": entry.on_books,
             "bases": sorted(entry.bases),
         }
-        for entry in sorted(book.entries, key=lambda one: one.at)
+        for entry in sorted(book.entries, key=lambda entry: entry.at)
     ]
     return {
         "account": book.remote_id,
@@ -87,10 +91,10 @@ def describe_account(book: AccountBook) -> dict[str, Any]:
 
 
 def add_entry(state: SandboxState, body: dict[str, Any]) -> dict[str, Any]:
-    """Add an entry and tell its id.
+    """Add an entry and return its id.
 
     Raises:
-        ValueError: a field is missing, unknown or wrong.
+        ValueError: A field is missing, unknown or invalid.
     """
     new = msgspec.convert(body, EntryRequest)
     find_book(state, new.provider, new.account)
@@ -126,10 +130,10 @@ def _parse_amount(new: EntryRequest) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not has_supported_digits(amount):
-        message = "amount: expected a decimal number"
+        message = "amount must be a decimal number"
         raise ValueError(message)
     if new.provider != "asset" and amount != amount.to_integral_value():
-        message = "amount: expected an integer of minor units"
+        message = "amount must be an integer number of minor units"
         raise ValueError(message)
     return to_plain_decimal(amount)
 
@@ -138,6 +142,6 @@ def _parse_entry_time(text: str) -> datetime:
     day = parse_day(text)
     at = datetime.combine(day, time(12), UTC) if day is not None else parse_instant(text)
     if at is None:
-        message = "at: expected a date or a date-time with an offset"
+        message = "at must be a date, or a date-time with a UTC offset"
         raise ValueError(message)
     return at

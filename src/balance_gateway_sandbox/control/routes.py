@@ -1,6 +1,6 @@
-"""The control API under `/_control`: clock, faults, options, log, reset, stored truth.
+"""Serve the control API: clock, faults, options, request log, account state and reset.
 
-For tests and demos only; it takes no credentials.
+For tests and demos only. It requires no credentials.
 """
 
 from collections.abc import Callable
@@ -33,11 +33,11 @@ from balance_gateway_sandbox.wire_format import (
 )
 
 OFFSET_MAX_S: Final = 60_000_000_000
-"""Nearly two thousand years: as far as the calendar reaches."""
+"""Almost 2,000 years, so that shifted dates stay within the range of `datetime`."""
 
 
 class ControlApi:
-    """The control routes; mistakes are answered 400 or 404 with `{"error": …}`."""
+    """The control routes. Invalid requests get 400 or 404 with `{"error": …}`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ControlApi:
         self._middleware = middleware
 
     def build_app(self) -> Starlette:
-        """The control API as an ASGI app, to be mounted at `/_control`."""
+        """Build the control API as an ASGI app, to be mounted at `/_control`."""
         return Starlette(
             routes=[
                 Route("/catalogue", self.get_catalogue, methods=["GET"]),
@@ -80,20 +80,20 @@ class ControlApi:
         )
 
     async def get_catalogue(self, _: Request) -> Response:
-        """Answer everything seeded: credentials with their fake secrets, and accounts."""
+        """Return all seeded accounts and credentials, including the fake secrets."""
         return build_json_response(asdict(self._state.catalogue))
 
     async def get_clock(self, _: Request) -> Response:
-        """Answer the sandbox's time."""
+        """Return the sandbox's time."""
         return build_json_response({"now": format_instant(self._state.clock.now())})
 
     async def put_clock(self, request: Request) -> Response:
-        """Pin the clock (`now`), shift it (`offset_s`) or give it back to its source (`{}`)."""
+        """Pin the clock (`now`), shift it (`offset_s`) or reset it (`{}`)."""
         body, clock = await _read_json_object(request), self._state.clock
         if "now" in body:
             at = parse_instant(body["now"])
             if at is None:
-                raise HTTPException(400, "now: expected a date-time with an offset")
+                raise HTTPException(400, "now must be a date-time with a UTC offset")
             clock.pin(at)
         elif "offset_s" in body:
             clock.shift(_parse_offset(body["offset_s"]))
@@ -102,20 +102,20 @@ class ControlApi:
         return await self.get_clock(request)
 
     async def get_options(self, _: Request) -> Response:
-        """Answer all switches."""
+        """Return all options."""
         return build_json_response(msgspec.to_builtins(self._state.options))
 
     async def put_options(self, request: Request) -> Response:
-        """Change the switches given; the others stay."""
+        """Change the given options and keep the others."""
         self._state.options = self._state.options.with_changes(await _read_json_object(request))
         return await self.get_options(request)
 
     async def get_faults(self, _: Request) -> Response:
-        """Answer the faults that are set."""
+        """Return the active faults."""
         return build_json_response({"faults": self._faults.list_views()})
 
     async def add_fault(self, request: Request) -> Response:
-        """Set one fault; answers it with its id."""
+        """Add one fault and return it with its id."""
         fault = self._faults.add(await request.body())
         return build_json_response(fault.view(), 201)
 
@@ -127,40 +127,42 @@ class ControlApi:
     async def remove_fault(self, request: Request) -> Response:
         """Remove one fault."""
         if not self._faults.remove(request.path_params["fault_id"]):
-            raise HTTPException(404, "No such fault")
+            fault_id = request.path_params["fault_id"]
+            raise HTTPException(404, f"fault {fault_id} does not exist")
         return Response(status_code=204)
 
     async def get_requests(self, request: Request) -> Response:
-        """Answer the log, filtered by `provider` and `credential`."""
+        """Return the request log, filtered by `provider` and `credential`."""
         query = request.query_params
         return build_json_response(
             self._request_log.build_report(query.get("provider"), query.get("credential"))
         )
 
     async def clear_requests(self, _: Request) -> Response:
-        """Forget the log."""
+        """Clear the request log."""
         self._request_log.clear()
         return Response(status_code=204)
 
     async def revoke_tokens(self, _: Request) -> Response:
-        """Make every Asset and Layer token invalid."""
+        """Revoke every Asset and Layer token."""
         return build_json_response({"revoked": self._state.tokens.revoke_all()})
 
     async def add_transaction(self, request: Request) -> Response:
-        """Add an entry to an account's statement, its books or both."""
+        """Add an entry to an account's bank statement, its books or both."""
         return build_json_response(add_entry(self._state, await _read_json_object(request)), 201)
 
     async def get_state(self, request: Request) -> Response:
-        """Answer what the sandbox holds about one account, free of any fault."""
+        """Return the stored state of one account. Faults do not apply."""
         provider, account = request.path_params["provider"], request.path_params["account"]
         if provider not in get_args(Provider):
-            raise HTTPException(404, "No such provider")
+            raise HTTPException(404, "provider must be light, asset or layer")
         return build_json_response(
             describe_account(find_book(self._state, cast("Provider", provider), account))
         )
 
     async def reset(self, _: Request) -> Response:
-        """Restore books, options and clock; forget faults, log, budgets and late writes."""
+        """Restore accounts, options and clock. Clear faults, log, rate limits and late writes."""
+        # A late write that ran after the restore would change the seeded state.
         self._middleware().cancel_late_writes()
         self._state.restore(build_seeded_records(self._state.seed))
         self._state.options = self._initial
@@ -173,14 +175,14 @@ class ControlApi:
 
 def _parse_offset(seconds: object) -> timedelta:
     if not isinstance(seconds, int | Decimal) or not (-OFFSET_MAX_S <= seconds <= OFFSET_MAX_S):
-        raise HTTPException(400, f"offset_s: expected a number of seconds up to {OFFSET_MAX_S}")
+        raise HTTPException(400, f"offset_s must be a number between ±{OFFSET_MAX_S} seconds")
     return timedelta(seconds=float(seconds))
 
 
 async def _read_json_object(request: Request) -> dict[str, Any]:
     body = parse_json(await request.body())
     if not isinstance(body, dict):
-        raise HTTPException(400, "Expected a JSON object")
+        raise HTTPException(400, "the request body must be a JSON object")
     return body
 
 

@@ -1,1 +1,1 @@
-"""The HTTP layer around the imitated providers: request log, rate limits and faults."""
+"""Wrap the imitated providers with request logging, rate limits and fault injection."""

@@ -1,4 +1,4 @@
-"""Turns a good JSON answer into a bad one: wrong types, alien numbers, other accounts."""
+"""Change a valid JSON response body into an invalid or unexpected one."""
 
 import re
 from collections.abc import Callable
@@ -57,7 +57,7 @@ Change = Callable[[Any], Any]
 
 
 def distort_body(spec: FaultSpec, raw: bytes) -> bytes:
-    """The answer `raw` with the fault in it; unchanged when it is no JSON or nothing fits."""
+    """Apply the fault to a body. Return it unchanged if it is not JSON or no field applies."""
     if spec.kind == "malformed_json":
         return raw[: max(1, len(raw) * 2 // 3)]
     if spec.kind == "huge_json":
@@ -81,10 +81,11 @@ def _distort_tree(spec: FaultSpec, tree: Any) -> bytes:
 
 
 def _select_field_change(spec: FaultSpec) -> tuple[frozenset[str], Change]:
-    """Which fields a kind touches and what it makes of each."""
+    """Return the fields that a fault kind changes and the change applied to each value."""
     kinds: dict[str, tuple[frozenset[str], Change]] = {
         "wrong_types": (MONEY_FIELDS, _swap_type),
         "nan": (MONEY_FIELDS, lambda _: msgspec.Raw(b"NaN")),
+        # 1e400 exceeds the range of a 64-bit float.
         "overflow": (MONEY_FIELDS, lambda _: msgspec.Raw(b"1e400")),
         "unknown_enum": (ENUM_FIELDS, lambda _: spec.value or "SOMETHING_NEW"),
         "wrong_account": (ID_FIELDS, lambda old: spec.value or _derive_other_id(old)),
@@ -111,6 +112,7 @@ def _swap_type(value: Any) -> Any:
 
 
 def _derive_other_id(old: Any) -> Any:
+    # Keep the format of the id, so that only the account differs.
     prefixed = _PREFIXED.fullmatch(old) if isinstance(old, str) else None
     if prefixed:
         return derive_prefixed_id(prefixed[1], "another", old)
@@ -124,7 +126,7 @@ def _choose_other_currency(old: Any) -> str:
 
 
 def _apply_merge_patch(tree: Any, patch: Any) -> Any:
-    """RFC 7396: objects merge, null removes, everything else replaces."""
+    """Merge as RFC 7396 says: objects merge, null removes, every other value replaces."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(tree) if isinstance(tree, dict) else {}
@@ -146,7 +148,7 @@ def _add_extra_fields(tree: Any) -> Any:
 
 
 def _encode_with_duplicates(tree: Any, fields: frozenset[str]) -> bytes:
-    """Every money field twice in its object, the second time with another value."""
+    """Encode JSON with each listed numeric field twice, the second time with another value."""
     if isinstance(tree, list):
         return b"[" + b",".join(_encode_with_duplicates(item, fields) for item in tree) + b"]"
     if not isinstance(tree, dict):

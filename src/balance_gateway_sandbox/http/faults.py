@@ -1,4 +1,4 @@
-"""Scripted faults: what may be asked for, and which request meets which fault."""
+"""Define scripted faults and match them to requests."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from balance_gateway_sandbox.wire_format import encode_json, parse_json
 
 FAULTS_MAX: Final = 1_000
 TOKEN_PATHS: Final = frozenset({"/asset/v0/auth/token", "/layer-auth/oauth2/token"})
-"""Spared by a fault that names no path: whether a token is fetched first is the caller's affair."""
+"""Skipped by faults without a path, because clients decide freely when to fetch a token."""
 
 Kind = Literal[
     "delay",
@@ -45,30 +45,31 @@ Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 
 class FaultSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One fault as `POST /_control/faults` takes it.
+    """A fault as specified in `POST /_control/faults`.
 
     Attributes:
-        kind: What goes wrong.
-        provider: Whose requests it meets.
-        method: Only this method, when given.
-        path: Only paths (with the provider's prefix) in which this pattern is found; without it
-            all but the token endpoints.
-        times: How often it strikes; None until it is removed.
-        skip: How many matching requests pass first.
-        probability: The share of matching requests it strikes, drawn from `seed`.
-        delay_s: Real seconds before the request is handled; for late_landing, until it lands.
-        delay_after_s: Real seconds after the effect and before the answer.
-        status: For status and redirect; for late_landing, the answer instead of a drop.
-        retry_after_s: Adds `Retry-After`.
-        headers: Added to the answer; None as a value removes a header.
-        body: For body: the raw text sent; for status: text instead of the provider's own shape.
+        kind: The kind of fault.
+        provider: The provider whose requests it applies to.
+        method: The HTTP method it applies to. None means any.
+        path: A pattern searched in the path, which includes the provider's prefix. None means all
+            paths except the token endpoints.
+        times: How often it applies. None means until it is removed.
+        skip: How many matching requests pass before it applies.
+        probability: The share of matching requests it applies to, drawn from `seed`.
+        delay_s: Real seconds before the request is handled. For late_landing, until the write
+            takes effect.
+        delay_after_s: Real seconds between the effect and the response.
+        status: For status and redirect. For late_landing, the status sent instead of a drop.
+        retry_after_s: Adds a `Retry-After` header.
+        headers: Headers added to the response. None as a value removes a header.
+        body: For body, the raw text. For status, text that replaces the provider's error body.
         content_type: For body.
         location: For redirect.
-        bytes: For huge_json, endless_body and endless_headers: how much at most.
-        interval_s: For slow_body: between two bytes.
-        fields: For distortions of fields: only these, instead of all that fit.
-        value: For wrong_account and wrong_currency: what is told instead.
-        patch: For patch: a JSON merge patch (RFC 7396) for the answer.
+        bytes: For huge_json, endless_body and endless_headers: the maximum size.
+        interval_s: For slow_body: the seconds between two bytes.
+        fields: For faults that change fields: only these, instead of all applicable fields.
+        value: For wrong_account, wrong_currency and unknown_enum: the replacement value.
+        patch: For patch: a JSON merge patch (RFC 7396) applied to the response.
     """
 
     kind: Kind
@@ -94,13 +95,18 @@ class FaultSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     patch: msgspec.Raw = msgspec.Raw(b"{}")
 
     def patch_value(self) -> Any:
-        """The merge patch, with exact numbers."""
+        """Parse the merge patch with exact numbers."""
         return parse_json(bytes(self.patch))
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that is set: what was asked for and how often it has matched and struck."""
+    """An active fault with its specification and counters.
+
+    Attributes:
+        match_count: How many requests matched, including those skipped or not drawn.
+        applied_count: How many requests it was applied to.
+    """
 
     fault_id: int
     spec: FaultSpec
@@ -109,7 +115,7 @@ class Fault:
     applied_count: int = 0
 
     def consume_match(self, provider: Provider, method: str, path: str) -> bool:
-        """Whether this request meets the fault; counts it if it matches."""
+        """Count the request if it matches and return whether the fault applies to it."""
         spec = self.spec
         if spec.provider not in ("any", provider) or spec.method not in (None, method):
             return False
@@ -121,6 +127,7 @@ class Fault:
         if self.match_count <= spec.skip:
             return False
         if spec.probability < 1:
+            # Derived from the seed, so that a test run can be repeated.
             chance = derive_number(spec.seed, self.match_count) % 1_000_000
             if chance >= spec.probability * 1_000_000:
                 return False
@@ -128,11 +135,11 @@ class Fault:
         return True
 
     def is_spent(self) -> bool:
-        """Whether it has struck as often as it was to."""
+        """Return whether the fault has been applied as often as specified."""
         return self.spec.times is not None and self.applied_count >= self.spec.times
 
     def view(self) -> dict[str, Any]:
-        """The fault as `GET /_control/faults` tells it."""
+        """Return the fault as `GET /_control/faults` shows it."""
         return {
             "id": self.fault_id,
             "seen": self.match_count,
@@ -143,52 +150,53 @@ class Fault:
 
 
 class FaultRegistry:
-    """The faults that are set, at most `FAULTS_MAX`, in the order they were set."""
+    """The active faults in the order they were added, at most `FAULTS_MAX`."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
         self._count = 0
 
     def add(self, raw: bytes) -> Fault:
-        """Set a fault from JSON; a kind of three digits is short for that status.
+        """Add a fault from JSON. A three-digit kind is short for `status` with that status.
 
         Raises:
-            ValueError: an unknown field or kind, a wrong value, a bad pattern, or too many faults.
+            ValueError: The JSON, a field or a pattern is invalid, or there are too many faults.
         """
-        given = parse_json(raw)
-        if isinstance(given, dict) and re.fullmatch(r"[2-5]\d\d", str(given.get("kind"))):
-            status = {"kind": "status", "status": int(str(given["kind"]))}
-            raw = encode_json(given | status)
+        parsed = parse_json(raw)
+        if isinstance(parsed, dict) and re.fullmatch(r"[2-5]\d\d", str(parsed.get("kind"))):
+            status = {"kind": "status", "status": int(str(parsed["kind"]))}
+            raw = encode_json(parsed | status)
         spec = msgspec.json.decode(raw, type=FaultSpec)
         _check_required_fields(spec)
-        self._faults = {key: one for key, one in self._faults.items() if not one.is_spent()}
+        # Spent faults are removed only here, so that their counters can be read until then.
+        self._faults = {key: fault for key, fault in self._faults.items() if not fault.is_spent()}
         if len(self._faults) >= FAULTS_MAX:
-            message = f"at most {FAULTS_MAX} faults"
+            message = f"too many faults: remove some of the {FAULTS_MAX} active faults first"
             raise ValueError(message)
         self._count += 1
-        # `re.error` is no ValueError, and the caller answers only those.
+        # `re.error` is not a ValueError, and the control API reports only ValueErrors as 400.
         try:
             pattern = re.compile(spec.path) if spec.path is not None else None
         except re.error as error:
-            message = f"path: {error}"
+            message = f"path must be a valid regular expression: {error}"
             raise ValueError(message) from error
         fault = Fault(self._count, spec, pattern)
         self._faults[fault.fault_id] = fault
         return fault
 
     def find_match(self, provider: Provider, method: str, path: str) -> Fault | None:
-        """The first fault that strikes this request; later ones do not count it."""
+        """Return the first fault that applies to this request. Later faults do not count it."""
         for fault in self._faults.values():
             if fault.consume_match(provider, method, path):
                 return fault
         return None
 
     def list_views(self) -> list[dict[str, Any]]:
-        """All faults that are set."""
+        """Return all faults as `GET /_control/faults` shows them."""
         return [fault.view() for fault in self._faults.values()]
 
     def remove(self, fault_id: int) -> bool:
-        """Remove one fault; whether there was one."""
+        """Remove one fault and return whether it existed."""
         return self._faults.pop(fault_id, None) is not None
 
     def clear(self) -> None:
@@ -197,13 +205,14 @@ class FaultRegistry:
 
 
 def _check_required_fields(spec: FaultSpec) -> None:
-    needs = {
+    present = {
         "status": spec.status is not None,
         "redirect": spec.location is not None,
         "body": spec.body is not None,
     }
-    if not needs.get(spec.kind, True):
+    if not present.get(spec.kind, True):
         wanted = {"status": "status", "redirect": "location", "body": "body"}[spec.kind]
-        message = f"kind {spec.kind} needs {wanted}"
+        message = f"{wanted} is required for kind {spec.kind!r}"
         raise ValueError(message)
+    # Report an invalid patch when the fault is added, not when it is applied.
     spec.patch_value()

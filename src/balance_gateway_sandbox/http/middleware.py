@@ -1,4 +1,4 @@
-"""The outermost layer: every provider request is read, logged, charged and perhaps spoilt here."""
+"""Log, rate-limit and inject faults into every provider request."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ _BUSINESS: Final = re.compile(r"^/asset/v0/business/([^/]+)")
 
 @dataclass(slots=True)
 class _ProviderRequest:
-    """One request on its way through."""
+    """A provider request that has been read and logged."""
 
     provider: Provider
     scope: Scope
@@ -47,10 +47,11 @@ class _ProviderRequest:
 
 
 class ProviderMiddleware:
-    """Wraps the providers' app; `/_control` passes through untouched.
+    """Wraps the application of all providers. Requests to `/_control` pass through unchanged.
 
-    A fault that answers in the provider's place leaves no effect; all others strike after the
-    provider's own code has run. A client that gives up during a delay does not undo the effect.
+    A fault that replaces the provider's response prevents the request's effect. Every other fault
+    applies after the provider's code has run, so a write takes effect. A client that disconnects
+    during a delay does not undo the effect.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class ProviderMiddleware:
         await self._apply_fault(request, fault.spec)
 
     def cancel_late_writes(self) -> int:
-        """Forget the writes that have not landed yet; returns how many there were."""
+        """Cancel the writes that have not run yet and return their number."""
         count = len(self._late_writes)
         for task in self._late_writes:
             task.cancel()
@@ -94,7 +95,11 @@ class ProviderMiddleware:
     async def _accept_request(
         self, provider: Provider, scope: Scope, receive: Receive, send: Send
     ) -> _ProviderRequest | None:
-        """Read, log and charge a request; None when it is answered (413, 429) or was cut off."""
+        """Read, log and rate-limit a request.
+
+        Returns:
+            The request, or None if it has been answered (413, 429) or the client disconnected.
+        """
         state, headers = self._state, Headers(scope=scope)
         try:
             body = await _read_body(receive)
@@ -119,6 +124,7 @@ class ProviderMiddleware:
             return None
         if caller is not None:
             business = _BUSINESS.match(scope["path"])
+            # Only known businesses are counted, so that made-up ids cannot fill the memory.
             known = business is not None and business[1] in state.records.asset
             business_id = business[1] if business is not None and known else None
             charge = self._limiter.charge(provider, caller.credential.name, business_id)
@@ -131,7 +137,7 @@ class ProviderMiddleware:
         return request
 
     async def _call_provider(self, request: _ProviderRequest) -> CapturedResponse:
-        """Let the provider's own code response."""
+        """Run the provider's code and capture its response."""
         request.record.handled = True
         response = await transport.capture_response(self._app, request.scope, request.body)
         response.add_headers(request.rate_headers)
@@ -164,7 +170,7 @@ class ProviderMiddleware:
     async def _send_with_fault(
         self, request: _ProviderRequest, spec: FaultSpec, response: CapturedResponse
     ) -> None:
-        """Send an response the way the fault wants it sent."""
+        """Send a response in the way that the fault requires."""
         senders: dict[str, Callable[[], Awaitable[None]]] = {
             "drop_after": lambda: transport.drop_connection(request.receive, request.send),
             "truncated_body": lambda: transport.send_truncated(
@@ -174,6 +180,7 @@ class ProviderMiddleware:
             "endless_body": lambda: transport.send_endless_body(response, request.send, spec.bytes),
         }
         if spec.kind == "drop_after":
+            # The provider set a status, but the client receives none.
             request.record.status = None
         if spec.kind in senders:
             await senders[spec.kind]()
@@ -185,7 +192,7 @@ class ProviderMiddleware:
     def _build_replacement(
         self, request: _ProviderRequest, spec: FaultSpec
     ) -> CapturedResponse | None:
-        """The response given in the provider's place; None when the provider is to response."""
+        """Build the response that replaces the provider's, or return None to call the provider."""
         if spec.kind == "status":
             assert spec.status is not None
             response = self._build_error(request, spec.status, "Scripted fault")
@@ -210,11 +217,12 @@ class ProviderMiddleware:
     def _build_error(
         self, request: _ProviderRequest, status: int, message: str
     ) -> CapturedResponse:
-        """An response of any status in the provider's own error shape, with its rate headers."""
+        """Build an error in the provider's format, with its rate-limit headers."""
         error = provider_errors.error_for_provider(
             request.provider, self._state.options, status, message
         )
         response = CapturedResponse(status, {"content-type": error.media_type})
+        # HTTP forbids a body for these two statuses.
         response.replace_body(b"" if status in (204, 304) else encode_json(error.body))
         response.add_headers(request.rate_headers)
         request.record.status = status
@@ -225,6 +233,7 @@ class ProviderMiddleware:
             await asyncio.sleep(delay_s)
             status = request.record.status
             await self._call_provider(request)
+            # The log shows the status that the client received, not that of the late write.
             request.record.status = status
 
         if len(self._late_writes) < LATE_WRITES_MAX:
@@ -242,10 +251,10 @@ def _apply_header_changes(response: CapturedResponse, spec: FaultSpec) -> None:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The request's whole body; None when it is larger than `BODY_BYTES_MAX`.
+    """Read the whole request body. Return None if it exceeds `BODY_BYTES_MAX`.
 
     Raises:
-        ClientDisconnect: the client hung up before it had sent all of it.
+        ClientDisconnect: The client disconnected before it sent the whole body.
     """
     chunks, size = [], 0
     while True:

@@ -1,4 +1,4 @@
-"""The providers' rate limits and the headers they tell them with."""
+"""Enforce the providers' rate limits and build their rate-limit headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from balance_gateway_sandbox.state.company import Provider
 
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """What one request did to the budget.
+    """The result of counting one request.
 
     Attributes:
-        refused: Whether the budget was already spent (429).
-        headers: The provider's rate-limit headers for the answer, whatever it is.
+        refused: Whether the limit was already reached (429).
+        headers: The provider's rate-limit headers, sent with every response.
     """
 
     refused: bool
@@ -30,8 +30,8 @@ class _Window:
 class RateLimiter:
     """Counts requests per key, tenant and business in fixed windows of the sandbox's clock.
 
-    Undocumented: how windows are cut. Light and Asset name a reset as a unix time, so a window is
-    a minute of the clock; Layer's bucket "is refilled every second", so it is a second.
+    Undocumented: how windows are aligned. Light and Asset give the reset as a unix time, so a
+    window is one clock minute. Layer's bucket "is refilled every second", so a window is a second.
     """
 
     def __init__(self, now: Callable[[], datetime], limits: Callable[[], RateLimitOptions]) -> None:
@@ -49,11 +49,11 @@ class RateLimiter:
         return self._charge_layer(credential, limits.layer_per_second)
 
     def reset(self) -> None:
-        """Give everybody a full budget."""
+        """Discard all counts."""
         self._windows.clear()
 
     def _charge_light(self, credential: str, limit: int | None) -> ChargeResult:
-        """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
+        """Send X-RateLimit-* with every response and, on 429, `Retry-After` in seconds."""
         if limit is None:
             return ChargeResult(refused=False, headers={})
         window = self._find_window("light", credential, 60)
@@ -65,10 +65,10 @@ class RateLimiter:
     def _charge_asset(
         self, tenant: str, business_id: str | None, limits: RateLimitOptions
     ) -> ChargeResult:
-        """Lower-case x-ratelimit-* on every answer; no `Retry-After` is documented.
+        """Send lower-case x-ratelimit-* with every response. No `Retry-After` is documented.
 
-        "300 requests per minute" per tenant and per business, independently. Undocumented: which
-        of the two the headers tell; here the one with less left.
+        "300 requests per minute" per tenant and per business, independently. Undocumented: which of
+        the two limits the headers describe. Here it is the one with fewer requests remaining.
         """
         # The read-only client belongs to the same tenant and shares its budget.
         budgets = [
@@ -83,11 +83,11 @@ class RateLimiter:
         ]
         if not charges:
             return ChargeResult(refused=False, headers={})
-        tightest = min(charges, key=lambda one: int(one[1]["x-ratelimit-remaining"]))
+        tightest = min(charges, key=lambda charge: int(charge[1]["x-ratelimit-remaining"]))
         return ChargeResult(any(refused for refused, _ in charges), tightest[1])
 
     def _charge_layer(self, credential: str, limit: int | None) -> ChargeResult:
-        """X-RateLimit-* on every answer and, on 429, `Retry-After` in seconds."""
+        """Send X-RateLimit-* with every response and, on 429, `Retry-After` in seconds."""
         if limit is None:
             return ChargeResult(refused=False, headers={})
         window = self._find_window("layer", credential, 1)
@@ -99,6 +99,7 @@ class RateLimiter:
     def _find_window(self, kind: str, key: str, length_s: int) -> _Window:
         now = int(self._now().timestamp())
         window = self._windows.get((kind, key))
+        # A test may move the clock backwards, which also starts a new window.
         if window is None or not window.ends_at - length_s <= now < window.ends_at:
             window = _Window(ends_at=now - now % length_s + length_s)
             self._windows[kind, key] = window

@@ -1,4 +1,4 @@
-"""The log of provider requests: what was asked, by which credential, and how it was answered."""
+"""Log provider requests with their credentials, bodies and results."""
 
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -25,11 +25,11 @@ class LoggedRequest:
     """One request to a provider.
 
     Attributes:
-        body: The JSON sent, or a form without its secrets; None when there was none.
-        credential: The credential's name; None when the request carried none that is known.
-        status: The answer's; None when none was sent, or not yet.
-        fault: The kind of fault it met.
-        handled: Whether the provider's code ran, hence whether a write took effect.
+        body: The JSON body, or a form without its secrets. None if the body was empty.
+        credential: The name of the credential. None if the request carried no known credential.
+        status: The response status. None if no response was sent, or not yet.
+        fault: The kind of the fault that was applied.
+        handled: Whether the provider's code ran, so that a write took effect.
     """
 
     number: int
@@ -45,12 +45,12 @@ class LoggedRequest:
     handled: bool = False
 
     def view(self) -> dict[str, Any]:
-        """The record as `GET /_control/requests` tells it."""
+        """Return the request as `GET /_control/requests` shows it."""
         return asdict(self) | {"at": format_instant(self.at)}
 
 
 class RequestLog:
-    """The last `REQUESTS_MAX` requests and counts of all."""
+    """The last `REQUESTS_MAX` requests, and counts of all requests."""
 
     def __init__(self) -> None:
         self._records: deque[LoggedRequest] = deque(maxlen=REQUESTS_MAX)
@@ -68,7 +68,7 @@ class RequestLog:
         credential: str | None,
         body: Any,
     ) -> LoggedRequest:
-        """Log a request as it arrives; its status and fault are filled in later."""
+        """Log a request on arrival. Its status and fault are set later."""
         self._total += 1
         self._counts[provider] += 1
         record = LoggedRequest(self._total, at, provider, method, path, query, body, credential)
@@ -76,7 +76,7 @@ class RequestLog:
         return record
 
     def build_report(self, provider: str | None, credential: str | None) -> dict[str, Any]:
-        """The log: counts since the last clearing, and the records that fit the filters."""
+        """Return the counts since the last clear and the requests that match the filters."""
         records = [
             record.view()
             for record in self._records
@@ -85,13 +85,13 @@ class RequestLog:
         return {"counts": dict(self._counts), "count": len(records), "requests": records}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all requests and counts."""
         self._records.clear()
         self._counts.clear()
 
 
 def sanitize_body(content_type: str, body: bytes) -> Any:
-    """A request's body as the log keeps it: JSON, a form without secrets, or a word on its size."""
+    """Return a body for the log: JSON, a form without secrets, or only its size."""
     if not body:
         return None
     if len(body) > BODY_BYTES_MAX:
@@ -101,7 +101,8 @@ def sanitize_body(content_type: str, body: bytes) -> Any:
         return {name: value for name, value in pairs if name not in _SECRET}
     try:
         logged = parse_json(body)
-        encode_json(logged)  # A lone surrogate can be read as JSON but never be written again.
+        # A lone surrogate can be parsed as JSON but not encoded, which would break the log's view.
+        encode_json(logged)
     except (InvalidJSONError, UnicodeEncodeError):
         return {"unreadable_bytes": len(body)}
     return logged

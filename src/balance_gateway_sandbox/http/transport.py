@@ -1,7 +1,6 @@
-"""Answers as values, and the ways to spoil them below HTTP: drop, cut short, drip, never end.
+"""Capture responses and send them with connection-level faults.
 
-Dropping needs the socket. uvicorn hands its application the bound method `send` of a request cycle
-that keeps its `transport` (httptools and h11 alike), so this only works as the outermost layer.
+Faults include dropping the connection, truncating the body, sending it slowly or without end.
 """
 
 import asyncio
@@ -18,43 +17,43 @@ class Transport(Protocol):
     """The part of an asyncio transport that the faults use."""
 
     def abort(self) -> None:
-        """Close at once, dropping what is not sent."""
+        """Close immediately and discard unsent data."""
 
     def close(self) -> None:
-        """Close once what is buffered is sent."""
+        """Close after sending the buffered data."""
 
     def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
+        """Return whether the transport is closed or closing."""
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
 
     def get_write_buffer_size(self) -> int:
-        """How many bytes wait to be sent."""
+        """Return the number of bytes waiting to be sent."""
 
 
 @dataclass(slots=True)
 class CapturedResponse:
-    """An HTTP response held as a value, so that a fault can change it."""
+    """An HTTP response stored as a value, so that a fault can change it."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
     def replace_body(self, body: bytes) -> None:
-        """Put another body in, its length told truthfully."""
+        """Replace the body and update `content-length`."""
         self.body = body
         self.headers["content-length"] = str(len(body))
 
     def add_headers(self, headers: MutableMapping[str, str]) -> None:
-        """Add headers; one of the same name, in any case, is replaced."""
+        """Add headers. An existing header of the same name, in any case, is replaced."""
         new = {name.lower() for name in headers}
         kept = {name: value for name, value in self.headers.items() if name.lower() not in new}
         self.headers = {**kept, **headers}
 
 
 async def capture_response(app: ASGIApp, scope: Scope, body: bytes) -> CapturedResponse:
-    """Let `app` handle a request whose body is already read, and hold its response."""
+    """Run `app` on a request with the given body and return its response."""
     response = CapturedResponse(500)
 
     async def receive() -> Message:
@@ -74,13 +73,13 @@ async def capture_response(app: ASGIApp, scope: Scope, body: bytes) -> CapturedR
 
 
 async def send_response(response: CapturedResponse, send: Send) -> None:
-    """Send an response whole."""
+    """Send a complete response."""
     await _send_start(response, send)
     await send({"type": "http.response.body", "body": response.body})
 
 
 async def send_slowly(response: CapturedResponse, send: Send, interval_s: float) -> None:
-    """Send an response byte by byte."""
+    """Send a response one byte at a time."""
     await _send_start(response, send)
     for position in range(len(response.body)):
         byte = response.body[position : position + 1]
@@ -90,7 +89,7 @@ async def send_slowly(response: CapturedResponse, send: Send, interval_s: float)
 
 
 async def send_truncated(response: CapturedResponse, receive: Receive, send: Send) -> None:
-    """Send half of the body that `content-length` promises and close the connection."""
+    """Send half of the body that `content-length` announces, then close the connection."""
     await _send_start(response, send)
     half = response.body[: len(response.body) // 2]
     await send({"type": "http.response.body", "body": half, "more_body": True})
@@ -99,7 +98,7 @@ async def send_truncated(response: CapturedResponse, receive: Receive, send: Sen
 
 
 async def send_endless_body(response: CapturedResponse, send: Send, bytes_max: int) -> None:
-    """Send a chunked body that only ends when the client hangs up or after `bytes_max`."""
+    """Send a chunked body until the client disconnects or `bytes_max` bytes are sent."""
     response.headers.pop("content-length", None)
     await _send_start(response, send)
     transport = find_transport(send)
@@ -107,40 +106,44 @@ async def send_endless_body(response: CapturedResponse, send: Send, bytes_max: i
         if transport.is_closing():
             return
         await send({"type": "http.response.body", "body": _CHUNK, "more_body": True})
+        # Let other connections run.
         await asyncio.sleep(0)
     await send({"type": "http.response.body"})
 
 
 async def send_endless_headers(receive: Receive, send: Send, bytes_max: int) -> None:
-    """Send header after header, past ASGI, until the client hangs up or after `bytes_max`."""
+    """Send headers until the client disconnects or `bytes_max` bytes are sent."""
     transport = find_transport(send)
+    # ASGI sends all headers in one message, so the bytes are written to the socket directly.
     transport.write(b"HTTP/1.1 200 OK\r\n")
     line = b"x-filler: " + b"x" * 1_000 + b"\r\n"
     for _ in range(-(-bytes_max // len(line))):
         if transport.is_closing():
             break
         transport.write(line)
-        # A client that stops reading must not fill our memory.
+        # Slow down when the client stops reading, so that the buffer does not grow without limit.
         await asyncio.sleep(0 if transport.get_write_buffer_size() < 2**20 else 0.05)
     transport.abort()
     await _wait_for_disconnect(receive)
 
 
 async def drop_connection(receive: Receive, send: Send) -> None:
-    """Drop the connection without a byte of an response."""
+    """Close the connection without sending any response bytes."""
     find_transport(send).abort()
     await _wait_for_disconnect(receive)
 
 
 def find_transport(send: Callable[..., Any]) -> Transport:
-    """The socket under uvicorn's `send`.
+    """Return the socket transport behind uvicorn's `send`.
 
     Raises:
-        RuntimeError: another server, or something was put between it and the sandbox.
+        RuntimeError: The server is not uvicorn, or another application wraps the sandbox.
     """
+    # uvicorn passes the bound method `send` of a request cycle that keeps its `transport`, with
+    # httptools and with h11. A wrapper around `send` hides it.
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
-        message = "connection faults need uvicorn with the sandbox as its outermost application"
+        message = "connection faults require uvicorn with the sandbox as outermost application"
         raise RuntimeError(message)
     return cast("Transport", transport)
 
@@ -151,6 +154,6 @@ async def _send_start(response: CapturedResponse, send: Send) -> None:
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    """Wait until the server has noticed; it would response 500 for a request left unanswered."""
+    """Wait until the server notices the disconnect. Otherwise it would respond with 500."""
     while (await receive())["type"] != "http.disconnect":
         pass

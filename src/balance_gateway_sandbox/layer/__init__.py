@@ -1,1 +1,1 @@
-"""The imitated Layer API."""
+"""Imitate Layer's API."""

@@ -1,8 +1,8 @@
-"""Layer's external accounts and their opening balances over HTTP.
+"""Serve Layer's external accounts and their opening balances.
 
-Source: docs.layerfi.com, API v1. Units: integer cents. Auth: `Bearer` token of another path than
-the API's. Errors: `ApiError`, bare or in `errors`. Undocumented: the sign of an opening balance;
-here the account's normal side, so that a card owing 500 opens at +500, as its ledger shows it.
+Source: docs.layerfi.com, API v1. Units: integer cents. Auth: `Bearer` token, issued under another
+path than the API's. Errors: `ApiError`, bare or in `errors`. Undocumented: the sign of an opening
+balance; here the account's normal side, so that a card owing 500 opens at +500, as in its ledger.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class LayerApi:
         self._state = state
 
     def build_app(self) -> Starlette:
-        """The API as an ASGI app, to be mounted at `/layer`."""
+        """Build the API as an ASGI app, to be mounted at `/layer`."""
         business = "/v1/businesses/{business_id}"
         external = f"{business}/external-accounts/{{external_account_id}}"
         custom = f"{business}/custom-accounts/{{custom_account_id}}"
@@ -79,52 +79,57 @@ class LayerApi:
         )
 
     async def get_whoami(self, request: Request) -> Response:
-        """Answer the client's own name and id."""
+        """Return the client's own name and id."""
         credential = self._authenticate(request).credential
         data = {"clientName": credential.tenant.title(), "clientId": credential.client_id}
         return build_json_response({"data": {"type": "whoami", **data}})
 
     async def list_external_accounts(self, request: Request) -> Response:
-        """Answer the business's external accounts."""
+        """Return the business's external accounts."""
         business, now = self._find_business(request), self._state.clock.now()
-        found = [external_account_to_json(one, now) for one in business.accounts.values()]
-        return self._build_response("External_Accounts", found)
+        accounts = [
+            external_account_to_json(account, now) for account in business.accounts.values()
+        ]
+        return self._build_response("External_Accounts", accounts)
 
     async def get_external_account(self, request: Request) -> Response:
-        """Answer one external account."""
+        """Return one external account."""
         _, account = self._find_external_account(request)
         return self._build_response(
             "External_Account", external_account_to_json(account, self._state.clock.now())
         )
 
     async def list_custom_accounts(self, request: Request) -> Response:
-        """Answer the custom accounts; `external_id` leads to the external account.
+        """Return the custom accounts. `external_id` refers to the external account.
 
-        Undocumented: Layer's own client lists them, no page found shows it.
+        Undocumented: Layer's own client lists them; no known page describes the route.
         """
         business = self._find_business(request)
-        found = [
-            custom_account_to_json(one)
-            for one in business.accounts.values()
-            if one.custom_account_id
+        accounts = [
+            custom_account_to_json(account)
+            for account in business.accounts.values()
+            if account.custom_account_id
         ]
-        return self._build_response("Custom_Accounts", found)
+        return self._build_response("Custom_Accounts", accounts)
 
     async def list_bank_accounts(self, request: Request) -> Response:
-        """Answer the bank accounts, each with its external account; only Layer's client does."""
+        """Return the bank accounts, each with its external account.
+
+        Undocumented: only Layer's own client uses this route.
+        """
         business, now = self._find_business(request), self._state.clock.now()
-        found = [bank_account_to_json(one, now) for one in business.accounts.values()]
-        return build_json_response({"data": found})
+        accounts = [bank_account_to_json(account, now) for account in business.accounts.values()]
+        return build_json_response({"data": accounts})
 
     async def get_opening_balance(self, request: Request) -> Response:
-        """Fetch "the opening balance for an external account"."""
+        """Return "the opening balance for an external account"."""
         _, account = self._find_external_account(request)
         return self._build_opening_response(account, self._get_opening(account))
 
     async def delete_opening_balance(self, request: Request) -> Response:
-        """Delete the opening balance, or say that there is none.
+        """Delete the opening balance, or return an error if none is set.
 
-        Undocumented: a closed period protects it as it does a write.
+        Undocumented: a closed period prevents deletion in the same way as a write.
         """
         business, account = self._find_external_account(request)
         check_period_open(self._state, business, self._get_opening(account).at)
@@ -132,7 +137,7 @@ class LayerApi:
         return self._build_response("Empty", {})
 
     async def set_custom_balance(self, request: Request) -> Response:
-        """Set "the balance of the account at a specific time"; no opening balance changes yet."""
+        """Set "the balance of the account at a specific time". No opening balance changes yet."""
         business, account = self._find_custom_account(request)
         set_balance(self._state, business, account, await self._read_json_object(request))
         return self._build_response("Empty", {})
@@ -145,16 +150,21 @@ class LayerApi:
         )
 
     async def set_bank_opening_balance(self, request: Request) -> Response:
-        """Take `{effective_at, balance}` as Layer's own client sends it; no page shows this."""
+        """Set an opening balance from `{effective_at, balance}`, as Layer's own client sends it.
+
+        Undocumented: no known page describes the route.
+        """
         business = self._find_business(request)
-        wanted = request.path_params["bank_account_id"]
-        account = self._find_account(business, lambda one: one.bank_account_id == wanted)
+        bank_account_id = request.path_params["bank_account_id"]
+        account = self._find_account(
+            business, lambda account: account.bank_account_id == bank_account_id
+        )
         body = await self._read_json_object(request)
         opening = set_opening_balance(self._state, business, account, body)
         return self._build_opening_response(account, opening)
 
     async def get_ledger_balances(self, request: Request) -> Response:
-        """Answer the ledger tree over `start_date` (inclusive) to `end_date` (exclusive)."""
+        """Return the ledger tree from `start_date` (inclusive) to `end_date` (exclusive)."""
         business = self._find_business(request)
         accounts = build_ledger_balances(business, request.query_params, self._state)
         return build_json_response({"data": {"type": "Ledger_Balances", "accounts": accounts}})
@@ -186,8 +196,10 @@ class LayerApi:
 
     def _find_custom_account(self, request: Request) -> tuple[LayerBusiness, LayerAccount]:
         business = self._find_business(request)
-        wanted = request.path_params["custom_account_id"]
-        return business, self._find_account(business, lambda one: one.custom_account_id == wanted)
+        custom_account_id = request.path_params["custom_account_id"]
+        return business, self._find_account(
+            business, lambda account: account.custom_account_id == custom_account_id
+        )
 
     def _find_account(
         self, business: LayerBusiness, matches: Callable[[LayerAccount], bool]
@@ -223,7 +235,7 @@ class LayerApi:
         return self._build_response("Opening_Balance", opening_balance_to_json(account, opening))
 
     def _build_response(self, kind: str, value: dict[str, Any] | list[dict[str, Any]]) -> Response:
-        """An answer in the chosen envelope; lists stay lists in both."""
+        """Build a response in the configured envelope. Lists remain lists in both envelopes."""
         if kind == "Empty":
             value = {"type": kind}
         if self._state.options.layer_envelope == "bare":
@@ -232,8 +244,10 @@ class LayerApi:
             {"data": value if isinstance(value, list) else {"type": kind, **value}}
         )
 
-    def _build_not_found_error(self, what: str) -> provider_errors.ProviderError:
-        return self._build_error(404, f"The {what} is not found", error_enum="SpecifiedIdNotFound")
+    def _build_not_found_error(self, record_kind: str) -> provider_errors.ProviderError:
+        return self._build_error(
+            404, f"The {record_kind} is not found", error_enum="SpecifiedIdNotFound"
+        )
 
     def _build_error(
         self, status: int, message: str, *, kind: str | None = None, error_enum: str | None = None

@@ -1,4 +1,4 @@
-"""Layer's objects as JSON: external, custom and bank accounts and opening balances."""
+"""Convert Layer's records to JSON: external, custom and bank accounts and opening balances."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from balance_gateway_sandbox.wire_format import format_instant
 
 
 def opening_balance_to_json(account: LayerAccount, opening: OpeningBalance) -> dict[str, Any]:
-    """Every field of the page's `ApiOpeningBalance`."""
+    """Build every documented field of `ApiOpeningBalance`."""
     return {
         "external_account_external_id": account.external_ref,
         "external_account_source": account.source,
@@ -25,7 +25,7 @@ def opening_balance_to_json(account: LayerAccount, opening: OpeningBalance) -> d
 
 
 def external_account_to_json(account: LayerAccount, now: datetime) -> dict[str, Any]:
-    """An external account: no currency, no account type; balances in cents as of `now`."""
+    """Build an external account without currency or type. Balances are cents as of `now`."""
     missing = {"type": "OPENING_BALANCE_MISSING", "scope": "USER"}
     return {
         "id": account.book.remote_id,
@@ -53,7 +53,7 @@ def external_account_to_json(account: LayerAccount, now: datetime) -> dict[str, 
 
 
 def custom_account_to_json(account: LayerAccount) -> dict[str, Any]:
-    """A custom account; its `external_id` equals the external account's."""
+    """Build a custom account. Its `external_id` equals the external account's."""
     owed = account.book.normal_side == "credit"
     return {
         "id": account.custom_account_id,
@@ -71,7 +71,7 @@ def custom_account_to_json(account: LayerAccount) -> dict[str, Any]:
 
 
 def bank_account_to_json(account: LayerAccount, now: datetime) -> dict[str, Any]:
-    """A bank account as Layer's own client reads it: one external account in a list."""
+    """Build a bank account as Layer's own client reads it: a list with one external account."""
     external = external_account_to_json(account, now)
     return {
         "id": account.bank_account_id,
@@ -87,7 +87,7 @@ def bank_account_to_json(account: LayerAccount, now: datetime) -> dict[str, Any]
 
 
 def _build_latest_balance(account: LayerAccount, now: datetime) -> dict[str, Any]:
-    """The stated balance when there is one, else what the bank reports now."""
+    """Build the stated balance if one exists, otherwise the bank's balance as of `now`."""
     stated = account.stated
     balance = (
         stated.amount if stated is not None else _compute_current_balance(account, now, bank=True)

@@ -1,9 +1,9 @@
-"""Layer's ledger balances: the tree of accounts, each rolled up into its parent.
+"""Build Layer's ledger balances: a tree of accounts, each including its sub-accounts.
 
 Source: docs.layerfi.com, Get ledger balances. "Start date (inclusive) … End date (exclusive)";
 `reporting_basis` `ACCRUAL|CASH`, default ACCRUAL; a balance is on its account's own normal side.
-Undocumented: a bare date (as Layer's client sends it) is midnight UTC; without `end_date` entries
-up to and including now count.
+Undocumented: a bare date (as Layer's client sends it) is midnight UTC; without `end_date`, entries
+up to and including now are counted.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ _BASES: Final[dict[str, Basis]] = {"ACCRUAL": "accrual", "CASH": "cash"}
 def build_ledger_balances(
     business: LayerBusiness, query: QueryParams, state: SandboxState
 ) -> list[dict[str, Any]]:
-    """The root accounts of the tree, with their sub-accounts inside.
+    """Return the root accounts of the tree with their nested sub-accounts.
 
     Raises:
-        ProviderError: 400 for a date or basis that is not one.
+        ProviderError: 400 for an invalid date or basis.
     """
     since, until = (
         _parse_instant_parameter(query, "start_date", state),
@@ -69,7 +69,7 @@ def build_ledger_balances(
 def _compute_own_totals(
     business: LayerBusiness, is_in_range: Callable[[datetime], bool], basis: Basis
 ) -> dict[str, Decimal]:
-    """Each node's own total without its children, + being a debit."""
+    """Compute each node's total without its children. Debits are positive."""
     totals = {node_id: Decimal(0) for node_id in business.nodes}
     opened = Decimal(0)
     for node in business.nodes.values():
@@ -81,6 +81,7 @@ def _compute_own_totals(
             total += book.compute_opening_debit()
             opened += book.compute_opening_debit()
         totals[node.node_id] = total
+    # Equity offsets all opening balances, so that debits equal credits.
     for node in business.nodes.values():
         if node.account_subtype == "OPENING_BALANCE":
             totals[node.node_id] = -opened

@@ -1,7 +1,7 @@
-"""Layer's token endpoint, on a host (here: a path) of its own.
+"""Serve Layer's token endpoint, which has a separate host (here: a separate path).
 
 Source: docs.layerfi.com, Authentication. HTTP Basic `client_id:client_secret`, form
-`grant_type=client_credentials` and `scope`; the answer's `expires_in` is 3600. Undocumented: its
+`grant_type=client_credentials` and `scope`; the response's `expires_in` is 3600. Undocumented: its
 errors; here those of RFC 6749, section 5.2.
 """
 
@@ -28,11 +28,11 @@ class LayerTokenEndpoint:
         self._state = state
 
     def build_routes(self) -> list[Route]:
-        """The one route."""
+        """Build the token route."""
         return [Route("/oauth2/token", self.post_token, methods=["POST"])]
 
     async def post_token(self, request: Request) -> Response:
-        """Give out a bearer token to a client that proves itself with HTTP Basic."""
+        """Issue a bearer token to a client that authenticates with HTTP Basic."""
         try:
             return build_json_response(self._issue_token(request, await request.body()))
         except ProviderError as error:
@@ -63,12 +63,15 @@ class LayerTokenEndpoint:
         except (binascii.Error, ValueError):
             pair = ""
         client_id, _, secret = pair.partition(":")
-        for one in self._state.catalogue.credentials:
-            if one.provider == "layer" and (one.client_id, one.client_secret) == (
+        for credential in self._state.catalogue.credentials:
+            if credential.provider == "layer" and (
+                credential.client_id,
+                credential.client_secret,
+            ) == (
                 client_id,
                 secret,
             ):
-                return one
+                return credential
         raise _build_oauth_error(401, "invalid_client")
 
 

@@ -1,11 +1,11 @@
-"""Layer's writes: stating a balance, recalculating the opening balance, setting it outright.
+"""Apply Layer's writes: set a balance, recalculate or set the opening balance.
 
 Source: docs.layerfi.com. "Sets the balance of the account at a specific time"; then "Overwrite the
 opening balance … based on the current balance and the transaction history". Undocumented: how the
-history is used. Here the opening balance is what the account held before its first bank
-transaction, worked back from the balance stated last, and dated by that transaction — or by the
-stated balance when no transaction precedes it. `layer_recalculate = "as_stated"` keeps both as
-stated instead.
+history is used. Here the opening balance is the account's balance before its first bank
+transaction, worked back from the last stated balance, and has that transaction's date, or the
+stated balance's date when no transaction precedes it. `layer_recalculate = "as_stated"` uses the
+stated amount and date unchanged.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from balance_gateway_sandbox.wire_format import is_int64, parse_day, parse_insta
 def set_balance(
     state: SandboxState, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
 ) -> None:
-    """State a balance: `{amount: cents, date: date-time}`."""
+    """Set the balance at an instant: `{amount: cents, date: date-time}`."""
     amount, at = _parse_cents(state, body, "amount"), _parse_instant_field(state, body, "date")
     check_period_open(state, business, at)
     account.stated = StatedBalance(amount, at, state.clock.now())
@@ -32,7 +32,7 @@ def set_balance(
 def set_opening_balance(
     state: SandboxState, business: LayerBusiness, account: LayerAccount, body: dict[str, Any]
 ) -> OpeningBalance:
-    """Set the opening balance itself: `{effective_at, balance: cents}`."""
+    """Set the opening balance directly: `{effective_at, balance: cents}`."""
     amount, at = (
         _parse_cents(state, body, "balance"),
         _parse_instant_field(state, body, "effective_at"),
@@ -44,7 +44,7 @@ def set_opening_balance(
 def recalculate_opening_balance(
     state: SandboxState, business: LayerBusiness, account: LayerAccount
 ) -> OpeningBalance:
-    """Work the opening balance out; "should be done after explicitly setting the balance"."""
+    """Compute the opening balance; "should be done after explicitly setting the balance"."""
     stated = account.stated
     if stated is None:
         raise provider_errors.layer_error(
@@ -65,7 +65,7 @@ def recalculate_opening_balance(
 
 
 def check_period_open(state: SandboxState, business: LayerBusiness, at: datetime) -> None:
-    """Refuse an entry in a closed period: "entries before this date will fail"."""
+    """Raise an error if `at` is in a closed period: "entries before this date will fail"."""
     closing_at = business.closing_at
     if state.options.layer_closing_date is not None:
         closing_at = parse_instant(f"{state.options.layer_closing_date}T00:00:00Z")
@@ -86,6 +86,7 @@ def _store_opening(
     if book.opening is None:
         book.opening = OpeningBalance(state.new_uuid(), amount, at, now, now)
     else:
+        # An update keeps the id and the creation time.
         book.opening = replace(book.opening, amount=amount, at=at, updated_at=now)
     return book.opening
 
@@ -101,7 +102,7 @@ def _parse_cents(state: SandboxState, body: dict[str, Any], name: str) -> int:
 
 
 def _parse_instant_field(state: SandboxState, body: dict[str, Any], name: str) -> datetime:
-    """A date-time of the body. Undocumented: a bare date is refused."""
+    """Parse a date-time of the body. Undocumented: a bare date is refused."""
     at = parse_instant(body.get(name))
     if at is None:
         is_day = isinstance(body.get(name), str) and parse_day(body[name]) is not None

@@ -1,1 +1,1 @@
-"""The imitated Light API."""
+"""Imitate Light's API."""

@@ -1,4 +1,4 @@
-"""Light's bank accounts over HTTP: list, balance as of a day, opening balance, transactions.
+"""Serve Light's bank accounts: list, balance on a day, opening balance and transactions.
 
 Source: docs.light.inc, v1 - Bank Accounts. Units: int64 minor units; + is money in the bank.
 Auth: `Basic <api_key>` (not base64) or `Bearer <token>`. Errors: `provider_errors.light_error`.
@@ -43,7 +43,7 @@ class LightApi:
         self._state = state
 
     def build_app(self) -> Starlette:
-        """The API as an ASGI app, to be mounted at `/light`."""
+        """Build the API as an ASGI app, to be mounted at `/light`."""
         account = "/v1/bank-accounts/{bank_account_id}"
         return Starlette(
             routes=[
@@ -60,21 +60,23 @@ class LightApi:
         )
 
     async def list_accounts(self, request: Request) -> Response:
-        """Answer "a bare JSON array"; no balance, no mask, no paging."""
+        """Return "a bare JSON array" without balances, masks or paging."""
         tenant = self._authenticate(request)
         accounts = self._state.records.light.values()
-        return _build_response([_account_to_json(one) for one in accounts if one.tenant == tenant])
+        return _build_response(
+            [_account_to_json(account) for account in accounts if account.tenant == tenant]
+        )
 
     async def get_balance(self, request: Request) -> Response:
-        """Answer "the bank statement balance and ledger balance … as of the given date".
+        """Return "the bank statement balance and ledger balance … as of the given date".
 
-        Undocumented: whose today is meant, here the UTC day; which days a transaction counts for,
-        here its UTC day. An `asOf` before the opening date follows the text literally: the opening
-        balance plus **all** bank transactions on or before it.
+        Undocumented: the time zone of today, here UTC; the day a transaction counts for, here its
+        UTC day. For an `asOf` before the opening date, the text is followed literally: the opening
+        balance plus **all** bank transactions on or before that day.
         """
         book = self._find_account(request).book
-        given = request.query_params.get("asOf")
-        as_of = self._state.clock.now().date() if given is None else parse_day(given)
+        text = request.query_params.get("asOf")
+        as_of = self._state.clock.now().date() if text is None else parse_day(text)
         if as_of is None:
             raise provider_errors.light_error(
                 400, "asOf: expected an ISO-8601 date (YYYY-MM-DD)", ["asOf"]
@@ -98,8 +100,8 @@ class LightApi:
         """Create or update "the opening balance for a bank account".
 
         "Only one balance per bank account is allowed — subsequent calls update the existing
-        balance." `balanceAt` "defaults to current timestamp if not provided", so leaving it out
-        moves the date. Undocumented: success is 200; ledger lines stay as they are.
+        balance." `balanceAt` "defaults to current timestamp if not provided", so omitting it
+        moves the date. Undocumented: success is 200; ledger lines do not change.
         """
         book = self._find_account(request).book
         body = await _read_json_object(request)
@@ -108,6 +110,7 @@ class LightApi:
         if book.opening is None:
             book.opening = OpeningBalance(self._state.new_uuid(), Decimal(balance), at, now, now)
         else:
+            # An update keeps the id and the creation time.
             book.opening = replace(book.opening, amount=Decimal(balance), at=at, updated_at=now)
         return _build_response(
             {
@@ -119,12 +122,12 @@ class LightApi:
         )
 
     async def list_transactions(self, request: Request) -> Response:
-        """Answer one page of the bank's transactions."""
+        """Return one page of the bank's transactions."""
         book = self._find_account(request).book
         return _build_response(build_page(book, request.query_params, self._state.options))
 
     async def redirect_old_prefix(self, request: Request) -> Response:
-        """Send the older prefix to the newer one: "some endpoints may redirect to other URLs"."""
+        """Redirect the older prefix: "some endpoints may redirect to other URLs"."""
         target = request.url.path.replace("/rest/ext/v1/", "/v1/", 1)
         return RedirectResponse(str(request.url.replace(path=target)), status_code=307)
 
@@ -136,12 +139,12 @@ class LightApi:
             raise provider_errors.light_error(400, "balance: expected an int64", ["balance"])
         at = self._state.clock.now()
         if body.get("balanceAt") is not None:
-            given = parse_instant(body["balanceAt"])
-            if given is None:
+            parsed = parse_instant(body["balanceAt"])
+            if parsed is None:
                 raise provider_errors.light_error(
                     400, "balanceAt: expected a date-time", ["balanceAt"]
                 )
-            at = given
+            at = parsed
         return balance, at
 
     def _authenticate(self, request: Request) -> str:
@@ -161,7 +164,9 @@ class LightApi:
             raise provider_errors.light_error(
                 400, "bankAccountId: expected a UUID", ["bankAccountId"]
             )
+        # UUIDs are case-insensitive; the records use lower case.
         account = self._state.records.light.get(bank_account_id.lower())
+        # Another tenant's account must look as if it did not exist.
         if account is None or account.tenant != tenant:
             raise provider_errors.light_error(404, "Bank account not found")
         return account

@@ -1,9 +1,9 @@
-"""Light's bank-transactions list: sorting, filters and pages.
+"""Build Light's bank-transactions list with sorting, filters and pages.
 
 Source: docs.light.inc, v1 - Bank Transactions. "limit default 50, max 200", `offset` deprecated,
-`cursor` "start with 0". Undocumented: `balance` in the page, here the bank balance over all
-transactions (0 without an opening balance); how several filters are joined, here by commas or by
-repeating the parameter, and all must hold.
+`cursor` "start with 0". Undocumented: `balance` in the response, here the bank balance over all
+transactions (0 without an opening balance); how several filters are combined, here by commas or
+by repeating the parameter, and all must match.
 """
 
 from collections.abc import Callable
@@ -31,19 +31,20 @@ _FIELDS: Final = ("reconciliationStatus", "dcSign", "date")
 
 
 def build_page(book: AccountBook, query: QueryParams, options: Options) -> dict[str, Any]:
-    """One page of `book`'s bank transactions as the query asks for it.
+    """Build the page of `book`'s bank transactions that the query selects.
 
     Raises:
-        ProviderError: 400 for a sort, filter, limit, offset or cursor that is not one.
+        ProviderError: 400 for an invalid sort, filter, limit, offset or cursor.
     """
     records = [_entry_to_json(book, entry) for entry in book.entries if entry.on_bank]
-    for text in (part for given in query.getlist("filter") for part in given.split(",")):
+    for text in (part for parameter in query.getlist("filter") for part in parameter.split(",")):
         keep = _parse_filter(text)
         records = [record for record in records if keep(record)]
     order = query.get("sort", "date:desc")
     if order not in ("date:asc", "date:desc"):
         raise provider_errors.light_error(400, "sort: expected date:asc or date:desc", ["sort"])
-    records.sort(key=lambda one: (one["date"], one["id"]), reverse=order == "date:desc")
+    # Sort by id within a day, so that pages do not overlap.
+    records.sort(key=lambda record: (record["date"], record["id"]), reverse=order == "date:desc")
 
     limit = _parse_number(query, "limit", 50, 200)
     start = _parse_number(query, "cursor" if "cursor" in query else "offset", 0, 10**9)

@@ -1,1 +1,1 @@
-"""The data that the sandbox holds: accounts, entries, tokens and the clock."""
+"""Hold the sandbox's data: accounts, entries, tokens and the clock."""

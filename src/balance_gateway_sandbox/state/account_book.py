@@ -1,7 +1,7 @@
-"""The arithmetic of the sandbox: accounts, opening balances, entries and their sums.
+"""Define accounts with an opening balance and entries, and compute exact sums.
 
-Amounts are exact decimals; entries are signed, + being a debit (money in). An opening balance is
-kept in the sign its provider uses: the holder's side at Light, the normal side at Asset and Layer.
+Amounts are exact decimals. Entries are signed: + is a debit (money in). An opening balance has
+its provider's sign: the account holder's side at Light, the normal side at Asset and Layer.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,10 +21,10 @@ class Entry:
     """One movement of money.
 
     Attributes:
-        amount: + is money in (a debit), − money out.
-        on_bank: Whether the bank's statement has it.
-        on_books: Whether the ledger has it.
-        bases: The accounting bases under which the books count it.
+        amount: + is money in (a debit), − is money out.
+        on_bank: Whether the bank's statement contains it.
+        on_books: Whether the company's ledger contains it.
+        bases: The accounting bases under which the ledger counts it.
     """
 
     entry_id: str
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class OpeningBalance:
-    """An opening balance, in its provider's own sign."""
+    """An opening balance with its provider's sign."""
 
     opening_id: str
     amount: Decimal
@@ -53,7 +53,7 @@ class OpeningBalance:
 
 @dataclass(slots=True)
 class AccountBook:
-    """One account: what opens it and what happened since, in no particular order."""
+    """One account with its opening balance and its entries in no particular order."""
 
     remote_id: str
     name: str
@@ -63,23 +63,24 @@ class AccountBook:
     entries: list[Entry] = field(default_factory=list)
 
     def sum_entries(self, keep: Callable[[Entry], bool]) -> Decimal:
-        """The sum of the entries that `keep` accepts; + is a debit."""
+        """Sum the entries that `keep` accepts. Debits are positive."""
         return sum_exactly(entry.amount for entry in self.entries if keep(entry))
 
     def compute_opening_debit(self) -> Decimal:
-        """The opening balance with + as a debit, from a normal-side amount; 0 when none is set."""
+        """Convert a normal-side opening balance to debit-positive. Return 0 if none is set."""
         if self.opening is None:
             return Decimal(0)
         return convert_side(self.opening.amount, self.normal_side)
 
 
 def sum_exactly(amounts: Iterable[Decimal]) -> Decimal:
-    """A sum that never rounds, however many digits its terms have."""
+    """Sum amounts without rounding, whatever their number of digits."""
     with localcontext() as context:
+        # The default precision of 28 digits would round large amounts.
         context.prec = 400
         return sum(amounts, Decimal(0))
 
 
 def convert_side(amount: Decimal, side: Side) -> Decimal:
-    """Turn a debit-positive amount to `side`, or a `side` amount to debit-positive."""
+    """Convert a debit-positive amount to `side`, or an amount on `side` to debit-positive."""
     return amount if side == "debit" or not amount else amount.copy_negate()

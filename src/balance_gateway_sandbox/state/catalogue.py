@@ -1,4 +1,4 @@
-"""What exists in the sandbox: its credentials and its accounts, as a demo or a test needs them."""
+"""List the seeded credentials and accounts for tests and demos."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,15 +22,15 @@ LAYER_SOURCES: Final = ("PLAID", "CUSTOM", "UNIT", "CUSTOM", "STRIPE", "API")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One set of (fake) credentials at one provider.
+    """A set of (fake) credentials at one provider.
 
     Attributes:
-        name: How the request log calls it; the secrets never appear there.
+        name: The name in the request log. The log never contains the secrets.
         api_key: Light: sent as `Authorization: Basic <api_key>`, not base64.
         access_token: Light: sent as `Authorization: Bearer <access_token>`.
         client_id: Asset and Layer, for their token endpoints.
         client_secret: Asset and Layer.
-        scopes: What a token of this client may be given.
+        scopes: The scopes that a token of this client may have.
     """
 
     name: str
@@ -45,20 +45,20 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account at a provider and every id under which the provider knows it.
+    """One account at a provider with all ids that the provider uses for it.
 
     Attributes:
-        credential: Name of the credential that sees it.
-        currency: ISO 4217; only Light tells it, the others want it configured.
+        credential: The name of the credential that can access it.
+        currency: ISO 4217. Only Light returns it; for the others it must be configured.
         normal_side: "debit" for money the company has, "credit" for money it owes.
-        time_zone: A sensible zone for this account's days (IANA name).
-        has_opening_balance: Whether one is set in the seeded state.
-        bank_account_id: Light's id; at Layer the third id space, which only its own client uses.
+        time_zone: A plausible time zone for the account's days (IANA name).
+        has_opening_balance: Whether the seeded account has an opening balance.
+        bank_account_id: Light's id. At Layer, a third id that only its own client uses.
         business_id: Asset and Layer.
         ledger_id: Asset.
         external_account_id: Asset and Layer.
-        custom_account_id: Layer, only for accounts whose source is CUSTOM.
-        ledger_account_id: Layer, the account's place in the ledger tree.
+        custom_account_id: Layer, only for accounts with the source CUSTOM.
+        ledger_account_id: Layer, the account's node in the ledger tree.
     """
 
     provider: Provider
@@ -91,20 +91,24 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything seeded for one seed."""
+    """All seeded credentials and accounts."""
 
     seed: int
     credentials: tuple[Credential, ...]
     accounts: tuple[Account, ...]
 
     def get_credential(self, name: str) -> Credential:
-        """The credential called `name`, such as "light-acme"; KeyError when there is none."""
-        return {one.name: one for one in self.credentials}[name]
+        """Return the credential called `name`, such as "light-acme".
+
+        Raises:
+            KeyError: The credential does not exist.
+        """
+        return {credential.name: credential for credential in self.credentials}[name]
 
     def list_accounts(
         self, provider: Provider, tenant: Tenant | None = None
     ) -> tuple[Account, ...]:
-        """The accounts at one provider, of one company or of both, in listing order."""
+        """Return the accounts at one provider, of one company or of both, in listing order."""
         return tuple(
             account
             for account in self.accounts
@@ -112,13 +116,17 @@ class Catalogue:
         )
 
     def get_account(self, provider: Provider, name: str, tenant: Tenant = "acme") -> Account:
-        """One account by its name; KeyError when there is none."""
-        return {one.name: one for one in self.list_accounts(provider, tenant)}[name]
+        """Return the account called `name`.
+
+        Raises:
+            KeyError: The account does not exist.
+        """
+        return {account.name: account for account in self.list_accounts(provider, tenant)}[name]
 
 
 @lru_cache(maxsize=16)
 def build_catalogue(seed: int = 1) -> Catalogue:
-    """What a sandbox made with this seed holds: the same on every call."""
+    """Build the catalogue of a sandbox with this seed. It is the same on every call."""
     credentials = [_build_credential(p, t) for p in PROVIDERS for t in TENANTS]
     read_only = Credential(
         name="asset-acme-read-only",
@@ -138,14 +146,14 @@ def build_catalogue(seed: int = 1) -> Catalogue:
 
 
 def derive_business_id(seed: int, provider: Provider, tenant: Tenant) -> str:
-    """The business of a company at Asset (`biz_…`) or Layer (a UUID)."""
+    """Derive the id of a company at Asset (`biz_…`) or Layer (a UUID)."""
     if provider == "asset":
         return derive_prefixed_id("biz", seed, tenant)
     return derive_uuid(seed, "layer", "business", tenant)
 
 
 def choose_layer_source(number: int) -> str:
-    """Where Layer has the account from; accounts with a story are CUSTOM, hence writable."""
+    """Choose an account's source at Layer. Named accounts are CUSTOM and therefore writable."""
     return "CUSTOM" if number < 11 else LAYER_SOURCES[number % len(LAYER_SOURCES)]
 
 

@@ -1,4 +1,4 @@
-"""The charts of accounts around the bank accounts: revenue, expense, equity and headings."""
+"""Build the charts of accounts: headings, revenue, expense and equity accounts."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ _LAYER: Final[tuple[tuple[str, str, Side, str, str, str | None], ...]] = (
 
 
 def build_asset_chart(seed: int, tenant: Tenant) -> dict[str, AssetLedger]:
-    """The ledgers of an Asset business that are no bank accounts, by ledger id."""
+    """Build the ledgers of an Asset business other than bank accounts, by ledger id."""
     ledgers = {}
     for name, kind, subtype, side, sort_code in _ASSET:
         ledger_id = derive_prefixed_id("ldg", seed, tenant, "chart", name)
@@ -38,7 +38,7 @@ def build_asset_chart(seed: int, tenant: Tenant) -> dict[str, AssetLedger]:
 
 
 def build_layer_chart(seed: int, tenant: Tenant) -> dict[str, LedgerNode]:
-    """The headings and the income, expense and equity accounts of a Layer business, by id."""
+    """Build the headings and the other ledger accounts of a Layer business, by id."""
     nodes = {}
     for name, stable_name, side, kind, subtype, parent in _LAYER:
         node_id = derive_uuid(seed, tenant, "chart", stable_name)

@@ -1,4 +1,4 @@
-"""The two companies whose accounts fill the sandbox: names, currencies and opening amounts."""
+"""Define the accounts of the two seeded companies: names, currencies and opening amounts."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -46,11 +46,11 @@ CITIES: Final = ("Austin", "Boston", "Chicago", "Denver", "Seattle")
 
 @dataclass(frozen=True, slots=True)
 class AccountPlan:
-    """One account as it shall stand on the opening day.
+    """The seeded properties of one account.
 
     Attributes:
-        opening_minor: Minor units in the provider's own sign: the holder's side at Light, the
-            normal side at Asset and Layer; None when no opening balance is set.
+        opening_minor: Minor units in the provider's sign: the account holder's side at Light, the
+            normal side at Asset and Layer. None means no opening balance.
         early_history: Whether transactions before the opening day exist.
     """
 
@@ -62,7 +62,7 @@ class AccountPlan:
 
     @property
     def time_zone(self) -> str:
-        """The zone in which this account's days end, suggested by its currency."""
+        """The time zone of the account's days, chosen by its currency."""
         return ZONES[self.currency]
 
 
@@ -101,15 +101,15 @@ NORTH_AMERICA_ACME: Final = (
     AccountPlan("Dormant savings", "USD", "debit", 0),
     AccountPlan("Legacy reserve", "USD", "debit", 66_000_00, early_history=True),
 )
-"""Used at Asset and at Layer alike; amounts on the account's normal side."""
+"""Used at both Asset and Layer. Amounts are on the account's normal side."""
 
 
 def list_account_plans(seed: int, provider: Provider, tenant: Tenant) -> tuple[AccountPlan, ...]:
-    """The accounts of one company at one provider, always the same for a seed.
+    """Return the accounts of one company at one provider, always the same for a seed.
 
     Returns:
-        The accounts with a story first, then plain ones: 52 (Light) or 50 in all for acme,
-        6 to 8 for globex.
+        The named accounts first, then generated ones. In total 52 (Light) or 50 for acme, 6 to 8
+        for globex.
     """
     if provider == "light":
         if tenant == "globex":
@@ -128,9 +128,9 @@ def list_account_plans(seed: int, provider: Provider, tenant: Tenant) -> tuple[A
 
 
 def _extend_plans(
-    seed: int, told: Iterable[AccountPlan], names: Iterator[str], count: int
+    seed: int, named_plans: Iterable[AccountPlan], names: Iterator[str], count: int
 ) -> tuple[AccountPlan, ...]:
-    chosen = tuple(told)
+    chosen = tuple(named_plans)
     taken = {plan.name for plan in chosen}
     free = (name for name in names if name not in taken)
     rest = []

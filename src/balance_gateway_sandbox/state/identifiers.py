@@ -1,4 +1,4 @@
-"""Deterministic ids and numbers: the same labels give the same value, on every machine."""
+"""Derive deterministic ids and numbers from labels."""
 
 import hashlib
 import uuid
@@ -8,17 +8,17 @@ _BASE57: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def derive_number(*labels: object) -> int:
-    """A large number that depends on nothing but the labels."""
+    """Derive a large number that depends only on the labels."""
     return int.from_bytes(hashlib.sha256(":".join(map(str, labels)).encode()).digest())
 
 
 def derive_uuid(*labels: object) -> str:
-    """A version 4 UUID, as Light and Layer use them."""
+    """Derive a version 4 UUID, as Light and Layer use them."""
     return str(uuid.UUID(int=derive_number(*labels) % 2**128, version=4))
 
 
 def derive_prefixed_id(prefix: str, *labels: object) -> str:
-    """A prefixed id such as `ldg_WQMDNUHpBThYSNh4AprDBo`, as Asset uses them."""
+    """Derive a prefixed id such as `ldg_WQMDNUHpBThYSNh4AprDBo`, as Asset uses them."""
     number = derive_number(prefix, *labels)
     letters = []
     for _ in range(22):

@@ -1,4 +1,7 @@
-"""Double entry at Asset and Layer: every entry also lands, reversed, on income or expense."""
+"""Post entries with double entry at Asset and Layer.
+
+Each entry is also posted, reversed, to an income or expense account.
+"""
 
 from dataclasses import replace
 from functools import lru_cache

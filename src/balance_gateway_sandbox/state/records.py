@@ -1,4 +1,4 @@
-"""The accounts that the sandbox holds for each provider."""
+"""Define the provider records: accounts, ledgers and businesses."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from balance_gateway_sandbox.state.company import Side, Tenant
 
 @dataclass(slots=True)
 class LightAccount:
-    """A Light bank account; its book holds the bank's statement and the linked ledger's lines."""
+    """A Light bank account. Its book contains the bank statement and the linked ledger's lines."""
 
     book: AccountBook
     tenant: Tenant
@@ -24,7 +24,7 @@ class AssetLedger:
     """An Asset ledger.
 
     Attributes:
-        subtype: "opening_balance" marks the ledger that balances all opening balances.
+        subtype: "opening_balance" marks the ledger that offsets all opening balances.
     """
 
     book: AccountBook
@@ -52,7 +52,8 @@ class AssetBusiness:
     """A business at Asset.
 
     Attributes:
-        entries_start: "All data prior to this date will be ignored"; opening balances are as of it.
+        entries_start: "All data prior to this date will be ignored". The date of all opening
+            balances.
     """
 
     business_id: str
@@ -65,7 +66,7 @@ class AssetBusiness:
 
 @dataclass(frozen=True, slots=True)
 class StatedBalance:
-    """A balance somebody stated for an instant, in cents on the normal side."""
+    """A balance set for an instant, in cents on the normal side."""
 
     amount: int
     at: datetime
@@ -74,7 +75,7 @@ class StatedBalance:
 
 @dataclass(slots=True)
 class LayerAccount:
-    """A Layer external account with its three ids and its place in the ledger tree."""
+    """A Layer external account with its three ids and its node in the ledger tree."""
 
     book: AccountBook
     bank_account_id: str
@@ -89,7 +90,7 @@ class LayerAccount:
 
 @dataclass(slots=True)
 class LedgerNode:
-    """A node of Layer's ledger tree; a heading has no book."""
+    """A node of Layer's ledger tree. A heading has no book."""
 
     node_id: str
     name: str
@@ -106,7 +107,8 @@ class LayerBusiness:
     """A business at Layer.
 
     Attributes:
-        closing_at: "attempts to create ledger entries before this date will fail"; None is open.
+        closing_at: "attempts to create ledger entries before this date will fail". None if no
+            period is closed.
     """
 
     business_id: str
@@ -119,7 +121,7 @@ class LayerBusiness:
 
 @dataclass(slots=True)
 class ProviderRecords:
-    """The three providers' accounts, keyed by the provider's own ids."""
+    """The records of all three providers, keyed by the provider's own ids."""
 
     light: dict[str, LightAccount] = field(default_factory=dict)
     asset: dict[str, AssetBusiness] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The state that all handlers share: records, tokens, options and the clock."""
+"""Hold the state shared by all request handlers."""
 
 from balance_gateway_sandbox.options import Options
 from balance_gateway_sandbox.state.catalogue import Catalogue, build_catalogue
@@ -9,11 +9,11 @@ from balance_gateway_sandbox.state.tokens import TokenStore
 
 
 class SandboxState:
-    """What all handlers share.
+    """The state shared by all request handlers.
 
     Attributes:
-        records: The accounts; replaced as a whole on reset.
-        options: The switches; replaced as a whole when one changes.
+        records: The provider records. A reset replaces them as a whole.
+        options: The options. A change replaces them as a whole.
     """
 
     def __init__(self, seed: int, clock: Clock, options: Options, records: ProviderRecords) -> None:
@@ -26,16 +26,16 @@ class SandboxState:
         self._ids_issued = 0
 
     def new_uuid(self) -> str:
-        """A UUID not given out before, the same again after a reset."""
+        """Return an unused UUID. The sequence restarts after a reset."""
         self._ids_issued += 1
         return derive_uuid(self.seed, "made", self._ids_issued)
 
     def new_id(self, prefix: str) -> str:
-        """A prefixed id not given out before, the same again after a reset."""
+        """Return an unused prefixed id. The sequence restarts after a reset."""
         self._ids_issued += 1
         return derive_prefixed_id(prefix, self.seed, "made", self._ids_issued)
 
     def restore(self, records: ProviderRecords) -> None:
-        """Start over with seeded records; tokens already issued stay valid."""
+        """Replace all records with seeded ones. Issued tokens remain valid."""
         self.records = records
         self._ids_issued = 0

@@ -1,4 +1,4 @@
-"""Fills the books from the catalogue: opening balances and a year of entries, all from the seed."""
+"""Build the seeded records: opening balances and a year of entries."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -35,7 +35,7 @@ from balance_gateway_sandbox.state.records import (
 )
 
 OPENED_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The opening day of every seeded account and every Asset business's `entries_start`."""
+"""The opening date of every seeded account and the `entries_start` of every Asset business."""
 
 _EARLY_DAYS: Final = (-14, -3)
 _LATER_DAYS: Final = tuple(range(4, 365, 11))
@@ -43,7 +43,7 @@ _BASES: Final[tuple[frozenset[Basis], ...]] = (frozenset({"accrual"}), frozenset
 
 
 def build_seeded_records(seed: int) -> ProviderRecords:
-    """The records of a fresh sandbox, equal on every call with the same seed."""
+    """Build the records of a fresh sandbox. They are equal on every call with the same seed."""
     records = ProviderRecords()
     known = build_catalogue(seed)
     for tenant in TENANTS:
@@ -63,7 +63,7 @@ def _fill_light(
         early = plan.early_history
         book.entries.extend(_build_entries(seed, book.remote_id, Decimal(1), early_history=early))
         if book.opening is not None:
-            # The company booked its opening too, so that bank and ledger differ only by entries.
+            # The ledger contains the opening balance too, so that both differ only by entries.
             entry_id = derive_uuid(book.remote_id, "opening line")
             amount = book.opening.amount
             book.entries.append(Entry(entry_id, OPENED_AT, amount, "Opening", on_bank=False))
@@ -167,14 +167,12 @@ def _build_book(seed: int, account: Account, plan: AccountPlan, unit: Decimal) -
     return book
 
 
+# Entries are immutable, so they are cached to make a reset cheap.
 @lru_cache(maxsize=4_096)
 def _build_entries(
     seed: int, remote_id: str, unit: Decimal, *, early_history: bool, prefix: str | None = None
 ) -> tuple[Entry, ...]:
-    """One entry every eleven days, some only on the bank's or only on the books' side.
-
-    Entries never change, so they are kept: a reset then costs little.
-    """
+    """Build one entry every eleven days, some only on the bank's or only on the ledger's side."""
     entries = []
     for number, day in enumerate((*(_EARLY_DAYS if early_history else ()), *_LATER_DAYS)):
         chance = derive_number(seed, remote_id, number)

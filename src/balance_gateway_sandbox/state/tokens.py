@@ -1,4 +1,4 @@
-"""Access tokens and who is calling: header `Authorization` to credential and scopes."""
+"""Issue access tokens and authenticate callers."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ TOKENS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request comes from.
+    """The authenticated sender of a request.
 
     Attributes:
-        scopes: What the token may do (Asset); empty elsewhere.
-        business_id: The only business an Asset token is for; None for all of the tenant's.
+        scopes: The scopes of the token (Asset); empty elsewhere.
+        business_id: The only business an Asset token may access. None means all of the tenant's.
     """
 
     credential: Credential
@@ -28,7 +28,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token given out by Asset's or Layer's token endpoint."""
+    """An access token issued by Asset's or Layer's token endpoint."""
 
     text: str
     caller: Caller
@@ -36,7 +36,7 @@ class Token:
 
 
 class TokenStore:
-    """The access tokens given out, at most `TOKENS_MAX`; the oldest go first."""
+    """The issued access tokens, at most `TOKENS_MAX`. The oldest are discarded first."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -44,7 +44,7 @@ class TokenStore:
         self._count = 0
 
     def issue(self, caller: Caller, lifetime_s: int) -> Token:
-        """Give out a new token that lasts `lifetime_s` seconds of the sandbox's clock."""
+        """Issue a new token that is valid for `lifetime_s` seconds of the sandbox's clock."""
         self._count += 1
         name = caller.credential.name
         text = f"{name}-token-{self._count}-{derive_number(name, self._count) % 2**64:016x}"
@@ -55,12 +55,12 @@ class TokenStore:
         return token
 
     def find(self, text: str) -> Token | None:
-        """The token with this text; None when it was never given out, is revoked or is expired."""
+        """Return the token with this text, or None if it is unknown, revoked or expired."""
         token = self._issued.get(text)
         return token if token is not None and self._clock.now() < token.expires_at else None
 
     def revoke_all(self) -> int:
-        """Make every token invalid; returns how many there were."""
+        """Revoke every token and return their number."""
         count = len(self._issued)
         self._issued.clear()
         return count
@@ -69,11 +69,11 @@ class TokenStore:
 def authenticate(
     provider: Provider, authorization: str, known: Catalogue, tokens: TokenStore
 ) -> Caller | None:
-    """Who sends this Authorization header, or None.
+    """Return the caller identified by an Authorization header, or None.
 
     Light: "Basic authentication header of the form **Basic** **<api_key>**" — the key itself, not
     base64 — or a bearer token. Asset and Layer: bearer tokens of their own token endpoints.
-    Undocumented: the scheme's case; only `Basic` and `Bearer` as printed are taken.
+    Undocumented: the scheme's case; only `Basic` and `Bearer` as printed are accepted.
     """
     scheme, _, secret = authorization.partition(" ")
     if provider == "light":
