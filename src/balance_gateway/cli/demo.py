@@ -40,8 +40,8 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
     from balance_gateway.cli.demo_files import prepare
     from balance_gateway.cli.usage import load_settings
-    from balance_gateway_sandbox import Options, create_sandbox
     from balance_gateway.server.server import Service, serve_until_stopped
+    from balance_gateway_sandbox import Options, create_sandbox
 
     listener = bind_listener("127.0.0.1", port)
     # The demo's Layer keeps an opening balance as it was stated, whatever its date.

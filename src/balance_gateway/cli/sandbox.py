@@ -12,8 +12,8 @@ from balance_gateway.cli.usage import bind_listener
 def sandbox(host: str, port: int, seed: int) -> None:
     """Serve the provider sandbox at /light, /asset and /layer until Ctrl-C."""
     from balance_gateway.observability.logs import configure_logs
-    from balance_gateway_sandbox import create_sandbox
     from balance_gateway.server.server import Service, serve_until_stopped
+    from balance_gateway_sandbox import create_sandbox
 
     configure_logs()
     service = Service(create_sandbox(seed=seed), bind_listener(host, port))
