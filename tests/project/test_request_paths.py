@@ -1,0 +1,122 @@
+"""The lists of files in docs/architecture.md are the files that real requests enter."""
+
+import asyncio
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+import balance_gateway
+from balance_gateway.app import build_app
+from balance_gateway.cli.demo_files import prepare
+from balance_gateway.config.reader import read_settings
+from balance_gateway.server.server import Server, Service, bind
+from balance_gateway_sandbox import build_catalogue, create_sandbox
+
+SOURCE = str(Path(balance_gateway.__file__).parent) + "/"
+PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+READ = """{ nodes(ids: ["light-operating-eur"]) { ... on BankAccount {
+    name balance(asOf: "2026-05-07") { ledger { amount } } } } }"""
+WRITE = """mutation { upsertOpeningBalance(input: {accountId: "light-operating-eur",
+    amount: {amount: "1.00", currency: "EUR"}}) { __typename
+    ... on OpeningBalanceApplied { openingBalance { amount { amount } } } } }"""
+
+
+def documented(heading: str) -> list[str]:
+    section = PAGE.split(f"### {heading}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    return re.findall(r"`([a-z_/]+\.py)`", section)
+
+
+@contextmanager
+def sandbox_url() -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_sandbox(), lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = server.force_exit = True
+    thread.join(timeout=5)
+    listener.close()
+
+
+async def trace(url: str, key: str, query: str) -> tuple[dict[str, Any], set[str]]:
+    """The response, and the files of the gateway that were entered in this thread meanwhile."""
+    entered: set[str] = set()
+
+    def note(frame: FrameType, event: str, _arg: object) -> None:
+        path = frame.f_code.co_filename
+        if event == "call" and path.startswith(SOURCE):
+            entered.add(path.removeprefix(SOURCE))
+
+    def post() -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"query": query}
+        return httpx.post(url, json=body, headers=headers, trust_env=False, timeout=20).json()
+
+    # The client runs in a thread of its own, which a profile of this thread does not see.
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        answer = await asyncio.to_thread(post)
+    finally:
+        sys.setprofile(before)
+    return answer, entered
+
+
+async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path) -> None:
+    with sandbox_url() as providers:
+        settings = read_settings(prepare(tmp_path, build_catalogue(1), providers).config_path)
+        admin = next(key for key in settings.api_keys if len(key.scopes) > 1)
+        service = Service(build_app(settings), bind("127.0.0.1", 0))
+        server = Server(service)
+        task = asyncio.ensure_future(server.serve(sockets=[]))
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        try:
+            url, key = f"{service.url}/graphql", admin.key.reveal()
+            missed, miss = await trace(url, key, READ)
+            hit, cached = await trace(url, key, READ)
+            written, write = await trace(url, key, WRITE)
+        finally:
+            server.should_exit = True
+            await task
+
+    assert missed == hit
+    assert written["data"]["upsertOpeningBalance"]["openingBalance"] == {
+        "amount": {"amount": "1.00"}
+    }
+    # Opening a connection and letting it go are the server's own doing.
+    serving = {"server/acceptor.py", "server/server.py"}
+    assert cached - serving == set(documented("A cached read"))
+    assert miss - serving == set(documented("A cached read")) | set(documented("A miss"))
+    assert write - serving == set(documented("A write"))
+
+
+@pytest.mark.parametrize("heading", ["A cached read", "A miss", "A write"])
+def test_a_path_names_each_file_once(heading: str) -> None:
+    files = documented(heading)
+
+    assert files
+    assert sorted(files) == sorted(set(files))
+
+
+def test_architecture_names_every_package() -> None:
+    folders = [path.parent for path in Path(SOURCE).rglob("__init__.py")]
+    packages = {".".join(path.relative_to(SOURCE).parts) for path in folders if path != Path(SOURCE)}
+    parents = {"api", "pipeline"}
+    inner = {"storage.migrations", "storage.migrations.versions"}
+
+    named = set(re.findall(r"^\| `([a-z_.]+)` \|", PAGE, re.MULTILINE))
+
+    assert named == packages - parents - inner | {"balance_gateway_sandbox"}
