@@ -1,4 +1,7 @@
-"""Every fault of the sandbox at every provider: the designed error, in time, telling no secret."""
+"""Test that every sandbox fault causes the designed error at every provider.
+
+The error must be raised before the deadline and must not contain a secret.
+"""
 
 import time
 from typing import Any
@@ -18,15 +21,16 @@ from balance_gateway.domain.errors import (
 from tests.providers.conftest import Box, assert_tells_no_secret, make_write, on
 from tests.providers.test_contract import CASES, Case, Connect
 
-#: For faults that end in a timeout; the others get time enough for a busy machine.
+#: The deadline for faults that cause a timeout.
 TIMEOUT_S = 0.4
-ENOUGH_S = 5.0
-ANY_TIME: dict[str, Any] = {"times": None}
+#: The deadline for the other faults, long enough for a busy machine.
+GENEROUS_TIMEOUT_S = 5.0
+UNLIMITED: dict[str, Any] = {"times": None}
 
 Unavailable, Timeout, Bad = ProviderUnavailable, ProviderTimeout, ProviderBadResponse
 
-#: kind, its arguments, error of a read, error of a write, maybe_applied of the write.
-#: None for an error: the fault does no harm.
+#: Kind, options, error of a read, error of a write, `maybe_applied` of the write's error.
+#: None as the error means that the call succeeds despite the fault.
 FAULTS: list[tuple[str, dict[str, Any], type | None, type | None, bool]] = [
     ("delay", {"delay_s": 1.5}, Timeout, Timeout, True),
     ("delay", {"delay_after_s": 1.5}, Timeout, Timeout, True),
@@ -67,11 +71,11 @@ FAULTS: list[tuple[str, dict[str, Any], type | None, type | None, bool]] = [
 ]  # fmt: skip
 
 
-def deadline_s(wanted: type | None) -> float:
-    return TIMEOUT_S if wanted is Timeout else ENOUGH_S
+def get_deadline_s(expected: type | None) -> float:
+    return TIMEOUT_S if expected is Timeout else GENEROUS_TIMEOUT_S
 
 
-def fault_id(fault: Any) -> str:
+def build_fault_id(fault: Any) -> str:
     return "-".join([fault[0], *(f"{value}"[:12] for value in fault[1].values())])
 
 
@@ -81,20 +85,20 @@ def case(request: pytest.FixtureRequest) -> Case:
     return found
 
 
-def strikes_last_write(case: Case) -> str:
-    """Of Layer's two calls the one that answers with the opening balance."""
+def build_write_path_pattern(case: Case) -> str:
+    """Match the call whose response contains the opening balance: at Layer, the second."""
     return "/balance$" if case.name == "light" else "/opening-balance$"
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=fault_id)
+@pytest.mark.parametrize("fault", FAULTS, ids=build_fault_id)
 async def test_fault_on_a_balance_read(
     connect: Connect, case: Case, sandbox: Box, fault: Any
 ) -> None:
-    kind, options, wanted, _, _ = fault
+    kind, options, expected, _, _ = fault
     account = case.account(case.operating, configured_side=True)
-    provider = connect(case.name, timeout_s=deadline_s(wanted))
+    provider = connect(case.name, timeout_s=get_deadline_s(expected))
     query = on(account, "2026-05-07")
-    sandbox.fault(kind, provider=case.name, path="balance", **ANY_TIME, **options)
+    sandbox.fault(kind, provider=case.name, path="balance", **UNLIMITED, **options)
 
     started = time.monotonic()
     try:
@@ -102,9 +106,9 @@ async def test_fault_on_a_balance_read(
     except GatewayError as error:
         result = error
 
-    assert time.monotonic() - started < deadline_s(wanted) + 1
-    assert isinstance(result, wanted or object)
-    assert isinstance(result, GatewayError) is (wanted is not None)
+    assert time.monotonic() - started < get_deadline_s(expected) + 1
+    assert isinstance(result, expected or object)
+    assert isinstance(result, GatewayError) is (expected is not None)
     if isinstance(result, ProviderError):
         assert not result.maybe_applied
         assert result.provider == case.kind.name
@@ -115,13 +119,13 @@ async def test_fault_on_a_balance_read(
         assert result.retry_after_s == options.get("retry_after_s")
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=fault_id)
+@pytest.mark.parametrize("fault", FAULTS, ids=build_fault_id)
 async def test_fault_on_a_write(connect: Connect, case: Case, sandbox: Box, fault: Any) -> None:
-    kind, options, _, wanted, maybe_applied = fault
+    kind, options, _, expected, maybe_applied = fault
     account = case.account(case.operating, configured_side=True)
-    provider = connect(case.name, timeout_s=deadline_s(wanted))
-    path = strikes_last_write(case)
-    sandbox.fault(kind, provider=case.name, path=path, **ANY_TIME, **options)
+    provider = connect(case.name, timeout_s=get_deadline_s(expected))
+    path = build_write_path_pattern(case)
+    sandbox.fault(kind, provider=case.name, path=path, **UNLIMITED, **options)
     write = make_write(account, 4242, effective_at=case.effective_at())
 
     started = time.monotonic()
@@ -131,23 +135,23 @@ async def test_fault_on_a_write(connect: Connect, case: Case, sandbox: Box, faul
     except GatewayError as error:
         result = error
 
-    assert time.monotonic() - started < deadline_s(wanted) + 1
-    assert isinstance(result, wanted or object)
-    assert isinstance(result, GatewayError) is (wanted is not None)
+    assert time.monotonic() - started < get_deadline_s(expected) + 1
+    assert isinstance(result, expected or object)
+    assert isinstance(result, GatewayError) is (expected is not None)
     if isinstance(result, ProviderError):
-        # Layer has taken the first of two calls by then: nothing is certain any more.
+        # Layer has accepted the first of two calls, so its state is uncertain.
         assert result.maybe_applied is (maybe_applied or case.name == "layer")
         assert "Scripted" not in str(result)
         assert_tells_no_secret(result)
-    sent = [one for one in sandbox.requests() if "token" not in one["path"]]
+    sent = [request for request in sandbox.requests() if "token" not in request["path"]]
     assert len(sent) == (2 if case.name == "layer" else 1)
 
 
 @pytest.mark.parametrize("kind", ["400", "429", "500", "drop_before", "drop_after", "body"])
-async def test_fault_on_layers_first_of_two_calls(
+async def test_fault_on_the_first_of_layers_two_calls(
     connect: Connect, sandbox: Box, kind: str
 ) -> None:
-    """The second call is not made; what the first did is told as for any write."""
+    """The second call is not made, and the first call's outcome is reported as for any write."""
     case = CASES[2]
     account = case.account(case.operating, configured_side=True)
     layer = connect("layer")
@@ -158,18 +162,18 @@ async def test_fault_on_layers_first_of_two_calls(
         await layer.set_opening_balance(make_write(account, 1))
 
     assert caught.value.maybe_applied is (kind not in {"400", "429"})
-    posts = [one["path"] for one in sandbox.requests() if one["method"] == "POST"]
+    posts = [request["path"] for request in sandbox.requests() if request["method"] == "POST"]
     assert not [path for path in posts if path.endswith("/opening-balance")]
 
 
 @pytest.mark.parametrize("kind", ["wrong_account", "wrong_currency"])
-async def test_answer_for_another_account_or_currency(
+async def test_response_for_another_account_or_currency(
     connect: Connect, case: Case, sandbox: Box, kind: str
 ) -> None:
-    """Asset names no currency; Layer's trial has neither, its tree only ids."""
+    """Only Light's responses contain a currency, so only Light detects a wrong one."""
     account = case.account(case.operating, configured_side=True)
     provider = connect(case.name)
-    sandbox.fault(kind, provider=case.name, path="balance", **ANY_TIME)
+    sandbox.fault(kind, provider=case.name, path="balance", **UNLIMITED)
     harmless = kind == "wrong_currency" and case.name != "light"
 
     try:
@@ -182,7 +186,7 @@ async def test_answer_for_another_account_or_currency(
 
 @pytest.mark.parametrize("provider_name", ["asset", "layer"])
 @pytest.mark.parametrize(
-    ("kind", "options", "wanted"),
+    ("kind", "options", "expected"),
     [
         ("401", {}, ProviderCredentialsRejected),
         ("429", {}, ProviderRateLimited),
@@ -194,29 +198,31 @@ async def test_answer_for_another_account_or_currency(
         ("redirect", {"location": "http://evil.example/x"}, Bad),
     ],
 )
-async def test_fault_of_the_token_endpoint(
-    connect: Connect, sandbox: Box, provider_name: str, kind: str, options: Any, wanted: type
+async def test_fault_on_the_token_endpoint(
+    connect: Connect, sandbox: Box, provider_name: str, kind: str, options: Any, expected: type
 ) -> None:
-    [case] = [one for one in CASES if one.name == provider_name]
+    [case] = [case for case in CASES if case.name == provider_name]
     account = case.account(case.operating, configured_side=True)
-    provider = connect(provider_name, timeout_s=deadline_s(wanted))
-    sandbox.fault(kind, provider=provider_name, path="/token$", **ANY_TIME, **options)
+    provider = connect(provider_name, timeout_s=get_deadline_s(expected))
+    sandbox.fault(kind, provider=provider_name, path="/token$", **UNLIMITED, **options)
 
     started = time.monotonic()
-    with pytest.raises(wanted) as caught:
+    with pytest.raises(expected) as caught:
         await provider.set_opening_balance(make_write(account, 1, effective_at=case.effective_at()))
 
-    assert time.monotonic() - started < deadline_s(wanted) + 1
+    assert time.monotonic() - started < get_deadline_s(expected) + 1
     assert not caught.value.maybe_applied  # type: ignore[attr-defined]
     assert_tells_no_secret(caught.value)
-    assert [one for one in sandbox.requests() if not one["path"].endswith("/token")] == []
+    assert [
+        request for request in sandbox.requests() if not request["path"].endswith("/token")
+    ] == []
 
 
 @pytest.mark.parametrize("provider_name", ["asset", "layer"])
 async def test_revoked_tokens_are_renewed(
     connect: Connect, sandbox: Box, provider_name: str
 ) -> None:
-    [case] = [one for one in CASES if one.name == provider_name]
+    [case] = [case for case in CASES if case.name == provider_name]
     account = case.account(case.operating, configured_side=True)
     provider = connect(provider_name)
     await provider.balances([on(account, "2026-05-07")])

@@ -1,4 +1,4 @@
-"""A real uvicorn with the sandbox in it, and a client that knows its credentials."""
+"""Run the sandbox in uvicorn and provide a client with its credentials."""
 
 import json
 import socket
@@ -20,13 +20,13 @@ NOW = "2026-05-07T10:00:00Z"
 
 
 def parse_exact_json(response: httpx.Response) -> Any:
-    """The response's JSON with exact numbers."""
+    """Parse the response's JSON with exact numbers."""
     return json.loads(response.content, parse_float=Decimal)
 
 
 @dataclass
 class SandboxClient:
-    """A running sandbox: one HTTP client, its catalogue and tokens fetched when needed."""
+    """An HTTP client for a running sandbox. It fetches tokens when they are needed."""
 
     url: str
     client: httpx.Client
@@ -61,25 +61,25 @@ class SandboxClient:
         token: str = response.json()["access_token"]
         return token
 
-    def build_path(self, account: Account, what: str) -> str:
+    def build_path(self, account: Account, path: str) -> str:
         if account.provider == "light":
-            return f"/light/v1/bank-accounts/{account.bank_account_id}/{what}"
+            return f"/light/v1/bank-accounts/{account.bank_account_id}/{path}"
         if account.provider == "asset":
-            return f"/asset/v0/business/{account.business_id}/{what}"
-        return f"/layer/v1/businesses/{account.business_id}/{what}"
+            return f"/asset/v0/business/{account.business_id}/{path}"
+        return f"/layer/v1/businesses/{account.business_id}/{path}"
 
     def call(
-        self, method: str, account: Account, what: str, credential: str = "", **options: Any
+        self, method: str, account: Account, path: str, credential: str = "", **options: Any
     ) -> httpx.Response:
         headers = self.build_auth_headers(credential or account.credential) | options.pop(
             "headers", {}
         )
         return self.client.request(
-            method, self.build_path(account, what), headers=headers, **options
+            method, self.build_path(account, path), headers=headers, **options
         )
 
-    def get(self, account: Account, what: str, **params: Any) -> Any:
-        response = self.call("GET", account, what, params=params)
+    def get(self, account: Account, path: str, **params: Any) -> Any:
+        response = self.call("GET", account, path, params=params)
         assert response.status_code == 200, response.text
         return parse_exact_json(response)
 
@@ -125,13 +125,13 @@ def asyncio_server() -> Iterator[SandboxClient]:
 
 @pytest.fixture
 def sandbox(uvloop_server: SandboxClient) -> SandboxClient:
-    """The sandbox as seeded, its clock standing still on 7 May 2026."""
+    """A freshly seeded sandbox with its clock pinned to 7 May 2026."""
     return reset(uvloop_server)
 
 
 @pytest.fixture(params=["uvloop+httptools", "asyncio+h11"])
 def any_sandbox(request: pytest.FixtureRequest) -> SandboxClient:
-    """The same on both transports that uvicorn offers."""
+    """The same sandbox on both of uvicorn's event loops and HTTP parsers."""
     name = "uvloop_server" if request.param == "uvloop+httptools" else "asyncio_server"
     return reset(request.getfixturevalue(name))
 

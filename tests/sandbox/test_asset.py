@@ -1,4 +1,4 @@
-"""Asset's pages, clause by clause."""
+"""Test the imitated Asset API against Asset's documentation."""
 
 from decimal import Decimal
 
@@ -12,9 +12,9 @@ def find_account(sandbox, name, tenant="acme"):
 
 
 def put_opening_balance(sandbox, account: Account, content: bytes | None = None, **options):
-    what = f"ledger/{account.ledger_id}/opening-balance"
+    path = f"ledger/{account.ledger_id}/opening-balance"
     headers = {"content-type": "application/json"} if content is not None else {}
-    return sandbox.call("PUT", account, what, content=content, headers=headers, **options)
+    return sandbox.call("PUT", account, path, content=content, headers=headers, **options)
 
 
 def get_trial_balance(sandbox, account, **params):
@@ -23,8 +23,8 @@ def get_trial_balance(sandbox, account, **params):
 
 
 def build_token_form(sandbox, **changes):
-    one = sandbox.catalogue.get_credential("asset-acme")
-    form = {"client_id": one.client_id, "client_secret": one.client_secret, **changes}
+    credential = sandbox.catalogue.get_credential("asset-acme")
+    form = {"client_id": credential.client_id, "client_secret": credential.client_secret, **changes}
     return {key: value for key, value in form.items() if value is not None}
 
 
@@ -40,7 +40,7 @@ def build_token_form(sandbox, **changes):
         ({"expires_in": "soon"}, 422),
     ],
 )
-def test_token_needs_form_encoded_client_credentials(sandbox, form_changes, status):
+def test_token_requires_form_encoded_client_credentials(sandbox, form_changes, status):
     response = sandbox.client.post(
         "/asset/v0/auth/token", data=build_token_form(sandbox, **form_changes)
     )
@@ -52,14 +52,14 @@ def test_token_needs_form_encoded_client_credentials(sandbox, form_changes, stat
         assert set(response.json()) == {"error", "data"}
 
 
-def test_token_refuses_json(sandbox):
+def test_token_endpoint_rejects_json(sandbox):
     assert (
         sandbox.client.post("/asset/v0/auth/token", json=build_token_form(sandbox)).status_code
         == 422
     )
 
 
-def test_token_tells_its_expiry_in_three_ways(sandbox):
+def test_token_expiry_follows_the_option(sandbox):
     def expires_in(form):
         sandbox.call_control("PUT", "options", {"asset_expires_in": form})
         response = sandbox.client.post(
@@ -83,7 +83,7 @@ def test_token_expires_with_the_clock(sandbox):
     assert set(expired.json()) == {"error", "data"}
 
 
-def test_scopes_divide_reading_from_writing(sandbox):
+def test_scopes_separate_reads_and_writes(sandbox):
     account = find_account(sandbox, "Operating checking")
     reader = "asset-acme-read-only"
     write_only = build_token_form(sandbox, scope="ledger:update")
@@ -99,7 +99,7 @@ def test_scopes_divide_reading_from_writing(sandbox):
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
+    ("amount_json", "stored"),
     [
         ("1000.00", "1000.00"),
         ('"1000.00"', "1000.00"),
@@ -113,10 +113,10 @@ def test_scopes_divide_reading_from_writing(sandbox):
         ('"-0"', "0"),
     ],
 )
-def test_opening_balance_is_kept_exactly_and_echoed_as_a_number(sandbox, given, stored):
+def test_opening_balance_is_exact_and_returned_as_a_number(sandbox, amount_json, stored):
     account = find_account(sandbox, "New savings")
 
-    response = put_opening_balance(sandbox, account, f'{{"amount": {given}}}'.encode())
+    response = put_opening_balance(sandbox, account, f'{{"amount": {amount_json}}}'.encode())
 
     assert response.status_code == 200
     expected = f'{{"data":{{"ledger_id":"{account.ledger_id}","amount":{stored}}}}}'
@@ -125,7 +125,7 @@ def test_opening_balance_is_kept_exactly_and_echoed_as_a_number(sandbox, given, 
 
 
 @pytest.mark.parametrize(
-    "given",
+    "amount_json",
     [
         '"1e3"',
         '"1,000.00"',
@@ -141,29 +141,29 @@ def test_opening_balance_is_kept_exactly_and_echoed_as_a_number(sandbox, given, 
         "1e99",
     ],
 )
-def test_opening_balance_refuses_what_the_pattern_refuses(sandbox, given):
+def test_opening_balance_rejects_invalid_amounts(sandbox, amount_json):
     account = find_account(sandbox, "Operating checking")
     before = sandbox.get_state(account)
 
-    response = put_opening_balance(sandbox, account, f'{{"amount": {given}}}'.encode())
+    response = put_opening_balance(sandbox, account, f'{{"amount": {amount_json}}}'.encode())
 
     assert response.status_code == 422
     assert set(response.json()) == {"error", "data"}
     assert sandbox.get_state(account) == before
 
 
-def test_opening_balance_needs_json_and_an_amount(sandbox):
+def test_opening_balance_requires_json_and_an_amount(sandbox):
     account = find_account(sandbox, "Operating checking")
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    what = f"ledger/{account.ledger_id}/opening-balance"
+    path = f"ledger/{account.ledger_id}/opening-balance"
 
     assert put_opening_balance(sandbox, account, b"{}").status_code == 422
     assert put_opening_balance(sandbox, account, b"{").status_code == 422
-    form = sandbox.call("PUT", account, what, content=b'{"amount":1}', headers=headers)
+    form = sandbox.call("PUT", account, path, content=b'{"amount":1}', headers=headers)
     assert form.status_code == 422
 
 
-def test_opening_balance_is_positive_on_the_normal_side_as_of_entries_start(sandbox):
+def test_opening_balance_counts_from_entries_start_on_normal_side(sandbox):
     card, checking = (
         find_account(sandbox, "Company card"),
         find_account(sandbox, "Operating checking"),
@@ -192,7 +192,7 @@ def test_trial_balance_end_is_inclusive(sandbox):
     assert after == before + Decimal("0.01")
 
 
-def test_trial_balance_ignores_what_is_before_entries_start(sandbox):
+def test_trial_balance_ignores_entries_before_entries_start(sandbox):
     account = find_account(sandbox, "Legacy reserve")
     early = [e for e in sandbox.get_state(account)["entries"] if e["at"] < "2026-01-01"]
 
@@ -213,13 +213,15 @@ def test_trial_balance_defaults_to_modified_cash_and_always_balances(sandbox):
     assert len(cash) >= 50
 
 
-def test_trial_balance_agrees_with_the_stored_entries(sandbox):
+def test_trial_balance_equals_the_stored_entries(sandbox):
     account, until = find_account(sandbox, "Treasury sweep"), "2026-04-30T23:59:59.999999Z"
     state = sandbox.get_state(account)
     expected = Decimal(state["opening"]["amount"]) + sum(
-        Decimal(one["amount"])
-        for one in state["entries"]
-        if one["on_books"] and "accrual" in one["bases"] and "2026-01-01" <= one["at"] <= until
+        Decimal(entry["amount"])
+        for entry in state["entries"]
+        if entry["on_books"]
+        and "accrual" in entry["bases"]
+        and "2026-01-01" <= entry["at"] <= until
     )
 
     assert expected > 2**31
@@ -238,7 +240,7 @@ def test_trial_balance_agrees_with_the_stored_entries(sandbox):
         {"end_datetime": "2026-05-07T00:00:00Z", "basis": "cash"},
     ],
 )
-def test_trial_balance_refuses_a_missing_or_wrong_parameter(sandbox, params):
+def test_trial_balance_rejects_missing_or_invalid_parameters(sandbox, params):
     account = find_account(sandbox, "Operating checking")
     response = sandbox.call("GET", account, "reports/trial-balance", params=params)
 
@@ -249,20 +251,20 @@ def test_ledger_statement_pages_through_an_inclusive_range(sandbox):
     account = find_account(sandbox, "Company card")
     entries = [e for e in sandbox.get_state(account)["entries"] if e["on_books"]]
     span = {"start_datetime": entries[1]["at"], "end_datetime": entries[4]["at"]}
-    what = f"reports/ledger-statement/{account.ledger_id}"
+    path = f"reports/ledger-statement/{account.ledger_id}"
 
-    first = sandbox.get(account, what, **span, page_size=3)["data"]
+    first = sandbox.get(account, path, **span, page_size=3)["data"]
     token = first["pagination"]["next_page_token"]
-    second = sandbox.get(account, what, **span, page_size=3, page_token=token)["data"]
+    second = sandbox.get(account, path, **span, page_size=3, page_token=token)["data"]
 
-    ids = [one["id"] for one in first["entries"] + second["entries"]]
-    assert ids == [one["id"] for one in entries[1:5]]
+    ids = [entry["id"] for entry in first["entries"] + second["entries"]]
+    assert ids == [entry["id"] for entry in entries[1:5]]
     assert second["pagination"]["next_page_token"] is None
-    moved = sum(Decimal(one["amount"]) for one in entries[1:5])
+    moved = sum(Decimal(entry["amount"]) for entry in entries[1:5])
     assert first["balances"]["range_balance"] == -moved
 
 
-def test_business_ledgers_and_external_accounts_are_listed_and_fetched(sandbox):
+def test_businesses_ledgers_and_external_accounts_can_be_read(sandbox):
     account = find_account(sandbox, "Company card")
     businesses = sandbox.client.get(
         "/asset/v0/business", headers=sandbox.build_auth_headers("asset-acme")
@@ -271,15 +273,15 @@ def test_business_ledgers_and_external_accounts_are_listed_and_fetched(sandbox):
     external = sandbox.get(account, f"external-account/{account.external_account_id}")["data"]
     manual = sandbox.get(account, "external-account", source="manual")["data"]
 
-    assert [one["id"] for one in businesses["data"]] == [account.business_id]
+    assert [business["id"] for business in businesses["data"]] == [account.business_id]
     assert businesses["data"][0]["entries_start"] == "2026-01-01T00:00:00Z"
     assert (ledger["debit_credit"], ledger["financial_account_type"]) == ("credit", "credit_card")
     assert external["ledger_id"] == account.ledger_id
-    assert {one["source"] for one in manual} == {"manual"}
-    assert any(one["external_balance"] is None for one in manual)
+    assert {external_account["source"] for external_account in manual} == {"manual"}
+    assert any(external_account["external_balance"] is None for external_account in manual)
 
 
-def test_ids_must_have_their_prefix_and_belong_to_the_caller(sandbox):
+def test_ids_require_their_prefix_and_tenant(sandbox):
     account = find_account(sandbox, "Operating checking")
     foreign = find_account(sandbox, "Company card", "globex")
     headers = sandbox.build_auth_headers("asset-acme")
@@ -292,13 +294,13 @@ def test_ids_must_have_their_prefix_and_belong_to_the_caller(sandbox):
     assert sandbox.call("GET", account, missing).status_code == 404
 
 
-def test_limits_count_tenant_and_business_apart_without_retry_after(sandbox):
+def test_limits_count_tenant_and_business_separately(sandbox):
     sandbox.call_control("PUT", "options", {"limits": {"asset_business_per_minute": 3}})
     account = find_account(sandbox, "Operating checking")
 
     responses = [sandbox.call("GET", account, "ledger") for _ in range(4)]
 
-    assert [one.status_code for one in responses] == [200, 200, 200, 429]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
     raw = {name.decode(): value for name, value in responses[-1].headers.raw}
     assert raw["x-ratelimit-remaining"] == b"0"
     assert "retry-after" not in responses[-1].headers

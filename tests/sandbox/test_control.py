@@ -1,4 +1,4 @@
-"""The control API: clock, options, log, reset; and what the catalogue promises."""
+"""Test the control API and the catalogue."""
 
 from dataclasses import asdict
 
@@ -17,33 +17,35 @@ def test_the_same_seed_gives_the_same_catalogue():
     assert build_catalogue(1).accounts != build_catalogue(2).accounts
 
 
-def test_light_covers_every_currency_exponent_and_every_provider_fifty_accounts():
-    known = build_catalogue()
+def test_catalogue_covers_all_currency_exponents_and_50_accounts():
+    catalogue = build_catalogue()
 
-    exponents = {find_exponent(one.currency) for one in known.list_accounts("light", "acme")}
+    exponents = {
+        find_exponent(account.currency) for account in catalogue.list_accounts("light", "acme")
+    }
     assert exponents == {0, 2, 3, 4}
     for provider in ("light", "asset", "layer"):
-        accounts = known.list_accounts(provider)
-        assert len(known.list_accounts(provider, "acme")) >= 50
-        assert known.list_accounts(provider, "globex")
-        assert {one.normal_side for one in accounts} == {"debit", "credit"}
-        assert not all(one.has_opening_balance for one in accounts)
-        assert len({one.remote_id for one in accounts}) == len(accounts)
-        names = [one.name for one in known.list_accounts(provider, "acme")]
+        accounts = catalogue.list_accounts(provider)
+        assert len(catalogue.list_accounts(provider, "acme")) >= 50
+        assert catalogue.list_accounts(provider, "globex")
+        assert {account.normal_side for account in accounts} == {"debit", "credit"}
+        assert not all(account.has_opening_balance for account in accounts)
+        assert len({account.remote_id for account in accounts}) == len(accounts)
+        names = [account.name for account in catalogue.list_accounts(provider, "acme")]
         assert len(set(names)) == len(names)
 
 
-def test_catalogue_is_served_as_it_is_exported(sandbox):
+def test_served_catalogue_equals_the_exported_one(sandbox):
     served = sandbox.call_control("GET", "catalogue")
 
     assert served["seed"] == 1
-    assert [one["name"] for one in served["accounts"]] == [
-        o.name for o in build_catalogue().accounts
+    assert [account["name"] for account in served["accounts"]] == [
+        account.name for account in build_catalogue().accounts
     ]
     assert served["credentials"][0] == asdict(build_catalogue().credentials[0]) | {"scopes": []}
 
 
-def test_seeded_amounts_reach_past_what_smaller_numbers_hold(sandbox):
+def test_seeded_amounts_exceed_32_bits_and_float_precision(sandbox):
     for provider in ("light", "asset", "layer"):
         amounts = [
             sandbox.get_state(account)["opening"]["amount"]
@@ -56,7 +58,7 @@ def test_seeded_amounts_reach_past_what_smaller_numbers_hold(sandbox):
         assert any(2**31 < amount < 2**53 for amount in minor)
 
 
-def test_clock_is_pinned_shifted_and_given_back(sandbox):
+def test_clock_can_be_pinned_shifted_and_reset(sandbox):
     pinned = sandbox.call_control("PUT", "clock", {"now": "2020-02-29T12:00:00+01:00"})
     account = sandbox.catalogue.get_account("light", "Operating EUR")
     as_of = sandbox.get(account, "balance")["asOf"]
@@ -71,21 +73,25 @@ def test_clock_is_pinned_shifted_and_given_back(sandbox):
         assert sandbox.client.put("/_control/clock", json=wrong).status_code == 400
 
 
-def test_log_keeps_bodies_and_credential_names_but_no_secrets(sandbox):
+def test_log_contains_bodies_and_credential_names_but_no_secrets(sandbox):
     account = sandbox.catalogue.get_account("light", "Operating EUR")
     sandbox.call("PUT", account, "balance", json={"balance": 5})
     asset = sandbox.catalogue.get_account("asset", "Operating checking")
     sandbox.call("GET", asset, "ledger")
-    sandbox.client.get("/light/v1/bank-accounts?x=1", headers={"Authorization": "Basic nobody"})
+    sandbox.client.get("/light/v1/bank-accounts?x=1", headers={"Authorization": "Basic unknown"})
 
     log = sandbox.call_control("GET", "requests")
-    put, token, ledger, stranger = log["requests"]
+    put, token, ledger, unauthenticated = log["requests"]
 
     assert log["counts"] == {"light": 2, "asset": 2}
     assert (put["method"], put["body"], put["status"]) == ("PUT", {"balance": 5}, 200)
     assert (put["credential"], ledger["credential"]) == ("light-acme", "asset-acme")
     assert token["body"]["grant_type"] == "client_credentials"
-    assert (stranger["credential"], stranger["query"], stranger["status"]) == (None, "x=1", 401)
+    assert (unauthenticated["credential"], unauthenticated["query"], unauthenticated["status"]) == (
+        None,
+        "x=1",
+        401,
+    )
     assert "not-real" not in str(log)
     assert "token-1" not in str(log)
     assert sandbox.call_control("GET", "requests?provider=asset")["count"] == 2
@@ -94,13 +100,13 @@ def test_log_keeps_bodies_and_credential_names_but_no_secrets(sandbox):
     assert sandbox.call_control("GET", "requests") == {"counts": {}, "count": 0, "requests": []}
 
 
-def test_log_survives_bodies_that_are_no_text(sandbox):
+def test_log_accepts_bodies_that_are_not_text(sandbox):
     account = sandbox.catalogue.get_account("light", "Operating EUR")
     headers = {"content-type": "application/json"}
     for body in (b"\xff", b'"\\ud800"', b"x" * 20_000):
         sandbox.call("PUT", account, "balance", content=body, headers=headers)
 
-    bodies = [one["body"] for one in sandbox.call_control("GET", "requests")["requests"]]
+    bodies = [request["body"] for request in sandbox.call_control("GET", "requests")["requests"]]
 
     assert bodies == [{"unreadable_bytes": 1}, {"unreadable_bytes": 8}, {"unlogged_bytes": 20_000}]
 
@@ -122,7 +128,7 @@ def test_reset_restores_the_seeded_state(sandbox):
     assert sandbox.call("GET", account, "balance").status_code == 200
 
 
-def test_transactions_reach_the_side_and_the_basis_asked_for(sandbox):
+def test_transactions_are_added_to_the_requested_book(sandbox):
     account = sandbox.catalogue.get_account("light", "Dormant GBP")
     before = sandbox.get(account, "balance")
     entry = {"provider": "light", "account": account.remote_id, "at": "2026-05-01"}
@@ -147,7 +153,7 @@ def test_transactions_reach_the_side_and_the_basis_asked_for(sandbox):
         {"colour": "red"},
     ],
 )
-def test_a_mistaken_transaction_is_refused(sandbox, changes):
+def test_invalid_transaction_is_rejected(sandbox, changes):
     account = sandbox.catalogue.get_account("light", "Dormant GBP")
     entry = {"provider": "light", "account": account.remote_id, "amount": 1, "at": "2026-05-01"}
 
@@ -156,9 +162,9 @@ def test_a_mistaken_transaction_is_refused(sandbox, changes):
     assert response.status_code == 400
 
 
-def test_unknown_accounts_options_and_paths_are_refused(sandbox):
-    assert sandbox.client.get("/_control/state/light/nobody").status_code == 404
-    assert sandbox.client.get("/_control/state/bank/nobody").status_code == 404
+def test_unknown_accounts_options_and_paths_are_rejected(sandbox):
+    assert sandbox.client.get("/_control/state/light/unknown").status_code == 404
+    assert sandbox.client.get("/_control/state/bank/unknown").status_code == 404
     assert (
         sandbox.client.put("/_control/options", json={"layer_envelop": "data"}).status_code == 400
     )
@@ -168,7 +174,7 @@ def test_unknown_accounts_options_and_paths_are_refused(sandbox):
     assert sandbox.client.get("/nothing").status_code == 404
 
 
-def test_options_given_at_the_start_survive_a_reset():
+def test_option_changes_keep_the_other_options():
     options = Options(limits=RateLimitOptions(light_per_minute=None), asset_expires_in="absent")
 
     changed = options.with_changes({"limits": {"layer_per_second": 5}})
@@ -177,17 +183,17 @@ def test_options_given_at_the_start_survive_a_reset():
     assert changed.asset_expires_in == "absent"
 
 
-def test_limits_can_be_switched_off(sandbox):
+def test_limits_can_be_disabled(sandbox):
     sandbox.call_control("PUT", "options", {"limits": {"light_per_minute": None}})
     account = sandbox.catalogue.get_account("light", "Operating EUR")
 
     responses = [sandbox.call("GET", account, "balance") for _ in range(305)]
 
-    assert {one.status_code for one in responses} == {200}
+    assert {response.status_code for response in responses} == {200}
     assert "x-ratelimit-limit" not in responses[0].headers
 
 
-def test_oversized_bodies_are_refused(sandbox):
+def test_oversized_bodies_are_rejected(sandbox):
     account = sandbox.catalogue.get_account("light", "Operating EUR")
     headers = {"content-type": "application/json"}
 
@@ -197,7 +203,7 @@ def test_oversized_bodies_are_refused(sandbox):
     assert response.json()["errors"]
 
 
-def test_revoked_tokens_are_refused(sandbox):
+def test_revoked_tokens_are_rejected(sandbox):
     account = sandbox.catalogue.get_account("asset", "Operating checking")
     assert sandbox.call("GET", account, "ledger").status_code == 200
 

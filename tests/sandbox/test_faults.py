@@ -1,4 +1,4 @@
-"""Every scripted fault, over a real socket."""
+"""Test every scripted fault over a real socket."""
 
 import json
 import socket
@@ -58,7 +58,7 @@ def test_drop_after_keeps_the_effect(any_sandbox):
     assert sandbox.call("GET", get_light_account(sandbox), "balance").status_code == 200
 
 
-def test_late_landing_answers_now_and_writes_later(any_sandbox):
+def test_late_landing_responds_first_and_writes_later(any_sandbox):
     sandbox = any_sandbox
     before = get_opening_amount(sandbox)
     sandbox.add_fault("late_landing", provider="light", method="PUT", delay_s=0.2, status=504)
@@ -70,7 +70,7 @@ def test_late_landing_answers_now_and_writes_later(any_sandbox):
     assert sandbox.wait_until(lambda: get_opening_amount(sandbox) == "78")
 
 
-def test_late_landing_drops_the_connection_unless_a_status_is_asked_for(any_sandbox):
+def test_late_landing_without_status_drops_the_connection(any_sandbox):
     sandbox = any_sandbox
     sandbox.add_fault("late_landing", method="PUT", delay_s=0.1)
 
@@ -80,7 +80,7 @@ def test_late_landing_drops_the_connection_unless_a_status_is_asked_for(any_sand
     assert sandbox.wait_until(lambda: get_opening_amount(sandbox) == "79")
 
 
-def test_reset_cancels_what_has_not_landed(sandbox):
+def test_reset_cancels_late_writes(sandbox):
     sandbox.add_fault("late_landing", method="PUT", delay_s=0.1, status=504)
     sandbox.call("PUT", get_light_account(sandbox), "balance", json={"balance": 80})
 
@@ -89,14 +89,14 @@ def test_reset_cancels_what_has_not_landed(sandbox):
     assert not sandbox.wait_until(lambda: get_opening_amount(sandbox) == "80", within_s=0.3)
 
 
-def test_truncated_body_sends_less_than_it_promises(any_sandbox):
+def test_truncated_body_is_shorter_than_content_length(any_sandbox):
     any_sandbox.add_fault("truncated_body", provider="light")
 
     with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
         any_sandbox.call("GET", get_light_account(any_sandbox), "balance")
 
 
-def test_endless_body_ends_only_with_the_client(any_sandbox):
+def test_endless_body_ends_when_the_client_disconnects(any_sandbox):
     any_sandbox.add_fault("endless_body", bytes=2**33)
     read = 0
 
@@ -112,7 +112,7 @@ def test_endless_body_ends_only_with_the_client(any_sandbox):
     assert any_sandbox.call("GET", get_light_account(any_sandbox), "balance").status_code == 200
 
 
-def test_endless_headers_overrun_the_client(any_sandbox):
+def test_endless_headers_exceed_the_clients_limit(any_sandbox):
     any_sandbox.add_fault("endless_headers", bytes=2**33)
 
     with pytest.raises(httpx.RemoteProtocolError):
@@ -121,7 +121,7 @@ def test_endless_headers_overrun_the_client(any_sandbox):
     assert any_sandbox.call("GET", get_light_account(any_sandbox), "balance").status_code == 200
 
 
-def test_slow_body_comes_byte_by_byte(any_sandbox):
+def test_slow_body_is_sent_byte_by_byte(any_sandbox):
     any_sandbox.add_fault("slow_body", provider="light", interval_s=0.002)
     headers = any_sandbox.build_auth_headers("light-acme")
     path = any_sandbox.build_path(get_light_account(any_sandbox), "balance")
@@ -146,7 +146,7 @@ def test_delay_waits_before_or_after_the_effect(sandbox, when):
     assert sandbox.wait_until(lambda: get_opening_amount(sandbox) == "81")
 
 
-def test_token_endpoints_meet_only_faults_that_name_them(sandbox):
+def test_token_endpoints_are_affected_only_by_faults_with_a_path(sandbox):
     sandbox.add_fault("503", provider="asset")
     sandbox.fetch_token("asset-acme")
     sandbox.add_fault("503", provider="layer", path="oauth2/token")
@@ -158,7 +158,7 @@ def test_token_endpoints_meet_only_faults_that_name_them(sandbox):
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503])
-def test_status_is_answered_in_the_providers_own_shape(sandbox, status):
+def test_status_fault_uses_the_providers_error_format(sandbox, status):
     sandbox.add_fault(str(status), times=3)
 
     responses = [
@@ -167,8 +167,8 @@ def test_status_is_answered_in_the_providers_own_shape(sandbox, status):
         sandbox.client.get("/layer/whoami"),
     ]
 
-    assert [one.status_code for one in responses] == [status] * 3
-    keys = [set(one.json()) for one in responses]
+    assert [response.status_code for response in responses] == [status] * 3
+    keys = [set(response.json()) for response in responses]
     assert keys[0] == {"name", "type", "errors"}
     assert keys[1] == {"error", "data"}
     assert {"type", "description"} <= keys[2]
@@ -176,7 +176,7 @@ def test_status_is_answered_in_the_providers_own_shape(sandbox, status):
     assert responses[0].headers["x-ratelimit-limit"] == "300"
 
 
-def test_429_comes_with_and_without_retry_after(sandbox):
+def test_429_can_include_or_omit_retry_after(sandbox):
     sandbox.add_fault("429", retry_after_s=7)
     sandbox.add_fault("429", headers={"X-RateLimit-Reset": None, "X-Custom": "1"})
 
@@ -189,7 +189,7 @@ def test_429_comes_with_and_without_retry_after(sandbox):
     assert second.headers["x-custom"] == "1"
 
 
-def test_error_body_comes_with_status_200(sandbox):
+def test_error_body_is_sent_with_status_200(sandbox):
     sandbox.call_control("PUT", "options", {"layer_errors": "list"})
     sandbox.add_fault("error_body_200", provider="layer", path="whoami")
 
@@ -199,7 +199,7 @@ def test_error_body_comes_with_status_200(sandbox):
     assert response.json()["errors"][0]["type"] == "BadRequest"
 
 
-def test_redirect_crosses_origins(sandbox):
+def test_redirect_can_point_to_another_origin(sandbox):
     sandbox.add_fault("redirect", location="http://127.0.0.2:9/elsewhere", status=308)
 
     response = sandbox.call("GET", get_light_account(sandbox), "balance")
@@ -208,7 +208,7 @@ def test_redirect_crosses_origins(sandbox):
     assert response.headers["location"] == "http://127.0.0.2:9/elsewhere"
 
 
-def test_body_is_sent_as_given(sandbox):
+def test_body_fault_is_sent_verbatim(sandbox):
     sandbox.add_fault("body", body="<html>", content_type="text/html", status=502)
 
     response = sandbox.call("GET", get_light_account(sandbox), "balance")
@@ -225,7 +225,7 @@ def test_malformed_json_does_not_parse(sandbox):
         response.json()
 
 
-def test_huge_json_is_as_large_as_asked(sandbox):
+def test_huge_json_has_the_requested_size(sandbox):
     sandbox.add_fault("huge_json", bytes=3_000_000)
     sandbox.add_fault("huge_json", bytes=2_000_000)
 
@@ -239,7 +239,7 @@ def test_huge_json_is_as_large_as_asked(sandbox):
     assert len(listing.json()[0]) == 2_000_000
 
 
-def test_wrong_types_turn_money_into_text(sandbox):
+def test_wrong_types_change_amounts_to_text(sandbox):
     sandbox.add_fault("wrong_types", fields=["bankBalance"])
     sandbox.add_fault("wrong_types", provider="asset")
 
@@ -253,7 +253,7 @@ def test_wrong_types_turn_money_into_text(sandbox):
 
 
 @pytest.mark.parametrize(("kind", "literal"), [("nan", "NaN"), ("overflow", "1e400")])
-def test_numbers_no_json_reader_should_trust(sandbox, kind, literal):
+def test_invalid_and_overflowing_numbers_are_sent(sandbox, kind, literal):
     sandbox.add_fault(kind)
 
     assert (
@@ -262,7 +262,7 @@ def test_numbers_no_json_reader_should_trust(sandbox, kind, literal):
     )
 
 
-def test_duplicate_keys_disagree(sandbox):
+def test_duplicate_keys_have_different_values(sandbox):
     sandbox.add_fault("duplicate_keys")
 
     text = sandbox.call("GET", get_layer_account(sandbox), build_layer_opening_path(sandbox)).text
@@ -283,16 +283,16 @@ def test_unknown_enum_and_extra_fields_appear(sandbox):
     assert extended["balance"] == unknown["balance"]
 
 
-def test_another_account_or_currency_is_echoed(sandbox):
+def test_wrong_account_and_currency_are_returned(sandbox):
     for _ in range(2):
         sandbox.add_fault("wrong_account")
     sandbox.add_fault("wrong_currency", value="JPY")
     headers = {"content-type": "application/json"}
-    what = f"ledger/{get_asset_account(sandbox).ledger_id}/opening-balance"
+    path = f"ledger/{get_asset_account(sandbox).ledger_id}/opening-balance"
 
     balance = sandbox.get(get_light_account(sandbox), "balance")
     put = sandbox.call(
-        "PUT", get_asset_account(sandbox), what, content=b'{"amount":5}', headers=headers
+        "PUT", get_asset_account(sandbox), path, content=b'{"amount":5}', headers=headers
     ).json()
     currency = sandbox.get(get_light_account(sandbox), "balance")["currency"]
 
@@ -302,7 +302,7 @@ def test_another_account_or_currency_is_echoed(sandbox):
     assert currency == "JPY"
 
 
-def test_patch_merges_exactly_and_removes(sandbox):
+def test_patch_merges_exact_numbers_and_removes_keys(sandbox):
     patch = {"bankBalance": 2**63, "ledgerBalance": None, "asOf": "2020-01-01"}
     sandbox.add_fault("patch", patch=patch)
 
@@ -336,7 +336,7 @@ def test_faults_match_by_provider_method_path_and_count(sandbox):
     assert (listed_fault["seen"], listed_fault["struck"], listed_fault["spent"]) == (3, 2, True)
 
 
-def test_probability_is_drawn_from_its_own_seed(sandbox):
+def test_probability_depends_only_on_the_seed(sandbox):
     def statuses(seed):
         sandbox.call_control("DELETE", "faults")
         sandbox.add_fault("503", probability=0.5, times=None, seed=seed)
@@ -351,7 +351,7 @@ def test_probability_is_drawn_from_its_own_seed(sandbox):
     assert 5 < first.count(503) < 25
 
 
-def test_lasting_fault_stays_until_removed(sandbox):
+def test_unlimited_fault_applies_until_removed(sandbox):
     fault = sandbox.add_fault("503", times=None)
     assert [
         sandbox.call("GET", get_light_account(sandbox), "balance").status_code for _ in range(3)
@@ -378,7 +378,7 @@ def test_lasting_fault_stays_until_removed(sandbox):
         ["delay"],
     ],
 )
-def test_a_mistaken_fault_is_refused(sandbox, spec):
+def test_invalid_fault_is_rejected(sandbox, spec):
     response = sandbox.client.post("/_control/faults", json=spec)
 
     assert response.status_code == 400
@@ -386,7 +386,7 @@ def test_a_mistaken_fault_is_refused(sandbox, spec):
     assert sandbox.call_control("GET", "faults") == {"faults": []}
 
 
-def test_a_request_cut_off_halfway_has_no_effect(any_sandbox):
+def test_incomplete_request_has_no_effect(any_sandbox):
     sandbox, account = any_sandbox, get_light_account(any_sandbox)
     before = get_opening_amount(sandbox)
     address = httpx.URL(sandbox.url)
@@ -404,7 +404,7 @@ def test_a_request_cut_off_halfway_has_no_effect(any_sandbox):
     assert not sandbox.wait_until(lambda: get_opening_amount(sandbox) != before, within_s=0.2)
 
 
-def test_one_slow_request_does_not_hold_up_others(sandbox):
+def test_slow_request_does_not_block_others(sandbox):
     sandbox.add_fault("delay", path="whoami", delay_s=2)
     started = time.monotonic()
     with pytest.raises(httpx.ReadTimeout):

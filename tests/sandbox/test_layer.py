@@ -1,4 +1,4 @@
-"""Layer's pages, clause by clause."""
+"""Test the imitated Layer API against Layer's documentation."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def build_token_form(**changes):
         ({"scope": "https://api.layerfi.com/production"}, "layer-acme-secret-not-real", 400),
     ],
 )
-def test_token_lives_outside_the_api_and_checks_client_and_scope(sandbox, changes, secret, status):
+def test_token_endpoint_checks_client_grant_and_scope(sandbox, changes, secret, status):
     auth = ("layer-acme-client", secret)
     response = sandbox.client.post(
         "/layer-auth/oauth2/token", data=build_token_form(**changes), auth=auth
@@ -53,17 +53,17 @@ def test_token_lives_outside_the_api_and_checks_client_and_scope(sandbox, change
         assert (response.json()["expires_in"], response.json()["token_type"]) == (3600, "Bearer")
 
 
-def test_token_lasts_an_hour_and_leads_to_whoami(sandbox):
+def test_token_is_valid_for_an_hour(sandbox):
     headers = sandbox.build_auth_headers("layer-acme")
-    known = sandbox.client.get("/layer/whoami", headers=headers).json()
+    whoami = sandbox.client.get("/layer/whoami", headers=headers).json()
     sandbox.call_control("PUT", "clock", {"now": "2026-05-07T11:00:00Z"})
     expired = sandbox.client.get("/layer/whoami", headers=headers)
 
-    assert known["data"]["clientId"] == "layer-acme-client"
+    assert whoami["data"]["clientId"] == "layer-acme-client"
     assert (expired.status_code, expired.json()["type"]) == (401, "AuthFailure")
 
 
-def test_opening_balance_has_every_field_of_the_page_bare_or_wrapped(sandbox):
+def test_opening_balance_has_all_documented_fields(sandbox):
     account = find_account(sandbox, "Operating checking")
     bare = sandbox.get(account, build_opening_path(account))
     sandbox.call_control("PUT", "options", {"layer_envelope": "data"})
@@ -113,11 +113,11 @@ def test_unknown_business_or_account_is_not_found(sandbox):
         sandbox.call("GET", foreign, build_opening_path(foreign), credential="layer-acme"),
     ]
 
-    assert [one.status_code for one in responses] == [404, 404]
+    assert [response.status_code for response in responses] == [404, 404]
     assert responses[0].json()["type"] == "ResourceNotFound"
 
 
-def test_setting_a_custom_balance_changes_nothing_until_recalculated(sandbox):
+def test_custom_balance_has_no_effect_until_recalculated(sandbox):
     account = find_account(sandbox, "Dormant savings")
     custom = f"custom-accounts/{account.custom_account_id}"
     before = sandbox.get(account, build_opening_path(account))
@@ -135,39 +135,39 @@ def test_setting_a_custom_balance_changes_nothing_until_recalculated(sandbox):
     assert listed["latest_balance_timestamp"]["balance"] == 12_345
 
 
-def test_recalculating_works_back_through_the_history(sandbox):
+def test_recalculation_subtracts_earlier_transactions(sandbox):
     account = find_account(sandbox, "Legacy reserve")
     custom = f"custom-accounts/{account.custom_account_id}"
     body = {"amount": 0, "date": "2026-01-01T00:00:00Z"}
     earlier = [
-        one
-        for one in sandbox.get_state(account)["entries"]
-        if one["on_bank"] and one["at"] <= "2026-01-01T00:00:00Z"
+        entry
+        for entry in sandbox.get_state(account)["entries"]
+        if entry["on_bank"] and entry["at"] <= "2026-01-01T00:00:00Z"
     ]
     sandbox.call("POST", account, f"{custom}/balance", json=body)
 
-    worked_back = sandbox.call("POST", account, f"{custom}/opening-balance").json()
+    from_history = sandbox.call("POST", account, f"{custom}/opening-balance").json()
     sandbox.call_control("PUT", "options", {"layer_recalculate": "as_stated"})
     as_stated = sandbox.call("POST", account, f"{custom}/opening-balance").json()
 
-    assert worked_back["balance"] == -sum(int(one["amount"]) for one in earlier) != 0
-    assert worked_back["effective_at"] == earlier[0]["at"]
+    assert from_history["balance"] == -sum(int(entry["amount"]) for entry in earlier) != 0
+    assert from_history["effective_at"] == earlier[0]["at"]
     assert (as_stated["balance"], as_stated["effective_at"]) == (0, body["date"])
 
 
-def test_recalculating_needs_a_stated_balance(sandbox):
+def test_recalculation_requires_a_stated_balance(sandbox):
     account = find_account(sandbox, "Dormant savings")
-    what = f"custom-accounts/{account.custom_account_id}/opening-balance"
+    path = f"custom-accounts/{account.custom_account_id}/opening-balance"
 
-    assert sandbox.call("POST", account, what).status_code == 400
+    assert sandbox.call("POST", account, path).status_code == 400
 
 
-def test_bank_account_route_sets_the_balance_even_to_zero(sandbox):
+def test_bank_account_route_can_set_a_zero_balance(sandbox):
     account = find_account(sandbox, "New savings")
-    what = f"bank-accounts/{account.bank_account_id}/opening-balance"
+    path = f"bank-accounts/{account.bank_account_id}/opening-balance"
     body = {"effective_at": "2026-03-01T00:00:00-05:00", "balance": 0}
 
-    response = sandbox.call("POST", account, what, json=body)
+    response = sandbox.call("POST", account, path, json=body)
 
     assert response.json()["balance"] == 0
     assert (
@@ -175,7 +175,7 @@ def test_bank_account_route_sets_the_balance_even_to_zero(sandbox):
     )
 
 
-def test_deleting_leaves_no_opening_balance(sandbox):
+def test_delete_removes_the_opening_balance(sandbox):
     account = find_account(sandbox, "Operating checking")
 
     first = sandbox.call("DELETE", account, build_opening_path(account))
@@ -199,18 +199,18 @@ def test_deleting_leaves_no_opening_balance(sandbox):
         b'{"balance": 1}',
     ],
 )
-def test_writes_refuse_anything_but_cents_and_a_date_time(sandbox, body):
+def test_writes_reject_invalid_cents_and_date_times(sandbox, body):
     account = find_account(sandbox, "New savings")
-    what = f"bank-accounts/{account.bank_account_id}/opening-balance"
+    path = f"bank-accounts/{account.bank_account_id}/opening-balance"
     headers = {"content-type": "application/json"}
 
-    response = sandbox.call("POST", account, what, content=body, headers=headers)
+    response = sandbox.call("POST", account, path, content=body, headers=headers)
 
     assert response.status_code == 400
     assert sandbox.get_state(account)["opening"] is None
 
 
-def test_another_content_type_is_refused_even_on_get(sandbox):
+def test_other_content_types_are_rejected_even_on_get(sandbox):
     account = find_account(sandbox, "Operating checking")
     text = {"content-type": "text/plain"}
 
@@ -219,16 +219,16 @@ def test_another_content_type_is_refused_even_on_get(sandbox):
     )
 
 
-def test_a_closed_period_refuses_back_dated_writes(sandbox):
+def test_closed_period_rejects_backdated_writes(sandbox):
     account = find_account(sandbox, "New checking", "globex")
-    what = f"bank-accounts/{account.bank_account_id}/opening-balance"
+    path = f"bank-accounts/{account.bank_account_id}/opening-balance"
 
     early = {"effective_at": "2025-06-30T23:59:59Z", "balance": 1}
     on_the_day = {"effective_at": "2025-07-01T00:00:00Z", "balance": 1}
-    refused = sandbox.call("POST", account, what, json=early)
+    refused = sandbox.call("POST", account, path, json=early)
 
     assert (refused.status_code, refused.json()["error_enum"]) == (400, "PeriodIsClosed")
-    assert sandbox.call("POST", account, what, json=on_the_day).status_code == 200
+    assert sandbox.call("POST", account, path, json=on_the_day).status_code == 200
 
 
 def test_ledger_end_is_exclusive_and_start_inclusive(sandbox):
@@ -246,27 +246,27 @@ def test_ledger_end_is_exclusive_and_start_inclusive(sandbox):
     assert balance(start_date=midnight, end_date="2026-05-08") == 700
 
 
-def test_ledger_rolls_up_into_parents_on_their_normal_side(sandbox):
+def test_ledger_parents_sum_their_children_on_the_normal_side(sandbox):
     account = find_account(sandbox, "Company card")
     nodes = sandbox.get(account, "ledger/balances", end_date="2026-05-08")["data"]["accounts"]
-    liabilities = next(one for one in nodes if one["stable_name"] == "LIABILITIES")
+    liabilities = next(node for node in nodes if node["stable_name"] == "LIABILITIES")
     cards = liabilities["sub_accounts"][0]
 
     assert liabilities["normality"] == "CREDIT"
     assert liabilities["balance"] == cards["balance"]
-    assert cards["balance"] == sum(one["balance"] for one in cards["sub_accounts"])
+    assert cards["balance"] == sum(account["balance"] for account in cards["sub_accounts"])
     signs = {"DEBIT": 1, "CREDIT": -1}
-    assert sum(signs[one["normality"]] * one["balance"] for one in nodes) == 0
+    assert sum(signs[node["normality"]] * node["balance"] for node in nodes) == 0
 
 
-def test_ledger_leaf_is_opening_plus_entries_on_the_normal_side(sandbox):
+def test_ledger_account_is_opening_balance_plus_entries(sandbox):
     account = find_account(sandbox, "Company card")
     state = sandbox.get_state(account)
     until = "2026-05-08T00:00:00Z"
     moved = sum(
-        int(one["amount"])
-        for one in state["entries"]
-        if one["on_books"] and "accrual" in one["bases"] and one["at"] < until
+        int(entry["amount"])
+        for entry in state["entries"]
+        if entry["on_books"] and "accrual" in entry["bases"] and entry["at"] < until
     )
     cash = get_ledger_nodes(sandbox, account, end_date=until, reporting_basis="CASH")[
         account.ledger_account_id
@@ -283,7 +283,7 @@ def test_ledger_leaf_is_opening_plus_entries_on_the_normal_side(sandbox):
     )
 
 
-def test_ledger_ids_come_as_text_or_as_objects(sandbox):
+def test_ledger_ids_are_text_or_objects(sandbox):
     account = find_account(sandbox, "Company card")
     sandbox.call_control("PUT", "options", {"layer_account_ids": "object"})
 
@@ -293,26 +293,32 @@ def test_ledger_ids_come_as_text_or_as_objects(sandbox):
     assert account.ledger_account_id in get_ledger_nodes(sandbox, account)
 
 
-def test_three_id_spaces_are_joined_by_the_lists(sandbox):
+def test_lists_connect_the_three_kinds_of_account_id(sandbox):
     account = find_account(sandbox, "Operating checking")
     external = sandbox.get(account, f"external-accounts/{account.external_account_id}")
     custom = sandbox.get(account, "custom-accounts")
     banks = sandbox.get(account, "bank-accounts")["data"]
 
     reference = external["external_account_external_id"]
-    assert account.custom_account_id in [o["id"] for o in custom if o["external_id"] == reference]
-    joined = {one["id"]: one["external_accounts"][0]["id"] for one in banks}
+    assert account.custom_account_id in [
+        custom_account["id"]
+        for custom_account in custom
+        if custom_account["external_id"] == reference
+    ]
+    joined = {
+        bank_account["id"]: bank_account["external_accounts"][0]["id"] for bank_account in banks
+    }
     assert joined[account.bank_account_id] == account.external_account_id
     assert len(banks) >= 50
 
 
-def test_bucket_of_a_hundred_refills_each_second(sandbox):
+def test_bucket_of_100_requests_refills_each_second(sandbox):
     headers = sandbox.build_auth_headers("layer-acme")
 
     responses = [sandbox.client.get("/layer/whoami", headers=headers) for _ in range(101)]
     sandbox.call_control("PUT", "clock", {"now": "2026-05-07T10:00:01Z"})
 
-    assert [one.status_code for one in responses].count(200) == 100
+    assert [response.status_code for response in responses].count(200) == 100
     assert responses[-1].headers["retry-after"] == "1"
     assert responses[-1].json()["error_enum"] == "ManualRateLimit"
     assert sandbox.client.get("/layer/whoami", headers=headers).status_code == 200

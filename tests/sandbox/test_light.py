@@ -1,4 +1,4 @@
-"""Light's pages, clause by clause."""
+"""Test the imitated Light API against Light's documentation."""
 
 import base64
 
@@ -11,7 +11,7 @@ def find_account(sandbox, name, tenant="acme"):
     return sandbox.catalogue.get_account("light", name, tenant)
 
 
-def test_listing_is_a_bare_array_of_the_keys_own_accounts(sandbox):
+def test_account_list_is_a_bare_array_of_the_tenants_accounts(sandbox):
     listing = sandbox.client.get(
         "/light/v1/bank-accounts", headers=sandbox.build_auth_headers("light-acme")
     )
@@ -19,14 +19,16 @@ def test_listing_is_a_bare_array_of_the_keys_own_accounts(sandbox):
         "/light/v1/bank-accounts", headers=sandbox.build_auth_headers("light-globex")
     )
 
-    ids = [one["id"] for one in listing.json()]
-    assert ids == [one.bank_account_id for one in sandbox.catalogue.list_accounts("light", "acme")]
+    ids = [account["id"] for account in listing.json()]
+    assert ids == [
+        account.bank_account_id for account in sandbox.catalogue.list_accounts("light", "acme")
+    ]
     assert len(ids) >= 50
-    assert not set(ids) & {one["id"] for one in other.json()}
+    assert not set(ids) & {account["id"] for account in other.json()}
     assert listing.headers["content-type"] == MEDIA_TYPE
 
 
-def test_missing_credentials_are_answered_in_the_second_shape(sandbox):
+def test_missing_credentials_use_the_second_error_format(sandbox):
     response = sandbox.client.get("/light/v1/bank-accounts")
 
     assert response.status_code == 401
@@ -36,7 +38,7 @@ def test_missing_credentials_are_answered_in_the_second_shape(sandbox):
     }
 
 
-def test_api_key_is_sent_literally_and_never_base64(sandbox):
+def test_api_key_is_accepted_only_without_base64(sandbox):
     key = sandbox.catalogue.get_credential("light-acme").api_key
     encoded = base64.b64encode(f"{key}:".encode()).decode()
     token = sandbox.catalogue.get_credential("light-acme").access_token
@@ -52,7 +54,7 @@ def test_api_key_is_sent_literally_and_never_base64(sandbox):
     assert status(f"Bearer {key}").status_code == 401
 
 
-def test_bank_balance_is_opening_plus_all_transactions_on_or_before_the_day(sandbox):
+def test_bank_balance_is_opening_plus_transactions_up_to_the_day(sandbox):
     account = find_account(sandbox, "Operating EUR")
     state = sandbox.get_state(account)
     days = sorted({entry["at"][:10] for entry in state["entries"] if entry["on_bank"]})
@@ -60,14 +62,14 @@ def test_bank_balance_is_opening_plus_all_transactions_on_or_before_the_day(sand
 
     for day in (days[0], days[1], "2026-01-01", days[10], days[-1]):
         bank = int(state["opening"]["amount"]) + sum(
-            int(one["amount"])
-            for one in state["entries"]
-            if one["on_bank"] and one["at"][:10] <= day
+            int(entry["amount"])
+            for entry in state["entries"]
+            if entry["on_bank"] and entry["at"][:10] <= day
         )
         books = sum(
-            int(one["amount"])
-            for one in state["entries"]
-            if one["on_books"] and one["at"][:10] <= day
+            int(entry["amount"])
+            for entry in state["entries"]
+            if entry["on_books"] and entry["at"][:10] <= day
         )
         response = sandbox.get(account, "balance", asOf=day)
         assert (response["bankBalance"], response["ledgerBalance"]) == (bank, books)
@@ -88,7 +90,7 @@ def test_as_of_includes_the_whole_day(sandbox):
     assert today["asOf"] == "2026-05-07"
 
 
-def test_balance_without_opening_balance_has_a_null_bank_side_only(sandbox):
+def test_balance_without_opening_has_a_null_bank_balance_only(sandbox):
     response = sandbox.get(find_account(sandbox, "New account USD"), "balance")
 
     assert response["bankBalance"] is None
@@ -99,7 +101,7 @@ def test_balance_without_opening_balance_has_a_null_bank_side_only(sandbox):
     "as_of",
     ["20260507", "2026-W19-4", "2026-5-7", "2026-02-30", "today", "", "2026-05-07T00:00:00Z"],
 )
-def test_as_of_takes_only_a_plain_date(sandbox, as_of):
+def test_as_of_accepts_only_a_plain_date(sandbox, as_of):
     response = sandbox.call(
         "GET", find_account(sandbox, "Operating EUR"), "balance", params={"asOf": as_of}
     )
@@ -108,7 +110,7 @@ def test_as_of_takes_only_a_plain_date(sandbox, as_of):
     assert response.json()["errors"][0]["path"] == ["asOf"]
 
 
-def test_put_creates_and_then_updates_one_balance(sandbox):
+def test_put_creates_and_then_updates_the_opening_balance(sandbox):
     account = find_account(sandbox, "New account USD")
     first = sandbox.call("PUT", account, "balance", json={"balance": 2**63 - 1})
     body = {"balance": -5, "balanceAt": "2026-02-01T01:00:00+02:00"}
@@ -119,9 +121,9 @@ def test_put_creates_and_then_updates_one_balance(sandbox):
     assert second.json()["id"] == first.json()["id"]
     assert second.json()["balanceAt"] == "2026-01-31T23:00:00Z"
     moved = sum(
-        int(one["amount"])
-        for one in sandbox.get_state(account)["entries"]
-        if one["on_bank"] and one["at"] < "2026-05-08"
+        int(entry["amount"])
+        for entry in sandbox.get_state(account)["entries"]
+        if entry["on_bank"] and entry["at"] < "2026-05-08"
     )
     assert sandbox.get(account, "balance")["bankBalance"] == moved - 5
 
@@ -148,7 +150,7 @@ def test_put_creates_and_then_updates_one_balance(sandbox):
         b"[" * 100_000,
     ],
 )
-def test_put_refuses_anything_but_an_int64_and_a_date_time(sandbox, body):
+def test_put_rejects_invalid_balances_and_date_times(sandbox, body):
     account = find_account(sandbox, "Operating EUR")
     before = sandbox.get_state(account)
     headers = {"content-type": MEDIA_TYPE}
@@ -160,7 +162,7 @@ def test_put_refuses_anything_but_an_int64_and_a_date_time(sandbox, body):
     assert sandbox.get_state(account) == before
 
 
-def test_put_refuses_another_media_type_and_takes_a_null_date(sandbox):
+def test_put_rejects_other_media_types_and_accepts_a_null_date(sandbox):
     account = find_account(sandbox, "Operating EUR")
     text = {"content-type": "text/plain"}
 
@@ -172,7 +174,7 @@ def test_put_refuses_another_media_type_and_takes_a_null_date(sandbox):
     assert nothing.json()["balance"] == 0
 
 
-def test_unknown_foreign_and_malformed_accounts_are_refused(sandbox):
+def test_unknown_foreign_and_malformed_accounts_are_rejected(sandbox):
     account = find_account(sandbox, "Operating EUR")
     base = "/light/v1/bank-accounts"
     unknown = f"{base}/3c90c3cc-0d44-4b50-8888-8dd25736052a/balance"
@@ -191,7 +193,7 @@ def test_unknown_foreign_and_malformed_accounts_are_refused(sandbox):
     assert "errors" in wrong_method.json()
 
 
-def test_older_prefix_redirects_on_the_same_origin(sandbox):
+def test_older_prefix_redirects_within_the_same_origin(sandbox):
     account = find_account(sandbox, "Operating EUR")
     old = f"/light/rest/ext/v1/bank-accounts/{account.bank_account_id}/balance?asOf=2026-05-01"
 
@@ -207,21 +209,21 @@ def test_older_prefix_redirects_on_the_same_origin(sandbox):
 
 def test_transactions_are_sorted_filtered_and_paged(sandbox):
     account = find_account(sandbox, "Operating EUR")
-    wanted = {"sort": "date:asc", "filter": "date:lte:2026-03-31,dcSign:eq:D", "limit": "2"}
+    query = {"sort": "date:asc", "filter": "date:lte:2026-03-31,dcSign:eq:D", "limit": "2"}
 
-    page = sandbox.get(account, "bank-transactions", **wanted)
-    rest = sandbox.get(account, "bank-transactions", **wanted, cursor="2")
+    page = sandbox.get(account, "bank-transactions", **query)
+    rest = sandbox.get(account, "bank-transactions", **query, cursor="2")
 
     both = page["records"] + rest["records"]
     assert len(page["records"]) == 2 < page["total"]
-    assert [one["date"] for one in both] == sorted(one["date"] for one in both)
-    assert all(one["dcSign"] == "D" and one["amount"] > 0 for one in both)
+    assert [record["date"] for record in both] == sorted(record["date"] for record in both)
+    assert all(record["dcSign"] == "D" and record["amount"] > 0 for record in both)
     assert "nextCursor" not in page
     for bad in ({"limit": "201"}, {"limit": "x"}, {"sort": "amount"}, {"filter": "name:eq:x"}):
         assert sandbox.call("GET", account, "bank-transactions", params=bad).status_code == 400
 
 
-def test_three_hundred_requests_a_minute_then_429_with_retry_after(sandbox):
+def test_request_301_in_a_minute_gets_429_with_retry_after(sandbox):
     sandbox.call_control("PUT", "clock", {"now": "2026-05-07T10:00:20Z"})
     account = find_account(sandbox, "Operating EUR")
     responses = [sandbox.call("GET", account, "balance") for _ in range(301)]
@@ -229,7 +231,7 @@ def test_three_hundred_requests_a_minute_then_429_with_retry_after(sandbox):
     first, last = responses[0], responses[-1]
     assert first.headers["x-ratelimit-limit"] == "300"
     assert first.headers["x-ratelimit-remaining"] == "299"
-    assert [one.status_code for one in responses].count(200) == 300
+    assert [response.status_code for response in responses].count(200) == 300
     assert (last.status_code, last.headers["retry-after"]) == (429, "40")
     assert last.headers["x-ratelimit-reset"] == "1778148060"
     assert "errors" in last.json()

@@ -98,7 +98,7 @@ class ProviderMiddleware:
         """Read, log and rate-limit a request.
 
         Returns:
-            The request, or None if it has been answered (413, 429) or the client disconnected.
+            The request, or None if it was already rejected (413, 429) or the client disconnected.
         """
         state, headers = self._state, Headers(scope=scope)
         try:
