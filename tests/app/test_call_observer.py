@@ -13,7 +13,7 @@ from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
-    urgency,
+    set_call_context,
 )
 from balance_gateway.ports.provider_call import (
     ProviderCall,
@@ -36,7 +36,7 @@ async def test_every_exchange_is_logged_with_its_cause_and_what_it_came_to(
     }
     on_call = make_call_observer(Metrics(), gates, HealthTracker(gates, system_clock))
     call = ProviderCall("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
-    urgency.set(urgent)
+    set_call_context(priority=urgent)
 
     on_call(call)
     caplog.set_level("DEBUG", "balance_gateway.app.call_observer")

@@ -27,8 +27,7 @@ from balance_gateway.ports.cache_validity import (
 )
 from balance_gateway.ports.call_context import (
     Priority,
-    patience_s,
-    urgency,
+    current_call,
 )
 from balance_gateway.ports.reads import (
     BalanceRequest,
@@ -140,7 +139,7 @@ class FakeProvider:
         self.closed = True
 
     async def _happen(self) -> None:
-        self.moods.append((urgency.get(), patience_s.get()))
+        self.moods.append((current_call().priority, current_call().max_wait_s))
         if self.wait is not None:
             await self.wait()
         failure = self.failures.pop(0) if self.failures else self.failing

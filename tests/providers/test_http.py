@@ -24,7 +24,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import (
-    read_within_s,
+    set_call_context,
 )
 from balance_gateway.ports.provider_call import (
     ProviderCall,
@@ -520,7 +520,7 @@ async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
 
     light_double.take_over = hang
     light = make.light(light_double.url, wiring={"on_call": calls.append})
-    read_within_s.set(allowed_s)
+    set_call_context(read_timeout_s=allowed_s)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(cut_off_s):

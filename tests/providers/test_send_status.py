@@ -10,7 +10,7 @@ from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import (
     SendStatus,
-    departure,
+    set_call_context,
 )
 from tests.providers import doubles
 from tests.providers.conftest import make_account, make_write
@@ -54,13 +54,13 @@ async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
 async def left(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
     """What is told of a write that is given up, or that ends."""
     told = SendStatus()
-    departure.set(told)
+    set_call_context(send_status=told)
     try:
         async with asyncio.timeout(within_s):
             await writing
     except TimeoutError:
         pass
-    return told.left
+    return told.sent
 
 
 async def test_a_write_that_waits_for_a_place_has_not_left(
@@ -114,8 +114,8 @@ async def test_a_write_whose_second_call_waits_has_left(
 
 @pytest.mark.parametrize("told", [None, True])
 def test_once_a_write_has_left_it_stays_so(*, told: bool | None) -> None:
-    write = SendStatus(left=told)
+    write = SendStatus(sent=told)
 
-    write.wait()
+    write.mark_waiting()
 
-    assert write.left is (told or False)
+    assert write.sent is (told or False)

@@ -23,7 +23,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.call_context import (
-    departure,
+    current_call,
 )
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
 from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, Desk, opening, upsert
@@ -240,11 +240,11 @@ async def test_a_write_that_is_given_up_is_rejected_if_it_was_still_waiting(
     """It was once uncertain, and its account fenced, though it had waited for a token all along."""
 
     async def wait_for_ever() -> None:
-        told = departure.get()
+        told = current_call().send_status
         assert told is not None
-        told.wait()
+        told.mark_waiting()
         if has_left:
-            told.left = True
+            told.sent = True
         await HANG().wait()
 
     desk.bank.before = wait_for_ever

@@ -9,7 +9,7 @@ from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.ports.call_context import (
     Priority,
-    urgency,
+    current_call,
 )
 from balance_gateway.ports.provider_call import (
     OnCall,
@@ -54,4 +54,4 @@ def _cause(call: ProviderCall) -> str:
     """Why the call was made: somebody writes, somebody waits, or a value in use is aging."""
     if call.write:
         return "write"
-    return "refresh" if urgency.get() is Priority.BACKGROUND else "read"
+    return "refresh" if current_call().priority is Priority.BACKGROUND else "read"

@@ -1,77 +1,135 @@
-"""How urgent the call is that is being made: it travels with the task, not through every signature.
+"""The context of the current task's calls to providers.
 
-A read that somebody waits for goes before one that refreshes a value ahead of its expiry; and a
-read that has an older value to fall back on need not wait for a spent budget at all.
+The context travels with the task instead of through every signature: a task that starts another
+passes its context on, and changes of the inner task do not reach the outer one.
 """
 
 import asyncio
 import enum
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypedDict, Unpack
 
 
 class Priority(enum.IntEnum):
-    """Who goes first; smaller is sooner."""
+    """The order in which calls are let through; the smaller value goes first."""
 
     FOREGROUND = 0
     BACKGROUND = 1
 
 
-#: Of the calls made by the current task.
-urgency: ContextVar[Priority] = ContextVar("urgency", default=Priority.FOREGROUND)
-
-#: For how many seconds the current task may wait for a budget to refill.
-patience_s: ContextVar[float] = ContextVar("patience_s", default=10.0)
-
-
 @dataclass(slots=True)
 class PriorityBoost:
-    """Lets somebody who comes to wait for a refresh make it go on as a read that is waited for.
+    """Raises a background refresh to foreground priority when a reader starts to wait for it.
 
     Attributes:
-        requested: set when somebody waits.
-        patience_s: for how long they may.
+        requested: Set when a reader waits.
+        max_wait_s: The longest wait, in seconds, that any of these readers accepts.
     """
 
     requested: asyncio.Event = field(default_factory=asyncio.Event)
-    patience_s: float = 0.0
+    max_wait_s: float = 0.0
 
-    def call(self, patience: float) -> None:
-        """Somebody waits now."""
-        self.patience_s = max(self.patience_s, patience)
+    def request(self, max_wait_s: float) -> None:
+        """Request foreground priority for a reader that accepts a wait of ``max_wait_s``."""
+        self.max_wait_s = max(self.max_wait_s, max_wait_s)
         self.requested.set()
 
     def apply(self) -> None:
-        """From now on the current task's calls are ones that somebody waits for."""
-        urgency.set(Priority.FOREGROUND)
-        patience_s.set(self.patience_s)
-
-
-#: Of the refresh that the current task makes; None where somebody waits in any case.
-hurry: ContextVar[PriorityBoost | None] = ContextVar("hurry", default=None)
-
-
-#: In how many seconds the current task's read is cut off; None: by its own timeouts alone.
-read_within_s: ContextVar[float | None] = ContextVar("read_within_s", default=None)
+        """Give the current task's further calls foreground priority and the readers' wait."""
+        set_call_context(priority=Priority.FOREGROUND, max_wait_s=self.max_wait_s)
 
 
 @dataclass(slots=True)
 class SendStatus:
-    """How far a write has come, for whoever stops waiting for it.
+    """How far a write has got, for a caller that stops waiting for it.
 
     Attributes:
-        left: whether an exchange that writes was handed to the wire, be it the first of several.
-            False: certainly none was, the write is still waiting (for a place, for the budget, for
-            a token) or reading what it needs. None: nobody has told, so that it may have been.
+        sent: True when a writing exchange was handed to the transport, even if it was only the
+            first of several. False when certainly none was: the write waits for a slot, the rate
+            limit or a token, or reads what it needs. None when the provider adapter has not
+            reported anything, so the write may have been sent.
     """
 
-    left: bool | None = None
+    sent: bool | None = None
 
-    def wait(self) -> None:
-        """Something is about to be sent, and nothing of the write has been."""
-        if self.left is None:
-            self.left = False
+    def mark_waiting(self) -> None:
+        """Record that an exchange is about to start; has no effect once the write was sent."""
+        if self.sent is None:
+            self.sent = False
 
 
-#: Of the write that the current task carries out; None where it carries out none.
-departure: ContextVar[SendStatus | None] = ContextVar("departure", default=None)
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """How the current task's calls to providers are made.
+
+    Attributes:
+        priority: The order among waiting calls.
+        max_wait_s: Seconds that a call may wait for a slot or for the rate limit. A read that can
+            fall back on an older value has 0.
+        boost: Raises the priority of a background refresh; None when a reader waits already.
+        read_timeout_s: Seconds after which the read is cancelled; None when only the timeouts of
+            its exchanges apply.
+        send_status: Receives the progress of the write; None when the task carries out none.
+        breaker_generation: The circuit breaker's generation for the slot that the task holds;
+            None outside a slot.
+    """
+
+    priority: Priority = Priority.FOREGROUND
+    max_wait_s: float = 10.0
+    boost: PriorityBoost | None = None
+    read_timeout_s: float | None = None
+    send_status: SendStatus | None = None
+    breaker_generation: int | None = None
+
+    def with_breaker_generation(self, generation: int | None) -> "CallContext":
+        """Return a copy with another breaker generation."""
+        # Runs for every exchange: dataclasses.replace takes three times as long.
+        return CallContext(
+            self.priority,
+            self.max_wait_s,
+            self.boost,
+            self.read_timeout_s,
+            self.send_status,
+            generation,
+        )
+
+
+class CallContextChanges(TypedDict, total=False):
+    """The fields of ``CallContext`` that a caller may change."""
+
+    priority: Priority
+    max_wait_s: float
+    boost: PriorityBoost | None
+    read_timeout_s: float | None
+    send_status: SendStatus | None
+
+
+_DEFAULT = CallContext()
+_current: ContextVar[CallContext] = ContextVar("call_context", default=_DEFAULT)
+
+
+def current_call() -> CallContext:
+    """Return the context of the current task's calls."""
+    return _current.get()
+
+
+def set_call_context(**changes: Unpack[CallContextChanges]) -> None:
+    """Change the given fields for the rest of the current task; the others keep their values."""
+    _current.set(replace(_current.get(), **changes))
+
+
+def enter_breaker_generation(generation: int) -> CallContext:
+    """Record the breaker generation of the slot that the current task enters.
+
+    Returns:
+        The context before, for ``leave_breaker_generation``.
+    """
+    outer = _current.get()
+    _current.set(outer.with_breaker_generation(generation))
+    return outer
+
+
+def leave_breaker_generation(outer: CallContext) -> None:
+    """Restore the breaker generation of ``outer``; changes of other fields stay in effect."""
+    _current.set(_current.get().with_breaker_generation(outer.breaker_generation))

@@ -68,7 +68,7 @@ class BalanceProvider(Protocol):
 
         Called at most once per write: whether a failure may have been applied is told by
         ``ProviderError.maybe_applied``, never tried out. When the caller stops waiting, what was
-        told of ``ports.call_context.departure`` decides; ``ProviderHTTP`` tells it.
+        told of ``CallContext.send_status`` decides; ``ProviderHTTP`` tells it.
 
         Raises:
             BadInput: the provider cannot carry the amount or the date; nothing was sent.

@@ -29,8 +29,7 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.ports.call_context import (
-    departure,
-    read_within_s,
+    current_call,
 )
 from balance_gateway.ports.provider_call import (
     CallGate,
@@ -156,8 +155,8 @@ class ProviderHTTP:
             ProviderError: no answer came, or one of 2xx that is not JSON.
             GatewayError: what the gate raised.
         """
-        if (write := departure.get()) is not None:
-            write.wait()
+        if (write := current_call().send_status) is not None:
+            write.mark_waiting()
         target = self._prefix + build_path(segments) + build_query(query)
         address = Address(self._base.origin, target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
@@ -270,9 +269,9 @@ class ProviderHTTP:
     ) -> ProviderResponse:
         headers = self._headers(exchange.content_type, header)
         body = None
-        if exchange.about.write and (write := departure.get()) is not None:
+        if exchange.about.write and (write := current_call().send_status) is not None:
             # From here on bytes may leave; how far they came, the wire's error tells.
-            write.left = True
+            write.sent = True
         try:
             raw = await self._wire.exchange(exchange, address, headers, seen)
             if raw or not exchange.empty_ok:
@@ -314,7 +313,7 @@ def _had_time(duration_s: float) -> bool:
     Then it is the provider that is slow. One that was cut off early had waited for its place, or
     its caller went away.
     """
-    allowed_s = read_within_s.get()
+    allowed_s = current_call().read_timeout_s
     return allowed_s is not None and duration_s >= allowed_s / 2
 
 

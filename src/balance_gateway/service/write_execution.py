@@ -20,7 +20,7 @@ from balance_gateway.domain.writes import (
 )
 from balance_gateway.ports.call_context import (
     SendStatus,
-    departure,
+    set_call_context,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
@@ -138,12 +138,12 @@ class WriteExecutor:
             ProviderTimeout: there was none, and it certainly has not: it was still waiting.
         """
         told = SendStatus()
-        departure.set(told)
+        set_call_context(send_status=told)
         try:
             async with asyncio.timeout(self.limits.deadline_s[write.account.connector]):
                 return await provider.set_opening_balance(write)
         except TimeoutError as error:
-            if told.left is not False:
+            if told.sent is not False:
                 raise
             message = "The write waited for its turn at the provider for too long; it was not sent."
             raise ProviderTimeout(message) from error

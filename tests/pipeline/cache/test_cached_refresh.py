@@ -9,7 +9,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import REFRESH_FROM
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
-    hurry,
+    current_call,
 )
 from balance_gateway.ports.reads import (
     OnStale,
@@ -189,7 +189,7 @@ async def test_who_comes_to_wait_for_a_refresh_makes_it_hurry(world: World) -> N
     may_answer = asyncio.Event()
 
     async def wait() -> None:
-        hurries.append(hurry.get())
+        hurries.append(current_call().boost)
         await may_answer.wait()
 
     await world.read()
@@ -207,7 +207,7 @@ async def test_who_comes_to_wait_for_a_refresh_makes_it_hurry(world: World) -> N
     hurried = hurrying.requested.is_set()
     may_answer.set()
 
-    assert (unhurried, hurried, hurrying.patience_s) == (True, True, 20.0)
+    assert (unhurried, hurried, hurrying.max_wait_s) == (True, True, 20.0)
     assert state_of(await reading) == "live"
     assert len(world.provider.calls) == 2
 

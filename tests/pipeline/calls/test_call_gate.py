@@ -21,9 +21,7 @@ from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
-    hurry,
-    patience_s,
-    urgency,
+    set_call_context,
 )
 from balance_gateway.ports.provider_call import (
     ProviderCall,
@@ -142,7 +140,7 @@ async def test_a_probe_that_goes_away_or_finds_no_budget_lets_the_next_one_try(
 ) -> None:
     gate = await opened(time)
     gate.budget.observe(429, {"retry-after": "5"})
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
 
     with pytest.raises(ProviderRateLimited):
         await pass_through(gate, exchange())
@@ -173,7 +171,7 @@ async def test_who_finds_no_place_in_time_is_refused_and_takes_none_away(
     time: VirtualTime,
 ) -> None:
     gate = gate_of(time, places=1)
-    patience_s.set(5.0)
+    set_call_context(max_wait_s=5.0)
     may_end = asyncio.Event()
 
     async def hold() -> None:
@@ -205,7 +203,7 @@ async def test_who_goes_away_while_waiting_takes_no_place_away(
             await may_end.wait()
 
     async def call() -> None:
-        urgency.set(urgent)
+        set_call_context(priority=urgent)
         await pass_through(gate, exchange())
 
     holder = asyncio.ensure_future(hold())
@@ -229,7 +227,7 @@ async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_t
     entered: list[str] = []
 
     async def call(name: str, urgent: Priority, write: bool) -> None:
-        urgency.set(urgent)
+        set_call_context(priority=urgent)
         async with gate.slot(write=write):
             entered.append(name)
             await asyncio.sleep(1)
@@ -349,7 +347,7 @@ async def test_calls_that_were_let_through_and_wait_are_stopped_when_the_breaker
     time: VirtualTime,
 ) -> None:
     gate = gate_of(time, per_minute=100, places=2)
-    patience_s.set(30.0)
+    set_call_context(max_wait_s=30.0)
     sent = []
 
     async def call() -> None:
@@ -373,16 +371,16 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
     entered: list[int] = []
 
     async def refresh(number: int) -> None:
-        urgency.set(Priority.BACKGROUND)
-        hurry.set(hurries[number])
+        set_call_context(priority=Priority.BACKGROUND)
+        set_call_context(boost=hurries[number])
         async with gate.slot(write=False):
             entered.append(number)
             await asyncio.sleep(1)
 
     running = [asyncio.ensure_future(refresh(number)) for number in range(10)]
     await turns()
-    hurries[8].call(patience=5.0)
-    hurries[9].call(patience=5.0)
+    hurries[8].request(max_wait_s=5.0)
+    hurries[9].request(max_wait_s=5.0)
     await turns()
     at_once = list(entered)
     running[1].cancel()
@@ -395,7 +393,7 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
 
 async def test_a_second_sending_is_counted(time: VirtualTime) -> None:
     gate = gate_of(time, per_minute=2)
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
 
     async with gate.slot(write=False):
         await gate.count_resend()

@@ -11,8 +11,7 @@ from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import WINDOW_S, MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
-    patience_s,
-    urgency,
+    set_call_context,
 )
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -24,7 +23,7 @@ def budget_of(time: VirtualTime, per_minute: int | None) -> RateLimiter:
 
 async def takes(budget: RateLimiter) -> int:
     """How many calls are let through at once."""
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
     count = 0
     while True:
         try:
@@ -36,7 +35,7 @@ async def takes(budget: RateLimiter) -> int:
 
 
 async def refused(budget: RateLimiter) -> float | None:
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
     with pytest.raises(ProviderRateLimited) as caught:
         await budget.take()
     return caught.value.retry_after_s
@@ -82,7 +81,7 @@ def test_the_window_counts_like_one_that_counts_everything(
 
 async def test_never_more_than_the_budget_in_any_minute(time: VirtualTime) -> None:
     budget = budget_of(time, 10)
-    patience_s.set(1000.0)
+    set_call_context(max_wait_s=1000.0)
     made: list[float] = []
 
     async def caller() -> None:
@@ -111,7 +110,7 @@ async def test_whoever_has_patience_waits_and_others_are_told_how_long(time: Vir
     told = await refused(budget)
     started_s = time.monotonic()
 
-    patience_s.set(41.0)
+    set_call_context(max_wait_s=41.0)
     await budget.take()
 
     assert told == 41
@@ -121,7 +120,7 @@ async def test_whoever_has_patience_waits_and_others_are_told_how_long(time: Vir
 async def test_patience_is_for_all_the_waiting_together(time: VirtualTime) -> None:
     budget = budget_of(time, 1)
     await budget.take()
-    patience_s.set(WINDOW_S + 1)
+    set_call_context(max_wait_s=WINDOW_S + 1)
     started_s = time.monotonic()
 
     results = await asyncio.gather(*(budget.take() for _ in range(3)), return_exceptions=True)
@@ -132,10 +131,10 @@ async def test_patience_is_for_all_the_waiting_together(time: VirtualTime) -> No
 
 async def test_a_refresh_ahead_leaves_a_reserve_to_whoever_waits(time: VirtualTime) -> None:
     budget = budget_of(time, 10)
-    urgency.set(Priority.BACKGROUND)
+    set_call_context(priority=Priority.BACKGROUND)
     in_background = await takes(budget)
 
-    urgency.set(Priority.FOREGROUND)
+    set_call_context(priority=Priority.FOREGROUND)
     then = await takes(budget)
 
     assert (in_background, then) == (7, 3)
@@ -177,7 +176,7 @@ async def test_a_refusal_is_obeyed_to_the_second_and_believed_for_an_hour_at_mos
     """A ``Retry-After`` of a thousand years once shut a connector until the next start."""
     assert time.wall_s() == 1778155200
     budget = budget_of(time, 100)
-    patience_s.set(10_000.0)
+    set_call_context(max_wait_s=10_000.0)
     started_s = time.monotonic()
 
     budget.observe(429, headers)
@@ -228,9 +227,9 @@ async def test_the_reserve_is_kept_of_the_providers_count_too(time: VirtualTime)
     budget = budget_of(time, 10)
     budget.observe(200, {"x-ratelimit-remaining": "5", "x-ratelimit-reset": "30"})
 
-    urgency.set(Priority.BACKGROUND)
+    set_call_context(priority=Priority.BACKGROUND)
     in_background = await takes(budget)
-    urgency.set(Priority.FOREGROUND)
+    set_call_context(priority=Priority.FOREGROUND)
     then = await takes(budget)
 
     assert (in_background, then) == (2, 3)
@@ -275,7 +274,7 @@ async def test_a_refresh_leaves_a_part_of_the_providers_own_window(time: Virtual
     budget = budget_of(time, 6000)
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
     budget.observe(200, {**headers, "x-ratelimit-remaining": "40"})
-    urgency.set(Priority.BACKGROUND)
+    set_call_context(priority=Priority.BACKGROUND)
 
     assert await takes(budget) == 10
 
@@ -301,7 +300,7 @@ async def test_a_provider_that_says_how_long_it_is_down_is_left_alone_and_not_wa
 ) -> None:
     budget = budget_of(time, 100)
     budget.observe(503, {"retry-after": "20", "x-ratelimit-reset": "50"})
-    patience_s.set(30.0)
+    set_call_context(max_wait_s=30.0)
 
     with pytest.raises(CircuitOpen) as refused:
         await budget.take()

@@ -10,7 +10,7 @@ from balance_gateway.pipeline.calls.redis_sliding_window import RedisCounter
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow, SharedSlidingWindow
 from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.call_context import (
-    patience_s,
+    set_call_context,
 )
 
 
@@ -49,7 +49,7 @@ async def test_a_redis_that_lost_its_keys_does_not_begin_the_minute_anew(link: R
 async def test_a_wait_that_one_replica_was_told_holds_for_the_others(link: RedisClient) -> None:
     one_window = window_of(link, "light")
     one, other = RateLimiter(100, one_window), RateLimiter(100, window_of(link, "light"))
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
 
     one.observe(429, {"retry-after": "30"})
     await asyncio.gather(*one_window._telling)
@@ -65,7 +65,7 @@ async def test_calls_that_go_at_once_do_not_share_the_one_that_the_provider_has_
     link: RedisClient,
 ) -> None:
     budget = RateLimiter(100, window_of(link, "light"))
-    patience_s.set(0.0)
+    set_call_context(max_wait_s=0.0)
     budget.observe(200, {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "40"})
 
     outcomes = await asyncio.gather(*(budget.take() for _ in range(20)), return_exceptions=True)

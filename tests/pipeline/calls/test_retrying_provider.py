@@ -21,7 +21,7 @@ from balance_gateway.domain.errors import (
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
 from balance_gateway.ports.call_context import (
-    patience_s,
+    set_call_context,
 )
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 from tests.pipeline.virtual_time import VirtualTime
@@ -147,7 +147,7 @@ async def test_the_providers_own_wish_is_followed_or_the_read_fails_at_once(
 ) -> None:
     """A breaker's pause of half a minute was once waited for by every read."""
     inner.failures = [failure, None]
-    patience_s.set(patience)
+    set_call_context(max_wait_s=patience)
     started_s = time.monotonic()
 
     try:

@@ -283,7 +283,7 @@ class CachedReads:
         if read.max_age_s is not None and now_s - in_air.started_s >= read.max_age_s:
             return None
         if in_air.hurry is not None:
-            in_air.hurry.call(self._deadline_s)
+            in_air.hurry.request(self._deadline_s)
         return in_air.flight
 
     def _can_serve_stale(self, read: CachedRead, seen: CacheLookup, now_s: float) -> bool:

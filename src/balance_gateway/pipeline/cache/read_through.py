@@ -29,10 +29,7 @@ from balance_gateway.ports.cache_validity import (
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
-    hurry,
-    patience_s,
-    read_within_s,
-    urgency,
+    set_call_context,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
@@ -95,14 +92,12 @@ class ReadThrough:
 
     async def refresh(self, group: Sequence[PendingRead], hurrying: PriorityBoost) -> None:
         """As ``fly``, for values that nobody waits for unless ``hurrying`` is called."""
-        urgency.set(Priority.BACKGROUND)
-        hurry.set(hurrying)
+        set_call_context(priority=Priority.BACKGROUND, boost=hurrying)
         await self.run(group, patience=0.0)
 
     async def run(self, group: Sequence[PendingRead], patience: float) -> None:
         """One upstream call for a group of reads; lands every flight of it, whatever happens."""
-        patience_s.set(patience)
-        read_within_s.set(self._deadline_s)
+        set_call_context(max_wait_s=patience, read_timeout_s=self._deadline_s)
         started_at = self._clock()
         answers: Sequence[ReadResult] = []
         try:

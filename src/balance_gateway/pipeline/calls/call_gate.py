@@ -6,7 +6,6 @@ One gate a connector, so that a slow or failing provider holds back nobody else'
 import asyncio
 import logging
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar, Token
 from types import TracebackType
 
 from balance_gateway.domain.errors import CircuitOpen, GatewayError
@@ -14,9 +13,9 @@ from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.ports.call_context import (
     Priority,
-    hurry,
-    patience_s,
-    urgency,
+    current_call,
+    enter_breaker_generation,
+    leave_breaker_generation,
 )
 from balance_gateway.ports.provider_call import (
     ProviderCall,
@@ -26,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: Refreshes ahead of expiry may hold this part of the places.
 _BACKGROUND_PART = 4
-
-_entered: ContextVar[int | None] = ContextVar("entered", default=None)
 
 
 class ConnectorGate:
@@ -56,7 +53,7 @@ class ConnectorGate:
             ProviderPaused: the breaker is open, or no place came free in time.
             BudgetSpent: the budget is spent for longer than the caller can wait.
         """
-        return _Slot(self, background=not write and urgency.get() is Priority.BACKGROUND)
+        return _Slot(self, background=not write and current_call().priority is Priority.BACKGROUND)
 
     async def acquire(self, *, background: bool) -> bool:
         """Waits for a place among the calls in flight; ``give_place`` ends what it began.
@@ -82,14 +79,14 @@ class ConnectorGate:
             await self._places.acquire()
             return
         try:
-            async with asyncio.timeout(max(patience_s.get(), 1.0)):
+            async with asyncio.timeout(max(current_call().max_wait_s, 1.0)):
                 await self._places.acquire()
         except TimeoutError:
             raise CircuitOpen("Too many calls to the provider are under way.") from None
 
     async def _background_turn(self) -> bool:
         """Waits for one of the background's turns; False: somebody has come to wait, go at once."""
-        hurrying = hurry.get()
+        hurrying = current_call().boost
         if hurrying is None or not self._background.locked():
             await self._background.acquire()
             return True
@@ -126,7 +123,7 @@ class ConnectorGate:
     def observe(self, call: ProviderCall) -> None:
         """Takes in the outcome of the exchange that the current task holds a place for."""
         self.budget.observe(call.status, call.headers)
-        generation = _entered.get()
+        generation = current_call().breaker_generation
         if generation is None:
             return
         was_closed = self.breaker.is_closed
@@ -157,7 +154,7 @@ class _Slot:
     async def _enter(self) -> None:
         gate = self._gate
         self._generation = gate.breaker.enter()
-        self._outer: Token[int | None] = _entered.set(self._generation)
+        self._outer = enter_breaker_generation(self._generation)
         try:
             self._background = await gate.acquire(background=self._background)
             try:
@@ -183,7 +180,7 @@ class _Slot:
         self._leave()
 
     def _leave(self) -> None:
-        _entered.reset(self._outer)
+        leave_breaker_generation(self._outer)
         # An exchange that was made has told its outcome by now; then this changes nothing.
         self._gate.breaker.leave(self._generation, healthy=None)
 

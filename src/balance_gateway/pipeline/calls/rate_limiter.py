@@ -9,8 +9,7 @@ from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
 from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
-    patience_s,
-    urgency,
+    current_call,
 )
 from balance_gateway.transport.rate_headers import (
     number_of,
@@ -64,7 +63,7 @@ class RateLimiter:
             BudgetSpent: it would take longer than the caller has patience for.
             ProviderPaused: the provider is down and said for how long; that is not waited for.
         """
-        give_up_s = self._monotonic() + patience_s.get()
+        give_up_s = self._monotonic() + current_call().max_wait_s
         while (wait_s := await self._try()) > 0:
             if self._is_down and self._monotonic() < self._blocked_until_s:
                 message = "The provider is out of service and has said for how long."
@@ -83,7 +82,7 @@ class RateLimiter:
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return self._blocked_until_s - now_s
-        leaves = BACKGROUND_LEAVES if urgency.get() is Priority.BACKGROUND else 0.0
+        leaves = BACKGROUND_LEAVES if current_call().priority is Priority.BACKGROUND else 0.0
         told_until_s = self._told_until_s
         if not self._take_told(now_s, leaves):
             return told_until_s - now_s

@@ -27,7 +27,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
 from balance_gateway.ports.call_context import (
-    patience_s,
+    current_call,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
@@ -124,7 +124,7 @@ def _longest_pause_s(error: GatewayError) -> float:
     """
     if error.retry_after_s is None:
         return PAUSE_MAX_S
-    patience = patience_s.get()
+    patience = current_call().max_wait_s
     return patience if isinstance(error, ProviderRateLimited) else min(patience, PAUSE_MAX_S)
 
 
