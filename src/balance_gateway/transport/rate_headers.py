@@ -1,6 +1,6 @@
-"""What providers' headers say of waiting: in seconds, in instants, or not at all.
+"""Parses the rate limit headers of responses.
 
-One reading for all who obey: the error that a caller is told, and the budget that holds calls back.
+One parser for all users: the error that a caller receives and the limiter that delays calls.
 """
 
 import math
@@ -8,25 +8,29 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-#: Longest wait a provider may ask for and still be believed, in seconds.
+#: The longest wait, in seconds, that a header can ask for.
 WAIT_MAX_S = 86_400.0
 
-#: Numbers above it are instants in unix seconds, below it durations.
+#: Greater numbers are instants in Unix seconds, smaller ones are durations.
 _UNIX_TIME_MIN = 1_000_000_000
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds to wait as ``Retry-After`` says, a number or an HTTP date; None where it does not.
+    """Return the seconds to wait according to ``Retry-After``, a number or an HTTP date.
 
     Args:
-        headers: by lower-case name.
-        now_s: seconds since 1970.
+        headers: The response's headers, by lower-case name.
+        now_s: Seconds since 1970.
+
+    Returns:
+        Seconds from 0 to ``WAIT_MAX_S``; None when the header is missing or invalid.
     """
-    given = headers.get("retry-after", "").strip()
-    if given.isascii() and given.isdigit():
-        return min(float(given[:9]), WAIT_MAX_S)
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        # Nine digits exceed the maximum by far: an endless number need not be converted.
+        return min(float(value[:9]), WAIT_MAX_S)
     try:
-        at = parsedate_to_datetime(given)
+        at = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
     seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s
@@ -34,8 +38,16 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def reset_in_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds until the rate limit is full again, as its reset header says; None likewise."""
-    seconds = number_of(headers.get("x-ratelimit-reset"))
+    """Return the seconds until the rate limit resets according to ``X-RateLimit-Reset``.
+
+    Args:
+        headers: The response's headers, by lower-case name.
+        now_s: Seconds since 1970.
+
+    Returns:
+        Seconds from 0 to ``WAIT_MAX_S``; None when the header is missing or invalid.
+    """
+    seconds = parse_number(headers.get("x-ratelimit-reset"))
     if seconds is None:
         return None
     if seconds > _UNIX_TIME_MIN:
@@ -43,8 +55,8 @@ def reset_in_s(headers: Mapping[str, str], now_s: float) -> float | None:
     return min(max(seconds, 0.0), WAIT_MAX_S)
 
 
-def number_of(text: str | None) -> float | None:
-    """A number of seconds or calls; anything else that a header may hold counts as absent."""
+def parse_number(text: str | None) -> float | None:
+    """Parse a number of seconds or calls; None for a missing, negative or invalid value."""
     if text is None or not text.isascii() or len(text) > 20:
         return None
     try:

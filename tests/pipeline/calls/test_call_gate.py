@@ -1,6 +1,7 @@
-"""The gate and the watch: what each exchange passes, and what is learned from it."""
+"""The gate of a connector, and the health tracker that observes its exchanges."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
+    current_call,
     set_call_context,
 )
 from balance_gateway.ports.provider_call import (
@@ -30,19 +32,19 @@ from tests.pipeline.fakes import turns
 from tests.pipeline.virtual_time import VirtualTime
 
 
-def gate_of(time: VirtualTime, per_minute: int | None = None, places: int = 8) -> ConnectorGate:
+def make_gate(time: VirtualTime, per_minute: int | None = None, slots: int = 8) -> ConnectorGate:
     window = MemorySlidingWindow(time.monotonic)
-    budget = RateLimiter(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
+    limiter = RateLimiter(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
     breaker = CircuitBreaker(monotonic=time.monotonic, jitter=lambda: 1.0)
-    return ConnectorGate("main", breaker, budget, places)
+    return ConnectorGate("main", breaker, limiter, slots)
 
 
-def exchange(status: int | None = 200, outcome: str | None = None, **headers: str) -> ProviderCall:
+def make_call(status: int | None = 200, outcome: str | None = None, **headers: str) -> ProviderCall:
     if outcome is None:
         outcome = "PROVIDER_UNAVAILABLE" if status is None else "ok"
         outcome = "refused" if status is not None and status >= 400 else outcome
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return ProviderCall("main", ProviderKind.LIGHT, "read", False, outcome, status, 0.1, named)
+    by_name = {name.replace("_", "-"): value for name, value in headers.items()}
+    return ProviderCall("main", ProviderKind.LIGHT, "read", False, outcome, status, 0.1, by_name)
 
 
 async def pass_through(gate: ConnectorGate, call: ProviderCall | None) -> None:
@@ -51,13 +53,13 @@ async def pass_through(gate: ConnectorGate, call: ProviderCall | None) -> None:
             gate.observe(call)
 
 
-async def test_failures_open_the_breaker_and_then_nothing_is_sent(time: VirtualTime) -> None:
-    gate = gate_of(time)
+async def test_failures_open_the_breaker_and_no_call_is_sent(time: VirtualTime) -> None:
+    gate = make_gate(time)
     for _ in range(5):
-        await pass_through(gate, exchange(None))
+        await pass_through(gate, make_call(None))
 
     with pytest.raises(ProviderUnavailable):
-        await pass_through(gate, exchange())
+        await pass_through(gate, make_call())
 
     assert gate.breaker.state is BreakerState.OPEN
 
@@ -65,24 +67,24 @@ async def test_failures_open_the_breaker_and_then_nothing_is_sent(time: VirtualT
 @pytest.mark.parametrize(
     ("call", "opens"),
     [
-        (exchange(500), True),
-        (exchange(503), True),
-        (exchange(None), True),
-        (exchange(400), False),
-        (exchange(401), False),
-        (exchange(404), False),
-        (exchange(429, retry_after="0"), False),
-        (exchange(None, "cancelled"), False),
-        (exchange(200, "cancelled"), False),
-        (exchange(302, "redirected"), False),
+        (make_call(500), True),
+        (make_call(503), True),
+        (make_call(None), True),
+        (make_call(400), False),
+        (make_call(401), False),
+        (make_call(404), False),
+        (make_call(429, retry_after="0"), False),
+        (make_call(None, "cancelled"), False),
+        (make_call(200, "cancelled"), False),
+        (make_call(302, "redirected"), False),
         (None, False),
     ],
     ids=str,
 )
-async def test_only_what_says_something_about_health_opens_the_breaker(
+async def test_only_outcomes_that_show_health_open_the_breaker(
     time: VirtualTime, call: ProviderCall | None, opens: bool
 ) -> None:
-    gate = gate_of(time)
+    gate = make_gate(time)
 
     for _ in range(5):
         await pass_through(gate, call)
@@ -90,19 +92,19 @@ async def test_only_what_says_something_about_health_opens_the_breaker(
     assert (gate.breaker.state is BreakerState.OPEN) is opens
 
 
-async def test_the_log_tells_of_breakers_and_of_calls_that_were_not_made(
+async def test_breaker_changes_and_refused_calls_are_logged(
     time: VirtualTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "balance_gateway.pipeline.calls.call_gate")
-    gate = await opened(time)
+    gate = await make_half_open_gate(time)
     with pytest.raises(ProviderUnavailable):
         async with gate.slot(write=False):
-            await pass_through(gate, exchange())
+            await pass_through(gate, make_call())
     time.advance(1.0)
-    await pass_through(gate, exchange(200))
+    await pass_through(gate, make_call(200))
 
-    told = [(record.message, record.__dict__["connector"]) for record in caplog.records]
-    assert told == [
+    events = [(record.message, record.__dict__["connector"]) for record in caplog.records]
+    assert events == [
         ("breaker.opened", "main"),
         ("provider.held_back", "main"),
         ("breaker.closed", "main"),
@@ -110,48 +112,48 @@ async def test_the_log_tells_of_breakers_and_of_calls_that_were_not_made(
     assert caplog.records[1].__dict__["code"] == "PROVIDER_UNAVAILABLE"
 
 
-async def opened(time: VirtualTime, **more: Any) -> ConnectorGate:
-    gate = gate_of(time, **more)
+async def make_half_open_gate(time: VirtualTime, **more: Any) -> ConnectorGate:
+    gate = make_gate(time, **more)
     for _ in range(5):
-        await pass_through(gate, exchange(500))
+        await pass_through(gate, make_call(500))
     time.advance(1.0)
     return gate
 
 
-async def test_of_many_at_once_one_probes(time: VirtualTime) -> None:
-    gate = await opened(time)
+async def test_only_one_of_many_concurrent_calls_probes(time: VirtualTime) -> None:
+    gate = await make_half_open_gate(time)
     sent = []
 
     async def call() -> None:
         async with gate.slot(write=False):
             sent.append(1)
             await asyncio.sleep(0.5)
-            gate.observe(exchange(200))
+            gate.observe(make_call(200))
 
     results = await asyncio.gather(*(call() for _ in range(20)), return_exceptions=True)
 
     assert len(sent) == 1
-    assert sum(isinstance(one, ProviderUnavailable) for one in results) == 19
+    assert sum(isinstance(result, ProviderUnavailable) for result in results) == 19
     assert gate.breaker.state is BreakerState.CLOSED
 
 
-async def test_a_probe_that_goes_away_or_finds_no_budget_lets_the_next_one_try(
+async def test_a_probe_without_an_exchange_lets_the_next_call_probe(
     time: VirtualTime,
 ) -> None:
-    gate = await opened(time)
+    gate = await make_half_open_gate(time)
     gate.budget.observe(429, {"retry-after": "5"})
     set_call_context(max_wait_s=0.0)
 
     with pytest.raises(ProviderRateLimited):
-        await pass_through(gate, exchange())
+        await pass_through(gate, make_call())
     with pytest.raises(ProviderRateLimited):
-        await pass_through(gate, exchange())
+        await pass_through(gate, make_call())
 
     assert gate.breaker.state is BreakerState.HALF_OPEN
 
 
-async def test_never_more_calls_at_once_than_places(time: VirtualTime) -> None:
-    gate = gate_of(time, places=3)
+async def test_concurrent_calls_never_exceed_the_slots(time: VirtualTime) -> None:
+    gate = make_gate(time, slots=3)
     now, most = 0, 0
 
     async def call() -> None:
@@ -167,10 +169,10 @@ async def test_never_more_calls_at_once_than_places(time: VirtualTime) -> None:
     assert most == 3
 
 
-async def test_who_finds_no_place_in_time_is_refused_and_takes_none_away(
+async def test_a_call_without_a_free_slot_in_time_is_refused_and_leaks_none(
     time: VirtualTime,
 ) -> None:
-    gate = gate_of(time, places=1)
+    gate = make_gate(time, slots=1)
     set_call_context(max_wait_s=5.0)
     may_end = asyncio.Event()
 
@@ -182,20 +184,20 @@ async def test_who_finds_no_place_in_time_is_refused_and_takes_none_away(
     await turns()
     started_s = time.monotonic()
     with pytest.raises(ProviderUnavailable):
-        await pass_through(gate, exchange())
+        await pass_through(gate, make_call())
     waited_s = time.monotonic() - started_s
     may_end.set()
     await holder
 
-    await pass_through(gate, exchange())
+    await pass_through(gate, make_call())
     assert waited_s == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize("urgent", Priority)
-async def test_who_goes_away_while_waiting_takes_no_place_away(
-    time: VirtualTime, urgent: Priority
+@pytest.mark.parametrize("priority", Priority)
+async def test_a_call_cancelled_while_waiting_leaks_no_slot(
+    time: VirtualTime, priority: Priority
 ) -> None:
-    gate = gate_of(time, places=1)
+    gate = make_gate(time, slots=1)
     may_end = asyncio.Event()
 
     async def hold() -> None:
@@ -203,15 +205,15 @@ async def test_who_goes_away_while_waiting_takes_no_place_away(
             await may_end.wait()
 
     async def call() -> None:
-        set_call_context(priority=urgent)
-        await pass_through(gate, exchange())
+        set_call_context(priority=priority)
+        await pass_through(gate, make_call())
 
     holder = asyncio.ensure_future(hold())
     await turns()
     waiting = [asyncio.ensure_future(call()) for _ in range(3)]
     await turns()
-    for one in waiting:
-        one.cancel()
+    for task in waiting:
+        task.cancel()
     await asyncio.wait(waiting)
     may_end.set()
     await holder
@@ -220,14 +222,14 @@ async def test_who_goes_away_while_waiting_takes_no_place_away(
     assert gate.breaker.state is BreakerState.CLOSED
 
 
-async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_them(
+async def test_background_reads_hold_a_quarter_of_the_slots_and_writes_do_not_count(
     time: VirtualTime,
 ) -> None:
-    gate = gate_of(time, places=8)
+    gate = make_gate(time, slots=8)
     entered: list[str] = []
 
-    async def call(name: str, urgent: Priority, write: bool) -> None:
-        set_call_context(priority=urgent)
+    async def call(name: str, priority: Priority, write: bool) -> None:
+        set_call_context(priority=priority)
         async with gate.slot(write=write):
             entered.append(name)
             await asyncio.sleep(1)
@@ -243,32 +245,32 @@ async def test_refreshes_hold_a_quarter_of_the_places_and_writes_are_not_among_t
     assert len(entered) == 10
 
 
-async def test_the_budget_learns_from_every_exchange(time: VirtualTime) -> None:
-    gate = gate_of(time, per_minute=10)
+async def test_the_rate_limiter_observes_every_exchange(time: VirtualTime) -> None:
+    gate = make_gate(time, per_minute=10)
 
-    await pass_through(gate, exchange(429, retry_after="90"))
+    await pass_through(gate, make_call(429, retry_after="90"))
 
     assert gate.budget.remaining() == 0
     assert gate.budget.refills_in_s() == 90
 
 
-async def test_an_outcome_heard_outside_a_slot_changes_no_breaker(time: VirtualTime) -> None:
-    gate = gate_of(time)
+async def test_an_outcome_outside_a_slot_does_not_reach_the_breaker(time: VirtualTime) -> None:
+    gate = make_gate(time)
 
     for _ in range(20):
-        gate.observe(exchange(500))
+        gate.observe(make_call(500))
 
     assert gate.breaker.state is BreakerState.CLOSED
 
 
-def watch_of(time: VirtualTime, gate: ConnectorGate) -> HealthTracker:
+def make_tracker(time: VirtualTime, gate: ConnectorGate) -> HealthTracker:
     return HealthTracker({"main": gate}, time.clock)
 
 
-async def test_a_connector_without_calls_is_unknown(time: VirtualTime) -> None:
-    watch = watch_of(time, gate_of(time, per_minute=60))
+async def test_a_connector_without_calls_has_unknown_health(time: VirtualTime) -> None:
+    tracker = make_tracker(time, make_gate(time, per_minute=60))
 
-    status = watch.status("main")
+    status = tracker.status("main")
 
     assert status.state is HealthState.UNKNOWN
     assert (status.requests_per_minute, status.remaining, status.refills_at) == (60, 60, None)
@@ -278,75 +280,75 @@ async def test_a_connector_without_calls_is_unknown(time: VirtualTime) -> None:
 @pytest.mark.parametrize(
     ("call", "state", "code"),
     [
-        (exchange(200), HealthState.UP, None),
-        (exchange(404), HealthState.UP, None),
-        (exchange(422), HealthState.UP, None),
-        (exchange(500), HealthState.DEGRADED, "PROVIDER_UNAVAILABLE"),
-        (exchange(401), HealthState.DEGRADED, "PROVIDER_CREDENTIALS_REJECTED"),
-        (exchange(403), HealthState.DEGRADED, "PROVIDER_CREDENTIALS_REJECTED"),
-        (exchange(429), HealthState.DEGRADED, "PROVIDER_RATE_LIMITED"),
-        (exchange(None, "PROVIDER_TIMEOUT"), HealthState.DEGRADED, "PROVIDER_TIMEOUT"),
-        (exchange(200, "PROVIDER_BAD_RESPONSE"), HealthState.DEGRADED, "PROVIDER_BAD_RESPONSE"),
-        (exchange(None, "cancelled"), HealthState.UNKNOWN, None),
-        (exchange(302, "redirected"), HealthState.UNKNOWN, None),
+        (make_call(200), HealthState.UP, None),
+        (make_call(404), HealthState.UP, None),
+        (make_call(422), HealthState.UP, None),
+        (make_call(500), HealthState.DEGRADED, "PROVIDER_UNAVAILABLE"),
+        (make_call(401), HealthState.DEGRADED, "PROVIDER_CREDENTIALS_REJECTED"),
+        (make_call(403), HealthState.DEGRADED, "PROVIDER_CREDENTIALS_REJECTED"),
+        (make_call(429), HealthState.DEGRADED, "PROVIDER_RATE_LIMITED"),
+        (make_call(None, "PROVIDER_TIMEOUT"), HealthState.DEGRADED, "PROVIDER_TIMEOUT"),
+        (make_call(200, "PROVIDER_BAD_RESPONSE"), HealthState.DEGRADED, "PROVIDER_BAD_RESPONSE"),
+        (make_call(None, "cancelled"), HealthState.UNKNOWN, None),
+        (make_call(302, "redirected"), HealthState.UNKNOWN, None),
     ],
     ids=str,
 )
-async def test_one_exchange_tells_how_a_connector_is_doing(
+async def test_one_exchange_determines_the_health(
     time: VirtualTime, call: ProviderCall, state: HealthState, code: str | None
 ) -> None:
-    watch = watch_of(time, gate_of(time))
+    tracker = make_tracker(time, make_gate(time))
 
-    watch.observe(call)
+    tracker.observe(call)
 
-    status = watch.status("main")
+    status = tracker.status("main")
     assert (status.state, status.last_failure_code) == (state, code)
 
 
-async def test_a_success_after_a_failure_is_up_and_both_are_remembered(time: VirtualTime) -> None:
-    watch = watch_of(time, gate_of(time))
+async def test_a_success_after_a_failure_is_up_and_both_times_are_kept(time: VirtualTime) -> None:
+    tracker = make_tracker(time, make_gate(time))
     failed_at = time.clock()
-    watch.observe(exchange(503))
+    tracker.observe(make_call(503))
     time.advance(5)
 
-    watch.observe(exchange(200))
+    tracker.observe(make_call(200))
 
-    status = watch.status("main")
+    status = tracker.status("main")
     assert status.state is HealthState.UP
     assert status.last_failure_at == failed_at
     assert status.last_success_at == failed_at + timedelta(seconds=5)
 
 
-async def test_a_connector_whose_breaker_is_open_is_down_until_a_probe_succeeds(
+async def test_an_open_breaker_means_down_until_a_probe_succeeds(
     time: VirtualTime,
 ) -> None:
-    gate = gate_of(time)
-    watch = watch_of(time, gate)
+    gate = make_gate(time)
+    tracker = make_tracker(time, gate)
     states = []
     for status in (500, 500, 500, 500, 500, 200):
-        await pass_through(gate, exchange(status))
-        watch.observe(exchange(status))
-        states.append(watch.status("main").state)
+        await pass_through(gate, make_call(status))
+        tracker.observe(make_call(status))
+        states.append(tracker.status("main").state)
         time.advance(1.0 if status == 500 and len(states) == 5 else 0.0)
 
     assert states == [HealthState.DEGRADED] * 4 + [HealthState.DOWN, HealthState.UP]
 
 
-async def test_a_spent_budget_tells_when_it_is_whole_again(time: VirtualTime) -> None:
-    gate = gate_of(time, per_minute=10)
-    watch = watch_of(time, gate)
+async def test_the_status_shows_when_the_reported_budget_refills(time: VirtualTime) -> None:
+    gate = make_gate(time, per_minute=10)
+    tracker = make_tracker(time, gate)
 
-    gate.observe(exchange(200, x_ratelimit_remaining="4", x_ratelimit_reset="30"))
+    gate.observe(make_call(200, x_ratelimit_remaining="4", x_ratelimit_reset="30"))
 
-    status = watch.status("main")
+    status = tracker.status("main")
     assert status.remaining == 4
     assert status.refills_at == time.clock() + timedelta(seconds=30)
 
 
-async def test_calls_that_were_let_through_and_wait_are_stopped_when_the_breaker_opens(
+async def test_waiting_calls_are_refused_when_the_breaker_opens(
     time: VirtualTime,
 ) -> None:
-    gate = gate_of(time, per_minute=100, places=2)
+    gate = make_gate(time, per_minute=100, slots=2)
     set_call_context(max_wait_s=30.0)
     sent = []
 
@@ -354,33 +356,33 @@ async def test_calls_that_were_let_through_and_wait_are_stopped_when_the_breaker
         async with gate.slot(write=False):
             sent.append(1)
             await asyncio.sleep(0.1)
-            gate.observe(exchange(503))
+            gate.observe(make_call(503))
 
     results = await asyncio.gather(*(call() for _ in range(50)), return_exceptions=True)
 
     assert 5 <= len(sent) <= 6
-    assert sum(isinstance(one, CircuitOpen) for one in results) == 50 - len(sent)
-    assert gate.budget.remaining() == 100 - len(sent), "what is not sent costs nothing"
+    assert sum(isinstance(result, CircuitOpen) for result in results) == 50 - len(sent)
+    assert gate.budget.remaining() == 100 - len(sent), "an unsent call is not counted"
 
 
-async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refreshes(
+async def test_a_boosted_refresh_goes_before_other_refreshes(
     time: VirtualTime,
 ) -> None:
-    gate = gate_of(time, places=4)
-    hurries = [PriorityBoost() for _ in range(10)]
+    gate = make_gate(time, slots=4)
+    boosts = [PriorityBoost() for _ in range(10)]
     entered: list[int] = []
 
     async def refresh(number: int) -> None:
         set_call_context(priority=Priority.BACKGROUND)
-        set_call_context(boost=hurries[number])
+        set_call_context(boost=boosts[number])
         async with gate.slot(write=False):
             entered.append(number)
             await asyncio.sleep(1)
 
     running = [asyncio.ensure_future(refresh(number)) for number in range(10)]
     await turns()
-    hurries[8].request(max_wait_s=5.0)
-    hurries[9].request(max_wait_s=5.0)
+    boosts[8].request(max_wait_s=5.0)
+    boosts[9].request(max_wait_s=5.0)
     await turns()
     at_once = list(entered)
     running[1].cancel()
@@ -388,11 +390,11 @@ async def test_a_refresh_that_somebody_comes_to_wait_for_goes_before_other_refre
 
     assert at_once == [0, 8, 9]
     assert sorted(entered) == [0, *range(2, 10)]
-    await asyncio.gather(*(pass_through(gate, exchange()) for _ in range(8)))
+    await asyncio.gather(*(pass_through(gate, make_call()) for _ in range(8)))
 
 
-async def test_a_second_sending_is_counted(time: VirtualTime) -> None:
-    gate = gate_of(time, per_minute=2)
+async def test_a_resend_counts_against_the_rate_limit(time: VirtualTime) -> None:
+    gate = make_gate(time, per_minute=2)
     set_call_context(max_wait_s=0.0)
 
     async with gate.slot(write=False):
@@ -402,3 +404,33 @@ async def test_a_second_sending_is_counted(time: VirtualTime) -> None:
             await gate.count_resend()
 
     assert left == 0
+
+
+async def test_a_boost_inside_a_slot_survives_the_slot(time: VirtualTime) -> None:
+    """Leaving a slot restores the breaker generation only, not the caller's whole context."""
+    gate = make_gate(time, slots=4)
+    boost = PriorityBoost()
+    set_call_context(priority=Priority.BACKGROUND, max_wait_s=0.0, boost=boost)
+
+    async with gate.slot(write=False):
+        outer = current_call().breaker_generation
+        async with make_gate(time).slot(write=False):
+            boost.request(max_wait_s=5.0)
+            boost.apply()
+        nested = current_call()
+    after = current_call()
+
+    assert (nested.priority, nested.max_wait_s) == (Priority.FOREGROUND, 5.0)
+    assert nested.breaker_generation == outer is not None
+    assert after == replace(nested, breaker_generation=None)
+
+
+async def test_changes_in_a_child_task_do_not_reach_its_parent() -> None:
+    async def child() -> float:
+        set_call_context(max_wait_s=1.0)
+        return current_call().max_wait_s
+
+    set_call_context(priority=Priority.BACKGROUND, max_wait_s=3.0)
+    in_child = await asyncio.create_task(child())
+
+    assert (in_child, current_call().max_wait_s) == (1.0, 3.0)

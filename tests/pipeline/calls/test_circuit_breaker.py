@@ -1,4 +1,4 @@
-"""The circuit breaker: each transition of its drawing, and who may change its state."""
+"""The circuit breaker: its state transitions and the outcomes that cause them."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from balance_gateway.pipeline.calls.circuit_breaker import BreakerState, Circuit
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
-class Seconds:
-    """A monotonic clock that is moved by hand."""
+class ManualClock:
+    """A monotonic clock that a test advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -19,17 +19,17 @@ class Seconds:
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def breaker(seconds: Seconds) -> CircuitBreaker:
-    return CircuitBreaker(monotonic=seconds, jitter=lambda: 1.0)
+def breaker(clock: ManualClock) -> CircuitBreaker:
+    return CircuitBreaker(monotonic=clock, jitter=lambda: 1.0)
 
 
 def call(breaker: CircuitBreaker, healthy: bool | None) -> None:
-    breaker.leave(breaker.enter(), healthy=healthy)
+    breaker.record_outcome(breaker.enter(), healthy=healthy)
 
 
 def fail(breaker: CircuitBreaker, times: int = 5) -> None:
@@ -46,7 +46,7 @@ def test_it_opens_after_five_failures_in_a_row(breaker: CircuitBreaker) -> None:
     assert (before, breaker.state) == (CLOSED, OPEN)
 
 
-def test_a_success_begins_the_row_anew(breaker: CircuitBreaker) -> None:
+def test_a_success_resets_the_failures_in_a_row(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
 
     call(breaker, True)
@@ -67,7 +67,7 @@ def test_it_opens_when_half_of_the_last_twenty_calls_failed(breaker: CircuitBrea
     assert (before, breaker.state) == (CLOSED, OPEN)
 
 
-def test_failures_of_long_ago_no_longer_count(breaker: CircuitBreaker) -> None:
+def test_old_failures_no_longer_count(breaker: CircuitBreaker) -> None:
     for _ in range(30):
         fail(breaker, 1)
         for _ in range(2):
@@ -76,7 +76,7 @@ def test_failures_of_long_ago_no_longer_count(breaker: CircuitBreaker) -> None:
     assert breaker.state is CLOSED
 
 
-def test_what_says_nothing_about_health_changes_nothing(breaker: CircuitBreaker) -> None:
+def test_neutral_outcomes_change_nothing(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
 
     for _ in range(30):
@@ -87,11 +87,11 @@ def test_what_says_nothing_about_health_changes_nothing(breaker: CircuitBreaker)
     assert (still_closed, breaker.state) == (CLOSED, OPEN)
 
 
-def test_while_open_calls_fail_at_once_and_are_told_when_to_come_back(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_calls_to_an_open_breaker_fail_with_a_retry_time(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
-    seconds.now_s += 0.4
+    clock.now_s += 0.4
 
     with pytest.raises(ProviderUnavailable) as caught:
         breaker.enter()
@@ -100,11 +100,11 @@ def test_while_open_calls_fail_at_once_and_are_told_when_to_come_back(
     assert not caught.value.maybe_applied
 
 
-def test_after_the_pause_one_call_probes_at_a_time(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_one_call_at_a_time_probes_after_the_pause(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
     state = breaker.state
 
     breaker.enter()
@@ -114,11 +114,11 @@ def test_after_the_pause_one_call_probes_at_a_time(
         breaker.enter()
 
 
-def test_a_probe_that_succeeds_closes_it_and_forgets(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_a_successful_probe_closes_it_and_resets_the_count(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
 
     call(breaker, True)
     state = breaker.state
@@ -128,12 +128,12 @@ def test_a_probe_that_succeeds_closes_it_and_forgets(
 
 
 def test_failures_from_before_it_opened_do_not_count_again(
-    breaker: CircuitBreaker, seconds: Seconds
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     for _ in range(10):
         call(breaker, True)
         call(breaker, False)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
     call(breaker, True)
 
     fail(breaker, 4)
@@ -141,40 +141,38 @@ def test_failures_from_before_it_opened_do_not_count_again(
     assert breaker.state is CLOSED
 
 
-def test_a_probe_that_fails_opens_it_for_twice_as_long(
-    breaker: CircuitBreaker, seconds: Seconds
-) -> None:
+def test_a_failed_probe_doubles_the_pause(breaker: CircuitBreaker, clock: ManualClock) -> None:
     fail(breaker)
     states = []
     for pause_s in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
-        seconds.now_s += pause_s - 0.001
+        clock.now_s += pause_s - 0.001
         states.append(breaker.state)
-        seconds.now_s += 0.001
+        clock.now_s += 0.001
         states.append(breaker.state)
         call(breaker, False)
 
     assert states == [OPEN, HALF_OPEN] * 7
 
 
-def test_after_it_closed_the_first_pause_is_short_again(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_the_first_pause_after_closing_is_short_again(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
     for pause_s in (1.0, 2.0, 4.0):
-        seconds.now_s += pause_s
+        clock.now_s += pause_s
         call(breaker, pause_s == 4.0)
 
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
 
     assert breaker.state is HALF_OPEN
 
 
-def test_a_probe_that_says_nothing_lets_the_next_one_try(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_a_neutral_probe_lets_the_next_call_probe(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
 
     call(breaker, None)
     state = breaker.state
@@ -183,59 +181,59 @@ def test_a_probe_that_says_nothing_lets_the_next_one_try(
     assert (state, breaker.state) == (HALF_OPEN, CLOSED)
 
 
-def test_a_probe_that_is_never_heard_of_is_replaced_after_a_while(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_a_probe_without_an_outcome_is_replaced_after_a_while(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
     breaker.enter()
-    seconds.now_s += 29.9
+    clock.now_s += 29.9
     with pytest.raises(ProviderUnavailable):
         breaker.enter()
 
-    seconds.now_s += 0.2
+    clock.now_s += 0.2
     call(breaker, True)
 
     assert breaker.state is CLOSED
 
 
 @pytest.mark.parametrize("healthy", [True, False])
-def test_answers_to_calls_from_before_the_last_change_change_nothing(
-    breaker: CircuitBreaker, seconds: Seconds, healthy: bool
+def test_outcomes_of_calls_from_before_the_last_change_have_no_effect(
+    breaker: CircuitBreaker, clock: ManualClock, healthy: bool
 ) -> None:
     late = [breaker.enter() for _ in range(10)]
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
     probe = breaker.enter()
 
     for generation in late:
-        breaker.leave(generation, healthy=healthy)
+        breaker.record_outcome(generation, healthy=healthy)
 
     assert breaker.state is HALF_OPEN
     with pytest.raises(ProviderUnavailable):
         breaker.enter()
-    breaker.leave(probe, healthy=True)
+    breaker.record_outcome(probe, healthy=True)
     assert breaker.state is CLOSED
 
 
-def test_late_failures_do_not_open_what_a_probe_has_closed(
-    breaker: CircuitBreaker, seconds: Seconds
+def test_late_failures_do_not_reopen_a_closed_breaker(
+    breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
     late = [breaker.enter() for _ in range(10)]
     fail(breaker)
-    seconds.now_s += 1.0
+    clock.now_s += 1.0
     call(breaker, True)
 
     for generation in late:
-        breaker.leave(generation, healthy=False)
+        breaker.record_outcome(generation, healthy=False)
 
     assert breaker.state is CLOSED
 
 
-def test_replicas_do_not_probe_all_at_once(seconds: Seconds) -> None:
+def test_replicas_probe_at_different_times(clock: ManualClock) -> None:
     ends = []
     for _ in range(20):
-        breaker = CircuitBreaker(monotonic=seconds)
+        breaker = CircuitBreaker(monotonic=clock)
         fail(breaker)
         ends.append(breaker._open_until_s)
 

@@ -1,4 +1,4 @@
-"""Health of a provider without HTTP: what it answers and how it fails is told as it happens."""
+"""Health of a provider without HTTP: every outcome is reported to the tracker."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +19,7 @@ from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 
 WRITE = OpeningBalanceWrite(account(), Money(1, "EUR"), None)
-ACTS: dict[str, Callable[[HealthTrackedProvider], Awaitable[Any]]] = {
+CALLS: dict[str, Callable[[HealthTrackedProvider], Awaitable[Any]]] = {
     "balances": lambda provider: provider.balances([BalanceQuery(account(), TODAY)]),
     "opening_balance": lambda provider: provider.opening_balance(account()),
     "set_opening_balance": lambda provider: provider.set_opening_balance(WRITE),
@@ -27,42 +27,42 @@ ACTS: dict[str, Callable[[HealthTrackedProvider], Awaitable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-async def test_what_is_answered_and_what_fails_is_told(
-    act: Callable[[HealthTrackedProvider], Awaitable[Any]],
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_success_and_unavailability_are_recorded(
+    call: Callable[[HealthTrackedProvider], Awaitable[Any]],
 ) -> None:
     gate = ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
-    watch = HealthTracker({"main": gate}, system_clock)
+    tracker = HealthTracker({"main": gate}, system_clock)
     provider = FakeProvider()
-    watched = HealthTrackedProvider(provider, watch)
-    told = []
+    tracked = HealthTrackedProvider(provider, tracker)
+    states = []
     failures: list[GatewayError | None] = [BadInput("x"), None, ProviderUnavailable("x"), None]
 
     for failure in failures:
         provider.failing = failure
         if failure is None:
-            await act(watched)
+            await call(tracked)
         else:
             with pytest.raises(type(failure)):
-                await act(watched)
-        told.append(watch.status("main").state)
+                await call(tracked)
+        states.append(tracker.status("main").state)
 
     up = HealthState.UP
-    assert told == [HealthState.UNKNOWN, up, HealthState.DEGRADED, up]
-    assert watch.status("main").last_failure_code == "PROVIDER_UNAVAILABLE"
+    assert states == [HealthState.UNKNOWN, up, HealthState.DEGRADED, up]
+    assert tracker.status("main").last_failure_code == "PROVIDER_UNAVAILABLE"
 
 
-async def test_all_else_is_as_the_provider_has_it() -> None:
+async def test_everything_else_is_delegated() -> None:
     provider = FakeProvider()
     gate = ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
-    watched = HealthTrackedProvider(provider, HealthTracker({"main": gate}, system_clock))
+    tracked = HealthTrackedProvider(provider, HealthTracker({"main": gate}, system_clock))
     query = BalanceQuery(account(), TODAY)
 
-    side = await watched.normal_balance(account())
-    await watched.aclose()
+    side = await tracked.normal_balance(account())
+    await tracked.aclose()
 
-    assert (watched.kind, watched.connector) == (provider.kind, provider.connector)
-    assert watched.capabilities == provider.capabilities
-    assert watched.balance_group(query) == provider.balance_group(query)
+    assert (tracked.kind, tracked.connector) == (provider.kind, provider.connector)
+    assert tracked.capabilities == provider.capabilities
+    assert tracked.balance_group(query) == provider.balance_group(query)
     assert side == await provider.normal_balance(account())
     assert provider.closed

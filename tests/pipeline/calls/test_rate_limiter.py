@@ -1,4 +1,4 @@
-"""The budget of calls: against a slow and obvious version, and what providers say of theirs."""
+"""The rate limiter: against a simple reference window, and with providers' rate limit headers."""
 
 import asyncio
 
@@ -16,33 +16,33 @@ from balance_gateway.ports.call_context import (
 from tests.pipeline.virtual_time import VirtualTime
 
 
-def budget_of(time: VirtualTime, per_minute: int | None) -> RateLimiter:
+def make_limiter(time: VirtualTime, per_minute: int | None) -> RateLimiter:
     window = MemorySlidingWindow(time.monotonic)
     return RateLimiter(per_minute, window, monotonic=time.monotonic, wall_s=time.wall_s)
 
 
-async def takes(budget: RateLimiter) -> int:
-    """How many calls are let through at once."""
+async def acquire_all(limiter: RateLimiter) -> int:
+    """Return how many calls are let through without waiting."""
     set_call_context(max_wait_s=0.0)
     count = 0
     while True:
         try:
-            await budget.take()
+            await limiter.acquire()
         except ProviderRateLimited:
             return count
         count += 1
         assert count < 1000
 
 
-async def refused(budget: RateLimiter) -> float | None:
+async def refused_retry_after_s(limiter: RateLimiter) -> float | None:
     set_call_context(max_wait_s=0.0)
     with pytest.raises(ProviderRateLimited) as caught:
-        await budget.take()
+        await limiter.acquire()
     return caught.value.retry_after_s
 
 
-class SlowWindow:
-    """Every call ever made, counted again each time."""
+class ReferenceWindow:
+    """Keeps every call and counts all of them each time."""
 
     def __init__(self) -> None:
         self.calls: list[float] = []
@@ -50,7 +50,7 @@ class SlowWindow:
     def fits(self, now_s: float, limit: int) -> bool:
         return sum(now_s - WINDOW_S < call_s for call_s in self.calls) < limit
 
-    def take(self, now_s: float, limit: int) -> float:
+    def acquire(self, now_s: float, limit: int) -> float:
         if self.fits(now_s, limit):
             self.calls.append(now_s)
             return 0.0
@@ -63,30 +63,30 @@ class SlowWindow:
     limit=st.integers(1, 6),
     steps=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), max_size=60),
 )
-def test_the_window_counts_like_one_that_counts_everything(
+def test_the_window_agrees_with_the_reference_window(
     limit: int, steps: list[tuple[int, int]]
 ) -> None:
     now = [1000.0]
-    window, slow = MemorySlidingWindow(lambda: now[0]), SlowWindow()
+    window, reference = MemorySlidingWindow(lambda: now[0]), ReferenceWindow()
 
     async def compare() -> None:
-        for tenths, less in steps:
-            now[0] += tenths / 8
-            of = max(1, limit - less)
-            assert await window.take(of) == slow.take(now[0], of)
-            assert window.used() == sum(now[0] - WINDOW_S < at_s for at_s in slow.calls)
+        for eighths, less in steps:
+            now[0] += eighths / 8
+            step_limit = max(1, limit - less)
+            assert await window.acquire(step_limit) == reference.acquire(now[0], step_limit)
+            assert window.count_used() == sum(now[0] - WINDOW_S < at_s for at_s in reference.calls)
 
     asyncio.run(compare())
 
 
-async def test_never_more_than_the_budget_in_any_minute(time: VirtualTime) -> None:
-    budget = budget_of(time, 10)
+async def test_calls_in_any_minute_never_exceed_the_budget(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 10)
     set_call_context(max_wait_s=1000.0)
     made: list[float] = []
 
     async def caller() -> None:
         for _ in range(5):
-            await budget.take()
+            await limiter.acquire()
             made.append(time.monotonic())
 
     await asyncio.gather(*(caller() for _ in range(8)))
@@ -97,57 +97,57 @@ async def test_never_more_than_the_budget_in_any_minute(time: VirtualTime) -> No
 
 
 async def test_the_whole_budget_can_be_spent_at_once(time: VirtualTime) -> None:
-    budget = budget_of(time, 50)
+    limiter = make_limiter(time, 50)
 
-    assert await takes(budget) == 50
-    assert budget.remaining() == 0
+    assert await acquire_all(limiter) == 50
+    assert limiter.remaining() == 0
 
 
-async def test_whoever_has_patience_waits_and_others_are_told_how_long(time: VirtualTime) -> None:
-    budget = budget_of(time, 1)
-    await budget.take()
+async def test_a_caller_with_time_waits_and_others_get_the_retry_time(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 1)
+    await limiter.acquire()
     time.advance(20.5)
-    told = await refused(budget)
+    retry_after_s = await refused_retry_after_s(limiter)
     started_s = time.monotonic()
 
     set_call_context(max_wait_s=41.0)
-    await budget.take()
+    await limiter.acquire()
 
-    assert told == 41
+    assert retry_after_s == 41
     assert time.monotonic() - started_s == pytest.approx(40.5)
 
 
-async def test_patience_is_for_all_the_waiting_together(time: VirtualTime) -> None:
-    budget = budget_of(time, 1)
-    await budget.take()
+async def test_the_maximum_wait_covers_all_waits_together(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 1)
+    await limiter.acquire()
     set_call_context(max_wait_s=WINDOW_S + 1)
     started_s = time.monotonic()
 
-    results = await asyncio.gather(*(budget.take() for _ in range(3)), return_exceptions=True)
+    results = await asyncio.gather(*(limiter.acquire() for _ in range(3)), return_exceptions=True)
 
-    assert [isinstance(one, ProviderRateLimited) for one in results].count(True) == 2
+    assert [isinstance(result, ProviderRateLimited) for result in results].count(True) == 2
     assert time.monotonic() - started_s == pytest.approx(WINDOW_S)
 
 
-async def test_a_refresh_ahead_leaves_a_reserve_to_whoever_waits(time: VirtualTime) -> None:
-    budget = budget_of(time, 10)
+async def test_background_calls_leave_a_reserve_to_foreground_calls(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 10)
     set_call_context(priority=Priority.BACKGROUND)
-    in_background = await takes(budget)
+    in_background = await acquire_all(limiter)
 
     set_call_context(priority=Priority.FOREGROUND)
-    then = await takes(budget)
+    in_foreground = await acquire_all(limiter)
 
-    assert (in_background, then) == (7, 3)
+    assert (in_background, in_foreground) == (7, 3)
 
 
 async def test_a_provider_without_a_known_limit_is_not_limited(time: VirtualTime) -> None:
-    budget = budget_of(time, None)
+    limiter = make_limiter(time, None)
 
     for _ in range(500):
-        await budget.take()
+        await limiter.acquire()
 
-    assert budget.remaining() is None
-    assert budget.refills_in_s() is None
+    assert limiter.remaining() is None
+    assert limiter.refills_in_s() is None
 
 
 @pytest.mark.parametrize(
@@ -170,69 +170,69 @@ async def test_a_provider_without_a_known_limit_is_not_limited(time: VirtualTime
         ({"x-ratelimit-reset": "9" * 19}, 3600.0),
     ],
 )
-async def test_a_refusal_is_obeyed_to_the_second_and_believed_for_an_hour_at_most(
+async def test_a_429_blocks_for_its_retry_after_up_to_an_hour(
     time: VirtualTime, headers: dict[str, str], blocked_s: float
 ) -> None:
-    """A ``Retry-After`` of a thousand years once shut a connector until the next start."""
+    """A ``Retry-After`` of a thousand years once blocked a connector until the next start."""
     assert time.wall_s() == 1778155200
-    budget = budget_of(time, 100)
+    limiter = make_limiter(time, 100)
     set_call_context(max_wait_s=10_000.0)
     started_s = time.monotonic()
 
-    budget.observe(429, headers)
-    left = budget.remaining()
-    await budget.take()
+    limiter.observe(429, headers)
+    left = limiter.remaining()
+    await limiter.acquire()
 
     assert time.monotonic() - started_s == pytest.approx(blocked_s)
     assert left == (0 if blocked_s else 100)
 
 
-async def test_a_shorter_refusal_does_not_lift_a_longer_one(time: VirtualTime) -> None:
-    budget = budget_of(time, None)
-    budget.observe(429, {"retry-after": "60"})
+async def test_a_shorter_retry_after_does_not_shorten_a_longer_one(time: VirtualTime) -> None:
+    limiter = make_limiter(time, None)
+    limiter.observe(429, {"retry-after": "60"})
 
-    budget.observe(429, {"retry-after": "1"})
-    budget.observe(200, {})
+    limiter.observe(429, {"retry-after": "1"})
+    limiter.observe(200, {})
 
-    assert await refused(budget) == 60
-    assert budget.refills_in_s() == 60
+    assert await refused_retry_after_s(limiter) == 60
+    assert limiter.refills_in_s() == 60
 
 
-async def test_what_the_provider_says_is_left_is_all_that_is_left(time: VirtualTime) -> None:
-    budget = budget_of(time, 100)
+async def test_the_reported_remainder_limits_calls_until_its_reset(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 100)
 
-    budget.observe(200, {"x-ratelimit-remaining": "3", "x-ratelimit-reset": "30"})
-    left = budget.remaining()
-    taken = await takes(budget)
-    told = await refused(budget)
+    limiter.observe(200, {"x-ratelimit-remaining": "3", "x-ratelimit-reset": "30"})
+    left = limiter.remaining()
+    taken = await acquire_all(limiter)
+    retry_after_s = await refused_retry_after_s(limiter)
     time.advance(30)
-    again = await takes(budget)
+    again = await acquire_all(limiter)
 
-    assert (left, taken, told, again) == (3, 3, 30, 97)
-
-
-async def test_within_a_window_the_providers_count_only_falls(time: VirtualTime) -> None:
-    """Answers overtake each other: an older one must not give calls back."""
-    budget = budget_of(time, None)
-    budget.observe(200, {"x-ratelimit-remaining": "2", "x-ratelimit-reset": "30"})
-
-    budget.observe(200, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "30.5"})
-    in_the_same = budget.remaining()
-    budget.observe(200, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "60"})
-
-    assert (in_the_same, budget.remaining()) == (2, 9)
+    assert (left, taken, retry_after_s, again) == (3, 3, 30, 97)
 
 
-async def test_the_reserve_is_kept_of_the_providers_count_too(time: VirtualTime) -> None:
-    budget = budget_of(time, 10)
-    budget.observe(200, {"x-ratelimit-remaining": "5", "x-ratelimit-reset": "30"})
+async def test_the_reported_count_only_decreases_within_a_window(time: VirtualTime) -> None:
+    """Responses can arrive out of order: an older one must not give calls back."""
+    limiter = make_limiter(time, None)
+    limiter.observe(200, {"x-ratelimit-remaining": "2", "x-ratelimit-reset": "30"})
+
+    limiter.observe(200, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "30.5"})
+    same_window = limiter.remaining()
+    limiter.observe(200, {"x-ratelimit-remaining": "9", "x-ratelimit-reset": "60"})
+
+    assert (same_window, limiter.remaining()) == (2, 9)
+
+
+async def test_the_reserve_applies_to_the_reported_count_too(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 10)
+    limiter.observe(200, {"x-ratelimit-remaining": "5", "x-ratelimit-reset": "30"})
 
     set_call_context(priority=Priority.BACKGROUND)
-    in_background = await takes(budget)
+    in_background = await acquire_all(limiter)
     set_call_context(priority=Priority.FOREGROUND)
-    then = await takes(budget)
+    in_foreground = await acquire_all(limiter)
 
-    assert (in_background, then) == (2, 3)
+    assert (in_background, in_foreground) == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -246,102 +246,102 @@ async def test_the_reserve_is_kept_of_the_providers_count_too(time: VirtualTime)
         {"x-ratelimit-remaining": "-1", "x-ratelimit-reset": "30"},
     ],
 )
-async def test_headers_that_say_half_or_nothing_change_nothing(
+async def test_incomplete_or_invalid_headers_change_nothing(
     time: VirtualTime, headers: dict[str, str]
 ) -> None:
-    budget = budget_of(time, 5)
+    limiter = make_limiter(time, 5)
 
-    budget.observe(200, headers)
+    limiter.observe(200, headers)
 
-    assert await takes(budget) == 5
+    assert await acquire_all(limiter) == 5
 
 
-async def test_windows_of_a_second_do_not_add_up_to_none(time: VirtualTime) -> None:
-    """Layer refills every second: what was left in one window says nothing of the next."""
-    budget = budget_of(time, 6000)
-    began_s = time.monotonic()
+async def test_windows_of_one_second_are_independent(time: VirtualTime) -> None:
+    """Layer refills every second: the remainder of one window does not limit the next."""
+    limiter = make_limiter(time, 6000)
+    started_s = time.monotonic()
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
     for _ in range(200):
         for left in ("99", "98"):
-            await budget.take()
-            budget.observe(200, {**headers, "x-ratelimit-remaining": left})
+            await limiter.acquire()
+            limiter.observe(200, {**headers, "x-ratelimit-remaining": left})
         time.advance(1.0)
 
-    assert time.monotonic() - began_s == pytest.approx(200.0)
+    assert time.monotonic() - started_s == pytest.approx(200.0)
 
 
-async def test_a_refresh_leaves_a_part_of_the_providers_own_window(time: VirtualTime) -> None:
-    budget = budget_of(time, 6000)
+async def test_background_calls_leave_a_reserve_of_the_reported_limit(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 6000)
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
-    budget.observe(200, {**headers, "x-ratelimit-remaining": "40"})
+    limiter.observe(200, {**headers, "x-ratelimit-remaining": "40"})
     set_call_context(priority=Priority.BACKGROUND)
 
-    assert await takes(budget) == 10
+    assert await acquire_all(limiter) == 10
 
 
 @settings(max_examples=500, deadline=None)
 @given(start_s=st.floats(1000.0, 1e7))
-async def test_who_waits_to_the_very_end_is_counted_however_floats_are_rounded(
+async def test_a_full_wait_suffices_despite_float_rounding(
     start_s: float,
 ) -> None:
     now_s = start_s
     window = MemorySlidingWindow(lambda: now_s)
-    await window.take(1)
+    await window.acquire(1)
     now_s = start_s + WINDOW_S
 
     for _ in range(3):
-        while (wait_s := await window.take(1)) > 0:
+        while (wait_s := await window.acquire(1)) > 0:
             now_s += wait_s
-        assert await window.take(1) > 0, "a second call at the same time is one too many"
+        assert await window.acquire(1) > 0, "a second call at the same time exceeds the limit"
 
 
-async def test_a_provider_that_says_how_long_it_is_down_is_left_alone_and_not_waited_for(
+async def test_a_503_with_retry_after_fails_calls_without_waiting(
     time: VirtualTime,
 ) -> None:
-    budget = budget_of(time, 100)
-    budget.observe(503, {"retry-after": "20", "x-ratelimit-reset": "50"})
+    limiter = make_limiter(time, 100)
+    limiter.observe(503, {"retry-after": "20", "x-ratelimit-reset": "50"})
     set_call_context(max_wait_s=30.0)
 
     with pytest.raises(CircuitOpen) as refused:
-        await budget.take()
+        await limiter.acquire()
     time.advance(20)
-    await budget.take()
+    await limiter.acquire()
 
     assert refused.value.retry_after_s == 20
 
 
-async def test_a_provider_that_is_down_and_does_not_say_how_long_is_for_the_breaker(
+async def test_a_503_without_retry_after_does_not_block(
     time: VirtualTime,
 ) -> None:
-    budget = budget_of(time, 100)
+    limiter = make_limiter(time, 100)
 
-    budget.observe(503, {"x-ratelimit-reset": "50"})
+    limiter.observe(503, {"x-ratelimit-reset": "50"})
 
-    assert await takes(budget) == 100
+    assert await acquire_all(limiter) == 100
 
 
-async def test_a_budget_that_is_spent_here_says_when_it_is_whole_again(time: VirtualTime) -> None:
-    budget = budget_of(time, 3)
-    whole = budget.refills_in_s()
-    await takes(budget)
+async def test_an_exhausted_budget_reports_when_it_refills(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 3)
+    when_full = limiter.refills_in_s()
+    await acquire_all(limiter)
     time.advance(20)
-    left_s = budget.refills_in_s()
+    left_s = limiter.refills_in_s()
     time.advance(WINDOW_S - 20)
 
-    assert (whole, left_s, budget.refills_in_s()) == (None, WINDOW_S - 20, None)
+    assert (when_full, left_s, limiter.refills_in_s()) == (None, WINDOW_S - 20, None)
 
 
-async def test_a_call_that_may_have_arrived_late_counts_from_its_answer(time: VirtualTime) -> None:
-    budget = budget_of(time, 2)
-    quick_s, slow_s = await budget.take(), await budget.take()
+async def test_a_slow_call_counts_from_its_response(time: VirtualTime) -> None:
+    limiter = make_limiter(time, 2)
+    quick_s, slow_s = await limiter.acquire(), await limiter.acquire()
     time.advance(0.5)
-    budget.ended(quick_s)
+    limiter.record_end(quick_s)
     time.advance(9.5)
-    budget.ended(slow_s)
+    limiter.record_end(slow_s)
 
     time.advance(WINDOW_S - 10)
-    after_the_quick_one = await takes(budget)
+    after_the_quick_call = await acquire_all(limiter)
     time.advance(10)
 
-    assert after_the_quick_one == 1
-    assert await takes(budget) == 1
+    assert after_the_quick_call == 1
+    assert await acquire_all(limiter) == 1

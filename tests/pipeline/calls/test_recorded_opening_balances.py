@@ -1,4 +1,4 @@
-"""Opening balances that a provider keeps to itself: the gateway's record answers first."""
+"""Opening balances of providers that cannot return them: the gateway's record comes first."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from tests.pipeline.fakes import EVERYTHING, TODAY, FakeProvider, account, opening
 
-ACCOUNT, AGAIN = account(), account("acct_a_again")
-REMOTE_ACCOUNTS = {ACCOUNT.id: "remote a", AGAIN.id: "remote a", "acct_other": "remote b"}
+ACCOUNT, SAME_REMOTE = account(), account("acct_a_again")
+REMOTE_ACCOUNTS = {ACCOUNT.id: "remote a", SAME_REMOTE.id: "remote a", "acct_other": "remote b"}
 RECORDED = OpeningBalanceSource.RECORDED_BY_GATEWAY
 
 
-class LastWrites:
-    """The one question of the journal that is asked here."""
+class FakeJournal:
+    """The part of the journal that is used here."""
 
     def __init__(self) -> None:
         self.applied: dict[str, OpeningBalance | None] = {}
@@ -30,11 +30,11 @@ class LastWrites:
     async def last_applied(self, remote_account: str) -> Any:
         if remote_account not in self.applied:
             return None
-        return Record(self.applied[remote_account])
+        return FakeRecord(self.applied[remote_account])
 
 
-class Record:
-    """What is read of a record."""
+class FakeRecord:
+    """The part of a record that is used here."""
 
     def __init__(self, applied: OpeningBalance | None) -> None:
         self.applied = applied
@@ -48,17 +48,17 @@ def inner() -> FakeProvider:
 
 
 @pytest.fixture
-def journal() -> LastWrites:
-    return LastWrites()
+def journal() -> FakeJournal:
+    return FakeJournal()
 
 
 @pytest.fixture
-def recorded(inner: FakeProvider, journal: LastWrites) -> RecordedOpeningBalances:
+def recorded(inner: FakeProvider, journal: FakeJournal) -> RecordedOpeningBalances:
     return RecordedOpeningBalances(inner, journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]
 
 
-async def test_the_last_acknowledged_write_is_the_answer(
-    inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
+async def test_the_last_acknowledged_write_is_returned(
+    inner: FakeProvider, journal: FakeJournal, recorded: RecordedOpeningBalances
 ) -> None:
     journal.applied["remote a"] = opening(42, memo="ours")
 
@@ -68,19 +68,19 @@ async def test_the_last_acknowledged_write_is_the_answer(
     assert inner.opening_calls == 0
 
 
-async def test_a_write_under_another_name_of_the_account_is_its_record_too(
-    journal: LastWrites, recorded: RecordedOpeningBalances
+async def test_a_write_under_another_id_of_the_remote_account_counts(
+    journal: FakeJournal, recorded: RecordedOpeningBalances
 ) -> None:
-    """Two names of one account once told different opening balances for ever."""
+    """Two ids of one remote account once returned different opening balances for good."""
     journal.applied["remote a"] = opening(42)
 
-    found = [await recorded.opening_balance(one) for one in (ACCOUNT, AGAIN)]
+    found = [await recorded.opening_balance(remote) for remote in (ACCOUNT, SAME_REMOTE)]
 
     assert found == [opening(42, source=RECORDED)] * 2
 
 
-async def test_without_a_write_the_provider_is_asked(
-    inner: FakeProvider, journal: LastWrites, recorded: RecordedOpeningBalances
+async def test_the_provider_is_called_when_there_is_no_write(
+    inner: FakeProvider, journal: FakeJournal, recorded: RecordedOpeningBalances
 ) -> None:
     journal.applied["remote b"] = opening(42)
     inner.opening = opening(5, source=OpeningBalanceSource.DERIVED)
@@ -90,7 +90,7 @@ async def test_without_a_write_the_provider_is_asked(
     assert found == inner.opening
 
 
-async def test_what_the_provider_cannot_tell_it_still_cannot(
+async def test_an_unsupported_read_stays_unsupported(
     inner: FakeProvider, recorded: RecordedOpeningBalances
 ) -> None:
     inner.failing = Unsupported("No way to read it.")
@@ -99,18 +99,18 @@ async def test_what_the_provider_cannot_tell_it_still_cannot(
         await recorded.opening_balance(ACCOUNT)
 
 
-async def test_what_was_written_is_from_now_on_the_gateways_word(
+async def test_a_written_balance_is_marked_as_recorded(
     inner: FakeProvider, recorded: RecordedOpeningBalances
 ) -> None:
     write = OpeningBalanceWrite(ACCOUNT, Money(9, "EUR"), None)
 
-    answered = await recorded.set_opening_balance(write)
+    applied = await recorded.set_opening_balance(write)
 
-    assert answered == opening(9, source=RECORDED)
+    assert applied == opening(9, source=RECORDED)
     assert inner.writes == [write]
 
 
-async def test_a_write_that_failed_is_sent_once_and_passed_on(
+async def test_a_failed_write_is_sent_once_and_its_error_raised(
     inner: FakeProvider, recorded: RecordedOpeningBalances
 ) -> None:
     failure = ProviderTimeout("It hangs.", maybe_applied=True)
@@ -123,7 +123,7 @@ async def test_a_write_that_failed_is_sent_once_and_passed_on(
     assert len(inner.writes) == 1
 
 
-async def test_the_rest_is_the_providers_own(
+async def test_everything_else_is_delegated(
     inner: FakeProvider, recorded: RecordedOpeningBalances
 ) -> None:
     query = BalanceQuery(ACCOUNT, TODAY)
@@ -140,6 +140,6 @@ async def test_the_rest_is_the_providers_own(
     assert recorded.capabilities is inner.capabilities
 
 
-def test_a_provider_that_can_be_read_is_not_wrapped(journal: LastWrites) -> None:
+def test_a_provider_that_can_be_read_is_rejected(journal: FakeJournal) -> None:
     with pytest.raises(AssertionError):
         RecordedOpeningBalances(FakeProvider(), journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]

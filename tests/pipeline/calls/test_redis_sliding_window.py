@@ -1,4 +1,4 @@
-"""The budget that replicas share, counted in a real Redis."""
+"""The call budget that replicas share, counted in a real Redis."""
 
 import asyncio
 
@@ -14,112 +14,112 @@ from balance_gateway.ports.call_context import (
 )
 
 
-def window_of(link: RedisClient, budget: str) -> SharedSlidingWindow:
+def make_window(link: RedisClient, budget: str) -> SharedSlidingWindow:
     return SharedSlidingWindow(RedisCounter(link, budget), MemorySlidingWindow())
 
 
-async def test_replicas_spend_one_budget(link: RedisClient) -> None:
-    one, other = (window_of(link, "light") for _ in range(2))
+async def test_replicas_share_one_budget(link: RedisClient) -> None:
+    one, other = (make_window(link, "light") for _ in range(2))
 
-    waits = [await window.take(5) for window in (one, other, one, other, one, other)]
+    waits = [await window.acquire(5) for window in (one, other, one, other, one, other)]
 
     assert waits[:5] == [0.0] * 5
     assert 50 < waits[5] <= 61
 
 
-async def test_budgets_of_different_connectors_are_apart(link: RedisClient) -> None:
-    one, other = window_of(link, "one"), window_of(link, "other")
+async def test_connectors_have_separate_budgets(link: RedisClient) -> None:
+    one, other = make_window(link, "one"), make_window(link, "other")
 
-    assert await one.take(1) == 0.0
-    assert await other.take(1) == 0.0
-    assert await one.take(1) > 0
+    assert await one.acquire(1) == 0.0
+    assert await other.acquire(1) == 0.0
+    assert await one.acquire(1) > 0
 
 
-async def test_a_redis_that_lost_its_keys_does_not_begin_the_minute_anew(link: RedisClient) -> None:
-    window = window_of(link, "light")
-    before = [await window.take(3) for _ in range(3)]
+async def test_a_redis_that_lost_its_keys_does_not_restart_the_minute(link: RedisClient) -> None:
+    window = make_window(link, "light")
+    before = [await window.acquire(3) for _ in range(3)]
 
     await link.client.flushdb()
-    after = [await window.take(3) for _ in range(3)]
+    after = [await window.acquire(3) for _ in range(3)]
 
     assert before == [0.0] * 3
     assert all(wait_s > 50 for wait_s in after)
 
 
-async def test_a_wait_that_one_replica_was_told_holds_for_the_others(link: RedisClient) -> None:
-    one_window = window_of(link, "light")
-    one, other = RateLimiter(100, one_window), RateLimiter(100, window_of(link, "light"))
+async def test_a_retry_after_blocks_all_replicas(link: RedisClient) -> None:
+    one_window = make_window(link, "light")
+    one, other = RateLimiter(100, one_window), RateLimiter(100, make_window(link, "light"))
     set_call_context(max_wait_s=0.0)
 
     one.observe(429, {"retry-after": "30"})
-    await asyncio.gather(*one_window._telling)
-    await one_window._place.block(2.0)
+    await asyncio.gather(*one_window._pending_updates)
+    await one_window._shared.block(2.0)
     with pytest.raises(ProviderRateLimited) as refused:
-        await other.take()
+        await other.acquire()
 
     assert refused.value.retry_after_s is not None
     assert 28 <= refused.value.retry_after_s <= 30
 
 
-async def test_calls_that_go_at_once_do_not_share_the_one_that_the_provider_has_left(
+async def test_concurrent_calls_do_not_share_the_last_reported_call(
     link: RedisClient,
 ) -> None:
-    budget = RateLimiter(100, window_of(link, "light"))
+    limiter = RateLimiter(100, make_window(link, "light"))
     set_call_context(max_wait_s=0.0)
-    budget.observe(200, {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "40"})
+    limiter.observe(200, {"x-ratelimit-remaining": "1", "x-ratelimit-reset": "40"})
 
-    outcomes = await asyncio.gather(*(budget.take() for _ in range(20)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(limiter.acquire() for _ in range(20)), return_exceptions=True)
 
     assert sum(isinstance(one, float) for one in outcomes) == 1
     assert sum(isinstance(one, ProviderRateLimited) for one in outcomes) == 19
 
 
-class Place:
-    """Answers as it is told."""
+class ScriptedCounter:
+    """A shared counter that returns the given results."""
 
-    def __init__(self, *answers: float | None) -> None:
-        self.answers = list(answers)
+    def __init__(self, *results: float | None) -> None:
+        self.results = list(results)
 
-    async def take(self, _limit: int) -> float | None:
-        return self.answers.pop(0)
+    async def acquire(self, _limit: int) -> float | None:
+        return self.results.pop(0)
 
     async def block(self, seconds: float) -> None:
-        raise AssertionError(f"nobody asked for {seconds} s")
+        raise AssertionError(f"unexpected block of {seconds} s")
 
-    async def answered_late(self) -> None:
-        raise AssertionError("nobody asked for it")
+    async def recount_late_call(self) -> None:
+        raise AssertionError("unexpected recount")
 
 
-async def test_out_of_reach_each_process_counts_for_itself_what_it_has_made() -> None:
-    window = SharedSlidingWindow(Place(0.0, 0.0, None), MemorySlidingWindow())
+async def test_without_the_store_each_process_counts_its_own_calls() -> None:
+    window = SharedSlidingWindow(ScriptedCounter(0.0, 0.0, None), MemorySlidingWindow())
 
-    waits = [await window.take(3) for _ in range(4)]
+    waits = [await window.acquire(3) for _ in range(4)]
 
     assert waits[:3] == [0.0] * 3
     assert waits[3] > 0
-    assert window.used() == 3
+    assert window.count_used() == 3
 
 
-async def test_what_the_shared_place_refuses_is_not_counted_here() -> None:
-    window = SharedSlidingWindow(Place(7.0, 0.0), MemorySlidingWindow())
+async def test_a_call_refused_by_the_store_is_not_counted_locally() -> None:
+    window = SharedSlidingWindow(ScriptedCounter(7.0, 0.0), MemorySlidingWindow())
 
-    waits = [await window.take(1), await window.take(1)]
+    waits = [await window.acquire(1), await window.acquire(1)]
 
     assert waits == [7.0, 0.0]
-    assert window.used() == 1
+    assert window.count_used() == 1
 
 
-async def test_a_call_that_was_answered_late_counts_anew_for_all_replicas(
+async def test_a_late_call_is_recounted_for_all_replicas(
     link: RedisClient,
 ) -> None:
-    one, other = window_of(link, "light"), window_of(link, "light")
-    await one.take(5)
+    one, other = make_window(link, "light"), make_window(link, "light")
+    await one.acquire(5)
     (before,) = await link.client.zrange(link.key("b:light"), 0, -1, withscores=True)
     await asyncio.sleep(0.02)
 
-    one.answered_late()
-    await asyncio.gather(*one._telling)
+    one.recount_late_call()
+    await asyncio.gather(*one._pending_updates)
 
     (after,) = await link.client.zrange(link.key("b:light"), 0, -1, withscores=True)
     assert after[1] >= before[1] + 20
-    assert await other.take(1) > 60.9
+    assert await other.acquire(1) > 60.9

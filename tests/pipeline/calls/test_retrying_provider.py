@@ -1,4 +1,4 @@
-"""Retried reads: what is tried again, how long that takes, and what never is."""
+"""Retries: the failures that are retrying, the pauses between attempts, and the budget."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,11 +26,11 @@ from balance_gateway.ports.call_context import (
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 from tests.pipeline.virtual_time import VirtualTime
 
-Act = Callable[[RetryingProvider], Awaitable[Any]]
+Call = Callable[[RetryingProvider], Awaitable[Any]]
 ACCOUNT = account()
 QUERY = BalanceQuery(ACCOUNT, TODAY)
 WRITE = OpeningBalanceWrite(ACCOUNT, Money(1, "EUR"), None)
-READS: dict[str, Act] = {
+READS: dict[str, Call] = {
     "balances": lambda provider: provider.balances([QUERY]),
     "opening balance": lambda provider: provider.opening_balance(ACCOUNT),
     "normal balance": lambda provider: provider.normal_balance(ACCOUNT),
@@ -43,27 +43,29 @@ def inner() -> FakeProvider:
 
 
 @pytest.fixture
-def retried(inner: FakeProvider, time: VirtualTime) -> RetryingProvider:
+def retrying(inner: FakeProvider, time: VirtualTime) -> RetryingProvider:
     return RetryingProvider(inner, RetryBudget(time.monotonic))
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), ProviderRateLimited("x")])
-async def test_a_read_that_failed_quickly_is_tried_again(
-    inner: FakeProvider, retried: RetryingProvider, read: Act, failure: Exception
+async def test_a_read_is_retried_after_a_quick_failure(
+    inner: FakeProvider, retrying: RetryingProvider, read: Call, failure: Exception
 ) -> None:
     inner.failures = [failure, failure, None]
 
-    await read(retried)
+    await read(retrying)
 
     assert len(inner.moods) == 3
 
 
-async def test_a_third_failure_is_the_last(inner: FakeProvider, retried: RetryingProvider) -> None:
+async def test_a_read_fails_after_the_third_attempt(
+    inner: FakeProvider, retrying: RetryingProvider
+) -> None:
     inner.failing = ProviderUnavailable("x")
 
     with pytest.raises(ProviderUnavailable):
-        await retried.balances([QUERY])
+        await retrying.balances([QUERY])
 
     assert len(inner.calls) == 3
 
@@ -83,45 +85,45 @@ async def test_a_third_failure_is_the_last(inner: FakeProvider, retried: Retryin
     ],
     ids=lambda failure: type(failure).__name__ if isinstance(failure, Exception) else "",
 )
-async def test_any_other_failure_is_not(
-    inner: FakeProvider, retried: RetryingProvider, read: Act, failure: Exception
+async def test_other_failures_are_not_retried(
+    inner: FakeProvider, retrying: RetryingProvider, read: Call, failure: Exception
 ) -> None:
     inner.failing = failure
 
     with pytest.raises(type(failure)):
-        await read(retried)
+        await read(retrying)
 
     assert len(inner.moods) == 1
 
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), ProviderRateLimited("x")])
-async def test_a_write_is_never_sent_again(
-    inner: FakeProvider, retried: RetryingProvider, failure: Exception
+async def test_writes_and_probes_are_never_retried(
+    inner: FakeProvider, retrying: RetryingProvider, failure: Exception
 ) -> None:
     inner.failing = failure
 
     with pytest.raises(type(failure)):
-        await retried.set_opening_balance(WRITE)
+        await retrying.set_opening_balance(WRITE)
     with pytest.raises(type(failure)):
-        await retried.probe()
+        await retrying.probe()
 
     assert inner.writes == [WRITE]
     assert inner.probes == 1
 
 
-async def test_the_pauses_are_short_and_grow(
-    inner: FakeProvider, retried: RetryingProvider, time: VirtualTime
+async def test_the_pauses_are_short(
+    inner: FakeProvider, retrying: RetryingProvider, time: VirtualTime
 ) -> None:
     inner.failures = [ProviderUnavailable("x"), ProviderUnavailable("x"), None]
     started_s = time.monotonic()
 
-    await retried.balances([QUERY])
+    await retrying.balances([QUERY])
 
     assert 0 < time.monotonic() - started_s <= 0.1 + 0.2
 
 
 @pytest.mark.parametrize(
-    ("failure", "patience", "waited_s", "calls"),
+    ("failure", "max_wait_s", "waited_s", "calls"),
     [
         (ProviderRateLimited("x", retry_after_s=7), 10.0, 7.0, 2),
         (ProviderRateLimited("x", retry_after_s=10), 10.0, 10.0, 2),
@@ -136,22 +138,22 @@ async def test_the_pauses_are_short_and_grow(
         (ProviderUnavailable("x", retry_after_s=3), 30.0, 0.0, 1),
     ],
 )
-async def test_the_providers_own_wish_is_followed_or_the_read_fails_at_once(
+async def test_retry_after_is_followed_or_the_read_fails_at_once(
     inner: FakeProvider,
-    retried: RetryingProvider,
+    retrying: RetryingProvider,
     time: VirtualTime,
     failure: Exception,
-    patience: float,
+    max_wait_s: float,
     waited_s: float,
     calls: int,
 ) -> None:
-    """A breaker's pause of half a minute was once waited for by every read."""
+    """Every read once waited for a circuit breaker's pause of half a minute."""
     inner.failures = [failure, None]
-    set_call_context(max_wait_s=patience)
+    set_call_context(max_wait_s=max_wait_s)
     started_s = time.monotonic()
 
     try:
-        await retried.balances([QUERY])
+        await retrying.balances([QUERY])
     except type(failure):
         assert calls == 1
 
@@ -159,16 +161,16 @@ async def test_the_providers_own_wish_is_followed_or_the_read_fails_at_once(
     assert time.monotonic() - started_s == pytest.approx(waited_s)
 
 
-async def test_an_outage_is_not_met_with_a_storm(
-    inner: FakeProvider, retried: RetryingProvider
+async def test_an_outage_causes_no_retry_storm(
+    inner: FakeProvider, retrying: RetryingProvider
 ) -> None:
     inner.failing = ProviderUnavailable("x", retry_after_s=0.0)
 
     for _ in range(100):
         with pytest.raises(ProviderUnavailable):
-            await retried.balances([QUERY])
+            await retrying.balances([QUERY])
 
-    # Ten in hand at first, and a fifth of the first attempts.
+    # The initial ten retries, and one for every five first attempts.
     assert 100 + 10 < len(inner.calls) <= 100 + 10 + 20
 
 
@@ -186,14 +188,14 @@ async def test_a_retry_budget_earns_with_time_and_is_bounded(time: VirtualTime) 
     assert (spent, earned, most) == (10, 3, 10)
 
 
-async def test_the_rest_is_the_providers_own(
-    inner: FakeProvider, retried: RetryingProvider
+async def test_everything_else_is_delegated(
+    inner: FakeProvider, retrying: RetryingProvider
 ) -> None:
-    group = retried.balance_group(QUERY)
+    group = retrying.balance_group(QUERY)
 
-    await retried.aclose()
+    await retrying.aclose()
 
     assert group == (ACCOUNT.id, TODAY)
     assert inner.closed
-    assert (retried.kind, retried.connector) == (inner.kind, inner.connector)
-    assert retried.capabilities is inner.capabilities
+    assert (retrying.kind, retrying.connector) == (inner.kind, inner.connector)
+    assert retrying.capabilities is inner.capabilities

@@ -1,4 +1,4 @@
-"""A hundred browsers that poll fifty accounts stay inside Light's 300 calls a minute."""
+"""A hundred browsers that poll fifty accounts stay within Light's 300 calls a minute."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ BROWSERS, POLL_S, MINUTES = 100, 5.0, 3
 
 
 class MeteredProvider(FakeProvider):
-    """Like Light one call an account, through a gate; notes when each was sent."""
+    """Makes one call per account like Light, through a gate, and records when each was sent."""
 
     def __init__(self, time: VirtualTime, gate: ConnectorGate) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class MeteredProvider(FakeProvider):
         return await super().balances(queries)
 
 
-def metered(time: VirtualTime) -> MeteredProvider:
+def make_provider(time: VirtualTime) -> MeteredProvider:
     window = MemorySlidingWindow(time.monotonic)
-    budget = RateLimiter(PER_MINUTE, window, monotonic=time.monotonic, wall_s=time.wall_s)
+    limiter = RateLimiter(PER_MINUTE, window, monotonic=time.monotonic, wall_s=time.wall_s)
     return MeteredProvider(
-        time, ConnectorGate("main", CircuitBreaker(monotonic=time.monotonic), budget, 16)
+        time, ConnectorGate("main", CircuitBreaker(monotonic=time.monotonic), limiter, 16)
     )
 
 
-def cached(provider: FakeProvider, time: VirtualTime, today_s: float) -> CachedReads:
+def make_reads(provider: FakeProvider, time: VirtualTime, today_s: float) -> CachedReads:
     lifetimes = Lifetimes(
         today_s=today_s, other_days_s=600.0, opening_balance_s=3600.0, stale_s=86_400.0
     )
@@ -75,7 +75,7 @@ def cached(provider: FakeProvider, time: VirtualTime, today_s: float) -> CachedR
     )
 
 
-def most_in_a_minute(sent_s: Sequence[float]) -> int:
+def max_per_minute(sent_s: Sequence[float]) -> int:
     return max(sum(start <= one < start + 60 for one in sent_s) for start in sent_s)
 
 
@@ -84,27 +84,27 @@ def most_in_a_minute(sent_s: Sequence[float]) -> int:
     [(30.0, {"live", "cached"}), (4.0, {"live", "cached", "stale"})],
     ids=["default", "shorter-than-a-poll"],
 )
-async def test_polling_browsers_stay_inside_the_budget_and_always_get_a_value(
+async def test_polling_browsers_stay_within_the_budget_and_get_values(
     time: VirtualTime, today_s: float, states: set[str]
 ) -> None:
-    provider = metered(time)
-    reads = cached(provider, time, today_s)
-    dice = random.Random(1)
+    provider = make_provider(time)
+    reads = make_reads(provider, time, today_s)
+    rng = random.Random(1)
     seen: Counter[str] = Counter()
 
     async def browser() -> None:
-        await asyncio.sleep(dice.uniform(0, POLL_S))
+        await asyncio.sleep(rng.uniform(0, POLL_S))
         while time.monotonic() < ends_s:
-            wanted = [request(one) for one in ACCOUNTS]
-            seen.update(state_of(answer) for answer in await reads.balances(wanted))
+            requests = [request(one) for one in ACCOUNTS]
+            seen.update(state_of(answer) for answer in await reads.balances(requests))
             await asyncio.sleep(POLL_S)
 
     ends_s = time.monotonic() + MINUTES * 60
     await asyncio.gather(*(browser() for _ in range(BROWSERS)))
     await reads.aclose()
 
-    assert most_in_a_minute(provider.sent_s) <= PER_MINUTE
+    assert max_per_minute(provider.sent_s) <= PER_MINUTE
     assert set(seen) == states
     assert seen.total() > BROWSERS * len(ACCOUNTS) * (MINUTES * 60 / POLL_S - 2)
     longest_gap_s = max(after - before for before, after in pairwise(provider.sent_s))
-    assert longest_gap_s < 60, "what is in use is kept up to date for as long as it is polled"
+    assert longest_gap_s < 60, "polled values are refreshed for as long as they are polled"

@@ -1,6 +1,6 @@
-"""The gate that every HTTP exchange with a provider passes: breaker, budget, calls in flight.
+"""Admits HTTP exchanges with one provider: circuit breaker, concurrency limit, rate limit.
 
-One gate a connector, so that a slow or failing provider holds back nobody else's calls.
+Every connector has its own gate, so a slow or failing provider delays no calls to another one.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from balance_gateway.domain.errors import CircuitOpen, GatewayError
 from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.ports.call_context import (
+    CallContext,
     Priority,
     current_call,
     enter_breaker_generation,
@@ -23,121 +24,133 @@ from balance_gateway.ports.provider_call import (
 
 logger = logging.getLogger(__name__)
 
-#: Refreshes ahead of expiry may hold this part of the places.
-_BACKGROUND_PART = 4
+#: Background refreshes may hold one slot in so many.
+_SLOTS_PER_BACKGROUND_SLOT = 4
+
+#: The shortest wait for a free slot, in seconds, even for a caller with less time.
+_SLOT_WAIT_MIN_S = 1.0
 
 
 class ConnectorGate:
-    """The gate of one connector; a ``ports.provider_call.Gate``.
+    """The gate of one connector; a ``ports.provider_call.CallGate``.
 
     Args:
-        connector: its name.
-        breaker: asked first, and told of every outcome.
-        budget: asked last; waits, or refuses when the wait is longer than the caller's patience.
-        in_flight_max: calls under way at once.
+        connector: Name of the connector.
+        breaker: Checked first; receives the outcome of every exchange.
+        rate_limiter: Checked last; waits, or refuses when the wait exceeds the caller's
+            ``max_wait_s``.
+        in_flight_max: Largest number of concurrent exchanges.
     """
 
     def __init__(
-        self, connector: str, breaker: CircuitBreaker, budget: RateLimiter, in_flight_max: int
+        self, connector: str, breaker: CircuitBreaker, rate_limiter: RateLimiter, in_flight_max: int
     ) -> None:
         self.connector = connector
         self.breaker = breaker
-        self.budget = budget
-        self._places = asyncio.Semaphore(in_flight_max)
-        self._background = asyncio.Semaphore(max(1, in_flight_max // _BACKGROUND_PART))
+        self.budget = rate_limiter
+        self._slots = asyncio.Semaphore(in_flight_max)
+        self._background_slots = asyncio.Semaphore(
+            max(1, in_flight_max // _SLOTS_PER_BACKGROUND_SLOT)
+        )
 
     def slot(self, *, write: bool) -> AbstractAsyncContextManager[None]:
-        """A place for one exchange.
+        """Return a context manager that holds a slot for one exchange.
 
-        Raises, on entering:
-            ProviderPaused: the breaker is open, or no place came free in time.
-            BudgetSpent: the budget is spent for longer than the caller can wait.
+        Raises:
+            CircuitOpen: On entering: the breaker is open, or no slot became free in time.
+            BudgetSpent: On entering: the rate limit is exhausted for longer than the caller may
+                wait.
         """
-        return _Slot(self, background=not write and current_call().priority is Priority.BACKGROUND)
+        background = not write and current_call().priority is Priority.BACKGROUND
+        return _CallSlot(self, background=background)
 
     async def acquire(self, *, background: bool) -> bool:
-        """Waits for a place among the calls in flight; ``give_place`` ends what it began.
+        """Wait for a free slot; ``release`` frees it.
 
         Returns:
-            Whether it is one of the background's, as ``give_place`` wants to know.
+            Whether the slot counts as a background slot, as ``release`` needs to know. False for
+            a background call that was boosted while it waited.
         """
         if not background:
-            await self._wait_for_place()
+            await self._acquire_slot()
             return False
-        if not await self._background_turn():
-            await self._wait_for_place()
+        if not await self._acquire_background_slot():
+            await self._acquire_slot()
             return False
         try:
-            await self._places.acquire()
+            await self._slots.acquire()
         except BaseException:
-            self._background.release()
+            self._background_slots.release()
             raise
         return True
 
-    async def _wait_for_place(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
+    async def _acquire_slot(self) -> None:
+        # The usual case costs no timer.
+        if not self._slots.locked():
+            await self._slots.acquire()
             return
         try:
-            async with asyncio.timeout(max(current_call().max_wait_s, 1.0)):
-                await self._places.acquire()
+            async with asyncio.timeout(max(current_call().max_wait_s, _SLOT_WAIT_MIN_S)):
+                await self._slots.acquire()
         except TimeoutError:
-            raise CircuitOpen("Too many calls to the provider are under way.") from None
+            raise CircuitOpen("Too many calls to the provider are in progress.") from None
 
-    async def _background_turn(self) -> bool:
-        """Waits for one of the background's turns; False: somebody has come to wait, go at once."""
-        hurrying = current_call().boost
-        if hurrying is None or not self._background.locked():
-            await self._background.acquire()
+    async def _acquire_background_slot(self) -> bool:
+        """Wait for a background slot; return False when the call is boosted first."""
+        boost = current_call().boost
+        if boost is None or not self._background_slots.locked():
+            await self._background_slots.acquire()
             return True
-        turn = asyncio.ensure_future(self._background.acquire())
-        called = asyncio.ensure_future(hurrying.requested.wait())
+        acquired = asyncio.ensure_future(self._background_slots.acquire())
+        boosted = asyncio.ensure_future(boost.requested.wait())
         try:
-            await asyncio.wait((turn, called), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((acquired, boosted), return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
-            if turn.done():
-                self._background.release()
+            # The slot may have been acquired in the same loop iteration as the cancellation.
+            if acquired.done():
+                self._background_slots.release()
             raise
         finally:
-            called.cancel()
-            turn.cancel()
-        if turn.done():
+            boosted.cancel()
+            acquired.cancel()
+        if acquired.done():
             return True
-        hurrying.apply()
+        boost.apply()
         return False
 
     def release(self, *, background: bool) -> None:
-        """Gives a place back."""
-        self._places.release()
+        """Free a slot that ``acquire`` returned."""
+        self._slots.release()
         if background:
-            self._background.release()
+            self._background_slots.release()
 
     async def count_resend(self) -> None:
-        """Counts a second sending in the place that is held.
+        """Count a request that is sent again within a slot against the rate limit.
 
         Raises:
-            BudgetSpent: the budget has none left for it.
+            BudgetSpent: The rate limit leaves no call for it.
         """
-        await self.budget.take()
+        await self.budget.acquire()
 
     def observe(self, call: ProviderCall) -> None:
-        """Takes in the outcome of the exchange that the current task holds a place for."""
+        """Record the outcome of an exchange; only one made inside a slot reaches the breaker."""
         self.budget.observe(call.status, call.headers)
         generation = current_call().breaker_generation
         if generation is None:
             return
         was_closed = self.breaker.is_closed
-        self.breaker.leave(generation, healthy=_healthy(call))
+        self.breaker.record_outcome(generation, healthy=_assess_health(call))
         if was_closed and not self.breaker.is_closed:
             logger.warning("breaker.opened", extra={"connector": self.connector})
         elif self.breaker.is_closed and not was_closed:
             logger.info("breaker.closed", extra={"connector": self.connector})
 
 
-class _Slot:
-    """A place for one exchange; a class, since a generator costs more on every call."""
+# A class, because a generator-based context manager costs more on every call.
+class _CallSlot:
+    """Holds a slot for one exchange."""
 
-    __slots__ = ("_background", "_gate", "_generation", "_outer", "_taken_s")
+    __slots__ = ("_acquired_s", "_background", "_gate", "_generation", "_outer")
 
     def __init__(self, gate: ConnectorGate, *, background: bool) -> None:
         self._gate = gate
@@ -154,14 +167,14 @@ class _Slot:
     async def _enter(self) -> None:
         gate = self._gate
         self._generation = gate.breaker.enter()
-        self._outer = enter_breaker_generation(self._generation)
+        self._outer: CallContext = enter_breaker_generation(self._generation)
         try:
             self._background = await gate.acquire(background=self._background)
             try:
-                gate.breaker.confirm(self._generation)
-                # Last, so that a call leaves as soon as it has been counted.
-                self._taken_s = await gate.budget.take()
-                gate.breaker.confirm(self._generation)
+                gate.breaker.recheck(self._generation)
+                # Last, so that a call is sent as soon as it has been counted.
+                self._acquired_s = await gate.budget.acquire()
+                gate.breaker.recheck(self._generation)
             except BaseException:
                 gate.release(background=self._background)
                 raise
@@ -175,22 +188,24 @@ class _Slot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._gate.budget.ended(self._taken_s)
+        self._gate.budget.record_end(self._acquired_s)
         self._gate.release(background=self._background)
         self._leave()
 
     def _leave(self) -> None:
+        # Other fields keep their values: a boost that was applied inside the slot stays.
         leave_breaker_generation(self._outer)
-        # An exchange that was made has told its outcome by now; then this changes nothing.
-        self._gate.breaker.leave(self._generation, healthy=None)
+        # Ends a probe that made no exchange; after a recorded outcome this has no effect.
+        self._gate.breaker.record_outcome(self._generation, healthy=None)
 
 
-def _healthy(call: ProviderCall) -> bool | None:
-    """What an exchange says of the provider's health; None: nothing."""
+def _assess_health(call: ProviderCall) -> bool | None:
+    """Return whether the exchange shows a healthy provider; None when it shows nothing."""
     if call.outcome == "cancelled":
         return None
     if call.status is None:
         return False
+    # An exhausted rate limit shows nothing about the provider's health.
     if call.status == 429:
         return None
     return call.status < 500

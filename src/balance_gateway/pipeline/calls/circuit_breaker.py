@@ -1,4 +1,4 @@
-"""A circuit breaker: while a provider is down, calls to it fail at once, and one probes.
+"""A circuit breaker: fails calls to a failing provider at once and probes it after a pause.
 
 ::
 
@@ -6,9 +6,9 @@
       ▲                                                          ▲                          │
       └────────────────────── the probe succeeds ────────────────┴── the probe fails ───────┘
 
-Only what says something about the provider's health counts: no answer, and answers of 5xx. That
-it refuses what we ask for, that its rate limit is spent, and that a caller went away do not. An
-answer to a call from before the last change of state no longer changes it.
+Failures are exchanges without a response and responses with a status of 5xx. Refused requests, an
+exhausted rate limit and callers that disconnect do not count. The outcome of a call that started
+before the last change of state has no effect.
 """
 
 import enum
@@ -36,11 +36,12 @@ class BreakerState(enum.Enum):
 
 
 class CircuitBreaker:
-    """The breaker of one connector.
+    """The circuit breaker of one connector.
 
     Args:
-        monotonic: tells seconds that never go back.
-        jitter: a number from 0.5 to 1, so that replicas do not probe all at once.
+        monotonic: Returns the time of a monotonic clock, in seconds.
+        jitter: Returns a factor from 0.5 to 1 for each pause, so that replicas do not probe at the
+            same moment.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class CircuitBreaker:
         self._pause_s = PAUSE_S
         self._open_until_s: float | None = None
         self._probing_until_s = 0.0
+        # Counts changes of state: an outcome counts only in the generation it started in.
         self._generation = 0
 
     @property
@@ -65,7 +67,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """What would become of a call now."""
+        """The state that a call would meet now."""
         if self._open_until_s is None:
             return BreakerState.CLOSED
         if self._monotonic() < self._open_until_s:
@@ -73,38 +75,47 @@ class CircuitBreaker:
         return BreakerState.HALF_OPEN
 
     def enter(self) -> int:
-        """Lets a call through; the number it returns goes back in with the outcome.
+        """Let a call through.
+
+        Returns:
+            The breaker's generation, for ``recheck`` and ``record_outcome``.
 
         Raises:
-            ProviderPaused: the breaker is open, or another call is probing.
+            CircuitOpen: The breaker is open, or another call is probing.
         """
         if self._open_until_s is None:
             return self._generation
         now_s = self._monotonic()
         wait_s = max(self._open_until_s, self._probing_until_s) - now_s
         if wait_s > 0:
-            raise _paused(wait_s)
-        # One probe at a time; if nothing is ever heard of it, another may try after a pause.
+            raise _circuit_open(wait_s)
+        # One probe at a time. If its outcome is never recorded, another may try after a pause.
         self._probing_until_s = now_s + PAUSE_MAX_S
         return self._generation
 
-    def confirm(self, generation: int) -> None:
-        """Stops a call that was let through and has waited since.
+    def recheck(self, generation: int) -> None:
+        """Refuse a call that was let through and has waited since, if the breaker has opened.
 
         Raises:
-            ProviderPaused: meanwhile the breaker has opened.
+            CircuitOpen: The breaker has opened since ``generation``.
         """
         if generation != self._generation and self._open_until_s is not None:
-            raise _paused(max(1.0, self._open_until_s - self._monotonic()))
+            raise _circuit_open(max(1.0, self._open_until_s - self._monotonic()))
 
-    def leave(self, generation: int, *, healthy: bool | None) -> None:
-        """Takes in a call's outcome. None: it says nothing, as when the caller went away."""
+    def record_outcome(self, generation: int, *, healthy: bool | None) -> None:
+        """Record the outcome of a call.
+
+        Args:
+            generation: The generation that ``enter`` returned for the call.
+            healthy: Whether the provider is healthy; None when the call does not show it, for
+                example because the caller disconnected.
+        """
         if generation != self._generation:
             return
         if self._open_until_s is not None:
             self._probing_until_s = 0.0
             if healthy is not None:
-                self._judge_probe(healthy=healthy)
+                self._finish_probe(healthy=healthy)
             return
         if healthy is None:
             return
@@ -114,13 +125,14 @@ class CircuitBreaker:
         if self._failures_in_row >= FAILURES_IN_ROW or failures >= RECENT_FAILURES:
             self._open()
 
-    def _judge_probe(self, *, healthy: bool) -> None:
+    def _finish_probe(self, *, healthy: bool) -> None:
         if not healthy:
             self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
             self._open()
             return
         self._open_until_s = None
         self._pause_s = PAUSE_S
+        # Failures from before the pause must not open the breaker again.
         self._recent.clear()
         self._failures_in_row = 0
         self._generation += 1
@@ -130,6 +142,6 @@ class CircuitBreaker:
         self._generation += 1
 
 
-def _paused(wait_s: float) -> CircuitOpen:
-    message = "The provider keeps failing and is given a pause."
+def _circuit_open(wait_s: float) -> CircuitOpen:
+    message = "The provider keeps failing; calls to it are paused."
     return CircuitOpen(message, retry_after_s=math.ceil(wait_s))

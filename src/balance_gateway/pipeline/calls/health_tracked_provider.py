@@ -1,6 +1,6 @@
-"""Tells the watch how a provider that is reached without HTTP is doing: the embedded ledger.
+"""Reports calls of a provider without HTTP, the embedded ledger, to the health tracker.
 
-The others are watched exchange by exchange, by whatever sends them.
+Providers over HTTP are tracked per exchange, by the client that sends the exchanges.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -24,36 +24,36 @@ T = TypeVar("T")
 
 
 class HealthTrackedProvider(ProviderDecorator):
-    """A provider whose answers are told to the watch; a ``BalanceProvider``."""
+    """Reports the success or failure of every call to the tracker; a ``BalanceProvider``."""
 
-    def __init__(self, provider: BalanceProvider, watch: HealthTracker) -> None:
+    def __init__(self, provider: BalanceProvider, tracker: HealthTracker) -> None:
         super().__init__(provider)
-        self._watch = watch
+        self._tracker = tracker
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """As the provider answers."""
-        return await self._watched(self._provider.balances(queries))
+        """Return the provider's response and record the outcome."""
+        return await self._track(self._provider.balances(queries))
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """As the provider answers."""
-        return await self._watched(self._provider.opening_balance(account))
+        """Return the provider's response and record the outcome."""
+        return await self._track(self._provider.opening_balance(account))
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """As the provider answers."""
-        return await self._watched(self._provider.set_opening_balance(write))
+        """Return the provider's response and record the outcome."""
+        return await self._track(self._provider.set_opening_balance(write))
 
     async def probe(self) -> None:
-        """As the provider answers."""
-        await self._watched(self._provider.probe())
+        """Probe the provider and record the outcome."""
+        await self._track(self._provider.probe())
 
-    async def _watched(self, asked: Awaitable[T]) -> T:
-        """The answer. What is refused for what was asked says nothing of the provider."""
+    async def _track(self, call: Awaitable[T]) -> T:
+        # Other errors refuse the request's content: they show nothing about the provider's health.
         try:
-            answer = await asked
+            response = await call
         except ProviderUnavailable as error:
-            self._watch.record_failure(self.connector, error.code)
+            self._tracker.record_failure(self.connector, error.code)
             raise
-        self._watch.record_success(self.connector)
-        return answer
+        self._tracker.record_success(self.connector)
+        return response

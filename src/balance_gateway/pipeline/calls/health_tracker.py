@@ -1,4 +1,4 @@
-"""Watches the calls of each connector: how its provider is doing, as this process has seen it."""
+"""Tracks the health of each connector's provider from the calls that this process makes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,19 @@ from balance_gateway.ports.provider_call import (
     ProviderCall,
 )
 
-#: Outcomes that say nothing about the provider's health.
-_NEUTRAL = frozenset({"cancelled", "redirected"})
+#: Outcomes that show nothing about the provider's health.
+_NEUTRAL_OUTCOMES = frozenset({"cancelled", "redirected"})
+
+_CODES_BY_STATUS = {
+    401: "PROVIDER_CREDENTIALS_REJECTED",
+    403: "PROVIDER_CREDENTIALS_REJECTED",
+    429: "PROVIDER_RATE_LIMITED",
+}
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What has been seen of one connector."""
+class _CallHistory:
+    """The last outcomes of one connector's calls."""
 
     failures_in_row: int = 0
     last_success_at: datetime | None = None
@@ -27,51 +33,52 @@ class _Seen:
 
 
 class HealthTracker:
-    """Keeps the state of every connector.
+    """Keeps the health of every connector.
 
     Args:
-        gates: by connector; they know the budgets, and whether calls are let through.
-        clock: tells the time.
+        gates: The gate of each connector, by name; read for its call budget and breaker.
+        clock: Returns the current time.
     """
 
     def __init__(self, gates: Mapping[str, ConnectorGate], clock: Clock) -> None:
         self._gates = gates
-        self._seen = {connector: _Seen() for connector in gates}
+        self._histories = {connector: _CallHistory() for connector in gates}
         self._clock = clock
 
     def observe(self, call: ProviderCall) -> None:
-        """Takes note of one exchange that has ended."""
-        if call.outcome in _NEUTRAL:
+        """Record the outcome of one finished exchange."""
+        if call.outcome in _NEUTRAL_OUTCOMES:
             return
-        # A refusal of what was asked for shows a provider that works; these do not.
-        unwell = call.status is None or call.status >= 500 or call.status in (401, 403, 429)
-        if call.outcome == "ok" or (call.outcome == "refused" and not unwell):
+        # A refusal of the request's content (404, 422) shows a provider that works; rejected
+        # credentials and a reached rate limit affect every call.
+        is_impaired = call.status is None or call.status >= 500 or call.status in _CODES_BY_STATUS
+        if call.outcome == "ok" or (call.outcome == "refused" and not is_impaired):
             self.record_success(call.connector)
         else:
-            self.record_failure(call.connector, _code(call))
+            self.record_failure(call.connector, _failure_code(call))
 
     def record_success(self, connector: str) -> None:
-        """Takes note that the provider works."""
-        seen = self._seen[connector]
-        seen.failures_in_row = 0
-        seen.last_success_at = self._clock()
+        """Record that a call of the connector succeeded."""
+        history = self._histories[connector]
+        history.failures_in_row = 0
+        history.last_success_at = self._clock()
 
     def record_failure(self, connector: str, code: str) -> None:
-        """Takes note that the provider does not, and with which code."""
-        seen = self._seen[connector]
-        seen.failures_in_row += 1
-        seen.last_failure_at = self._clock()
-        seen.last_failure_code = code
+        """Record that a call of the connector failed with this error code."""
+        history = self._histories[connector]
+        history.failures_in_row += 1
+        history.last_failure_at = self._clock()
+        history.last_failure_code = code
 
     def status(self, connector: str) -> ConnectorStatus:
-        """How the connector is doing."""
-        seen, gate = self._seen[connector], self._gates[connector]
+        """Return the connector's health and its call budget."""
+        history, gate = self._histories[connector], self._gates[connector]
         refills_in_s = gate.budget.refills_in_s()
         return ConnectorStatus(
-            state=_state(seen, gate.breaker.state),
-            last_success_at=seen.last_success_at,
-            last_failure_at=seen.last_failure_at,
-            last_failure_code=seen.last_failure_code,
+            state=_state(history, gate.breaker.state),
+            last_success_at=history.last_success_at,
+            last_failure_at=history.last_failure_at,
+            last_failure_code=history.last_failure_code,
             requests_per_minute=gate.budget.per_minute,
             remaining=gate.budget.remaining(),
             refills_at=None
@@ -80,20 +87,15 @@ class HealthTracker:
         )
 
 
-def _state(seen: _Seen, breaker: BreakerState) -> HealthState:
+def _state(history: _CallHistory, breaker: BreakerState) -> HealthState:
     if breaker is not BreakerState.CLOSED:
         return HealthState.DOWN
-    if seen.failures_in_row:
+    if history.failures_in_row:
         return HealthState.DEGRADED
-    return HealthState.UNKNOWN if seen.last_success_at is None else HealthState.UP
+    return HealthState.UNKNOWN if history.last_success_at is None else HealthState.UP
 
 
-def _code(call: ProviderCall) -> str:
-    by_status = {
-        401: "PROVIDER_CREDENTIALS_REJECTED",
-        403: "PROVIDER_CREDENTIALS_REJECTED",
-        429: "PROVIDER_RATE_LIMITED",
-    }
+def _failure_code(call: ProviderCall) -> str:
     if call.outcome == "refused" and call.status is not None:
-        return by_status.get(call.status, "PROVIDER_UNAVAILABLE")
+        return _CODES_BY_STATUS.get(call.status, "PROVIDER_UNAVAILABLE")
     return call.outcome

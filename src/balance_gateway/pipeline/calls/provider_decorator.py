@@ -1,4 +1,4 @@
-"""A provider with something around it: what a wrapper does not change is the provider's own."""
+"""The base class of providers that add behaviour to another provider."""
 
 from collections.abc import Hashable, Sequence
 
@@ -16,7 +16,10 @@ from balance_gateway.ports.providers import (
 
 
 class ProviderDecorator:
-    """Passes everything on; a ``BalanceProvider``."""
+    """Delegates every call to the wrapped provider; a ``BalanceProvider``.
+
+    Subclasses override the calls that they change.
+    """
 
     def __init__(self, provider: BalanceProvider) -> None:
         self._provider = provider
@@ -25,31 +28,31 @@ class ProviderDecorator:
         self.capabilities = provider.capabilities
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """As the provider groups."""
+        """Return the wrapped provider's group for the query."""
         return self._provider.balance_group(query)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """As the provider answers."""
+        """Return the wrapped provider's balances."""
         return await self._provider.balances(queries)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """As the provider answers."""
+        """Return the wrapped provider's opening balance."""
         return await self._provider.opening_balance(account)
 
     async def normal_balance(self, account: Account) -> Side:
-        """As the provider answers."""
+        """Return the account's normal side as the wrapped provider reports it."""
         return await self._provider.normal_balance(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """As the provider answers."""
+        """Set the opening balance at the wrapped provider."""
         return await self._provider.set_opening_balance(write)
 
     async def probe(self) -> None:
-        """As the provider answers."""
+        """Probe the wrapped provider."""
         await self._provider.probe()
 
     async def aclose(self) -> None:
-        """Closes the provider."""
+        """Close the wrapped provider."""
         await self._provider.aclose()

@@ -1,4 +1,4 @@
-"""A connector's budget of calls: never more than so many in any minute, and what providers say."""
+"""Limits a connector's calls per minute and follows the rate limit headers of its provider."""
 
 import asyncio
 import math
@@ -12,27 +12,30 @@ from balance_gateway.ports.call_context import (
     current_call,
 )
 from balance_gateway.transport.rate_headers import (
-    number_of,
+    parse_number,
     reset_in_s,
     retry_after_s,
 )
 
-#: A refresh ahead of expiry leaves this part of the budget to reads that somebody waits for.
-BACKGROUND_LEAVES = 0.3
+#: The part of the budget that background refreshes leave to foreground reads.
+FOREGROUND_RESERVE = 0.3
 
-#: A header that blocks a whole connector is believed for so long, in seconds.
-_BELIEVED_S = 3600.0
+#: The longest time, in seconds, that a header can block a connector.
+_BLOCK_MAX_S = 3600.0
+
+#: Two reset times that differ by less, in seconds, belong to the same window of the provider.
+_SAME_WINDOW_S = 0.75
 
 
 class RateLimiter:
-    """The budget of one connector.
+    """The call budget of one connector.
 
     Args:
-        per_minute: configured, or the provider's documented limit; None: none is known, and only
-            what the provider says counts.
-        window: where calls are counted.
-        monotonic: tells seconds that never go back.
-        wall_s: tells seconds since 1970, for headers that name an instant.
+        per_minute: The configured limit or the provider's documented one; None when neither
+            exists, so that only the provider's headers limit calls.
+        window: Counts the calls.
+        monotonic: Returns the time of a monotonic clock, in seconds.
+        wall_s: Returns the seconds since 1970, for headers that name an instant.
     """
 
     def __init__(
@@ -49,125 +52,132 @@ class RateLimiter:
         self._wall_s = wall_s
         self._blocked_until_s = 0.0
         self._is_down = False
-        self._told_remaining: int | None = None
-        self._told_until_s = 0.0
-        self._told_limit = 0
+        # The provider's own count, from its rate limit headers; None before the first one.
+        self._reported_remaining: int | None = None
+        self._reported_until_s = 0.0
+        self._reported_limit = 0
 
-    async def take(self) -> float:
-        """Waits for a call's place in the budget.
+    async def acquire(self) -> float:
+        """Count one call, after waiting for the budget if necessary.
 
         Returns:
-            When it was counted, for ``ended``.
+            The monotonic time at which the call was counted, for ``record_end``.
 
         Raises:
-            BudgetSpent: it would take longer than the caller has patience for.
-            ProviderPaused: the provider is down and said for how long; that is not waited for.
+            BudgetSpent: The wait would exceed the caller's ``max_wait_s``.
+            CircuitOpen: The provider responded 503 with a ``Retry-After`` that is not over yet.
         """
         give_up_s = self._monotonic() + current_call().max_wait_s
-        while (wait_s := await self._try()) > 0:
+        while (wait_s := await self._try_acquire()) > 0:
             if self._is_down and self._monotonic() < self._blocked_until_s:
-                message = "The provider is out of service and has said for how long."
-                raise CircuitOpen(message, retry_after_s=math.ceil(wait_s))
+                retry_s = math.ceil(wait_s)
+                message = f"The provider is unavailable (Retry-After: {retry_s} s)."
+                raise CircuitOpen(message, retry_after_s=retry_s)
             left_s = give_up_s - self._monotonic()
             if wait_s > left_s:
                 raise BudgetSpent(
-                    "The budget of calls to the provider is spent.",
+                    "The budget of calls to the provider is exhausted.",
                     retry_after_s=math.ceil(wait_s),
                 )
             await asyncio.sleep(wait_s)
         return self._monotonic()
 
-    async def _try(self) -> float:
-        """0.0 if the call was counted, or else the seconds until it is worth another try."""
+    async def _try_acquire(self) -> float:
+        """Count the call and return 0.0, or return the seconds until the next attempt."""
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return self._blocked_until_s - now_s
-        leaves = BACKGROUND_LEAVES if current_call().priority is Priority.BACKGROUND else 0.0
-        told_until_s = self._told_until_s
-        if not self._take_told(now_s, leaves):
-            return told_until_s - now_s
+        reserve = FOREGROUND_RESERVE if current_call().priority is Priority.BACKGROUND else 0.0
+        reported_until_s = self._reported_until_s
+        # Counted before the first await, so that concurrent calls do not share the last one.
+        if not self._acquire_reported(now_s, reserve):
+            return reported_until_s - now_s
         if self.per_minute is None:
             return 0.0
-        wait_s = await self._window.take(self.per_minute - int(self.per_minute * leaves))
+        wait_s = await self._window.acquire(self.per_minute - int(self.per_minute * reserve))
         if wait_s > 0:
-            self._give_back_told(told_until_s)
+            self._restore_reported(reported_until_s)
         return wait_s
 
-    def _take_told(self, now_s: float, leaves: float) -> bool:
-        """Counts a call against what the provider told it has left; False: that is spent.
-
-        Counted before anything is waited for, so that calls that go at once do not share one.
-        """
-        if self._told_remaining is None or now_s >= self._told_until_s:
+    def _acquire_reported(self, now_s: float, reserve: float) -> bool:
+        """Count a call against the provider's reported remainder; False when that is exhausted."""
+        if self._reported_remaining is None or now_s >= self._reported_until_s:
             return True
-        if self._told_remaining <= int(self._told_limit * leaves):
+        if self._reported_remaining <= int(self._reported_limit * reserve):
             return False
-        self._told_remaining -= 1
+        self._reported_remaining -= 1
         return True
 
-    def _give_back_told(self, told_until_s: float) -> None:
-        if self._told_remaining is not None and self._told_until_s == told_until_s:
-            self._told_remaining += 1
+    def _restore_reported(self, reported_until_s: float) -> None:
+        """Undo ``_acquire_reported``, unless the provider has started a new window since."""
+        if self._reported_remaining is not None and self._reported_until_s == reported_until_s:
+            self._reported_remaining += 1
 
-    def ended(self, taken_s: float) -> None:
-        """Takes note that a call has ended that was counted at a time of the monotonic clock."""
-        if self._monotonic() - taken_s > ARRIVES_WITHIN_S and self.per_minute is not None:
-            self._window.answered_late()
+    def record_end(self, acquired_s: float) -> None:
+        """Record the end of a call that was counted at the monotonic time ``acquired_s``."""
+        if self._monotonic() - acquired_s > ARRIVES_WITHIN_S and self.per_minute is not None:
+            self._window.recount_late_call()
 
     def observe(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Takes in what an answer says of the provider's own count, and of waiting."""
+        """Apply the rate limit headers of a response.
+
+        Args:
+            status: The response's status; None without a response.
+            headers: The response's headers, by lower-case name.
+        """
         now_s, wall_s = self._monotonic(), self._wall_s()
         if status in (429, 503):
             self._observe_refusal(status, headers, wall_s)
             return
-        remaining = number_of(headers.get("x-ratelimit-remaining"))
+        remaining = parse_number(headers.get("x-ratelimit-remaining"))
         if remaining is None:
             return
         until_s = reset_in_s(headers, wall_s)
         if until_s is not None and until_s > 0:
-            # Of the provider's own window, which may be a second or an hour long.
-            limit = number_of(headers.get("x-ratelimit-limit"))
-            self._told_limit = int(limit or self.per_minute or 0)
-            self._note(int(remaining), now_s + min(until_s, _BELIEVED_S))
+            # The limit of the provider's own window, which may last a second or an hour.
+            limit = parse_number(headers.get("x-ratelimit-limit"))
+            self._reported_limit = int(limit or self.per_minute or 0)
+            self._update_reported(int(remaining), now_s + min(until_s, _BLOCK_MAX_S))
 
     def _observe_refusal(self, status: int, headers: Mapping[str, str], wall_s: float) -> None:
         wait_s = retry_after_s(headers, wall_s)
         if status == 429 and wait_s is None:
             wait_s = reset_in_s(headers, wall_s)
         if wait_s is None:
-            # How long a 503 lasts that does not say so is for the breaker to find out.
+            # Without a header the circuit breaker finds out how long a 503 lasts.
             wait_s = 1.0 if status == 429 else 0.0
-        wait_s = min(wait_s, _BELIEVED_S)
+        wait_s = min(wait_s, _BLOCK_MAX_S)
         until_s = self._monotonic() + wait_s
         if until_s > self._blocked_until_s and wait_s > 0:
             self._blocked_until_s, self._is_down = until_s, status == 503
             self._window.block(wait_s)
 
-    def _note(self, remaining: int, until_s: float) -> None:
-        """Within one of the provider's windows its count only falls, and answers overtake."""
-        is_open = self._monotonic() < self._told_until_s
-        # Resets are told in whole seconds, and some windows are a second long.
-        same_window = is_open and abs(until_s - self._told_until_s) < 0.75
-        if same_window and self._told_remaining is not None:
-            remaining = min(remaining, self._told_remaining)
-        self._told_remaining, self._told_until_s = remaining, until_s
+    def _update_reported(self, remaining: int, until_s: float) -> None:
+        """Store the provider's count; within one of its windows the count only decreases."""
+        is_open = self._monotonic() < self._reported_until_s
+        # Reset times come in whole seconds, and some windows last one second.
+        same_window = is_open and abs(until_s - self._reported_until_s) < _SAME_WINDOW_S
+        if same_window and self._reported_remaining is not None:
+            # Responses can arrive out of order: an older one must not give calls back.
+            remaining = min(remaining, self._reported_remaining)
+        self._reported_remaining, self._reported_until_s = remaining, until_s
 
     def refills_in_s(self) -> float | None:
-        """Seconds until the budget is whole again; None when it is, or none is known."""
-        until_s = max(self._blocked_until_s, self._told_until_s)
+        """Return the seconds until the budget is full again; None when it is full or unlimited."""
+        until_s = max(self._blocked_until_s, self._reported_until_s)
         left_s = until_s - self._monotonic()
         if self.per_minute is not None:
             left_s = max(left_s, self._window.empty_in_s())
         return left_s if left_s > 0 else None
 
     def remaining(self) -> int | None:
-        """Calls left now as far as this process knows; None where no limit is known."""
+        """Return the calls left now, from this process's view; None without a known limit."""
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return 0
         left: list[int] = []
-        if self._told_remaining is not None and now_s < self._told_until_s:
-            left.append(max(0, self._told_remaining))
+        if self._reported_remaining is not None and now_s < self._reported_until_s:
+            left.append(max(0, self._reported_remaining))
         if self.per_minute is not None:
-            left.append(max(0, self.per_minute - self._window.used()))
+            left.append(max(0, self.per_minute - self._window.count_used()))
         return min(left, default=None)

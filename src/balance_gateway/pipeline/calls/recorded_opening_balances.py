@@ -1,9 +1,9 @@
-"""Opening balances that a provider keeps to itself, answered from the gateway's own record.
+"""Serves opening balances from the write journal for providers that cannot return them.
 
-Light and Asset take an opening balance and have no way to read it. For them the last write that
-they acknowledged is the answer, marked ``RECORDED_BY_GATEWAY``, under whichever of the remote
-account's names it was made; without one the provider adapter is asked, which derives the balance
-where the account's configuration allows, or says that it cannot.
+Light and Asset accept an opening balance and have no endpoint to read it. For them the last
+acknowledged write to the remote account is returned, marked ``RECORDED_BY_GATEWAY``, whichever of
+the account's gateway ids it was made under. Without such a write the provider adapter is called: it
+derives the balance where the account's configuration allows it, or reports that it cannot.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from balance_gateway.ports.write_journal import (
 
 
 class RecordedOpeningBalances(ProviderDecorator):
-    """A provider whose opening balances come from the journal first; a ``BalanceProvider``.
+    """Reads opening balances from the journal before the provider; a ``BalanceProvider``.
 
     Args:
-        provider: has no way to read them.
-        journal: of all writes.
-        remote_accounts: the remote account of each account, by its id.
+        provider: A provider that cannot read opening balances.
+        journal: The journal of all writes.
+        remote_accounts: The remote account of each account, by account id.
     """
 
     def __init__(
@@ -42,13 +42,14 @@ class RecordedOpeningBalances(ProviderDecorator):
         self._remote_accounts = remote_accounts
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The last acknowledged write, or what the provider adapter derives."""
+        """Return the last acknowledged write, or the balance that the provider adapter derives."""
+        # By remote account: two gateway accounts may refer to the same one, and must agree.
         record = await self._journal.last_applied(self._remote_accounts[account.id])
         if record is not None and record.applied is not None:
             return replace(record.applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
         return await self._provider.opening_balance(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """As the provider answers; from now on it is the gateway's record that tells."""
-        answered = await self._provider.set_opening_balance(write)
-        return replace(answered, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
+        """Set the opening balance at the provider and mark it as recorded by the gateway."""
+        applied = await self._provider.set_opening_balance(write)
+        return replace(applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)

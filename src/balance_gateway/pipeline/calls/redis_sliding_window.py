@@ -1,4 +1,4 @@
-"""Counts calls to a provider for all replicas, in a sorted set of Redis per connector."""
+"""Counts the calls of all replicas to a provider, in one Redis sorted set per connector."""
 
 import secrets
 from contextlib import suppress
@@ -7,10 +7,10 @@ from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.calls.sliding_window import WINDOW_S
 from balance_gateway.pipeline.redis_client import RedisClient
 
-#: KEYS: the set, and what is there while the provider lets nobody call. ARGV: window in ms, limit,
-#: a name for this call. Returns the ms to wait; 0: the call was counted. The server's clock is the
-#: one that counts, for all replicas alike.
-_TAKE = """
+#: KEYS: the sorted set; the key that exists while the provider is blocked. ARGV: window in ms,
+#: limit, a unique member for this call. Returns the ms to wait; 0: the call was counted. All
+#: replicas use the Redis server's clock.
+_ACQUIRE = """
 local blocked_ms = redis.call('PTTL', KEYS[2])
 if blocked_ms > 0 then return blocked_ms end
 local now = redis.call('TIME')
@@ -27,15 +27,17 @@ local first = redis.call('ZRANGE', KEYS[1], used - limit, used - limit, 'WITHSCO
 return math.max(1, first[2] + window_ms - now_ms)
 """
 
-#: KEYS: what is there while nobody may call. ARGV: for how many ms; it is never made shorter.
+#: KEYS: the key that exists while the provider is blocked. ARGV: duration in ms. A longer block
+#: that is in effect stays.
 _BLOCK = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
   redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
 end
 """
 
-#: KEYS: the set. ARGV: window in ms, a name. A call is counted from now on, in the oldest's place.
-_ANSWERED_LATE = """
+#: KEYS: the sorted set. ARGV: window in ms, a unique member. Replaces the oldest call by one that
+#: counts from now.
+_RECOUNT_LATE_CALL = """
 local now = redis.call('TIME')
 redis.call('ZPOPMIN', KEYS[1])
 redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[2])
@@ -44,41 +46,48 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 
 
 class RedisCounter:
-    """Where the calls of one budget are counted; a ``windows.SharedPlace``.
+    """Counts the calls of one budget in Redis; a ``sliding_window.SharedCallCounter``.
 
     Args:
-        link: the connection.
-        budget: names the budget: equal for replicas that spend the same one.
+        client: The Redis client.
+        budget: Name of the budget; replicas with the same name share it.
     """
 
-    def __init__(self, link: RedisClient, budget: str) -> None:
-        self._link = link
-        self._take = link.client.register_script(_TAKE)
-        self._block = link.client.register_script(_BLOCK)
-        self._answered_late = link.client.register_script(_ANSWERED_LATE)
-        self._calls = link.key(f"b:{budget}")
-        self._blocked = link.key(f"b:{budget}:blocked")
+    def __init__(self, client: RedisClient, budget: str) -> None:
+        self._client = client
+        self._acquire_script = client.client.register_script(_ACQUIRE)
+        self._block_script = client.client.register_script(_BLOCK)
+        self._recount_script = client.client.register_script(_RECOUNT_LATE_CALL)
+        self._calls_key = client.key(f"b:{budget}")
+        self._blocked_key = client.key(f"b:{budget}:blocked")
         self._window_ms = int(WINDOW_S * 1000)
 
-    async def take(self, limit: int) -> float | None:
-        """Counts a call: 0.0, or the seconds until one may be; None: Redis is out of reach."""
-        keys = [self._calls, self._blocked]
+    async def acquire(self, limit: int) -> float | None:
+        """Count one call if fewer than ``limit`` were made in the last minute.
+
+        Returns:
+            0.0 when the call was counted, otherwise the seconds to wait; None when Redis is
+            unavailable.
+        """
+        keys = [self._calls_key, self._blocked_key]
         arguments: list[str | int] = [self._window_ms, limit, secrets.token_hex(8)]
         try:
-            wait_ms = await self._link.run(lambda: self._take(keys=keys, args=arguments))
+            wait_ms = await self._client.run(
+                lambda: self._acquire_script(keys=keys, args=arguments)
+            )
         except CacheUnavailable:
             return None
         return float(wait_ms) / 1000.0
 
     async def block(self, seconds: float) -> None:
-        """Lets no replica call for so long, if Redis can be reached."""
-        keys, arguments = [self._blocked], [max(1, int(seconds * 1000))]
+        """Block the calls of all replicas for so long; has no effect without Redis."""
+        keys, arguments = [self._blocked_key], [max(1, int(seconds * 1000))]
         with suppress(CacheUnavailable):
-            await self._link.run(lambda: self._block(keys=keys, args=arguments))
+            await self._client.run(lambda: self._block_script(keys=keys, args=arguments))
 
-    async def answered_late(self) -> None:
-        """Counts a call anew, in place of the oldest, if Redis can be reached."""
-        keys = [self._calls]
+    async def recount_late_call(self) -> None:
+        """Replace the oldest call by one that counts from now; has no effect without Redis."""
+        keys = [self._calls_key]
         arguments: list[str | int] = [self._window_ms, secrets.token_hex(8)]
         with suppress(CacheUnavailable):
-            await self._link.run(lambda: self._answered_late(keys=keys, args=arguments))
+            await self._client.run(lambda: self._recount_script(keys=keys, args=arguments))

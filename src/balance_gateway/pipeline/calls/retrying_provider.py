@@ -1,8 +1,8 @@
-"""Reads that are tried again: after quick failures, within the deadline, and within a budget.
+"""Retries reads after quick failures, within the caller's deadline and a retry budget.
 
-A write is never tried again here: a PUT repeated after an unclear failure can land after somebody
-else's newer one. A read that ran into its timeout is not tried again either: whoever waits has
-waited long enough, and a provider that hangs is not helped by more calls.
+Writes are never retried: a PUT that is repeated after an unclear failure can overwrite a newer
+value of another caller. A read that ran into its timeout is not retried either, because its caller
+has used up its wait, and more calls do not help a provider that hangs.
 """
 
 import asyncio
@@ -41,29 +41,29 @@ ATTEMPTS_MAX = 3
 FIRST_PAUSE_S = 0.1
 PAUSE_MAX_S = 2.0
 
-#: Retries may add this part to the calls that are made, and this many a second.
-BUDGET_PART = 0.2
-BUDGET_PER_S = 1.0
-_BUDGET_MAX = 10.0
+#: Retries that each first attempt and each second add to the budget.
+RETRIES_PER_CALL = 0.2
+RETRIES_PER_S = 1.0
+_RETRIES_MAX = 10.0
 
 
 class RetryBudget:
-    """Keeps retries a small part of all calls, so that an outage is not met with a storm."""
+    """Limits retries to a small part of all calls, so that an outage causes no retry storm."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._credit = _BUDGET_MAX
+        self._credit = _RETRIES_MAX
         self._at_s = monotonic()
 
     def earn(self) -> None:
-        """Counts a first attempt."""
+        """Count a first attempt."""
         now_s = self._monotonic()
-        earned = BUDGET_PART + (now_s - self._at_s) * BUDGET_PER_S
-        self._credit = min(_BUDGET_MAX, self._credit + earned)
+        earned = RETRIES_PER_CALL + (now_s - self._at_s) * RETRIES_PER_S
+        self._credit = min(_RETRIES_MAX, self._credit + earned)
         self._at_s = now_s
 
     def spend(self) -> bool:
-        """Whether a retry may be made; counts it."""
+        """Count a retry and return True, or return False when the budget is exhausted."""
         if self._credit < 1.0:
             return False
         self._credit -= 1.0
@@ -71,11 +71,11 @@ class RetryBudget:
 
 
 class RetryingProvider(ProviderDecorator):
-    """A provider whose reads are tried again; a ``BalanceProvider``.
+    """Retries the reads of a provider; a ``BalanceProvider``.
 
     Args:
-        provider: the provider.
-        budget: of retries, one a connector.
+        provider: The provider.
+        budget: The retry budget of the connector; None for a new one.
     """
 
     def __init__(self, provider: BalanceProvider, budget: RetryBudget | None = None) -> None:
@@ -85,28 +85,28 @@ class RetryingProvider(ProviderDecorator):
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """As the provider answers, at the last attempt."""
-        return await self._tried(lambda: self._provider.balances(queries))
+        """Return the provider's balances, or raise the error of the last attempt."""
+        return await self._retry(lambda: self._provider.balances(queries))
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """As the provider answers, at the last attempt."""
-        return await self._tried(lambda: self._provider.opening_balance(account))
+        """Return the provider's opening balance, or raise the error of the last attempt."""
+        return await self._retry(lambda: self._provider.opening_balance(account))
 
     async def normal_balance(self, account: Account) -> Side:
-        """As the provider answers, at the last attempt."""
-        return await self._tried(lambda: self._provider.normal_balance(account))
+        """Return the account's normal side, or raise the error of the last attempt."""
+        return await self._retry(lambda: self._provider.normal_balance(account))
 
-    async def _tried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         self._budget.earn()
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await attempt()
             except (CircuitOpen, ProviderUntrusted):
-                # The breaker's pause is not waited for, and a certificate stays what it is.
+                # The breaker's pause is too long to wait for, and a certificate does not change.
                 raise
             except (ProviderUnavailable, ProviderRateLimited) as error:
-                pause_s = _pause_s(number, error)
-                if number == ATTEMPTS_MAX or pause_s > _longest_pause_s(error):
+                pause_s = _compute_pause_s(number, error)
+                if number == ATTEMPTS_MAX or pause_s > _compute_pause_max_s(error):
                     raise
                 if not self._budget.spend():
                     raise
@@ -116,20 +116,17 @@ class RetryingProvider(ProviderDecorator):
         raise AssertionError("unreachable")
 
 
-def _longest_pause_s(error: GatewayError) -> float:
-    """How long is waited for another attempt.
-
-    What the provider asks for is waited for, for as long as the caller has patience; who has an
-    older value to fall back on has none.
-    """
+def _compute_pause_max_s(error: GatewayError) -> float:
+    """Return the longest pause before another attempt."""
     if error.retry_after_s is None:
         return PAUSE_MAX_S
-    patience = current_call().max_wait_s
-    return patience if isinstance(error, ProviderRateLimited) else min(patience, PAUSE_MAX_S)
+    # 0 for a read that can fall back on an older value: it does not wait for the provider.
+    max_wait_s = current_call().max_wait_s
+    return max_wait_s if isinstance(error, ProviderRateLimited) else min(max_wait_s, PAUSE_MAX_S)
 
 
-def _pause_s(number: int, error: GatewayError) -> float:
-    """The provider's own wish, or full jitter below a doubling bound."""
+def _compute_pause_s(number: int, error: GatewayError) -> float:
+    """Return the provider's own wait, or full jitter below a bound that doubles per attempt."""
     if error.retry_after_s is not None:
         return error.retry_after_s
     bound_s = min(PAUSE_MAX_S, FIRST_PAUSE_S * 2 ** (number - 1))

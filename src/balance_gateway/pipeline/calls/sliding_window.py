@@ -1,10 +1,8 @@
-"""The calls of the last minute, counted in this process or for all replicas.
+"""Counts the calls of the last minute, in this process or for all replicas.
 
-A sliding window rather than a bucket that refills: a bucket of 300 that refills at 300 a minute
-lets 600 calls through in its first minute, and a smaller bucket cannot answer a dashboard of
-fifty accounts at once. The window is kept a second longer than the provider's minute, because the
-provider counts a call when it arrives; one that was answered later than that counts from its
-answer.
+A sliding window is used instead of a token bucket: a bucket of 300 that refills at 300 a minute
+lets 600 calls through in its first minute, and a smaller bucket cannot serve a dashboard of fifty
+accounts at once.
 """
 
 import asyncio
@@ -13,147 +11,158 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+# One second longer than the provider's minute, because the provider counts a call on arrival.
 WINDOW_S = 61.0
 
-#: A call that took longer may have arrived later than the window allows for.
+#: A call that took longer, in seconds, may have arrived later than the window allows for; it
+#: counts from its response.
 ARRIVES_WITHIN_S = 1.0
 
 
 class SlidingWindow(Protocol):
-    """Counts calls of the last minute, in this process or for all replicas."""
+    """Counts the calls of the last minute, in this process or for all replicas."""
 
-    async def take(self, limit: int) -> float:
-        """Counts one call if fewer than ``limit`` were made in the last minute.
+    async def acquire(self, limit: int) -> float:
+        """Count one call if fewer than ``limit`` were made in the last minute.
 
         Returns:
-            0.0 if it was counted, or else the seconds until one may be.
+            0.0 when the call was counted, otherwise the seconds until the next one may be.
         """
         ...
 
     def block(self, seconds: float) -> None:
-        """Tells the other replicas, if there are any, not to call for so long."""
+        """Block the calls of the other replicas, if there are any, for so long."""
         ...
 
-    def answered_late(self) -> None:
-        """Counts a call from now on that was counted when it was sent, long ago."""
+    def recount_late_call(self) -> None:
+        """Count a call from now on that was counted when it was sent, long before."""
         ...
 
-    def used(self) -> int:
-        """Calls of the last minute that this process knows of."""
+    def count_used(self) -> int:
+        """Return the calls of the last minute that this process made."""
         ...
 
     def empty_in_s(self) -> float:
-        """Seconds until no call that this process knows of counts any more."""
+        """Return the seconds until none of this process's calls counts any more."""
         ...
 
 
 class MemorySlidingWindow:
-    """The calls of this process.
+    """Counts the calls of this process.
 
     Args:
-        monotonic: tells seconds that never go back.
+        monotonic: Returns the time of a monotonic clock, in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._calls: deque[float] = deque()
 
-    async def take(self, limit: int) -> float:
-        """Counts one call if the window has room."""
+    async def acquire(self, limit: int) -> float:
+        """Count one call if the window has room; see ``SlidingWindow``."""
         wait_s = self.wait_s(limit)
         if wait_s == 0.0:
             self._calls.append(self._monotonic())
         return wait_s
 
     def wait_s(self, limit: int) -> float:
-        """Seconds until one more call may be counted; 0.0: now."""
+        """Return the seconds until one more call may be counted; 0.0: now."""
         now_s = self._monotonic()
         while self._calls and _left_s(self._calls[0], now_s) <= 0:
             self._calls.popleft()
         if len(self._calls) < limit:
             return 0.0
-        # More than 0.0, which would say that there is room: what has no time left is gone.
+        # Greater than 0.0, which would mean that there is room: expired calls were removed above.
         return _left_s(self._calls[len(self._calls) - limit], now_s)
 
     def block(self, seconds: float) -> None:
-        """Nobody else has to be told."""
+        """Do nothing: there are no other replicas."""
 
-    def answered_late(self) -> None:
-        """Counts a call anew, in place of the oldest: that one is no younger than it was."""
+    def recount_late_call(self) -> None:
+        """Count a call from now on, in place of the oldest one."""
+        # The oldest is at least as old as the late call, so the count is never too low.
         if self._calls:
             self._calls.popleft()
         self._calls.append(self._monotonic())
 
-    def used(self) -> int:
-        """Calls of the last minute."""
+    def count_used(self) -> int:
+        """Return the calls of the last minute."""
         now_s = self._monotonic()
         return sum(_left_s(call_s, now_s) > 0 for call_s in self._calls)
 
     def empty_in_s(self) -> float:
-        """Seconds until the newest call counts no more."""
+        """Return the seconds until the newest call no longer counts."""
         return max(0.0, _left_s(self._calls[-1], self._monotonic())) if self._calls else 0.0
 
 
 def _left_s(call_s: float, now_s: float) -> float:
-    """For how long a call still counts. The one place that says so: sums of floats are rounded."""
+    """Return for how long a call still counts."""
+    # The only place that computes it: a differently ordered sum may be rounded differently.
     return call_s + WINDOW_S - now_s
 
 
-class SharedCounter(Protocol):
-    """Where replicas count the calls of all; it may be out of reach."""
+class SharedCallCounter(Protocol):
+    """Counts the calls of all replicas in one store, which may be unavailable."""
 
-    async def take(self, limit: int) -> float | None:
-        """Counts a call: 0.0, or the seconds until one may be; None: out of reach."""
+    async def acquire(self, limit: int) -> float | None:
+        """Count one call if fewer than ``limit`` were made in the last minute.
+
+        Returns:
+            0.0 when the call was counted, otherwise the seconds until the next one may be; None
+            when the store is unavailable.
+        """
         ...
 
     async def block(self, seconds: float) -> None:
-        """Lets no replica call for so long, if the place can be reached."""
+        """Block the calls of all replicas for so long, if the store is available."""
         ...
 
-    async def answered_late(self) -> None:
-        """Counts a call anew, in place of the oldest, if the place can be reached."""
+    async def recount_late_call(self) -> None:
+        """Count a call from now on, in place of the oldest one, if the store is available."""
         ...
 
 
 class SharedSlidingWindow:
-    """The calls of all replicas, counted in one place; while that is out of reach, this process's.
+    """Counts the calls of all replicas, and this process's alone while the store is unavailable.
 
     Args:
-        place: counts the calls of all.
-        alone: counts this process's calls all the while: a place that was lost, or has lost what
-            it had counted, must not let this process begin its minute anew.
+        shared: Counts the calls of all replicas.
+        local: Counts this process's calls at all times, so that the count continues when the
+            store becomes unavailable or loses its data.
     """
 
-    def __init__(self, place: SharedCounter, alone: MemorySlidingWindow) -> None:
-        self._place = place
-        self._alone = alone
-        self._telling: set[asyncio.Task[None]] = set()
+    def __init__(self, shared: SharedCallCounter, local: MemorySlidingWindow) -> None:
+        self._shared = shared
+        self._local = local
+        self._pending_updates: set[asyncio.Task[None]] = set()
 
-    async def take(self, limit: int) -> float:
-        """Counts one call if the window has room, here and there."""
-        wait_s = self._alone.wait_s(limit)
+    async def acquire(self, limit: int) -> float:
+        """Count one call if both windows have room; see ``SlidingWindow``."""
+        # The local window first: a refused call must not be counted in the shared one.
+        wait_s = self._local.wait_s(limit)
         if wait_s == 0.0:
-            wait_s = await self._place.take(limit) or 0.0
-        return wait_s or await self._alone.take(limit)
+            wait_s = await self._shared.acquire(limit) or 0.0
+        return wait_s or await self._local.acquire(limit)
 
     def block(self, seconds: float) -> None:
-        """Tells the other replicas, as soon as may be."""
-        self._tell(self._place.block(seconds))
+        """Block the other replicas' calls, in a background task."""
+        self._update_shared(self._shared.block(seconds))
 
-    def answered_late(self) -> None:
-        """Counts a call anew, here at once and there as soon as may be."""
-        self._alone.answered_late()
-        self._tell(self._place.answered_late())
+    def recount_late_call(self) -> None:
+        """Count a late call from now on: locally at once, for all in a background task."""
+        self._local.recount_late_call()
+        self._update_shared(self._shared.recount_late_call())
 
-    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(telling)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _update_shared(self, update: Coroutine[Any, Any, None]) -> None:
+        # The set keeps the task alive: the event loop holds only a weak reference.
+        task = asyncio.get_running_loop().create_task(update)
+        self._pending_updates.add(task)
+        task.add_done_callback(self._pending_updates.discard)
 
-    def used(self) -> int:
-        """Calls of the last minute, as far as this process has made them."""
-        return self._alone.used()
+    def count_used(self) -> int:
+        """Return the calls of the last minute that this process made."""
+        return self._local.count_used()
 
     def empty_in_s(self) -> float:
-        """Seconds until no call of this process counts any more."""
-        return self._alone.empty_in_s()
+        """Return the seconds until none of this process's calls counts any more."""
+        return self._local.empty_in_s()
