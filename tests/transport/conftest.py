@@ -1,4 +1,4 @@
-"""A scripted raw server on loopback, and both event loops for every test."""
+"""A scripted raw TCP server on loopback; every test runs on both event loops."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ def pytest_asyncio_loop_factories(config, item):
 
 
 class Peer:
-    """The server's end of one connection."""
+    """The server side of one connection."""
 
     def __init__(self, server: "RawServer", reader, writer) -> None:
         self._server = server
@@ -26,18 +26,18 @@ class Peer:
         self.count = 0
 
     async def request(self) -> bytes:
-        """Read one whole request, head and body; note it in ``server.seen``."""
+        """Read one whole request, head and body, and append it to ``server.requests``."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         size = 0
         for line in head.split(b"\r\n"):
             if line.lower().startswith(b"content-length:"):
                 size = int(line[15:])
-        whole = head + await self._reader.readexactly(size)
-        self._server.seen.append(whole)
+        request = head + await self._reader.readexactly(size)
+        self._server.requests.append(request)
         self.count += 1
-        return whole
+        return request
 
-    async def some(self, size: int) -> bytes:
+    async def read(self, size: int) -> bytes:
         return await self._reader.readexactly(size)
 
     async def send(self, *pieces: bytes, pause_s: float = 0) -> None:
@@ -54,16 +54,18 @@ class Peer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
-    async def gone(self) -> None:
-        """Wait until the client closes."""
+    async def wait_closed(self) -> None:
+        """Wait until the client closes the connection."""
         while await self._reader.read(65536):
             pass
 
 
 class RawServer:
+    """Runs a script for each connection and records the requests."""
+
     def __init__(self, script: Callable[[Peer], Awaitable[None]]) -> None:
         self._script = script
-        self.seen: list[bytes] = []
+        self.requests: list[bytes] = []
         self.peers: list[Peer] = []
         self.open = 0
         self.open_max = 0
@@ -88,7 +90,7 @@ class RawServer:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[..., Awaitable[RawServer]]]:
-    """``await serve(script)`` starts a server that runs the script for each connection."""
+    """``await serve(script)`` starts a ``RawServer``."""
     running = []
 
     async def start(script, *, tls: ssl.SSLContext | None = None) -> RawServer:
@@ -116,8 +118,8 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[RawServer]]]:
 
 
 @pytest.fixture
-def settled() -> Callable[..., Awaitable[None]]:
-    """``await settled(condition)`` until it holds; the margin is generous, the wait short."""
+def eventually() -> Callable[..., Awaitable[None]]:
+    """``await eventually(condition)`` waits until the condition holds, for at most 8 s."""
 
     async def wait(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(8):

@@ -1,8 +1,8 @@
-"""Measures CPU per GET of the pool, of httpx on the pool, and of httpx on its own transport.
+"""Measure CPU per GET of the pool, of httpx on the pool, and of httpx on its own transport.
 
 Run it with ``python tests/transport/measure.py [asyncio|uvloop]``. The server is a raw protocol
-in another process on loopback; figures are CPU microseconds of this process per call, the JSON
-answer decoded, the median of five rounds, at 1, 10, 50 and 100 connections.
+in another process on loopback; figures are CPU microseconds of this process per call, with
+the JSON response decoded, the median of five rounds, at 1, 10, 50 and 100 connections.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import uvloop
 from balance_gateway.transport import HttptoolsTransport, Limits, Pool
 
 BODY = b'{"accountId":"a1","amount":123456,"currency":"EUR","asOf":"2026-11-21"}'
-ANSWER = (
+RESPONSE = (
     b"HTTP/1.1 200 OK\r\nServer: x\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n"
     b"Content-Type: application/json\r\nConnection: keep-alive\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -36,7 +36,7 @@ class Upstream(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
+        self.transport.write(RESPONSE * data.count(b"\r\n\r\n"))
 
 
 async def upstream() -> None:
@@ -45,10 +45,10 @@ async def upstream() -> None:
     await server.serve_forever()
 
 
-def caller(way: str, url: str, connections: int) -> tuple[Callable, Callable]:
-    """One call, and how to close what it uses."""
+def make_caller(kind: str, url: str, connections: int) -> tuple[Callable, Callable]:
+    """Return a function that makes one call, and one that closes its client."""
     limits = Limits(connections_max=connections, idle_max=connections)
-    if way == "pool":
+    if kind == "pool":
         pool = Pool(url, limits=limits)
 
         async def call() -> None:
@@ -58,7 +58,7 @@ def caller(way: str, url: str, connections: int) -> tuple[Callable, Callable]:
     own = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     transport = (
         httpx.AsyncHTTPTransport(limits=own)
-        if way == "httpx"
+        if kind == "httpx"
         else HttptoolsTransport(limits=limits)
     )
     client = httpx.AsyncClient(transport=transport, headers=HEADERS, trust_env=False)
@@ -85,13 +85,13 @@ async def cpu_us(call: Callable[[], Awaitable[None]], connections: int, calls: i
 
 
 async def measure(url: str) -> None:
-    for way, calls in CALLS.items():
+    for kind, calls in CALLS.items():
         figures = []
         for connections in (1, 10, 50, 100):
-            call, close = caller(way, url, connections)
+            call, close = make_caller(kind, url, connections)
             figures.append(f"{await cpu_us(call, connections, calls):8.0f}")
             await close()
-        print(f"{way:18}", *figures, flush=True)
+        print(f"{kind:18}", *figures, flush=True)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Every failure says how far the request got, and no write is ever sent twice."""
+"""Every failure records how far the request got, and no write is ever sent twice."""
 
 import asyncio
 import socket
@@ -6,16 +6,16 @@ import socket
 import httpx
 import pytest
 
-from balance_gateway.transport import HttptoolsTransport, Limits, Pool, Sent, Timeouts, sent
+from balance_gateway.transport import HttptoolsTransport, Limits, Pool, Sent, Timeouts, get_sent
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 async def failure(pool: Pool, method: str = "GET", body: bytes = b"", **timeouts: float):
-    """The error of an exchange that has to fail."""
+    """Return the error of an exchange that must fail."""
     try:
-        async with asyncio.timeout(8):  # The margin: no test here may take as long.
+        async with asyncio.timeout(8):  # Longer than any test here may take.
             await pool.exchange(method, "/x", [], body, timeouts=Timeouts(**timeouts))
     except (httpx.HTTPError, RuntimeError) as error:
         return error
@@ -34,21 +34,21 @@ async def reset(peer):
     peer.reset()
 
 
-async def keep_silent(peer):
+async def never_respond(peer):
     await peer.request()
-    await peer.gone()
+    await peer.wait_closed()
 
 
 async def cut_off(peer):
     await peer.request()
-    await peer.send(ANSWER[:-1])
+    await peer.send(RESPONSE[:-1])
     peer.close()
 
 
-async def serve_well(peer):
+async def respond_ok(peer):
     while True:
         request = await peer.request()
-        await peer.send(ANSWER[:-2] if request.startswith(b"HEAD") else ANSWER)
+        await peer.send(RESPONSE[:-2] if request.startswith(b"HEAD") else RESPONSE)
 
 
 async def trickle(peer):
@@ -65,26 +65,26 @@ async def trickle_head(peer):
         await peer.send(b"X: 1\r\n", pause_s=0.02)
 
 
-async def test_refused_connection_was_never_sent():
+async def test_refused_connection_is_never_sent():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = await failure(Pool(f"http://127.0.0.1:{unused.getsockname()[1]}"), "PUT", b"x")
 
     assert type(error) is httpx.ConnectError
-    assert sent(error) is Sent.NEVER
+    assert get_sent(error) is Sent.NEVER
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70])
-async def test_unknown_host_was_never_sent(host):
+async def test_unknown_host_is_never_sent(host):
     error = await failure(Pool(f"http://{host}"), "PUT", b"x")
 
     assert type(error) is httpx.ConnectError
-    assert sent(error) is Sent.NEVER
+    assert get_sent(error) is Sent.NEVER
 
 
 @pytest.mark.parametrize("limit", [{"connect_s": 0.2}, {"total_s": 0.2}])
-async def test_late_connection_was_never_sent(limit):
-    """A listener whose queue is full lets nobody in."""
+async def test_connect_timeout_is_never_sent(limit):
+    """A listener with a full queue accepts no connection."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -94,16 +94,16 @@ async def test_late_connection_was_never_sent(limit):
         error = await failure(Pool(f"http://127.0.0.1:{full.getsockname()[1]}"), **limit)
 
     assert type(error) is httpx.ConnectTimeout
-    assert sent(error) is Sent.NEVER
+    assert get_sent(error) is Sent.NEVER
 
 
-@pytest.mark.parametrize("script", [drop, reset, cut_off, keep_silent])
+@pytest.mark.parametrize("script", [drop, reset, cut_off, never_respond])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("kept", [False, True], ids=["first", "after a read"])
-async def test_write_is_seen_once_whatever_happens(serve, script, method, kept):
+async def test_write_is_sent_once_whatever_happens(serve, script, method, kept):
     async def server_script(peer):
         if kept and peer.number == 0:
-            await serve_well(peer)
+            await respond_ok(peer)
         await script(peer)
 
     server = await serve(server_script)
@@ -113,20 +113,22 @@ async def test_write_is_seen_once_whatever_happens(serve, script, method, kept):
 
     error = await failure(pool, method, b"amount=1", read_s=0.1)
 
-    assert sent(error) is (Sent.ANSWERED if script is cut_off else Sent.MAYBE)
-    assert [seen for seen in server.seen if b"/kept" not in seen] == server.seen[kept:]
-    assert len(server.seen) == 1 + kept
-    assert server.seen[-1].startswith(method.encode())
+    assert get_sent(error) is (Sent.RESPONSE_STARTED if script is cut_off else Sent.MAYBE)
+    assert [request for request in server.requests if b"/kept" not in request] == server.requests[
+        kept:
+    ]
+    assert len(server.requests) == 1 + kept
+    assert server.requests[-1].startswith(method.encode())
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", METHODS)
-async def test_kept_connection_closed_on_the_next_request(serve, method, how):
-    """The keep-alive race: a read goes once more on a fresh connection; a write never met it."""
+async def test_idle_connection_closed_on_the_next_request(serve, method, how):
+    """The keep-alive race: a read is resent on a new connection; a write never reuses one."""
 
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER)
+        await peer.send(RESPONSE)
         await peer.request()
         getattr(peer, how)()
 
@@ -134,10 +136,10 @@ async def test_kept_connection_closed_on_the_next_request(serve, method, how):
     pool = Pool(server.url)
     await pool.exchange("GET", "/kept")
 
-    answer = await pool.exchange(method, "/x", [], b"")
+    response = await pool.exchange(method, "/x", [], b"")
 
-    assert answer.status == 200
-    sent_times = sum(b" /x " in seen for seen in server.seen)
+    assert response.status == 200
+    sent_times = sum(b" /x " in request for request in server.requests)
     assert sent_times == (2 if method in {"GET", "HEAD"} else 1)
     assert len(server.peers) == 2
     await pool.aclose()
@@ -147,7 +149,7 @@ async def test_read_is_repeated_only_once(serve):
     async def script(peer):
         if peer.number == 0:
             await peer.request()
-            await peer.send(ANSWER)
+            await peer.send(RESPONSE)
         await drop(peer)
 
     server = await serve(script)
@@ -157,28 +159,28 @@ async def test_read_is_repeated_only_once(serve):
     error = await failure(pool)
 
     assert type(error) is httpx.RemoteProtocolError
-    assert len(server.seen) == 3
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("refuse", [False, True])
-async def test_who_counts_is_asked_before_a_read_is_repeated(serve, refuse):
+async def test_the_callback_runs_before_a_read_is_repeated(serve, refuse):
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER)
+        await peer.send(RESPONSE)
         await peer.request()
         peer.close()
 
-    asked = []
+    counted = []
 
     async def count():
-        asked.append(1)
+        counted.append(1)
         if refuse:
             raise PermissionError("none left")
 
     server = await serve(script)
     pool = Pool(server.url)
     await pool.exchange("GET", "/kept", before_repeat=count)
-    before = list(asked)
+    before = list(counted)
 
     if refuse:
         with pytest.raises(PermissionError):
@@ -186,20 +188,20 @@ async def test_who_counts_is_asked_before_a_read_is_repeated(serve, refuse):
     else:
         await pool.exchange("GET", "/x", before_repeat=count)
 
-    assert (before, asked) == ([], [1])
-    assert sum(b" /x " in seen for seen in server.seen) == (1 if refuse else 2)
+    assert (before, counted) == ([], [1])
+    assert sum(b" /x " in request for request in server.requests) == (1 if refuse else 2)
     assert pool.usage.open == (0 if refuse else 1)
     await pool.aclose()
 
 
-@pytest.mark.parametrize("part", [b"H", ANSWER[:-1], b"HTTP/1.1 100 Continue\r\n\r\n", None])
+@pytest.mark.parametrize("part", [b"H", RESPONSE[:-1], b"HTTP/1.1 100 Continue\r\n\r\n", None])
 async def test_read_is_not_repeated_after_a_byte_or_a_time_limit(serve, part):
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER)
+        await peer.send(RESPONSE)
         await peer.request()
         if part is None:
-            await peer.gone()
+            await peer.wait_closed()
         else:
             await peer.send(part)
 
@@ -210,13 +212,13 @@ async def test_read_is_not_repeated_after_a_byte_or_a_time_limit(serve, part):
     error = await failure(pool, read_s=0.1)
 
     assert type(error) is (httpx.RemoteProtocolError if part else httpx.ReadTimeout)
-    assert len(server.seen) == 2
+    assert len(server.requests) == 2
 
 
-async def test_read_repeated_to_a_dead_server_counts_as_maybe_sent(serve):
+async def test_read_repeated_to_a_stopped_server_is_maybe_sent(serve):
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER)
+        await peer.send(RESPONSE)
         await peer.request()
         server.listener.close()
         peer.close()
@@ -228,38 +230,38 @@ async def test_read_repeated_to_a_dead_server_counts_as_maybe_sent(serve):
     error = await failure(pool)
 
     assert type(error) is httpx.ConnectError
-    assert sent(error) is Sent.MAYBE
+    assert get_sent(error) is Sent.MAYBE
 
 
 @pytest.mark.parametrize(
     ("script", "state"),
-    [(trickle, Sent.ANSWERED), (trickle_head, Sent.MAYBE), (keep_silent, Sent.MAYBE)],
+    [(trickle, Sent.RESPONSE_STARTED), (trickle_head, Sent.MAYBE), (never_respond, Sent.MAYBE)],
 )
-async def test_total_time_ends_a_trickle(serve, script, state):
+async def test_total_timeout_ends_a_trickle(serve, script, state):
     server = await serve(script)
 
     error = await failure(Pool(server.url), read_s=60, total_s=0.3)
 
     assert type(error) is httpx.ReadTimeout
-    assert sent(error) is state
+    assert get_sent(error) is state
 
 
-async def test_slow_answer_within_the_read_time_is_read(serve):
+async def test_slow_response_within_the_read_timeout_is_read(serve):
     async def script(peer):
         await peer.request()
-        await peer.send(*[ANSWER[i : i + 1] for i in range(len(ANSWER))], pause_s=0.02)
+        await peer.send(*[RESPONSE[i : i + 1] for i in range(len(RESPONSE))], pause_s=0.02)
 
     server = await serve(script)
     pool = Pool(server.url)
 
-    answer = await pool.exchange("GET", "/", timeouts=Timeouts(read_s=0.5, total_s=8))
+    response = await pool.exchange("GET", "/", timeouts=Timeouts(read_s=0.5, total_s=8))
 
-    assert answer.body == b"ok"
+    assert response.body == b"ok"
     await pool.aclose()
 
 
 @pytest.mark.parametrize("limit", [{"write_s": 0.3}, {"total_s": 0.3}])
-async def test_server_that_does_not_read_is_a_write_timeout(serve, limit):
+async def test_server_that_does_not_read_causes_a_write_timeout(serve, limit):
     async def script(peer):
         await asyncio.sleep(20)
 
@@ -268,12 +270,12 @@ async def test_server_that_does_not_read_is_a_write_timeout(serve, limit):
     error = await failure(Pool(server.url), "PUT", bytes(30_000_000), **limit)
 
     assert type(error) is httpx.WriteTimeout
-    assert sent(error) is Sent.MAYBE
+    assert get_sent(error) is Sent.MAYBE
 
 
-async def test_reset_while_sending_is_a_write_error(serve):
+async def test_reset_while_sending_causes_a_write_error(serve):
     async def script(peer):
-        await peer.some(1000)
+        await peer.read(1000)
         await asyncio.sleep(0.1)
         peer.reset()
 
@@ -282,35 +284,35 @@ async def test_reset_while_sending_is_a_write_error(serve):
     error = await failure(Pool(server.url), "PUT", bytes(30_000_000))
 
     assert type(error) is httpx.WriteError
-    assert sent(error) is Sent.MAYBE
+    assert get_sent(error) is Sent.MAYBE
     assert len(server.peers) == 1
 
 
-async def test_answer_before_the_request_was_read_is_taken_and_its_connection_closed(serve):
+async def test_early_response_is_returned_and_its_connection_closed(serve):
     async def script(peer):
-        await peer.some(1000)
+        await peer.read(1000)
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
         await asyncio.sleep(20)
 
     server = await serve(script)
     pool = Pool(server.url)
 
-    answer = await pool.exchange("PUT", "/", [], bytes(30_000_000))
+    response = await pool.exchange("PUT", "/", [], bytes(30_000_000))
 
-    assert answer.status == 413
+    assert response.status == 413
     assert pool.usage.open == 0
     await pool.aclose()
 
 
 @pytest.mark.parametrize(
     "extra",
-    [b"garbage", b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ANSWER, ANSWER * 2],
+    [b"garbage", b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", RESPONSE, RESPONSE * 2],
 )
-async def test_bytes_after_an_answer_never_meet_the_next_request(serve, extra):
+async def test_bytes_after_a_response_never_reach_the_next_request(serve, extra):
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER + extra)
-        await peer.gone()
+        await peer.send(RESPONSE + extra)
+        await peer.wait_closed()
 
     server = await serve(script)
     pool = Pool(server.url)
@@ -322,21 +324,21 @@ async def test_bytes_after_an_answer_never_meet_the_next_request(serve, extra):
     await pool.aclose()
 
 
-async def test_bytes_on_an_idle_connection_close_it(serve, settled):
+async def test_bytes_on_an_idle_connection_close_it(serve, eventually):
     async def script(peer):
         await peer.request()
-        await peer.send(ANSWER, pause_s=0.1)
+        await peer.send(RESPONSE, pause_s=0.1)
         await peer.send(b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n")
-        await peer.gone()
+        await peer.wait_closed()
 
     server = await serve(script)
     pool = Pool(server.url)
     await pool.exchange("GET", "/")
-    await settled(lambda: pool.usage.open == 0)
+    await eventually(lambda: pool.usage.open == 0)
 
-    answer = await pool.exchange("GET", "/")
+    response = await pool.exchange("GET", "/")
 
-    assert answer.status == 200
+    assert response.status == 200
     assert len(server.peers) == 2
     await pool.aclose()
 
@@ -346,8 +348,8 @@ BAD_BYTES = [b"\r", b"\n", b"\0", b"\r\nX-Evil: 1", b"\x7f", b"\x0b"]
 
 @pytest.mark.parametrize("bad", BAD_BYTES)
 @pytest.mark.parametrize("place", ["name", "value", "target", "method"])
-async def test_injection_is_refused_before_anything_is_sent(serve, place, bad):
-    server = await serve(serve_well)
+async def test_injection_is_rejected_before_anything_is_sent(serve, place, bad):
+    server = await serve(respond_ok)
     pool = Pool(server.url)
     parts = {"name": b"X-A", "value": b"1", "target": b"/a", "method": b"GET"}
     parts[place] += bad + b"b"
@@ -355,24 +357,24 @@ async def test_injection_is_refused_before_anything_is_sent(serve, place, bad):
     with pytest.raises(httpx.LocalProtocolError) as caught:
         await pool.exchange(parts["method"], parts["target"], [(parts["name"], parts["value"])])
 
-    assert sent(caught.value) is Sent.NEVER
+    assert get_sent(caught.value) is Sent.NEVER
     assert server.peers == []
 
 
 @pytest.mark.parametrize("target", ["", "a", "http://other/", "/a b", "/ü"])
-async def test_target_has_to_be_a_path(target):
+async def test_target_must_be_a_path(target):
     with pytest.raises(httpx.LocalProtocolError):
         await Pool("http://127.0.0.1:1").exchange("GET", target)
 
 
 @pytest.mark.parametrize("name", [b"", b"X A", b"X:", b"X\xff"])
-async def test_header_name_has_to_be_a_token(name):
+async def test_header_name_must_be_a_token(name):
     with pytest.raises(httpx.LocalProtocolError):
         await Pool("http://127.0.0.1:1").exchange("GET", "/", [(name, b"1")])
 
 
-async def test_host_and_framing_are_ours(serve):
-    server = await serve(serve_well)
+async def test_host_and_framing_are_set_by_the_transport(serve):
+    server = await serve(respond_ok)
     pool = Pool(server.url)
     host = server.url.removeprefix("http://").encode()
 
@@ -381,7 +383,7 @@ async def test_host_and_framing_are_ours(serve):
     with pytest.raises(httpx.LocalProtocolError):
         await pool.exchange("GET", "/", [(b"Host", b"other")])
 
-    assert server.seen == [
+    assert server.requests == [
         b"PUT / HTTP/1.1\r\nHost: " + host + b"\r\nAccept-Encoding: identity\r\n"
         b"Content-Length: 3\r\n\r\nabc"
     ]
@@ -389,16 +391,16 @@ async def test_host_and_framing_are_ours(serve):
 
 
 @pytest.mark.parametrize("url", ["ftp://h/", "h", "http://", "//h"])
-def test_other_urls_are_refused(url):
+def test_other_urls_are_rejected(url):
     with pytest.raises(httpx.UnsupportedProtocol):
         Pool(url)
 
 
-async def test_cancelled_write_says_how_far_it_got(serve, settled):
-    server = await serve(keep_silent)
+async def test_cancelled_write_records_how_far_it_got(serve, eventually):
+    server = await serve(never_respond)
     pool = Pool(server.url, limits=Limits(connections_max=1))
     first = asyncio.create_task(pool.exchange("PUT", "/", [], b"x"))
-    await settled(lambda: len(server.seen) == 1)
+    await eventually(lambda: len(server.requests) == 1)
 
     with pytest.raises(TimeoutError) as waiting:
         async with asyncio.timeout(0.05):
@@ -407,26 +409,26 @@ async def test_cancelled_write_says_how_far_it_got(serve, settled):
     with pytest.raises(asyncio.CancelledError) as under_way:
         await first
 
-    assert sent(waiting.value) is Sent.NEVER
-    assert sent(under_way.value) is Sent.MAYBE
+    assert get_sent(waiting.value) is Sent.NEVER
+    assert get_sent(under_way.value) is Sent.MAYBE
     await pool.aclose()
 
 
-async def test_cancelled_exchange_closes_its_connection_at_once(serve, settled):
-    server = await serve(keep_silent)
+async def test_cancelled_exchange_closes_its_connection_at_once(serve, eventually):
+    server = await serve(never_respond)
     pool = Pool(server.url)
     call = asyncio.create_task(pool.exchange("GET", "/", timeouts=Timeouts(read_s=60, total_s=60)))
-    await settled(lambda: len(server.seen) == 1)
+    await eventually(lambda: len(server.requests) == 1)
 
     call.cancel()
 
-    await settled(lambda: server.open == 0)
+    await eventually(lambda: server.open == 0)
     assert pool.usage == (0, 0, 0)
     await pool.aclose()
 
 
-async def test_answers_to_head_leave_the_connection_usable(serve):
-    server = await serve(serve_well)
+async def test_head_responses_leave_the_connection_usable(serve):
+    server = await serve(respond_ok)
     pool = Pool(server.url)
 
     methods = ["HEAD", "GET", "HEAD", "HEAD", "GET"]

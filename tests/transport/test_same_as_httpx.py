@@ -1,4 +1,4 @@
-"""Answers and failures are those of httpx's own transport, save where ours is stricter."""
+"""Responses and failures equal those of httpx's own transport, or are stricter."""
 
 import gzip
 import tracemalloc
@@ -12,7 +12,7 @@ from balance_gateway.transport import (
     HttptoolsTransport,
     ResponseTooLarge,
     Sent,
-    sent,
+    get_sent,
     verified_ssl_context,
 )
 from balance_gateway.transport.messages import decode_content
@@ -25,7 +25,7 @@ DEFLATED = zlib.compress(b"hello" * 100)
 RAW_DEFLATED = DEFLATED[2:-4]
 
 
-def sized(body: bytes, *headers: bytes) -> bytes:
+def with_length(body: bytes, *headers: bytes) -> bytes:
     return (
         OK
         + b"".join(h + b"\r\n" for h in headers)
@@ -34,29 +34,29 @@ def sized(body: bytes, *headers: bytes) -> bytes:
     )
 
 
-ANSWERS = {  # name: (bytes of the answer, how the server ends)
-    "length": (sized(b"hello"), "wait"),
-    "empty": (sized(b""), "wait"),
+RESPONSES = {  # name: (bytes of the response, how the server ends)
+    "length": (with_length(b"hello"), "wait"),
+    "empty": (with_length(b""), "wait"),
     "chunked": (CHUNKED + b"5\r\nhello\r\n1;ext=1\r\n!\r\n0\r\n\r\n", "wait"),
     "chunked with trailers": (CHUNKED + b"1\r\nx\r\n0\r\nX-T: 1\r\n\r\n", "wait"),
     "until close": (OK + b"\r\nhello", "close"),
-    "connection close": (sized(b"hello", b"Connection: close"), "close"),
+    "connection close": (with_length(b"hello", b"Connection: close"), "close"),
     "http 1.0": (b"HTTP/1.0 200 OK\r\n\r\nhello", "close"),
     "http 1.0 with length": (b"HTTP/1.0 404 No\r\nContent-Length: 2\r\n\r\nno", "close"),
     "no reason phrase": (b"HTTP/1.1 418\r\nContent-Length: 0\r\n\r\n", "wait"),
-    "100 continue": (b"HTTP/1.1 100 Continue\r\n\r\n" + sized(b"a"), "wait"),
-    "103 early hints": (b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 3 + sized(b"a"), "wait"),
+    "100 continue": (b"HTTP/1.1 100 Continue\r\n\r\n" + with_length(b"a"), "wait"),
+    "103 early hints": (b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 3 + with_length(b"a"), "wait"),
     "204": (b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n", "wait"),
     "304 with length": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "wait"),
     "redirect": (b"HTTP/1.1 302 F\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "wait"),
     "obsolete text": (b"HTTP/1.1 200 OK\r\nX: caf\xe9\r\nContent-Length: 0\r\n\r\n", "wait"),
-    "gzip": (sized(ZIPPED, b"Content-Encoding: gzip"), "wait"),
-    "deflate": (sized(DEFLATED, b"Content-Encoding: deflate"), "wait"),
-    "raw deflate": (sized(RAW_DEFLATED, b"Content-Encoding: deflate"), "wait"),
-    "identity": (sized(b"hello", b"Content-Encoding: identity"), "wait"),
-    "broken gzip": (sized(b"no gzip at all", b"Content-Encoding: gzip"), "wait"),
-    "closed without an answer": (b"", "close"),
-    "reset without an answer": (b"", "reset"),
+    "gzip": (with_length(ZIPPED, b"Content-Encoding: gzip"), "wait"),
+    "deflate": (with_length(DEFLATED, b"Content-Encoding: deflate"), "wait"),
+    "raw deflate": (with_length(RAW_DEFLATED, b"Content-Encoding: deflate"), "wait"),
+    "identity": (with_length(b"hello", b"Content-Encoding: identity"), "wait"),
+    "broken gzip": (with_length(b"no gzip at all", b"Content-Encoding: gzip"), "wait"),
+    "closed without a response": (b"", "close"),
+    "reset without a response": (b"", "reset"),
     "closed in the head": (b"HTTP/1.1 200 OK\r\nX-A", "close"),
     "reset in the head": (b"HTTP/1.1 200 OK\r\nX-A", "reset late"),
     "body cut off": (OK + b"Content-Length: 9\r\n\r\nhello", "close"),
@@ -80,16 +80,16 @@ ANSWERS = {  # name: (bytes of the answer, how the server ends)
 FIELDS_OF_CODING = {"content-encoding", "content-length"}
 
 
-def scripted(answer: bytes, end: str, pieces: int):
+def make_script(response: bytes, end: str, pieces: int):
     async def script(peer):
         await peer.request()
-        step = max(1, -(-len(answer) // pieces))
+        step = max(1, -(-len(response) // pieces))
         await peer.send(
-            *[answer[i : i + step] for i in range(0, len(answer), step)],
+            *[response[i : i + step] for i in range(0, len(response), step)],
             pause_s=0.001 if pieces > 1 else 0,
         )
         if end == "wait":
-            await peer.gone()
+            await peer.wait_closed()
         elif end.startswith("reset"):
             if end == "reset late":
                 await peer.send(b"", pause_s=0.03)
@@ -99,31 +99,33 @@ def scripted(answer: bytes, end: str, pieces: int):
 
 
 async def outcome(transport, method: str, url: str, read_s: float = 5):
-    """What a caller of httpx sees: the answer, or the class of the error."""
+    """Return the response that a caller of httpx gets, or the class of the error."""
     timeout = httpx.Timeout(5, read=read_s)
     async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as client:
         try:
-            answer = await client.request(method, url + "/a?b=c")
+            response = await client.request(method, url + "/a?b=c")
         except httpx.RequestError as error:
             return type(error)
-    headers = [(k, v) for k, v in answer.headers.raw if k.lower().decode() not in FIELDS_OF_CODING]
-    return answer.status_code, headers, answer.content
+    headers = [
+        (k, v) for k, v in response.headers.raw if k.lower().decode() not in FIELDS_OF_CODING
+    ]
+    return response.status_code, headers, response.content
 
 
 @pytest.mark.parametrize("pieces", [1, 9])
-@pytest.mark.parametrize("name", ANSWERS)
-async def test_answer_is_the_same(serve, name, pieces):
-    server = await serve(scripted(*ANSWERS[name], pieces))
+@pytest.mark.parametrize("name", RESPONSES)
+async def test_response_equals_httpx(serve, name, pieces):
+    server = await serve(make_script(*RESPONSES[name], pieces))
     read_s = 0.1 if "silence" in name else 5
 
-    theirs = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "GET", server.url, read_s)
-    ours = await outcome(HttptoolsTransport(), "GET", server.url, read_s)
+    from_httpx = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "GET", server.url, read_s)
+    from_pool = await outcome(HttptoolsTransport(), "GET", server.url, read_s)
 
-    if theirs is httpx.RemoteProtocolError:
-        assert issubclass(ours, theirs)
+    if from_httpx is httpx.RemoteProtocolError:
+        assert issubclass(from_pool, from_httpx)
     else:
-        assert ours == theirs
-    assert len(server.seen) == 2
+        assert from_pool == from_httpx
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,46 +133,48 @@ async def test_answer_is_the_same(serve, name, pieces):
 )
 async def test_head_has_no_body(serve, name):
     blank_lines = 2 if name == "100 continue" else 1
-    answer = ANSWERS[name][0]
-    head = answer.removesuffix(answer.split(b"\r\n\r\n", blank_lines)[-1])
-    server = await serve(scripted(head, "wait", 1))
+    response = RESPONSES[name][0]
+    head = response.removesuffix(response.split(b"\r\n\r\n", blank_lines)[-1])
+    server = await serve(make_script(head, "wait", 1))
 
-    theirs = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "HEAD", server.url)
-    ours = await outcome(HttptoolsTransport(), "HEAD", server.url)
+    from_httpx = await outcome(httpx.AsyncHTTPTransport(verify=TLS), "HEAD", server.url)
+    from_pool = await outcome(HttptoolsTransport(), "HEAD", server.url)
 
-    assert ours == theirs
-    assert ours[2] == b""
+    assert from_pool == from_httpx
+    assert from_pool[2] == b""
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("size", [0, 3, 2_000_000])
-async def test_request_is_the_same(serve, method, size):
-    server = await serve(scripted(sized(b"done"), "wait", 1))
+async def test_request_equals_httpx(serve, method, size):
+    server = await serve(make_script(with_length(b"done"), "wait", 1))
     content = bytes(size) or None
 
     for transport in (httpx.AsyncHTTPTransport(verify=TLS), HttptoolsTransport()):
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             await client.request(method, server.url + "/p?q=%20", content=content)
 
-    theirs, ours = (seen.partition(b"\r\n\r\n") for seen in server.seen)
-    assert ours[2] == theirs[2]
-    assert sorted(ours[0].lower().split(b"\r\n")) == sorted(theirs[0].lower().split(b"\r\n"))
+    from_httpx, from_pool = (request.partition(b"\r\n\r\n") for request in server.requests)
+    assert from_pool[2] == from_httpx[2]
+    assert sorted(from_pool[0].lower().split(b"\r\n")) == sorted(
+        from_httpx[0].lower().split(b"\r\n")
+    )
 
 
 async def test_streamed_body_is_sent_with_its_length(serve):
-    server = await serve(scripted(sized(b"done"), "wait", 1))
+    server = await serve(make_script(with_length(b"done"), "wait", 1))
 
     async def body():
         yield b"ab"
         yield b"cd"
 
     async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
-        answer = await client.put(server.url, content=body())
+        response = await client.put(server.url, content=body())
 
-    assert answer.content == b"done"
-    assert b"\r\nContent-Length: 4\r\n" in server.seen[0]
-    assert b"chunked" not in server.seen[0].lower()
-    assert server.seen[0].endswith(b"\r\n\r\nabcd")
+    assert response.content == b"done"
+    assert b"\r\nContent-Length: 4\r\n" in server.requests[0]
+    assert b"chunked" not in server.requests[0].lower()
+    assert server.requests[0].endswith(b"\r\n\r\nabcd")
 
 
 STRICTER = {
@@ -183,10 +187,10 @@ STRICTER = {
         httpx.RemoteProtocolError,
     ),
     "status 099": (b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n", httpx.RemoteProtocolError),
-    "unknown coding": (sized(b"hello", b"Content-Encoding: br"), httpx.DecodingError),
-    "two codings": (sized(ZIPPED, b"Content-Encoding: gzip, gzip"), httpx.DecodingError),
-    "gzip cut off": (sized(ZIPPED[:-9], b"Content-Encoding: gzip"), httpx.DecodingError),
-    "gzip and more": (sized(ZIPPED + b"x", b"Content-Encoding: gzip"), httpx.DecodingError),
+    "unknown coding": (with_length(b"hello", b"Content-Encoding: br"), httpx.DecodingError),
+    "two codings": (with_length(ZIPPED, b"Content-Encoding: gzip, gzip"), httpx.DecodingError),
+    "gzip cut off": (with_length(ZIPPED[:-9], b"Content-Encoding: gzip"), httpx.DecodingError),
+    "gzip and more": (with_length(ZIPPED + b"x", b"Content-Encoding: gzip"), httpx.DecodingError),
     "many headers": (
         b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 201 + b"Content-Length: 0\r\n\r\n",
         ResponseTooLarge,
@@ -196,23 +200,23 @@ STRICTER = {
         ResponseTooLarge,
     ),
     "bomb": (
-        sized(gzip.compress(bytes(9 * 1024 * 1024)), b"Content-Encoding: gzip"),
+        with_length(gzip.compress(bytes(9 * 1024 * 1024)), b"Content-Encoding: gzip"),
         ResponseTooLarge,
     ),
 }
 
 
 @pytest.mark.parametrize("name", STRICTER)
-async def test_answer_is_refused(serve, name):
-    answer, expected = STRICTER[name]
-    server = await serve(scripted(answer, "wait", 1))
+async def test_response_is_rejected(serve, name):
+    response, expected = STRICTER[name]
+    server = await serve(make_script(response, "wait", 1))
 
-    ours = await outcome(HttptoolsTransport(), "GET", server.url)
+    from_pool = await outcome(HttptoolsTransport(), "GET", server.url)
 
-    assert ours is expected
+    assert from_pool is expected
 
 
-def test_bomb_is_never_built():
+def test_compression_bomb_is_never_inflated():
     bomb = gzip.compress(bytes(50_000_000))
 
     tracemalloc.start()
@@ -224,7 +228,7 @@ def test_bomb_is_never_built():
     assert peak < 1_000_000
 
 
-def repeated(start: bytes, piece: bytes):
+def make_endless_script(start: bytes, piece: bytes):
     async def script(peer):
         await peer.request()
         await peer.send(start)
@@ -240,33 +244,33 @@ def repeated(start: bytes, piece: bytes):
         (b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n" * 100, Sent.MAYBE),
         (b"HTTP/1.1 200 ", b"o" * 1000, Sent.MAYBE),
         (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, Sent.MAYBE),
-        (OK + b"\r\n", b"b" * 1000, Sent.ANSWERED),
-        (OK + b"Content-Length: 999999999999\r\n\r\n", b"b" * 1000, Sent.ANSWERED),
-        (CHUNKED, b"1\r\nb\r\n" * 1000, Sent.ANSWERED),
-        (CHUNKED + b"1\r\nb\r\n1;", b"e" * 1000, Sent.ANSWERED),
-        (CHUNKED + b"1\r\nb\r\n0\r\n", b"T: 1\r\n" * 100, Sent.ANSWERED),
-        (CHUNKED + b"1\r\nb\r\n0\r\nT: ", b"t" * 1000, Sent.ANSWERED),
+        (OK + b"\r\n", b"b" * 1000, Sent.RESPONSE_STARTED),
+        (OK + b"Content-Length: 999999999999\r\n\r\n", b"b" * 1000, Sent.RESPONSE_STARTED),
+        (CHUNKED, b"1\r\nb\r\n" * 1000, Sent.RESPONSE_STARTED),
+        (CHUNKED + b"1\r\nb\r\n1;", b"e" * 1000, Sent.RESPONSE_STARTED),
+        (CHUNKED + b"1\r\nb\r\n0\r\n", b"T: 1\r\n" * 100, Sent.RESPONSE_STARTED),
+        (CHUNKED + b"1\r\nb\r\n0\r\nT: ", b"t" * 1000, Sent.RESPONSE_STARTED),
     ],
     ids=["headers", "reason", "interim", "until close", "length", "chunks", "extension",
          "trailers", "trailer"],
 )  # fmt: skip
-async def test_endless_answer_is_cut_off(serve, start, piece, state):
-    server = await serve(repeated(start, piece))
+async def test_endless_response_is_cut_off(serve, start, piece, state):
+    server = await serve(make_endless_script(start, piece))
     transport = HttptoolsTransport(bounds=Bounds(body_bytes_max=100_000))
 
     with pytest.raises(ResponseTooLarge) as caught:
         await transport.pool(server.url).exchange("GET", "/")
 
-    assert sent(caught.value) is state
+    assert get_sent(caught.value) is state
     await transport.aclose()
 
 
 @pytest.mark.parametrize("size", [1000, 1001])
 @pytest.mark.parametrize("sized_by", ["length", "close"])
-async def test_body_may_be_exactly_as_large_as_its_bound(serve, sized_by, size):
+async def test_body_may_be_as_large_as_its_bound(serve, sized_by, size):
     body = b"x" * size
-    answer = sized(body) if sized_by == "length" else OK + b"\r\n" + body
-    server = await serve(scripted(answer, "close", 5))
+    response = with_length(body) if sized_by == "length" else OK + b"\r\n" + body
+    server = await serve(make_script(response, "close", 5))
     transport = HttptoolsTransport(bounds=Bounds(body_bytes_max=1000))
 
     got = await outcome(transport, "GET", server.url)

@@ -1,4 +1,4 @@
-"""TLS: only a certificate that is trusted and names the host lets a request out."""
+"""TLS: a request is sent only after a trusted certificate for the host was verified."""
 
 import asyncio
 import datetime
@@ -17,22 +17,22 @@ from balance_gateway.transport import (
     Limits,
     Pool,
     Sent,
-    sent,
+    get_sent,
     verified_ssl_context,
 )
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def serve_well(peer):
+async def respond_ok(peer):
     while True:
         await peer.request()
-        await peer.send(ANSWER)
+        await peer.send(RESPONSE)
 
 
 @pytest.fixture
 def certificate(tmp_path):
-    """``certificate(name)``: the server's settings and a client's that trust it."""
+    """``certificate(name)`` returns a server's TLS settings and a client's that trust it."""
 
     def make(*names: x509.GeneralName):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -72,11 +72,11 @@ def certificate(tmp_path):
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
-async def test_trusted_certificate_with_the_right_name(serve, certificate):
+async def test_trusted_certificate_for_the_host_is_accepted(serve, certificate):
     tls, trusting = certificate(LOOPBACK, x509.DNSName("localhost"))
     named = []
     tls.sni_callback = lambda _ssl, name, _context: named.append(name)
-    server = await serve(serve_well, tls=tls)
+    server = await serve(respond_ok, tls=tls)
     pool = Pool(f"https://localhost:{server.port}", ssl_context=trusting)
 
     bodies = [(await pool.exchange(m, "/", [], b"")).body for m in ("GET", "GET", "PUT")]
@@ -86,35 +86,35 @@ async def test_trusted_certificate_with_the_right_name(serve, certificate):
     await pool.aclose()
 
 
-async def test_untrusted_certificate_lets_nothing_out(serve, certificate):
+async def test_untrusted_certificate_sends_nothing(serve, certificate):
     tls, _ = certificate(LOOPBACK)
-    server = await serve(serve_well, tls=tls)
+    server = await serve(respond_ok, tls=tls)
     pool = Pool(server.url)
 
     with pytest.raises(httpx.ConnectError, match="certificate") as caught:
         await pool.exchange("PUT", "/", [], b"x")
 
-    assert sent(caught.value) is Sent.NEVER
-    assert server.seen == []
+    assert get_sent(caught.value) is Sent.NEVER
+    assert server.requests == []
     assert pool.usage.open == 0
 
 
-async def test_certificate_of_another_host_lets_nothing_out(serve, certificate):
+async def test_certificate_of_another_host_sends_nothing(serve, certificate):
     tls, trusting = certificate(x509.DNSName("other.example"))
-    server = await serve(serve_well, tls=tls)
+    server = await serve(respond_ok, tls=tls)
 
     for host in ("localhost", "127.0.0.1"):
         pool = Pool(f"https://{host}:{server.port}", ssl_context=trusting)
         with pytest.raises(httpx.ConnectError, match="certificate") as caught:
             await pool.exchange("PUT", "/", [], b"x")
-        assert sent(caught.value) is Sent.NEVER
+        assert get_sent(caught.value) is Sent.NEVER
 
-    assert server.seen == []
+    assert server.requests == []
 
 
 async def test_plain_server_fails_the_handshake(serve):
     async def script(peer):
-        await peer.some(1)
+        await peer.read(1)
         await peer.send(b"HTTP/1.1 400 Bad\r\n\r\n")
 
     server = await serve(script)
@@ -122,7 +122,7 @@ async def test_plain_server_fails_the_handshake(serve):
     with pytest.raises(httpx.ConnectError) as caught:
         await Pool(server.url.replace("http", "https")).exchange("PUT", "/", [], b"x")
 
-    assert sent(caught.value) is Sent.NEVER
+    assert get_sent(caught.value) is Sent.NEVER
 
 
 async def test_large_bodies_pass_both_ways(serve, certificate):
@@ -130,21 +130,21 @@ async def test_large_bodies_pass_both_ways(serve, certificate):
     body = bytes(range(256)) * 8192
 
     async def script(peer):
-        seen = await peer.request()
+        request = await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-        await peer.send(seen[-len(body) :])
+        await peer.send(request[-len(body) :])
 
     server = await serve(script, tls=tls)
     transport = HttptoolsTransport(ssl_context=trusting)
 
     async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
-        answer = await client.put(server.url, content=body)
+        response = await client.put(server.url, content=body)
 
-    assert answer.content == body
+    assert response.content == body
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-async def test_connection_lost_after_the_request(serve, certificate, end):
+async def test_connection_lost_after_the_request_is_maybe_sent(serve, certificate, end):
     tls, trusting = certificate(LOOPBACK)
 
     async def script(peer):
@@ -157,13 +157,13 @@ async def test_connection_lost_after_the_request(serve, certificate, end):
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)) as caught:
         await pool.exchange("PUT", "/", [], b"x")
 
-    assert sent(caught.value) is Sent.MAYBE
-    assert len(server.seen) == 1
+    assert get_sent(caught.value) is Sent.MAYBE
+    assert len(server.requests) == 1
 
 
-async def test_cancelled_handshakes_leave_the_pool_whole(serve, certificate, settled):
+async def test_cancelled_handshakes_leave_the_pool_at_capacity(serve, certificate, eventually):
     tls, trusting = certificate(LOOPBACK)
-    server = await serve(serve_well, tls=tls)
+    server = await serve(respond_ok, tls=tls)
     pool = Pool(server.url, ssl_context=trusting, limits=Limits(connections_max=5))
 
     for n in range(40):
@@ -173,14 +173,14 @@ async def test_cancelled_handshakes_leave_the_pool_whole(serve, certificate, set
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    answers = await asyncio.gather(*[pool.exchange("GET", "/") for _ in range(20)])
-    assert [answer.status for answer in answers] == [200] * 20
+    responses = await asyncio.gather(*[pool.exchange("GET", "/") for _ in range(20)])
+    assert [response.status for response in responses] == [200] * 20
     assert pool.usage.open == pool.usage.idle <= 5
     await pool.aclose()
-    await settled(lambda: server.open == 0)
+    await eventually(lambda: server.open == 0)
 
 
-def test_default_settings_verify():
+def test_default_settings_verify_certificates():
     context = verified_ssl_context()
 
     assert context.verify_mode is ssl.CERT_REQUIRED

@@ -30,7 +30,7 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
+from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
 from balance_gateway.transport.rate_headers import (
     reset_in_s,
     retry_after_s,
@@ -97,7 +97,7 @@ def translate_transport_error(
     operation: Operation, error: Exception, timeout_s: float
 ) -> ProviderError:
     """The error for an exchange that ended without a usable answer."""
-    never = isinstance(error, _NEVER_SENT) or sent(error) is Sent.NEVER
+    never = isinstance(error, _NEVER_SENT) or get_sent(error) is Sent.NEVER
     maybe_applied = operation.write and not never
     advice = CHECK_FIRST if maybe_applied else " Try again later."
     who, name = operation.who, operation.name

@@ -60,7 +60,7 @@ from balance_gateway.providers.redirects import (
     redirect_target,
 )
 from balance_gateway.transport import HttptoolsTransport
-from balance_gateway.transport.errors import Sent, sent
+from balance_gateway.transport.errors import Sent, get_sent
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 TIMEOUT_S = 10.0
@@ -250,7 +250,7 @@ class ProviderHTTP:
                 seen.outcome = failure.code
                 raise failure from error
             except RuntimeError as error:
-                if sent(error) is not Sent.NEVER:
+                if get_sent(error) is not Sent.NEVER:
                     raise
                 seen.outcome = ProviderUnavailable.code
                 raise translate_transport_error(exchange.about, error, self._timeout_s) from error

@@ -1,7 +1,7 @@
-"""Outbound HTTP/1.1: a small pool on httptools, usable directly or beneath httpx."""
+"""Outbound HTTP/1.1: a small connection pool on httptools, for direct use or below httpx."""
 
 from balance_gateway.transport.adapter import HttptoolsTransport
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, sent
+from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
 from balance_gateway.transport.limits import Bounds, Limits, Timeouts, Usage
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.pool import Pool, verified_ssl_context
@@ -16,6 +16,6 @@ __all__ = [
     "Sent",
     "Timeouts",
     "Usage",
-    "sent",
+    "get_sent",
     "verified_ssl_context",
 ]

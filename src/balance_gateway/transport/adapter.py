@@ -1,4 +1,4 @@
-"""Puts the pool beneath httpx's API: an ``httpx.AsyncBaseTransport``, one pool per origin."""
+"""Provides the pool as an ``httpx.AsyncBaseTransport``, with one pool per origin."""
 
 import functools
 import math
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from balance_gateway.transport.errors import Sent, mark
+from balance_gateway.transport.errors import Sent, set_sent
 from balance_gateway.transport.limits import (
     DEFAULT_BOUNDS,
     DEFAULT_LIMITS,
@@ -20,10 +20,17 @@ from balance_gateway.transport.pool import Pool
 
 
 class HttptoolsTransport(httpx.AsyncBaseTransport):
-    """Serves an ``httpx.AsyncClient``; redirects, cookies and proxies stay the client's affair.
+    """Sends the requests of an ``httpx.AsyncClient``; redirects and cookies are the client's.
 
-    ``extensions["timeout"]`` is honoured as httpx fills it (None: no limit), and beside it
-    ``extensions["total"]``: seconds for the whole exchange; ``total_s`` when left out.
+    ``extensions["timeout"]`` is honoured as httpx fills it (None: no limit). In addition,
+    ``extensions["total"]`` limits the seconds of the whole exchange.
+
+    Args:
+        limits: Limits of each origin's pool.
+        bounds: Size bounds of every response.
+        ssl_context: TLS settings; None for ``verified_ssl_context()``.
+        total_s: Seconds for a whole exchange without ``extensions["total"]``.
+        origins_max: Largest number of origins with open connections.
     """
 
     def __init__(
@@ -35,7 +42,6 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         total_s: float = DEFAULT_TIMEOUTS.total_s,
         origins_max: int = 32,
     ) -> None:
-        """Take what each origin's pool is made with, and the most origins at one time."""
         self._limits = limits
         self._bounds = bounds
         self._ssl_context = ssl_context
@@ -45,18 +51,19 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         self._closed = False
 
     def pool(self, url: str | httpx.URL) -> Pool:
-        """The pool of this URL's origin, for calls that bypass httpx.
+        """Return the pool of this URL's origin, for calls that bypass httpx.
 
-        Ask for it before each call: one without connections may have made room for another's.
+        Call it before every exchange: a pool without connections may be dropped to make room for
+        another origin's.
 
         Raises:
-            httpx.UnsupportedProtocol: the URL is not http or https.
-            httpx.PoolTimeout: connections to too many other origins are open.
-            RuntimeError: the transport is closed.
+            httpx.UnsupportedProtocol: The URL is not http or https.
+            httpx.PoolTimeout: Too many other origins have open connections.
+            RuntimeError: The transport is closed.
         """
         if self._closed:
-            raise mark(RuntimeError("The transport is closed."), Sent.NEVER)
-        origin = _named_origin(url) if isinstance(url, str) else _origin(url)
+            raise set_sent(RuntimeError("The transport is closed."), Sent.NEVER)
+        origin = _parse_origin(url) if isinstance(url, str) else _get_origin(url)
         pool = self._pools.get(origin)
         if pool is None:
             pool = Pool(
@@ -71,26 +78,27 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
             return
         unused = next((key for key, pool in self._pools.items() if pool.usage.open == 0), None)
         if unused is None:
-            raise mark(httpx.PoolTimeout("Too many origins have open connections."), Sent.NEVER)
+            message = "Too many origins have open connections."
+            raise set_sent(httpx.PoolTimeout(message), Sent.NEVER)
         del self._pools[unused]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request, its body read whole first, and return the answer, whole as well."""
+        """Read the request's whole body, send it, and return the whole response."""
         pool = self.pool(request.url)
-        answer = await pool.exchange(
+        response = await pool.exchange(
             request.method,
             request.url.raw_path,
-            [_offered(field) for field in request.headers.raw],
+            [_restrict_codings(field) for field in request.headers.raw],
             await request.aread(),
             timeouts=self._timeouts(request.extensions),
         )
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
+            response.status, headers=response.headers, stream=httpx.ByteStream(response.body)
         )
 
     def _timeouts(self, extensions: Mapping[str, object]) -> Timeouts:
-        given = extensions.get("timeout")
-        phases = given if isinstance(given, Mapping) else {}
+        timeout = extensions.get("timeout")
+        phases = timeout if isinstance(timeout, Mapping) else {}
         return Timeouts(
             connect_s=_seconds(phases.get("connect", DEFAULT_TIMEOUTS.connect_s)),
             write_s=_seconds(phases.get("write", DEFAULT_TIMEOUTS.write_s)),
@@ -100,28 +108,29 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close every pool; a later request is refused with ``RuntimeError``."""
+        """Close every pool; later requests raise ``RuntimeError``."""
         self._closed = True
         for pool in list(self._pools.values()):
             await pool.aclose()
 
 
-def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+def _get_origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
     return url.scheme, url.raw_host, url.port
 
 
+# Callers that bypass httpx pass the same few origins again and again.
 @functools.lru_cache(maxsize=256)
-def _named_origin(url: str) -> tuple[str, bytes, int | None]:
-    """Likewise; callers that bypass httpx give the same few origins again and again."""
-    return _origin(httpx.URL(url))
+def _parse_origin(url: str) -> tuple[str, bytes, int | None]:
+    return _get_origin(httpx.URL(url))
 
 
 def _seconds(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.inf
 
 
-def _offered(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Offer no coding but ours: httpx adds br and zstd when their packages are installed."""
+def _restrict_codings(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Replace an ``Accept-Encoding`` header by the codings that this transport decodes."""
+    # httpx adds br and zstd when their packages are installed.
     name, value = field
     if len(name) == 15 and name.lower() == b"accept-encoding" and value != b"identity":
         return name, b"gzip, deflate"

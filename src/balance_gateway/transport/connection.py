@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: sends a request, hands its answer back, watches its times."""
+"""One HTTP/1.1 connection: sends a request, returns its response, enforces its timeouts."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ from typing import cast
 
 import httpx
 
-from balance_gateway.transport.errors import Sent, mark
+from balance_gateway.transport.errors import Sent, set_sent
 from balance_gateway.transport.limits import Bounds
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.reader import ResponseReader
@@ -17,10 +17,11 @@ class Connection(asyncio.Protocol):
     """One connection, used for one exchange at a time.
 
     Attributes:
-        alive: connected, and nothing came that nobody asked for.
-        resting: lies unused in the pool; set and cleared by the pool.
-        due: loop time at which the present step, or rest, ends; long past when not alive.
-        stale: the last exchange was lost without a single byte of an answer.
+        alive: Connected, and no unexpected bytes have arrived.
+        idle: Held unused by the pool; set and cleared by the pool.
+        due: Loop time at which the current step or the idle period ends; minus infinity after an
+            abort.
+        stale: The last exchange was lost before any byte of a response arrived.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Connection(asyncio.Protocol):
         bounds: Bounds,
         on_lost: Callable[["Connection"], None],
     ) -> None:
-        """Not connected yet: made so by ``loop.create_connection``."""
+        """Create an unconnected protocol; ``loop.create_connection`` connects it."""
         self._loop = loop
         self._on_lost = on_lost
         self._reader = ResponseReader(bounds)
@@ -41,17 +42,25 @@ class Connection(asyncio.Protocol):
         self._read_s = math.inf
         self._writing = False
         self.alive = False
-        self.resting = False
+        self.idle = False
         self.due = math.inf
         self.stale = False
 
     async def exchange(
         self, request: bytes, *, head_only: bool, write_s: float, read_s: float, total_due: float
     ) -> RawResponse:
-        """Send the request's bytes and read its answer; on any failure the connection is gone.
+        """Send the request's bytes and return the response; any failure closes the connection.
+
+        Args:
+            request: The whole request.
+            head_only: Whether the request is a HEAD, so that the response has no body.
+            write_s: Seconds for handing the request to the socket.
+            read_s: Seconds between two arrivals of bytes.
+            total_due: Loop time at which the exchange must be over.
 
         Raises:
-            httpx.RequestError: see the table in ``errors``; marked with how far it got.
+            httpx.RequestError: See the table in ``errors``; ``get_sent`` returns how far the
+                request got.
         """
         assert self._waiter is None
         assert self._transport is not None
@@ -67,34 +76,33 @@ class Connection(asyncio.Protocol):
             return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # Seen: a cancelled caller must not leave it to be logged.
+                # Marks it as retrieved, or asyncio logs it when the caller was cancelled.
+                waiter.exception()
             self._waiter = None
             self.abort()
-            mark(error, self._sent())
+            set_sent(error, Sent.RESPONSE_STARTED if self._reader.status else Sent.MAYBE)
             raise
 
-    def _sent(self) -> Sent:
-        return Sent.ANSWERED if self._reader.status else Sent.MAYBE
-
     def abort(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close the connection at once, even during an exchange."""
         self.alive = False
         self.due = -math.inf
         if self._transport is not None:
             self._transport.abort()
 
     def fail(self, error: Exception) -> None:
-        """End the exchange under way, if any, with this error, and close."""
+        """End the current exchange, if any, with this error, and close the connection."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         self.abort()
 
-    # Times: one lazy timer, only ever moved earlier; when it fires too soon it is set anew.
+    # Timeouts use one lazy timer that only moves to an earlier time; when it fires before the
+    # deadline, it is set again. This costs less than a new timer for every step.
 
-    def rest_until(self, due: float) -> None:
-        """Lie in the pool until this loop time, then close."""
-        self.resting = True
+    def close_idle_at(self, due: float) -> None:
+        """Stay idle in the pool until this loop time, then close."""
+        self.idle = True
         self._set_due(due)
 
     def _set_due(self, due: float) -> None:
@@ -115,30 +123,31 @@ class Connection(asyncio.Protocol):
         elif self._writing:
             self.fail(httpx.WriteTimeout("The request was not sent in time."))
         else:
-            self.fail(httpx.ReadTimeout("The answer did not come in time."))
+            self.fail(httpx.ReadTimeout("The response did not arrive in time."))
 
-    # Called by the event loop.
+    # Callbacks of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        # Pause as soon as anything is left over. Not 0: TLS on asyncio would then always pause.
+        # Pause as soon as any byte is left over. Not 0: TLS on asyncio would then always pause.
         self._transport.set_write_buffer_limits(high=1)
         self.alive = True
 
     def pause_writing(self) -> None:
-        """Not all of the request fitted into the socket."""
+        """Note that part of the request does not fit into the socket yet."""
         self._writing = True
 
     def resume_writing(self) -> None:
-        """The whole request is in the socket."""
+        """Note that the whole request is in the socket, and start the read timeout."""
         self._writing = False
         if self._waiter is not None:
             self._set_due(min(self._total_due, self._loop.time() + self._read_s))
 
     def data_received(self, data: bytes) -> None:
-        """Read on in the answer; one nobody asked for must not meet the next request."""
+        """Feed the bytes to the reader; close the connection when no response is expected."""
         if self._waiter is None:
+            # Or the next request would take these bytes for its response.
             self.abort()
             return
         reader = self._reader
@@ -153,7 +162,7 @@ class Connection(asyncio.Protocol):
             self._set_due(min(self._total_due, self._loop.time() + self._read_s))
 
     def eof_received(self) -> None:
-        """The server sends no more."""
+        """End a response that has no length of its own, and close the connection."""
         if self._waiter is not None:
             self._reader.end()
             if self._reader.done:
@@ -161,7 +170,7 @@ class Connection(asyncio.Protocol):
         self._lose(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """Release the closed socket and inform the pool."""
         self._lose(exc)
         if self._timer is not None:
             self._timer.cancel()
@@ -173,13 +182,14 @@ class Connection(asyncio.Protocol):
         if self._waiter is None:
             self.abort()
             return
-        self.stale = not self._reader.heard
+        self.stale = not self._reader.has_data
         if self._writing:
             self.fail(httpx.WriteError(str(exc or "The connection was closed while sending.")))
         elif exc is not None:
             self.fail(httpx.ReadError(str(exc)))
-        elif self._reader.heard:
-            self.fail(httpx.RemoteProtocolError("The server closed before its answer was whole."))
+        elif self._reader.has_data:
+            message = "The server closed the connection before the response was complete."
+            self.fail(httpx.RemoteProtocolError(message))
         else:
             self.fail(httpx.RemoteProtocolError("Server disconnected without sending a response."))
 
@@ -190,6 +200,6 @@ class Connection(asyncio.Protocol):
         if waiter is None or waiter.done():
             return
         try:
-            waiter.set_result(self._reader.answer())
+            waiter.set_result(self._reader.take_response())
         except httpx.RequestError as error:
             waiter.set_exception(error)

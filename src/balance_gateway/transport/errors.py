@@ -1,27 +1,27 @@
-"""Tells of a failed exchange how far the request got: never sent, maybe sent, or answered.
+"""Records on the error of a failed exchange how far its request got.
 
-The classes are httpx's own, so that callers of httpx's API see what they know:
+The error classes are httpx's own, so that callers of httpx's API can handle them as usual:
 
-=============================================  =============================  =================
-what happened                                  class                          sent
-=============================================  =============================  =================
-request breaks the rules of HTTP               ``LocalProtocolError``         never
+=============================================  =============================  ================
+failure                                        class                          sent
+=============================================  =============================  ================
+request violates HTTP                          ``LocalProtocolError``         never
 no free connection in time, queue full         ``PoolTimeout``                never
 DNS, refused, TLS, closed before the request   ``ConnectError``               never
 no connection in time                          ``ConnectTimeout``             never
 pool closed before the request                 ``RuntimeError``               never
-lost, or late, while sending                   ``WriteError WriteTimeout``    maybe
-closed without an answer, malformed head       ``RemoteProtocolError``        maybe
-reset, or pool closed, before an answer        ``ReadError``                  maybe
-late answer (read or total)                    ``ReadTimeout``                maybe
-answer cut off or malformed in its body        ``RemoteProtocolError``        answered
-reset, or late, within the body                ``ReadError ReadTimeout``      answered
+lost or timed out while sending                ``WriteError WriteTimeout``    maybe
+closed without a response, malformed head      ``RemoteProtocolError``        maybe
+reset, or pool closed, before a response       ``ReadError``                  maybe
+response timed out (read or total)             ``ReadTimeout``                maybe
+response cut off or malformed in its body      ``RemoteProtocolError``        response started
+reset or timed out within the body             ``ReadError ReadTimeout``      response started
 head too large                                 ``ResponseTooLarge``           maybe
-body too large, before or after inflating      ``ResponseTooLarge``           answered
-content coding unknown or broken               ``DecodingError``              answered
-=============================================  =============================  =================
+body too large, before or after inflating      ``ResponseTooLarge``           response started
+content coding unknown or broken               ``DecodingError``              response started
+=============================================  =============================  ================
 
-*Answered* means that the whole head of a final (not 1xx) answer was read.
+*Response started* means that the whole head of a final (not 1xx) response was read.
 """
 
 import enum
@@ -36,28 +36,28 @@ class Sent(enum.Enum):
     """How far a request got before its exchange failed."""
 
     NEVER = "never"
-    """Not one byte left: sending it again cannot do anything twice."""
+    """No byte was sent: sending the request again cannot apply it twice."""
     MAYBE = "maybe"
-    """Bytes were handed to the socket and no final answer began."""
-    ANSWERED = "answered"
-    """The server acted: the head of its final answer was read, the rest failed."""
+    """Bytes were handed to the socket and no final response began."""
+    RESPONSE_STARTED = "response_started"
+    """The server acted: the head of its final response was read, the rest failed."""
 
 
 class ResponseTooLarge(httpx.RemoteProtocolError):
-    """The answer's head, number of headers, or body passed its bound."""
+    """The response's head, number of headers, or body exceeds its bound."""
 
 
-def mark(error: E, state: Sent) -> E:
-    """Note on an error how far its request got."""
+def set_sent(error: E, state: Sent) -> E:
+    """Record on an error how far its request got, and return the error."""
     vars(error)["sent"] = state
     return error
 
 
-def sent(error: BaseException) -> Sent:
-    """How far the request got whose exchange ended in this error.
+def get_sent(error: BaseException) -> Sent:
+    """Return how far the request got when its exchange ended in this error.
 
-    Cancellation is marked as well, and is found beneath the ``TimeoutError`` that
-    ``asyncio.timeout`` makes of it. An error nobody marked counts as maybe sent.
+    Cancellation is recorded too: the state is read through the ``TimeoutError`` that
+    ``asyncio.timeout`` raises from it. An error without a recorded state counts as maybe sent.
     """
     cause: BaseException | None = error
     while cause is not None:

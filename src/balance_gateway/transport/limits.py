@@ -1,17 +1,17 @@
-"""How long, how many and how large: what a pool allows, and its defaults."""
+"""Timeouts, limits and size bounds of a pool, with their defaults."""
 
 from typing import NamedTuple
 
 
 class Timeouts(NamedTuple):
-    """Seconds each phase may take; infinity for no limit.
+    """Seconds that each phase may take; infinity for no limit.
 
     Attributes:
-        connect_s: name look-up, TCP and TLS together.
-        write_s: until the request is handed to the socket.
-        read_s: between two arrivals of bytes.
-        pool_s: waiting for a free connection.
-        total_s: everything together, so that a trickle of bytes comes to an end.
+        connect_s: Name look-up, TCP and TLS together.
+        write_s: Until the request is handed to the socket.
+        read_s: Between two arrivals of bytes.
+        pool_s: Waiting for a free connection.
+        total_s: The whole exchange, so that a response that trickles in ends too.
     """
 
     connect_s: float = 5.0
@@ -22,13 +22,13 @@ class Timeouts(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The most a pool holds.
+    """The largest size of a pool.
 
     Attributes:
-        connections_max: connections being made, in use and idle, together.
-        idle_max: connections kept unused.
-        idle_expiry_s: seconds after which an unused connection is closed.
-        waiting_max: callers waiting for a connection; one more is refused at once.
+        connections_max: Connections being made, in use and idle, together.
+        idle_max: Connections kept idle.
+        idle_expiry_s: Seconds after which an idle connection is closed.
+        waiting_max: Callers that wait for a connection; a further one is refused at once.
     """
 
     connections_max: int = 50
@@ -38,7 +38,13 @@ class Limits(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """How much of a pool is taken: connections held (idle ones included), idle, callers waiting."""
+    """The current use of a pool.
+
+    Attributes:
+        open: Connections being made, in use and idle, together.
+        idle: Idle connections.
+        waiting: Callers that wait for a connection.
+    """
 
     open: int
     idle: int
@@ -46,14 +52,14 @@ class Usage(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The most that is read of one answer.
+    """The largest size of a response.
 
     Attributes:
-        head_bytes_max: bytes of status line and headers, interim answers counted with them;
-            also the most that may follow a body byte before the next one (chunk extensions,
-            trailers).
-        headers_max: number of headers, trailers left out.
-        body_bytes_max: bytes of the body, as sent and also inflated.
+        head_bytes_max: Bytes of status line and headers, those of interim responses included;
+            also the largest number of bytes between two bytes of the body or after the last one
+            (chunk extensions, trailers).
+        headers_max: Number of headers without trailers.
+        body_bytes_max: Bytes of the body, both as sent and inflated.
     """
 
     head_bytes_max: int = 64 * 1024

@@ -1,10 +1,10 @@
-"""A bounded pool of connections to one origin, and the one rule about sending again.
+"""A bounded pool of connections to one origin, with the rules for reuse and resending.
 
 A read (GET, HEAD) prefers the connection used last. When the server closed that connection
-without a byte of an answer, the read is sent once more, on a fresh one. Everything else is a
-write: it is never sent again, and always dials, because the server may be closing any kept
-connection at this very moment; on a fresh one a failure before the first byte is known to be
-*never sent*, and the race that makes it *maybe sent* for no other reason cannot happen.
+without a byte of a response, the read is sent once more, on a new one. Every other method is a
+write: it is never sent again and always uses a new connection, because the server may be closing
+any idle connection at that moment. On a new connection a failure before the first byte is certain
+to be *never sent*; on a reused one the same race would leave it at *maybe sent*.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import certifi
 import httpx
 
 from balance_gateway.transport.connection import Connection
-from balance_gateway.transport.errors import Sent, mark, sent
+from balance_gateway.transport.errors import Sent, get_sent, set_sent
 from balance_gateway.transport.limits import (
     DEFAULT_BOUNDS,
     DEFAULT_LIMITS,
@@ -29,7 +29,7 @@ from balance_gateway.transport.limits import (
     Usage,
 )
 from balance_gateway.transport.messages import (
-    READS,
+    READ_METHODS,
     RawResponse,
     encode_head,
     encode_request,
@@ -41,18 +41,28 @@ _PORTS = {"http": 80, "https": 443}
 
 @functools.cache
 def verified_ssl_context() -> ssl.SSLContext:
-    """The shared TLS settings: certifi's authorities, host name checked, HTTP/1.1 offered."""
+    """Return the shared TLS settings: certifi's CAs, host name check, HTTP/1.1 offered."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _closed() -> RuntimeError:
-    return mark(RuntimeError("The connection pool is closed."), Sent.NEVER)
+def _closed_error() -> RuntimeError:
+    return set_sent(RuntimeError("The connection pool is closed."), Sent.NEVER)
 
 
 class Pool:
-    """Connections to one origin. Belongs to the event loop that first uses it."""
+    """Connections to one origin. Belongs to the event loop that first uses it.
+
+    Args:
+        url: An http or https URL, of which only the origin is used.
+        limits: Limits of the pool.
+        bounds: Size bounds of every response.
+        ssl_context: TLS settings; None for ``verified_ssl_context()``.
+
+    Raises:
+        httpx.UnsupportedProtocol: The URL is not http or https, or has no host.
+    """
 
     def __init__(
         self,
@@ -62,14 +72,10 @@ class Pool:
         bounds: Bounds = DEFAULT_BOUNDS,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Take an http or https URL, of which only the origin counts; connects to nothing yet.
-
-        Raises:
-            httpx.UnsupportedProtocol: the URL is not http or https, or names no host.
-        """
         origin = httpx.URL(url)
         if origin.scheme not in _PORTS or not origin.raw_host:
-            raise mark(httpx.UnsupportedProtocol("The URL needs http:// or https://."), Sent.NEVER)
+            message = "The URL must begin with http:// or https:// and name a host."
+            raise set_sent(httpx.UnsupportedProtocol(message), Sent.NEVER)
         self._host = origin.raw_host.decode("ascii")
         self._port = origin.port if origin.port is not None else _PORTS[origin.scheme]
         self._host_header = origin.netloc
@@ -80,13 +86,13 @@ class Pool:
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._connections: set[Connection] = set()
-        self._dials: set[asyncio.Timeout] = set()
+        self._dial_timeouts: set[asyncio.Timeout] = set()
         self._is_closed = False
-        self._head: tuple[object, bytes] = (None, b"")
+        self._last_head: tuple[object, bytes] = (None, b"")
 
     @property
     def usage(self) -> Usage:
-        """What is taken at this moment."""
+        """The current use of the pool."""
         return Usage(self._open, len(self._idle), len(self._waiting))
 
     async def exchange(
@@ -99,72 +105,78 @@ class Pool:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         before_repeat: Callable[[], Awaitable[None]] | None = None,
     ) -> RawResponse:
-        """Send one request (target: path and query) and return its whole answer.
+        """Send one request and return its whole response.
 
-        Headers that are given as the same tuple every time are checked and joined only once.
-        ``before_repeat`` is awaited before a read is sent a second time; what it raises is raised.
+        Args:
+            method: The HTTP method.
+            target: Path and query.
+            headers: Names and values. The same tuple object is checked and encoded only once.
+            body: The whole body.
+            timeouts: Seconds that each phase may take.
+            before_repeat: Awaited before a read is sent a second time; its errors are raised.
 
         Raises:
-            httpx.RequestError: see the table in ``errors``; ``sent(error)`` tells how far it got.
-            RuntimeError: the pool is closed.
+            httpx.RequestError: See the table in ``errors``; ``get_sent`` returns how far the
+                request got.
+            RuntimeError: The pool is closed.
         """
         if self._is_closed:
-            raise _closed()
+            raise _closed_error()
         method = require_method(method)
         target = target.encode("utf-8") if isinstance(target, str) else target
-        request = encode_request(method, target, self._head_of(headers), body)
+        request = encode_request(method, target, self._encode_head(headers), body)
         now = asyncio.get_running_loop().time()
         due = now + timeouts.total_s
-        is_read = method in READS
+        is_read = method in READ_METHODS
         if is_read and self._idle and self._idle[-1].due > now:
             connection, reused = self._idle.pop(), True
-            connection.resting = False
+            connection.idle = False
         else:
-            connection, reused = await self._obtain(timeouts, due, reuse=is_read)
-        again = False
+            connection, reused = await self._acquire(timeouts, due, reuse=is_read)
+        is_repeat = False
         try:
             try:
-                answer = await self._send(connection, request, method, timeouts, due)
+                response = await self._send(connection, request, method, timeouts, due)
             except httpx.TransportError:
-                again = is_read and reused and connection.stale and not self._is_closed
-                if not again:
+                is_repeat = is_read and reused and connection.stale and not self._is_closed
+                if not is_repeat:
                     raise
                 if before_repeat is not None:
                     await before_repeat()
                 connection = await self._dial(timeouts, due)
-                answer = await self._send(connection, request, method, timeouts, due)
+                response = await self._send(connection, request, method, timeouts, due)
         except BaseException as error:
-            self._free()
-            if again and sent(error) is Sent.NEVER:
-                mark(error, Sent.MAYBE)  # The first try may have arrived.
+            self._release_slot()
+            if is_repeat and get_sent(error) is Sent.NEVER:
+                set_sent(error, Sent.MAYBE)  # The first attempt may have arrived.
             raise
         self._release(connection)
-        return answer
+        return response
 
     async def aclose(self) -> None:
-        """Close every connection; exchanges under way and callers waiting end with an error."""
+        """Close every connection; current exchanges and waiting callers end with an error."""
         self._is_closed = True
         for waiter in self._waiting:
             if not waiter.done():
-                waiter.set_exception(_closed())
+                waiter.set_exception(_closed_error())
         now = asyncio.get_running_loop().time()
-        for dial in self._dials:
-            if not dial.expired():
-                dial.reschedule(now)
+        for timeout in self._dial_timeouts:
+            if not timeout.expired():
+                timeout.reschedule(now)
         for connection in list(self._connections):
             connection.fail(httpx.ReadError("The connection pool was closed."))
-        for _ in range(1000):  # The loop closes the sockets in its next rounds.
+        for _ in range(1000):  # The loop closes the sockets in its next iterations.
             if not self._connections:
                 break
             await asyncio.sleep(0)
 
-    def _head_of(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        known, head = self._head
-        if headers is known:
+    def _encode_head(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        last_headers, head = self._last_head
+        if headers is last_headers:
             return head
         head = encode_head(self._host_header, headers)
-        if type(headers) is tuple:  # Anything else may be changed, or used up, by now.
-            self._head = headers, head
+        if type(headers) is tuple:  # Anything else may change or be exhausted by the next call.
+            self._last_head = headers, head
         return head
 
     @staticmethod
@@ -180,18 +192,18 @@ class Pool:
         )
 
     # Slots: each connection being made, in use or idle holds one. While callers wait, every slot
-    # is in use, and one given back goes to the caller that waits longest.
+    # is in use, and a released one goes to the caller that has waited longest.
 
-    async def _obtain(
+    async def _acquire(
         self, timeouts: Timeouts, due: float, *, reuse: bool
     ) -> tuple[Connection, bool]:
-        """Take a slot and a connection on it: an idle one's place, a new one, or another's."""
+        """Acquire a slot and a connection on it; also return whether the connection is reused."""
         if self._open < self._limits.connections_max:
             self._open += 1
         elif self._idle:
-            self._drop(self._idle.pop(0))
+            self._drop_idle(self._idle.pop(0))
         else:
-            connection = await self._wait(timeouts.pool_s, due)
+            connection = await self._wait_for_slot(timeouts.pool_s, due)
             if connection is not None:
                 if reuse and connection.alive:
                     return connection, True
@@ -199,37 +211,38 @@ class Pool:
         try:
             return await self._dial(timeouts, due), False
         except BaseException:
-            self._free()
+            self._release_slot()
             raise
 
-    async def _wait(self, pool_s: float, due: float) -> Connection | None:
-        """Wait for a slot; with it comes the connection on it, if one is left there."""
+    async def _wait_for_slot(self, pool_s: float, due: float) -> Connection | None:
+        """Wait for a slot; return the connection on it, or None when it has none."""
         if len(self._waiting) >= self._limits.waiting_max:
-            raise mark(httpx.PoolTimeout("Too many callers wait for a connection."), Sent.NEVER)
+            message = "Too many callers wait for a connection."
+            raise set_sent(httpx.PoolTimeout(message), Sent.NEVER)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
-        late = _at(min(due, loop.time() + pool_s))
-        timer = None if late is None else loop.call_at(late, _give_up, waiter)
+        give_up_at = _finite_or_none(min(due, loop.time() + pool_s))
+        timer = None if give_up_at is None else loop.call_at(give_up_at, _time_out, waiter)
         try:
             return await waiter
         except BaseException as error:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._release(waiter.result())  # It came together with the cancellation.
-            mark(error, Sent.NEVER)
+                self._release(waiter.result())  # It arrived together with the cancellation.
+            set_sent(error, Sent.NEVER)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
     def _release(self, connection: Connection | None) -> None:
-        """Give a slot back, with the connection on it if that can serve again."""
+        """Release a slot, together with its connection if that can be used again."""
         if connection is None or not connection.alive or self._is_closed:
             if connection is not None:
                 connection.abort()
-            self._free()
+            self._release_slot()
             return
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -239,13 +252,13 @@ class Pool:
         if len(self._idle) < self._limits.idle_max:
             self._idle.append(connection)
             now = asyncio.get_running_loop().time()
-            connection.rest_until(now + self._limits.idle_expiry_s)
+            connection.close_idle_at(now + self._limits.idle_expiry_s)
         else:
             connection.abort()
             self._open -= 1
 
-    def _free(self) -> None:
-        """Give back a slot with nothing on it."""
+    def _release_slot(self) -> None:
+        """Release a slot without a connection."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -253,28 +266,29 @@ class Pool:
                 return
         self._open -= 1
 
-    def _drop(self, connection: Connection) -> None:
-        connection.resting = False
+    def _drop_idle(self, connection: Connection) -> None:
+        connection.idle = False
         connection.abort()
 
     def _on_lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if connection.resting:
-            connection.resting = False
+        if connection.idle:
+            connection.idle = False
             self._idle.remove(connection)
-            self._free()
+            self._release_slot()
 
     async def _dial(self, timeouts: Timeouts, due: float) -> Connection:
-        """Connect, on a slot already held."""
+        """Connect, on a slot that the caller holds."""
         if self._is_closed:
-            raise _closed()
+            raise _closed_error()
         loop = asyncio.get_running_loop()
         connection = Connection(loop, self._bounds, self._on_lost)
-        scope = asyncio.timeout_at(_at(min(due, loop.time() + timeouts.connect_s)))
+        give_up_at = _finite_or_none(min(due, loop.time() + timeouts.connect_s))
+        timeout = asyncio.timeout_at(give_up_at)
         self._connections.add(connection)
         try:
-            async with scope:
-                self._dials.add(scope)
+            async with timeout:
+                self._dial_timeouts.add(timeout)
                 await loop.create_connection(
                     lambda: connection,
                     self._host,
@@ -283,21 +297,22 @@ class Pool:
                     server_hostname=self._host if self._ssl else None,
                 )
             if self._is_closed:
-                raise _closed()
+                raise _closed_error()
             if not connection.alive:
                 raise ConnectionResetError("The server closed before the request was sent.")
         except BaseException as error:
             self._connections.discard(connection)
             connection.abort()
-            raise mark(self._dial_error(error), Sent.NEVER) from error
+            raise set_sent(self._translate_dial_error(error), Sent.NEVER) from error
         finally:
-            self._dials.discard(scope)
+            self._dial_timeouts.discard(timeout)
         return connection
 
-    def _dial_error(self, error: BaseException) -> BaseException:
-        """What a caller is told of a failed dial."""
+    def _translate_dial_error(self, error: BaseException) -> BaseException:
+        """Return the error that a caller receives for a failed connection attempt."""
+        # aclose ends connection attempts by their timeout.
         if self._is_closed and isinstance(error, TimeoutError):
-            return _closed()
+            return _closed_error()
         if isinstance(error, TimeoutError):
             return httpx.ConnectTimeout(f"No connection to {self._host} in time.")
         if isinstance(error, OSError | UnicodeError | ssl.CertificateError):
@@ -305,10 +320,10 @@ class Pool:
         return error
 
 
-def _give_up(waiter: "asyncio.Future[Connection | None]") -> None:
+def _time_out(waiter: "asyncio.Future[Connection | None]") -> None:
     if not waiter.done():
         waiter.set_exception(httpx.PoolTimeout("No connection became free in time."))
 
 
-def _at(due: float) -> float | None:
+def _finite_or_none(due: float) -> float | None:
     return None if due == math.inf else due

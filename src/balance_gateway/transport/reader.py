@@ -1,4 +1,4 @@
-"""Reads the bytes of one answer after another into ``RawResponse``, within bounds, on httptools."""
+"""Reads the responses of a connection into ``RawResponse``, within bounds, on httptools."""
 
 import httptools
 import httpx
@@ -9,26 +9,28 @@ from balance_gateway.transport.messages import Headers, RawResponse, decode_cont
 
 
 class ResponseReader:
-    """Collects one answer at a time; the ``on_`` methods are called by httptools.
+    """Collects one response at a time; httptools calls the ``on_`` methods.
+
+    Args:
+        bounds: The size bounds of every response.
 
     Attributes:
-        heard: a byte came since ``expect``.
-        status: of the final answer, once its head is complete; 0 before.
-        done: the answer is complete.
-        reusable: once done: the connection may carry another exchange.
+        has_data: Whether a byte arrived since ``expect``.
+        status: Status of the final response, once its head is complete; 0 before.
+        done: Whether the response is complete.
+        reusable: Once done: whether the connection may carry another exchange.
     """
 
     def __init__(self, bounds: Bounds) -> None:
-        """Take the bounds that hold for every answer."""
         self._bounds = bounds
         self._parser = httptools.HttpResponseParser(self)
 
     def expect(self, *, head_only: bool) -> None:
-        """Make ready for the next answer; ``head_only`` for one to HEAD, that has no body."""
+        """Prepare for the next response; ``head_only`` for one to HEAD, without a body."""
         self._head_only = head_only
-        self._refusal: httpx.TransportError | None = None
-        self._quiet_bytes = 0
-        self.heard = self.done = self.reusable = False
+        self._error: httpx.TransportError | None = None
+        self._bytes_since_body = 0
+        self.has_data = self.done = self.reusable = False
         self._expect_head()
 
     def _expect_head(self) -> None:
@@ -41,97 +43,102 @@ class ResponseReader:
         self.status = 0
 
     def feed(self, data: bytes) -> None:
-        """Read on.
+        """Parse more bytes of the response.
 
         Raises:
-            httpx.RemoteProtocolError: the bytes are no HTTP answer, or break a bound.
+            httpx.RemoteProtocolError: The bytes are not an HTTP response, or exceed a bound.
         """
-        self.heard = True
-        self._quiet_bytes += len(data)
+        self.has_data = True
+        self._bytes_since_body += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.reusable = False
             if not self.done:
+                # httptools replaces the exceptions of its callbacks by its own.
                 raise (
-                    self._refusal or httpx.RemoteProtocolError(f"Malformed answer: {error}")
+                    self._error or httpx.RemoteProtocolError(f"Malformed response: {error}")
                 ) from error
-        if self._quiet_bytes > self._bounds.head_bytes_max and not self.done:
-            raise ResponseTooLarge("The answer's head or framing is too large.")
+        # httptools reports no callback for chunk extensions: they count here.
+        if self._bytes_since_body > self._bounds.head_bytes_max and not self.done:
+            raise ResponseTooLarge("The response's head or framing is too large.")
 
     def end(self) -> None:
-        """The server sends no more: an answer that ends with the connection is done by this."""
+        """Handle the end of the stream, which completes a response without a length."""
         self.done = self.done or (self.status > 0 and self._until_close)
 
-    def answer(self) -> RawResponse:
-        """The answer, once done; lets go of it.
+    def take_response(self) -> RawResponse:
+        """Return the complete response and drop it from the reader.
 
         Raises:
-            httpx.DecodingError, ResponseTooLarge: the body cannot be inflated.
+            httpx.DecodingError, ResponseTooLarge: The body cannot be inflated.
         """
         headers, body = self._headers, bytes(self._body)
         self._headers, self._body = [], b""
         if self._coding and body:
             body = decode_content(body, self._coding, self._bounds.body_bytes_max)
-            plain = {b"content-encoding", b"content-length"}
-            headers = [field for field in headers if field[0].lower() not in plain]
+            dropped = {b"content-encoding", b"content-length"}
+            headers = [field for field in headers if field[0].lower() not in dropped]
         return RawResponse(self.status, headers, body)
 
     def on_message_begin(self) -> None:
-        """Refuse to use the connection again when a second answer follows."""
+        """Rule out reuse of the connection when a second response follows."""
         if self.done:
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; count trailers, but leave them out."""
+        """Store a header; trailers are only counted."""
         if self.done:
             return
         self._head_bytes += len(name) + len(value) + 4
         bounds = self._bounds
         if self._head_bytes > bounds.head_bytes_max or len(self._headers) >= bounds.headers_max:
-            self._refuse(ResponseTooLarge("The answer's headers are too many or too large."))
+            self._fail(ResponseTooLarge("The response's headers are too many or too large."))
         if self.status:
             return
         self._headers.append((name, value))
+        # The lengths of content-length, content-encoding and transfer-encoding.
         if len(name) in {14, 16, 17}:
-            self._note(name.lower(), value.strip().lower())
+            self._apply_framing(name.lower(), value.strip().lower())
 
-    def _note(self, name: bytes, value: bytes) -> None:
+    def _apply_framing(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":
             self._until_close = False
         elif name == b"transfer-encoding":
             self._until_close = False
             if value != b"chunked":
-                self._refuse(httpx.RemoteProtocolError("Unknown transfer coding."))
+                self._fail(httpx.RemoteProtocolError("Unknown transfer coding."))
         elif name == b"content-encoding" and value not in {b"", b"identity"}:
             self._coding = self._coding + b"," + value if self._coding else value
 
-    def _refuse(self, error: httpx.TransportError) -> None:
-        self._refusal = error
+    def _fail(self, error: httpx.TransportError) -> None:
+        self._error = error
         raise error
 
     def on_headers_complete(self) -> None:
-        """Take the status; a final answer to HEAD ends here."""
+        """Store the status; a final response to HEAD is complete here."""
         if self.done:
             return
         status = self._parser.get_status_code()
         if status < 100:
-            self._refuse(httpx.RemoteProtocolError("Illegal status code."))
+            self._fail(httpx.RemoteProtocolError("Illegal status code."))
         if status >= 200:
             self.status = status
             if self._head_only:
                 self._complete()
-                self._parser = httptools.HttpResponseParser(self)  # This one awaits a body.
+                # The old parser expects a body now.
+                self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, chunk: bytes) -> None:
-        """Keep a piece of the body."""
+        """Store a part of the body."""
         if self.done:
             self.reusable = False
             return
-        self._quiet_bytes = 0
+        self._bytes_since_body = 0
         self._body_bytes += len(chunk)
         if self._body_bytes > self._bounds.body_bytes_max:
-            self._refuse(ResponseTooLarge("The answer's body is too large."))
+            self._fail(ResponseTooLarge("The response's body is too large."))
+        # Most bodies arrive in one part and need no copy.
         if not self._body:
             self._body = chunk
             return
@@ -140,7 +147,7 @@ class ResponseReader:
         self._body += chunk
 
     def on_message_complete(self) -> None:
-        """End the answer, or go on after an interim one (1xx)."""
+        """Complete the response, or expect the next head after an interim response (1xx)."""
         if self.done:
             return
         if self.status:
