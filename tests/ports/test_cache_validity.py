@@ -36,4 +36,4 @@ def test_an_unreferenced_validity_is_dropped() -> None:
     versions.invalidate("fence", "5")
 
     assert versions.changes == 0
-    assert not versions._marks["fence"]
+    assert not versions._validities["fence"]

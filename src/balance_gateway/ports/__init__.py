@@ -1,1 +1,1 @@
-"""The interfaces between the layers, and the state that travels with a call through them."""
+"""Defines the interfaces between the layers and the per-call context passed through them."""

@@ -1,4 +1,4 @@
-"""Cache validity: how long a response that was built from cached values may be used again."""
+"""Tracks how long a response that was built from cached values may be reused."""
 
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
@@ -6,27 +6,29 @@ from weakref import WeakValueDictionary
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class CacheValidity:
-    """What is handed out of a kept value, or of several of an account, counts while it stands.
+    """Validity of everything built from one cached value, or from all values of one account.
 
     Attributes:
-        is_valid: until one of them is kept anew, or the account's nonce changes.
+        is_valid: True until one of the values is replaced in the cache or the account's nonce
+            changes; never True again after that.
     """
 
     is_valid: bool = True
 
 
-_NO_MARKS: WeakValueDictionary[str, CacheValidity] = WeakValueDictionary()
+_NO_VALIDITIES: WeakValueDictionary[str, CacheValidity] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class CacheTerms:
-    """Under what, and until when, what was answered would be answered again from the cache.
+    """Conditions under which the cache would return the same value again.
 
     Attributes:
-        validity: of the value; has to stand still.
-        account: of all values of the account; has to stand still for several of them together.
-        until_s: when the cache has to be asked again, in seconds since 1970: near the value's
-            expiry it is read anew.
+        validity: validity of this value. A response built from this value alone depends on it.
+        account: validity of all values of the account. A response built from several values of
+            the account depends on it.
+        until_s: the instant, in seconds since 1970, from which the cache must be asked again,
+            because it refreshes a value shortly before the value expires.
     """
 
     validity: CacheValidity
@@ -36,41 +38,42 @@ class CacheTerms:
 
 @dataclass(slots=True)
 class LocalCacheVersions:
-    """The nonces and marks of all accounts, where they are one process's alone.
+    """Nonces and validities of all accounts, for a cache that only this process uses.
 
-    A nonce tells which values that were kept count at all. A mark tells besides that none of them
-    has been replaced: a value that was handed out before must not be handed out after a newer one.
-    A mark is there for as long as somebody holds it.
+    A nonce decides which cached values count at all. A validity also ends when a value is
+    replaced, so that an older value is never returned after a newer one.
 
     Attributes:
-        by_fence: the nonce of each fence key that has been asked for.
-        changes: how often any nonce or mark has; as long as it stands, all stand.
+        by_fence: the nonce of each fence key that has been requested.
+        changes: number of nonce changes and ended validities. While this number is unchanged,
+            every validity is unchanged.
     """
 
     by_fence: dict[str, str] = field(default_factory=dict)
     changes: int = 0
-    _marks: dict[str, WeakValueDictionary[str, CacheValidity]] = field(default_factory=dict)
+    # Weak values: a validity that no response refers to any more costs no memory.
+    _validities: dict[str, WeakValueDictionary[str, CacheValidity]] = field(default_factory=dict)
 
     def validity(self, fence: str, key: str) -> CacheValidity:
-        """The mark that stands now of what a key names: a value, or all values of an account."""
-        marks = self._marks.get(fence)
-        if marks is None:
-            marks = self._marks[fence] = WeakValueDictionary()
-        mark = marks.get(key)
-        if mark is None:
-            mark = marks[key] = CacheValidity()
-        return mark
+        """Return the current validity of a key: of one value, or of all values of an account."""
+        validities = self._validities.get(fence)
+        if validities is None:
+            validities = self._validities[fence] = WeakValueDictionary()
+        validity = validities.get(key)
+        if validity is None:
+            validity = validities[key] = CacheValidity()
+        return validity
 
     def renew(self, fence: str, nonce: str) -> None:
-        """Another nonce: no mark under it stands any more."""
+        """Set a new nonce, which ends every validity under the fence."""
         self.by_fence[fence] = nonce
         self.changes += 1
-        for mark in self._marks.pop(fence, _NO_MARKS).values():
-            mark.is_valid = False
+        for validity in self._validities.pop(fence, _NO_VALIDITIES).values():
+            validity.is_valid = False
 
     def invalidate(self, fence: str, key: str) -> None:
-        """A value has been kept anew: what was handed out before under this key is older."""
-        mark = self._marks.get(fence, _NO_MARKS).pop(key, None)
-        if mark is not None:
-            mark.is_valid = False
+        """End the validity of a key after its value was replaced in the cache."""
+        validity = self._validities.get(fence, _NO_VALIDITIES).pop(key, None)
+        if validity is not None:
+            validity.is_valid = False
             self.changes += 1

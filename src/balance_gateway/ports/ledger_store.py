@@ -1,4 +1,4 @@
-"""The store of the embedded ledger, as its provider and the import see it."""
+"""Defines the embedded ledger's store as used by its provider and by the import."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
@@ -9,43 +9,47 @@ from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 
 
 class EntryConflict(Exception):
-    """Entries are known with another day or amount; nothing of the import was kept.
+    """An import repeats entry ids with a different day or amount; nothing of it was stored.
 
     Attributes:
-        entries: book and id of each, at most 20.
-        stored: whether they are known from the store; else from earlier in the same import.
+        entries: book and id of each conflicting entry, at most 20.
+        stored: True when the ids are already in the store, False when they occur twice in the
+            import itself.
     """
 
     def __init__(self, entries: Sequence[tuple[Book, str]], *, stored: bool) -> None:
-        where = "is stored" if stored else "comes twice,"
+        where = "is already stored" if stored else "occurs twice"
         book, entry_id = entries[0]
         more = f" (and {len(entries) - 1} more)" if len(entries) > 1 else ""
-        super().__init__(f"{book.value} entry {entry_id!r} {where} with other content{more}")
+        super().__init__(f"{book.value} entry {entry_id!r} {where} with different content{more}")
         self.entries = tuple(entries)
         self.stored = stored
 
 
 class LedgerStore(Protocol):
-    """Where the embedded ledger's data is kept."""
+    """Storage of the embedded ledger's opening balances and entries."""
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:
-        """The sums per query, in order."""
+        """Return the sums for each query, in the order of the queries."""
         ...
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The opening balance; None when none is set."""
+        """Return the opening balance, or None when none is set."""
         ...
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sets it, replacing the one that is there; created_at stays, updated_at moves."""
+        """Set the opening balance and return it.
+
+        A replaced opening balance keeps its ``created_at``; ``updated_at`` becomes now.
+        """
         ...
 
     async def add_entries(
         self, account: Account, entries: Iterable[Entry] | AsyncIterator[Entry]
     ) -> ImportResult:
-        """Adds entries in one transaction: all of them or none; known ids are passed over.
+        """Add entries in one transaction, all or none; entries that are stored are skipped.
 
         Raises:
-            EntryConflict: an id is known in its book with another day or amount.
+            EntryConflict: an id exists in its book with a different day or amount.
         """
         ...

@@ -1,4 +1,4 @@
-"""One HTTP exchange with a provider, as metrics, budgets and logs see it."""
+"""Describes one HTTP exchange with a provider for metrics, call budgets and logs."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -8,18 +8,19 @@ from balance_gateway.domain.accounts import ProviderKind
 
 
 class ProviderCall(NamedTuple):
-    """One real HTTP exchange, for metrics, budgets and logs.
+    """One completed HTTP exchange, for metrics, call budgets and logs.
 
     Attributes:
-        connector: its name.
+        connector: the connector's name.
         provider: the provider's kind.
-        operation: what was asked for, such as "balance read".
-        write: whether it changes anything.
-        outcome: ``ok``; ``redirected``; ``refused`` (a status from 400, whatever it means to the
-            adapter); ``cancelled``; or the code of the error that it ended in.
-        status: the HTTP status; None without an answer.
+        operation: the operation, such as "balance read".
+        write: whether the request changes data at the provider.
+        outcome: ``ok``; ``redirected``; ``refused`` (any status from 400, whatever the adapter
+            makes of it); ``cancelled``; or the code of the error that ended the exchange.
+        status: the HTTP status; None without a response.
         duration_s: from the first byte sent to the last byte decoded, in seconds.
-        headers: the answer's, by lower-case name; empty without an answer. Rate headers are here.
+        headers: the response headers by lower-case name, including the rate limit headers; empty
+            without a response.
     """
 
     connector: str
@@ -32,21 +33,24 @@ class ProviderCall(NamedTuple):
     headers: Mapping[str, str]
 
 
-#: Told of every exchange after it has ended. It must not raise.
+#: Called after every exchange has ended. It must not raise.
 OnCall = Callable[[ProviderCall], None]
 
 
 class CallGate(Protocol):
-    """Lets real HTTP exchanges through: budgets and limits of concurrency.
+    """Limits HTTP exchanges by call budget and by concurrency.
 
-    Waiting in it does not count against ``timeout_s``. What it raises is passed on as it is, and
-    means that this exchange was not begun.
+    Time spent waiting here does not count against ``timeout_s``. An exception raised here reaches
+    the caller unchanged and means that the exchange was not started.
     """
 
     def slot(self, *, write: bool) -> AbstractAsyncContextManager[None]:
-        """Entered before an exchange, left after it."""
+        """Return a context to enter before an exchange and to leave after it."""
         ...
 
     async def count_resend(self) -> None:
-        """Counts a second sending within one exchange: of a read whose connection was closed."""
+        """Count a second request within one exchange.
+
+        It happens when the connection of a read was closed and the read is sent again.
+        """
         ...

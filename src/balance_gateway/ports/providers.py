@@ -1,4 +1,7 @@
-"""The ports between use cases, pipeline and providers. Their docstrings bind everybody."""
+"""Defines the port that every balance provider implements.
+
+The docstrings are binding for implementations and for callers.
+"""
 
 from collections.abc import Hashable, Sequence
 from typing import Protocol
@@ -14,15 +17,15 @@ from balance_gateway.domain.errors import GatewayError
 
 
 class BalanceProvider(Protocol):
-    """One connector: a translator between a provider's words and the gateway's.
+    """One connector: translates between a provider's API and the gateway's types.
 
-    A provider holds no cache of balances and repeats no write. Everything it raises, or returns
-    in place of a value, is a ``GatewayError``; amounts are from the holder's side.
+    A provider caches no balances and never repeats a write. Every error that it raises, or
+    returns in place of a value, is a ``GatewayError``. Amounts are from the holder's side.
 
     Attributes:
-        kind: which provider it speaks to.
+        kind: the kind of provider behind the connector.
         connector: the connector's configured name.
-        capabilities: what the provider can do, as data.
+        capabilities: the operations that the provider supports.
     """
 
     kind: ProviderKind
@@ -30,61 +33,68 @@ class BalanceProvider(Protocol):
     capabilities: frozenset[Capability]
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """What tells queries that one upstream call answers together from others.
+        """Return the group of a query; one upstream call answers all queries of a group.
 
-        Light: each account and day alone. Asset, Layer: a whole business at one instant.
+        Light: one group per account and day. Asset, Layer: one per business and instant.
         """
         ...
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """The balances asked for, in order, one per query; all queries are of one group.
+        """Read the balances of one group of queries.
+
+        Returns:
+            One item per query, in order: the figures, or the error that concerns this query only.
 
         Raises:
-            GatewayError: the call as a whole failed, and with it every query of the group.
+            GatewayError: the call failed, and with it every query of the group.
         """
         ...
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The opening balance the provider keeps. None: it says that none is set.
+        """Read the provider's opening balance.
+
+        Returns:
+            The opening balance, or None when the provider reports that none is set.
 
         Raises:
-            Unsupported: the provider cannot be asked, and nothing can be derived.
+            Unsupported: the provider has no such read, and no opening balance can be derived.
             GatewayError: the call failed.
         """
         ...
 
     async def normal_balance(self, account: Account) -> Side:
-        """The normal side of the account: configured, or else as the provider tells it.
+        """Return the account's normal side: as configured, otherwise as read from the provider.
 
         Raises:
-            GatewayError: it is not configured and the provider could not be asked.
+            GatewayError: it is not configured, and reading it from the provider failed.
         """
         ...
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sets the opening balance, in place of the one that is there, and returns the answer.
+        """Set or replace the opening balance and return it as the provider confirms it.
 
-        Called at most once per write: whether a failure may have been applied is told by
-        ``ProviderError.maybe_applied``, never tried out. When the caller stops waiting, what was
-        told of ``CallContext.send_status`` decides; ``ProviderHTTP`` tells it.
+        Called at most once per write. After a failure, ``ProviderError.maybe_applied`` says
+        whether the provider may have applied the write; it is never sent again to find out. When
+        the caller stops waiting, ``ports.call_context.departure`` says whether the write was
+        sent; ``ProviderHTTP`` keeps it up to date.
 
         Raises:
-            BadInput: the provider cannot carry the amount or the date; nothing was sent.
-            Unsupported: the provider, or this account's configuration, has no route for it.
-            ProviderError: see ``maybe_applied``.
+            BadInput: the provider cannot represent the amount or the date; nothing was sent.
+            Unsupported: the provider, or the account's configuration, has no route for the write.
+            ProviderError: the provider failed; see ``maybe_applied``.
         """
         ...
 
     async def probe(self) -> None:
-        """One cheap read that shows that address and credentials work.
+        """Make one cheap read to check the address and the credentials.
 
         Raises:
-            GatewayError: they do not.
+            GatewayError: the address or the credentials do not work.
         """
         ...
 
     async def aclose(self) -> None:
-        """Closes connections. No call may follow."""
+        """Close all connections. No other method may be called afterwards."""
         ...

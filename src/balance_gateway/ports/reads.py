@@ -1,4 +1,4 @@
-"""The read side as the use cases see it: requests, observed values, the pipeline, the fence."""
+"""Defines the read side for the use cases: requests, observed values, pipeline and fence."""
 
 import enum
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class FreshnessState(enum.Enum):
-    """Where a value comes from: asked for just now, kept and still fresh, or kept and old."""
+    """Origin of a value: read just now, cached and fresh, or cached and past its freshness."""
 
     LIVE = "live"
     CACHED = "cached"
@@ -24,15 +24,16 @@ class FreshnessState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observed(Generic[T]):
-    """A value, when the provider told it, and in what state it is handed out.
+    """A value with the instant at which it was read and its freshness.
 
     Attributes:
-        value: what was read.
-        observed_at: the instant at which the call that read it was *started*, so that an age is
-            never understated.
+        value: the value that was read.
+        observed_at: the instant at which the call that read the value was *started*, so that an
+            age is never understated.
         state: live, cached or stale.
-        stale_reason: for STALE, why no newer value could be had, as a short sentence; else None.
-        kept: under what it is kept; None where it is not.
+        stale_reason: for STALE, a short sentence saying why no newer value was available;
+            otherwise None.
+        kept: the terms under which the value is cached; None when it is not cached.
     """
 
     value: T
@@ -43,7 +44,7 @@ class Observed(Generic[T]):
 
 
 class OnStale(enum.Enum):
-    """What a caller wants when only a stale value can be had."""
+    """The caller's choice when only a stale value is available."""
 
     SERVE = "serve"
     ERROR = "error"
@@ -51,14 +52,15 @@ class OnStale(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BalanceRequest:
-    """One balance that a caller asks for.
+    """A request for one balance.
 
     Attributes:
-        account: whose.
+        account: the account to read.
         as_of: the resolved day, in the account's time zone.
-        is_today: whether that day is today for the account; today's values live shorter.
-        max_age_s: the oldest value taken, in seconds; 0 = go and look; None = as configured.
-        on_stale: what to do when only a stale value can be had.
+        is_today: whether that day is today for the account; such a value expires sooner.
+        max_age_s: the maximum age of the value, in seconds; 0 forces a read from the provider;
+            None applies the configured freshness.
+        on_stale: whether a stale value is returned or an error.
     """
 
     account: Account
@@ -69,52 +71,73 @@ class BalanceRequest:
 
 
 class ReadPipeline(Protocol):
-    """What lies between the use cases and the providers: cache, flights, budgets, retries."""
+    """Reads through cache, request coalescing, call budgets and retries."""
 
     async def balances(
         self, requests: Sequence[BalanceRequest]
     ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
-        """One answer per request, in order; equal requests cost one upstream call."""
+        """Read balances; equal requests cost one upstream call.
+
+        Returns:
+            One item per request, in order: the observed figures or the error.
+        """
         ...
 
     async def opening_balances(
         self, accounts: Sequence[Account]
     ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
-        """One answer per account, in order. None: the provider says that none is set."""
+        """Read opening balances.
+
+        Returns:
+            One item per account, in order: the observed opening balance or the error. The
+            observed value is None when the provider reports that none is set.
+        """
         ...
 
     async def normal_balance(self, account: Account) -> Side:
-        """The account's normal side."""
+        """Return the account's normal side.
+
+        Raises:
+            GatewayError: it is not configured, and reading it from the provider failed.
+        """
         ...
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
-        """The nonces and marks of accounts as they stand at any moment.
+        """Return the live nonces and validities of all accounts.
 
-        None: they are shared with other processes, and what was answered says nothing of what
-        would be answered now.
+        None when the cache is shared with other processes: this process then cannot know whether
+        a response that was built before would still be the same.
         """
         ...
 
 
 class WriteFence(Protocol):
-    """What keeps reads honest around a write; see ``pipeline/cache/fence.py``."""
+    """Prevents reads from caching outdated values around a write.
+
+    ``pipeline/cache/fence.py`` explains the protocol.
+    """
 
     async def begin_write(self, account: Account, write_id: str) -> None:
-        """Drops what is kept of the account, and lets nothing be kept until this write has ended.
+        """Drop the account's cached values and block caching until this write has ended.
 
         Raises:
-            CacheUnavailable: the write must not be started.
+            CacheUnavailable: the shared cache is unavailable; the write must not be sent.
         """
         ...
 
     async def end_write(self, account: Account, write_id: str) -> None:
-        """Drops it again; only after the provider's own definite answer. Raises nothing."""
+        """Drop the account's cached values again and allow caching; never raises.
+
+        Only for a write with a definite outcome from the provider itself.
+        """
         ...
 
     async def hold(self, account: Account, write_id: str, seconds: float) -> None:
-        """Lets nothing be kept for so long: this write of an earlier process may still land.
+        """Block caching for a number of seconds.
+
+        Used for a write of an earlier process that may still take effect.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach.
+            CacheUnavailable: the shared cache is unavailable.
         """
         ...

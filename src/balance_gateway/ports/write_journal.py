@@ -1,4 +1,4 @@
-"""The write journal as the use cases see it: the durable record of every write."""
+"""Defines the write journal: the durable record of every write."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,26 +9,26 @@ from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteReco
 
 
 class AccountBusy(Exception):
-    """Another write of the same remote account has been begun and not finished."""
+    """Another write of the same remote account has started and not finished."""
 
 
 class JournalUnavailable(Internal):
-    """The journal could not be asked, or could not record; it may answer later."""
+    """The journal could not be read or written; a later attempt may succeed."""
 
     code = "INTERNAL"
     retryable = True
 
 
 class WriteJournal(Protocol):
-    """The durable record of writes: one row per write, and an audit row for every change of it."""
+    """Durable record of writes: one row per write and one audit row per change of it."""
 
     async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
-        """Records the intent durably, or returns the record that already has its key.
+        """Record the intent durably, or return the existing record with its idempotency key.
 
         In one transaction: if the tenant has a record with this idempotency key, that record is
-        returned as it stands (the caller compares ids and fingerprints). If the remote account has
-        a STARTED write that is younger than ``lease_s``, AccountBusy is raised; one that is older
-        is finished as UNCERTAIN first. Otherwise the intent is stored as STARTED and returned.
+        returned unchanged (the caller compares ids and fingerprints). If the remote account has
+        a STARTED write younger than ``lease_s``, AccountBusy is raised; an older one is first
+        finished as UNCERTAIN. Otherwise the intent is stored as STARTED and returned.
 
         Raises:
             AccountBusy: see above.
@@ -36,26 +36,29 @@ class WriteJournal(Protocol):
         ...
 
     async def finish(self, record: WriteRecord) -> None:
-        """Records the outcome of a STARTED or UNCERTAIN write. Finishing twice alike is harmless.
+        """Record the outcome of a STARTED or UNCERTAIN write; repeating the call is harmless.
 
-        An APPLIED, or REJECTED, record is never changed again. A REJECTED record whose error is
-        retryable gives its idempotency key free: nothing happened, and the caller was told to
-        try again.
+        An APPLIED or REJECTED record is never changed again. A REJECTED record with a retryable
+        error releases its idempotency key: nothing happened, and the caller may try again with
+        the same key.
         """
         ...
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
-        """The record with this key; None when there is none."""
+        """Return the record with this idempotency key, or None."""
         ...
 
     async def last_applied(self, remote_account: str) -> WriteRecord | None:
-        """The newest APPLIED write of a remote account, in the order of finishing; None: none."""
+        """Return the APPLIED write of a remote account that finished last, or None."""
         ...
 
     async def unfinished(self) -> Sequence[WriteRecord]:
-        """All STARTED writes that can be read, oldest first, at most 10,000."""
+        """Return all readable STARTED writes, oldest first, at most 10,000."""
         ...
 
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
-        """STARTED and UNCERTAIN writes started at or after the instant: they may still land."""
+        """Return STARTED and UNCERTAIN writes started at or after the instant.
+
+        Their effect at the provider may still appear.
+        """
         ...
