@@ -177,9 +177,9 @@ def test_sums_and_differences_are_exact(one: int, other: int) -> None:
 
 
 def test_different_currencies_are_never_added_or_subtracted() -> None:
-    with pytest.raises(ValueError, match="never added"):
+    with pytest.raises(ValueError, match="cannot add"):
         Money(1, "EUR") + Money(1, "USD")
-    with pytest.raises(ValueError, match="never added"):
+    with pytest.raises(ValueError, match="cannot add"):
         Money(1, "EUR") - Money(1, "USD")
 
 

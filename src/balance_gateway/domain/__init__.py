@@ -1,1 +1,4 @@
-"""The nouns and rules of balances. Imported by every other package, imports none of them."""
+"""Defines the types and rules of balances.
+
+Every other package imports this one; it imports none of them.
+"""

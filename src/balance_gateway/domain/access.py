@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do."""
+"""Defines the authenticated caller and its scopes."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from balance_gateway.domain.errors import Forbidden
 
 
 class Scope(enum.Enum):
-    """What a credential may be used for."""
+    """A permission of a credential."""
 
     BALANCES_READ = "balances:read"
     BALANCES_WRITE = "balances:write"
@@ -20,9 +20,9 @@ class Principal:
     """An authenticated caller.
 
     Attributes:
-        name: the key's name, or the token's subject; shown in the audit log.
-        tenant: the only company whose accounts the caller can see.
-        scopes: what the caller may do.
+        name: the API key's name or the token's subject; recorded in the audit log.
+        tenant: the company of the caller. The caller sees only accounts of this tenant.
+        scopes: the caller's permissions.
     """
 
     name: str
@@ -30,6 +30,10 @@ class Principal:
     scopes: frozenset[Scope]
 
     def require(self, scope: Scope) -> None:
-        """Raises Forbidden when the caller lacks the scope."""
+        """Check that the caller has a scope.
+
+        Raises:
+            Forbidden: the caller lacks the scope.
+        """
         if scope not in self.scopes:
             raise Forbidden(f"This credential lacks the scope {scope.value}.")

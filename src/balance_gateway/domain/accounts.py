@@ -1,4 +1,4 @@
-"""Accounts, and the connectors through which their providers are reached."""
+"""Defines accounts, provider kinds and provider capabilities."""
 
 import enum
 import re
@@ -13,7 +13,7 @@ ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 class ProviderKind(enum.Enum):
-    """The systems that the gateway can speak to."""
+    """The supported providers."""
 
     LIGHT = "light"
     ASSET = "asset"
@@ -22,18 +22,21 @@ class ProviderKind(enum.Enum):
 
 
 class Side(enum.Enum):
-    """A side of the books. The normal side is the one on which an account usually stands."""
+    """A side of the books.
+
+    An account's normal side is the side on which its balance is usually found.
+    """
 
     DEBIT = "debit"
     CREDIT = "credit"
 
     def holder_sign(self) -> int:
-        """What turns an amount on this normal side into the holder's view: +1 or −1."""
+        """Return the factor that converts amounts on this side to the holder's: +1 or −1."""
         return 1 if self is Side.DEBIT else -1
 
 
 class Capability(enum.Enum):
-    """What a provider can do; a connector's capabilities are data, shown in GraphQL."""
+    """An operation that a provider supports; clients see capabilities in the GraphQL API."""
 
     READ_BANK_BALANCE = "read_bank_balance"
     READ_LEDGER_BALANCE = "read_ledger_balance"
@@ -48,17 +51,19 @@ class Account:
     """One account at one provider, as configured.
 
     Attributes:
-        id: the gateway's id, unique over all tenants.
-        tenant: the company whose account it is; no other tenant can tell that it exists.
-        connector: the name of the connector through which it is reached.
-        provider: the kind of that connector.
-        name: what people call it.
-        currency: ISO 4217. Asset and Layer name none; Light's answer is checked against it.
-        time_zone: where "today" and the ends of days are decided.
+        id: the gateway's account id, unique across all tenants.
+        tenant: the company that owns the account. The account is invisible to other tenants.
+        connector: the name of the connector that serves the account.
+        provider: the provider kind of that connector.
+        name: the display name.
+        currency: ISO 4217 code. Asset and Layer return no currency; Light's currency is checked
+            against this one.
+        time_zone: the time zone that determines "today" and the ends of days.
         remote: the provider's own ids, such as ``{"business_id": …, "ledger_id": …}``.
-        normal_balance: the configured normal side; None where the provider is asked for it.
-        derive_opening_balance_as_of: a day certainly before the account's first transaction, so
-            that its balance then *is* the opening balance; None where no such day is vouched for.
+        normal_balance: the configured normal side; None when it is read from the provider.
+        derive_opening_balance_as_of: a day that is certainly before the account's first
+            transaction, so that the balance on that day *is* the opening balance; None when no
+            such day is configured.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Balances as of a day, opening balances, and how old what we say about them is."""
+"""Defines balances as of a day and opening balances."""
 
 import enum
 from collections.abc import Mapping
@@ -14,7 +14,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BalanceQuery:
-    """Which account, and the end of which day in the account's time zone."""
+    """A query for the balance of an account at the end of a day.
+
+    Attributes:
+        account: the account to read.
+        as_of: the day, in the account's time zone.
+    """
 
     account: Account
     as_of: date
@@ -22,12 +27,12 @@ class BalanceQuery:
 
 @dataclass(frozen=True, slots=True)
 class BalanceFigures:
-    """What a provider says of one account at the end of one day.
+    """A provider's balances of one account at the end of one day.
 
     Attributes:
         as_of: the resolved day.
-        bank: the bank's figure; None when the provider has none for that day.
-        ledger: the books' figure; None when the provider has none.
+        bank: the bank balance; None when the provider has none for that day.
+        ledger: the ledger balance; None when the provider has none.
     """
 
     as_of: date
@@ -36,14 +41,17 @@ class BalanceFigures:
 
     @property
     def difference(self) -> Money | None:
-        """Bank − ledger. Both are of one provider and one day; None when one is missing."""
+        """Bank balance minus ledger balance; None when either is missing.
+
+        Both are from the same provider and the same day, so the difference is meaningful.
+        """
         if self.bank is None or self.ledger is None:
             return None
         return self.bank - self.ledger
 
 
 class OpeningBalanceSource(enum.Enum):
-    """Whose word an opening balance is."""
+    """The origin of an opening balance."""
 
     PROVIDER = "provider"
     RECORDED_BY_GATEWAY = "recorded_by_gateway"
@@ -52,7 +60,7 @@ class OpeningBalanceSource(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag that a provider keeps with an opening balance. Instants are aware."""
+    """A tag that a provider stores with an opening balance. Instants have a UTC offset."""
 
     id: str
     key: str
@@ -66,18 +74,19 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class OpeningBalance:
-    """The balance an account starts its books with, from the holder's side.
+    """The balance with which an account's books start, from the holder's side.
 
     Attributes:
         amount: the opening balance.
-        effective_at: the instant at which the account had it; None when the provider does not tell.
-        source: whose word it is.
-        created_at: when the provider first recorded it; None when it does not tell.
-        updated_at: when the provider last changed it; None when it does not tell.
-        memo: the provider's note for people; None without one.
+        effective_at: the instant at which the account had this balance; None when the provider
+            does not return it.
+        source: the origin of the opening balance.
+        created_at: when the provider first recorded it; None when it is not returned.
+        updated_at: when the provider last changed it; None when it is not returned.
+        memo: the provider's free-text note; None without one.
         reference_number: the provider's user-visible identifier; None without one.
-        tags: the provider's tags, in its order.
-        metadata: the provider's free JSON object; None without one.
+        tags: the provider's tags, in the provider's order.
+        metadata: the provider's free-form JSON object; None without one.
     """
 
     amount: Money
@@ -96,12 +105,14 @@ class OpeningBalanceWrite:
     """An opening balance to be set at a provider.
 
     Attributes:
-        account: whose.
-        amount: in the account's currency, holder's side.
-        effective_at: aware instant. For providers that take a date it is always given, resolved
-            once before the first attempt; None only for providers that take none.
-        memo: a note, None without one; only for providers with ``Capability.WRITE_MEMO``.
-        reference_number: likewise.
+        account: the account to change.
+        amount: the new opening balance, in the account's currency, from the holder's side.
+        effective_at: an instant with a UTC offset. Always set for providers that accept a date,
+            resolved once before the write is sent; None only for providers that accept none.
+        memo: a free-text note; None without one. Only for providers with
+            ``Capability.WRITE_MEMO``.
+        reference_number: a user-visible identifier; None without one. Only for providers with
+            ``Capability.WRITE_MEMO``.
     """
 
     account: Account

@@ -1,7 +1,6 @@
-"""Balances and opening balances as plain JSON values and back, exactly: amounts go as text.
+"""Converts balances and opening balances to plain JSON values and back without loss.
 
-What a provider keeps as free metadata comes back equal: numbers that were read as ``Decimal`` go
-as ``{"$decimal": "1.10"}``.
+Provider metadata survives the round trip: a ``Decimal`` is written as ``{"$decimal": "1.10"}``.
 """
 
 from collections.abc import Mapping
@@ -21,19 +20,20 @@ _DECIMAL = "$decimal"
 
 
 def money_to_json(money: Money | None) -> dict[str, str] | None:
-    """Minor units as text of any size, and the currency; None stays None."""
+    """Convert an amount to JSON values; None stays None."""
     if money is None:
         return None
+    # As text: JSON numbers lose digits beyond 2**53 in many parsers.
     return {"minor_units": str(money.minor_units), "currency": money.currency}
 
 
 def money_from_json(value: Any) -> Money | None:
-    """The inverse of ``money_to_json``."""
+    """Convert the output of ``money_to_json`` back."""
     return None if value is None else Money(int(value["minor_units"]), value["currency"])
 
 
 def figures_to_json(figures: BalanceFigures) -> dict[str, Any]:
-    """A balance as JSON values."""
+    """Convert balances to JSON values."""
     return {
         "as_of": figures.as_of.isoformat(),
         "bank": money_to_json(figures.bank),
@@ -42,7 +42,7 @@ def figures_to_json(figures: BalanceFigures) -> dict[str, Any]:
 
 
 def figures_from_json(value: Mapping[str, Any]) -> BalanceFigures:
-    """The inverse of ``figures_to_json``."""
+    """Convert the output of ``figures_to_json`` back."""
     return BalanceFigures(
         as_of=date.fromisoformat(value["as_of"]),
         bank=money_from_json(value["bank"]),
@@ -51,7 +51,7 @@ def figures_from_json(value: Mapping[str, Any]) -> BalanceFigures:
 
 
 def opening_balance_to_json(opening: OpeningBalance) -> dict[str, Any]:
-    """An opening balance as JSON values."""
+    """Convert an opening balance to JSON values."""
     return {
         "amount": money_to_json(opening.amount),
         "effective_at": _instant_to_json(opening.effective_at),
@@ -61,12 +61,12 @@ def opening_balance_to_json(opening: OpeningBalance) -> dict[str, Any]:
         "memo": opening.memo,
         "reference_number": opening.reference_number,
         "tags": [_tag_to_json(tag) for tag in opening.tags],
-        "metadata": _plain(opening.metadata),
+        "metadata": _metadata_to_json(opening.metadata),
     }
 
 
 def opening_balance_from_json(value: Mapping[str, Any]) -> OpeningBalance:
-    """The inverse of ``opening_balance_to_json``."""
+    """Convert the output of ``opening_balance_to_json`` back."""
     amount = money_from_json(value["amount"])
     assert amount is not None
     return OpeningBalance(
@@ -78,7 +78,7 @@ def opening_balance_from_json(value: Mapping[str, Any]) -> OpeningBalance:
         memo=value["memo"],
         reference_number=value["reference_number"],
         tags=tuple(_tag_from_json(tag) for tag in value["tags"]),
-        metadata=_restored(value["metadata"]),
+        metadata=_metadata_from_json(value["metadata"]),
     )
 
 
@@ -107,21 +107,21 @@ def _tag_from_json(value: Mapping[str, Any]) -> Tag:
     return Tag(**{**value, "archived_at": _instant_from_json(value["archived_at"])})
 
 
-def _plain(value: Any) -> Any:
+def _metadata_to_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return {_DECIMAL: str(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _metadata_to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_metadata_to_json(item) for item in value]
     return value
 
 
-def _restored(value: Any) -> Any:
+def _metadata_from_json(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_DECIMAL}:
             return Decimal(value[_DECIMAL])
-        return {key: _restored(item) for key, item in value.items()}
+        return {key: _metadata_from_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_restored(item) for item in value]
+        return [_metadata_from_json(item) for item in value]
     return value

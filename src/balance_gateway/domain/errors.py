@@ -1,4 +1,4 @@
-"""Every way in which the gateway says no, as one tree.
+"""Defines all errors of the gateway as one class tree.
 
 ::
 
@@ -20,7 +20,7 @@
         ├── ProviderBadResponse       PROVIDER_BAD_RESPONSE          no
         └── ProviderRejected          PROVIDER_REJECTED              no
 
-Messages are written for the caller: they name the field and the next step, and never hold a
+Messages are written for the caller: they name the field and the next step, and never contain a
 secret, another tenant's data or a provider's raw text.
 """
 
@@ -28,14 +28,14 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """A failure that a caller is told about.
+    """A failure that is reported to the caller.
 
     Attributes:
         code: the stable code of ``extensions.code`` in a GraphQL error.
-        retryable: whether the same call can succeed later without a change.
-        field: the input field at fault, as a dotted path; None when no input is.
-        retry_after_s: seconds after which a retry is worth while; None when unknown.
-        account_id: the gateway's id of the account concerned; None when there is none.
+        retryable: whether the same call can succeed later unchanged.
+        field: the invalid input field as a dotted path; None when no input field is invalid.
+        retry_after_s: seconds to wait before a retry; None when unknown.
+        account_id: the gateway's id of the affected account; None when there is none.
         provider: the provider's kind, such as ``LIGHT``; None when no provider is involved.
     """
 
@@ -60,25 +60,29 @@ class GatewayError(Exception):
 
 
 class Unauthenticated(GatewayError):
-    """No credential, or one that is not known."""
+    """The credential is missing or unknown."""
 
     code = "UNAUTHENTICATED"
 
 
 class Forbidden(GatewayError):
-    """The credential is known and lacks the scope that the field needs."""
+    """The credential is valid but lacks the scope that the field requires."""
 
     code = "FORBIDDEN"
 
 
 class BadInput(GatewayError):
-    """The caller's input is wrong; ``field`` names it."""
+    """The caller's input is invalid; ``field`` names the input field."""
 
     code = "BAD_USER_INPUT"
 
 
 class AccountNotFound(GatewayError):
-    """No account of the caller's tenant has this id. Another tenant's account reads the same."""
+    """No account of the caller's tenant has this id.
+
+    The error is identical for an account of another tenant and for an account that does not
+    exist.
+    """
 
     code = "ACCOUNT_NOT_FOUND"
 
@@ -87,44 +91,44 @@ class AccountNotFound(GatewayError):
 
 
 class Unsupported(GatewayError):
-    """The provider has no way to do what was asked for."""
+    """The provider does not support the requested operation."""
 
     code = "UNSUPPORTED_BY_PROVIDER"
 
 
 class TooStale(GatewayError):
-    """A value exists and is older than the caller takes."""
+    """A value exists but is older than the caller accepts."""
 
     code = "TOO_STALE"
     retryable = True
 
 
 class TooExpensive(GatewayError):
-    """The query asks for more than one request may cost."""
+    """The query exceeds the cost limit of one request."""
 
     code = "QUERY_TOO_EXPENSIVE"
 
 
 class CacheUnavailable(GatewayError):
-    """The shared cache is out of reach, so a write could not be fenced and was not started."""
+    """The shared cache is unavailable, so a write could not be fenced and was not sent."""
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = True
 
 
 class Internal(GatewayError):
-    """A defect of the gateway; the log has the cause under the request's id."""
+    """A defect of the gateway; the log contains the cause under the request id."""
 
     code = "INTERNAL"
 
 
 class ProviderError(GatewayError):
-    """A provider failed to answer, or answered with a failure.
+    """A provider did not respond, or responded with a failure.
 
     Attributes:
-        maybe_applied: for a write: whether the provider may have taken it. False only when that
-            is certain: no byte left, or the provider answered that it refused.
-        provider_code: the provider's own stable code (Layer's ``error_enum``), None without one.
+        maybe_applied: for a write, whether the provider may have applied it. False only when it
+            certainly did not: no byte was sent, or the provider responded with a refusal.
+        provider_code: the provider's own stable code (Layer's ``error_enum``); None without one.
     """
 
     def __init__(
@@ -150,61 +154,64 @@ class ProviderError(GatewayError):
 
 
 class ProviderUnavailable(ProviderError):
-    """No connection, a connection lost, or an answer of 5xx."""
+    """The connection failed or was lost, or the provider responded with status 5xx."""
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = True
 
 
 class CircuitOpen(ProviderUnavailable):
-    """Not even asked: it is given a pause, asked for one, or has too many calls waiting."""
+    """The provider was not called.
+
+    Its circuit breaker is open, it asked for a pause, or too many calls are waiting for it.
+    """
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = True
 
 
 class ProviderUntrusted(ProviderUnavailable):
-    """Its certificate is not trusted, or is another host's."""
+    """The provider's certificate is not trusted, or was issued for another host."""
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = True
 
 
 class ProviderTimeout(ProviderError):
-    """The provider did not answer within the deadline."""
+    """The provider did not respond before the deadline."""
 
     code = "PROVIDER_TIMEOUT"
     retryable = True
 
 
 class ProviderRateLimited(ProviderError):
-    """The provider's rate limit, or the budget we keep below it, is spent."""
+    """The provider's rate limit, or the call budget that we keep below it, is exhausted."""
 
     code = "PROVIDER_RATE_LIMITED"
     retryable = True
 
 
 class BudgetSpent(ProviderRateLimited):
-    """Not even asked: the budget that we keep below the provider's limit is spent."""
+    """The provider was not called: the call budget below its rate limit is exhausted."""
 
     code = "PROVIDER_RATE_LIMITED"
     retryable = True
 
 
 class ProviderCredentialsRejected(ProviderError):
-    """The provider refused the connector's credentials (401, 403, or the token endpoint's no)."""
+    """The provider or its token endpoint refused the connector's credentials (401, 403)."""
 
     code = "PROVIDER_CREDENTIALS_REJECTED"
 
 
 class ProviderBadResponse(ProviderError):
-    """The provider's answer is not what its page promises; nothing of it is used."""
+    """The provider's response violates its documentation; none of it is used."""
 
     code = "PROVIDER_BAD_RESPONSE"
 
 
 class ProviderRejected(ProviderError):
-    """The provider understood and refused (400, 404, 409, 422)."""
+    """The provider understood the request and refused it (400, 404, 409, 422)."""
 
     code = "PROVIDER_REJECTED"
 
@@ -212,10 +219,12 @@ class ProviderRejected(ProviderError):
 def with_account(
     error: GatewayError, *, account_id: str | None = None, provider: str | None = None
 ) -> GatewayError:
-    """A copy of the error that says which account and provider it is about.
+    """Return a copy of the error with the account and the provider that it concerns.
 
-    One provider call serves many accounts, so the error of the call is copied for each.
+    One provider call serves many accounts, so its error is copied for each of them. An argument
+    of None keeps the error's own value.
     """
+    # Not through __init__: subclasses take different arguments.
     copy = error.__class__.__new__(error.__class__)
     copy.__dict__.update(error.__dict__)
     copy.args = error.args

@@ -1,4 +1,4 @@
-"""How a connector is doing: its health, and what is left of its budget of calls."""
+"""Defines the health of a connector and the rest of its call budget."""
 
 import enum
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 class HealthState(enum.Enum):
-    """What the last calls say of a provider."""
+    """State of a provider according to the most recent calls."""
 
     UNKNOWN = "unknown"
     UP = "up"
@@ -16,16 +16,16 @@ class HealthState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
-    """Health and budget of a connector, as this process sees them.
+    """Health and call budget of a connector, as observed by this process.
 
     Attributes:
-        state: up, degraded (some calls fail), down (calls fail fast), unknown (no call yet).
+        state: up, degraded (some calls fail), down (calls fail fast) or unknown (no call yet).
         last_success_at: None before the first success.
         last_failure_at: None before the first failure.
         last_failure_code: the stable code of the last failure; None before it.
-        requests_per_minute: the budget; None where no limit is known.
-        remaining: calls left now; None where no limit is known.
-        refills_at: when the budget is whole again; None where no limit is known.
+        requests_per_minute: the call budget; None when no limit is known.
+        remaining: calls left now; None when no limit is known.
+        refills_at: when the whole budget is available again; None when no limit is known.
     """
 
     state: HealthState

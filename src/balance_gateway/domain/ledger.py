@@ -1,6 +1,6 @@
-"""The embedded ledger's nouns and port: opening balances, bank transactions and ledger lines.
+"""Defines the embedded ledger's types: bank transactions, ledger lines and their sums.
 
-A balance as of a day is computed as Light's page puts it: the bank balance is "the opening
+A balance as of a day is computed as Light's documentation says: the bank balance is "the opening
 balance plus all bank transactions on or before" the day, and unknown while no opening balance is
 set; the ledger balance is "the sum of ledger transaction lines posted on or before" the day.
 """
@@ -11,7 +11,7 @@ from datetime import date
 
 
 class Book(enum.Enum):
-    """Which of the two books an entry belongs to."""
+    """The book to which an entry belongs."""
 
     BANK = "bank"
     LEDGER = "ledger"
@@ -22,11 +22,12 @@ class Entry:
     """One bank transaction or ledger line.
 
     Attributes:
-        id: unique within its account and book; the same id again is the same entry.
+        id: unique within its account and book; a repeated id means the same entry.
         book: bank transaction or ledger line.
-        day: the day it counts from.
-        minor_units: signed, holder's side, in the account's currency; of any size.
-        description: for people; None without one.
+        day: the first day on which the entry counts.
+        minor_units: the signed amount of any size, in the account's currency, from the holder's
+            side.
+        description: free text; None without one.
     """
 
     id: str
@@ -38,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the embedded ledger knows of an account at the end of a day, in minor units.
+    """Sums of an account in the embedded ledger at the end of a day, in minor units.
 
     Attributes:
         opening: the opening balance; None when none is set.
@@ -53,7 +54,12 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How many entries an import added, and how many were there already."""
+    """Result of an import.
+
+    Attributes:
+        added: number of entries that were added.
+        already_there: number of entries that were stored before, or repeated in the import.
+    """
 
     added: int
     already_there: int

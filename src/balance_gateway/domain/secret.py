@@ -1,12 +1,13 @@
-"""Text that is never shown: a key, a password, a URL with a password in it."""
+"""Wraps text that must never be displayed: a key, a password or a URL with a password."""
 
 import hmac
 
 
 class Secret:
-    """A secret text. It prints as ``***`` and is not pickled; only ``reveal`` gives it out.
+    """A secret text.
 
-    Comparing two takes as long whatever they hold.
+    It prints as ``***`` and cannot be pickled; only ``reveal`` returns the text. Comparison takes
+    constant time.
     """
 
     __slots__ = ("_text",)
@@ -15,7 +16,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that has to use it."""
+        """Return the text itself, for the code that needs it."""
         return self._text
 
     def __eq__(self, other: object) -> bool:
@@ -33,4 +34,4 @@ class Secret:
         return "***"
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
+        raise TypeError("a secret cannot be pickled")

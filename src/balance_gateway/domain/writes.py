@@ -1,7 +1,7 @@
-"""Writes: what is journalled before a provider is called, and the one outcome that each write has.
+"""Defines the journal's records of writes and their outcomes.
 
-A write is begun in the journal, then sent at most once, then finished with exactly one outcome.
-A write that was begun and never finished (the process died) is resolved at the next start.
+A write is recorded as started, then sent at most once, then finished with exactly one outcome. A
+write that was started and never finished (the process died) is resolved at the next start.
 """
 
 import enum
@@ -13,7 +13,7 @@ from balance_gateway.domain.money import Money
 
 
 class WriteOutcome(enum.Enum):
-    """What became of a write."""
+    """State of a write; all except STARTED are outcomes."""
 
     STARTED = "started"
     APPLIED = "applied"
@@ -23,24 +23,25 @@ class WriteOutcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class WriteIntent:
-    """A write as it is about to be sent.
+    """A write before it is sent.
 
     Attributes:
-        id: ours, unique, made before anything is sent.
-        tenant: whose account it is.
+        id: the gateway's own unique id, created before anything is sent.
+        tenant: the tenant of the account.
         account_id: the gateway's account id.
-        remote_account: the same for all accounts that are one at the provider, of any tenant.
-        connector: through which it goes.
+        remote_account: identifies the account at the provider. Equal for all accounts, of any
+            tenant, that are the same account there.
+        connector: the name of the connector that sends the write.
         principal: the name of the caller, for the audit log.
-        amount: what is to be set, holder's side.
-        effective_at: the resolved instant, None where the provider takes none.
-        memo: None without one.
-        reference_number: None without one.
-        idempotency_key: the caller's; None without one. Unique within a tenant.
-        fingerprint: a hash of what the caller asked for, so that a key used for something else
-            is told apart from a repetition.
-        previous: the opening balance that was known before; None: none was known.
-        started_at: when it was recorded as begun.
+        amount: the opening balance to set, from the holder's side.
+        effective_at: the resolved instant; None when the provider accepts none.
+        memo: a free-text note; None without one.
+        reference_number: a user-visible identifier; None without one.
+        idempotency_key: the caller's key, unique within a tenant; None without one.
+        fingerprint: a hash of the caller's request. It distinguishes a repeated request from a
+            different request under the same key.
+        previous: the opening balance before the write; None when none was set or known.
+        started_at: when the write was recorded as started.
     """
 
     id: str
@@ -61,18 +62,20 @@ class WriteIntent:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """A write as the journal has it.
+    """A write as recorded in the journal.
 
     Attributes:
-        intent: what was to be done.
-        outcome: what became of it, so far.
-        finished_at: None while STARTED.
-        applied: for APPLIED: what stands now, as answered or read back; else None.
+        intent: the write that was requested.
+        outcome: the current state.
+        finished_at: when the outcome was recorded; None while STARTED.
+        applied: for APPLIED, the opening balance as returned by the provider or read back;
+            otherwise None.
         verified: whether ``applied`` was read back from the provider.
-        error_code: for REJECTED and UNCERTAIN, the stable code of the error; else None.
-        error_message: likewise; safe to show.
+        error_code: for REJECTED and UNCERTAIN, the stable error code; otherwise None.
+        error_message: for REJECTED and UNCERTAIN, the message, safe to show to the caller;
+            otherwise None.
         error_retryable: whether the same write can be tried again.
-        error_field: the input field at fault; None without one.
+        error_field: the invalid input field; None without one.
     """
 
     intent: WriteIntent
@@ -88,13 +91,16 @@ class WriteRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnsettledWrite:
-    """A write that may still land: so much of its record as can be read, whatever became of it.
+    """A write that may still take effect at the provider.
+
+    It has only the columns that can be read even when the rest of the row is damaged.
 
     Attributes:
-        id: of the write.
-        tenant: whose account it is.
+        id: the id of the write.
+        tenant: the tenant of the account.
         account_id: the gateway's account id.
-        started_at: None: what was recorded is no instant.
+        started_at: when the write was recorded as started; None when the recorded value is not a
+            valid instant.
     """
 
     id: str
