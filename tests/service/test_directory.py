@@ -104,9 +104,9 @@ def test_an_account_of_ones_own_is_found(directory: Directory) -> None:
 
 
 def test_the_gateway_itself_finds_accounts_that_are_still_configured(directory: Directory) -> None:
-    assert directory.any_account("globex", "z") is not None
-    assert directory.any_account("acme", "z") is None
-    assert directory.any_account("initech", "a") is None
+    assert directory.find_account("globex", "z") is not None
+    assert directory.find_account("acme", "z") is None
+    assert directory.find_account("initech", "a") is None
     assert directory.connector("books").provider is ProviderKind.LOCAL
 
 

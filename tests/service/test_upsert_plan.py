@@ -129,9 +129,9 @@ REQUESTS = st.builds(
 
 
 def fingerprint(request: UpsertRequest) -> str:
-    from balance_gateway.service.upsert_plan import _fingerprint
+    from balance_gateway.service.upsert_plan import _compute_fingerprint
 
-    return _fingerprint(request)
+    return _compute_fingerprint(request)
 
 
 @given(REQUESTS, REQUESTS)

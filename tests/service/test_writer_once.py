@@ -142,7 +142,7 @@ async def test_behind_writes_that_hang_nobody_waits_for_all_of_them(desk: Desk) 
     assert [type(one) for one in results].count(Uncertain) == len(desk.bank.sent) - 1 == 3
     assert len(turned_away) == 47
     assert {(one.code, one.retryable) for one in turned_away} == {("PROVIDER_UNAVAILABLE", True)}
-    assert "Another write of this account is under way" in turned_away[0].message
+    assert "Another write of this account is in progress" in turned_away[0].message
     assert lasted_s < 2 * LIMITS.lease_s
     assert len(desk.outcomes) == 4, "what was turned away is not journalled"
     assert isinstance(after, Applied)
@@ -232,7 +232,7 @@ async def begun_by_a_dead_process(desk: Desk, **request: Any) -> None:
     desk.bank.before = asyncio.Event().wait
     task = asyncio.ensure_future(dead.upsert(ADMIN, upsert(**request)))
     await turns()
-    for under_way in dead._under_way:
+    for under_way in dead._in_progress:
         under_way.cancel()
     await asyncio.gather(task, return_exceptions=True)
     desk.bank.before = None

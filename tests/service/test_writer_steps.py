@@ -47,7 +47,7 @@ async def test_what_was_asked_for_is_what_is_sent(desk: Desk) -> None:
     await desk.upsert(None, amount_text="-12.3", effective_at=at, memo="m", reference_number="r")
 
     (sent,) = desk.bank.sent
-    account = desk.directory.any_account("acme", "acct_a")
+    account = desk.directory.find_account("acme", "acct_a")
     assert account is not None
     assert sent == OpeningBalanceWrite(account, Money(-1230, "EUR"), at, "m", "r")
 

@@ -1,1 +1,1 @@
-"""Use cases: what can be asked of the gateway, whatever the protocol it is asked through."""
+"""Implements the gateway's use cases, independent of the API protocol."""

@@ -1,4 +1,4 @@
-"""Totals: balances summed per currency, saying what they lack."""
+"""Sums balances per currency and lists the accounts that a total lacks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,12 @@ from balance_gateway.ports.reads import (
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An account whose balance a total lacks, and the code of the reason."""
+    """An account without a balance in a total.
+
+    Attributes:
+        account: the account.
+        code: the code of the error that prevented reading its balance.
+    """
 
     account: Account
     code: str
@@ -26,17 +31,18 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class CurrencyTotal:
-    """The sum of one currency's balances; never converted, never guessed.
+    """The sum of balances in one currency. Amounts are never converted or estimated.
 
     Attributes:
-        currency: ISO 4217.
-        bank: the sum of the bank figures that are known; None when not one is.
-        ledger: the sum of the ledger figures that are known; None when not one is.
-        included: how many accounts could be read.
-        bank_included: of these, how many have a bank figure that day and are in ``bank``.
-        ledger_included: of these, how many have a ledger figure and are in ``ledger``.
-        missing: the accounts that could not, by account id.
-        oldest_observed_at: of the values included; None when there are none.
+        currency: ISO 4217 code.
+        bank: the sum of all known bank balances; None when none is known.
+        ledger: the sum of all known ledger balances; None when none is known.
+        included: number of accounts that were read.
+        bank_included: number of these accounts with a bank balance for the day, as summed in
+            ``bank``.
+        ledger_included: number of these accounts with a ledger balance, as summed in ``ledger``.
+        missing: the accounts that could not be read, in the order of the requests.
+        oldest_observed_at: the earliest observation among the included values; None without any.
     """
 
     currency: str
@@ -50,27 +56,36 @@ class CurrencyTotal:
 
     @property
     def complete(self) -> bool:
-        """Whether every account of the currency is in the sum."""
+        """Whether every requested account of the currency was read."""
         return not self.missing
 
 
 def compute_totals(
     requests: Sequence[BalanceRequest],
-    answers: Sequence[Observed[BalanceFigures] | GatewayError],
+    results: Sequence[Observed[BalanceFigures] | GatewayError],
 ) -> list[CurrencyTotal]:
-    """Sums answers per currency, in the order of the codes; failures are named, not skipped."""
+    """Sum the results per currency.
+
+    Args:
+        requests: the requested balances.
+        results: one result per request, in the same order.
+
+    Returns:
+        One total per currency, sorted by currency code. A currency with only failed accounts is
+        included; its total lists them.
+    """
     by_currency: dict[str, list[tuple[Account, Observed[BalanceFigures] | GatewayError]]] = {}
-    for request, answer in zip(requests, answers, strict=True):
-        by_currency.setdefault(request.account.currency, []).append((request.account, answer))
-    return [_total(currency, by_currency[currency]) for currency in sorted(by_currency)]
+    for request, result in zip(requests, results, strict=True):
+        by_currency.setdefault(request.account.currency, []).append((request.account, result))
+    return [_build_total(currency, by_currency[currency]) for currency in sorted(by_currency)]
 
 
-def _total(
+def _build_total(
     currency: str, rows: Sequence[tuple[Account, Observed[BalanceFigures] | GatewayError]]
 ) -> CurrencyTotal:
-    observed = [answer for _, answer in rows if not isinstance(answer, GatewayError)]
-    bank = [answer.value.bank for answer in observed if answer.value.bank is not None]
-    ledger = [answer.value.ledger for answer in observed if answer.value.ledger is not None]
+    observed = [result for _, result in rows if not isinstance(result, GatewayError)]
+    bank = [one.value.bank for one in observed if one.value.bank is not None]
+    ledger = [one.value.ledger for one in observed if one.value.ledger is not None]
     return CurrencyTotal(
         currency=currency,
         bank=_sum(bank, currency),
@@ -79,15 +94,16 @@ def _total(
         bank_included=len(bank),
         ledger_included=len(ledger),
         missing=tuple(
-            Missing(account, answer.code)
-            for account, answer in rows
-            if isinstance(answer, GatewayError)
+            Missing(account, result.code)
+            for account, result in rows
+            if isinstance(result, GatewayError)
         ),
-        oldest_observed_at=min((answer.observed_at for answer in observed), default=None),
+        oldest_observed_at=min((one.observed_at for one in observed), default=None),
     )
 
 
 def _sum(figures: Sequence[Money], currency: str) -> Money | None:
+    # No known figure is not the same as a sum of zero.
     if not figures:
         return None
     return Money(sum(figure.minor_units for figure in figures), currency)

@@ -1,4 +1,4 @@
-"""Which accounts and connectors there are, and which of them a caller can see."""
+"""Looks up accounts and connectors within the caller's tenant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Connector:
     """One set of credentials at one provider.
 
     Attributes:
-        id: its configured name.
-        provider: which provider it speaks to.
-        capabilities: what that provider can do.
+        id: the configured name.
+        provider: the provider kind.
+        capabilities: the operations that the provider supports.
     """
 
     id: str
@@ -26,14 +26,16 @@ class Connector:
 
 @dataclass(frozen=True, slots=True)
 class AccountFilter:
-    """Which accounts are meant. None: any. An empty collection: none at all.
+    """Selects accounts that match all of its criteria.
+
+    A criterion of None matches every account; an empty collection matches none.
 
     Attributes:
-        ids: the gateway's account ids.
+        ids: account ids.
         connectors: connector names.
-        providers: kinds of provider.
+        providers: provider kinds.
         currencies: ISO 4217 codes.
-        name_contains: a part of the name, upper and lower case alike.
+        name_contains: a part of the account's name, compared without regard to case.
     """
 
     ids: frozenset[str] | None = None
@@ -42,8 +44,8 @@ class AccountFilter:
     currencies: tuple[str, ...] | None = None
     name_contains: str | None = None
 
-    def takes(self, account: Account) -> bool:
-        """Whether the account is one of those that are meant."""
+    def matches(self, account: Account) -> bool:
+        """Return whether the account matches all criteria."""
         return (
             (self.ids is None or account.id in self.ids)
             and (self.connectors is None or account.connector in self.connectors)
@@ -56,13 +58,17 @@ class AccountFilter:
         )
 
 
-_EVERY_ACCOUNT = AccountFilter()
+_ALL_ACCOUNTS = AccountFilter()
 
 
 class Directory:
-    """All accounts of all tenants; every look-up is within one tenant.
+    """All accounts of all tenants. Every look-up is limited to one tenant.
 
-    Another tenant's account is answered exactly like one that does not exist.
+    An account of another tenant is treated exactly like an account that does not exist.
+
+    Args:
+        accounts: all configured accounts.
+        connectors: all configured connectors.
     """
 
     def __init__(self, accounts: Sequence[Account], connectors: Sequence[Connector]) -> None:
@@ -73,44 +79,51 @@ class Directory:
         self._connectors = {connector.id: connector for connector in connectors}
 
     def accounts_of(self, principal: Principal) -> Mapping[str, Account]:
-        """All accounts of the caller's tenant by id, in the order of their ids."""
+        """Return all accounts of the caller's tenant by id, sorted by id."""
         return MappingProxyType(self._by_tenant.get(principal.tenant, {}))
 
     def account(self, principal: Principal, account_id: str) -> Account:
-        """One account of the caller's tenant.
+        """Return an account of the caller's tenant.
 
         Raises:
-            AccountNotFound: there is none, or it is another tenant's.
+            AccountNotFound: the account does not exist or belongs to another tenant.
         """
         account = self._by_tenant.get(principal.tenant, {}).get(account_id)
         if account is None:
             raise AccountNotFound(account_id)
         return account
 
-    def any_account(self, tenant: str, account_id: str) -> Account | None:
-        """An account for the gateway's own purposes; None when it is no longer configured."""
+    def find_account(self, tenant: str, account_id: str) -> Account | None:
+        """Return an account without a caller, or None when it is no longer configured.
+
+        For the gateway's own work, such as recovery.
+        """
         return self._by_tenant.get(tenant, {}).get(account_id)
 
     def select(
-        self, principal: Principal, account_filter: AccountFilter = _EVERY_ACCOUNT
+        self, principal: Principal, account_filter: AccountFilter = _ALL_ACCOUNTS
     ) -> list[Account]:
-        """The caller's accounts that the filter takes, in the order of their ids."""
+        """Return the caller's accounts that match the filter, sorted by id."""
         accounts = self._by_tenant.get(principal.tenant, {})
-        if account_filter == _EVERY_ACCOUNT:
+        if account_filter == _ALL_ACCOUNTS:
             return list(accounts.values())
         if account_filter.ids is None:
             candidates: Iterable[Account] = accounts.values()
         else:
-            # Few ids are asked for among many accounts: start from them.
+            # A tenant may have many accounts, and a filter usually names few ids.
             known = sorted(set(account_filter.ids) & accounts.keys())
             candidates = (accounts[account_id] for account_id in known)
-        return [account for account in candidates if account_filter.takes(account)]
+        return [account for account in candidates if account_filter.matches(account)]
 
     def connector(self, connector_id: str) -> Connector:
-        """A connector by its name. KeyError is a defect: accounts name only known connectors."""
+        """Return a connector by its name.
+
+        Raises:
+            KeyError: a defect, because accounts refer only to configured connectors.
+        """
         return self._connectors[connector_id]
 
     def connectors_of(self, principal: Principal) -> list[Connector]:
-        """The connectors through which the caller's tenant has accounts, in the order of names."""
+        """Return the connectors of the caller's accounts, sorted by name."""
         names = {account.connector for account in self.accounts_of(principal).values()}
         return [self._connectors[name] for name in sorted(names)]

@@ -1,4 +1,4 @@
-"""The gateway's use cases in one object: what the API layer is given."""
+"""Bundles the gateway's use cases for the API layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,31 +15,31 @@ from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
 
 class OpeningBalanceWriter(Protocol):
-    """Sets opening balances."""
+    """Use case that sets opening balances."""
 
     async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
-        """Sets one opening balance. Raises nothing: every outcome is a result."""
+        """Set one opening balance; never raises, because every outcome is a result."""
         ...
 
 
 class HealthTracker(Protocol):
-    """Tells how connectors are doing."""
+    """Source of the health of connectors."""
 
     def status(self, connector: str) -> ConnectorStatus:
-        """Health and budget of a connector, by its name, as this process sees them."""
+        """Return health and call budget of a connector, as observed by this process."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Everything a resolver can reach.
+    """Use cases available to resolvers.
 
     Attributes:
-        directory: accounts and connectors.
-        reads: balances and opening balances.
-        writes: the one mutation.
-        watch: health and budgets of connectors.
-        clock: tells the time.
+        directory: looks up accounts and connectors.
+        reads: reads balances and opening balances.
+        writes: sets opening balances.
+        watch: health and call budgets of connectors.
+        clock: returns the current instant.
     """
 
     directory: Directory

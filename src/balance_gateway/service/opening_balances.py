@@ -1,4 +1,4 @@
-"""What can be asked of the one mutation, and what can come of it."""
+"""Defines the request and the results of setting an opening balance."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,25 +14,31 @@ from balance_gateway.ports.reads import (
 
 @dataclass(frozen=True, slots=True)
 class ExpectedPrevious:
-    """What the caller believes to stand now; None as the amount: that none is set."""
+    """The opening balance that the caller expects before the write.
+
+    Attributes:
+        minor_units: the expected amount in the account's currency; None expects none to be set.
+    """
 
     minor_units: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class UpsertRequest:
-    """An opening balance as a caller wants it set.
+    """A caller's request to set an opening balance.
 
     Attributes:
-        account_id: the gateway's account id, as given.
-        minor_units: the amount as minor units; None when it was given as text.
-        amount_text: the amount as decimal text; None when it was given as minor units.
-        currency: the currency the caller gave; has to be the account's.
-        effective_at: aware instant; None = now, or the provider's own date where it has one.
-        expected_previous: compare and set; None = do not compare.
-        idempotency_key: 1 to 255 characters; None = no key.
-        memo: a note; None without one.
-        reference_number: None without one.
+        account_id: the account id from the request.
+        minor_units: the amount in minor units; None when it was sent as text.
+        amount_text: the amount as decimal text; None when it was sent in minor units.
+        currency: the currency from the request; it must be the account's currency.
+        effective_at: an instant with a UTC offset; None means now, or the provider's own date if
+            the provider chooses it.
+        expected_previous: the opening balance that must be set before the write; None skips the
+            comparison.
+        idempotency_key: 1 to 255 characters; None without a key.
+        memo: a free-text note; None without one.
+        reference_number: a user-visible identifier; None without one.
     """
 
     account_id: str
@@ -48,12 +54,12 @@ class UpsertRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The provider has it.
+    """The provider applied the opening balance.
 
     Attributes:
-        account: whose.
-        opening_balance: what stands now.
-        verified: whether it was read back from the provider.
+        account: the account that was changed.
+        opening_balance: the opening balance after the write.
+        verified: whether the requested amount was read back from the provider.
         replayed: whether this is the outcome of an earlier request with the same key.
     """
 
@@ -65,7 +71,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """The provider may or may not have it; nobody can tell without looking there."""
+    """The provider may or may not have applied the opening balance.
+
+    Only a look at the provider's own data can decide it.
+
+    Attributes:
+        account: the account that may have changed.
+        write_id: the id of the write in the journal and in the audit log.
+        message: explains what to do next.
+    """
 
     account: Account
     write_id: str
@@ -74,7 +88,14 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The provider certainly does not have it."""
+    """The opening balance was certainly not applied.
+
+    Attributes:
+        code: the stable error code.
+        message: the reason and the next step.
+        retryable: whether the same request can succeed later unchanged.
+        field: the invalid input field; None without one.
+    """
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""Looking at the provider: what stands before a write, and what became of one."""
+"""Reads the opening balance at the provider before and after a write."""
 
 import asyncio
 import logging
@@ -16,17 +16,22 @@ from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
 logger = logging.getLogger(__name__)
 
 UNCERTAIN = (
-    "The provider may or may not have taken the opening balance; it was not sent again."
-    " Look at the provider before you repeat it."
+    "The provider may or may not have applied the opening balance; the write was not sent again."
+    " Check the opening balance at the provider before you repeat the write."
 )
 
 
 async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | None:
-    """What stands before the write, for the audit log and for comparing.
+    """Read the opening balance before the write, for the audit log and for the comparison.
+
+    Returns:
+        The opening balance; None when none is set, or when it cannot be read and the caller
+        expects nothing.
 
     Raises:
-        BadInput: it is not what the caller expects.
-        Unsupported: the caller expects something, and nobody can tell what stands.
+        BadInput: the opening balance is not the one that the caller expects.
+        Unsupported: the caller expects one, and the provider cannot be read.
+        GatewayError: the caller expects one, and reading it failed.
     """
     expected = plan.expected_previous
     try:
@@ -37,12 +42,13 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
             return None
         if isinstance(error, Unsupported):
             raise Unsupported(
-                "This provider cannot tell what stands, so it cannot be compared;"
-                " leave expectedPrevious out.",
+                "This provider cannot return the current opening balance, so expectedPrevious"
+                " cannot be checked; leave it out.",
                 field="expectedPrevious",
             ) from error
         if isinstance(error, TimeoutError):
-            raise ProviderTimeout("The provider did not tell what stands in time.") from error
+            message = "The provider did not return the current opening balance in time."
+            raise ProviderTimeout(message) from error
         raise
     if expected is not None:
         check_expectation(expected, previous)
@@ -52,7 +58,7 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
 async def read_back(
     account: Account, provider: BalanceProvider, timeout_s: float
 ) -> OpeningBalance | None:
-    """What the provider itself says stands now; None when it cannot be asked, or fails."""
+    """Read the opening balance after a write; None when none is set or it cannot be read."""
     if Capability.READ_OPENING_BALANCE not in provider.capabilities:
         return None
     try:
@@ -61,7 +67,7 @@ async def read_back(
     except (GatewayError, TimeoutError):
         return None
     except Exception:
-        # The write has been sent: a defect in reading must not hide what is known of it.
+        # The write has been sent: a defect in reading back must not hide its outcome.
         logger.exception("provider.defect", extra={"connector": provider.connector})
         return None
 
@@ -69,21 +75,26 @@ async def read_back(
 async def resolve_by_reading(
     account: Account, provider: BalanceProvider, record: WriteRecord, timeout_s: float
 ) -> WriteRecord:
-    """APPLIED when reading shows that the amount is there and was not before; else UNCERTAIN.
+    """Decide the outcome of a write without a definite response by reading the provider.
 
-    That the amount is *not* there proves nothing: the write may still land. So it may when the
-    amount *is* there, if somebody else wrote the same: the fence is not to be lowered for this.
+    The caller must not lower the fence because of the result. The write may still take effect
+    later, even when the amount is found: another writer may have set the same amount.
+
+    Returns:
+        The record as APPLIED when the amount is set now and was not set before, otherwise as
+        UNCERTAIN.
     """
     intent = record.intent
     found = await read_back(account, provider, timeout_s)
-    was = None if intent.previous is None else intent.previous.amount
-    if found is not None and found.amount == intent.amount and was != intent.amount:
+    previous = None if intent.previous is None else intent.previous.amount
+    # A different amount proves nothing, because the write may still take effect later.
+    if found is not None and found.amount == intent.amount and previous != intent.amount:
         return replace(record, outcome=WriteOutcome.APPLIED, applied=found, verified=True)
     return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
 
 
 def with_failure(record: WriteRecord, error: GatewayError, outcome: WriteOutcome) -> WriteRecord:
-    """The record with an outcome other than APPLIED, and why."""
+    """Return the record with a REJECTED or UNCERTAIN outcome and its error."""
     return replace(
         record,
         outcome=outcome,

@@ -1,4 +1,4 @@
-"""After a crash: writes that an earlier process began and did not end."""
+"""Resolves the writes that an earlier process started and did not finish."""
 
 import asyncio
 import logging
@@ -30,14 +30,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a starting process does about writes without an outcome.
+    """Handles writes without an outcome at the start of a process.
 
     Attributes:
-        directory: accounts.
-        providers: by connector name.
-        fence: to be held for writes that may still land.
-        journal: where such writes are found.
-        clock: tells the time.
+        directory: looks up accounts.
+        providers: providers by connector name.
+        fence: blocks caching for accounts with a write that may still take effect.
+        journal: lists the unfinished writes and records their outcomes.
+        clock: returns the current instant.
         limits: the time limits of writes.
     """
 
@@ -49,44 +49,48 @@ class Recovery:
     limits: WriteDeadlines
 
     async def hold_fences(self, lands_within_s: float) -> None:
-        """Raises the fences of writes that may still land. To be done before anything is read.
+        """Raise the fences of all writes that may still take effect.
+
+        Must run before anything is read.
 
         Args:
-            lands_within_s: how long after it was recorded as begun a write may land.
+            lands_within_s: the time after its recorded start within which a write may take
+                effect, in seconds.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach; nothing can be kept in it either.
+            CacheUnavailable: the shared cache is unavailable, so nothing can be cached either.
         """
         now = self.clock()
         for write in await self.journal.unsettled_since(now - timedelta(seconds=lands_within_s)):
-            account = self.directory.any_account(write.tenant, write.account_id)
-            left_s = lands_within_s
+            account = self.directory.find_account(write.tenant, write.account_id)
+            remaining_s = lands_within_s
             if write.started_at is None:
+                # An unknown start may be now: hold the fence for the whole time.
                 logger.error("write.unreadable", extra={"write_id": write.id})
             else:
-                left_s -= (now - write.started_at).total_seconds()
-            if account is not None and left_s > 0:
-                await self.fence.hold(account, write.id, left_s)
+                remaining_s -= (now - write.started_at).total_seconds()
+            if account is not None and remaining_s > 0:
+                await self.fence.hold(account, write.id, remaining_s)
 
     async def resolve_unfinished(self) -> None:
-        """Gives each unfinished write its outcome.
+        """Determine and record the outcome of each unfinished write.
 
-        A write younger than the lease may belong to another process that is alive, and is left
-        until it is older. One that cannot be recorded is left to the next start.
+        A write that cannot be recorded is left for the next start.
         """
         for record in await self.journal.unfinished():
             age_s = (self.clock() - record.intent.started_at).total_seconds()
+            # Until the lease has expired the write may belong to another live process.
             await asyncio.sleep(max(0.0, self.limits.lease_s - age_s))
-            settled = await self._settle(record)
+            resolved = await self._resolve(record)
             try:
-                await self.journal.finish(replace(settled, finished_at=self.clock()))
+                await self.journal.finish(replace(resolved, finished_at=self.clock()))
             except Exception:
                 logger.exception("write.not_resolved", extra={"write_id": record.intent.id})
                 continue
-            logger.info("write.resolved", extra={"outcome": settled.outcome.value})
+            logger.info("write.resolved", extra={"outcome": resolved.outcome.value})
 
-    async def _settle(self, record: WriteRecord) -> WriteRecord:
-        account = self.directory.any_account(record.intent.tenant, record.intent.account_id)
+    async def _resolve(self, record: WriteRecord) -> WriteRecord:
+        account = self.directory.find_account(record.intent.tenant, record.intent.account_id)
         if account is None:
             return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
         provider = self.providers[account.connector]

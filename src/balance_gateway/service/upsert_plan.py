@@ -1,4 +1,4 @@
-"""Turns what a caller asks for into a write that can be carried out, or says what is wrong."""
+"""Validates a request to set an opening balance and turns it into a plan for the write."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,19 +20,21 @@ NOTE_LENGTH_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class UpsertPlan:
-    """A write that is well-formed and that the provider can carry.
+    """A validated write that the provider supports.
 
     Attributes:
-        principal: who asks.
-        account: whose opening balance.
-        provider: its connector.
-        amount: in the account's currency, holder's side.
-        effective_at: resolved; None for a provider that takes no date and was given none.
-        expected_previous: None = do not compare.
-        idempotency_key: None = no key.
-        fingerprint: of everything the caller asked for.
-        memo: None without one.
-        reference_number: None without one.
+        principal: the caller.
+        account: the account to change.
+        provider: the provider of the account.
+        amount: the new opening balance, in the account's currency, from the holder's side.
+        effective_at: the resolved instant; None when the provider accepts none and the request
+            has none.
+        expected_previous: the opening balance that must be set before the write; None skips the
+            comparison.
+        idempotency_key: the caller's key; None without one.
+        fingerprint: a hash of the whole request except the key.
+        memo: a free-text note; None without one.
+        reference_number: a user-visible identifier; None without one.
     """
 
     principal: Principal
@@ -54,15 +56,23 @@ def plan_upsert(
     provider: BalanceProvider,
     now: datetime,
 ) -> UpsertPlan:
-    """The plan of a request. An instant that is left out is resolved here, once: to ``now``.
+    """Validate a request and build the plan of its write.
+
+    Args:
+        principal: the caller.
+        request: the request.
+        account: the account from the request.
+        provider: the provider of the account.
+        now: the instant that replaces a missing ``effective_at``, for providers that accept one.
 
     Raises:
-        BadInput: a field is wrong; it is named.
-        Unsupported: the provider cannot carry what was asked for.
+        BadInput: a field is invalid; the error names it.
+        Unsupported: the provider does not support the write or one of its fields.
     """
     if Capability.WRITE_OPENING_BALANCE not in provider.capabilities:
-        raise Unsupported("This provider takes no opening balance.")
+        raise Unsupported("This provider does not support setting an opening balance.")
     _check_texts(request, provider)
+    # Resolved once, before the write is sent.
     effective_at = request.effective_at
     if effective_at is None and Capability.CHOOSE_EFFECTIVE_AT in provider.capabilities:
         effective_at = now
@@ -70,25 +80,25 @@ def plan_upsert(
         principal=principal,
         account=account,
         provider=provider,
-        amount=_amount(request, account),
+        amount=_parse_amount(request, account),
         effective_at=effective_at,
         expected_previous=request.expected_previous,
         idempotency_key=request.idempotency_key,
-        fingerprint=_fingerprint(request),
+        fingerprint=_compute_fingerprint(request),
         memo=request.memo,
         reference_number=request.reference_number,
     )
 
 
-def _amount(request: UpsertRequest, account: Account) -> Money:
+def _parse_amount(request: UpsertRequest, account: Account) -> Money:
     if request.currency != account.currency:
         raise BadInput(
-            f"The account is in {account.currency}; an amount is never converted.",
+            f"The currency must be {account.currency}, as the account's; amounts are not converted.",
             field="amount.currency",
         )
     if (request.minor_units is None) == (request.amount_text is None):
         raise BadInput(
-            "Give the amount either as minorUnits or as amount, not both and not neither.",
+            "Set exactly one of minorUnits and amount.",
             field="amount",
         )
     if request.minor_units is not None:
@@ -102,7 +112,7 @@ def _check_texts(request: UpsertRequest, provider: BalanceProvider) -> None:
     key = request.idempotency_key
     if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX:
         raise BadInput(
-            f"idempotencyKey has to have 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters.",
+            f"idempotencyKey must have 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters.",
             field="idempotencyKey",
         )
     if key is not None:
@@ -111,22 +121,25 @@ def _check_texts(request: UpsertRequest, provider: BalanceProvider) -> None:
         if note is None:
             continue
         if Capability.WRITE_MEMO not in provider.capabilities:
-            raise Unsupported(f"This provider takes no {field}; leave it out.", field=field)
+            raise Unsupported(f"This provider does not support {field}; leave it out.", field=field)
         if len(note) > NOTE_LENGTH_MAX:
-            raise BadInput(f"{field} is longer than {NOTE_LENGTH_MAX} characters.", field=field)
+            message = f"{field} must not be longer than {NOTE_LENGTH_MAX} characters."
+            raise BadInput(message, field=field)
         _check_storable(note, field)
 
 
 def _check_storable(text: str, field: str) -> None:
-    """Raises BadInput for text that no database keeps: with a NUL, or half a surrogate pair."""
+    # Databases reject NUL characters and unpaired surrogates.
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadInput(f"{field} holds a character that cannot be stored.", field=field)
+        message = f"{field} contains a character that cannot be stored; remove it."
+        raise BadInput(message, field=field)
 
 
-def _fingerprint(request: UpsertRequest) -> str:
-    """A hash of what was asked for; two requests are alike when everything given is alike."""
+def _compute_fingerprint(request: UpsertRequest) -> str:
+    """Hash the request without its key; only requests with equal fields have equal hashes."""
     parts = [
         request.account_id,
+        # repr distinguishes a missing value from the text "None".
         repr(request.minor_units),
         repr(request.amount_text),
         request.currency,
@@ -135,15 +148,20 @@ def _fingerprint(request: UpsertRequest) -> str:
         repr(request.memo),
         repr(request.reference_number),
     ]
+    # Each part is prefixed with its length, so that no text can imitate the border of two parts.
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
 def check_expectation(expected: ExpectedPrevious, previous: OpeningBalance | None) -> None:
-    """Raises BadInput when what stands is not what the caller expects to stand."""
-    standing = None if previous is None else previous.amount.minor_units
-    if standing != expected.minor_units:
-        told = "none is set" if previous is None else f"it is {previous.amount.amount}"
+    """Compare the opening balance before the write with the caller's expectation.
+
+    Raises:
+        BadInput: they differ.
+    """
+    current = None if previous is None else previous.amount.minor_units
+    if current != expected.minor_units:
+        found = "none is set" if previous is None else f"it is {previous.amount.amount}"
         raise BadInput(
-            f"The opening balance is not the one you expect: {told}. Nothing was changed.",
+            f"expectedPrevious is not the current opening balance: {found}. Nothing was changed.",
             field="expectedPrevious",
         )

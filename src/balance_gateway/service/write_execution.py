@@ -1,9 +1,4 @@
-"""The second half of a write, from when it is journalled as begun: see ``writer.py``, steps 4 to 8.
-
-Whether the fence may be lowered is asked of the provider's own answer alone. Reading that shows
-the amount to be there is enough to call the write applied, since what was asked for stands; but
-somebody else may have written the same, and then ours may still land.
-"""
+"""Executes a write that is recorded as started: steps 4 to 8 of ``writer.py``."""
 
 import asyncio
 import logging
@@ -47,11 +42,12 @@ class WriteDeadlines:
     """Time limits of a write, in seconds.
 
     Attributes:
-        deadline_s: for sending it, by connector.
-        read_back_s: for reading it back, and for reading the previous value.
-        prepare_s: from when it is recorded as begun; one that takes longer is not sent any more.
-        lease_s: after which a write that was begun and not ended is nobody's. Another one of its
-            account waits for no longer than that.
+        deadline_s: limit for sending the write, by connector.
+        read_back_s: limit for reading it back and for reading the previous opening balance.
+        prepare_s: limit from the recorded start to the sending. A write that exceeds it is not
+            sent.
+        lease_s: the time after which an unfinished write no longer has an owner. Another write
+            of the account waits no longer than this.
     """
 
     deadline_s: Mapping[str, float]
@@ -62,13 +58,13 @@ class WriteDeadlines:
 
 @dataclass(frozen=True, slots=True)
 class WriteExecutor:
-    """Fences a write, sends it once, reads it back, journals its outcome, lowers the fence.
+    """Fences a write, sends it once, reads it back, records its outcome, lowers the fence.
 
     Attributes:
-        fence: around every write.
-        journal: of every write.
-        clock: tells the time.
-        limits: time limits.
+        fence: blocks caching during the write.
+        journal: records the outcome.
+        clock: returns the current instant.
+        limits: the time limits of a write.
     """
 
     fence: WriteFence
@@ -77,89 +73,96 @@ class WriteExecutor:
     limits: WriteDeadlines
 
     async def perform(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
-        """The record, which was STARTED, with its outcome."""
+        """Execute a STARTED write and return its record with the outcome."""
         write_id = record.intent.id
         try:
             if plan.expected_previous is not None:
-                # Before the journal had it, another process may have written what is compared.
+                # Another process may have changed the value before this write was recorded.
                 await read_previous(plan, self.limits.read_back_s)
             await self.fence.begin_write(plan.account, write_id)
         except GatewayError as error:
-            return await self._unsent(plan.account, record, error, fenced=False)
+            return await self._reject_unsent(plan.account, record, error, fenced=False)
         except Exception:
             logger.exception("write.failed_before_sending", extra={"write_id": write_id})
             defect = Internal("The write could not be fenced and was not sent.")
-            return await self._unsent(plan.account, record, defect, fenced=False)
+            return await self._reject_unsent(plan.account, record, defect, fenced=False)
         prepared_s = (self.clock() - record.intent.started_at).total_seconds()
         if prepared_s > self.limits.prepare_s:
-            # After a crash the write is taken to have been sent before then.
+            # Recovery assumes that a write is sent within this limit, and holds the fence
+            # accordingly.
             late = ProviderTimeout("The write took too long to prepare and was not sent.")
-            return await self._unsent(plan.account, record, late, fenced=True)
-        sent, answered = await self._send(plan, record)
-        return await self._conclude(plan.account, sent, lower=answered)
+            return await self._reject_unsent(plan.account, record, late, fenced=True)
+        sent, is_definite = await self._send(plan, record)
+        return await self._conclude(plan.account, sent, lower=is_definite)
 
-    async def _unsent(
+    async def _reject_unsent(
         self, account: Account, record: WriteRecord, error: GatewayError, *, fenced: bool
     ) -> WriteRecord:
         rejected = with_failure(record, error, WriteOutcome.REJECTED)
         return await self._conclude(account, rejected, lower=fenced)
 
     async def _send(self, plan: UpsertPlan, record: WriteRecord) -> tuple[WriteRecord, bool]:
-        """The record with its outcome, and whether that is the provider's own definite answer."""
+        """Send the write once.
+
+        Returns:
+            The record with its outcome, and whether the outcome comes from a definite response of
+            the provider. Only such a response allows lowering the fence: after anything else, the
+            write may still take effect later.
+        """
         intent = record.intent
         write = OpeningBalanceWrite(
             plan.account, intent.amount, intent.effective_at, intent.memo, intent.reference_number
         )
         try:
-            answered = await self._answered(plan.provider, write)
+            confirmed = await self._call_provider(plan.provider, write)
         except (ProviderError, TimeoutError) as error:
             if isinstance(error, ProviderError) and not error.maybe_applied:
                 return with_failure(record, error, WriteOutcome.REJECTED), True
-            return await self._looked_for(plan, record), False
+            return await self._resolve(plan, record), False
         except GatewayError as error:
             return with_failure(record, error, WriteOutcome.REJECTED), True
         except Exception:
             logger.exception("write.defect", extra={"write_id": intent.id})
-            return await self._looked_for(plan, record), False
+            return await self._resolve(plan, record), False
         found = await read_back(plan.account, plan.provider, self.limits.read_back_s)
         verified = found is not None and found.amount == intent.amount
         applied = replace(
-            record, outcome=WriteOutcome.APPLIED, applied=found or answered, verified=verified
+            record, outcome=WriteOutcome.APPLIED, applied=found or confirmed, verified=verified
         )
         return applied, True
 
-    async def _answered(
+    async def _call_provider(
         self, provider: BalanceProvider, write: OpeningBalanceWrite
     ) -> OpeningBalance:
-        """The provider's answer, within the deadline.
+        """Send the write and return the opening balance that the provider confirms.
 
         Raises:
-            TimeoutError: there was none, and the write may have left.
-            ProviderTimeout: there was none, and it certainly has not: it was still waiting.
+            TimeoutError: the deadline passed, and the write may have been sent.
+            ProviderTimeout: the deadline passed while the write was still waiting, so it was
+                certainly not sent.
+            ProviderError: the provider failed; see ``maybe_applied``.
         """
-        told = SendStatus()
-        set_call_context(send_status=told)
+        status = SendStatus()
+        departure.set(status)
         try:
             async with asyncio.timeout(self.limits.deadline_s[write.account.connector]):
                 return await provider.set_opening_balance(write)
         except TimeoutError as error:
-            if told.sent is not False:
+            if status.left is not False:
                 raise
-            message = "The write waited for its turn at the provider for too long; it was not sent."
+            message = "The write waited too long for a free call to the provider and was not sent."
             raise ProviderTimeout(message) from error
 
-    async def _looked_for(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
+    async def _resolve(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
         return await resolve_by_reading(
             plan.account, plan.provider, record, self.limits.read_back_s
         )
 
     async def _conclude(self, account: Account, record: WriteRecord, *, lower: bool) -> WriteRecord:
-        """Journals the outcome and lowers the fence, in this order.
-
-        The journal comes first: for some providers it is what reads are answered from, and a
-        read after the fence is down keeps what it finds.
-        """
+        """Record the outcome, then lower the fence if ``lower`` is set."""
         record = replace(record, finished_at=self.clock())
+        # The journal comes first: for some providers opening balances are read from it, and a read
+        # after the fence is lowered caches its result.
         try:
             await self.journal.finish(record)
         except Exception:

@@ -1,25 +1,24 @@
-"""Writing: one opening balance, journalled, fenced, sent at most once, read back.
+"""Sets an opening balance: plans, records, fences, sends at most once and reads back.
 
-The order of a write, and what its failure means at each step:
+The steps of a write, and the meaning of a failure in each step:
 
-1. planned: what is wrong with it is said, and nothing has happened;
-2. the previous value is read, and compared where the caller wants that;
-3. **journalled** as begun: if this fails, nothing has happened, and it can be tried again. From
-   now on no other process writes the remote account, under whichever of its names, so what the
-   caller expects is compared once more;
-4. **fenced**, soon after: if this fails, or has taken too long, the write is recorded as rejected,
-   and nothing has happened;
-5. **sent**, once, under a deadline;
-6. read back where the provider can be read;
-7. its outcome **journalled**: if this fails the outcome is uncertain, and the fence expires;
-8. the fence **lowered**, only when the provider has answered definitely; then the caller is
-   answered.
+1. **Plan** the write. An invalid request is rejected; nothing has happened.
+2. **Read** the previous opening balance and compare it if the caller expects one.
+3. **Record** the write as started. On failure nothing has happened and the caller can try again.
+   From here on no other process writes the same remote account, under any of its account ids, so
+   the expectation is compared once more.
+4. **Fence** the account. If this fails or takes too long, the write is recorded as rejected;
+   nothing has happened.
+5. **Send** the write once, with a deadline.
+6. **Read back** the opening balance if the provider supports reading it.
+7. **Record** the outcome. On failure the outcome is uncertain and the fence expires by itself.
+8. **Lower** the fence, only after a definite response of the provider. Then respond to the caller.
 
-Before step 2 a write waits for its turn, as those of one account go one after the other: if that
-takes longer than a write may take, nothing has happened, and it can be tried again. From step 3 on
-it belongs to nobody: a caller that goes away does not stop it. A repetition under an idempotency
-key that finds the first write waits for its outcome; if that cannot be had, because the lease is
-over or the journal out of reach, the answer is uncertain.
+Writes of one account run one after the other. A write that waits longer for its turn (before step
+2) than a write may take is rejected; nothing has happened and the caller can try again. Each write
+runs in a task of its own, so a caller that disconnects does not stop it. A request that repeats
+an idempotency key waits for the outcome of the first write; when the lease expires or the journal
+becomes unavailable meanwhile, the result is uncertain.
 """
 
 import asyncio
@@ -69,25 +68,25 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: How often a write of another process is looked at while waiting for its end.
+#: Interval in seconds at which the journal is read while waiting for another process's write.
 _POLL_S = 0.05
 
-_BUSY = "Another write of this account is under way; try again."
+_BUSY = "Another write of this account is in progress; try again."
 
 
 class OpeningBalanceWriter:
-    """Sets opening balances.
+    """Sets opening balances; the module docstring explains the steps.
 
     Args:
-        directory: accounts.
-        providers: by connector name.
-        remote_accounts: the remote account of each account, by its id.
-        fence: around every write.
-        journal: of every write.
-        clock: tells the time.
-        new_id: makes unique ids.
-        limits: time limits.
-        on_outcome: told of every write that was tried: its connector and what it came to.
+        directory: looks up accounts.
+        providers: providers by connector name.
+        remote_accounts: the remote account of each account, by account id.
+        fence: blocks caching during a write.
+        journal: records every write.
+        clock: returns the current instant.
+        new_id: creates unique ids.
+        limits: the time limits of a write.
+        on_outcome: called with the connector and the outcome of every executed write.
     """
 
     def __init__(
@@ -111,126 +110,134 @@ class OpeningBalanceWriter:
         self._new_id = new_id
         self._limits = limits
         self._on_outcome = on_outcome
-        self._sender = WriteExecutor(fence, journal, clock, limits)
+        self._executor = WriteExecutor(fence, journal, clock, limits)
         self._locks: dict[str, asyncio.Lock] = {}
-        self._under_way: set[asyncio.Task[UpsertResult]] = set()
+        self._in_progress: set[asyncio.Task[UpsertResult]] = set()
 
     async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
-        """Sets one opening balance. Raises nothing: every outcome is a result."""
+        """Set one opening balance; never raises, because every outcome is a result."""
         try:
             principal.require(Scope.BALANCES_WRITE)
             account = self._directory.account(principal, request.account_id)
             provider = self._providers[account.connector]
             plan = plan_upsert(principal, request, account, provider, self._clock())
         except GatewayError as error:
-            return _rejected(error)
-        task = asyncio.get_running_loop().create_task(self._carry_out(plan))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+            return _build_rejection(error)
+        task = asyncio.get_running_loop().create_task(self._run_in_turn(plan))
+        # The event loop holds only weak references to tasks.
+        self._in_progress.add(task)
+        task.add_done_callback(self._in_progress.discard)
+        # A cancelled caller must not stop a write that may already have been sent.
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Waits until every write that was begun has its outcome."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
+        """Wait until every write in progress has its outcome."""
+        while self._in_progress:
+            await asyncio.wait(list(self._in_progress))
 
-    async def _carry_out(self, plan: UpsertPlan) -> UpsertResult:
+    async def _run_in_turn(self, plan: UpsertPlan) -> UpsertResult:
         remote_account = self._remote_accounts[plan.account.id]
         lock = self._locks.setdefault(remote_account, asyncio.Lock())
         try:
-            # As long as one write may take: behind several that hang nobody waits for all of them.
+            # At most the duration of one write, however many slow writes are ahead in the queue.
             async with asyncio.timeout(self._limits.lease_s):
                 await lock.acquire()
         except TimeoutError:
-            return await self._crowded_out(plan)
+            return await self._reject_busy(plan)
         try:
-            return await self._in_turn(plan)
+            return await self._execute(plan)
         finally:
             lock.release()
 
-    async def _in_turn(self, plan: UpsertPlan) -> UpsertResult:
+    async def _execute(self, plan: UpsertPlan) -> UpsertResult:
         try:
             record = await self._begin(plan)
         except GatewayError as error:
-            return _rejected(error)
+            return _build_rejection(error)
         except Exception:
             logger.exception("write.failed_before_sending")
-            return _rejected(Internal("The write could not be prepared and was not sent."))
+            return _build_rejection(Internal("The write could not be prepared and was not sent."))
         if record.outcome is not WriteOutcome.STARTED:
-            return self._result(plan.account, record, replayed=True)
-        record = await self._sender.perform(plan, record)
+            return self._build_result(plan.account, record, replayed=True)
+        record = await self._executor.perform(plan, record)
         self._on_outcome(plan.account.connector, record.outcome.value)
-        return self._result(plan.account, record, replayed=False)
+        return self._build_result(plan.account, record, replayed=False)
 
-    async def _crowded_out(self, plan: UpsertPlan) -> UpsertResult:
-        """Rejected, with nothing journalled or sent; unless its key has an outcome already."""
+    async def _reject_busy(self, plan: UpsertPlan) -> UpsertResult:
+        """Reject the write without recording it, or return the outcome its key already has."""
         try:
-            ended = await self._earlier(plan)
+            finished = await self._find_finished(plan)
         except GatewayError as error:
-            return _rejected(error)
-        if ended is None:
-            return _rejected(CacheUnavailable(_BUSY))
-        return self._result(plan.account, ended, replayed=True)
+            return _build_rejection(error)
+        if finished is None:
+            return _build_rejection(CacheUnavailable(_BUSY))
+        return self._build_result(plan.account, finished, replayed=True)
 
     async def _begin(self, plan: UpsertPlan) -> WriteRecord:
-        """The record of this write as STARTED, or the finished one of an earlier write alike."""
-        if (ended := await self._earlier(plan)) is not None:
-            return ended
+        """Record the write as STARTED, or return the finished record of its idempotency key."""
+        if (finished := await self._find_finished(plan)) is not None:
+            return finished
         previous = await read_previous(plan, self._limits.read_back_s)
-        intent = self._intent(plan, previous)
-        give_up_at = self._clock().timestamp() + self._limits.lease_s
+        intent = self._build_intent(plan, previous)
+        deadline = self._clock().timestamp() + self._limits.lease_s
         while True:
-            # It begins now, however long it has waited: so long it may land after a crash.
+            # The start is reset after each wait, because recovery holds the fence of a write for
+            # a fixed time after its start.
             intent = replace(intent, started_at=self._clock())
             try:
-                begun = self._journal.begin(intent, lease_s=self._limits.lease_s)
-                record = await _recorded(begun)
+                begin = self._journal.begin(intent, lease_s=self._limits.lease_s)
+                record = await _call_journal(begin)
             except AccountBusy:
-                if self._clock().timestamp() >= give_up_at:
+                if self._clock().timestamp() >= deadline:
                     raise CacheUnavailable(_BUSY) from None
                 await asyncio.sleep(_POLL_S)
                 continue
             if record.intent.id == intent.id:
                 return record
-            if (ended := await self._finished(plan, record)) is not None:
-                return ended
+            if (finished := await self._wait_for_outcome(plan, record)) is not None:
+                return finished
 
-    async def _earlier(self, plan: UpsertPlan) -> WriteRecord | None:
-        """The finished record of an earlier write under the key; None without a key or a record."""
+    async def _find_finished(self, plan: UpsertPlan) -> WriteRecord | None:
+        """Return the finished record of the plan's idempotency key; None without key or record."""
         if plan.idempotency_key is None:
             return None
         tenant, key = plan.account.tenant, plan.idempotency_key
-        record = await _recorded(self._journal.by_key(tenant, key))
-        return None if record is None else await self._finished(plan, record)
+        record = await _call_journal(self._journal.by_key(tenant, key))
+        return None if record is None else await self._wait_for_outcome(plan, record)
 
-    async def _finished(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord | None:
-        """The record once it is no longer STARTED by another process.
+    async def _wait_for_outcome(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord | None:
+        """Wait until a record under the same key has an outcome.
 
-        UNCERTAIN after its lease, or when the journal cannot tell: the write may have been sent.
-        None: its key came free, because it was rejected and can be tried again.
+        Returns:
+            The finished record. It is UNCERTAIN when the lease expires or the journal becomes
+            unavailable first, because the write may have been sent. None when the write was
+            rejected with a retryable error, which releases the key.
+
+        Raises:
+            BadInput: the key belongs to a different request.
         """
         if record.intent.fingerprint != plan.fingerprint:
             raise BadInput(
-                "This idempotencyKey was used for another write; use a new one.",
+                "This idempotencyKey was already used for a different write; use a new one.",
                 field="idempotencyKey",
             )
-        give_up_at = self._clock().timestamp() + self._limits.lease_s
+        deadline = self._clock().timestamp() + self._limits.lease_s
         while record.outcome is WriteOutcome.STARTED:
-            if self._clock().timestamp() >= give_up_at:
+            if self._clock().timestamp() >= deadline:
                 return replace(record, outcome=WriteOutcome.UNCERTAIN)
             await asyncio.sleep(_POLL_S)
             tenant, key = record.intent.tenant, record.intent.idempotency_key
             assert key is not None
             try:
-                again = await _recorded(self._journal.by_key(tenant, key))
+                current = await _call_journal(self._journal.by_key(tenant, key))
             except JournalUnavailable:
                 return replace(record, outcome=WriteOutcome.UNCERTAIN)
-            if again is None:
+            if current is None:
                 return None
-            record = again
+            record = current
         return record
 
-    def _intent(self, plan: UpsertPlan, previous: OpeningBalance | None) -> WriteIntent:
+    def _build_intent(self, plan: UpsertPlan, previous: OpeningBalance | None) -> WriteIntent:
         return WriteIntent(
             id=self._new_id(),
             tenant=plan.account.tenant,
@@ -248,7 +255,9 @@ class OpeningBalanceWriter:
             started_at=self._clock(),
         )
 
-    def _result(self, account: Account, record: WriteRecord, *, replayed: bool) -> UpsertResult:
+    def _build_result(
+        self, account: Account, record: WriteRecord, *, replayed: bool
+    ) -> UpsertResult:
         if record.outcome is WriteOutcome.APPLIED:
             assert record.applied is not None
             observed_at = record.finished_at or self._clock()
@@ -257,31 +266,31 @@ class OpeningBalanceWriter:
         if record.outcome is WriteOutcome.REJECTED:
             return Rejected(
                 record.error_code or Internal.code,
-                record.error_message or "The write was refused.",
+                record.error_message or "The write was rejected.",
                 record.error_retryable,
                 record.error_field,
             )
         return Uncertain(account, record.intent.id, UNCERTAIN)
 
 
-async def _recorded(asked: Awaitable[T]) -> T:
-    """The journal's answer.
+async def _call_journal(call: Awaitable[T]) -> T:
+    """Await a call of the journal and return its result.
 
     Raises:
-        AccountBusy: it said so.
-        JournalUnavailable: there was none.
+        AccountBusy: raised by the journal.
+        JournalUnavailable: the call failed in any other way.
     """
     try:
-        return await asked
+        return await call
     except AccountBusy:
         raise
     except Exception as error:
         logger.exception("write.journal_failed")
         raise JournalUnavailable(
-            "The write journal is out of reach, and nothing was sent; try again, under the same"
-            " idempotencyKey if there was one."
+            "The write journal is unavailable and nothing was sent; try again, with the same"
+            " idempotencyKey if the request had one."
         ) from error
 
 
-def _rejected(error: GatewayError) -> Rejected:
+def _build_rejection(error: GatewayError) -> Rejected:
     return Rejected(error.code, error.message, error.retryable, error.field)
