@@ -1,4 +1,4 @@
-"""Which accounts a caller can see, totals that say what they lack, and the gateway's one list."""
+"""Which accounts a caller can see, and totals that list the accounts they lack."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,9 +19,7 @@ from balance_gateway.ports.reads import (
 )
 from balance_gateway.service.balances import compute_totals
 from balance_gateway.service.directory import AccountFilter, Connector, Directory
-from balance_gateway.service.gateway import Gateway
-from balance_gateway.service.opening_balances import Applied, Rejected
-from tests.service.fakes import ADMIN, EVERYTHING, Desk, account, upsert
+from tests.service.fakes import ADMIN, EVERYTHING, account
 
 OTHER = Principal("other", "globex", frozenset())
 NOBODY = Principal("nobody", "initech", frozenset())
@@ -170,14 +168,3 @@ def test_a_total_is_as_old_as_its_oldest_part() -> None:
 
 def test_no_accounts_are_no_totals() -> None:
     assert compute_totals([], []) == []
-
-
-async def test_many_writes_are_each_on_their_own_and_answered_in_order(desk: Desk) -> None:
-    gateway = Gateway(desk.directory, None, desk.writer, None, desk.time.clock)  # type: ignore[arg-type]
-
-    results = await gateway.upsert_many(
-        ADMIN, [upsert(1), upsert(2, account_id="nobody"), upsert(3, account_id="acct_b")]
-    )
-
-    assert [type(one) for one in results] == [Applied, Rejected, Applied]
-    assert [write.account.id for write in desk.bank.sent] == ["acct_a", "acct_b"]

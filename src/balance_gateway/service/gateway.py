@@ -1,6 +1,5 @@
 """Bundles the gateway's use cases for the API layer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,9 +46,3 @@ class Gateway:
     writes: OpeningBalanceWriter
     watch: HealthTracker
     clock: Clock
-
-    async def upsert_many(
-        self, principal: Principal, requests: Sequence[UpsertRequest]
-    ) -> list[UpsertResult]:
-        """Sets several opening balances one after the other, each on its own."""
-        return [await self.writes.upsert(principal, request) for request in requests]
