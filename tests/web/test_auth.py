@@ -7,7 +7,7 @@ import pytest
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import ApiKey, ApiKeys, bearer_token
-from balance_gateway.web.heads import by_name
+from balance_gateway.web.graphql import headers_by_name
 from tests.api.fakes import READ, World, asking
 
 BODY = {"query": "{ __typename }"}
@@ -69,7 +69,7 @@ def test_a_bearer_token_is_read(value):
     ],
 )
 def test_anything_else_is_refused(values):
-    headers = by_name([(b"authorization", value) for value in values])
+    headers = headers_by_name([(b"authorization", value) for value in values])
 
     with pytest.raises(Unauthenticated):
         bearer_token(headers.get(b"authorization"))

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,7 +28,6 @@ from balance_gateway.api.schema.errors import RequestRefused, internal_message, 
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, bearer_token
-from balance_gateway.web.heads import by_name
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.request_parsing import (
@@ -107,7 +106,7 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        headers = by_name(scope["headers"])
+        headers = headers_by_name(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id"))
         media_type = negotiate(_text(headers.get(b"accept")))
         further: Headers = ()
@@ -213,6 +212,17 @@ class GraphQLEndpoint:
         retry_after = str(self._limits.admission.retry_after_s).encode()
         message = "The gateway is busy; try again in a moment."
         return BadRequest(503, message, ((b"retry-after", retry_after),))
+
+
+def headers_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Return the headers by lower-case name; values of a repeated header are joined by a comma."""
+    named = dict(headers)
+    if len(named) == len(headers):
+        return named
+    named.clear()
+    for name, value in headers:
+        named[name] = named[name] + b", " + value if name in named else value
+    return named
 
 
 def _waited_s(scope: Scope) -> float:

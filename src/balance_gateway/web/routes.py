@@ -1,8 +1,6 @@
 """The web application: every route in one place."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,8 +12,6 @@ from balance_gateway.web.dashboard import dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 
-Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Any]]
-
 
 def build_web_app(
     *,
@@ -24,7 +20,6 @@ def build_web_app(
     cors_origins: Sequence[str] = (),
     dashboard: bool = True,
     console: bool = False,
-    lifespan: Lifespan | None = None,
 ) -> Starlette:
     """The application.
 
@@ -34,7 +29,6 @@ def build_web_app(
         cors_origins: other origins whose pages may ask /graphql; none: no CORS headers at all.
         dashboard: whether / shows the page.
         console: whether /graphiql shows the query console.
-        lifespan: what is opened before the first request and closed after the last.
     """
     routes = [
         Route("/graphql", graphql),
@@ -44,7 +38,7 @@ def build_web_app(
         *(dashboard_routes() if dashboard else []),
         *(console_routes() if console else []),
     ]
-    return Starlette(routes=routes, middleware=_cors(cors_origins), lifespan=lifespan)
+    return Starlette(routes=routes, middleware=_cors(cors_origins))
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
