@@ -39,9 +39,6 @@ class Sandbox:
     def fault(self, kind: str, **spec: Any) -> None:
         self.control("POST", "faults", {"kind": kind, "times": None, **spec})
 
-    def heal(self) -> None:
-        self.control("DELETE", "faults")
-
     def calls(self, provider: str, method: str | None = None) -> int:
         """How many were made, tokens included."""
         requests = self.control("GET", "requests")["requests"]
