@@ -52,12 +52,12 @@ class Counted:
         self.whole = 0
         original = direct_response.write_directly
 
-        def written_whole(*arguments: object) -> bool:
+        def write_counted(*arguments: object) -> bool:
             written = allowed and original(*arguments)  # type: ignore[arg-type]
             self.whole += written
             return written
 
-        monkeypatch.setattr(graphql, "written_whole", written_whole)
+        monkeypatch.setattr(graphql, "write_directly", write_counted)
 
 
 async def everything(world: World, requests: list[bytes]) -> bytes:

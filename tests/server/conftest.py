@@ -1,0 +1,10 @@
+"""Fixtures for the server's tests."""
+
+import pytest
+
+from tests.api.fakes import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
