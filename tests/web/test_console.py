@@ -1,4 +1,4 @@
-"""The query console: static, self-contained, careful with key and answer, and its queries work."""
+"""The query console: static, self-contained, safe with keys and responses, with valid queries."""
 
 import json
 import re
@@ -35,7 +35,7 @@ NODE = shutil.which("node")
 
 
 @asynccontextmanager
-async def serving(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[Client]:
+async def serve(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[Client]:
     app = build_web_app(
         graphql=GraphQLEndpoint(Engine(World().gateway), ApiKeys(api_keys())),
         operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
@@ -50,8 +50,8 @@ async def serving(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[C
 
 
 @pytest.mark.parametrize("dashboard", [True, False])
-async def test_every_file_is_served_under_the_strict_policy(dashboard):
-    async with serving(dashboard=dashboard) as client:
+async def test_every_file_has_a_strict_security_policy(dashboard):
+    async with serve(dashboard=dashboard) as client:
         for path, media_type in FILES.items():
             response = await client.http.get(path)
 
@@ -65,13 +65,13 @@ async def test_every_file_is_served_under_the_strict_policy(dashboard):
             assert response.headers["referrer-policy"] == "no-referrer"
 
 
-async def test_switched_off_there_is_nothing():
-    async with serving(on=False) as client:
+async def test_console_is_not_served_when_it_is_disabled():
+    async with serve(on=False) as client:
         for path in FILES:
             assert (await client.http.get(path)).status_code == 404
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_inline():
+def test_page_has_no_external_and_no_inline_resources():
     for text in (PAGE, SCRIPT, SCHEMA_SCRIPT, (STATIC / "console.css").read_text()):
         assert "//" not in re.sub(r"^// .*$", "", text, flags=re.MULTILINE).replace("; // ", "; ")
     assert "style=" not in PAGE
@@ -79,7 +79,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline():
     assert re.findall(r"<script[^>]*>(.*?)</script>", PAGE, re.DOTALL) == [""]
 
 
-def test_text_is_set_as_text_and_the_key_stays_in_the_tab():
+def test_scripts_write_no_html_and_store_the_key_in_the_tab_only():
     for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
                       "Function(", "localStorage", "document.cookie", "location"):  # fmt: skip
         assert forbidden not in SCRIPT + SCHEMA_SCRIPT
@@ -94,35 +94,35 @@ def test_every_control_has_a_label():
     assert all(f'for="{control}"' in PAGE for control in controls)
 
 
-def test_the_script_asks_for_elements_that_are_there():
-    asked = set(re.findall(r'\$\("([^"]+)"\)', SCRIPT))
+def test_script_uses_exactly_the_elements_of_the_page():
+    used = set(re.findall(r'\$\("([^"]+)"\)', SCRIPT))
 
-    assert asked == set(re.findall(r' id="([^"]+)"', PAGE)) - {"answer-title"}
+    assert used == set(re.findall(r' id="([^"]+)"', PAGE)) - {"answer-title"}
 
 
-async def test_its_first_query_is_answered():
+async def test_its_initial_query_succeeds():
     query = re.search(r"const FIRST = `(.*?)`;", SCRIPT, re.DOTALL)[1]  # type: ignore[index]
-    async with serving() as client:
+    async with serve() as client:
         data = await client.data(query)
 
     assert len(data["bankAccounts"]["nodes"]) == 5
 
 
-def from_node(script: str, *scripts: str) -> str:
-    """What a script prints that comes after our own ones, with their imports taken out."""
-    own = re.sub(r"^import .*$|^export ", "", "\n".join(scripts), flags=re.MULTILINE)
+def run_in_node(script: str, *scripts: str) -> str:
+    """Return the output of a script that runs after the given ones, without their imports."""
+    prelude = re.sub(r"^import .*$|^export ", "", "\n".join(scripts), flags=re.MULTILINE)
     done = subprocess.run(
-        [str(NODE), "-e", f"{own}\n{script}"], capture_output=True, text=True, check=True
+        [str(NODE), "-e", f"{prelude}\n{script}"], capture_output=True, text=True, check=True
     )
     return done.stdout
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
-async def test_the_schema_it_shows_is_the_gateway_s():
-    introspection = from_node("console.log(INTROSPECTION)", SCHEMA_SCRIPT)
-    async with serving() as client:
+async def test_displayed_schema_is_the_schema_of_the_gateway():
+    introspection = run_in_node("console.log(INTROSPECTION)", SCHEMA_SCRIPT)
+    async with serve() as client:
         data = await client.data(introspection)
-    shown = from_node(f"console.log(schemaText({json.dumps(data['__schema'])}))", SCHEMA_SCRIPT)
+    shown = run_in_node(f"console.log(schemaText({json.dumps(data['__schema'])}))", SCHEMA_SCRIPT)
 
     assert shown.startswith(("#", "type Query"))
     types = build_schema(shown, assume_valid_sdl=True).type_map
@@ -143,10 +143,10 @@ async def test_the_schema_it_shows_is_the_gateway_s():
         (r'{"a":"x, {y}: \" [z]\\"}', '{\n  "a": "x, {y}: \\" [z]\\\\"\n}'),
     ],
 )  # fmt: skip
-def test_an_answer_is_indented_and_its_numbers_stay_as_they_came(given, expected):
+def test_a_response_is_indented_without_rounding_its_numbers(given, expected):
     pretty = re.search(r"^function pretty.*?^}", SCRIPT, re.DOTALL | re.MULTILINE)[0]  # type: ignore[index]
 
-    shown = from_node(f"process.stdout.write(pretty({json.dumps(given)}))", pretty)
+    shown = run_in_node(f"process.stdout.write(pretty({json.dumps(given)}))", pretty)
 
     assert shown == expected
 
@@ -157,9 +157,9 @@ const $of = (id) => elements[id] ??= { value: "", textContent: "", className: ""
   addEventListener(name, does) { this.on[name] = does; } };
 globalThis.document = { getElementById: $of, on: {},
   addEventListener(name, does) { this.on[name] = does; } };
-const kept = {};
+const stored = {};
 globalThis.sessionStorage = {
-  getItem: (k) => kept[k] ?? null, setItem: (k, v) => { kept[k] = v; } };
+  getItem: (k) => stored[k] ?? null, setItem: (k, v) => { stored[k] = v; } };
 globalThis.performance = { now: () => 0 };
 const sent = [];
 let answered = '{"data":{"x":90071992547409931}}';
@@ -171,7 +171,7 @@ globalThis.fetch = async (url, request) => {
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
-def test_it_sends_what_is_typed_with_the_key_and_shows_the_answer():
+def test_it_sends_the_query_with_the_key_and_shows_the_response():
     steps = f"""
     $of("key").value = " {READ} "; $of("key").on.input();
     $of("query").value = "query Q($n: X) {{ x }}";
@@ -181,14 +181,14 @@ def test_it_sends_what_is_typed_with_the_key_and_shows_the_answer():
     document.on.keydown(pressed);
     setTimeout(() => {{
       const [[url, request], ...more] = sent;
-      const told = [more.length, url, request.method, request.headers.Authorization, request.body,
-        $of("answer").textContent, $of("status").textContent, Object.values(kept)];
-      console.log(JSON.stringify(told));
+      const shown = [more.length, url, request.method, request.headers.Authorization, request.body,
+        $of("answer").textContent, $of("status").textContent, Object.values(stored)];
+      console.log(JSON.stringify(shown));
     }}, 0);
     """
-    told = json.loads(from_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
+    shown = json.loads(run_in_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
 
-    assert told == [
+    assert shown == [
         0,
         "/graphql",
         "POST",
@@ -201,16 +201,16 @@ def test_it_sends_what_is_typed_with_the_key_and_shows_the_answer():
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
-def test_variables_that_are_no_json_are_not_sent():
+def test_variables_that_are_not_json_are_not_sent():
     steps = """
     $of("variables").value = '{"n": 1}, "query": "x"';
     $of("request").on.submit({ preventDefault() {} });
     setTimeout(() => console.log(JSON.stringify([sent.length, $of("answer").textContent])), 0);
     """
-    told = json.loads(from_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
+    shown = json.loads(run_in_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
 
-    assert told[0] == 0
-    assert "not JSON" in told[1]
+    assert shown[0] == 0
+    assert "not JSON" in shown[1]
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
@@ -222,16 +222,16 @@ def test_variables_that_are_no_json_are_not_sent():
         ("", ""),
     ],
 )
-def test_an_answer_that_is_none_is_shown_as_it_came_and_marked(answered, shown):
+def test_an_invalid_response_is_shown_unchanged_and_marked(answered, shown):
     steps = f"""
     answered = {json.dumps(answered)};
     $of("request").on.submit({{ preventDefault() {{}} }});
-    const told = () => [$of("answer").textContent, $of("status").className, $of("run").disabled];
-    setTimeout(() => console.log(JSON.stringify(told())), 0);
+    const state = () => [$of("answer").textContent, $of("status").className, $of("run").disabled];
+    setTimeout(() => console.log(JSON.stringify(state())), 0);
     """
-    told = json.loads(from_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
+    state = json.loads(run_in_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT))
 
-    assert told == [shown, "bad", False]
+    assert state == [shown, "bad", False]
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
@@ -242,4 +242,4 @@ def test_the_schema_link_shows_the_schema():
     $of("schema").on.click({ preventDefault() {} });
     setTimeout(() => console.log($of("answer").textContent), 0);
     """
-    assert from_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT).strip() == "enum Side {\n  DEBIT\n}"
+    assert run_in_node(steps, BROWSER, SCHEMA_SCRIPT, SCRIPT).strip() == "enum Side {\n  DEBIT\n}"

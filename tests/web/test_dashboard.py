@@ -1,4 +1,4 @@
-"""The dashboard page: static, self-contained, and careful with what it shows."""
+"""The dashboard page: static, self-contained, and safe against injected HTML."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ QUERY = re.search(r"const QUERY = `(.*?)`;", SCRIPT, re.DOTALL)[1]  # type: igno
     [("/", "text/html"), ("/dashboard.js", "text/javascript"), ("/money.js", "text/javascript"),
      ("/dashboard.css", "text/css"), ("/favicon.svg", "image/svg+xml")],
 )  # fmt: skip
-async def test_every_file_is_served_under_a_strict_policy(world: World, path, media_type):
+async def test_every_file_has_a_strict_security_policy(world: World, path, media_type):
     async with asking(world) as client:
         response = await client.http.get(path)
 
@@ -42,7 +42,7 @@ async def test_other_paths_are_not_found(world: World):
             assert (await client.http.get(path)).status_code == 404
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_is_inline():
+def test_page_has_no_external_and_no_inline_resources():
     page = (STATIC / "index.html").read_text()
 
     assert "http" not in page.replace("http-equiv", "")
@@ -51,12 +51,12 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline():
     assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [""]
 
 
-def test_text_is_set_as_text_and_amounts_stay_text():
-    both = SCRIPT + (STATIC / "money.js").read_text()
+def test_scripts_write_no_html_and_parse_no_amounts():
+    scripts = SCRIPT + (STATIC / "money.js").read_text()
 
     for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
                       "parseFloat", "parseInt", "Number(", "localStorage"):  # fmt: skip
-        assert forbidden not in both
+        assert forbidden not in scripts
 
 
 def test_every_control_has_a_label_and_every_column_a_header():
@@ -70,7 +70,7 @@ def test_every_control_has_a_label_and_every_column_a_header():
     assert '<html lang="en">' in page
 
 
-async def test_its_query_is_answered_and_affordable():
+async def test_its_query_succeeds_within_the_cost_limit():
     world = World([account(f"a{n:03}") for n in range(230)])
     prepared = Documents(core_schema(), Limits()).operation(QUERY, None)
 

@@ -1,8 +1,8 @@
-// The query console: sends what is typed in, and shows the answer as text, never as HTML.
+// The query console: sends the query and shows the response as text, never as HTML.
 
 import { INTROSPECTION, schemaText } from "/graphiql-schema.js";
 
-const KEY = "balance-gateway-key"; // The dashboard's: signed in there, signed in here.
+const KEY = "balance-gateway-key"; // Shared with the dashboard, so that one sign-in serves both.
 const FIRST = `query Accounts {
   bankAccounts(first: 20) {
     nodes { id name currency balance { bank { amount } ledger { amount } freshness { state } } }
@@ -17,15 +17,15 @@ function show(text, status, isBad) {
   $("status").className = isBad ? "bad" : "";
 }
 
-function parsed(text) {
+function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // Not from the gateway, but from something in between.
+    return null; // A response of an intermediary such as a proxy.
   }
 }
 
-// Indents JSON without writing it anew: a number is shown digit for digit as it came.
+// Indents JSON without parsing it: parsing would round large numbers.
 function pretty(json) {
   let depth = 0;
   const line = () => "\n" + "  ".repeat(depth);
@@ -47,9 +47,9 @@ function pretty(json) {
     .join("");
 }
 
-// The variables go out as they were typed: read as numbers, large amounts would lose digits.
-async function asked(query, variables) {
-  const began = performance.now();
+// The variables are sent as typed: parsing them would round large numbers.
+async function send(query, variables) {
+  const started = performance.now();
   const response = await fetch("/graphql", {
     method: "POST",
     headers: {
@@ -60,13 +60,13 @@ async function asked(query, variables) {
     body: `{"query":${JSON.stringify(query)},"variables":${variables || "null"}}`,
   });
   const text = await response.text();
-  const took = Math.round(performance.now() - began);
-  const answer = parsed(text);
+  const elapsed = Math.round(performance.now() - started);
+  const result = parse(text);
   return {
-    answer,
-    text: answer ? pretty(text) : text,
-    status: `${response.status} · ${took} ms`,
-    isBad: !response.ok || !answer || Boolean(answer.errors),
+    result,
+    text: result ? pretty(text) : text,
+    status: `${response.status} · ${elapsed} ms`,
+    isBad: !response.ok || !result || Boolean(result.errors),
   };
 }
 
@@ -76,7 +76,7 @@ async function run(work) {
   try {
     await work();
   } catch (error) {
-    show(error.message, "not answered", true);
+    show(error.message, "failed", true);
   } finally {
     $("run").disabled = false;
   }
@@ -90,19 +90,19 @@ function runQuery() {
     } catch (error) {
       throw new Error(`The variables are not JSON: ${error.message}`);
     }
-    const { text, status, isBad } = await asked($("query").value, variables);
+    const { text, status, isBad } = await send($("query").value, variables);
     show(text, status, isBad);
   });
 }
 
 function showSchema() {
   return run(async () => {
-    const { answer, text, status, isBad } = await asked(INTROSPECTION, "");
-    show(answer?.data ? schemaText(answer.data.__schema) : text, status, isBad);
+    const { result, text, status, isBad } = await send(INTROSPECTION, "");
+    show(result?.data ? schemaText(result.data.__schema) : text, status, isBad);
   });
 }
 
-function runOnKeys(event) {
+function runOnCtrlEnter(event) {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
   if (!$("run").disabled) runQuery();
@@ -119,4 +119,4 @@ $("schema").addEventListener("click", (event) => {
   event.preventDefault();
   if (!$("run").disabled) showSchema();
 });
-document.addEventListener("keydown", runOnKeys);
+document.addEventListener("keydown", runOnCtrlEnter);

@@ -1,4 +1,4 @@
-// The schema as text, written from its introspection.
+// Formats the schema as SDL text from its introspection result.
 
 const TYPE = "kind name ofType { kind name ofType { kind name ofType { kind name } } }";
 
@@ -22,7 +22,7 @@ function typeText(type) {
   return type.name;
 }
 
-function described(text, indent) {
+function describe(text, indent) {
   if (!text) return "";
   return text
     .split("\n")
@@ -37,7 +37,7 @@ function inputText(input) {
 
 function fieldText(field) {
   const inputs = field.args.length ? `(${field.args.map(inputText).join(", ")})` : "";
-  return `${described(field.description, "  ")}  ${field.name}${inputs}: ${typeText(field.type)}\n`;
+  return `${describe(field.description, "  ")}  ${field.name}${inputs}: ${typeText(field.type)}\n`;
 }
 
 function block(head, lines) {
@@ -45,11 +45,11 @@ function block(head, lines) {
 }
 
 function definition(type) {
-  const wears = (type.interfaces || []).map((each) => each.name).join(" & ");
-  const plain = (each, text) => `${described(each.description, "  ")}  ${text}\n`;
+  const implemented = (type.interfaces || []).map((each) => each.name).join(" & ");
+  const plain = (each, text) => `${describe(each.description, "  ")}  ${text}\n`;
   switch (type.kind) {
     case "OBJECT":
-      return block(`type ${type.name}${wears && ` implements ${wears}`}`, type.fields.map(fieldText));
+      return block(`type ${type.name}${implemented && ` implements ${implemented}`}`, type.fields.map(fieldText));
     case "INTERFACE":
       return block(`interface ${type.name}`, type.fields.map(fieldText));
     case "INPUT_OBJECT":
@@ -68,5 +68,5 @@ export function schemaText(schema) {
   const first = ["Query", "Mutation"];
   const rank = (type) => (first.includes(type.name) ? first.indexOf(type.name) : first.length);
   own.sort((one, other) => rank(one) - rank(other) || one.name.localeCompare(other.name));
-  return own.map((type) => described(type.description, "") + definition(type)).join("\n");
+  return own.map((type) => describe(type.description, "") + definition(type)).join("\n");
 }

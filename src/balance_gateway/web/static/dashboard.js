@@ -1,4 +1,4 @@
-// The dashboard: one GraphQL query for everything on the page. All text is set as text, never HTML.
+// The dashboard: one GraphQL query loads the page. All values are set as text, never as HTML.
 
 import { isNegative, isZero, shownAge, shownAmount } from "/money.js";
 
@@ -56,7 +56,7 @@ function notice(text) {
   $("notice").hidden = !text;
 }
 
-async function asked(variables, signal) {
+async function query(variables, signal) {
   const response = await fetch("/graphql", {
     method: "POST",
     signal,
@@ -69,19 +69,19 @@ async function asked(variables, signal) {
   });
   const answer = await response.json();
   if (!answer.data) {
-    const error = new Error(answer.errors?.[0]?.message || `The gateway answered ${response.status}.`);
+    const error = new Error(answer.errors?.[0]?.message || `The gateway responded with status ${response.status}.`);
     error.code = answer.errors?.[0]?.extensions?.code;
     throw error;
   }
   return answer;
 }
 
-async function everything(asOf, signal) {
-  let page = await asked({ asOf, after: null, first: PAGE }, signal);
+async function loadAll(asOf, signal) {
+  let page = await query({ asOf, after: null, first: PAGE }, signal);
   const board = { ...page.data, rows: rowsOf(page) };
   while (page.data.bankAccounts.pageInfo.hasNextPage) {
     const after = page.data.bankAccounts.pageInfo.endCursor;
-    page = await asked({ asOf, after, first: PAGE }, signal);
+    page = await query({ asOf, after, first: PAGE }, signal);
     board.rows.push(...rowsOf(page));
   }
   return board;
@@ -145,14 +145,14 @@ function freshness(balance, problems) {
   return staleReason ? [chip, make("span", "sub", staleReason)] : [chip];
 }
 
-function card(title, chip, facts, lacks) {
+function card(title, chip, facts, missing) {
   const list = make("dl", "facts");
   for (const [name, value, className] of facts) {
     list.append(make("div", "", make("dt", "", name), make("dd", className || "", value)));
   }
   const heading = make("h3", "", make("span", "", title), chip);
-  const lines = lacks.map((text) => make("li", "", text));
-  return make("article", "card", heading, list, lines.length ? make("ul", "lacks", ...lines) : null);
+  const lines = missing.map((text) => make("li", "", text));
+  return make("article", "card", heading, list, lines.length ? make("ul", "missing", ...lines) : null);
 }
 
 function totalCard(total) {
@@ -160,21 +160,21 @@ function totalCard(total) {
   const chip = !total.complete
     ? make("span", "chip failed", `${total.missing.length} missing`)
     : partly
-      ? make("span", "chip stale", "Partly known")
+      ? make("span", "chip stale", "Partial")
       : make("span", "chip live", "Complete");
-  const lacks = total.missing.slice(0, 5).map((each) => `${each.bankAccount.name}: ${each.code}`);
-  if (total.missing.length > 5) lacks.push(`and ${total.missing.length - 5} more`);
-  const labelled = (label, count) =>
+  const missing = total.missing.slice(0, 5).map((each) => `${each.bankAccount.name}: ${each.code}`);
+  if (total.missing.length > 5) missing.push(`and ${total.missing.length - 5} more`);
+  const withCount = (label, count) =>
     count === total.included ? label : `${label}, ${count} of ${total.included}`;
   return card(
     total.currency,
     chip,
     [
-      [labelled("Bank", total.bankIncluded), amountOf(total.bank), "main"],
-      [labelled("Ledger", total.ledgerIncluded), amountOf(total.ledger)],
+      [withCount("Bank", total.bankIncluded), amountOf(total.bank), "main"],
+      [withCount("Ledger", total.ledgerIncluded), amountOf(total.ledger)],
       ["Accounts", String(total.included)],
     ],
-    lacks,
+    missing,
   );
 }
 
@@ -183,7 +183,7 @@ function connectorCard(connector) {
   const { requestsPerMinute, remaining } = connector.budget;
   const clock = (instant) => (instant ? new Date(instant).toLocaleTimeString() : "–");
   const label = state.charAt(0) + state.slice(1).toLowerCase();
-  const budget = requestsPerMinute === null ? "no known limit" : `${remaining} of ${requestsPerMinute}/min`;
+  const budget = requestsPerMinute === null ? "no limit" : `${remaining} of ${requestsPerMinute}/min`;
   return card(
     connector.id,
     make("span", `chip ${state.toLowerCase()}`, label),
@@ -220,7 +220,7 @@ async function refresh() {
   $("refresh").disabled = true;
   if (!$("accounts").children.length) $("status").textContent = "Reading balances…";
   try {
-    show(await everything($("as-of").value || null, mine.signal));
+    show(await loadAll($("as-of").value || null, mine.signal));
     notice("");
   } catch (error) {
     if (error.name === "AbortError") return;

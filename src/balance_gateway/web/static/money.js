@@ -1,4 +1,4 @@
-// Amounts are decimal text of any size. They are shown digit by digit and never become numbers.
+// Amounts are decimal strings of any size. They are formatted as text: numbers would lose digits.
 
 const parts = new Intl.NumberFormat(undefined, { useGrouping: true }).formatToParts(1234567.8);
 const found = (type, otherwise) => (parts.find((part) => part.type === type) || {}).value || otherwise;
