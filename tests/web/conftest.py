@@ -1,4 +1,4 @@
-"""A fresh world of fakes per test."""
+"""Fixtures for the web tests."""
 
 import pytest
 

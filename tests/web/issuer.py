@@ -1,7 +1,7 @@
-"""An issuer for tests: keys of its own, tokens of any kind, and a real server of its JWKS.
+"""A token issuer for tests: keys, valid and invalid tokens, and an HTTP server of its JWKS.
 
-Tokens are signed here with cryptography directly, so that what verifies them is not what made
-them, and so that a token can be wrong in any way.
+Tokens are signed with cryptography directly: so they are verified by other code than the code that
+made them, and can be invalid in any way.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
 
 
-def b64(data: bytes) -> str:
+def to_base64url(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def number(value: int, size: int | None = None) -> str:
-    return b64(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+    return to_base64url(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
 
 
 @functools.cache
@@ -61,7 +61,7 @@ def ed448_key() -> ed448.Ed448PrivateKey:
 
 
 def jwk(key: Any, kid: Any = "one", **members: Any) -> dict[str, Any]:
-    """The public JWK of a private key."""
+    """Return the public JWK of a private key."""
     public = key.public_key()
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
@@ -78,7 +78,7 @@ def jwk(key: Any, kid: Any = "one", **members: Any) -> dict[str, Any]:
         }
     else:
         curve = "Ed448" if isinstance(public, ed448.Ed448PublicKey) else "Ed25519"
-        facts = {"kty": "OKP", "crv": curve, "x": b64(public.public_bytes_raw())}
+        facts = {"kty": "OKP", "crv": curve, "x": to_base64url(public.public_bytes_raw())}
     return {**facts, "kid": kid, **members}
 
 
@@ -87,7 +87,7 @@ def pem(key: Any) -> bytes:
 
 
 def signature(algorithm: str, key: Any, signed: bytes) -> bytes:
-    """The signature of an algorithm; ``key`` is a private key, or bytes for HS256."""
+    """Sign with an algorithm; ``key`` is a private key, or bytes for HS256."""
     hashed = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}.get(algorithm[2:])
     if algorithm.startswith("HS"):
         return hmac.digest(key, signed, "sha256")
@@ -104,7 +104,7 @@ def signature(algorithm: str, key: Any, signed: bytes) -> bytes:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims, changed; ``...`` takes one away."""
+    """Return valid claims with changes; ``...`` removes a claim."""
     good = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -132,29 +132,32 @@ def token(
     key: Any = None,
     algorithm: str | None = None,
 ) -> str:
-    """A token; good unless told otherwise. Bytes are taken as the JSON of a part."""
+    """Return a token, valid by default. Bytes replace the JSON of a part."""
     head = header() if head is None else head
-    parts = b64(as_json(head)), b64(as_json(claims() if payload is None else payload))
+    parts = (
+        to_base64url(as_json(head)),
+        to_base64url(as_json(claims() if payload is None else payload)),
+    )
     signed = ".".join(parts).encode()
     name = algorithm or head["alg"]  # type: ignore[call-overload,index]
-    return f"{signed.decode()}.{b64(signature(name, key or rsa_key(), signed))}"
+    return f"{signed.decode()}.{to_base64url(signature(name, key or rsa_key(), signed))}"
 
 
 @dataclass
-class Times:
-    """Both clocks, moved by hand."""
+class ManualClocks:
+    """A wall clock and a monotonic clock that tests advance."""
 
     now: datetime = NOW
     monotonic_s: float = 1000.0
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
         self.monotonic_s += seconds
 
 
 @dataclass
 class Issuer:
-    """The JWKS server; change what it answers while it runs."""
+    """The JWKS server; tests change its responses while it runs."""
 
     keys: list[Any] = field(default_factory=lambda: [jwk(rsa_key())])
     document: bytes | None = None
@@ -162,12 +165,12 @@ class Issuer:
     redirect: bool = False
     requests: int = 0
     gate: asyncio.Event | None = None
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    received: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
 
-    async def answer(self, _request: Request) -> Response:
+    async def serve_keys(self, _request: Request) -> Response:
         self.requests += 1
-        self.asked.set()
+        self.received.set()
         if self.gate is not None:
             await self.gate.wait()
         if self.redirect:
@@ -175,43 +178,46 @@ class Issuer:
         body = json.dumps({"keys": self.keys}).encode() if self.document is None else self.document
         return Response(body, self.status, media_type="application/json")
 
-    async def elsewhere(self, _request: Request) -> Response:
+    async def serve_redirect_target(self, _request: Request) -> Response:
         return Response(json.dumps({"keys": self.keys}), media_type="application/json")
 
 
 @dataclass
-class Parts:
-    """An authenticator and what it depends on."""
+class TokenHarness:
+    """An authenticator and its dependencies."""
 
     issuer: Issuer
-    times: Times
+    clocks: ManualClocks
     jwks: Jwks
     authenticator: JwtAuthenticator
 
-    async def who(self, credential: str) -> Any:
+    async def authenticate(self, credential: str) -> Any:
         return await self.authenticator.authenticate(credential)
 
-    async def renewed(self) -> None:
-        """Waits for the fetch in the background, if one is under way."""
-        if self.jwks._fetching is not None:
-            await asyncio.wait([self.jwks._fetching])
+    async def wait_for_fetch(self) -> None:
+        """Wait for the background fetch, if one is running."""
+        if self.jwks._fetch_task is not None:
+            await asyncio.wait([self.jwks._fetch_task])
 
 
 @asynccontextmanager
-async def issuing(*keys: Any) -> AsyncIterator[Parts]:
-    """An authenticator that trusts a running issuer of these keys (JWKs)."""
-    issuer, times = Issuer(), Times()
+async def run_issuer(*keys: Any) -> AsyncIterator[TokenHarness]:
+    """Run an issuer of these JWKs and an authenticator that trusts it."""
+    issuer, clocks = Issuer(), ManualClocks()
     if keys:
         issuer.keys = list(keys)
-    routes = [Route("/jwks.json", issuer.answer), Route("/elsewhere.json", issuer.elsewhere)]
+    routes = [
+        Route("/jwks.json", issuer.serve_keys),
+        Route("/elsewhere.json", issuer.serve_redirect_target),
+    ]
     async with served(Starlette(routes=routes)) as url:
         issuer.url = f"{url}/jwks.json"
-        jwks = Jwks(issuer.url, lambda: times.monotonic_s)
+        jwks = Jwks(issuer.url, lambda: clocks.monotonic_s)
         authenticator = JwtAuthenticator(
-            issuer=ISSUER, audience=AUDIENCE, jwks=jwks, clock=lambda: times.now
+            issuer=ISSUER, audience=AUDIENCE, jwks=jwks, clock=lambda: clocks.now
         )
         try:
-            yield Parts(issuer, times, jwks, authenticator)
+            yield TokenHarness(issuer, clocks, jwks, authenticator)
         finally:
             if issuer.gate is not None:
                 issuer.gate.set()

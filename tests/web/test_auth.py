@@ -1,4 +1,4 @@
-"""Who is asking: only a bearer token that is known, once, in a header of sane size."""
+"""Authentication: one known bearer token, in one header of bounded size."""
 
 import hashlib
 
@@ -6,20 +6,20 @@ import pytest
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
-from balance_gateway.web.auth import ApiKey, ApiKeys, bearer_token
+from balance_gateway.web.auth import ApiKey, ApiKeys, parse_bearer_token
 from balance_gateway.web.graphql import headers_by_name
 from tests.api.fakes import READ, World, asking
 
 BODY = {"query": "{ __typename }"}
 
 
-def key(secret: str, name: str = "dashboard", tenant: str = "acme") -> ApiKey:
+def make_api_key(secret: str, name: str = "dashboard", tenant: str = "acme") -> ApiKey:
     digest = hashlib.sha256(secret.encode()).digest()
     return ApiKey(name, digest, tenant, frozenset({Scope.BALANCES_READ}))
 
 
-async def test_a_known_key_is_its_principal():
-    keys = ApiKeys([key("a", "one", "acme"), key("b", "two", "globex")])
+async def test_a_configured_key_authenticates_its_principal():
+    keys = ApiKeys([make_api_key("a", "one", "acme"), make_api_key("b", "two", "globex")])
 
     assert await keys.authenticate("b") == Principal(
         "two", "globex", frozenset({Scope.BALANCES_READ})
@@ -27,28 +27,28 @@ async def test_a_known_key_is_its_principal():
 
 
 @pytest.mark.parametrize("token", ["", "c", "a ", "A", "a" * 8000])
-async def test_any_other_key_is_nobody(token):
+async def test_any_other_key_is_rejected(token):
     with pytest.raises(Unauthenticated):
-        await ApiKeys([key("a")]).authenticate(token)
+        await ApiKeys([make_api_key("a")]).authenticate(token)
 
 
-async def test_without_keys_everybody_is_nobody():
+async def test_without_configured_keys_every_key_is_rejected():
     with pytest.raises(Unauthenticated):
         await ApiKeys([]).authenticate("")
 
 
-def test_keys_are_not_kept_or_shown():
-    given = key("top-secret")
+def test_keys_are_neither_stored_nor_shown():
+    api_key = make_api_key("top-secret")
 
-    assert "top-secret" not in repr(given) + repr(vars(ApiKeys([given])))
-    assert given.key_sha256.hex() not in repr(given)
+    assert "top-secret" not in repr(api_key) + repr(vars(ApiKeys([api_key])))
+    assert api_key.key_sha256.hex() not in repr(api_key)
 
 
 @pytest.mark.parametrize(
     "value", [b"Bearer abc", b"bearer abc", b"BEARER   abc ", b"Bearer a.b-c=="]
 )
-def test_a_bearer_token_is_read(value):
-    assert bearer_token(value).startswith("a")
+def test_a_bearer_token_is_parsed(value):
+    assert parse_bearer_token(value).startswith("a")
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_bearer_token_is_read(value):
         [b"Bearer " + b"a" * 8192],
     ],
 )
-def test_anything_else_is_refused(values):
+def test_any_other_authorization_is_rejected(values):
     headers = headers_by_name([(b"authorization", value) for value in values])
 
     with pytest.raises(Unauthenticated):
-        bearer_token(headers.get(b"authorization"))
+        parse_bearer_token(headers.get(b"authorization"))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_anything_else_is_refused(values):
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json", "x/y"])
-async def test_without_a_good_credential_nothing_is_answered(world: World, headers, accept):
+async def test_a_request_without_a_valid_credential_gets_a_401(world: World, headers, accept):
     async with asking(world) as client:
         responses = [
             await client.http.post("/graphql", json=BODY, headers=[*headers, ("Accept", accept)]),
@@ -104,7 +104,7 @@ async def test_without_a_good_credential_nothing_is_answered(world: World, heade
         assert "data" not in response.json()
 
 
-async def test_a_key_in_the_query_string_is_no_credential(world: World):
+async def test_a_key_in_the_query_string_is_ignored(world: World):
     async with asking(world) as client:
         response = await client.http.get("/graphql", params={**BODY, "access_token": READ})
 

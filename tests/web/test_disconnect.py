@@ -1,4 +1,4 @@
-"""A client that goes away cancels its reads, and never a write that has begun."""
+"""A disconnecting client cancels its reads, and never a write that has begun."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ import pytest
 
 from tests.api.fakes import ADMIN, READ, World, served
 
-READING = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
-WRITING = (
+READ_QUERY = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
+MUTATION = (
     'mutation { upsertOpeningBalance(input: {accountId: "acct_yen", amount: {minorUnits: 7, '
     'currency: "JPY"}}) { __typename } }'
 )
 
 
-async def hung_up(url: str, query: str, key: str, begun: asyncio.Event) -> None:
-    """Sends a request, waits until it is under way, and hangs up."""
+async def send_and_disconnect(url: str, query: str, key: str, begun: asyncio.Event) -> None:
+    """Send a request, wait until its execution has begun, and close the connection."""
     host, port = url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     body = json.dumps({"query": query})
@@ -29,36 +29,36 @@ async def hung_up(url: str, query: str, key: str, begun: asyncio.Event) -> None:
     await writer.wait_closed()
 
 
-async def until(condition) -> None:
+async def wait_until(condition) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def test_a_read_is_cancelled(world: World):
+async def test_a_disconnect_cancels_a_read(world: World):
     begun = asyncio.Event()
 
-    class Gate(asyncio.Event):
+    class SignallingGate(asyncio.Event):
         async def wait(self):
             begun.set()
             return await super().wait()
 
-    world.reads.gate = Gate()
+    world.reads.gate = SignallingGate()
 
     async with served(world.app()) as url:
-        await hung_up(url, READING, READ, begun)
-        await until(lambda: world.reads.cancelled == 1)
+        await send_and_disconnect(url, READ_QUERY, READ, begun)
+        await wait_until(lambda: world.reads.cancelled == 1)
 
 
-async def test_a_write_goes_on_to_its_end(world: World):
+async def test_a_disconnect_does_not_cancel_a_write(world: World):
     world.writer.gate = asyncio.Event()
 
     async with served(world.app()) as url:
-        await hung_up(url, WRITING, ADMIN, world.writer.started)
+        await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
         await asyncio.sleep(0.05)
         assert world.writer.finished == 0
         world.writer.gate.set()
-        await until(lambda: world.writer.finished == 1)
+        await wait_until(lambda: world.writer.finished == 1)
 
     assert world.reads.opening_answers["acct_yen"].value.amount.minor_units == 7
 
@@ -67,7 +67,7 @@ async def test_draining_waits_for_writes(world: World):
     world.writer.gate = asyncio.Event()
 
     async with served(world.app()) as url:
-        await hung_up(url, WRITING, ADMIN, world.writer.started)
+        await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
         assert world.endpoint is not None
         draining = asyncio.ensure_future(world.endpoint.drain())
         await asyncio.sleep(0.05)
@@ -78,9 +78,9 @@ async def test_draining_waits_for_writes(world: World):
     assert world.writer.finished == 1
 
 
-@pytest.mark.parametrize("query", [READING, WRITING])
+@pytest.mark.parametrize("query", [READ_QUERY, MUTATION])
 async def test_a_cancelled_server_task_does_not_cancel_a_write(world: World, query):
-    """uvicorn cancels what is still under way when its patience at shutdown ends."""
+    """At the end of its shutdown timeout, uvicorn cancels the tasks that still run."""
     world.writer.gate = asyncio.Event()
     world.reads.gate = asyncio.Event()
     world.app()
@@ -108,7 +108,7 @@ async def test_a_cancelled_server_task_does_not_cancel_a_write(world: World, que
         ],
     }
     serving = asyncio.ensure_future(endpoint(scope, receive, send))
-    await until(lambda: world.writer.started.is_set() or world.reads.calls)
+    await wait_until(lambda: world.writer.started.is_set() or world.reads.calls)
 
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -116,6 +116,6 @@ async def test_a_cancelled_server_task_does_not_cancel_a_write(world: World, que
     world.writer.gate.set()
     await endpoint.drain()
 
-    assert world.writer.finished == (query == WRITING)
-    if query == READING:
-        await until(lambda: world.reads.cancelled == 1)
+    assert world.writer.finished == (query == MUTATION)
+    if query == READ_QUERY:
+        await wait_until(lambda: world.reads.cancelled == 1)

@@ -41,22 +41,22 @@ MUTATION = (
         ("multipart/mixed", None),
     ],
 )
-def test_the_media_type_is_negotiated(accept, expected):
+def test_media_type_is_negotiated_by_accept(accept, expected):
     assert negotiate(accept) == expected
 
 
-@pytest.mark.parametrize("read", [negotiate, is_json])
-def test_a_long_header_is_read_and_not_kept(read):
+@pytest.mark.parametrize("parse", [negotiate, is_json])
+def test_a_long_header_is_parsed_and_not_cached(parse):
     header = ", ".join(["application/json", *["text/x"] * 10_000])
-    held = sys.getrefcount(header)
+    references = sys.getrefcount(header)
 
-    read(header)
+    parse(header)
 
-    assert sys.getrefcount(header) == held
+    assert sys.getrefcount(header) == references
     assert negotiate(header) == JSON
 
 
-async def sent(world: World, query: str, accept: str, key: str = READ, **settings):
+async def send(world: World, query: str, accept: str, key: str = READ, **settings):
     async with asking(world, **settings) as client:
         return await client.http.post(
             "/graphql",
@@ -80,9 +80,9 @@ async def sent(world: World, query: str, accept: str, key: str = READ, **setting
         (MUTATION, ADMIN, 200),
     ],
 )
-async def test_statuses_of_both_media_types(world: World, query, key, status):
-    strict = await sent(world, query, GRAPHQL_RESPONSE, key)
-    plain = await sent(world, query, JSON, key)
+async def test_each_media_type_has_its_statuses(world: World, query, key, status):
+    strict = await send(world, query, GRAPHQL_RESPONSE, key)
+    plain = await send(world, query, JSON, key)
 
     assert strict.status_code == status
     assert plain.status_code == 200
@@ -93,14 +93,14 @@ async def test_statuses_of_both_media_types(world: World, query, key, status):
         assert not strict.json().get("data")
 
 
-async def test_what_is_not_acceptable_is_told(world: World):
-    response = await sent(world, "{ __typename }", "text/html")
+async def test_an_unacceptable_media_type_gets_a_406(world: World):
+    response = await send(world, "{ __typename }", "text/html")
 
     assert response.status_code == 406
     assert "application/json" in response.json()["errors"][0]["message"]
 
 
-async def test_a_get_asks_a_query(world: World):
+async def test_a_get_executes_a_query(world: World):
     async with asking(world) as client:
         response = await client.http.get(
             "/graphql",
@@ -116,7 +116,7 @@ async def test_a_get_asks_a_query(world: World):
     assert response.json() == {"data": {"bankAccount": {"id": "acct_yen"}}}
 
 
-async def test_a_get_never_writes(world: World):
+async def test_a_get_never_executes_a_mutation(world: World):
     async with asking(world) as client:
         for accept in (JSON, GRAPHQL_RESPONSE):
             response = await client.http.get(
@@ -131,7 +131,7 @@ async def test_a_get_never_writes(world: World):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
-async def test_other_methods_are_refused(world: World, method):
+async def test_other_methods_get_a_405(world: World, method):
     async with asking(world) as client:
         response = await client.http.request(method, "/graphql", headers=AUTH)
 
@@ -139,7 +139,7 @@ async def test_other_methods_are_refused(world: World, method):
     assert response.headers["allow"] == "GET, POST"
 
 
-async def test_answers_are_never_stored_and_carry_the_request_s_id(world: World):
+async def test_responses_are_not_cacheable_and_have_a_request_id(world: World):
     async with asking(world) as client:
         response = await client.http.post(
             "/graphql",
@@ -156,14 +156,14 @@ async def test_answers_are_never_stored_and_carry_the_request_s_id(world: World)
     assert len(forged.headers["x-request-id"]) == 32
 
 
-async def test_a_defect_of_the_engine_is_masked(world: World, caplog):
-    class Broken:
+async def test_an_internal_error_is_masked(world: World, caplog):
+    class BrokenEngine:
         def prepare(self, request):
             raise RuntimeError("secret")
 
     async with asking(world) as client:
         assert world.endpoint is not None
-        world.endpoint._engine = Broken()  # type: ignore[assignment]
+        world.endpoint._engine = BrokenEngine()  # type: ignore[assignment]
         response = await client.post("{ __typename }")
 
     assert response.status_code == 500
@@ -173,29 +173,29 @@ async def test_a_defect_of_the_engine_is_masked(world: World, caplog):
     assert "secret" not in response.text + " ".join(str(vars(record)) for record in caplog.records)
 
 
-async def test_too_many_requests_at_once_are_told_to_come_back(world: World):
+async def test_requests_above_the_limit_get_a_503_with_retry_after(world: World):
     import asyncio
 
     world.reads.gate = asyncio.Event()
     query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 
-    limits = EndpointLimits(admission=LoadLimits(reads=1))
+    limits = EndpointLimits(load=LoadLimits(reads=1))
     async with asking(world, endpoint_limits=limits) as client:
         first = asyncio.ensure_future(client.post(query))
         while not world.reads.calls:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-        shed = await client.post(query)
+        rejected = await client.post(query)
         world.reads.gate.set()
-        answered = await first
+        completed = await first
         again = await client.post(query)
 
-    assert shed.status_code == 503
-    assert shed.headers["retry-after"] == "1"
-    assert shed.json()["errors"][0]["extensions"]["retryable"] is True
-    assert (answered.status_code, again.status_code) == (200, 200)
+    assert rejected.status_code == 503
+    assert rejected.headers["retry-after"] == "1"
+    assert rejected.json()["errors"][0]["extensions"]["retryable"] is True
+    assert (completed.status_code, again.status_code) == (200, 200)
 
 
-async def test_no_cors_headers_unless_an_origin_is_set(world: World):
+async def test_cors_headers_are_sent_only_for_configured_origins(world: World):
     preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: for those who run it, without a credential."""
+"""/healthz, /readyz and /metrics, which need no credential."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from balance_gateway.web.health_endpoints import HealthEndpoints
 from tests.api.fakes import World, asking
 
 
-async def fine():
+async def pass_check():
     return None
 
 
-async def test_the_process_is_healthy(world: World):
+async def test_healthz_returns_200(world: World):
     async with asking(world) as client:
         response = await client.http.get("/healthz")
 
@@ -21,7 +21,7 @@ async def test_the_process_is_healthy(world: World):
 
 
 async def test_it_is_ready_when_every_check_passes(world: World):
-    world.checks.update(storage=fine, cache=fine)
+    world.checks.update(storage=pass_check, cache=pass_check)
 
     async with asking(world) as client:
         response = await client.http.get("/readyz")
@@ -30,17 +30,17 @@ async def test_it_is_ready_when_every_check_passes(world: World):
     assert response.json() == {"status": "ready", "checks": {"storage": "ok", "cache": "ok"}}
 
 
-async def test_it_names_what_is_not_ready(world: World):
-    async def broken():
+async def test_a_failing_check_makes_it_not_ready_and_is_named(world: World):
+    async def fail():
         raise RuntimeError("secret dsn")
 
-    async def no():
+    async def return_false():
         return False
 
-    async def hanging():
+    async def hang():
         await asyncio.Event().wait()
 
-    world.checks.update(storage=fine, cache=broken, other=no, slow=hanging)
+    world.checks.update(storage=pass_check, cache=fail, other=return_false, slow=hang)
 
     async with asking(world) as client:
         response = await client.http.get("/readyz")
@@ -66,7 +66,7 @@ async def test_it_is_not_ready_while_draining_and_still_serves(world: World):
     assert data == {"__typename": "Query"}
 
 
-async def test_metrics_are_those_of_the_registry(world: World):
+async def test_metrics_are_read_from_the_registry(world: World):
     async with asking(world) as client:
         registry = CollectorRegistry()
         Counter("balance_gateway_test", "A test.", registry=registry).inc(3)
@@ -79,5 +79,5 @@ async def test_metrics_are_those_of_the_registry(world: World):
     assert response.headers["content-type"].startswith("text/plain")
 
 
-def test_operations_need_no_server():
+def test_endpoints_can_be_built_outside_an_event_loop():
     assert HealthEndpoints(checks={}, registry=CollectorRegistry())

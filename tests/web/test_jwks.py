@@ -1,4 +1,4 @@
-"""The issuer's keys: fetched once for all, found soon when they change, kept when it is down."""
+"""The issuer's keys: fetched once, refreshed when they change, used while it is unavailable."""
 
 import asyncio
 import json
@@ -14,17 +14,17 @@ from balance_gateway.web.jwks import Jwks, JwksError, parse_key_set
 from tests.servers import free_port
 from tests.web.issuer import (
     NOW_S,
-    Parts,
-    b64,
+    TokenHarness,
     claims,
     ec_key,
     ed448_key,
     ed_key,
     header,
-    issuing,
     jwk,
     number,
     rsa_key,
+    run_issuer,
+    to_base64url,
     token,
 )
 
@@ -33,156 +33,156 @@ OLD = token(LONG)
 NEW = token(LONG, header(kid="two"), rsa_key("second"))
 
 
-async def is_good(parts: Parts, credential: str) -> bool:
+async def is_valid(harness: TokenHarness, credential: str) -> bool:
     try:
-        await parts.who(credential)
+        await harness.authenticate(credential)
     except Unauthenticated:
         return False
     return True
 
 
-async def test_nothing_is_fetched_before_a_token_needs_it():
-    async with issuing() as parts:
+async def test_keys_are_not_fetched_before_a_token_needs_them():
+    async with run_issuer() as harness:
         no_id = token(head=header(kid=""))
         for junk in ("..", "a.b.c", "A" * 40 + ".A.A", token()[5:], no_id):
-            assert not await is_good(parts, junk)
-        assert parts.issuer.requests == 0
+            assert not await is_valid(harness, junk)
+        assert harness.issuer.requests == 0
 
-        assert await is_good(parts, token())
-        assert parts.issuer.requests == 1
+        assert await is_valid(harness, token())
+        assert harness.issuer.requests == 1
 
 
-async def test_one_fetch_serves_all_who_wait():
-    async with issuing() as parts:
-        parts.issuer.gate = asyncio.Event()
+async def test_concurrent_tokens_share_one_fetch():
+    async with run_issuer() as harness:
+        harness.issuer.gate = asyncio.Event()
         waiting = [
-            asyncio.create_task(is_good(parts, token(claims(sub=f"u{n}")))) for n in range(50)
+            asyncio.create_task(is_valid(harness, token(claims(sub=f"u{n}")))) for n in range(50)
         ]
-        await parts.issuer.asked.wait()
+        await harness.issuer.received.wait()
         waiting[0].cancel()
-        parts.issuer.gate.set()
+        harness.issuer.gate.set()
 
         assert await asyncio.gather(*waiting[1:]) == [True] * 49
         assert waiting[0].cancelled()
-        assert parts.issuer.requests == 1
+        assert harness.issuer.requests == 1
 
 
-async def test_a_hundred_unknown_key_ids_are_few_requests():
-    async with issuing() as parts:
-        assert await is_good(parts, token())
+async def test_unknown_key_ids_cause_one_fetch_per_interval():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, token())
         for n in range(100):
-            assert not await is_good(parts, token(head=header(kid=f"made up {n}")))
-            parts.times.pass_by(0.3)
+            assert not await is_valid(harness, token(head=header(kid=f"made up {n}")))
+            harness.clocks.advance(0.3)
 
-        assert parts.issuer.requests == 3
+        assert harness.issuer.requests == 3
 
 
-async def test_a_hundred_unknown_key_ids_at_once_are_one_request():
-    async with issuing() as parts:
-        assert await is_good(parts, token())
-        parts.times.pass_by(10)
+async def test_concurrent_unknown_key_ids_cause_one_fetch():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, token())
+        harness.clocks.advance(10)
         made_up = [token(head=header(kid=f"made up {n}")) for n in range(100)]
 
-        assert not any(await asyncio.gather(*(is_good(parts, each) for each in made_up)))
-        assert parts.issuer.requests == 2
+        assert not any(await asyncio.gather(*(is_valid(harness, each) for each in made_up)))
+        assert harness.issuer.requests == 2
 
 
-async def test_a_known_key_id_with_another_algorithm_asks_nobody():
-    async with issuing() as parts:
-        assert await is_good(parts, token())
-        parts.times.pass_by(60)
-        assert not await is_good(parts, token(head=header(alg="ES256"), key=ec_key()))
+async def test_a_known_key_id_with_another_algorithm_causes_no_fetch():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, token())
+        harness.clocks.advance(60)
+        assert not await is_valid(harness, token(head=header(alg="ES256"), key=ec_key()))
 
-        assert parts.issuer.requests == 1
-
-
-async def test_a_new_key_is_taken_within_seconds_even_under_made_up_ids():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.times.pass_by(60)
-        assert not await is_good(parts, token(head=header(kid="made up")))
-        parts.issuer.keys.append(jwk(rsa_key("second"), "two"))
-        began_s = parts.times.monotonic_s
-        while not await is_good(parts, NEW):
-            parts.times.pass_by(1)
-            assert not await is_good(parts, token(head=header(kid="made up")))
-
-        assert parts.times.monotonic_s - began_s <= 10
-        assert await is_good(parts, OLD)
+        assert harness.issuer.requests == 1
 
 
-async def test_a_key_that_was_taken_back_ends_its_tokens_remembered_ones_too():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.keys = [jwk(rsa_key("second"), "two")]
-        parts.times.pass_by(10)
-        assert await is_good(parts, NEW)
+async def test_a_new_key_is_found_soon_despite_unknown_key_ids():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.clocks.advance(60)
+        assert not await is_valid(harness, token(head=header(kid="made up")))
+        harness.issuer.keys.append(jwk(rsa_key("second"), "two"))
+        started_s = harness.clocks.monotonic_s
+        while not await is_valid(harness, NEW):
+            harness.clocks.advance(1)
+            assert not await is_valid(harness, token(head=header(kid="made up")))
 
-        assert not await is_good(parts, OLD)
-        assert not await is_good(parts, token(head=header(kid="two")))
-
-
-async def test_a_key_that_was_taken_back_ends_its_tokens_without_any_other_traffic():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.keys = []
-        parts.times.pass_by(599)
-        await is_good(parts, OLD)
-        await parts.renewed()
-
-        assert not await is_good(parts, OLD)
+        assert harness.clocks.monotonic_s - started_s <= 10
+        assert await is_valid(harness, OLD)
 
 
-async def test_after_a_long_silence_the_keys_are_asked_for_before_they_are_used():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.keys = []
-        parts.times.pass_by(600)
+async def test_a_withdrawn_key_invalidates_its_cached_tokens():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.keys = [jwk(rsa_key("second"), "two")]
+        harness.clocks.advance(10)
+        assert await is_valid(harness, NEW)
 
-        assert not await is_good(parts, OLD)
-
-
-async def test_other_numbers_under_the_same_id_are_another_key():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.keys = [jwk(rsa_key("second"))]
-        parts.times.pass_by(600)
-
-        assert not await is_good(parts, OLD)
-        assert await is_good(parts, token(LONG, key=rsa_key("second")))
+        assert not await is_valid(harness, OLD)
+        assert not await is_valid(harness, token(head=header(kid="two")))
 
 
-async def test_keys_in_use_are_renewed_before_they_are_old_and_nobody_waits():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.times.pass_by(479)
-        assert await is_good(parts, OLD)
-        assert parts.issuer.requests == 1
+async def test_a_withdrawn_key_is_noticed_by_the_background_refresh():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.keys = []
+        harness.clocks.advance(599)
+        await is_valid(harness, OLD)
+        await harness.wait_for_fetch()
 
-        parts.issuer.gate = asyncio.Event()
-        parts.issuer.asked.clear()
-        parts.times.pass_by(1)
-        assert all([await is_good(parts, OLD) for _ in range(20)])
-        await parts.issuer.asked.wait()
-        parts.issuer.gate.set()
-        await parts.renewed()
-        parts.times.pass_by(479)
-        assert await is_good(parts, OLD)
-
-        assert parts.issuer.requests == 2
+        assert not await is_valid(harness, OLD)
 
 
-async def test_equal_keys_leave_the_remembered_tokens_as_they_are():
-    async with issuing() as parts:
-        first = await parts.who(OLD)
-        parts.issuer.keys = [dict(reversed(parts.issuer.keys[0].items()))]
-        parts.times.pass_by(600)
+async def test_expired_keys_are_refreshed_before_they_are_used():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.keys = []
+        harness.clocks.advance(600)
 
-        assert await parts.who(OLD) is first
-        assert parts.issuer.requests == 2
+        assert not await is_valid(harness, OLD)
 
 
-def broken_in_some_way(way: str, issuer: Any) -> None:
+async def test_a_replaced_key_under_the_same_id_is_noticed():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.keys = [jwk(rsa_key("second"))]
+        harness.clocks.advance(600)
+
+        assert not await is_valid(harness, OLD)
+        assert await is_valid(harness, token(LONG, key=rsa_key("second")))
+
+
+async def test_keys_in_use_are_refreshed_in_the_background():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.clocks.advance(479)
+        assert await is_valid(harness, OLD)
+        assert harness.issuer.requests == 1
+
+        harness.issuer.gate = asyncio.Event()
+        harness.issuer.received.clear()
+        harness.clocks.advance(1)
+        assert all([await is_valid(harness, OLD) for _ in range(20)])
+        await harness.issuer.received.wait()
+        harness.issuer.gate.set()
+        await harness.wait_for_fetch()
+        harness.clocks.advance(479)
+        assert await is_valid(harness, OLD)
+
+        assert harness.issuer.requests == 2
+
+
+async def test_equal_keys_leave_the_cached_tokens_valid():
+    async with run_issuer() as harness:
+        first = await harness.authenticate(OLD)
+        harness.issuer.keys = [dict(reversed(harness.issuer.keys[0].items()))]
+        harness.clocks.advance(600)
+
+        assert await harness.authenticate(OLD) is first
+        assert harness.issuer.requests == 2
+
+
+def break_issuer(way: str, issuer: Any) -> None:
     documents = {
         "html": b"<html>",
         "empty": b"",
@@ -207,103 +207,103 @@ WAYS = ["500", "404", "204", "redirect", "html", "empty", "a list", "no keys", "
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_broken_answer_at_first_is_nobody_s_key_and_then_is_made_good(way):
-    async with issuing() as parts:
-        broken_in_some_way(way, parts.issuer)
-        assert not await is_good(parts, token())
-        assert not await is_good(parts, token())
-        assert parts.issuer.requests == 1
+async def test_a_failed_first_fetch_is_repeated(way):
+    async with run_issuer() as harness:
+        break_issuer(way, harness.issuer)
+        assert not await is_valid(harness, token())
+        assert not await is_valid(harness, token())
+        assert harness.issuer.requests == 1
 
-        parts.issuer.document, parts.issuer.status, parts.issuer.redirect = None, 200, False
-        parts.times.pass_by(10)
-        assert await is_good(parts, token())
+        harness.issuer.document, harness.issuer.status, harness.issuer.redirect = None, 200, False
+        harness.clocks.advance(10)
+        assert await is_valid(harness, token())
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_broken_answer_later_leaves_the_keys_in_use_for_a_day(way, caplog):
+async def test_a_failed_later_fetch_leaves_the_keys_valid_for_a_day(way, caplog):
     caplog.set_level(logging.INFO)
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        broken_in_some_way(way, parts.issuer)
-        parts.times.pass_by(600)
-        assert await is_good(parts, OLD)
-        parts.times.pass_by(86_400 - 601)
-        assert await is_good(parts, OLD)
-        assert await is_good(parts, token(claims(sub="grace", exp=NOW_S + 30 * 86_400)))
-        await parts.renewed()
-        parts.times.pass_by(1)
-        assert not await is_good(parts, OLD)
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        break_issuer(way, harness.issuer)
+        harness.clocks.advance(600)
+        assert await is_valid(harness, OLD)
+        harness.clocks.advance(86_400 - 601)
+        assert await is_valid(harness, OLD)
+        assert await is_valid(harness, token(claims(sub="grace", exp=NOW_S + 30 * 86_400)))
+        await harness.wait_for_fetch()
+        harness.clocks.advance(1)
+        assert not await is_valid(harness, OLD)
 
     assert [record.message for record in caplog.records].count("jwks.fetch_failed") == 1
 
 
-async def test_an_issuer_that_is_back_is_heard_again(caplog):
+async def test_a_recovered_issuer_is_used_again(caplog):
     caplog.set_level(logging.INFO)
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.status = 500
-        parts.times.pass_by(600)
-        assert await is_good(parts, OLD)
-        parts.issuer.status, parts.issuer.keys = 200, [jwk(rsa_key("second"), "two")]
-        parts.times.pass_by(10)
-        await is_good(parts, OLD)
-        await parts.renewed()
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.status = 500
+        harness.clocks.advance(600)
+        assert await is_valid(harness, OLD)
+        harness.issuer.status, harness.issuer.keys = 200, [jwk(rsa_key("second"), "two")]
+        harness.clocks.advance(10)
+        await is_valid(harness, OLD)
+        await harness.wait_for_fetch()
 
-        assert not await is_good(parts, OLD)
-        assert await is_good(parts, NEW)
+        assert not await is_valid(harness, OLD)
+        assert await is_valid(harness, NEW)
     assert "jwks.fetch_recovered" in caplog.text
 
 
-async def test_while_the_issuer_hangs_known_keys_make_nobody_wait():
-    async with issuing() as parts:
-        assert await is_good(parts, OLD)
-        parts.issuer.status = 500
-        parts.times.pass_by(600)
-        assert await is_good(parts, OLD)
-        parts.issuer.gate = asyncio.Event()
+async def test_a_hanging_issuer_does_not_delay_known_keys():
+    async with run_issuer() as harness:
+        assert await is_valid(harness, OLD)
+        harness.issuer.status = 500
+        harness.clocks.advance(600)
+        assert await is_valid(harness, OLD)
+        harness.issuer.gate = asyncio.Event()
         for _ in range(5):
-            parts.times.pass_by(60)
+            harness.clocks.advance(60)
             async with asyncio.timeout(1):
-                assert await is_good(parts, OLD)
+                assert await is_valid(harness, OLD)
 
-        assert parts.issuer.requests <= 3
+        assert harness.issuer.requests <= 3
 
 
-async def test_an_issuer_that_hangs_is_given_up(monkeypatch):
+async def test_a_hanging_issuer_times_out(monkeypatch):
     monkeypatch.setattr(jwks, "TIMEOUT_S", 0.05)
-    async with issuing() as parts:
-        parts.issuer.gate = asyncio.Event()
+    async with run_issuer() as harness:
+        harness.issuer.gate = asyncio.Event()
         async with asyncio.timeout(2):
-            assert not await is_good(parts, token())
+            assert not await is_valid(harness, token())
 
 
-async def test_nobody_listening_is_no_key():
+async def test_a_refused_connection_yields_no_keys():
     keys = Jwks(f"http://127.0.0.1:{free_port()}/jwks.json")
 
     assert (await keys.keys("one")).kids == frozenset()
     await keys.aclose()
 
 
-async def test_proxies_of_the_environment_are_not_asked(monkeypatch):
+async def test_proxies_of_the_environment_are_ignored(monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    async with issuing() as parts:
-        assert await is_good(parts, token())
+    async with run_issuer() as harness:
+        assert await is_valid(harness, token())
 
 
-async def test_closing_ends_a_fetch_and_those_who_wait_for_it():
-    async with issuing() as parts:
-        parts.issuer.gate = asyncio.Event()
-        waiting = asyncio.create_task(is_good(parts, token()))
-        await parts.issuer.asked.wait()
-        await parts.jwks.aclose()
+async def test_closing_cancels_a_fetch_and_releases_its_waiters():
+    async with run_issuer() as harness:
+        harness.issuer.gate = asyncio.Event()
+        waiting = asyncio.create_task(is_valid(harness, token()))
+        await harness.issuer.received.wait()
+        await harness.jwks.aclose()
 
         assert not await waiting
-        ended = parts.jwks._fetching
-        parts.times.pass_by(100)
-        assert not await is_good(parts, token())
-        assert parts.jwks._fetching is ended
-        assert parts.issuer.requests == 1
+        cancelled = harness.jwks._fetch_task
+        harness.clocks.advance(100)
+        assert not await is_valid(harness, token())
+        assert harness.jwks._fetch_task is cancelled
+        assert harness.issuer.requests == 1
 
 
 @pytest.mark.parametrize(
@@ -311,12 +311,12 @@ async def test_closing_ends_a_fetch_and_those_who_wait_for_it():
     ["http://issuer.example/jwks.json", "http://127.0.0.1.evil.example/", "file:///etc/passwd",
      "ftp://127.0.0.1/", "//127.0.0.1/", "https:///x", "http://169.254.169.254/", ""],
 )  # fmt: skip
-def test_beyond_this_machine_only_https_is_asked(url):
+def test_http_is_rejected_except_on_loopback(url):
     with pytest.raises(ValueError, match="https"):
         Jwks(url)
 
 
-def changed(key: dict[str, Any], **members: Any) -> dict[str, Any]:
+def change(key: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {name: value for name, value in {**key, **members}.items() if value is not ...}
 
 
@@ -324,40 +324,41 @@ RSA, EC, ED = jwk(rsa_key(), "x"), jwk(ec_key(), "x"), jwk(ed_key(), "x")
 
 MALFORMED = [
     None, 1, "key", [], {}, {"kid": "x"},
-    changed(RSA, kid=...), changed(RSA, kid=""), changed(RSA, kid=1), changed(RSA, kid=["x"]),
-    changed(RSA, kty=...), changed(RSA, kty="rsa"), changed(RSA, kty=["RSA"]), changed(RSA, kty={}),
-    changed(RSA, n=...), changed(RSA, n=1), changed(RSA, n=""), changed(RSA, n="*"),
-    changed(RSA, n=RSA["n"] + "="), changed(RSA, n="A" * 100_000), changed(RSA, n="_" * 100_000),
-    changed(RSA, e=...), changed(RSA, e="AQ"), changed(RSA, e="Ag"), changed(RSA, e=65537),
-    changed(RSA, n=number(2**1023 + 1)), changed(RSA, n=number(2**8192 + 1)),
-    changed(RSA, d=number(3)), changed(RSA, use="enc"), changed(RSA, alg="HS256"),
-    changed(RSA, alg="none"), changed(RSA, alg="ES256"), changed(RSA, alg=1),
-    changed(RSA, key_ops=["sign"]), changed(RSA, key_ops={"verify": 1}),
-    changed(EC, crv="P-384"), changed(EC, crv="P-999"), changed(EC, crv=["P-256"]),
-    changed(EC, x=b64(b"\x01" * 32)), changed(EC, y=...), changed(EC, x="", y=""),
-    changed(EC, x=b64(bytes(32)), y=b64(bytes(32))), changed(EC, d="AA"),
-    changed(ED, x=b64(b"short")), changed(ED, x="*"), changed(ED, crv="X25519"), changed(ED, d="A"),
+    change(RSA, kid=...), change(RSA, kid=""), change(RSA, kid=1), change(RSA, kid=["x"]),
+    change(RSA, kty=...), change(RSA, kty="rsa"), change(RSA, kty=["RSA"]), change(RSA, kty={}),
+    change(RSA, n=...), change(RSA, n=1), change(RSA, n=""), change(RSA, n="*"),
+    change(RSA, n=RSA["n"] + "="), change(RSA, n="A" * 100_000), change(RSA, n="_" * 100_000),
+    change(RSA, e=...), change(RSA, e="AQ"), change(RSA, e="Ag"), change(RSA, e=65537),
+    change(RSA, n=number(2**1023 + 1)), change(RSA, n=number(2**8192 + 1)),
+    change(RSA, d=number(3)), change(RSA, use="enc"), change(RSA, alg="HS256"),
+    change(RSA, alg="none"), change(RSA, alg="ES256"), change(RSA, alg=1),
+    change(RSA, key_ops=["sign"]), change(RSA, key_ops={"verify": 1}),
+    change(EC, crv="P-384"), change(EC, crv="P-999"), change(EC, crv=["P-256"]),
+    change(EC, x=to_base64url(b"\x01" * 32)), change(EC, y=...), change(EC, x="", y=""),
+    change(EC, x=to_base64url(bytes(32)), y=to_base64url(bytes(32))), change(EC, d="AA"),
+    change(ED, x=to_base64url(b"short")), change(ED, x="*"), change(ED, crv="X25519"),
+    change(ED, d="A"),
     jwk(ed448_key(), "x"), jwk(ec_key(ec.SECP384R1), "x"),
-    {"kty": "oct", "k": b64(b"s" * 32), "kid": "x"},
+    {"kty": "oct", "k": to_base64url(b"s" * 32), "kid": "x"},
     {"kty": "AKP", "kid": "x", "alg": "ML-DSA-44", "pub": "AAAA"},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("malformed", MALFORMED, ids=lambda key: str(key)[:60])
-def test_a_malformed_key_is_left_out_and_the_others_stay(malformed):
+def test_a_malformed_key_is_skipped_and_the_others_are_used(malformed):
     good = jwk(ed_key(), "good")
     document = json.dumps({"keys": [malformed, good, malformed]}).encode()
 
-    assert parse_key_set(document).by_use.keys() == {("good", "EdDSA")}
+    assert parse_key_set(document).by_kid_and_algorithm.keys() == {("good", "EdDSA")}
 
 
-def test_a_weak_key_is_left_out_without_a_word():
+def test_a_weak_key_is_skipped_without_a_warning():
     weak = jwk(rsa_key("weak", 1024), "weak")
 
     assert parse_key_set(json.dumps({"keys": [weak]}).encode()).kids == frozenset()
 
 
-def test_a_key_is_under_every_algorithm_it_is_for_and_no_other():
+def test_a_key_is_listed_for_its_allowed_algorithms_only():
     document = {
         "keys": [
             jwk(rsa_key(), "a", x5c=["ignored"], unheard_of=1),
@@ -369,13 +370,16 @@ def test_a_key_is_under_every_algorithm_it_is_for_and_no_other():
     }
     found = parse_key_set(json.dumps(document).encode())
 
-    assert found.by_use.keys() == {
+    assert found.by_kid_and_algorithm.keys() == {
         ("a", "RS256"), ("a", "PS256"), ("a", "ES256"), ("b", "PS256"), ("c", "EdDSA"),
     }  # fmt: skip
-    assert found.by_use["a", "RS256"].thumbprint() == found.by_use["b", "PS256"].thumbprint()
+    assert (
+        found.by_kid_and_algorithm["a", "RS256"].thumbprint()
+        == found.by_kid_and_algorithm["b", "PS256"].thumbprint()
+    )
 
 
-def test_no_keys_at_all_is_a_document_too():
+def test_an_empty_key_set_is_valid():
     assert parse_key_set(b'{"keys": []}').kids == frozenset()
-    with pytest.raises(JwksError, match="no list of keys"):
+    with pytest.raises(JwksError, match="no list 'keys'"):
         parse_key_set(b'{"key": []}')

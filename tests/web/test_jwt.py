@@ -1,4 +1,4 @@
-"""Tokens: the good ones are their principals, and every way to be bad is answered alike."""
+"""JWTs: valid ones authenticate their principals, all invalid ones get the same error."""
 
 import json
 import logging
@@ -9,35 +9,36 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web import jwt
+from balance_gateway.web.auth import INVALID_CREDENTIAL
 from tests.web.issuer import (
     AUDIENCE,
     ISSUER,
     NOW_S,
     as_json,
-    b64,
     claims,
     ec_key,
     ed448_key,
     ed_key,
     header,
-    issuing,
     jwk,
     pem,
     rsa_key,
+    run_issuer,
     signature,
+    to_base64url,
     token,
 )
 
 ALGORITHMS = {"RS256": rsa_key, "PS256": rsa_key, "ES256": ec_key, "EdDSA": ed_key}
 
 
-async def refused(credential: str, *keys: object) -> None:
-    """Asserts that it is nobody's; a good token beside it is still good."""
-    async with issuing(jwk(rsa_key()), *keys) as parts:
+async def assert_rejected(credential: str, *keys: object) -> None:
+    """Assert that a credential is rejected, and that a valid token is still accepted."""
+    async with run_issuer(jwk(rsa_key()), *keys) as harness:
         with pytest.raises(Unauthenticated) as caught:
-            await parts.who(credential)
-        assert await parts.who(token()) == ADA
-    assert caught.value.message == "This credential is not known, or no longer good."
+            await harness.authenticate(credential)
+        assert await harness.authenticate(token()) == ADA
+    assert caught.value.message == INVALID_CREDENTIAL
     assert caught.value.__cause__ is None
 
 
@@ -45,13 +46,13 @@ ADA = Principal("ada", "acme", frozenset({Scope.BALANCES_READ}))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("says_alg", [False, True])
-async def test_a_token_of_each_algorithm_is_its_principal(algorithm, says_alg):
+@pytest.mark.parametrize("declares_alg", [False, True])
+async def test_a_token_of_each_algorithm_authenticates_its_principal(algorithm, declares_alg):
     key = ALGORITHMS[algorithm]()
-    members = {"alg": algorithm, "use": "sig", "key_ops": ["verify"]} if says_alg else {}
+    members = {"alg": algorithm, "use": "sig", "key_ops": ["verify"]} if declares_alg else {}
 
-    async with issuing(jwk(key, **members)) as parts:
-        assert await parts.who(token(head=header(alg=algorithm), key=key)) == ADA
+    async with run_issuer(jwk(key, **members)) as harness:
+        assert await harness.authenticate(token(head=header(alg=algorithm), key=key)) == ADA
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,10 @@ async def test_a_token_of_each_algorithm_is_its_principal(algorithm, says_alg):
         header(jwk=jwk(rsa_key("evil")), x5c=["AAAA"]),
     ],
 )
-async def test_headers_that_say_nothing_of_the_key_change_nothing(head):
-    async with issuing() as parts:
-        assert await parts.who(token(head=head)) == ADA
-        assert parts.issuer.requests == 1
+async def test_other_header_parameters_are_ignored(head):
+    async with run_issuer() as harness:
+        assert await harness.authenticate(token(head=head)) == ADA
+        assert harness.issuer.requests == 1
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,9 @@ async def test_headers_that_say_nothing_of_the_key_change_nothing(head):
         ({"scope": ...}, set()),
     ],
 )
-async def test_scopes_are_the_known_ones_of_what_it_says(changes, expected):
-    async with issuing() as parts:
-        principal = await parts.who(token(claims(**changes)))
+async def test_unknown_scopes_are_ignored(changes, expected):
+    async with run_issuer() as harness:
+        principal = await harness.authenticate(token(claims(**changes)))
 
     assert principal == Principal("ada", "acme", frozenset(expected))
 
@@ -110,9 +111,9 @@ async def test_scopes_are_the_known_ones_of_what_it_says(changes, expected):
         {"unheard_of": {"a": [1.5, None]}},
     ],
 )
-async def test_claims_within_the_rules_are_taken(changes):
-    async with issuing() as parts:
-        assert (await parts.who(token(claims(**changes)))).tenant == "acme"
+async def test_valid_claims_are_accepted(changes):
+    async with run_issuer() as harness:
+        assert (await harness.authenticate(token(claims(**changes)))).tenant == "acme"
 
 
 WRONG_CLAIMS = [
@@ -174,8 +175,8 @@ WRONG_CLAIMS = [
 
 
 @pytest.mark.parametrize("changes", WRONG_CLAIMS, ids=repr)
-async def test_a_wrong_claim_is_nobody(changes):
-    await refused(token(claims(**changes)))
+async def test_an_invalid_claim_is_rejected(changes):
+    await assert_rejected(token(claims(**changes)))
 
 
 GOOD = as_json(claims())
@@ -201,8 +202,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("payload", UNREADABLE.values(), ids=UNREADABLE)
-async def test_a_payload_that_cannot_be_read_one_way_is_nobody(payload):
-    await refused(token(payload))
+async def test_an_ambiguous_or_malformed_payload_is_rejected(payload):
+    await assert_rejected(token(payload))
 
 
 WRONG_HEADERS = {
@@ -238,34 +239,34 @@ WRONG_HEADERS = {
 
 
 @pytest.mark.parametrize("head", WRONG_HEADERS.values(), ids=WRONG_HEADERS)
-async def test_a_wrong_header_is_nobody_although_its_signature_is_right(head):
-    await refused(token(head=head, algorithm="RS256"))
+async def test_an_invalid_header_is_rejected_despite_a_valid_signature(head):
+    await assert_rejected(token(head=head, algorithm="RS256"))
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", " none", "none "])
 @pytest.mark.parametrize("kind", ["unsigned", "signed"])
-async def test_no_spelling_of_none_is_an_algorithm(name, kind):
+async def test_no_spelling_of_the_algorithm_none_is_accepted(name, kind):
     good = token(head=header(alg=name), algorithm="RS256")
-    await refused(good if kind == "signed" else good.rpartition(".")[0] + ".")
+    await assert_rejected(good if kind == "signed" else good.rpartition(".")[0] + ".")
 
 
 @pytest.mark.parametrize("name", ["HS256", "hs256", "HS384", "HS512"])
 @pytest.mark.parametrize("secret", ["pem", "pem, stripped", "modulus", "empty"])
-async def test_a_public_key_is_no_secret(name, secret):
+async def test_a_public_key_is_not_accepted_as_an_hmac_secret(name, secret):
     n = rsa_key().public_key().public_numbers().n
-    bytes_of = {
+    secrets = {
         "pem": pem(rsa_key()),
         "pem, stripped": pem(rsa_key()).strip(),
         "modulus": n.to_bytes(256, "big"),
         "empty": b"",
     }
-    forged = token(head=header(alg=name), key=bytes_of[secret] or b"\x00", algorithm="HS256")
-    await refused(forged)
+    forged = token(head=header(alg=name), key=secrets[secret] or b"\x00", algorithm="HS256")
+    await assert_rejected(forged)
 
 
-async def test_a_secret_in_the_jwks_is_no_key():
-    shared = {"kty": "oct", "k": b64(b"s" * 32), "kid": "shared", "alg": "HS256"}
-    await refused(token(head=header(alg="HS256", kid="shared"), key=b"s" * 32), shared)
+async def test_a_symmetric_key_in_the_jwks_is_ignored():
+    shared = {"kty": "oct", "k": to_base64url(b"s" * 32), "kid": "shared", "alg": "HS256"}
+    await assert_rejected(token(head=header(alg="HS256", kid="shared"), key=b"s" * 32), shared)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +274,9 @@ async def test_a_secret_in_the_jwks_is_no_key():
     [("RS384", rsa_key), ("RS512", rsa_key), ("PS384", rsa_key), ("rs256", rsa_key),
      ("RS256 ", rsa_key), ("RS\u0662\u0665\u0666", rsa_key)],
 )  # fmt: skip
-async def test_no_other_algorithm_is_taken_although_its_signature_is_right(name, key):
+async def test_other_algorithms_are_rejected_despite_a_valid_signature(name, key):
     algorithm = name if name in ("RS384", "RS512", "PS384") else "RS256"
-    await refused(token(head=header(alg=name), algorithm=algorithm))
+    await assert_rejected(token(head=header(alg=name), algorithm=algorithm))
 
 
 @pytest.mark.parametrize(
@@ -298,8 +299,8 @@ async def test_no_other_algorithm_is_taken_although_its_signature_is_right(name,
         ("EdDSA", ed448_key(), jwk(ed448_key(), "k")),
     ],
 )
-async def test_a_key_is_only_for_its_type_and_its_own_use(algorithm, key, published):
-    await refused(token(head=header(alg=algorithm, kid="k"), key=key), published)
+async def test_a_key_is_used_only_for_its_type_and_declared_use(algorithm, key, published):
+    await assert_rejected(token(head=header(alg=algorithm, kid="k"), key=key), published)
 
 
 EVIL = rsa_key("evil")
@@ -313,31 +314,31 @@ EVIL = rsa_key("evil")
         header(jku="https://evil.example/jwks.json", kid="evil"),
         header(jku="http://127.0.0.1:1/jwks.json"),
         header(x5u="https://evil.example/chain.pem"),
-        header(x5c=[b64(b"certificate")]),
+        header(x5c=[to_base64url(b"certificate")]),
         header(kid="evil"),
         header(),
     ],
     ids=str,
 )
-async def test_a_key_that_the_token_brings_along_is_nobody_s(head):
-    await refused(token(head=head, key=EVIL))
+async def test_a_key_inside_the_token_is_ignored(head):
+    await assert_rejected(token(head=head, key=EVIL))
 
 
-def parts_of(credential: str) -> list[str]:
+def split_token(credential: str) -> list[str]:
     return credential.split(".")
 
 
-HEAD_PART, PAYLOAD_PART, SIGNATURE_PART = parts_of(token())
-OTHER_PAYLOAD = b64(as_json(claims(tenant="globex")))
-OTHER_HEAD = b64(as_json(header(typ="at+jwt")))
+HEAD_PART, PAYLOAD_PART, SIGNATURE_PART = split_token(token())
+OTHER_PAYLOAD = to_base64url(as_json(claims(tenant="globex")))
+OTHER_HEAD = to_base64url(as_json(header(typ="at+jwt")))
 
 
-def flipped(part: str) -> str:
+def flip_character(part: str) -> str:
     return part[:10] + ("A" if part[10] != "A" else "B") + part[11:]
 
 
-def padded_with_spare_bits(part: str) -> str:
-    """The same bytes to a lax reader: the last character's unused bits are set."""
+def set_spare_bits(part: str) -> str:
+    """Set the unused bits of the last character, which a lenient decoder ignores."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return part[:-1] + alphabet[alphabet.index(part[-1]) | 1]
 
@@ -345,7 +346,7 @@ def padded_with_spare_bits(part: str) -> str:
 TAMPERED = {
     "another payload": f"{HEAD_PART}.{OTHER_PAYLOAD}.{SIGNATURE_PART}",
     "another header": f"{OTHER_HEAD}.{PAYLOAD_PART}.{SIGNATURE_PART}",
-    "another signature": f"{HEAD_PART}.{PAYLOAD_PART}.{flipped(SIGNATURE_PART)}",
+    "another signature": f"{HEAD_PART}.{PAYLOAD_PART}.{flip_character(SIGNATURE_PART)}",
     "no signature": f"{HEAD_PART}.{PAYLOAD_PART}.",
     "no payload": f"{HEAD_PART}..{SIGNATURE_PART}",
     "no header": f".{PAYLOAD_PART}.{SIGNATURE_PART}",
@@ -353,16 +354,16 @@ TAMPERED = {
     "two parts": f"{HEAD_PART}.{PAYLOAD_PART}",
     "one part": HEAD_PART,
     "four parts": f"{HEAD_PART}.{PAYLOAD_PART}.{SIGNATURE_PART}.",
-    "four parts, dot first": f".{HEAD_PART}.{PAYLOAD_PART}.{SIGNATURE_PART}",
+    "four harness, dot first": f".{HEAD_PART}.{PAYLOAD_PART}.{SIGNATURE_PART}",
     "five parts": f"{HEAD_PART}.{PAYLOAD_PART}.{SIGNATURE_PART}.AAAA.AAAA",
     "a dot too many": f"{HEAD_PART}..{PAYLOAD_PART}.{SIGNATURE_PART}",
     "truncated": token()[:-1],
     "truncated by half": token()[: len(token()) // 2],
     "one byte more": token() + "A",
-    "zero bytes": f"{HEAD_PART}.{PAYLOAD_PART}.{b64(bytes(256))}",
+    "zero bytes": f"{HEAD_PART}.{PAYLOAD_PART}.{to_base64url(bytes(256))}",
     "padding": token() + "==",
     "the other alphabet": f"{HEAD_PART}.{PAYLOAD_PART}.{SIGNATURE_PART.replace('-', '+')}+",
-    "spare bits": f"{HEAD_PART}.{PAYLOAD_PART}.{padded_with_spare_bits(SIGNATURE_PART)}",
+    "spare bits": f"{HEAD_PART}.{PAYLOAD_PART}.{set_spare_bits(SIGNATURE_PART)}",
     "a line end": token() + "\n",
     "a blank first": " " + token(),
     "unicode digits": token()[:-1] + "\u0663",
@@ -375,8 +376,8 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("credential", TAMPERED.values(), ids=TAMPERED)
-async def test_a_token_that_was_changed_is_nobody(credential):
-    await refused(credential)
+async def test_a_tampered_token_is_rejected(credential):
+    await assert_rejected(credential)
 
 
 @pytest.mark.parametrize(
@@ -384,84 +385,86 @@ async def test_a_token_that_was_changed_is_nobody(credential):
     [bytes(64), b"", bytes(63), bytes(65), b"\x30\x06\x02\x01\x00\x02\x01\x00", b"\xff" * 64,
      bytes(31) + b"\x01" + bytes(31) + b"\x01"],
 )  # fmt: skip
-async def test_no_trivial_signature_is_one_of_a_curve(forged):
+async def test_trivial_elliptic_curve_signatures_are_rejected(forged):
     for algorithm, key in (("ES256", ec_key()), ("EdDSA", ed_key())):
-        signed = f"{b64(as_json(header(alg=algorithm, kid='k')))}.{PAYLOAD_PART}"
-        await refused(f"{signed}.{b64(forged)}", jwk(key, "k"))
+        signed = f"{to_base64url(as_json(header(alg=algorithm, kid='k')))}.{PAYLOAD_PART}"
+        await assert_rejected(f"{signed}.{to_base64url(forged)}", jwk(key, "k"))
 
 
-async def test_a_signature_in_der_is_not_in_its_form():
+async def test_a_der_encoded_signature_is_rejected():
     from cryptography.hazmat.primitives import hashes
 
-    signed = f"{b64(as_json(header(alg='ES256', kid='k')))}.{PAYLOAD_PART}"
+    signed = f"{to_base64url(as_json(header(alg='ES256', kid='k')))}.{PAYLOAD_PART}"
     der = ec_key().sign(signed.encode(), ec.ECDSA(hashes.SHA256()))
-    await refused(f"{signed}.{b64(der)}", jwk(ec_key(), "k"))
-    right = b64(signature("ES256", ec_key(), signed.encode()))
-    async with issuing(jwk(ec_key(), "k")) as parts:
-        assert await parts.who(f"{signed}.{right}") == ADA
+    await assert_rejected(f"{signed}.{to_base64url(der)}", jwk(ec_key(), "k"))
+    right = to_base64url(signature("ES256", ec_key(), signed.encode()))
+    async with run_issuer(jwk(ec_key(), "k")) as harness:
+        assert await harness.authenticate(f"{signed}.{right}") == ADA
 
 
-async def test_the_largest_token_is_taken():
+async def test_a_token_of_the_maximum_size_is_accepted():
     credential = token(claims(x=""))
     fill = (8192 - len(credential)) * 3 // 4
     largest = token(claims(x="x" * fill))
 
     assert 8180 < len(largest) <= 8192
-    async with issuing() as parts:
-        assert await parts.who(largest) == ADA
+    async with run_issuer() as harness:
+        assert await harness.authenticate(largest) == ADA
 
 
-async def test_what_is_refused_leaves_no_trace_in_the_log(caplog):
+async def test_a_rejected_token_leaves_no_part_of_it_in_the_log(caplog):
     caplog.set_level(logging.DEBUG)
     secret = token(claims(tenant="hush-tenant", iss="hush-issuer"))
 
-    await refused(secret)
-    await refused(token(head=header(kid="hush-kid")))
+    await assert_rejected(secret)
+    await assert_rejected(token(head=header(kid="hush-kid")))
 
-    told = "\n".join(json.dumps(vars(record), default=str) for record in caplog.records)
-    assert "jwt.refused" in told
-    assert "hush" not in told
-    assert all(part not in told for part in parts_of(secret))
+    logged = "\n".join(json.dumps(vars(record), default=str) for record in caplog.records)
+    assert "jwt.refused" in logged
+    assert "hush" not in logged
+    assert all(part not in logged for part in split_token(secret))
 
 
-async def test_a_token_ends_when_it_expires_although_it_is_remembered():
-    async with issuing() as parts:
+async def test_a_cached_token_is_rejected_after_it_expires():
+    async with run_issuer() as harness:
         credential = token(claims(exp=NOW_S + 60))
-        assert await parts.who(credential) == ADA
-        parts.times.pass_by(89)
-        assert await parts.who(credential) == ADA
-        parts.times.pass_by(1)
+        assert await harness.authenticate(credential) == ADA
+        harness.clocks.advance(89)
+        assert await harness.authenticate(credential) == ADA
+        harness.clocks.advance(1)
         for _ in range(2):
             with pytest.raises(Unauthenticated):
-                await parts.who(credential)
+                await harness.authenticate(credential)
 
 
-async def test_a_token_is_verified_once_and_remembered(monkeypatch):
-    judged = []
-    plain = jwt._is_signed
-    monkeypatch.setattr(jwt, "_is_signed", lambda *given: judged.append(1) or plain(*given))
-    async with issuing() as parts:
-        first = await parts.who(token())
+async def test_a_token_is_verified_once_and_cached(monkeypatch):
+    verified = []
+    original = jwt._is_signed
+    monkeypatch.setattr(
+        jwt, "_is_signed", lambda *arguments: verified.append(1) or original(*arguments)
+    )
+    async with run_issuer() as harness:
+        first = await harness.authenticate(token())
         credential = token()
-        assert all([await parts.who(credential) is first for _ in range(50)])
-        assert len(judged) == 1
+        assert all([await harness.authenticate(credential) is first for _ in range(50)])
+        assert len(verified) == 1
 
         for _ in range(3):
             with pytest.raises(Unauthenticated):
-                await parts.who(f"{HEAD_PART}.{OTHER_PAYLOAD}.{SIGNATURE_PART}")
+                await harness.authenticate(f"{HEAD_PART}.{OTHER_PAYLOAD}.{SIGNATURE_PART}")
 
-        assert len(judged) == 4
-        assert len(parts.authenticator._verified) == 1
+        assert len(verified) == 4
+        assert len(harness.authenticator._verified) == 1
 
 
-async def test_no_more_tokens_are_remembered_than_allowed(monkeypatch):
+async def test_the_cache_of_tokens_is_bounded(monkeypatch):
     monkeypatch.setattr(jwt, "VERIFIED_MAX", 3)
-    async with issuing() as parts:
+    async with run_issuer() as harness:
         credentials = [token(claims(sub=f"user{n}")) for n in range(5)]
         for credential in credentials[:3]:
-            await parts.who(credential)
-        await parts.who(credentials[0])
-        await parts.who(credentials[3])
-        kept = {each.principal.name for each in parts.authenticator._verified.values()}
+            await harness.authenticate(credential)
+        await harness.authenticate(credentials[0])
+        await harness.authenticate(credentials[3])
+        cached = {each.principal.name for each in harness.authenticator._verified.values()}
 
-    assert kept == {"user0", "user2", "user3"}
+    assert cached == {"user0", "user2", "user3"}

@@ -1,4 +1,4 @@
-"""Keys and tokens side by side, over a real server and in the assembled gateway."""
+"""API keys and tokens together, over HTTP and in a complete gateway."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from balance_gateway.api.execution.engine import Engine
 from balance_gateway.app import build_app
 from balance_gateway.config.reader import parse_settings
 from balance_gateway.domain.errors import Unauthenticated
-from balance_gateway.web.auth import ApiKeys, Authenticators
+from balance_gateway.web.auth import INVALID_CREDENTIAL, ApiKeys, KeyOrTokenAuthenticator
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
@@ -23,14 +23,14 @@ from tests.web.issuer import (
     AUDIENCE,
     ISSUER,
     NOW,
-    Parts,
+    TokenHarness,
     claims,
     header,
-    issuing,
     rsa_key,
+    run_issuer,
     token,
 )
-from tests.web.test_auth import key
+from tests.web.test_auth import make_api_key
 
 IDS = "{ bankAccounts(first: 100) { nodes { id } } }"
 UPSERT = (
@@ -40,7 +40,7 @@ UPSERT = (
 REFUSAL = {
     "errors": [
         {
-            "message": "This credential is not known, or no longer good.",
+            "message": INVALID_CREDENTIAL,
             "extensions": {"code": "UNAUTHENTICATED", "retryable": False},
         }
     ]
@@ -48,10 +48,10 @@ REFUSAL = {
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Parts, httpx.AsyncClient]]:
+async def serve() -> AsyncIterator[tuple[TokenHarness, httpx.AsyncClient]]:
     world = World()
-    async with issuing() as parts:
-        authenticator = Authenticators(ApiKeys(api_keys()), parts.authenticator)
+    async with run_issuer() as harness:
+        authenticator = KeyOrTokenAuthenticator(ApiKeys(api_keys()), harness.authenticator)
         app = build_web_app(
             graphql=GraphQLEndpoint(Engine(world.gateway), authenticator),
             operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
@@ -60,10 +60,10 @@ async def serving() -> AsyncIterator[tuple[Parts, httpx.AsyncClient]]:
             served(app) as url,
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
         ):
-            yield parts, http
+            yield harness, http
 
 
-async def asked(http: httpx.AsyncClient, credential: str, query: str = IDS) -> httpx.Response:
+async def send(http: httpx.AsyncClient, credential: str, query: str = IDS) -> httpx.Response:
     headers = {"Authorization": f"Bearer {credential}"}
     return await http.post("/graphql", json={"query": query}, headers=headers)
 
@@ -72,37 +72,39 @@ def code(response: httpx.Response) -> Any:
     return response.json()["errors"][0]["extensions"]["code"]
 
 
-async def test_a_token_sees_its_tenant_and_does_what_its_scopes_allow():
-    async with serving() as (_, http):
-        acme = (await asked(http, token())).json()
-        globex = (await asked(http, token(claims(tenant="globex")))).json()
-        nobody = (await asked(http, token(claims(tenant="initech")))).json()
-        reading = await asked(http, token(), UPSERT)
-        writing = await asked(http, token(claims(scope="balances:read balances:write")), UPSERT)
-        without = await asked(http, token(claims(scope="openid")))
+async def test_a_token_is_limited_to_its_tenant_and_scopes():
+    async with serve() as (_, http):
+        acme = (await send(http, token())).json()
+        globex = (await send(http, token(claims(tenant="globex")))).json()
+        unknown = (await send(http, token(claims(tenant="initech")))).json()
+        reading = await send(http, token(), UPSERT)
+        writing = await send(http, token(claims(scope="balances:read balances:write")), UPSERT)
+        without = await send(http, token(claims(scope="openid")))
 
     assert len(acme["data"]["bankAccounts"]["nodes"]) == 5
     assert globex["data"]["bankAccounts"]["nodes"] == [{"id": "acct_foreign"}]
-    assert nobody["data"]["bankAccounts"]["nodes"] == []
+    assert unknown["data"]["bankAccounts"]["nodes"] == []
     assert code(reading) == code(without) == "FORBIDDEN"
     assert "errors" not in writing.json()
 
 
-async def test_keys_are_good_beside_tokens_also_one_with_two_dots():
-    async with issuing() as parts:
-        both = Authenticators(ApiKeys([key("a.b.c", "dotted"), key("plain")]), parts.authenticator)
+async def test_api_keys_work_beside_tokens_even_with_two_dots():
+    async with run_issuer() as harness:
+        authenticator = KeyOrTokenAuthenticator(
+            ApiKeys([make_api_key("a.b.c", "dotted"), make_api_key("plain")]), harness.authenticator
+        )
 
-        assert (await both.authenticate("a.b.c")).name == "dotted"
-        assert (await both.authenticate("plain")).name == "dashboard"
-        assert (await both.authenticate(token())).name == "ada"
+        assert (await authenticator.authenticate("a.b.c")).name == "dotted"
+        assert (await authenticator.authenticate("plain")).name == "dashboard"
+        assert (await authenticator.authenticate(token())).name == "ada"
         for other in ("a.b.d", "a.b", "a.b.c.d", "..", ""):
             with pytest.raises(Unauthenticated):
-                await both.authenticate(other)
-        assert parts.issuer.requests == 1
+                await authenticator.authenticate(other)
+        assert harness.issuer.requests == 1
 
 
-async def test_every_refusal_is_the_same_answer():
-    bad = [
+async def test_all_rejected_credentials_get_the_same_response():
+    invalid = [
         "unknown-key",
         token(claims(exp=1)),
         token(claims(iss="other")),
@@ -113,17 +115,17 @@ async def test_every_refusal_is_the_same_answer():
         token() + ".A",
         "..",
     ]
-    async with serving() as (parts, http):
-        answers = [await asked(http, credential) for credential in bad]
-        parts.issuer.status = 500
-        parts.times.pass_by(90_000)
-        answers.append(await asked(http, token(claims(exp=claims()["exp"] + 90_000))))
+    async with serve() as (harness, http):
+        responses = [await send(http, credential) for credential in invalid]
+        harness.issuer.status = 500
+        harness.clocks.advance(90_000)
+        responses.append(await send(http, token(claims(exp=claims()["exp"] + 90_000))))
 
-    for answer in answers:
-        assert answer.status_code == 401
-        assert answer.json() == REFUSAL
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.headers["cache-control"] == "no-store"
+    for response in responses:
+        assert response.status_code == 401
+        assert response.json() == REFUSAL
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -140,26 +142,26 @@ async def test_every_refusal_is_the_same_answer():
         [("Cookie", "token={good}")],
     ],
 )
-async def test_only_one_authorization_header_of_its_form_is_read(headers):
+async def test_only_one_well_formed_authorization_header_is_accepted(headers):
     filled = [(name, value.format(good=token())) for name, value in headers]
-    async with serving() as (_, http):
+    async with serve() as (_, http):
         response = await http.post("/graphql", json={"query": IDS}, headers=filled)
-        good = await asked(http, token())
+        good = await send(http, token())
 
     assert (response.status_code, code(response)) == (401, "UNAUTHENTICATED")
     assert good.status_code == 200
 
 
 @pytest.mark.parametrize("place", ["access_token", "token", "jwt"])
-async def test_a_token_in_the_query_string_is_no_credential(place):
-    async with serving() as (_, http):
+async def test_a_token_in_the_query_string_is_ignored(place):
+    async with serve() as (_, http):
         response = await http.get("/graphql", params={"query": IDS, place: token()})
 
     assert response.status_code == 401
 
 
 @asynccontextmanager
-async def assembled_gateway(
+async def run_gateway(
     directory: Path, jwks_url: str | None, **server: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     (directory / "key").write_text(ADMIN)
@@ -189,31 +191,31 @@ async def assembled_gateway(
         yield http
 
 
-async def test_the_gateway_takes_both_when_it_is_told_of_an_issuer(tmp_path: Path):
-    async with issuing() as parts, assembled_gateway(tmp_path, parts.issuer.url) as http:
+async def test_a_configured_issuer_enables_tokens_beside_keys(tmp_path: Path):
+    async with run_issuer() as harness, run_gateway(tmp_path, harness.issuer.url) as http:
         for credential in (ADMIN, token()):
-            answer = (await asked(http, credential)).json()
-            assert answer["data"]["bankAccounts"]["nodes"] == [{"id": "till"}]
-        assert (await asked(http, token(claims(iss="other")))).status_code == 401
+            response = (await send(http, credential)).json()
+            assert response["data"]["bankAccounts"]["nodes"] == [{"id": "till"}]
+        assert (await send(http, token(claims(iss="other")))).status_code == 401
 
 
 async def test_without_an_issuer_a_token_is_an_unknown_key(tmp_path: Path):
-    async with assembled_gateway(tmp_path, None) as http:
-        assert (await asked(http, token())).json() == REFUSAL
-        assert (await asked(http, ADMIN)).status_code == 200
+    async with run_gateway(tmp_path, None) as http:
+        assert (await send(http, token())).json() == REFUSAL
+        assert (await send(http, ADMIN)).status_code == 200
 
 
-async def test_an_issuer_that_is_down_hinders_neither_start_nor_readiness_nor_keys(tmp_path: Path):
-    async with assembled_gateway(tmp_path, f"http://127.0.0.1:{free_port()}/jwks") as http:
-        assert (await asked(http, token())).json() == REFUSAL
-        assert (await asked(http, ADMIN)).status_code == 200
+async def test_an_unavailable_issuer_affects_only_tokens(tmp_path: Path):
+    async with run_gateway(tmp_path, f"http://127.0.0.1:{free_port()}/jwks") as http:
+        assert (await send(http, token())).json() == REFUSAL
+        assert (await send(http, ADMIN)).status_code == 200
         assert (await http.get("/readyz")).status_code == 200
 
 
-async def test_the_console_is_there_only_when_it_is_switched_on(tmp_path: Path):
-    async with assembled_gateway(tmp_path, None) as http:
+async def test_the_console_is_served_only_when_it_is_enabled(tmp_path: Path):
+    async with run_gateway(tmp_path, None) as http:
         for path in ("/graphiql", "/graphiql.js", "/graphiql.css", "/graphiql-schema.js"):
             assert (await http.get(path)).status_code == 404
-    async with assembled_gateway(tmp_path, None, graphiql=True) as http:
+    async with run_gateway(tmp_path, None, graphiql=True) as http:
         assert (await http.get("/graphiql")).status_code == 200
         assert (await http.post("/graphql", json={"query": IDS})).status_code == 401

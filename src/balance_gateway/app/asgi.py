@@ -15,7 +15,7 @@ from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.access import Scope as AccessScope
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
-from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, Authenticators
+from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
@@ -66,7 +66,7 @@ class GatewayApp:
             endpoint = GraphQLEndpoint(
                 _engine(assembly, self._settings),
                 authenticator,
-                on_refusal=assembly.metrics.turned_away.inc,
+                on_rejection=assembly.metrics.turned_away.inc,
             )
             self._endpoint = None if self._settings.server.cors_origins else endpoint
             self._app = build_web_app(
@@ -107,7 +107,7 @@ def _engine(assembly: GatewayComponents, settings: Settings) -> GraphQLEngine:
 def _operations(assembly: GatewayComponents) -> HealthEndpoints:
     return HealthEndpoints(
         checks={"storage": assembly.database.ping},
-        helpers={"cache": assembly.caching.fences.ping},
+        optional_checks={"cache": assembly.caching.fences.ping},
         registry=assembly.metrics.registry,
     )
 
@@ -126,7 +126,7 @@ async def _authenticating(settings: Settings, clock: Clock) -> AsyncIterator[Aut
 
     jwks = Jwks(jwt.jwks_url)
     try:
-        yield Authenticators(
+        yield KeyOrTokenAuthenticator(
             keys,
             JwtAuthenticator(issuer=jwt.issuer, audience=jwt.audience, jwks=jwks, clock=clock),
         )

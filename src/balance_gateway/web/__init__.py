@@ -1,1 +1,1 @@
-"""The web edge: HTTP in and out, who is asking, health, metrics and the dashboard page."""
+"""Serve the HTTP interface: GraphQL, authentication, health, metrics and the static pages."""

@@ -1,8 +1,8 @@
-"""Who is asking: from the Authorization header to a Principal.
+"""Authenticate requests: turn an Authorization header into a Principal.
 
-There are no cookies and no ambient credentials: a browser never adds this header by itself, and
-another origin cannot add it without a preflight that only ``cors_origins`` answers. That is what
-keeps cross-site requests out, GET included.
+Bearer tokens are the only credentials; there are no cookies. This also protects against cross-site
+requests, GET included: a browser never adds this header on its own, and a page of another origin
+can add it only after a preflight, which succeeds for ``cors_origins`` alone.
 """
 
 import hashlib
@@ -16,33 +16,33 @@ from balance_gateway.domain.errors import Unauthenticated
 
 HEADER_BYTES_MAX = 8192
 
-#: The one answer to every credential that is not taken, whatever is wrong with it.
-NOT_KNOWN = "This credential is not known, or no longer good."
+#: The same message for every rejected credential, so that it does not reveal the reason.
+INVALID_CREDENTIAL = "The credential is unknown or expired; send a valid API key or token."
 
 _BEARER = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/=:@-]+) *")
 
 
 class Authenticator(Protocol):
-    """Tells who is asking."""
+    """Verifies bearer tokens."""
 
     async def authenticate(self, token: str) -> Principal:
-        """The caller whose bearer token it is.
+        """Return the caller that the bearer token belongs to.
 
         Raises:
-            Unauthenticated: it is nobody's, or no longer good.
+            Unauthenticated: the token is unknown or expired.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that a caller may hold.
+    """A configured API key.
 
     Attributes:
-        name: for the audit log.
-        key_sha256: the SHA-256 of the key's UTF-8 bytes; the key itself is not kept.
-        tenant: whose accounts it opens.
-        scopes: what it may be used for.
+        name: the caller's name in the audit log.
+        key_sha256: SHA-256 of the key's UTF-8 bytes; the key itself is not stored.
+        tenant: the tenant that the caller may access.
+        scopes: the permissions of the caller.
     """
 
     name: str
@@ -52,35 +52,37 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The configured API keys.
+    """Authenticates callers by the configured API keys.
 
-    They are looked up by their hashes: how long that takes says nothing of a key, because nobody
-    can choose what a guess is hashed to.
+    Args:
+        keys: the configured keys.
     """
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
+        # A lookup by hash leaks nothing about a key through its duration: a caller cannot choose
+        # the hash of a guess.
         self._principals = {
             key.key_sha256: Principal(key.name, key.tenant, frozenset(key.scopes)) for key in keys
         }
 
     async def authenticate(self, token: str) -> Principal:
-        """The principal of a key.
+        """Return the principal of an API key.
 
         Raises:
-            Unauthenticated: no such key is configured.
+            Unauthenticated: the key is not configured.
         """
-        found = self._principals.get(hashlib.sha256(token.encode()).digest())
-        if found is None:
-            raise Unauthenticated(NOT_KNOWN)
-        return found
+        principal = self._principals.get(hashlib.sha256(token.encode()).digest())
+        if principal is None:
+            raise Unauthenticated(INVALID_CREDENTIAL)
+        return principal
 
 
-class Authenticators:
-    """API keys, and beside them the tokens of an issuer.
+class KeyOrTokenAuthenticator:
+    """Authenticates callers by API keys and by the tokens of an issuer.
 
     Args:
-        keys: the API keys.
-        tokens: judges what has the form of a JWT: two dots.
+        keys: verifies API keys.
+        tokens: verifies credentials in the form of a JWT, which has two dots.
     """
 
     def __init__(self, keys: Authenticator, tokens: Authenticator) -> None:
@@ -88,30 +90,36 @@ class Authenticators:
         self._tokens = tokens
 
     async def authenticate(self, token: str) -> Principal:
-        """The principal of a token or a key. A key may have two dots too, and stays good.
+        """Return the principal of a token or an API key.
 
         Raises:
-            Unauthenticated: it is neither.
+            Unauthenticated: the credential is neither a valid token nor a configured key.
         """
         if token.count(".") == 2:
             try:
                 return await self._tokens.authenticate(token)
             except Unauthenticated:
-                pass
+                pass  # An API key may contain two dots as well.
         return await self._keys.authenticate(token)
 
 
-def bearer_token(authorization: bytes | None) -> str:
-    """The bearer token of an Authorization header; of several, joined by commas, none is taken.
+def parse_bearer_token(authorization: bytes | None) -> str:
+    """Return the bearer token of an Authorization header.
+
+    Args:
+        authorization: the header's value; None without the header. The values of repeated headers
+            are joined by commas, which no valid value contains.
 
     Raises:
-        Unauthenticated: there is none, more than one, or one that is malformed or too long.
+        Unauthenticated: the header is missing, repeated, malformed or too long.
     """
     if authorization is None:
-        raise Unauthenticated("A credential is needed: send Authorization: Bearer <key>.")
+        raise Unauthenticated("Authorization is missing; send 'Authorization: Bearer <key>'.")
     if len(authorization) > HEADER_BYTES_MAX:
-        raise Unauthenticated(f"Authorization is longer than {HEADER_BYTES_MAX} bytes.")
+        raise Unauthenticated(
+            f"Authorization is longer than {HEADER_BYTES_MAX} bytes; send one API key or token."
+        )
     match = _BEARER.fullmatch(authorization)
     if match is None:
-        raise Unauthenticated("Authorization has to read: Bearer <key>, once.")
+        raise Unauthenticated("Authorization must be 'Bearer <key>', sent once.")
     return match[1].decode("ascii")

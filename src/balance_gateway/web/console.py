@@ -1,14 +1,15 @@
-"""The query console at /graphiql: one static page that sends what is typed in to /graphql.
+"""Serve the query console at /graphiql: a static page that sends queries to /graphql.
 
-It is there with ``server.graphiql = true`` only. It is a page of our own and not the GraphiQL that
-the setting is named after: that one is megabytes of script from elsewhere, this one is a few
-kilobytes served from here, under the dashboard's policy. It has no rights of its own either: it
-asks /graphql with the key or token that is typed in, which stays in the browser's tab.
+The console is served only with ``server.graphiql = true``. It is not the GraphiQL application that
+the setting is named after, which loads megabytes of third-party script, but a page of a few
+kilobytes served by the gateway under the dashboard's content security policy. The page has no
+permissions of its own: it queries /graphql with the key or token that the user enters, which stays
+in the browser tab.
 """
 
 from starlette.routing import Route
 
-from balance_gateway.web.dashboard import static_route
+from balance_gateway.web.dashboard import build_static_route
 
 _FILES = {
     "/graphiql": ("console.html", "text/html; charset=utf-8"),
@@ -18,6 +19,8 @@ _FILES = {
 }
 
 
-def console_routes() -> list[Route]:
-    """The page's routes; its files are read once."""
-    return [static_route(path, name, media_type) for path, (name, media_type) in _FILES.items()]
+def build_console_routes() -> list[Route]:
+    """Build the routes of the console's files, which are read once, here."""
+    return [
+        build_static_route(path, name, media_type) for path, (name, media_type) in _FILES.items()
+    ]

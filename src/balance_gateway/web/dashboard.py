@@ -1,4 +1,4 @@
-"""The dashboard at /: one static page that asks /graphql with a key the reader types in."""
+"""Serve the dashboard at /: a static page that queries /graphql with a key the user enters."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ _FILES = {
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
 }
 
+# The key that a user enters must not reach another origin, and no other origin may frame the page.
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -28,18 +29,20 @@ _HEADERS = {
 }
 
 
-def dashboard_routes() -> list[Route]:
-    """The page's routes; its files are read once."""
-    return [static_route(path, name, media_type) for path, (name, media_type) in _FILES.items()]
+def build_dashboard_routes() -> list[Route]:
+    """Build the routes of the dashboard's files, which are read once, here."""
+    return [
+        build_static_route(path, name, media_type) for path, (name, media_type) in _FILES.items()
+    ]
 
 
-def static_route(path: str, name: str, media_type: str) -> Route:
-    """The route of one of our own static files, under a policy that takes nothing from elsewhere.
+def build_static_route(path: str, name: str, media_type: str) -> Route:
+    """Build the route of a static file under a policy that allows this origin's resources only.
 
     Args:
-        path: where it is asked for.
-        name: the file in ``static``.
-        media_type: what it is.
+        path: the URL path.
+        name: the file name in ``static``.
+        media_type: the value of Content-Type.
     """
     content = (_STATIC / name).read_bytes()
 

@@ -1,9 +1,9 @@
-"""The /graphql endpoint: GraphQL over HTTP, straight on ASGI.
+"""Serve /graphql: GraphQL over HTTP, as a plain ASGI application.
 
-Every request needs a bearer token, GET and introspection included; see ``auth`` for why that also
-keeps cross-site requests out. Under ``application/json`` a well-formed request is always answered
-with 200; under ``application/graphql-response+json`` one that is refused is answered with 400.
-A client that goes away cancels the reads of its request and never a write that has begun.
+Every request needs a bearer token, GET and introspection included; ``auth`` explains how that also
+protects against cross-site requests. Under ``application/json`` the status of a well-formed request
+is always 200; under ``application/graphql-response+json`` that of a refused one is 400.
+When a client disconnects, the reads of its request are cancelled; a write that has begun is not.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.server.direct_response import encode_head, write_directly
-from balance_gateway.web.auth import Authenticator, bearer_token
+from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.request_parsing import (
@@ -44,27 +44,35 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class GraphQLEngine(Protocol):
-    """What answers operations: ``api.execution.engine.Engine``, or something faster."""
+    """Executes operations: ``api.execution.engine.Engine``, or a faster implementation."""
 
     def prepare(self, request: GraphQLRequest) -> Operation:
-        """The operation that is meant. Raises RequestRefused."""
+        """Parse and validate a request.
+
+        Raises:
+            RequestRefused: the request is invalid or exceeds a limit.
+        """
         ...
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
-        """The answer to the very same body, as long as it would be made alike again."""
+        """Return the cached response to a byte-identical body while it is valid, else None."""
         ...
 
     def try_cached(
         self, operation: Operation, caller: Caller, body: bytes | None
     ) -> GraphQLResponse | None:
-        """The answer to a read, if all that is in it is at hand; None: it has to be executed.
+        """Return the response to a read if all of its data is cached, else None.
 
-        Given the body it is remembered for ``recall``.
+        Args:
+            operation: a query.
+            caller: the caller.
+            body: the request's body, under which ``cached_response`` finds the response later; None
+                if the response must not be cached.
         """
         ...
 
     async def execute(self, operation: Operation, caller: Caller) -> GraphQLResponse:
-        """Answers it; only cancellation and defects are raised."""
+        """Execute an operation; raises nothing but cancellation and defects."""
         ...
 
 
@@ -73,22 +81,22 @@ class EndpointLimits:
     """Limits of the endpoint.
 
     Attributes:
-        body_bytes: of a request's body.
-        admission: how much may be under way; the rest is answered with 503 before any work.
+        body_bytes: the maximum size of a request's body.
+        load: the limits of concurrent requests; others get a 503 before any work is done.
     """
 
     body_bytes: int = 1_048_576
-    admission: LoadLimits = field(default_factory=LoadLimits)
+    load: LoadLimits = field(default_factory=LoadLimits)
 
 
 class GraphQLEndpoint:
     """The endpoint as an ASGI application.
 
     Args:
-        engine: answers operations.
-        authenticator: tells who is asking.
-        limits: of the endpoint.
-        on_refusal: told of every request that is turned away because there are too many.
+        engine: executes operations.
+        authenticator: verifies credentials.
+        limits: the endpoint's limits.
+        on_rejection: called for every request that load shedding rejects.
     """
 
     def __init__(
@@ -96,44 +104,44 @@ class GraphQLEndpoint:
         engine: GraphQLEngine,
         authenticator: Authenticator,
         limits: EndpointLimits | None = None,
-        on_refusal: Callable[[], object] = lambda: None,
+        on_rejection: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
-        self.admission = LoadShedder(self._limits.admission, on_refusal)
+        self.load_shedder = LoadShedder(self._limits.load, on_rejection)
         self._mutations: set[asyncio.Task[GraphQLResponse]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Serve one request."""
         headers = headers_by_name(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id"))
-        media_type = negotiate(_text(headers.get(b"accept")))
-        further: Headers = ()
+        request_id = _choose_request_id(headers.get(b"x-request-id"))
+        media_type = negotiate(_decode_header(headers.get(b"accept")))
+        extra_headers: Headers = ()
         try:
-            answer = await self._answer(scope, headers, receive, media_type, request_id)
-            status = answer.status if media_type == GRAPHQL_RESPONSE else 200
-            body = answer.body
+            response = await self._handle(scope, headers, receive, media_type, request_id)
+            status = response.status if media_type == GRAPHQL_RESPONSE else 200
+            body = response.body
         except BadRequest as bad:
-            status, further = bad.status, bad.headers
-            body = _error(bad.message, _CODES.get(status, "BAD_USER_INPUT"))
+            status, extra_headers = bad.status, bad.headers
+            body = _encode_error(bad.message, _CODES.get(status, "BAD_USER_INPUT"))
         except Unauthenticated as error:
-            status, further = 401, ((b"www-authenticate", b"Bearer"),)
-            body = _error(error.message, error.code)
+            status, extra_headers = 401, ((b"www-authenticate", b"Bearer"),)
+            body = _encode_error(error.message, error.code)
         except ClientDisconnected:
             return
         except Exception as defect:
             log_defect(defect, request_id)
-            status, body = 500, _error(internal_message(request_id), "INTERNAL")
-        await _send(send, status, body, media_type or JSON, request_id, further)
+            status, body = 500, _encode_error(internal_message(request_id), "INTERNAL")
+        await _send(send, status, body, media_type or JSON, request_id, extra_headers)
 
     async def drain(self) -> None:
-        """Waits until every mutation that has begun is over, whoever still listens."""
-        self.admission.close()
+        """Wait for every mutation that has begun, also those of disconnected clients."""
+        self.load_shedder.close()
         while self._mutations:
             await asyncio.wait(self._mutations)
 
-    async def _answer(
+    async def _handle(
         self,
         scope: Scope,
         headers: Mapping[bytes, bytes],
@@ -141,35 +149,36 @@ class GraphQLEndpoint:
         media_type: str | None,
         request_id: str,
     ) -> GraphQLResponse:
-        # Now or never: what passes from here on is the caller's own time, or an issuer's.
-        waited_s = _waited_s(scope)
+        # Measured here, since later the time that the caller or an issuer takes would count too.
+        waited_s = _compute_waited_s(scope)
         method: str = scope["method"]
         if method not in ("GET", "POST"):
-            raise BadRequest(405, "Send GET or POST.", ((b"allow", b"GET, POST"),))
+            raise BadRequest(405, "The method must be GET or POST.", ((b"allow", b"GET, POST"),))
         principal = await self._authenticator.authenticate(
-            bearer_token(headers.get(b"authorization"))
+            parse_bearer_token(headers.get(b"authorization"))
         )
         if media_type is None:
-            raise BadRequest(406, f"Answers are {JSON} or {GRAPHQL_RESPONSE}; accept one of them.")
+            raise BadRequest(406, f"Accept must allow {JSON} or {GRAPHQL_RESPONSE}.")
         caller = Caller(principal, request_id)
-        body = await self._body(method, headers, receive)
-        # A read that only mentions the word waits among the writes: nobody is worse off for it.
+        body = await self._read_body(method, headers, receive)
+        # Parsing the body first would cost too much. A read that contains the word counts as a
+        # write, which is harmless.
         write = b"mutation" in body
-        if not self.admission.admits(write=write, waited_s=waited_s):
-            raise self._busy()
-        self.admission.enter(write=write)
+        if not self.load_shedder.allows(write=write, waited_s=waited_s):
+            raise self._build_busy_error()
+        self.load_shedder.enter(write=write)
         try:
-            return await self._admitted(scope, receive, body, caller)
+            return await self._respond(scope, receive, body, caller)
         finally:
-            self.admission.leave(write=write)
+            self.load_shedder.leave(write=write)
 
-    async def _admitted(
+    async def _respond(
         self, scope: Scope, receive: Receive, body: bytes, caller: Caller
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
         if is_post:
-            if (again := self._engine.cached_response(body, caller)) is not None:
-                return again
+            if (cached := self._engine.cached_response(body, caller)) is not None:
+                return cached
             request = parse_body(body)
         else:
             request = parse_query_string(scope["query_string"])
@@ -178,40 +187,45 @@ class GraphQLEndpoint:
         except RequestRefused as refused:
             return build_refusal_response(refused)
         if not operation.is_mutation:
-            ready = self._engine.try_cached(operation, caller, body if is_post else None)
-            if ready is not None:
-                return ready
-            return await _unless_gone(self._engine.execute(operation, caller), receive)
+            cached = self._engine.try_cached(operation, caller, body if is_post else None)
+            if cached is not None:
+                return cached
+            return await _cancel_on_disconnect(self._engine.execute(operation, caller), receive)
         if not is_post:
-            raise BadRequest(405, "Mutations are sent with POST.", ((b"allow", b"POST"),))
-        return await self._write(operation, caller)
+            raise BadRequest(405, "A mutation must be sent with POST.", ((b"allow", b"POST"),))
+        return await self._execute_mutation(operation, caller)
 
-    async def _body(self, method: str, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The request's body, whose kind is known to be right; that of a GET is not used."""
+    async def _read_body(
+        self, method: str, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> bytes:
+        """Read the request's body after checking its media type and codings.
+
+        The body of a GET is read and ignored.
+        """
         if method == "GET":
             return await read_body(receive, None, self._limits.body_bytes)
-        if not is_json(_text(headers.get(b"content-type"))):
-            raise BadRequest(415, f"Send the request as {JSON} in UTF-8.")
+        if not is_json(_decode_header(headers.get(b"content-type"))):
+            raise BadRequest(415, f"Content-Type must be {JSON} in UTF-8.")
         if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise BadRequest(415, "Send the body without a Content-Encoding.")
+            raise BadRequest(415, "Content-Encoding is not supported; send the body as it is.")
         length = headers.get(b"content-length")
-        # The parser looks at the last coding alone, and would pass compressed bytes on.
+        # The HTTP parser checks the last coding only, and would deliver compressed bytes as is.
         if length is None and headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            message = "Send the body without a Transfer-Encoding, or with chunked alone."
+            message = "Transfer-Encoding must be chunked alone, or absent."
             raise BadRequest(501, message, ((b"connection", b"close"),))
         return await read_body(receive, length, self._limits.body_bytes)
 
-    async def _write(self, operation: Operation, caller: Caller) -> GraphQLResponse:
-        """Executes a mutation to its end, even when the client or the server goes away."""
+    async def _execute_mutation(self, operation: Operation, caller: Caller) -> GraphQLResponse:
+        """Execute a mutation to its end, even if its client disconnects or the server stops."""
         task = asyncio.ensure_future(self._engine.execute(operation, caller))
         self._mutations.add(task)
         task.add_done_callback(self._mutations.discard)
         return await asyncio.shield(task)
 
-    def _busy(self) -> BadRequest:
-        retry_after = str(self._limits.admission.retry_after_s).encode()
-        message = "The gateway is busy; try again in a moment."
-        return BadRequest(503, message, ((b"retry-after", retry_after),))
+    def _build_busy_error(self) -> BadRequest:
+        retry_after = str(self._limits.load.retry_after_s)
+        message = f"The gateway is overloaded; retry later (Retry-After: {retry_after} s)."
+        return BadRequest(503, message, ((b"retry-after", retry_after.encode()),))
 
 
 def headers_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -225,29 +239,33 @@ def headers_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, by
     return named
 
 
-def _waited_s(scope: Scope) -> float:
-    """How long the request has waited for this process to look at it."""
+def _compute_waited_s(scope: Scope) -> float:
+    """Return how long, in seconds, the request has waited for the process to handle it."""
     received_s: float | None = scope.get("received_s")
     return 0.0 if received_s is None else asyncio.get_running_loop().time() - received_s
 
 
-async def _unless_gone(
-    reading: Coroutine[Any, Any, GraphQLResponse], receive: Receive
+async def _cancel_on_disconnect(
+    execution: Coroutine[Any, Any, GraphQLResponse], receive: Receive
 ) -> GraphQLResponse:
-    """The answer, unless the client goes away first: then reading is cancelled."""
-    task = asyncio.ensure_future(reading)
-    watch = asyncio.ensure_future(_gone(receive))
+    """Return the execution's response; cancel the execution if the client disconnects first.
+
+    Raises:
+        ClientDisconnected: the client disconnected.
+    """
+    task = asyncio.ensure_future(execution)
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnected
         return task.result()
     finally:
-        watch.cancel()
+        disconnect.cancel()
         task.cancel()
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -255,27 +273,28 @@ async def _gone(receive: Receive) -> None:
 _CODES = {503: "PROVIDER_UNAVAILABLE"}
 
 
-def _error(message: str, code: str) -> bytes:
+def _encode_error(message: str, code: str) -> bytes:
     extensions = {"code": code, "retryable": code == "PROVIDER_UNAVAILABLE"}
     return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
 
 
-def _text(value: bytes | None) -> str | None:
+def _decode_header(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-#: Ids are unique among processes by the first half, and within one by the second.
-_PROCESS = uuid.uuid4().hex[:16]
-_numbers = itertools.count(1)
+#: The first half of a generated request id identifies the process, the second half the request.
+_PROCESS_ID = uuid.uuid4().hex[:16]
+_request_numbers = itertools.count(1)
 
 
-def _request_id(given: bytes | None) -> str:
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given.decode("ascii")
-    return f"{_PROCESS}{next(_numbers):016x}"
+def _choose_request_id(sent: bytes | None) -> str:
+    """Return the client's X-Request-Id if it is well-formed, else a new id."""
+    if sent is not None and _REQUEST_ID.fullmatch(sent):
+        return sent.decode("ascii")
+    return f"{_PROCESS_ID}{next(_request_numbers):016x}"
 
 
-#: The headers of every answer but its length and its request's id, by media type.
+#: The constant headers of a response, by media type.
 _HEADERS = {
     media_type: [
         (b"content-type", f"{media_type}; charset=utf-8".encode()),
@@ -291,16 +310,17 @@ _HEADS = {media_type: encode_head(headers) for media_type, headers in _HEADERS.i
 
 
 async def _send(
-    send: Send, status: int, body: bytes, media_type: str, request_id: str, further: Headers
+    send: Send, status: int, body: bytes, media_type: str, request_id: str, extra_headers: Headers
 ) -> None:
-    name = request_id.encode()
-    if status == 200 and not further and write_directly(send, _HEADS[media_type], name, body):
+    id_bytes = request_id.encode()
+    is_plain = status == 200 and not extra_headers
+    if is_plain and write_directly(send, _HEADS[media_type], id_bytes, body):
         return
     headers = [
         *_HEADERS[media_type],
         (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", name),
-        *further,
+        (b"x-request-id", id_bytes),
+        *extra_headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

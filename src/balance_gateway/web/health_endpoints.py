@@ -1,4 +1,4 @@
-"""For those who run it: /healthz (the process), /readyz (can it serve), /metrics (Prometheus)."""
+"""Serve /healthz (liveness), /readyz (readiness) and /metrics (Prometheus) to operators."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 log = structlog.get_logger("balance_gateway.web")
 
-#: Raises, or returns False, when what it looks at is not there.
+#: A health check; it fails by raising or by returning False.
 Check = Callable[[], Awaitable[object]]
 
 _NO_STORE = {"cache-control": "no-store"}
@@ -22,38 +22,37 @@ class HealthEndpoints:
     """Health, readiness and metrics of this process.
 
     Args:
-        checks: what has to be there to serve, by name.
-        helpers: what serving is better with, by name: without it the process is ready all the
-            same, and says that it is degraded. Were it not ready, an outage of the cache that all
-            replicas share would take every one of them out of service.
+        checks: the checks that must pass for the process to be ready, by name.
+        optional_checks: the checks, by name, that only make the process degraded when they
+            fail; it stays ready.
         registry: the metrics.
-        check_timeout_s: after which a check has failed.
+        check_timeout_s: the time in seconds after which a check counts as failed.
     """
 
     def __init__(
         self,
         *,
         checks: Mapping[str, Check],
-        helpers: Mapping[str, Check] = MappingProxyType({}),
+        optional_checks: Mapping[str, Check] = MappingProxyType({}),
         registry: CollectorRegistry,
         check_timeout_s: float = 2.0,
     ) -> None:
-        self._checks = {**checks, **helpers}
-        self._helpers = frozenset(helpers)
+        self._checks = {**checks, **optional_checks}
+        self._optional = frozenset(optional_checks)
         self._registry = registry
         self._check_timeout_s = check_timeout_s
         self._draining = False
 
     def start_draining(self) -> None:
-        """From now on the process is not ready, so that no new requests are sent to it."""
+        """Report the process as not ready from now on, so that it gets no new requests."""
         self._draining = True
 
     async def healthz(self, _request: Request) -> Response:
-        """200 as long as the process can answer at all."""
+        """Return 200 while the process can respond at all."""
         return JSONResponse({"status": "ok"}, headers=_NO_STORE)
 
     async def readyz(self, _request: Request) -> Response:
-        """200 when it can serve; 503 names the checks that failed, or says draining."""
+        """Return 200 when the process can serve; 503 names the failed checks or says draining."""
         if self._draining:
             return JSONResponse({"status": "draining"}, status_code=503, headers=_NO_STORE)
         names = list(self._checks)
@@ -61,9 +60,11 @@ class HealthEndpoints:
         checks = {
             name: "ok" if good else "failed" for name, good in zip(names, passed, strict=True)
         }
-        missing = {name for name, good in zip(names, passed, strict=True) if not good}
-        ready = missing <= self._helpers
-        status = ("degraded" if missing else "ready") if ready else "not ready"
+        failed = {name for name, good in zip(names, passed, strict=True) if not good}
+        # All replicas share the cache: if its outage made them not ready, it would take every
+        # replica out of service at once.
+        ready = failed <= self._optional
+        status = ("degraded" if failed else "ready") if ready else "not ready"
         return JSONResponse(
             {"status": status, "checks": checks},
             status_code=200 if ready else 503,
@@ -71,7 +72,7 @@ class HealthEndpoints:
         )
 
     async def metrics(self, _request: Request) -> Response:
-        """The metrics in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         return Response(
             generate_latest(self._registry),
             headers={"content-type": CONTENT_TYPE_LATEST, **_NO_STORE},

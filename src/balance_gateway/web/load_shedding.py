@@ -1,11 +1,9 @@
-"""The door: more than can be answered in time is turned away at once, so that the rest is answered.
+"""Shed load: reject requests at once when the process cannot respond to all of them in time.
 
-Without it every request that is let in slows all others down, until none is answered before its
-caller has given up, and it stays so after the load has gone. What counts is how busy the process
-is: waiting for providers costs nothing, and thousands may wait; a process that computes all the
-time, or comes late to all it does, has more to do than it can. Then reads are let in only while
-few are under way. Writes have a bound of their own, so that no storm of dashboards keeps an
-administrator out.
+Without load shedding every accepted request slows down the others, until each of them outlasts its
+caller's timeout; the backlog persists after the load has ended. The criterion is the process's
+load, not the number of requests: thousands may wait for providers at little cost. While the process
+computes all the time or runs its timers late, only a few concurrent reads are allowed.
 """
 
 import asyncio
@@ -13,26 +11,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: How often it is measured how busy the process is, in seconds, and how much the newest counts.
+#: Interval of load measurements, in seconds, and the weight of the newest one in the average.
 _TICK_S = 0.025
-_NEWEST = 0.1
+_NEWEST_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
-    """Bounds of what is under way at once.
+    """Limits of concurrent requests.
 
     Attributes:
-        reads: reads under way, however idle the process.
+        reads: the maximum number of concurrent reads.
         reads_when_busy: the same while the process is busy.
-        writes: writes under way.
-        busy: from this part of its time on the process counts as busy.
-        waited_s: a request that has waited longer than this to be looked at is turned away.
-        retry_after_s: told to who is turned away.
+        writes: the maximum number of concurrent writes.
+        busy: the load, from 0 to 1, above which the process counts as busy.
+        waited_s: the maximum time in seconds that a read may wait for the process's attention.
+        retry_after_s: the value of Retry-After in the response to a rejected request.
     """
 
     reads: int = 2_000
     reads_when_busy: int = 32
+    # Writes have a limit of their own, so that many dashboards cannot lock out an administrator.
     writes: int = 200
     busy: float = 0.75
     waited_s: float = 0.4
@@ -40,87 +39,86 @@ class LoadLimits:
 
 
 class LoadShedder:
-    """Counts what is under way, and says whether one more may come in.
+    """Counts concurrent requests and decides whether another one is allowed.
 
     Args:
-        limits: of what may be under way.
-        on_refusal: told of everyone who is turned away.
-        monotonic: tells seconds that never go back.
-        computed: tells the seconds that the process has spent computing.
+        limits: the limits of concurrent requests.
+        on_rejection: called for every rejected request.
+        monotonic_s: returns monotonic time in seconds.
+        cpu_s: returns the CPU time of the process in seconds.
     """
 
     def __init__(
         self,
         limits: LoadLimits | None = None,
-        on_refusal: Callable[[], object] = lambda: None,
+        on_rejection: Callable[[], object] = lambda: None,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
-        computed: Callable[[], float] = time.process_time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        cpu_s: Callable[[], float] = time.process_time,
     ) -> None:
         self.limits = limits or LoadLimits()
         self.reads = 0
         self.writes = 0
-        self._on_refusal = on_refusal
-        self._monotonic = monotonic
-        self._computed = computed
-        self._busy = 0.0
+        self._on_rejection = on_rejection
+        self._monotonic_s = monotonic_s
+        self._cpu_s = cpu_s
+        self._load = 0.0
         self._measured_s = (0.0, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def admits(self, *, write: bool, waited_s: float) -> bool:
-        """Whether a request may come in now.
+    def allows(self, *, write: bool, waited_s: float) -> bool:
+        """Return whether another request is allowed now.
 
         Args:
-            write: whether it may be a write; one that only looks like it counts as one.
-            waited_s: how long it waited to be looked at, because of others; 0: nobody knows.
+            write: whether the request may be a write.
+            waited_s: how long other requests delayed the handling of this one, in seconds; 0 if
+                unknown.
         """
         limits = self.limits
         if write:
-            admitted = self.writes < limits.writes
+            allowed = self.writes < limits.writes
         else:
-            is_busy = self._busy > limits.busy
-            admitted = self.reads < (limits.reads_when_busy if is_busy else limits.reads)
-            admitted = admitted and waited_s < limits.waited_s
-        if not admitted:
-            self._on_refusal()
-        return admitted
+            is_busy = self._load > limits.busy
+            allowed = self.reads < (limits.reads_when_busy if is_busy else limits.reads)
+            allowed = allowed and waited_s < limits.waited_s
+        if not allowed:
+            self._on_rejection()
+        return allowed
 
     def enter(self, *, write: bool) -> None:
-        """Counts one in; the first one starts the measuring."""
+        """Count a request that was allowed; the first one starts the measurements."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._measured_s = self._monotonic(), self._computed()
-            self._timer = self._loop.call_later(_TICK_S, self._measure)
+            self._measured_s = self._monotonic_s(), self._cpu_s()
+            self._timer = self._loop.call_later(_TICK_S, self._update_load)
         if write:
             self.writes += 1
         else:
             self.reads += 1
 
     def leave(self, *, write: bool) -> None:
-        """Counts one out."""
+        """Count a request that has ended."""
         if write:
             self.writes -= 1
         else:
             self.reads -= 1
 
     def close(self) -> None:
-        """Ends the measuring."""
+        """Stop the measurements."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _measure(self) -> None:
-        """Notes which part of the time since the last look was not spent waiting.
-
-        That is what the process has computed, or how late this tick has come, if that is more: on
-        a machine that it shares the process may get little of a processor and still have too much
-        to do. A tick that comes late was long, and counts for as many as it took.
-        """
+    def _update_load(self) -> None:
+        """Update the load: a moving average of the share of time in which the process was busy."""
         assert self._loop is not None
-        then_s, computed_s = self._measured_s
-        self._measured_s = now_s, now_computed_s = self._monotonic(), self._computed()
-        passed_s = max(now_s - then_s, 1e-6)
-        used = min(1.0, max(now_computed_s - computed_s, passed_s - _TICK_S) / passed_s)
-        remembered = (1 - _NEWEST) ** (passed_s / _TICK_S)
-        self._busy = remembered * self._busy + (1 - remembered) * used
-        self._timer = self._loop.call_later(_TICK_S, self._measure)
+        last_s, last_cpu_s = self._measured_s
+        self._measured_s = now_s, now_cpu_s = self._monotonic_s(), self._cpu_s()
+        passed_s = max(now_s - last_s, 1e-6)
+        # On a shared machine an overloaded process may get little CPU time. Then the delay of this
+        # tick shows the load, so the larger of both counts.
+        busy = min(1.0, max(now_cpu_s - last_cpu_s, passed_s - _TICK_S) / passed_s)
+        # A late tick covers several intervals, and weighs as much as they would.
+        old_weight = (1 - _NEWEST_WEIGHT) ** (passed_s / _TICK_S)
+        self._load = old_weight * self._load + (1 - old_weight) * busy
+        self._timer = self._loop.call_later(_TICK_S, self._update_load)

@@ -1,38 +1,43 @@
-"""Which media type to answer in: the two of GraphQL over HTTP, by Accept and its q-values."""
+"""Negotiate the response's media type by the Accept header, and recognise JSON bodies."""
 
 import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TypeVar
 
-Verdict = TypeVar("Verdict")
+Result = TypeVar("Result")
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 
-#: Longer headers are looked at anew each time: nobody without a credential fills the memory.
-_REMEMBERED_MAX = 200
+#: Longer headers are parsed each time, so that unauthenticated requests cannot fill the memory.
+_CACHED_CHARACTERS_MAX = 200
 
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
-def _remembered(of: Callable[[str | None], Verdict]) -> Callable[[str | None], Verdict]:
-    """Remembers what is found in the headers that come again and again, which are short."""
-    known = lru_cache(maxsize=256)(of)
+def _cache_short_headers(
+    parse: Callable[[str | None], Result],
+) -> Callable[[str | None], Result]:
+    """Cache the results for short headers, which are the ones that most clients repeat."""
+    cached = lru_cache(maxsize=256)(parse)
 
-    @wraps(of)
-    def look(header: str | None) -> Verdict:
-        return known(header) if header is None or len(header) <= _REMEMBERED_MAX else of(header)
+    @wraps(parse)
+    def look_up(header: str | None) -> Result:
+        if header is None or len(header) <= _CACHED_CHARACTERS_MAX:
+            return cached(header)
+        return parse(header)
 
-    return look
+    return look_up
 
 
-@_remembered
+@_cache_short_headers
 def negotiate(accept: str | None) -> str | None:
-    """The media type the client likes best; None when it takes neither.
+    """Return the media type that the client prefers, or None when it accepts neither.
 
-    Without an Accept header, and where both are liked equally, as under ``*/*``, it is
-    ``application/json``; where both are *named* with one quality, the one named first.
+    The result is ``application/json`` without an Accept header and when both types match a
+    wildcard with equal quality, as under ``*/*``. If both types are named with equal quality, the
+    first one wins.
     """
     if accept is None or not accept.strip():
         return JSON
@@ -49,17 +54,17 @@ def negotiate(accept: str | None) -> str | None:
 
 
 def _preference(accept: str, media_type: str) -> tuple[float, int, int]:
-    """The quality of a media type, how closely it is named (0 to 2), and where."""
-    found = (0.0, -1, 0)
+    """Return a media type's quality, the match's specificity (0 to 2) and its position."""
+    best = (0.0, -1, 0)
     for position, item in enumerate(accept.lower().split(",")[:100]):
         media_range, *parameters = (part.strip() for part in item.split(";"))
         specificity = {"*/*": 0, "application/*": 1, media_type: 2}.get(media_range)
-        if specificity is not None and specificity > found[1]:
-            found = (_quality(parameters), specificity, position)
-    return found
+        if specificity is not None and specificity > best[1]:
+            best = (_parse_quality(parameters), specificity, position)
+    return best
 
 
-def _quality(parameters: list[str]) -> float:
+def _parse_quality(parameters: list[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -67,9 +72,9 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-@_remembered
+@_cache_short_headers
 def is_json(content_type: str | None) -> bool:
-    """Whether a body is JSON in UTF-8, by its Content-Type."""
+    """Return whether a Content-Type declares JSON in UTF-8."""
     if content_type is None:
         return False
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))

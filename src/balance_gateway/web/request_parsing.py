@@ -1,7 +1,7 @@
-"""Reading requests: bodies within a limit, JSON without surprises, GraphQL's four parameters.
+"""Parse requests: bodies of bounded size, strict JSON, and the parameters of GraphQL over HTTP.
 
-Python's own JSON reader takes NaN, keeps the last of two equal keys, recurses into whatever it is
-sent and raises four kinds of exceptions. Here each of these is a refusal that says what is wrong.
+Python's own JSON decoder accepts NaN, keeps the last of two equal keys, recurses without a limit
+and raises four kinds of exceptions. Here each of these cases is a ``BadRequest`` with a reason.
 """
 
 import json
@@ -14,9 +14,9 @@ from starlette.types import Receive
 
 from balance_gateway.api.execution.engine import GraphQLRequest
 
-#: Deeper JSON than this is no GraphQL request of ours.
+#: Maximum nesting of JSON arrays and objects; no GraphQL request of this schema is deeper.
 JSON_DEPTH_MAX = 64
-#: Digits of a JSON integer; longer ones are taken by no argument.
+#: Maximum digits of a JSON integer; no argument accepts a longer one.
 JSON_INTEGER_DIGITS_MAX = 1000
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -25,12 +25,12 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 
 
 class BadRequest(Exception):
-    """The request cannot be read; the message tells the caller why.
+    """The request is invalid.
 
     Attributes:
-        status: the HTTP status.
-        message: for the caller.
-        headers: further headers of the answer.
+        status: the HTTP status of the response.
+        message: the reason, for the caller.
+        headers: additional response headers.
     """
 
     def __init__(
@@ -43,18 +43,23 @@ class BadRequest(Exception):
 
 
 class ClientDisconnected(Exception):
-    """The client went away before its request was complete."""
+    """The client closed the connection before it got a response."""
 
 
 async def read_body(receive: Receive, content_length: bytes | None, bytes_max: int) -> bytes:
-    """The whole body.
+    """Read the whole body.
+
+    Args:
+        receive: ASGI's receive function.
+        content_length: the value of Content-Length, digits only; None without the header.
+        bytes_max: the maximum size of the body in bytes.
 
     Raises:
-        BadRequest: 413, told by Content-Length or found out while reading.
-        ClientGone: the client went away.
+        BadRequest: 413; the body is too large, by its Content-Length or by the bytes received.
+        ClientDisconnected: the client closed the connection.
     """
     if content_length is not None and int(content_length[:15] or b"0") > bytes_max:
-        raise _too_large(bytes_max)
+        raise _build_too_large_error(bytes_max)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -64,37 +69,37 @@ async def read_body(receive: Receive, content_length: bytes | None, bytes_max: i
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > bytes_max:
-            raise _too_large(bytes_max)
+            raise _build_too_large_error(bytes_max)
         if not message.get("more_body", False):
             return b"".join([*chunks, chunk]) if chunks else chunk
         chunks.append(chunk)
 
 
-def _too_large(bytes_max: int) -> BadRequest:
-    return BadRequest(413, f"The body is larger than {bytes_max} bytes.")
+def _build_too_large_error(bytes_max: int) -> BadRequest:
+    return BadRequest(413, f"The body is larger than {bytes_max} bytes; send a smaller one.")
 
 
 def parse_body(body: bytes) -> GraphQLRequest:
-    """A POST's body as a request.
+    """Parse the body of a POST.
 
     Raises:
-        BadRequest: 400, naming what is wrong.
+        BadRequest: 400; the message names the parameter and the error.
     """
     if not body.strip():
-        raise BadRequest(400, "The body is empty; send a JSON object with a query.")
+        raise BadRequest(400, "The body is empty; send a JSON object with 'query'.")
     parameters = parse_json(body, "The body")
     if isinstance(parameters, list):
-        raise BadRequest(400, "Batches are not taken: send one JSON object per request.")
+        raise BadRequest(400, "Batches are not supported; send one JSON object per request.")
     if not isinstance(parameters, dict):
-        raise BadRequest(400, "The body has to be a JSON object with a query.")
-    return _request_of(parameters)
+        raise BadRequest(400, "The body must be a JSON object with 'query'.")
+    return _build_request(parameters)
 
 
 def parse_query_string(query_string: bytes) -> GraphQLRequest:
-    """A GET's query string as a request; variables and extensions are JSON in it.
+    """Parse the query string of a GET, in which variables and extensions are JSON.
 
     Raises:
-        BadRequest: 400, naming what is wrong.
+        BadRequest: 400; the message names the parameter and the error.
     """
     try:
         pairs = parse_qsl(
@@ -104,11 +109,11 @@ def parse_query_string(query_string: bytes) -> GraphQLRequest:
             max_num_fields=20,
         )
     except ValueError:
-        raise BadRequest(400, "The query string is not UTF-8, or has too many fields.") from None
+        raise BadRequest(400, "The query string is not UTF-8 or has too many fields.") from None
     parameters: dict[str, Any] = {}
     for name, value in pairs:
         if name in parameters:
-            raise BadRequest(400, f"{name[:40]} is there more than once in the query string.")
+            raise BadRequest(400, f"{name[:40]} occurs more than once in the query string.")
         parameters[name] = value
     for name in ("variables", "extensions"):
         if parameters.get(name):
@@ -117,75 +122,83 @@ def parse_query_string(query_string: bytes) -> GraphQLRequest:
             del parameters[name]
     if not parameters.get("operationName"):
         parameters.pop("operationName", None)
-    return _request_of(parameters)
+    return _build_request(parameters)
 
 
 def parse_json(text: bytes, what: str) -> Any:
-    """JSON in UTF-8, without duplicate keys, NaN or Infinity, of bounded depth.
+    """Parse JSON in UTF-8 of bounded depth, without duplicate keys, NaN or Infinity.
+
+    Args:
+        text: the JSON.
+        what: the text's name, at the start of error messages.
 
     Raises:
-        BadRequest: 400; ``what`` is named in the message.
+        BadRequest: 400; the text is malformed.
     """
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(400, f"{what} is not UTF-8.") from None
+    # Counting brackets is cheap and settles almost every request; the exact scan is not cheap.
     if text.count(b"[") + text.count(b"{") > JSON_DEPTH_MAX and _is_too_deep(text):
         raise BadRequest(400, f"{what} is nested deeper than {JSON_DEPTH_MAX} levels.")
     try:
         parsed = _DECODER.decode(decoded)
+        # The decoder accepts an escaped lone surrogate, which cannot be encoded in UTF-8 later.
         if _SURROGATE.search(text):
             json.dumps(parsed, ensure_ascii=False).encode("utf-8")
         return parsed
     except UnicodeEncodeError:
-        raise BadRequest(400, f"{what} has half of a surrogate pair.") from None
-    except _Refused as refused:
-        raise BadRequest(400, f"{what} {refused}.") from None
+        raise BadRequest(400, f"{what} has an unpaired surrogate.") from None
+    except _InvalidJson as invalid:
+        raise BadRequest(400, f"{what} {invalid}.") from None
     except (ValueError, RecursionError):
         raise BadRequest(400, f"{what} is not JSON.") from None
 
 
-def _request_of(parameters: Mapping[str, Any]) -> GraphQLRequest:
+def _build_request(parameters: Mapping[str, Any]) -> GraphQLRequest:
     query = parameters.get("query")
     if query is None:
-        raise BadRequest(400, "query is missing; it is the text of a GraphQL document.")
+        raise BadRequest(400, "query is missing; send the text of a GraphQL document.")
     if not isinstance(query, str):
-        raise BadRequest(400, "query has to be a string.")
+        raise BadRequest(400, "query must be a string.")
     for name in ("variables", "extensions"):
         if not isinstance(parameters.get(name), dict | None):
-            raise BadRequest(400, f"{name} has to be a JSON object.")
+            raise BadRequest(400, f"{name} must be a JSON object.")
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
-        raise BadRequest(400, "operationName has to be a string.")
+        raise BadRequest(400, "operationName must be a string.")
     return GraphQLRequest(query, parameters.get("variables"), operation_name)
 
 
-class _Refused(Exception):
-    """What is wrong with a piece of JSON that is otherwise well formed."""
+class _InvalidJson(Exception):
+    """JSON that the decoder accepts and the gateway does not; the message is a predicate."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    known = dict(pairs)
-    if len(known) != len(pairs):
-        raise _Refused("has the same key twice in one object")
-    return known
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _InvalidJson("has a duplicate key in an object")
+    return members
 
 
-def _integer(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     if len(digits) > JSON_INTEGER_DIGITS_MAX + 1:
-        raise _Refused(f"has an integer of more than {JSON_INTEGER_DIGITS_MAX} digits")
+        raise _InvalidJson(f"has an integer of more than {JSON_INTEGER_DIGITS_MAX} digits")
     return int(digits)
 
 
-def _constant(name: str) -> NoReturn:
-    raise _Refused(f"has {name}, which is not JSON")
+def _reject_constant(name: str) -> NoReturn:
+    raise _InvalidJson(f"has {name}, which is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_int=_parse_integer, parse_constant=_reject_constant
+)
 
 
 def _is_too_deep(text: bytes) -> bool:
-    """Whether arrays and objects are nested too deeply, brackets in strings left out."""
+    """Return whether arrays and objects are nested too deeply; brackets in strings do not count."""
     depth = 0
     for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
         if bracket[0] in b"]}":

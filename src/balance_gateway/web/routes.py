@@ -1,4 +1,4 @@
-"""The web application: every route in one place."""
+"""Build the web application: all of its routes and its CORS policy."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from balance_gateway.web.console import console_routes
-from balance_gateway.web.dashboard import dashboard_routes
+from balance_gateway.web.console import build_console_routes
+from balance_gateway.web.dashboard import build_dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 
@@ -21,27 +21,28 @@ def build_web_app(
     dashboard: bool = True,
     console: bool = False,
 ) -> Starlette:
-    """The application.
+    """Build the application.
 
     Args:
-        graphql: answers /graphql.
-        operations: answers /healthz, /readyz and /metrics.
-        cors_origins: other origins whose pages may ask /graphql; none: no CORS headers at all.
-        dashboard: whether / shows the page.
-        console: whether /graphiql shows the query console.
+        graphql: serves /graphql.
+        operations: serves /healthz, /readyz and /metrics.
+        cors_origins: other origins from which pages may query /graphql. If empty, no CORS headers
+            are sent.
+        dashboard: whether / serves the dashboard.
+        console: whether /graphiql serves the query console.
     """
     routes = [
         Route("/graphql", graphql),
         Route("/healthz", operations.healthz),
         Route("/readyz", operations.readyz),
         Route("/metrics", operations.metrics),
-        *(dashboard_routes() if dashboard else []),
-        *(console_routes() if console else []),
+        *(build_dashboard_routes() if dashboard else []),
+        *(build_console_routes() if console else []),
     ]
-    return Starlette(routes=routes, middleware=_cors(cors_origins))
+    return Starlette(routes=routes, middleware=_build_cors(cors_origins))
 
 
-def _cors(origins: Sequence[str]) -> list[Middleware]:
+def _build_cors(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Requests as they are on the wire, byte by byte: what clients send that no test client does."""
+"""Raw requests, byte by byte, that ordinary HTTP clients do not send."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ ANSWER = b'{"data":{"__typename":"Query"}}'
 
 
 def request(*headers: str, key: str | None = READ, body: bytes = BODY) -> bytes:
-    """A POST; without a Content-Length among the headers or chunks, one is added."""
+    """Return a POST; unless the body is chunked, with a Content-Length."""
     lines = ["POST /graphql HTTP/1.1", "Host: gateway", "Content-Type: application/json"]
     if key is not None:
         lines.append(f"Authorization: Bearer {key}")
@@ -44,8 +44,8 @@ class Response:
 
 
 @dataclass
-class Wire:
-    """A connection; gives responses one by one."""
+class RawConnection:
+    """A TCP connection from which responses are read one by one."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -66,11 +66,11 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(url: str) -> AsyncIterator[Wire]:
+async def connect(url: str) -> AsyncIterator[RawConnection]:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        yield Wire(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.close()
 
@@ -81,10 +81,10 @@ async def url(world: World) -> AsyncIterator[str]:
         yield address
 
 
-async def test_what_follows_a_body_is_no_header(url: str) -> None:
+async def test_trailers_are_not_headers(url: str) -> None:
     trailer = f"X-Request-Id: late\r\nAuthorization: Bearer {READ}\r\n".encode()
     late = chunked(BODY, trailer)
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         connection.writer.write(request("Transfer-Encoding: chunked", key=None, body=late))
         assert (await connection.response()).status == 401
 
@@ -94,11 +94,11 @@ async def test_what_follows_a_body_is_no_header(url: str) -> None:
         assert response.headers["x-request-id"] != "late"
 
 
-@pytest.mark.parametrize("key", [READ, None], ids=["a reader", "nobody"])
+@pytest.mark.parametrize("key", [READ, None], ids=["a reader", "no credential"])
 @pytest.mark.parametrize("fields", [b"a: b\r\n" * 10_000, b"a" * 60_000], ids=["many", "one"])
-async def test_what_follows_a_body_has_an_end(url: str, key: str | None, fields: bytes) -> None:
+async def test_the_size_of_trailers_is_limited(url: str, key: str | None, fields: bytes) -> None:
     sent = 0
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         connection.writer.write(request("Transfer-Encoding: chunked", key=key, body=b"0\r\n"))
         with contextlib.suppress(ConnectionError):
             async with asyncio.timeout(20):
@@ -111,9 +111,9 @@ async def test_what_follows_a_body_has_an_end(url: str, key: str | None, fields:
     assert sent < 20_000_000
 
 
-async def test_a_body_may_come_in_one_chunk_or_in_very_many(url: str) -> None:
+async def test_a_body_may_have_one_chunk_or_very_many(url: str) -> None:
     body = BODY + b" " * (1_048_576 - len(BODY))
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         connection.writer.write(request("Transfer-Encoding: chunked", body=chunked(body)))
         assert (await connection.response()).body == ANSWER
 
@@ -123,21 +123,23 @@ async def test_a_body_may_come_in_one_chunk_or_in_very_many(url: str) -> None:
         assert (await connection.response()).body == ANSWER
 
 
-async def test_garbage_behind_a_request_does_not_answer_it(url: str) -> None:
-    async with wire(url) as connection:
+async def test_garbage_after_a_request_does_not_replace_its_response(url: str) -> None:
+    async with connect(url) as connection:
         connection.writer.write(request() + b"\x00garbage\r\n")
 
         assert (await connection.response()).body == ANSWER
         assert await connection.is_closed()
 
 
-#: Longer than a request may wait for a gateway that is too busy to look at it.
+#: Longer than a request may wait in a busy process.
 LONGER_S = LoadLimits().waited_s + 0.2
 
 
-@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["", "told to go on"])
-async def test_a_body_may_come_later_than_its_head(url: str, expect: tuple[str, ...]) -> None:
-    async with wire(url) as connection:
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)], ids=["", "100-continue"])
+async def test_time_spent_sending_the_body_does_not_count_as_waiting(
+    url: str, expect: tuple[str, ...]
+) -> None:
+    async with connect(url) as connection:
         connection.writer.write(request())
         assert (await connection.response()).status == 200
 
@@ -149,10 +151,10 @@ async def test_a_body_may_come_later_than_its_head(url: str, expect: tuple[str, 
         assert (await connection.response()).status == 200
 
 
-async def test_a_request_may_stand_behind_another_of_its_connection(world: World) -> None:
+async def test_time_behind_a_pipelined_request_does_not_count_as_waiting(world: World) -> None:
     world.reads.gate = asyncio.Event()
     slow = b'{"query": "{ bankAccount(id: \\"acct_yen\\") { balance { asOf } } }"}'
-    async with served(world.app()) as url, wire(url) as connection:
+    async with served(world.app()) as url, connect(url) as connection:
         connection.writer.write(request(body=slow) + request())
         await asyncio.sleep(LONGER_S)
         world.reads.gate.set()
@@ -161,38 +163,38 @@ async def test_a_request_may_stand_behind_another_of_its_connection(world: World
         assert (await connection.response()).body == ANSWER
 
 
-async def test_a_credential_may_take_long_to_verify(world: World) -> None:
-    async with served(world.app()) as url, wire(url) as connection:
+async def test_time_spent_authenticating_does_not_count_as_waiting(world: World) -> None:
+    async with served(world.app()) as url, connect(url) as connection:
         connection.writer.write(request())
         assert (await connection.response()).status == 200
         endpoint = world.endpoint
         assert endpoint is not None
-        known = endpoint._authenticator
+        original = endpoint._authenticator
 
-        class Slow:
+        class SlowAuthenticator:
             async def authenticate(self, token: str | None) -> Principal:
                 await asyncio.sleep(LONGER_S)
-                return await known.authenticate(token)
+                return await original.authenticate(token)
 
-        endpoint._authenticator = Slow()
+        endpoint._authenticator = SlowAuthenticator()
         connection.writer.write(request())
         assert (await connection.response()).status == 200
 
 
-async def test_who_waits_for_a_process_that_computes_is_turned_away(world: World) -> None:
-    async with served(world.app()) as url, wire(url) as one, wire(url) as other:
+async def test_a_request_that_waits_for_a_computing_process_gets_a_503(world: World) -> None:
+    async with served(world.app()) as url, connect(url) as one, connect(url) as other:
         for connection in (one, other):
             connection.writer.write(request())
             assert (await connection.response()).status == 200
         endpoint = world.endpoint
         assert endpoint is not None
-        answer = endpoint._engine.cached_response
+        original = endpoint._engine.cached_response
 
-        def slowly(body: bytes, caller: Caller) -> GraphQLResponse | None:
+        def respond_slowly(body: bytes, caller: Caller) -> GraphQLResponse | None:
             time.sleep(LONGER_S)
-            return answer(body, caller)
+            return original(body, caller)
 
-        endpoint._engine.cached_response = slowly  # type: ignore[method-assign]
+        endpoint._engine.cached_response = respond_slowly  # type: ignore[method-assign]
         one.writer.write(request())
         other.writer.write(request())
 
@@ -202,11 +204,11 @@ async def test_who_waits_for_a_process_that_computes_is_turned_away(world: World
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAA")
 
 
-async def test_an_offer_of_http2_is_declined_and_its_body_read(
+async def test_an_offer_of_http2_is_ignored_and_its_body_is_read(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "uvicorn.error")
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         for _ in range(2):
             connection.writer.write(request(*H2C))
             response = await connection.response()
@@ -218,12 +220,10 @@ async def test_an_offer_of_http2_is_declined_and_its_body_read(
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
-async def test_offers_of_http2_may_come_in_any_pieces_and_behind_each_other(
-    url: str, piece: int
-) -> None:
+async def test_offers_of_http2_may_be_split_and_pipelined(url: str, piece: int) -> None:
     offers = request(*H2C) + request() + request(*H2C, "Transfer-Encoding: chunked", body=b"")
     offers += chunked(BODY) + request("Connection: close, Upgrade", "Upgrade: websocket")
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         for start in range(0, len(offers), piece):
             connection.writer.write(offers[start : start + piece])
             await asyncio.sleep(0)
@@ -233,9 +233,9 @@ async def test_offers_of_http2_may_come_in_any_pieces_and_behind_each_other(
         assert await connection.is_closed()
 
 
-async def test_an_offer_of_http2_that_waits_to_be_told_to_go_on(url: str) -> None:
+async def test_an_offer_of_http2_with_expect_gets_100_continue(url: str) -> None:
     head = request(*H2C, "Expect: 100-continue").removesuffix(BODY)
-    async with wire(url) as connection:
+    async with connect(url) as connection:
         connection.writer.write(head)
         assert await connection.reader.readexactly(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.writer.write(BODY)
@@ -243,8 +243,8 @@ async def test_an_offer_of_http2_that_waits_to_be_told_to_go_on(url: str) -> Non
         assert (await connection.response()).body == ANSWER
 
 
-async def test_a_tunnel_is_refused(url: str) -> None:
-    async with wire(url) as connection:
+async def test_connect_gets_a_400(url: str) -> None:
+    async with connect(url) as connection:
         connection.writer.write(b"CONNECT bank:443 HTTP/1.1\r\nHost: bank\r\n\r\n")
 
         assert (await connection.response()).status == 400
@@ -252,8 +252,8 @@ async def test_a_tunnel_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "identity, chunked", "chunked, chunked"])
-async def test_a_coded_body_is_not_taken_for_a_plain_one(url: str, coding: str) -> None:
-    async with wire(url) as connection:
+async def test_other_transfer_codings_are_rejected(url: str, coding: str) -> None:
+    async with connect(url) as connection:
         connection.writer.write(request(f"Transfer-Encoding: {coding}", body=chunked(BODY)))
         response = await connection.response()
 
@@ -263,8 +263,8 @@ async def test_a_coded_body_is_not_taken_for_a_plain_one(url: str, coding: str) 
 
 
 @pytest.mark.parametrize("coding", ["chunked", "Chunked"])
-async def test_a_body_in_chunks_is_taken(url: str, coding: str) -> None:
-    async with wire(url) as connection:
+async def test_a_chunked_body_is_accepted(url: str, coding: str) -> None:
+    async with connect(url) as connection:
         connection.writer.write(request(f"Transfer-Encoding: {coding}", body=chunked(BODY)))
         response = await connection.response()
 
