@@ -1,4 +1,4 @@
-"""Connections that come at once are all accepted at once, and a stop ends acceptor."""
+"""The acceptor: accepts pending connections in batches, pauses on exhaustion, and stops."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from balance_gateway.server.server import bind
 
 
 class Greeter(asyncio.Protocol):
-    """Says hello and closes."""
+    """Sends hello and closes the connection."""
 
     accepted = 0
 
@@ -28,25 +28,23 @@ class Greeter(asyncio.Protocol):
 
 
 @pytest.mark.parametrize(("shared", "at_once"), [(False, 50), (True, 16)])
-async def test_connections_that_wait_are_accepted_in_one_turn_or_left_to_other_workers(
-    *, shared: bool, at_once: int
-) -> None:
+async def test_pending_connections_are_accepted_in_one_batch(*, shared: bool, at_once: int) -> None:
     Greeter.accepted = 0
     listener = bind("127.0.0.1", 0)
     acceptor = Acceptor(listener, Greeter, shared=shared)
-    waiting = [socket.create_connection(listener.getsockname()) for _ in range(50)]
+    clients = [socket.create_connection(listener.getsockname()) for _ in range(50)]
 
     acceptor._accept()  # Not started: the loop must not call it a second time.
     await asyncio.sleep(0.05)
 
     assert Greeter.accepted == at_once
-    assert all(client.recv(5) == b"hello" for client in waiting[:at_once])
+    assert all(client.recv(5) == b"hello" for client in clients[:at_once])
     acceptor.stop()
-    for client in waiting:
+    for client in clients:
         client.close()
 
 
-async def test_after_a_stop_nobody_is_accepted() -> None:
+async def test_a_stopped_acceptor_accepts_no_connection() -> None:
     listener = bind("127.0.0.1", 0)
     address = listener.getsockname()
     acceptor = Acceptor(listener, Greeter)
@@ -64,8 +62,8 @@ async def test_after_a_stop_nobody_is_accepted() -> None:
 
 
 @contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Every descriptor that the process may have is taken."""
+def exhaust_descriptors() -> Iterator[None]:
+    """Use up all file descriptors of the process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
     taken: list[int] = []
@@ -82,7 +80,7 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_without_descriptors_it_rests_and_then_accepts_again(
+async def test_it_pauses_without_descriptors_and_then_resumes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(acceptor_module, "PAUSE_S", 0.2)
@@ -92,28 +90,28 @@ async def test_without_descriptors_it_rests_and_then_accepts_again(
     client = socket.create_connection(listener.getsockname())
     client.setblocking(False)
 
-    with no_descriptors():
+    with exhaust_descriptors():
         acceptor.start()
         await asyncio.sleep(0.5)
-        told = [record.getMessage() for record in caplog.records]
+        logged = [record.getMessage() for record in caplog.records]
     async with asyncio.timeout(5):
         greeting = await asyncio.get_running_loop().sock_recv(client, 5)
 
     assert greeting == b"hello"
-    assert set(told) == {"server.accept_failed"}
-    assert len(told) < 20  # Once a pause; it would be thousands.
+    assert set(logged) == {"server.accept_failed"}
+    assert len(logged) < 20  # One per pause; without pauses there would be thousands.
     acceptor.stop()
     client.close()
 
 
-async def test_a_stop_during_the_rest_is_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_during_a_pause_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor_module, "PAUSE_S", 0.05)
     listener = bind("127.0.0.1", 0)
     acceptor = Acceptor(listener, Greeter)
     client = socket.create_connection(listener.getsockname())
     failures: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: failures.append(told))
-    with no_descriptors():
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    with exhaust_descriptors():
         acceptor._accept()
 
     acceptor.stop()

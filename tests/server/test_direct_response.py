@@ -1,4 +1,4 @@
-"""Answers that are written in one piece are the ones that ASGI would have sent, byte for byte."""
+"""Responses written directly are identical to those sent through ASGI, byte for byte."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from balance_gateway.web import graphql
 from tests.api.fakes import READ, World, served
 
 QUERY = b'{"query": "{ __typename }"}'
-REFUSED = b'{"query": "{ nonsense }"}'
+INVALID_QUERY = b'{"query": "{ nonsense }"}'
 
 
 def post(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
@@ -30,11 +30,11 @@ def post(body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
     return b"\r\n".join([*lines, b"", body])
 
 
-KEPT = [
+KEEP_ALIVE = [
     post(QUERY),
     post(QUERY, b"Accept: application/graphql-response+json"),
-    post(REFUSED),
-    post(REFUSED, b"Accept: application/graphql-response+json"),
+    post(INVALID_QUERY),
+    post(INVALID_QUERY, b"Accept: application/graphql-response+json"),
     post(QUERY, b"Accept: text/html"),
     post(QUERY, b"Expect: 100-continue"),
     b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: g\r\nX-Request-Id: r-2\r\n"
@@ -42,52 +42,52 @@ KEPT = [
     b"HEAD /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: g\r\nX-Request-Id: r-3\r\n"
     b"Authorization: Bearer " + READ.encode() + b"\r\n\r\n",
 ]
-CLOSED = [post(QUERY, b"Connection: close"), post(QUERY, version=b"1.0")]
+CLOSING = [post(QUERY, b"Connection: close"), post(QUERY, version=b"1.0")]
 
 
-class Counted:
-    """How many answers were written whole."""
+class DirectWrites:
+    """Counts the responses that are written directly."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> None:
-        self.whole = 0
+        self.count = 0
         original = direct_response.write_directly
 
-        def write_counted(*arguments: object) -> bool:
+        def write_and_count(*arguments: object) -> bool:
             written = allowed and original(*arguments)  # type: ignore[arg-type]
-            self.whole += written
+            self.count += written
             return written
 
-        monkeypatch.setattr(graphql, "write_directly", write_counted)
+        monkeypatch.setattr(graphql, "write_directly", write_and_count)
 
 
-async def everything(world: World, requests: list[bytes]) -> bytes:
-    """All that is answered to these requests, sent at once on one connection."""
+async def send_all(world: World, requests: list[bytes]) -> bytes:
+    """Send the requests at once on one connection; return all bytes received."""
     world.app()
-    # As the gateway serves it: straight from the server, with nothing in between.
+    # The endpoint without Starlette in between, as the gateway serves it.
     async with served(world.endpoint) as url, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         writer.write(b"".join(requests))
-        answers = await reader.read(-1)
+        received = await reader.read(-1)
         writer.close()
-    return answers
+    return received
 
 
-@pytest.mark.parametrize("last", CLOSED, ids=["close", "HTTP/1.0"])
-async def test_whole_or_not_the_bytes_are_the_same(
+@pytest.mark.parametrize("last", CLOSING, ids=["close", "HTTP/1.0"])
+async def test_direct_and_asgi_responses_have_the_same_bytes(
     world: World, monkeypatch: pytest.MonkeyPatch, last: bytes
 ) -> None:
-    counted = Counted(monkeypatch, allowed=True)
-    whole = await everything(world, [*KEPT, *KEPT, last])
+    direct = DirectWrites(monkeypatch, allowed=True)
+    direct_bytes = await send_all(world, [*KEEP_ALIVE, *KEEP_ALIVE, last])
     monkeypatch.undo()
-    none = Counted(monkeypatch, allowed=False)
-    apart = await everything(world, [*KEPT, *KEPT, last])
+    indirect = DirectWrites(monkeypatch, allowed=False)
+    asgi_bytes = await send_all(world, [*KEEP_ALIVE, *KEEP_ALIVE, last])
 
-    assert whole == apart
-    assert whole.count(b"HTTP/1.1 200 OK") > 8
-    assert (counted.whole > 8, none.whole) == (True, 0)
+    assert direct_bytes == asgi_bytes
+    assert direct_bytes.count(b"HTTP/1.1 200 OK") > 8
+    assert (direct.count > 8, indirect.count) == (True, 0)
 
 
-class Transport:
+class RecordingTransport:
     def __init__(self) -> None:
         self.written = b""
 
@@ -95,7 +95,7 @@ class Transport:
         self.written += data
 
 
-def cycle_of(transport: Transport, method: str = "POST") -> RequestResponseCycle:
+def make_cycle(transport: RecordingTransport, method: str = "POST") -> RequestResponseCycle:
     return RequestResponseCycle(
         scope={"method": method},  # type: ignore[arg-type]
         transport=transport,  # type: ignore[arg-type]
@@ -111,9 +111,9 @@ def cycle_of(transport: Transport, method: str = "POST") -> RequestResponseCycle
     )
 
 
-async def test_an_ordinary_answer_is_one_write_and_ends_its_cycle() -> None:
-    transport = Transport()
-    cycle = cycle_of(transport)
+async def test_an_ordinary_response_is_one_write_and_completes_its_cycle() -> None:
+    transport = RecordingTransport()
+    cycle = make_cycle(transport)
 
     written = write_directly(cycle.send, encode_head([(b"a", b"b")]), b"r-1", b"{}")
 
@@ -126,22 +126,22 @@ async def test_an_ordinary_answer_is_one_write_and_ends_its_cycle() -> None:
 
 
 async def other_send(_message: object) -> None:
-    """That of another server, or of something in between."""
+    """The send function of another server or of a middleware."""
 
 
 @pytest.mark.parametrize(
-    "why",
-    ["closes", "has gone", "does not read", "HEAD", "has an answer", "large", "another server"],
+    "case",
+    ["closing", "disconnected", "not reading", "HEAD", "started", "large", "another server"],
 )
-async def test_any_other_is_left_to_asgi(why: str) -> None:
-    transport = Transport()
-    cycle = cycle_of(transport, "HEAD" if why == "HEAD" else "POST")
-    cycle.keep_alive = why != "closes"
-    cycle.disconnected = why == "has gone"
-    cycle.response_started = why == "has an answer"
-    cycle.flow.write_paused = why == "does not read"
-    body = b"{}" * (200_000 if why == "large" else 1)
-    send = other_send if why == "another server" else cycle.send
+async def test_any_other_response_is_left_to_asgi(case: str) -> None:
+    transport = RecordingTransport()
+    cycle = make_cycle(transport, "HEAD" if case == "HEAD" else "POST")
+    cycle.keep_alive = case != "closing"
+    cycle.disconnected = case == "disconnected"
+    cycle.response_started = case == "started"
+    cycle.flow.write_paused = case == "not reading"
+    body = b"{}" * (200_000 if case == "large" else 1)
+    send = other_send if case == "another server" else cycle.send
 
     written = write_directly(send, encode_head([]), b"r-1", body)  # type: ignore[arg-type]
 

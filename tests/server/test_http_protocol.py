@@ -1,4 +1,4 @@
-"""Slow senders, over real sockets: headers, bodies and idlers are dropped after a deadline."""
+"""Deadlines over real sockets: connections with incomplete requests are closed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -43,12 +43,12 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     await task
 
 
-async def ended(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the server closes the connection."""
+async def read_until_closed(reader: asyncio.StreamReader) -> bytes:
+    """Return all bytes received until the server closes the connection."""
     async with asyncio.timeout(5):
         try:
             return await reader.read()
-        except ConnectionResetError:  # A byte of ours was still on its way.
+        except ConnectionResetError:  # The server closed while a byte was being sent.
             return b""
 
 
@@ -57,35 +57,33 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
     [b"", b"P", b"POST / HTTP/1.1\r\nHos", POST + b"\r\n", POST + b"\r\nhalf", b"\r\n"],
     ids=["nothing", "a byte", "half a head", "no body", "half a body", "a line break"],
 )
-async def test_a_connection_that_does_not_deliver_a_request_is_closed(
-    port: int, sent: bytes
-) -> None:
+async def test_a_connection_without_a_complete_request_is_closed(port: int, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
 
-    answer = await ended(reader)
+    received = await read_until_closed(reader)
 
-    assert answer == b""
+    assert received == b""
     writer.close()
 
 
-async def test_a_drip_of_bytes_does_not_move_the_deadline(port: int) -> None:
+async def test_slowly_sent_bytes_do_not_extend_the_deadline(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    reading = asyncio.ensure_future(ended(reader))
-    dripped = 0
+    reading = asyncio.ensure_future(read_until_closed(reader))
+    sent_bytes = 0
     for byte in POST + b"\r\n0123456789":
         if reading.done():
             break
         writer.write(bytes([byte]))
-        dripped += 1
+        sent_bytes += 1
         await asyncio.sleep(0.02)
 
     assert await reading == b""
-    assert dripped < len(POST)
+    assert sent_bytes < len(POST)
     writer.close()
 
 
-async def test_requests_in_several_pieces_and_several_requests_are_answered(port: int) -> None:
+async def test_split_requests_and_several_requests_get_responses(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for pieces in ([POST, b"\r\n01234", b"56789"], [POST + b"\r\n0123456789"]):
         for piece in pieces:
@@ -97,7 +95,7 @@ async def test_requests_in_several_pieces_and_several_requests_are_answered(port
     writer.close()
 
 
-async def test_an_answered_connection_may_rest_longer_than_the_deadline(port: int) -> None:
+async def test_an_idle_connection_outlasts_the_deadline(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(2):
         writer.write(POST + b"\r\n0123456789")
@@ -106,30 +104,30 @@ async def test_an_answered_connection_may_rest_longer_than_the_deadline(port: in
     writer.close()
 
 
-async def test_a_later_request_is_held_to_the_deadline_too(port: int) -> None:
+async def test_the_deadline_applies_to_later_requests(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(POST + b"\r\n0123456789")
     assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
     writer.write(POST + b"\r\nhalf")
 
-    answer = await ended(reader)
+    received = await read_until_closed(reader)
 
-    assert answer == b""
+    assert received == b""
     writer.close()
 
 
-async def test_a_request_that_begins_with_the_end_of_another_is_held_to_it_too(port: int) -> None:
+async def test_the_deadline_applies_to_a_pipelined_request(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(POST + b"\r\n0123456789" + POST + b"\r\nhalf")
     assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
 
-    answer = await ended(reader)
+    received = await read_until_closed(reader)
 
-    assert answer == b""
+    assert received == b""
     writer.close()
 
 
-async def test_headers_without_end_are_refused(port: int) -> None:
+async def test_the_size_of_headers_is_limited(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = 0
     try:
@@ -142,13 +140,13 @@ async def test_headers_without_end_are_refused(port: int) -> None:
                 await asyncio.sleep(0)
         assert (await reader.read()).startswith((b"HTTP/1.1 400", b""))
     except ConnectionError:
-        pass  # Closed while we were still sending.
+        pass  # The server closed while more bytes were being sent.
 
     assert sent < 10_000_000
     writer.close()
 
 
-async def test_a_large_body_that_comes_with_its_head_is_taken(port: int) -> None:
+async def test_a_large_body_sent_with_its_head_is_accepted(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" + b"z" * 900_000)
 

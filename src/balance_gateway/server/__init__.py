@@ -1,1 +1,1 @@
-"""Runs ASGI applications under uvicorn: sockets, workers, client deadlines, draining."""
+"""Run ASGI applications under uvicorn: sockets, workers, client deadlines and draining."""

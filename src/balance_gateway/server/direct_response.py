@@ -1,9 +1,9 @@
-"""An answer as one write: uvicorn writes head and body apart, and checks and joins each header.
+"""Write a response with a single system call, past uvicorn's own response path.
 
-Each write is a system call that wakes the client, and costs as much as all that the gateway does
-for a small answer that is at hand. The ordinary answer, with a status of 200 on a connection that
-stays open, is written here in one piece; all others go through ASGI as ever, and so does this one
-under any other server.
+uvicorn writes head and body separately and validates each header. Each write is a system call that
+wakes the client and costs as much as all other work for a small cached response. So the ordinary
+response, with status 200 on a connection that stays open, is written in one piece. All others are
+sent through ASGI, as is every response under another server.
 """
 
 from starlette.types import Send
@@ -12,26 +12,30 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 Headers = list[tuple[bytes, bytes]]
 
-#: Larger bodies are not worth another copy.
+#: Larger bodies are sent through ASGI: copying them costs more than a second write.
 _COPIED_BYTES_MAX = 262_144
 
 _OK = STATUS_LINE[200]
 
 
 def encode_head(headers: Headers) -> bytes:
-    """Status line and headers of an ordinary answer, up to where its own headers begin."""
+    """Encode the status line and the headers that all responses of a kind share."""
     return _OK + b"".join(b"%s: %s\r\n" % header for header in headers)
 
 
 def write_directly(send: Send, head: bytes, request_id: bytes, body: bytes) -> bool:
-    """Writes an ordinary answer; False: it has to go through ASGI.
+    """Write an ordinary response in one piece if possible.
 
     Args:
-        send: what the server gave the application for this request.
-        head: see ``encode_head``.
-        request_id: known to hold nothing that ends a header.
-        body: whole.
+        send: ASGI's send function for this request.
+        head: the result of ``encode_head``.
+        request_id: the value of X-Request-Id; the caller ensures that it contains no line break.
+        body: the whole body.
+
+    Returns:
+        Whether the response was written; if not, it must be sent through ASGI.
     """
+    # uvicorn passes a bound method of its cycle; another server or a middleware does not.
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle or len(body) > _COPIED_BYTES_MAX:
         return False
@@ -40,6 +44,7 @@ def write_directly(send: Send, head: bytes, request_id: bytes, body: bytes) -> b
     flow: FlowControl = cycle.flow
     if flow.write_paused or cycle.scope["method"] == "HEAD":
         return False
+    # The state that uvicorn's own send would leave behind.
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
     cycle.transport.write(

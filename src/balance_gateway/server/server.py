@@ -1,4 +1,4 @@
-"""Runs ASGI applications under uvicorn: on sockets bound beforehand, and drained on a signal."""
+"""Run ASGI applications under uvicorn on sockets bound beforehand, and drain them on a signal."""
 
 import asyncio
 import contextlib
@@ -13,25 +13,25 @@ from typing import Any
 import uvicorn
 
 from balance_gateway.server.acceptor import Acceptor
-from balance_gateway.server.http_protocol import UNREAD_S, DeadlineProtocol
+from balance_gateway.server.http_protocol import STALL_CHECK_S, DeadlineProtocol
 
 logger = logging.getLogger(__name__)
 
-#: How long requests that are being answered may take after the signal to stop.
+#: Time limit for running requests after the signal to stop, in seconds.
 DRAIN_S = 20
 
-#: After SIGTERM new requests are still answered for so long, so that a balancer that looks at
-#: ``/readyz`` has sent its last one before the socket closes.
+#: Time after SIGTERM in which new requests are still accepted, so that a load balancer notices the
+#: state of ``/readyz`` and sends its last request before the socket closes.
 DRAIN_NOTICE_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An application and the socket it is to be served on.
+    """An application and the socket on which it is served.
 
     Attributes:
         app: an ASGI application.
-        listener: listens already.
+        listener: a socket that listens already.
         shared: whether other processes accept from the same socket.
     """
 
@@ -41,7 +41,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it can be reached."""
+        """The URL of the application."""
         host, port = self.listener.getsockname()[:2]
         if self.listener.family is socket.AF_INET6:
             host = f"[{host}]"
@@ -53,10 +53,10 @@ class AddressUnavailable(Exception):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Binds a non-blocking listening socket.
+    """Bind a non-blocking listening socket.
 
     Raises:
-        AddressUnavailable: the port is in use, or the host is not one of this machine's.
+        AddressUnavailable: the port is in use, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -66,53 +66,55 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        reason = error.strerror or "it cannot be used"
-        raise AddressUnavailable(f"Cannot listen on {host} port {port}: {reason}.") from None
+        reason = error.strerror or "the address cannot be used"
+        raise AddressUnavailable(
+            f"Cannot listen on {host} port {port}: {reason}; choose another."
+        ) from None
     listener.setblocking(False)
     return listener
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server whose signals are handled for it.
+    """A uvicorn server that leaves signal handling to ``serve_until_stopped``.
 
-    uvicorn raises the signal again once it has drained, which would end a clean stop with an
-    error, and two servers in one process would each take the signals for itself.
+    Args:
+        service: the application and its socket.
     """
 
     def __init__(self, service: Service) -> None:
-        super().__init__(uvicorn_config(service.app))
+        super().__init__(build_uvicorn_config(service.app))
         self._service = service
         self._acceptor: Acceptor | None = None
-        self._looking: asyncio.TimerHandle | None = None
+        self._stall_check: asyncio.TimerHandle | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts the application, then accepts connections."""
+        """Start the application, then accept connections."""
         await super().startup(sockets=sockets)
         if self.started:
             service = self._service
-            self._acceptor = Acceptor(service.listener, self._new_protocol, shared=service.shared)
+            self._acceptor = Acceptor(service.listener, self._build_protocol, shared=service.shared)
             self._acceptor.start()
             self.drop_stalled_clients()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts no more, and drains what is there."""
+        """Stop accepting connections and drain the existing ones."""
         if self._acceptor is not None:
             self._acceptor.stop()
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._stall_check is not None:
+            self._stall_check.cancel()
         await super().shutdown(sockets=sockets)
 
     def drop_stalled_clients(self) -> None:
-        """Drops connections whose clients do not read, every now and then.
-
-        One timer looks at all of them: a request that is answered and read starts none.
-        """
+        """Drop the connections of stalled clients, and schedule the next check."""
+        # One timer for all connections, so that an ordinary request starts none.
         for connection in list(self.server_state.connections):
             assert isinstance(connection, DeadlineProtocol)
-            connection.drop_if_unread()
-        self._looking = asyncio.get_running_loop().call_later(UNREAD_S, self.drop_stalled_clients)
+            connection.drop_if_stalled()
+        self._stall_check = asyncio.get_running_loop().call_later(
+            STALL_CHECK_S, self.drop_stalled_clients
+        )
 
-    def _new_protocol(self) -> DeadlineProtocol:
+    def _build_protocol(self) -> DeadlineProtocol:
         return DeadlineProtocol(
             config=self.config,
             server_state=self.server_state,
@@ -121,12 +123,14 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves signals alone."""
+        """Install no signal handlers."""
+        # uvicorn raises the signal again after draining, which would turn a clean stop into an
+        # error; and two servers in one process would each handle the signals.
         yield
 
 
-def uvicorn_config(app: Any) -> uvicorn.Config:
-    """Our settings: uvloop, httptools, no log line per request."""
+def build_uvicorn_config(app: Any) -> uvicorn.Config:
+    """Build the configuration: uvloop, httptools, no log line per request."""
     return uvicorn.Config(
         app,
         log_config=None,
@@ -149,18 +153,22 @@ def serve_until_stopped(
     *,
     lifeline: int | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM, then drains the services in order. Returns the exit code.
+    """Serve until SIGINT or SIGTERM, then drain the services in order.
 
     Args:
-        services: are started together.
+        services: the services, which are started together.
         on_ready: called once all of them serve.
-        lifeline: the reading end of a pipe whose end stops the services, as a signal does.
+        lifeline: file descriptor of the read end of a pipe; its end of file stops the services as
+            a signal does. None: only signals stop them.
+
+    Returns:
+        The exit code: 0 after a clean stop, 1 if a service failed.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_choose_loop_factory()) as runner:
         return runner.run(_serve(services, on_ready, lifeline))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _choose_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
@@ -186,7 +194,7 @@ async def _serve(
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, stop_with_notice)
     if lifeline is not None:
-        # Nothing is ever written to it: it becomes readable as it ends.
+        # Nothing is written to the pipe: it becomes readable at its end of file.
         loop.add_reader(lifeline, stop.set)
     running = [loop.create_task(_run(server)) for server in servers]
     stopping = loop.create_task(stop.wait())
@@ -217,27 +225,25 @@ async def _serve(
 
 
 def _announce_drain(server: Server) -> None:
-    """Lets the application answer "not ready" while it still answers."""
+    """Let the application report that it is not ready, while it still accepts requests."""
     announce = getattr(server.config.app, "announce_drain", None)
     if callable(announce):
         announce()
 
 
 def freeze_gc() -> None:
-    """Takes what was made at the start out of the garbage collector's way.
-
-    A full collection walks a hundred thousand modules, types and tables that will never be
-    garbage, and holds up every request meanwhile; and requests leave few cycles behind.
-    """
+    """Exclude the objects that exist after the start from garbage collection."""
+    # A full collection traverses a hundred thousand modules, types and tables that never become
+    # garbage, and blocks every request meanwhile. Requests leave few cycles behind.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
 
 
 async def _run(server: Server) -> int:
-    """Serves; an application that cannot start makes uvicorn exit, which becomes a code here."""
+    """Serve and return an exit code; uvicorn exits when an application cannot start."""
     try:
-        # uvicorn is given no socket: it is we who accept.
+        # No socket for uvicorn: the acceptor accepts the connections.
         await server.serve(sockets=[])
     except SystemExit as error:
         return int(error.code or 0) or 1

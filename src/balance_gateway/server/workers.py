@@ -1,9 +1,9 @@
-"""Several worker processes on one listening socket, kept alive by the process that started them.
+"""Supervise several worker processes that share one listening socket.
 
-A worker is ``serve`` itself, handed the socket: it accepts, sheds and drains as a single process
-does, which uvicorn's own supervisor, tied to uvicorn's own server, could not give. It says READY on
-its stdout once it serves, and stops when its stdin ends: a supervisor that is killed leaves nobody
-behind who holds the port.
+A worker is the command ``serve`` with the inherited socket: it accepts connections, sheds load and
+drains as a single process does. uvicorn's own supervisor could not offer that, since it starts
+uvicorn's own server. A worker writes READY to its stdout once it serves, and stops at the end of
+its stdin: if the supervisor is killed, no worker remains and holds the port.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: What a worker writes to its stdout, as a line, once it serves.
+#: The line that a worker writes to its stdout once it serves.
 READY = "ready"
 
-#: A worker that dies is replaced after so long, so that a machine in trouble is not made worse.
+#: Delay before a dead worker is replaced, so that restarts do not overload the machine.
 _REPLACE_AFTER_S = 0.5
 
 
 @dataclass(slots=True)
 class Workers:
-    """Workers that are to serve one configuration file.
+    """Worker processes of one configuration file.
 
     Args:
-        config_path: the file.
-        listener: listens already; every worker accepts from it.
-        count: of workers.
-        log_level: of each.
+        config_path: the configuration file.
+        listener: a socket that listens already; every worker accepts from it.
+        count: the number of workers.
+        log_level: the log level of the workers.
     """
 
     config_path: Path
@@ -45,26 +45,31 @@ class Workers:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def serve(self) -> int:
-        """Serves until SIGINT or SIGTERM, and lets the workers drain. Returns the exit code."""
+        """Serve until SIGINT or SIGTERM, then let the workers drain.
+
+        Returns:
+            The exit code: 0 after a clean stop, 1 if a worker failed.
+        """
         return asyncio.run(self._serve())
 
     async def _serve(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        codes = await asyncio.gather(*(self._keep_one() for _ in range(self.count)))
+        codes = await asyncio.gather(*(self._supervise_worker() for _ in range(self.count)))
         return 1 if any(codes) else 0
 
-    async def _keep_one(self) -> int:
-        """Keeps one worker running until all stop. One that cannot start stops them all."""
+    async def _supervise_worker(self) -> int:
+        """Keep one worker running until all stop; if it cannot start, stop all of them."""
         while True:
-            async with self._worker() as (worker, served):
+            async with self._start_worker() as (worker, served):
                 code = await worker.wait()
             if self._stopping.is_set():
-                # One that was stopped as it was starting has not failed.
+                # A worker that was stopped during its start has not failed.
                 return code if served else 0
             if code >= 0 and not served:
-                # It gave up by itself, and would again; one that was killed may fare better.
+                # It exited on its own during its start and would do so again. A killed worker
+                # (negative code) may succeed the next time.
                 self._stop()
                 return 1
             logger.warning("worker.died", extra={"worker_pid": worker.pid, "exit_code": code})
@@ -73,8 +78,8 @@ class Workers:
                 return 0
 
     @contextlib.asynccontextmanager
-    async def _worker(self) -> AsyncIterator[tuple[Process, bool]]:
-        """A new worker, and whether it came to serve."""
+    async def _start_worker(self) -> AsyncIterator[tuple[Process, bool]]:
+        """Start a worker; yield it, and whether it has begun to serve."""
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "balance_gateway", "serve"),
             *("--config", str(self.config_path.absolute())),
@@ -83,7 +88,7 @@ class Workers:
             stdin=PIPE,
             stdout=PIPE,
             pass_fds=[self.listener.fileno()],
-            # Ctrl-C in a terminal reaches the supervisor only, which tells the workers.
+            # Ctrl-C in a terminal must reach the supervisor only, which stops the workers.
             start_new_session=True,
         )
         self._running.add(worker)
@@ -96,7 +101,7 @@ class Workers:
             self._running.discard(worker)
 
     def _stop(self) -> None:
-        """Lets every worker drain; no more are started."""
+        """Let every worker drain, and start no more."""
         self._stopping.set()
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Clients that do not read what they asked for are dropped; those that read slowly are not."""
+"""Clients that do not read their response are dropped; clients that read slowly are not."""
 
 import asyncio
 import socket
@@ -12,8 +12,8 @@ from balance_gateway.server import http_protocol
 from balance_gateway.server import server as serving
 from balance_gateway.server.server import Server, Service, bind
 
-#: More than the kernel takes for a connection.
-ANSWER = b"x" * 20_000_000
+#: Larger than the kernel's buffers of a connection.
+BODY = b"x" * 20_000_000
 GET = b"GET / HTTP/1.1\r\nHost: gateway\r\n"
 
 
@@ -24,17 +24,17 @@ async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any])
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    headers = [(b"content-length", b"%d" % len(ANSWER))]
+    headers = [(b"content-length", b"%d" % len(BODY))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
+    await send({"type": "http.response.body", "body": BODY})
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Server]:
+async def run_server() -> AsyncIterator[Server]:
     service = Service(app, bind("127.0.0.1", 0))
     server = Server(service)
     task = asyncio.ensure_future(server.serve(sockets=[]))
-    await until(lambda: server.started)
+    await wait_until(lambda: server.started)
     try:
         yield server
     finally:
@@ -42,73 +42,73 @@ async def running() -> AsyncIterator[Server]:
         await task
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def asked(server: Server, request: bytes) -> socket.socket:
-    """A connection on which the answer has been written as far as it goes."""
+async def send_request(server: Server, request: bytes) -> socket.socket:
+    """Send a request; return its connection once the socket's buffers are full."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(client, server._service.listener.getsockname())
     await loop.sock_sendall(client, request)
-    await until(lambda: unsent(server) > 0)
+    await wait_until(lambda: count_unsent(server) > 0)
     return client
 
 
-def unsent(server: Server) -> int:
+def count_unsent(server: Server) -> int:
     connections = list(server.server_state.connections)
     return sum(connection.transport.get_write_buffer_size() for connection in connections)
 
 
-@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["kept", "to be closed"])
-async def test_who_takes_nothing_of_an_answer_is_dropped(
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"], ids=["keep-alive", "closing"])
+async def test_a_client_that_reads_nothing_is_dropped(
     monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
-    monkeypatch.setattr(serving, "UNREAD_S", 0.1)
-    async with running() as server:
-        client = await asked(server, GET + more + b"\r\n")
+    monkeypatch.setattr(serving, "STALL_CHECK_S", 0.1)
+    async with run_server() as server:
+        client = await send_request(server, GET + more + b"\r\n")
 
-        await until(lambda: not server.server_state.connections)
+        await wait_until(lambda: not server.server_state.connections)
         client.close()
 
 
-async def taken(client: socket.socket, most: int) -> int:
-    """How many bytes could be read; the connection is there."""
+async def receive(client: socket.socket, bytes_max: int) -> int:
+    """Receive some bytes and return their number; fail if the connection is closed."""
     async with asyncio.timeout(10):
-        size = len(await asyncio.get_running_loop().sock_recv(client, most))
+        size = len(await asyncio.get_running_loop().sock_recv(client, bytes_max))
     assert size > 0
     return size
 
 
-async def test_who_reads_slowly_gets_all_of_it() -> None:
-    async with running() as server:
-        client = await asked(server, GET + b"\r\n")
+async def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
+    async with run_server() as server:
+        client = await send_request(server, GET + b"\r\n")
         received = 0
         for _ in range(5):
             server.drop_stalled_clients()
-            before = unsent(server)
-            while unsent(server) == before:
-                received += await taken(client, 65_536)
+            before = count_unsent(server)
+            while count_unsent(server) == before:
+                received += await receive(client, 65_536)
                 await asyncio.sleep(0)
-        while received < len(ANSWER):
-            received += await taken(client, 1_000_000)
+        while received < len(BODY):
+            received += await receive(client, 1_000_000)
 
         assert len(server.server_state.connections) == 1
         client.close()
 
 
-async def test_a_request_that_is_late_does_not_wait_for_the_answer_before_it(
+async def test_a_late_request_closes_the_connection_despite_an_unread_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http_protocol, "RECEIVE_S", 0.2)
-    async with running() as server:
-        client = await asked(server, GET + b"\r\n")
+    async with run_server() as server:
+        client = await send_request(server, GET + b"\r\n")
         await asyncio.get_running_loop().sock_sendall(client, b"GET /")
 
-        await until(lambda: not server.server_state.connections)
+        await wait_until(lambda: not server.server_state.connections)
         client.close()
