@@ -2,6 +2,7 @@
 
 import pytest
 
+from balance_gateway.api.schema.build import core_schema
 from tests.api.fakes import AUDITOR, READ, World, asking
 
 READS = [
@@ -41,3 +42,10 @@ async def test_introspection_needs_a_credential_and_no_scope(world: World):
         data = await client.data("{ __schema { queryType { name } } }", key=AUDITOR)
 
     assert data["__schema"]["queryType"]["name"] == "Query"
+
+
+def test_every_root_field_is_checked_for_its_scope():
+    for root, documents in (("Query", READS), ("Mutation", WRITES)):
+        named = {document.partition("(")[0].split()[0] for document in documents}
+
+        assert named == set(core_schema().type_map[root].fields)

@@ -25,9 +25,9 @@ from balance_gateway.api.fast_path.operation_plan import Plan, Root
 from balance_gateway.api.fast_path.response_state import FAR_S, PartialResponse, RootFieldState
 from balance_gateway.api.request.context import RequestContext
 from balance_gateway.api.schema.errors import format_error
-from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
+from balance_gateway.domain.errors import Forbidden
 from balance_gateway.ports.reads import (
     FreshnessState,
 )
@@ -54,12 +54,14 @@ class ResponseBuilder:
 
         Raises:
             NotCompiled: the request is one for graphql-core.
-            Forbidden: the caller may not read.
         """
-        if Scope.BALANCES_READ not in context.principal.scopes:
-            raise FallBackToGraphQLCore
+        try:
+            directory = context.directory_for_reading()
+        except Forbidden:
+            # graphql-core reports the missing scope at each root field.
+            raise FallBackToGraphQLCore from None
         now_s = context.now.timestamp()
-        accounts = context.gateway.directory.accounts_of(context.principal)
+        accounts = directory.accounts_of(context.principal)
         wanted = []
         for root in plan.roots:
             one = self._wanted(root, context, given, slots)

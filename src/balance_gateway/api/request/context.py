@@ -22,6 +22,7 @@ from balance_gateway.ports.reads import (
     Observed,
     OnStale,
 )
+from balance_gateway.service.directory import Directory
 from balance_gateway.service.gateway import Gateway
 
 
@@ -96,9 +97,17 @@ class RequestContext:
             day = self._todays[zone.key] = today(self.now, zone)
         return day
 
-    def require(self, scope: Scope) -> None:
-        """Raises Forbidden when the caller lacks the scope."""
-        self.principal.require(scope)
+    def directory_for_reading(self) -> Directory:
+        """Return the directory if the caller may read balances.
+
+        Every read reaches its accounts through this method, on graphql-core's path and on the
+        fast path, so that the read scope is checked here and nowhere else.
+
+        Raises:
+            Forbidden: the caller lacks the scope balances:read.
+        """
+        self.principal.require(Scope.BALANCES_READ)
+        return self.gateway.directory
 
     def written(self) -> None:
         """To be called after a write: forgets what was read before it."""

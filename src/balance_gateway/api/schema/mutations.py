@@ -135,7 +135,7 @@ async def _upsert_one(
         UpsertOpeningBalanceInput, strawberry.argument(description="What to set, and where.")
     ],
 ) -> UpsertOpeningBalanceResult:
-    info.context.require(Scope.BALANCES_WRITE)
+    info.context.principal.require(Scope.BALANCES_WRITE)
     return await _upsert(info.context, input)
 
 
@@ -146,7 +146,7 @@ async def _upsert_several(
         strawberry.argument(description=f"What to set, and where; 1 to {DEFAULT_LIMITS.inputs}."),
     ],
 ) -> list[UpsertOpeningBalanceResult]:
-    info.context.require(Scope.BALANCES_WRITE)
+    info.context.principal.require(Scope.BALANCES_WRITE)
     inputs_max = info.context.limits.inputs
     if not 1 <= len(inputs) <= inputs_max:
         message = f"inputs takes 1 to {inputs_max} items, not {len(inputs)}. Split the list."

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar, cast
 
 import strawberry
 
-from balance_gateway.api.request.context import Info, RequestContext
+from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
 from balance_gateway.api.schema.bank_account import (
     BankAccount,
@@ -24,7 +24,7 @@ from balance_gateway.api.schema.connectors import (
 )
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
-from balance_gateway.domain.access import Scope
+from balance_gateway.domain.access import Principal
 from balance_gateway.domain.balances import (
     BalanceFigures,
 )
@@ -34,7 +34,7 @@ from balance_gateway.ports.reads import (
     Observed,
 )
 from balance_gateway.service.balances import compute_totals
-from balance_gateway.service.directory import AccountFilter
+from balance_gateway.service.directory import AccountFilter, Directory
 
 T = TypeVar("T")
 
@@ -110,11 +110,13 @@ def _items(items: list[T] | None, field: str, items_max: int) -> tuple[T, ...] |
     return tuple(known)
 
 
-def _account(context: RequestContext, account_id: str, field: str) -> BankAccount:
+def _account(
+    directory: Directory, principal: Principal, account_id: str, field: str
+) -> BankAccount:
     if len(account_id) > ACCOUNT_ID_CHARACTERS_MAX:
         message = f"{field} is longer than the {ACCOUNT_ID_CHARACTERS_MAX} characters of an id."
         raise BadInput(message, field=field)
-    return build_bank_account(context.gateway.directory.account(context.principal, account_id))
+    return build_bank_account(directory.account(principal, account_id))
 
 
 def _nodes(
@@ -127,11 +129,11 @@ def _nodes(
     ],
 ) -> list[Node | None]:
     context = info.context
-    context.require(Scope.BALANCES_READ)
+    directory = context.directory_for_reading()
     nodes: list[Node | Exception] = []
     for account_id in _items(ids, "ids", context.limits.ids) or ():
         try:
-            nodes.append(_account(context, account_id, "ids"))
+            nodes.append(_account(directory, context.principal, account_id, "ids"))
         except (AccountNotFound, BadInput) as error:
             nodes.append(error)
     return cast(list[Node | None], nodes)  # graphql-core raises the errors in it, one by one.
@@ -153,16 +155,16 @@ def _node(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="An account's id.")],
 ) -> Node | None:
-    info.context.require(Scope.BALANCES_READ)
-    return _account(info.context, id, "id")
+    context = info.context
+    return _account(context.directory_for_reading(), context.principal, id, "id")
 
 
 def _bank_account(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="The account's id.")],
 ) -> BankAccount | None:
-    info.context.require(Scope.BALANCES_READ)
-    return _account(info.context, id, "id")
+    context = info.context
+    return _account(context.directory_for_reading(), context.principal, id, "id")
 
 
 def _bank_accounts(
@@ -178,12 +180,12 @@ def _bank_accounts(
     ] = strawberry.UNSET,
 ) -> BankAccountConnection:
     context = info.context
-    context.require(Scope.BALANCES_READ)
+    directory = context.directory_for_reading()
     count = 100 if first is None else first
     if not 1 <= count <= context.limits.page_size:
         raise BadInput(f"first must be 1 to {context.limits.page_size}.", field="first")
     chosen = _domain_filter(filter, context.limits.ids)
-    accounts = context.gateway.directory.select(context.principal, chosen)
+    accounts = directory.select(context.principal, chosen)
     return build_connection(accounts, count, unset_to_none(after))
 
 
@@ -199,10 +201,10 @@ def _balance_totals(
     ] = strawberry.UNSET,
 ) -> list[CurrencyTotal]:
     context = info.context
-    context.require(Scope.BALANCES_READ)
+    directory = context.directory_for_reading()
     day = require_usable_day(unset_to_none(as_of), "asOf")
     chosen = _domain_filter(filter, context.limits.ids)
-    accounts = context.gateway.directory.select(context.principal, chosen)
+    accounts = directory.select(context.principal, chosen)
     _refuse_too_many(len(accounts), context.limits.totals_accounts)
     requests = [context.balance_request(account, day) for account in accounts]
     return context.balances.load_all(requests, partial(_totals_of, requests))
@@ -222,8 +224,7 @@ def _refuse_too_many(count: int, accounts_max: int) -> None:
 
 def _connectors(info: Info) -> list[Connector]:
     context = info.context
-    context.require(Scope.BALANCES_READ)
-    connectors = context.gateway.directory.connectors_of(context.principal)
+    connectors = context.directory_for_reading().connectors_of(context.principal)
     return [build_connector(connector) for connector in connectors]
 
 
