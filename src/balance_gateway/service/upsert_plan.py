@@ -8,10 +8,11 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import BadInput, Unsupported
-from balance_gateway.domain.money import Money, parse_minor_units
+from balance_gateway.domain.money import Money
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
+from balance_gateway.service.amount_input import AmountInput, resolve_minor_units
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
@@ -96,15 +97,8 @@ def _parse_amount(request: UpsertRequest, account: Account) -> Money:
             f"The currency must be {account.currency}, as the account's; amounts are not converted.",
             field="amount.currency",
         )
-    if (request.minor_units is None) == (request.amount_text is None):
-        raise BadInput(
-            "Set exactly one of minorUnits and amount.",
-            field="amount",
-        )
-    if request.minor_units is not None:
-        return Money(request.minor_units, account.currency)
-    assert request.amount_text is not None
-    minor_units = parse_minor_units(request.amount_text, account.currency, field="amount.amount")
+    amount = AmountInput(request.minor_units, request.amount_text, account.currency)
+    minor_units = resolve_minor_units(amount, "amount", text_field="amount.amount")
     return Money(minor_units, account.currency)
 
 

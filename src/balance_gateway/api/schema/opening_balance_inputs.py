@@ -6,7 +6,11 @@ import strawberry
 
 from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText, unset_to_none
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.money import parse_minor_units
+from balance_gateway.service.amount_input import (
+    AmountInput,
+    require_one_form,
+    resolve_expected_previous,
+)
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 
 
@@ -74,48 +78,47 @@ class UpsertOpeningBalanceInput:
     )
 
 
-def build_upsert_request(wanted: UpsertOpeningBalanceInput) -> UpsertRequest:
-    """The request in the domain's words.
+def build_upsert_request(sent: UpsertOpeningBalanceInput) -> UpsertRequest:
+    """Translate the input into the service's request.
 
     Raises:
-        BadInput: an amount is told in no way or in two, or the expectation is incomplete.
+        BadInput: an amount has both minorUnits and amount, or neither; or expectedPrevious is
+            incomplete, or in another currency, or has too many decimals.
     """
-    minor_units, amount_text = _amount_of(wanted.amount, "amount")
+    amount = _build_amount(sent.amount)
+    # The service checks this again when it plans the write. It is checked here as well because
+    # callers get an error about the amount before an error about the account.
+    require_one_form(amount, "amount")
     return UpsertRequest(
-        account_id=str(wanted.account_id),
-        minor_units=minor_units,
-        amount_text=amount_text,
-        currency=wanted.amount.currency,
-        effective_at=unset_to_none(wanted.effective_at),
-        expected_previous=_expected_previous_of(wanted),
-        idempotency_key=unset_to_none(wanted.idempotency_key),
-        memo=unset_to_none(wanted.memo),
-        reference_number=unset_to_none(wanted.reference_number),
+        account_id=str(sent.account_id),
+        minor_units=amount.minor_units,
+        amount_text=amount.text,
+        currency=amount.currency,
+        effective_at=unset_to_none(sent.effective_at),
+        expected_previous=_build_expected_previous(sent),
+        idempotency_key=unset_to_none(sent.idempotency_key),
+        memo=unset_to_none(sent.memo),
+        reference_number=unset_to_none(sent.reference_number),
     )
 
 
-def _expected_previous_of(wanted: UpsertOpeningBalanceInput) -> ExpectedPrevious | None:
-    if not wanted.expected_previous:
+def _build_expected_previous(sent: UpsertOpeningBalanceInput) -> ExpectedPrevious | None:
+    if not sent.expected_previous:
         return None
     field = "expectedPrevious.amount"
-    expected = wanted.expected_previous.amount
+    expected = sent.expected_previous.amount
+    # Only this layer can tell a field that is left out from one that is null.
     if expected is strawberry.UNSET:
-        raise BadInput(f"{field} is missing; send null to say that none is set.", field=field)
+        message = f"{field} is missing; send null if no opening balance is set."
+        raise BadInput(message, field=field)
     if expected is None:
         return ExpectedPrevious(minor_units=None)
-    minor_units, amount_text = _amount_of(expected, field)
-    if expected.currency != wanted.amount.currency:
-        message = f"{field} and amount have to be of one currency."
-        raise BadInput(message, field=f"{field}.currency")
-    if amount_text is not None:
-        minor_units = parse_minor_units(amount_text, expected.currency, field=field)
-    return ExpectedPrevious(minor_units)
+    # Resolved before planning: the fingerprint of a request under an idempotency key covers the
+    # expectation in minor units.
+    return resolve_expected_previous(_build_amount(expected), sent.amount.currency, field)
 
 
-def _amount_of(money: MoneyInput, field: str) -> tuple[int | None, str | None]:
-    """The minor units or the text of an amount: exactly one of the two."""
-    minor_units, amount_text = unset_to_none(money.minor_units), unset_to_none(money.amount)
-    if (minor_units is None) == (amount_text is None):
-        message = f"{field} takes exactly one of minorUnits and amount."
-        raise BadInput(message, field=field)
-    return minor_units, amount_text
+def _build_amount(money: MoneyInput) -> AmountInput:
+    return AmountInput(
+        unset_to_none(money.minor_units), unset_to_none(money.amount), money.currency
+    )
