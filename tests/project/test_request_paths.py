@@ -113,7 +113,9 @@ def test_a_path_names_each_file_once(heading: str) -> None:
 
 def test_architecture_names_every_package() -> None:
     folders = [path.parent for path in Path(SOURCE).rglob("__init__.py")]
-    packages = {".".join(path.relative_to(SOURCE).parts) for path in folders if path != Path(SOURCE)}
+    packages = {
+        ".".join(path.relative_to(SOURCE).parts) for path in folders if path != Path(SOURCE)
+    }
     parents = {"api", "pipeline"}
     inner = {"storage.migrations", "storage.migrations.versions"}
 

@@ -77,7 +77,7 @@ class BalanceProvider(Protocol):
 
         Called at most once per write. After a failure, ``ProviderError.maybe_applied`` says
         whether the provider may have applied the write; it is never sent again to find out. When
-        the caller stops waiting, ``ports.call_context.departure`` says whether the write was
+        the caller stops waiting, ``CallContext.send_status`` says whether the write was
         sent; ``ProviderHTTP`` keeps it up to date.
 
         Raises:

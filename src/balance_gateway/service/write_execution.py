@@ -13,10 +13,7 @@ from balance_gateway.domain.writes import (
     WriteOutcome,
     WriteRecord,
 )
-from balance_gateway.ports.call_context import (
-    SendStatus,
-    set_call_context,
-)
+from balance_gateway.ports.call_context import SendStatus, set_call_context
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -143,12 +140,12 @@ class WriteExecutor:
             ProviderError: the provider failed; see ``maybe_applied``.
         """
         status = SendStatus()
-        departure.set(status)
+        set_call_context(send_status=status)
         try:
             async with asyncio.timeout(self.limits.deadline_s[write.account.connector]):
                 return await provider.set_opening_balance(write)
         except TimeoutError as error:
-            if status.left is not False:
+            if status.sent is not False:
                 raise
             message = "The write waited too long for a free call to the provider and was not sent."
             raise ProviderTimeout(message) from error
