@@ -46,7 +46,7 @@ async def upstream() -> None:
 
 
 def make_caller(kind: str, url: str, connections: int) -> tuple[Callable, Callable]:
-    """Return a function that makes one call, and one that closes its client."""
+    """Return two functions: one makes a call, the other closes the client."""
     limits = Limits(connections_max=connections, idle_max=connections)
     if kind == "pool":
         pool = Pool(url, limits=limits)

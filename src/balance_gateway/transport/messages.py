@@ -1,4 +1,4 @@
-"""Encodes requests, rejecting what could smuggle another one, and decodes compressed bodies."""
+"""Encodes requests, protected against request smuggling, and decodes compressed bodies."""
 
 import functools
 import re

@@ -35,8 +35,8 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
 end
 """
 
-#: KEYS: the sorted set. ARGV: window in ms, a unique member. Replaces the oldest call by one that
-#: counts from now.
+#: KEYS: the sorted set. ARGV: window in ms, a unique member. Removes the oldest call and counts one
+#: from now.
 _RECOUNT_LATE_CALL = """
 local now = redis.call('TIME')
 redis.call('ZPOPMIN', KEYS[1])
@@ -86,7 +86,7 @@ class RedisCounter:
             await self._client.run(lambda: self._block_script(keys=keys, args=arguments))
 
     async def recount_late_call(self) -> None:
-        """Replace the oldest call by one that counts from now; has no effect without Redis."""
+        """Count a call from now on, in place of the oldest one; has no effect without Redis."""
         keys = [self._calls_key]
         arguments: list[str | int] = [self._window_ms, secrets.token_hex(8)]
         with suppress(CacheUnavailable):
