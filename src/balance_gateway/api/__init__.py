@@ -1,1 +1,1 @@
-"""GraphQL: the schema, its resolvers, and what a document may cost. Knows nothing of HTTP."""
+"""The GraphQL API, without HTTP: schema, resolvers, document limits, execution."""

@@ -95,5 +95,5 @@ async def test_a_request_that_is_taken_over_has_one_deadline(
 
     answer = await world.answer(world.compiled, late)
 
-    assert b"No answer within the 0.05 s that a request may take." in answer
+    assert b"The provider did not respond within the 0.05 s limit of the request." in answer
     assert len(deadlines) == 1

@@ -98,4 +98,4 @@ async def test_of_several_operations_the_one_that_is_meant_has_to_be_named() -> 
     unnamed = await world.answer(world.compiled, text)
 
     assert named == b'{"data":{"bankAccount":{"id":"a0"}}}'
-    assert b"name the one that is meant in operationName" in unnamed
+    assert b"Set operationName to one of them" in unnamed

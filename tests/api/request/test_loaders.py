@@ -71,7 +71,7 @@ async def test_after_forget_no_call_from_before_is_joined_or_kept():
     await asyncio.sleep(0)
     assert source.calls == [["a"]]
 
-    one.forget()
+    one.clear()
     after = await one.load("a", str)
     source.gates[0].set()
 
@@ -102,7 +102,7 @@ async def test_the_deadline_is_an_answer_for_every_key_and_is_restarted():
     assert "0.02 s" in first.message
 
     deadline.restart()
-    one.forget()
+    one.clear()
     assert await one.load("a", str) == "a2"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balance_gateway.api.schema.history import HistoryStep, days_between, points_between
+from balance_gateway.api.schema.history import HistoryStep, count_days, list_days
 from balance_gateway.domain.errors import BadInput, ProviderTimeout
 from tests.api.fakes import World, asking
 
@@ -22,22 +22,22 @@ QUERY = """query ($from: Date!, $to: Date!, $step: HistoryStep) {
 def test_days_are_rising_and_hold_both_ends_and_stay_within_the_bound(start, length, step):
     end = start + timedelta(days=length)
 
-    if points_between(start, end, step) > 366:
+    if count_days(start, end, step) > 366:
         with pytest.raises(BadInput, match="at most 366 days"):
-            days_between(start, end, step, 366)
+            list_days(start, end, step, 366)
         return
 
-    days = days_between(start, end, step, 366)
+    days = list_days(start, end, step, 366)
 
     assert days[0] == start
     assert days[-1] == end
     assert days == sorted(set(days))
     assert len(days) <= 366
-    assert len(days) == points_between(start, end, step)
+    assert len(days) == count_days(start, end, step)
 
 
 def test_months_keep_the_day_and_shorten_it_where_needed():
-    days = days_between(date(2026, 1, 31), date(2026, 5, 5), HistoryStep.MONTH, 366)
+    days = list_days(date(2026, 1, 31), date(2026, 5, 5), HistoryStep.MONTH, 366)
 
     assert [str(day) for day in days] == [
         "2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30", "2026-05-05",

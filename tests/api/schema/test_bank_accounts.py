@@ -50,7 +50,7 @@ def test_a_cursor_is_read_back(account_id):
 
 @given(st.text(max_size=40))
 def test_any_other_text_is_no_cursor(text):
-    with pytest.raises(BadInput, match="not a cursor"):
+    with pytest.raises(BadInput, match="must be a cursor"):
         decode_cursor(text)
 
 

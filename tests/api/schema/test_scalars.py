@@ -74,7 +74,7 @@ def test_any_day_survives(day):
      "2026-01-01T00:00:00Z", "10000-01-01", "-001-01-01", "٢٠٢٦-٠١-٠١", "", None, 20260101, True],
 )  # fmt: skip
 def test_what_is_no_day_is_refused(value):
-    with pytest.raises(GraphQLError, match="Date is a day"):
+    with pytest.raises(GraphQLError, match="Date must be a calendar day"):
         parse_date(value)
 
 
@@ -183,5 +183,5 @@ async def test_a_bad_literal_is_explained_without_python(world: World):
         )
 
     [error] = answer["errors"]
-    assert "There is no such day" in error["message"]
+    assert "The day does not exist" in error["message"]
     assert "invalid literal" not in error["message"]

@@ -1,1 +1,1 @@
-"""Executes GraphQL documents: parsing, limits, cost, and graphql-core."""
+"""Executes GraphQL documents: parsing, limits, cost and graphql-core."""

@@ -1,8 +1,7 @@
-"""Measures a document in one pass, linear in its size, and refuses one beyond the limits.
+"""Measures a document in one pass, linear in its size, and refuses it beyond the limits.
 
-Every fragment is measured once and remembered; where it is spread its measures are added. So a
-document whose fragments spread the next one twice, thirty levels deep, takes no longer than its
-length, whatever size it would unfold to.
+Each fragment is measured once, and its measurement is added at each spread. So the time is linear
+even for a document in which each fragment spreads the next one twice, thirty levels deep.
 """
 
 from collections import Counter
@@ -28,8 +27,8 @@ _INTROSPECTION = frozenset({"__schema", "__type"})
 
 
 @dataclass(slots=True, eq=False)
-class _Measured:
-    """Measures of a selection set: of the level itself, and of all that lies below."""
+class _Measurement:
+    """The measurement of a selection set: its own level and everything below it."""
 
     depth: int = 0
     cost: Cost = field(default_factory=Cost)
@@ -40,13 +39,18 @@ class _Measured:
 
 
 class DocumentMeasure:
-    """Measures every operation of a document.
+    """The measurement of every operation of a document.
+
+    Args:
+        document: the parsed document.
+        limits: the limits to check.
 
     Attributes:
-        costs: the cost of each operation, by the operation's node id.
+        costs: the cost of each operation, by ``id()`` of the operation's node.
 
     Raises:
-        RequestRefused: on construction; the error names the limit and the next step.
+        RequestRefused: on construction, if the document exceeds a limit; the error names the limit
+            and the next step.
     """
 
     def __init__(self, document: DocumentNode, limits: Limits) -> None:
@@ -57,19 +61,20 @@ class DocumentMeasure:
         fragments = [each for each in definitions if isinstance(each, FragmentDefinitionNode)]
         _refuse_over(len(operations), limits.operations, "operations")
         _refuse_over(len(fragments), limits.fragments, "fragments")
-        _refuse_over(_directives(document), limits.directives, "directives")
+        _refuse_over(_count_directives(document), limits.directives, "directives")
         self._definitions = {each.name.value: each for each in fragments}
-        self._measured: dict[str, _Measured] = {}
-        self._under_way: set[str] = set()
-        self._reached: dict[str, frozenset[str]] = {}
-        self.costs = {id(each): self._operation(each) for each in operations}
+        self._measured: dict[str, _Measurement] = {}
+        self._in_progress: set[str] = set()
+        self._reachable: dict[str, frozenset[str]] = {}
+        self.costs = {id(each): self._measure_operation(each) for each in operations}
+        # Fragments that no operation spreads are validated too.
         for name in self._definitions:
-            self._fragment(name, 0, limits.introspection_depth)
+            self._measure_fragment(name, 0, limits.introspection_depth)
 
-    def _operation(self, operation: OperationDefinitionNode) -> Cost:
+    def _measure_operation(self, operation: OperationDefinitionNode) -> Cost:
         limits = self._limits
         _refuse_over(len(operation.variable_definitions or ()), limits.variables, "variables")
-        measured = self._selection(operation.selection_set, 0, limits.depth)
+        measured = self._measure_selection(operation.selection_set, 0, limits.depth)
         if operation.operation is OperationType.MUTATION:
             allowed, what = limits.mutation_root_fields, "root fields of a mutation"
         else:
@@ -79,18 +84,21 @@ class DocumentMeasure:
         _refuse_over(found, limits.introspection_fields, "introspection fields")
         return measured.cost
 
-    def _selection(self, selection_set: SelectionSetNode, level: int, depth: int) -> _Measured:
-        """Measures a selection set; ``level`` fields are around it, ``depth`` are allowed."""
-        measured = _Measured()
+    def _measure_selection(
+        self, selection_set: SelectionSetNode, level: int, depth: int
+    ) -> _Measurement:
+        """Measure a selection set ``level`` fields deep; ``depth`` levels are allowed."""
+        measured = _Measurement()
         self._collect(selection_set, measured, level, depth)
+        # Validation compares every two fields with the same response name, in fragments as well.
         names = Counter(measured.names)
-        for name in {reached for spread in measured.spreads for reached in self._reach(spread)}:
+        for name in {name for spread in measured.spreads for name in self._find_reachable(spread)}:
             names.update(self._measured[name].names)
         self._pairs += sum(count * (count - 1) // 2 for count in names.values() if count > 1)
-        _refuse_over(self._pairs, self._limits.repeated_pairs, "pairs of fields with one name")
+        _refuse_over(self._pairs, self._limits.repeated_pairs, "pairs of fields with the same name")
         return measured
 
-    def _collect(self, node: SelectionSetNode, into: _Measured, level: int, depth: int) -> None:
+    def _collect(self, node: SelectionSetNode, into: _Measurement, level: int, depth: int) -> None:
         for selection in node.selections:
             if isinstance(selection, FieldNode):
                 self._add_field(selection, into, level, depth)
@@ -99,7 +107,7 @@ class DocumentMeasure:
             elif isinstance(selection, FragmentSpreadNode):
                 self._add_spread(selection.name.value, into, level, depth)
 
-    def _add_field(self, node: FieldNode, into: _Measured, level: int, depth: int) -> None:
+    def _add_field(self, node: FieldNode, into: _Measurement, level: int, depth: int) -> None:
         limits = self._limits
         name = node.name.value
         self._fields += 1
@@ -114,19 +122,19 @@ class DocumentMeasure:
             into.introspection_fields += 1
             depth = level + 1 + limits.introspection_depth
         if node.selection_set is not None:
-            below = self._selection(node.selection_set, level + 1, depth)
+            below = self._measure_selection(node.selection_set, level + 1, depth)
         if name in _INTROSPECTION:
-            # graphql-core's own rule bounds what introspection unfolds to.
+            # graphql-core has its own rule for the size of an introspection result.
             into.depth = max(into.depth, 1)
             into.cost.fixed += 1
             return
         into.depth = max(into.depth, 1 + (below.depth if below else 0))
         into.cost.add_field(node, below.cost if below else None, limits)
 
-    def _add_spread(self, name: str, into: _Measured, level: int, depth: int) -> None:
+    def _add_spread(self, name: str, into: _Measurement, level: int, depth: int) -> None:
         self._spreads += 1
         _refuse_over(self._spreads, self._limits.fragment_spreads, "fragment spreads")
-        fragment = self._fragment(name, level, depth)
+        fragment = self._measure_fragment(name, level, depth)
         if fragment is None:
             return
         _refuse_over(level + fragment.depth, depth, "levels")
@@ -136,31 +144,32 @@ class DocumentMeasure:
         into.root_fields += fragment.root_fields
         into.introspection_fields += fragment.introspection_fields
 
-    def _fragment(self, name: str, level: int, depth: int) -> _Measured | None:
-        """A fragment's measures; None for one that is unknown or spreads itself: invalid both."""
-        if name in self._under_way or name not in self._definitions:
+    def _measure_fragment(self, name: str, level: int, depth: int) -> _Measurement | None:
+        """Measure a fragment; None if it is unknown or spreads itself, which validation reports."""
+        if name in self._in_progress or name not in self._definitions:
             return None
         if name not in self._measured:
-            self._under_way.add(name)
+            self._in_progress.add(name)
             selection_set = self._definitions[name].selection_set
-            self._measured[name] = self._selection(selection_set, level, depth)
-            self._under_way.discard(name)
+            self._measured[name] = self._measure_selection(selection_set, level, depth)
+            self._in_progress.discard(name)
         return self._measured[name]
 
-    def _reach(self, name: str) -> frozenset[str]:
-        """The fragments whose fields stand on one level with a fragment's own, itself included."""
-        reached = self._reached.get(name)
-        if reached is None:
+    def _find_reachable(self, name: str) -> frozenset[str]:
+        """Return the fragments that add fields on the level of a fragment, itself included."""
+        reachable = self._reachable.get(name)
+        if reachable is None:
             found = {name}
             for spread in self._measured[name].spreads:
-                found |= self._reach(spread)
-            reached = self._reached[name] = frozenset(found)
-        return reached
+                found |= self._find_reachable(spread)
+            reachable = self._reachable[name] = frozenset(found)
+        return reachable
 
 
-def _directives(document: DocumentNode) -> int:
-    """How many directives there are, counted as @ among the tokens."""
+def _count_directives(document: DocumentNode) -> int:
+    """Count the directives of a document."""
     assert document.loc is not None
+    # Every directive, and nothing else, has an @ token; walking the tokens needs no recursion.
     count, token = 0, document.loc.start_token.next
     while token is not None:
         count += token.kind is TokenKind.AT
@@ -170,10 +179,15 @@ def _directives(document: DocumentNode) -> int:
 
 def _refuse_over(count: int, allowed: int, what: str) -> None:
     if count > allowed:
-        raise limit_exceeded(allowed, what)
+        raise build_limit_refusal(allowed, what)
 
 
-def limit_exceeded(allowed: int, what: str) -> RequestRefused:
-    """The build_refusal of a document that has more of something than is allowed."""
-    message = f"The document has more than the {allowed} {what} it may have. Split the request."
+def build_limit_refusal(allowed: int, what: str) -> RequestRefused:
+    """Build the refusal of a document that exceeds a limit.
+
+    Args:
+        allowed: the limit.
+        what: the counted items, in the plural.
+    """
+    message = f"The document must have at most {allowed} {what}. Split the request."
     return build_refusal(message, "QUERY_TOO_EXPENSIVE")

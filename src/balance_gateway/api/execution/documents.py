@@ -1,4 +1,4 @@
-"""Documents: parsed, measured against the limits and validated once, then kept by their text."""
+"""Parses, measures and validates documents, and caches the valid ones by their text."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from graphql import (
     validate,
 )
 
-from balance_gateway.api.execution.document_limits import DocumentMeasure, limit_exceeded
+from balance_gateway.api.execution.document_limits import DocumentMeasure, build_limit_refusal
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.errors import build_refusal, refuse_with
+from balance_gateway.api.schema.errors import build_refusal, refusal_from_errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,11 +25,11 @@ class PreparedOperation:
     """One operation of a valid document.
 
     Attributes:
-        document: the document it is in.
-        node: its definition.
-        name: None when it has none.
-        cost: what answering it costs.
-        made: what else was made of it, by what it is; kept and forgotten with it.
+        document: the document that contains the operation.
+        node: the definition of the operation.
+        name: the name of the operation; None if it has none.
+        cost: the cost of executing the operation.
+        made: further objects derived from the operation, by type; they live as long as it does.
     """
 
     document: DocumentNode
@@ -40,39 +40,49 @@ class PreparedOperation:
 
     @property
     def is_mutation(self) -> bool:
-        """Whether it writes."""
+        """Whether the operation is a mutation."""
         return self.node.operation is OperationType.MUTATION
 
 
 class Documents:
-    """Valid documents by their text; the ones used last are kept, by number and by size."""
+    """A least-recently-used cache of valid documents, bounded by number and by characters.
+
+    Args:
+        schema: the schema that documents are validated against.
+        limits: the limits of documents and of the cache.
+    """
 
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
         self._schema = schema
         self._limits = limits
-        self._kept: OrderedDict[str, tuple[PreparedOperation, ...]] = OrderedDict()
-        self._kept_characters = 0
+        self._cached: OrderedDict[str, tuple[PreparedOperation, ...]] = OrderedDict()
+        self._cached_characters = 0
 
-    def operation(self, query: str, operation_name: str | None) -> PreparedOperation:
-        """The operation of a document that is meant.
+    def get_operation(self, query: str, operation_name: str | None) -> PreparedOperation:
+        """Return the selected operation of a document.
+
+        Args:
+            query: the text of the document.
+            operation_name: the name of the operation; None if the document has only one.
 
         Raises:
-            RequestRefused: the document is beyond a limit or invalid, or has no such operation.
+            RequestRefused: the document exceeds a limit, is invalid, or has no such operation.
         """
-        operations = self._kept.get(query)
+        operations = self._cached.get(query)
         if operations is None:
             operations = self._prepare(query)
-            self._keep(query, operations)
+            self._store(query, operations)
         else:
-            self._kept.move_to_end(query)
-        return _chosen(operations, operation_name)
+            self._cached.move_to_end(query)
+        return _select_operation(operations, operation_name)
 
     def _prepare(self, query: str) -> tuple[PreparedOperation, ...]:
         document = self._parse(query)
+        # Before validation, which takes far longer on a document beyond the limits.
         costs = DocumentMeasure(document, self._limits).costs
         errors = validate(self._schema, document, max_errors=self._limits.validation_errors)
         if errors:
-            raise refuse_with(errors)
+            raise refusal_from_errors(errors)
         return tuple(
             PreparedOperation(
                 document=document,
@@ -87,44 +97,48 @@ class Documents:
     def _parse(self, query: str) -> DocumentNode:
         limits = self._limits
         if len(query) > limits.document_characters:
-            raise limit_exceeded(limits.document_characters, "characters")
+            raise build_limit_refusal(limits.document_characters, "characters")
         try:
             return parse(query, max_lexical_tokens=limits.tokens, max_comments=limits.comments)
         except GraphQLError as error:
+            # graphql-core has no error class for its own limits.
             if "Document contains more than" in error.message:
                 what = "comments" if "comments" in error.message else "tokens"
                 allowed = limits.comments if what == "comments" else limits.tokens
-                raise limit_exceeded(allowed, what) from None
-            raise refuse_with([error]) from None
+                raise build_limit_refusal(allowed, what) from None
+            raise refusal_from_errors([error]) from None
 
-    def _keep(self, query: str, operations: tuple[PreparedOperation, ...]) -> None:
-        self._kept[query] = operations
-        self._kept_characters += len(query)
+    def _store(self, query: str, operations: tuple[PreparedOperation, ...]) -> None:
+        self._cached[query] = operations
+        self._cached_characters += len(query)
         while (
-            len(self._kept) > self._limits.cached_documents
-            or self._kept_characters > self._limits.cached_document_characters
+            len(self._cached) > self._limits.cached_documents
+            or self._cached_characters > self._limits.cached_document_characters
         ):
-            forgotten, _ = self._kept.popitem(last=False)
-            self._kept_characters -= len(forgotten)
+            evicted, _ = self._cached.popitem(last=False)
+            self._cached_characters -= len(evicted)
 
 
-def _chosen(
+def _select_operation(
     operations: tuple[PreparedOperation, ...], operation_name: str | None
 ) -> PreparedOperation:
     if operation_name is not None:
         found = next((each for each in operations if each.name == operation_name), None)
         if found is None:
-            message = f"The document has no operation {operation_name[:100]!r}."
+            message = (
+                f"The document has no operation named {operation_name[:100]!r}. Set operationName "
+                "to one of its operations."
+            )
             raise build_refusal(message, field="operationName")
     elif len(operations) == 1:
         found = operations[0]
     else:
         message = (
-            "The document has several operations: name the one that is meant in operationName."
+            "The document has several operations. Set operationName to one of them."
             if operations
-            else "The document has no operation."
+            else "The document has no operation. Add a query or a mutation."
         )
         raise build_refusal(message, field="operationName" if operations else "query")
     if found.node.operation is OperationType.SUBSCRIPTION:
-        raise build_refusal("There are no subscriptions. Send a query instead.", field="query")
+        raise build_refusal("Subscriptions are not supported. Send a query instead.", field="query")
     return found

@@ -1,8 +1,7 @@
-"""The engine: a GraphQL request in, the bytes of its answer out.
+"""Executes GraphQL requests with graphql-core and returns the bytes of the response.
 
-The web edge sees only this. ``prepare`` is synchronous and tells what kind of operation it is;
-``execute`` answers it. Whatever answers faster than graphql-core can take the place of
-``_result`` without anybody noticing.
+The web layer uses ``prepare``, which is synchronous and classifies the operation, and ``execute``.
+``FastPathEngine`` has the same interface and falls back to this engine.
 """
 
 import inspect
@@ -13,7 +12,7 @@ from types import CoroutineType
 from typing import Any, TypeGuard
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, execute_root_selection_set
+from graphql import ExecutionResult, execute_root_selection_set
 
 from balance_gateway.api.execution.documents import Documents, PreparedOperation
 from balance_gateway.api.execution.query_cost import apply_defaults
@@ -24,14 +23,14 @@ from balance_gateway.api.schema.errors import (
     RequestRefused,
     build_refusal,
     format_error,
-    refuse_with,
+    refusal_from_errors,
 )
 from balance_gateway.service.gateway import Gateway
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """A request as it was sent; shapes are checked, contents are not."""
+    """A request as sent. Its structure is checked, its contents are not."""
 
     query: str
     variables: Mapping[str, Any] | None = None
@@ -40,25 +39,25 @@ class GraphQLRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """An operation that is valid and affordable, with its variables."""
+    """A valid operation within the cost limit, with the variables of a request."""
 
     prepared: PreparedOperation
     variables: dict[str, Any]
 
     @property
     def is_mutation(self) -> bool:
-        """Whether it writes."""
+        """Whether the operation is a mutation."""
         return self.prepared.is_mutation
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLResponse:
-    """An answer as it is sent.
+    """A response as sent.
 
     Attributes:
-        body: JSON.
-        status: the HTTP status under ``application/graphql-response+json``: 200 when there is
-            data; 400 when the request was refused; 403 when a missing scope left no data.
+        body: the JSON text.
+        status: the HTTP status under ``application/graphql-response+json``: 200 if there is data,
+            400 if the request was refused, 403 if there is no data because of a missing scope.
     """
 
     body: bytes
@@ -66,13 +65,13 @@ class GraphQLResponse:
 
 
 class Engine:
-    """Answers GraphQL requests.
+    """Executes GraphQL requests with graphql-core.
 
     Args:
         gateway: the use cases.
-        limits: of documents and arguments.
-        request_timeout_s: what all reads of a request may take together, in seconds; whatever is
-            outstanding then is answered with PROVIDER_TIMEOUT. Writes are not bounded by it.
+        limits: the limits of documents and arguments; None for the defaults.
+        request_timeout_s: the time for all reads of a request together, in seconds; a read that is
+            outstanding then fails with PROVIDER_TIMEOUT. It does not bound writes.
     """
 
     def __init__(
@@ -86,32 +85,32 @@ class Engine:
         self._documents = Documents(self._schema, self._limits)
 
     def prepare(self, request: GraphQLRequest) -> Operation:
-        """The operation that is meant, known to be valid and affordable.
+        """Return the selected operation, valid and within the cost limit.
 
         Raises:
-            RequestRefused: it is not.
+            RequestRefused: the document is invalid or exceeds a limit, or the cost is too high.
         """
-        prepared = self._documents.operation(request.query, request.operation_name)
+        prepared = self._documents.get_operation(request.query, request.operation_name)
         return self.affordable(prepared, request.variables)
 
     def affordable(self, prepared: PreparedOperation, given: Mapping[str, Any] | None) -> Operation:
-        """A valid operation with its variables, known to be affordable.
+        """Return a valid operation with its variables, within the cost limit.
 
         Raises:
-            RequestRefused: it asks for more than one request may.
+            RequestRefused: the cost with these variables is too high.
         """
         variables = dict(given or {})
         cost = prepared.cost.total(apply_defaults(prepared.node, variables))
         if cost > self._limits.cost:
             message = (
-                f"The query asks for up to {min(cost, 10**12)} fields; a request may ask for "
-                f"{self._limits.cost}. Ask for fewer accounts, days or fields at a time."
+                f"The query must have a cost of at most {self._limits.cost} fields, not "
+                f"{min(cost, 10**12)}. Request fewer accounts, days or fields at a time."
             )
             raise build_refusal(message, "QUERY_TOO_EXPENSIVE")
         return Operation(prepared, variables)
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:  # noqa: ARG002
-        """Nothing is remembered here."""
+        """Return None: this engine caches no responses."""
         return None
 
     def try_cached(
@@ -120,30 +119,31 @@ class Engine:
         caller: Caller,  # noqa: ARG002
         body: bytes | None,  # noqa: ARG002
     ) -> GraphQLResponse | None:
-        """Nothing is at hand here."""
+        """Return None: this engine has no cached values."""
         return None
 
     async def execute(
         self, operation: Operation, caller: Caller, context: RequestContext | None = None
     ) -> GraphQLResponse:
-        """Answers an operation; only cancellation and defects of ours are raised.
+        """Execute an operation. It raises only cancellation and defects of the gateway.
 
         Args:
-            operation: known to be affordable.
-            caller: who asks.
-            context: of the request, when some of it has been read already.
+            operation: the operation from ``prepare``.
+            caller: the sender of the request.
+            context: the context of the request if parts of it have been read already; None
+                otherwise.
         """
         if context is None:
             context = RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)
         try:
-            result = await self._result(operation, context)
+            result = await self._execute(operation, context)
         except RequestRefused as refused:
             return build_refusal_response(refused)
         finally:
             context.close()
-        return _answer(result, caller.request_id)
+        return _build_response(result, caller.request_id)
 
-    async def _result(self, operation: Operation, context: RequestContext) -> ExecutionResult:
+    async def _execute(self, operation: Operation, context: RequestContext) -> ExecutionResult:
         executor = self._executor_class.build(
             self._schema,
             operation.prepared.document,
@@ -154,47 +154,44 @@ class Engine:
             max_coercion_errors=self._limits.validation_errors,
         )
         if isinstance(executor, list):
-            raise refuse_with(executor)
+            raise refusal_from_errors(executor)
         result = execute_root_selection_set(executor)
         return await result if inspect.isawaitable(result) else result
 
 
 def build_refusal_response(refused: RequestRefused, status: int = 400) -> GraphQLResponse:
-    """The answer to a request that was not executed."""
+    """Build the response to a request that was not executed."""
     return GraphQLResponse(orjson.dumps({"errors": refused.errors}), status)
 
 
-def _answer(result: ExecutionResult, request_id: str) -> GraphQLResponse:
+def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:
     if not result.errors:
         return GraphQLResponse(encode_json({"data": result.data}), 200)
-    errors = _formatted(result.errors, request_id)
+    errors = [format_error(error, request_id) for error in result.errors]
     codes = {error["extensions"]["code"] for error in errors}
     status = 403 if result.data is None and codes == {"FORBIDDEN"} else 200
     return GraphQLResponse(encode_json({"data": result.data, "errors": errors}), status)
 
 
-def encode_json(answer: Any) -> bytes:
-    """An answer, or a part of one, as JSON; half a surrogate pair of a provider's is told as ?."""
+def encode_json(value: Any) -> bytes:
+    """Encode a response, or a part of it, as JSON."""
     try:
-        return orjson.dumps(answer)
+        return orjson.dumps(value)
     except TypeError:
-        return orjson.dumps(_in_unicode(answer))
+        # A provider may send half a surrogate pair, which UTF-8 cannot encode: it becomes "?".
+        return orjson.dumps(_replace_surrogates(value))
 
 
-def _in_unicode(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
-        return {_in_unicode(key): _in_unicode(item) for key, item in value.items()}
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_in_unicode(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     return value
 
 
-def _formatted(errors: list[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    return [format_error(error, request_id) for error in errors]
-
-
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
-    """Resolvers return coroutines and futures, nothing else that can be awaited."""
+    # Faster than graphql-core's check: resolvers return no other kind of awaitable.
     return type(value) is CoroutineType or isinstance(value, Future)

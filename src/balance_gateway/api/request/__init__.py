@@ -1,1 +1,1 @@
-"""The state of one GraphQL request: caller, deadline, loaders, limits."""
+"""The state of a GraphQL request: caller, deadline, loaders, limits."""

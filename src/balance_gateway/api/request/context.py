@@ -1,4 +1,4 @@
-"""What a resolver can reach: the caller, the use cases, the request's one "now" and its loaders."""
+"""The context of a request for resolvers: caller, use cases, time, deadline and loaders."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,22 +28,26 @@ from balance_gateway.service.gateway import Gateway
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, and the id under which the logs know it."""
+    """The sender of a request.
+
+    Attributes:
+        principal: the authenticated caller.
+        request_id: the id of the request in the logs.
+    """
 
     principal: Principal
     request_id: str
 
 
 class RequestContext:
-    """One request's view of the gateway.
+    """The context of one request.
 
     Attributes:
         gateway: the use cases.
-        principal: who asks.
-        request_id: under which the logs know the request.
-        limits: of arguments.
-        now: the instant that the whole request takes for the present.
-        deadline: of the request's reads.
+        principal: the authenticated caller.
+        request_id: the id of the request in the logs.
+        limits: the limits of arguments.
+        now: the current time for the whole request, aware.
     """
 
     def __init__(
@@ -53,29 +57,30 @@ class RequestContext:
         self.principal = caller.principal
         self.request_id = caller.request_id
         self.limits = limits
+        # Read once, so that every "today" and every age in one response agree.
         self.now: datetime = gateway.clock()
         self._request_timeout_s = request_timeout_s
         self._todays: dict[str, date] = {}
 
     @cached_property
     def deadline(self) -> Deadline:
-        """Of the request's reads; made when the first of them is."""
+        """The deadline of the request's reads; it starts with the first of them."""
         return Deadline(self._request_timeout_s)
 
     @cached_property
     def balances(self) -> Loader[BalanceRequest, Observed[BalanceFigures]]:
-        """Loads balances."""
+        """The loader of balances."""
         return Loader(self.gateway.reads.balances, self.deadline)
 
     @cached_property
     def opening_balances(self) -> Loader[Account, Observed[OpeningBalance | None]]:
-        """Loads opening balances."""
+        """The loader of opening balances."""
         return Loader(self.gateway.reads.opening_balances, self.deadline)
 
     @cached_property
     def normal_balances(self) -> Loader[Account, Side]:
-        """Loads normal sides."""
-        return Loader(self._sides, self.deadline)
+        """The loader of normal sides."""
+        return Loader(self._load_sides, self.deadline)
 
     def balance_request(
         self,
@@ -84,13 +89,20 @@ class RequestContext:
         max_age_s: int | None = None,
         on_stale: OnStale = OnStale.SERVE,
     ) -> BalanceRequest:
-        """A balance as of a day; without one as of today, which is the same all through."""
+        """Build the request for a balance.
+
+        Args:
+            account: the account.
+            as_of: the day; None for today in the account's time zone.
+            max_age_s: the maximum age of the balance; None for the configured one.
+            on_stale: the behavior when only a stale balance is available.
+        """
         current = self.today(account)
         day = current if as_of is None else as_of
         return BalanceRequest(account, day, day == current, max_age_s, on_stale)
 
     def today(self, account: Account) -> date:
-        """The day it is for the account, resolved once per request and time zone."""
+        """Return the current day in the account's time zone, the same for the whole request."""
         zone = account.time_zone
         day = self._todays.get(zone.key)
         if day is None:
@@ -109,19 +121,20 @@ class RequestContext:
         self.principal.require(Scope.BALANCES_READ)
         return self.gateway.directory
 
-    def written(self) -> None:
-        """To be called after a write: forgets what was read before it."""
-        self.balances.forget()
-        self.opening_balances.forget()
+    def reset_after_write(self) -> None:
+        """Drop every value that was read before a write, and restart the deadline of reads."""
+        self.balances.clear()
+        self.opening_balances.clear()
         self.deadline.restart()
 
     def close(self) -> None:
-        """Cancels the reads that are under way."""
+        """Cancel the reads in progress."""
+        # Only loaders that exist: reading the property would create one.
         for name in ("balances", "opening_balances", "normal_balances"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    async def _sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
+    async def _load_sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
         reads = (self.gateway.reads.normal_balance(account) for account in accounts)
         sides = await asyncio.gather(*reads, return_exceptions=True)
         return [side if isinstance(side, Side | Exception) else Exception() for side in sides]

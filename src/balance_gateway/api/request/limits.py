@@ -1,40 +1,40 @@
-"""What one request may cost: every limit of the GraphQL layer in one place."""
+"""Defines every limit of the GraphQL layer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of a document and of the arguments in it. All are inclusive.
+    """Limits of a document and its arguments. All are inclusive.
 
     Attributes:
         document_characters: characters of the query text.
-        tokens: lexical tokens of the document.
+        tokens: lexical tokens in the document.
         comments: comments in the document.
-        depth: levels of fields, fragments followed.
-        introspection_depth: the same below ``__schema`` and ``__type``.
-        introspection_fields: how often ``__schema`` and ``__type`` may stand in an operation.
-        fields: fields written in the document.
-        root_fields: root fields of a query, fragments followed.
-        mutation_root_fields: root fields of a mutation, fragments followed.
-        aliases: aliased fields written in the document.
-        repeated_pairs: pairs of fields with one response name in one selection; each pair has to
-            be compared when the document is validated.
+        depth: levels of fields, fragments included.
+        introspection_depth: levels of fields below ``__schema`` and ``__type``.
+        introspection_fields: ``__schema`` and ``__type`` fields in an operation.
+        fields: fields in the document, each fragment counted once.
+        root_fields: root fields of a query, fragments included.
+        mutation_root_fields: root fields of a mutation, fragments included.
+        aliases: aliased fields in the document, each fragment counted once.
+        repeated_pairs: pairs of fields with the same response name in one selection set;
+            validation compares every pair.
         directives: directives in the document.
-        fragments: fragment definitions.
-        fragment_spreads: spreads of fragments.
+        fragments: fragment definitions in the document.
+        fragment_spreads: fragment spreads in the document.
         operations: operations in the document.
         variables: variables of an operation.
-        cost: fields to be answered: every field counts one, times the sizes of the lists around.
-        validation_errors: errors told of one invalid document.
-        cached_documents: documents kept parsed and validated.
-        cached_document_characters: of all kept documents together; parsed they take some hundred
-            times as many bytes.
-        page_size: largest ``first`` of a connection.
-        ids: ids in one list argument.
-        history_points: days of one ``balanceHistory``.
+        cost: fields in the response: each field counts one, times the sizes of the lists around it.
+        validation_errors: errors reported for one invalid document.
+        cached_documents: parsed and validated documents in the cache.
+        cached_document_characters: characters of all cached documents together; a parsed document
+            takes about a hundred times as many bytes.
+        page_size: the largest ``first`` of a connection.
+        ids: items in one list argument.
+        history_points: days in one ``balanceHistory``.
         inputs: inputs of one ``upsertOpeningBalances``.
-        totals_accounts: accounts that one ``balanceTotals`` adds up.
+        totals_accounts: accounts in one ``balanceTotals``.
     """
 
     document_characters: int = 65_536
@@ -64,5 +64,5 @@ class Limits:
     totals_accounts: int = 5_000
 
 
-#: What the descriptions in the schema tell.
+#: The limits that the descriptions in the schema state.
 DEFAULT_LIMITS = Limits()

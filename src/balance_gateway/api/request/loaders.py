@@ -1,10 +1,4 @@
-"""Loaders: everything one tick of a request asks for goes out as one call.
-
-graphql-core calls all resolvers it can reach before the event loop turns; a loader notes what they
-ask for and makes one call when it does. Every ``load`` has its own future, so that cancelling one
-field never takes another's answer away. What was answered is remembered for the request until
-``forget``, which a mutation calls.
-"""
+"""Batches the reads of a request: all keys loaded in one turn of the event loop are one call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
@@ -21,9 +15,13 @@ Batch = dict[K, "list[asyncio.Future[V | Exception]]"]
 
 
 class Deadline:
-    """The instant at which a request's reads have to be done.
+    """The deadline of a request's reads.
 
-    What is outstanding then fails with PROVIDER_TIMEOUT, and the rest is answered.
+    A read that is outstanding at the deadline fails with PROVIDER_TIMEOUT; the other reads keep
+    their results.
+
+    Args:
+        timeout_s: the time for all reads together, in seconds from now.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -31,11 +29,11 @@ class Deadline:
         self._at = asyncio.get_running_loop().time() + timeout_s
 
     def restart(self) -> None:
-        """Gives reads the whole time again; called after a write, which has no deadline here."""
+        """Give reads the whole time again; called after a write, which has no deadline here."""
         self._at = asyncio.get_running_loop().time() + self._timeout_s
 
     async def keep(self, awaitable: Awaitable[R]) -> R:
-        """The awaitable's result.
+        """Await the awaitable until the deadline, and return its result.
 
         Raises:
             ProviderTimeout: the deadline passed first; the awaitable was cancelled.
@@ -44,18 +42,22 @@ class Deadline:
             async with asyncio.timeout_at(self._at) as scope:
                 return await awaitable
         except TimeoutError:
+            # A timeout of the awaitable itself is not this deadline.
             if not scope.expired():
                 raise
-            message = f"No answer within the {self._timeout_s:g} s that a request may take."
+            message = (
+                f"The provider did not respond within the {self._timeout_s:g} s limit of the "
+                "request. Try again."
+            )
             raise ProviderTimeout(message) from None
 
 
 class Loader(Generic[K, V]):
-    """Collects keys and asks for all of them at once.
+    """Collects keys, fetches them in one call, and keeps the results until ``clear``.
 
     Args:
-        fetch: answers keys, in order, with a value or the error for each.
-        deadline: of the request.
+        fetch: returns a value or an error for each key, in the order of the keys.
+        deadline: the deadline of the request.
     """
 
     def __init__(
@@ -65,30 +67,38 @@ class Loader(Generic[K, V]):
     ) -> None:
         self._fetch = fetch
         self._deadline = deadline
-        self._answers: dict[K, V | Exception] = {}
-        self._open: Batch[K, V] = {}
+        self._results: dict[K, V | Exception] = {}
+        self._pending: Batch[K, V] = {}
         self._queued: Batch[K, V] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def load(self, key: K, convert: Callable[[V], R]) -> R:
-        """The converted value of a key, or its future, to be returned from a resolver as it is.
+        """Return the converted value of a key, or a future of it, for a resolver to return.
 
-        graphql-core awaits what can be awaited, and Strawberry reads a field's type from its
-        resolver's; so the future is typed as what it will hold.
+        Args:
+            key: the key.
+            convert: converts the value of the key to the value of the field.
 
         Raises:
-            Exception: the answer for the key; also through the future.
+            Exception: the error of the key; a future raises it when it is awaited.
         """
-        if key in self._answers:
-            return convert(_value(self._answers[key]))
-        return cast(R, _converted(self._wait(key), lambda answer: convert(_value(answer))))
+        if key in self._results:
+            return convert(_unwrap(self._results[key]))
+        # graphql-core awaits the future, and Strawberry takes the type of the field from the
+        # resolver: so the future is typed as its result.
+        return cast(R, _map_future(self._wait(key), lambda result: convert(_unwrap(result))))
 
     def load_all(self, keys: Iterable[K], convert: Callable[[list[V | Exception]], R]) -> R:
-        """Like ``load``, for the value or the error of every key, in order, converted together."""
+        """Like ``load``, for several keys.
+
+        Args:
+            keys: the keys.
+            convert: converts the list of values and errors, in the order of the keys.
+        """
         keys = list(keys)
-        missing = [key for key in dict.fromkeys(keys) if key not in self._answers]
-        known = self._answers
+        missing = [key for key in dict.fromkeys(keys) if key not in self._results]
+        known = self._results
 
         def in_order(found: list[V | Exception]) -> R:
             new = dict(zip(missing, found, strict=True))
@@ -96,33 +106,36 @@ class Loader(Generic[K, V]):
 
         if not missing:
             return in_order([])
-        return cast(R, _converted(asyncio.gather(*map(self._wait, missing)), in_order))
+        return cast(R, _map_future(asyncio.gather(*map(self._wait, missing)), in_order))
 
-    def learn(self, answers: Mapping[K, V | Exception]) -> None:
-        """Takes over what somebody else has read for the same request."""
-        self._answers.update(answers)
+    def learn(self, results: Mapping[K, V | Exception]) -> None:
+        """Add results that were read for the same request without this loader."""
+        self._results.update(results)
 
-    def forget(self) -> None:
-        """Forgets every answer, and joins no call from before, so that all is read again."""
-        self._answers = {}
-        self._open = {}
+    def clear(self) -> None:
+        """Drop all results; later loads do not join a call that has already started."""
+        self._results = {}
+        self._pending = {}
 
     def close(self) -> None:
-        """Cancels the calls that are under way; none is begun any more."""
+        """Cancel the calls in progress; no further call is started."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
 
     def _wait(self, key: K) -> "asyncio.Future[V | Exception]":
         loop = asyncio.get_running_loop()
+        # One future for each load: cancelling one field must not cancel another.
         future: asyncio.Future[V | Exception] = loop.create_future()
-        waiting = self._open.get(key)
+        waiting = self._pending.get(key)
         if waiting is not None:
             waiting.append(future)
             return future
+        # graphql-core calls every resolver that it can reach before the event loop turns, so that
+        # the call made then has all their keys.
         if not self._queued:
             loop.call_soon(self._dispatch)
-        self._open[key] = self._queued[key] = [future]
+        self._pending[key] = self._queued[key] = [future]
         return future
 
     def _dispatch(self) -> None:
@@ -130,31 +143,33 @@ class Loader(Generic[K, V]):
         if self._closed:
             _cancel(batch)
             return
-        task = asyncio.ensure_future(self._answer(batch, self._open, self._answers))
+        task = asyncio.ensure_future(self._fetch_batch(batch, self._pending, self._results))
         self._tasks.add(task)
 
-        def over(task: asyncio.Task[None]) -> None:
+        def finish(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            _cancel(batch)  # A task that was cancelled has answered nobody.
+            _cancel(batch)  # A cancelled task has set no results.
 
-        task.add_done_callback(over)
+        task.add_done_callback(finish)
 
-    async def _answer(
-        self, batch: "Batch[K, V]", still_open: "Batch[K, V]", known: dict[K, V | Exception]
+    async def _fetch_batch(
+        self, batch: "Batch[K, V]", pending: "Batch[K, V]", known: dict[K, V | Exception]
     ) -> None:
-        answers: Sequence[V | Exception]
+        # ``pending`` and ``known`` belong to the time before a ``clear`` if one happens meanwhile:
+        # a result that was read before a write must not be returned after it.
+        results: Sequence[V | Exception]
         keys = list(batch)
         try:
-            answers = await self._deadline.keep(self._fetch(keys))
+            results = await self._deadline.keep(self._fetch(keys))
         except Exception as error:
-            answers = [error] * len(keys)
-        for key, answer in zip(keys, answers, strict=True):
-            known[key] = answer
-            if still_open.get(key) is batch[key]:
-                del still_open[key]
+            results = [error] * len(keys)
+        for key, result in zip(keys, results, strict=True):
+            known[key] = result
+            if pending.get(key) is batch[key]:
+                del pending[key]
             for future in batch[key]:
                 if not future.done():
-                    future.set_result(answer)
+                    future.set_result(result)
 
 
 def _cancel(batch: "Batch[K, V]") -> None:
@@ -163,15 +178,15 @@ def _cancel(batch: "Batch[K, V]") -> None:
             future.cancel()
 
 
-def _value(answer: V | Exception) -> V:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def _unwrap(result: V | Exception) -> V:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def _converted(outcome: "asyncio.Future[T]", convert: Callable[[T], R]) -> "asyncio.Future[R]":
-    """The future of what a field answers, from the future of what its keys have come to."""
-    converted: asyncio.Future[R] = outcome.get_loop().create_future()
+def _map_future(source: "asyncio.Future[T]", convert: Callable[[T], R]) -> "asyncio.Future[R]":
+    """Return a future of the converted result of another future."""
+    converted: asyncio.Future[R] = source.get_loop().create_future()
 
     def done(finished: "asyncio.Future[T]") -> None:
         if converted.done():
@@ -183,7 +198,8 @@ def _converted(outcome: "asyncio.Future[T]", convert: Callable[[T], R]) -> "asyn
             converted.set_result(convert(finished.result()))
         except Exception as error:
             converted.set_exception(error)
-            converted.exception()  # Somebody else may have failed the field's parent already.
+            # Marks it as retrieved: no resolver awaits it if the parent of the field has failed.
+            converted.exception()
 
-    outcome.add_done_callback(done)
+    source.add_done_callback(done)
     return converted

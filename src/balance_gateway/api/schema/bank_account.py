@@ -1,4 +1,4 @@
-"""BankAccount: what is configured of it, its balances, its opening balance."""
+"""The GraphQL types BankAccount, OpeningBalance and Tag, and the resolvers of their fields."""
 
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -10,7 +10,7 @@ import strawberry
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
 from balance_gateway.api.schema.connectors import Connector, ProviderKind, build_connector
-from balance_gateway.api.schema.history import HistoryStep, days_between
+from balance_gateway.api.schema.history import HistoryStep, list_days
 from balance_gateway.api.schema.money import (
     Balance,
     Freshness,
@@ -27,98 +27,100 @@ from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.ports import reads
 
-#: Days around these two have no beginning or no end that a clock can tell.
+#: Closer to the ends of the calendar, the start or the end of a day overflows in some time zones.
 DAY_MIN, DAY_MAX = date.min + timedelta(days=2), date.max - timedelta(days=2)
 
 
-@strawberry.interface(description="Something with an id that is the same for ever.")
+@strawberry.interface(description="An object with a permanent id.")
 class Node:
-    """Something with an id."""
+    """An object with an id."""
 
-    id: strawberry.ID = strawberry.field(description="The gateway's id.")
+    id: strawberry.ID = strawberry.field(description="The id of the object in the gateway.")
 
 
-@strawberry.enum(description="A side of the books.")
+@strawberry.enum(description="A side of the ledger, debit or credit.")
 class BalanceSide(Enum):
-    """A side of the books."""
+    """A side of the ledger."""
 
     DEBIT = strawberry.enum_value(
-        Side.DEBIT, description="The account usually holds money, such as a current account."
+        Side.DEBIT, description="The account normally holds money, such as a current account."
     )
     CREDIT = strawberry.enum_value(
-        Side.CREDIT, description="The account usually owes money, such as a credit card."
+        Side.CREDIT, description="The account normally owes money, such as a credit card."
     )
 
 
-@strawberry.enum(description="Whose word an opening balance is.")
+@strawberry.enum(description="Where the opening balance comes from.")
 class OpeningBalanceSource(Enum):
-    """Whose word an opening balance is."""
+    """The origin of an opening balance."""
 
     PROVIDER = strawberry.enum_value(
-        domain.OpeningBalanceSource.PROVIDER, description="The provider keeps it and told it."
+        domain.OpeningBalanceSource.PROVIDER, description="The provider stores it."
     )
     RECORDED_BY_GATEWAY = strawberry.enum_value(
         domain.OpeningBalanceSource.RECORDED_BY_GATEWAY,
-        description="The provider cannot be asked; it is what the gateway last set there.",
+        description="The gateway set it last; the provider has no way to read it.",
     )
     DERIVED = strawberry.enum_value(
         domain.OpeningBalanceSource.DERIVED,
-        description="It is the balance of a day before the account's first transaction.",
+        description="The balance of a day before the account's first transaction.",
     )
 
 
-@strawberry.type(description="A tag that a provider keeps with an opening balance.")
+@strawberry.type(description="A tag that the provider stores with an opening balance.")
 class Tag:
-    """A tag of a provider."""
+    """A provider's tag."""
 
     id: strawberry.ID = strawberry.field(description="The provider's id of the tag.")
     key: str = strawberry.field(description="The dimension of the tag.")
-    value: str = strawberry.field(description="The value in that dimension.")
+    value: str = strawberry.field(description="The value in the dimension.")
     dimension_id: strawberry.ID = strawberry.field(description="The provider's id of the key.")
     definition_id: strawberry.ID = strawberry.field(
-        description="The provider's id of the pair of key and value."
+        description="The provider's id of the key and value pair."
     )
     dimension_display_name: str | None = strawberry.field(
-        description="The key as people read it; null without one."
+        description="The display name of the key; null if it has none."
     )
     value_display_name: str | None = strawberry.field(
-        description="The value as people read it; null without one."
+        description="The display name of the value; null if it has none."
     )
     archived_at: datetime | None = strawberry.field(
-        description="When the tag was archived; null while it is in use."
+        description="When the tag was archived; null if it is in use."
     )
 
 
-@strawberry.type(description="The balance an account starts its books with.")
+@strawberry.type(description="The opening balance of an account.")
 class OpeningBalance:
-    """The balance an account starts its books with."""
+    """The opening balance of an account."""
 
-    amount: Money = strawberry.field(description="The opening balance.")
+    amount: Money = strawberry.field(description="The amount.")
     effective_at: datetime | None = strawberry.field(
-        description="When the account had it; null when the provider does not tell."
+        description="When the account had this balance; null if the provider does not return it."
     )
-    source: OpeningBalanceSource = strawberry.field(description="Whose word it is.")
+    source: OpeningBalanceSource = strawberry.field(
+        description="Where the opening balance comes from."
+    )
     created_at: datetime | None = strawberry.field(
-        description="When it was first recorded; null when the provider does not tell."
+        description="When it was first recorded; null if the provider does not return it."
     )
     updated_at: datetime | None = strawberry.field(
-        description="When it was last changed; null when the provider does not tell."
+        description="When it was last changed; null if the provider does not return it."
     )
-    memo: str | None = strawberry.field(description="A note for people; null without one.")
+    memo: str | None = strawberry.field(description="A free-text note; null if there is none.")
     reference_number: str | None = strawberry.field(
-        description="An identifier that users see; null without one."
+        description="A reference number shown to users; null if there is none."
     )
-    tags: list[Tag] = strawberry.field(description="The provider's tags, in its order.")
+    tags: list[Tag] = strawberry.field(description="The provider's tags, in the provider's order.")
     metadata: Json | None = strawberry.field(
-        description="The provider's free JSON object; null without one."
+        description="The provider's free-form JSON object; null if there is none."
     )
-    freshness: Freshness = strawberry.field(description="How old it is.")
+    freshness: Freshness = strawberry.field(description="The age of the opening balance.")
 
 
 def build_opening_balance(
     observed: reads.Observed[domain.OpeningBalance], now: datetime
 ) -> OpeningBalance:
-    """An opening balance as it is answered."""
+    """Build the GraphQL object of an opening balance; ``now`` dates its age."""
     value = observed.value
     amount = build_money(value.amount)
     assert amount is not None
@@ -130,13 +132,13 @@ def build_opening_balance(
         updated_at=value.updated_at,
         memo=value.memo,
         reference_number=value.reference_number,
-        tags=[_tag_of(tag) for tag in value.tags],
+        tags=[_build_tag(tag) for tag in value.tags],
         metadata=None if value.metadata is None else Json(value.metadata),
         freshness=build_freshness(observed, now),
     )
 
 
-def _tag_of(tag: domain.Tag) -> Tag:
+def _build_tag(tag: domain.Tag) -> Tag:
     return Tag(
         id=strawberry.ID(tag.id),
         key=tag.key,
@@ -149,7 +151,7 @@ def _tag_of(tag: domain.Tag) -> Tag:
     )
 
 
-def _opening_balance_or_none(
+def _build_opening_balance_or_none(
     observed: reads.Observed[domain.OpeningBalance | None], now: datetime
 ) -> OpeningBalance | None:
     value = observed.value
@@ -161,7 +163,7 @@ def _opening_balance_or_none(
 
 def _opening_balance(self: "BankAccount", info: Info) -> OpeningBalance | None:
     context = info.context
-    convert = partial(_opening_balance_or_none, now=context.now)
+    convert = partial(_build_opening_balance_or_none, now=context.now)
     return context.opening_balances.load(self.account, convert)
 
 
@@ -177,20 +179,20 @@ def _balance(
     as_of: Annotated[
         date | None,
         strawberry.argument(
-            description="The day at whose end the balance is wanted, in the account's time zone; "
-            "left out: today. Days to come are taken and answered as the provider answers them."
+            description="The day, in the account's time zone; the balance is the one at its end. "
+            "Default: today. A future day is passed on to the provider."
         ),
     ] = strawberry.UNSET,
     max_age_seconds: Annotated[
         int | None,
         strawberry.argument(
-            description="The oldest figure taken, in seconds, 0 or more; 0: ask the provider now; "
-            "left out: as the gateway is configured."
+            description="The maximum age of the balance in seconds, 0 or more; 0 reads it from the "
+            "provider. Default: the gateway's configuration."
         ),
     ] = strawberry.UNSET,
     on_stale: Annotated[
         OnStale | None,
-        strawberry.argument(description="What to do when only a stale figure can be had."),
+        strawberry.argument(description="The behavior when only a stale balance is available."),
     ] = OnStale.SERVE,
 ) -> Balance | None:
     max_age_s = unset_to_none(max_age_seconds)
@@ -211,21 +213,24 @@ def _balance_history(
     info: Info,
     from_: Annotated[date, strawberry.argument(name="from", description="The first day.")],
     to: Annotated[
-        date, strawberry.argument(description="The last day, always included; not before from.")
+        date,
+        strawberry.argument(
+            description="The last day; always included. It must not be before from."
+        ),
     ],
     step: Annotated[
-        HistoryStep | None, strawberry.argument(description="How far apart the days are.")
+        HistoryStep | None, strawberry.argument(description="The interval between the days.")
     ] = HistoryStep.DAY,
 ) -> list[Balance]:
     context = info.context
     require_usable_day(from_, "from")
     require_usable_day(to, "to")
-    days = days_between(from_, to, step or HistoryStep.DAY, context.limits.history_points)
+    days = list_days(from_, to, step or HistoryStep.DAY, context.limits.history_points)
     requests = [context.balance_request(self.account, day) for day in days]
-    return context.balances.load_all(requests, partial(_history_of, now=context.now))
+    return context.balances.load_all(requests, partial(_build_history, now=context.now))
 
 
-def _history_of(
+def _build_history(
     answers: list[reads.Observed[domain.BalanceFigures] | Exception], now: datetime
 ) -> list[Balance]:
     balances = []
@@ -241,51 +246,56 @@ def _connector(self: "BankAccount", info: Info) -> Connector:
 
 
 def require_usable_day(day: date | None, field: str) -> date | None:
-    """The day itself.
+    """Return the day, or None for None.
+
+    Args:
+        day: the day of an argument; None if it was not given.
+        field: the argument; named in the error.
 
     Raises:
-        BadInput: it lies so close to the ends of the calendar that it has no beginning or end.
+        BadInput: the day is so close to an end of the calendar that its start or its end cannot
+            be represented.
     """
     if day is not None and not DAY_MIN <= day <= DAY_MAX:
-        raise BadInput(f"{field} must lie between {DAY_MIN} and {DAY_MAX}.", field=field)
+        raise BadInput(f"{field} must be between {DAY_MIN} and {DAY_MAX}.", field=field)
     return day
 
 
-@strawberry.type(description="One account at one provider. Needs the scope balances:read.")
+@strawberry.type(description="An account at a provider. Needs the scope balances:read.")
 class BankAccount(Node):
-    """One account at one provider."""
+    """An account at a provider."""
 
     account: strawberry.Private[Account]
-    name: str = strawberry.field(description="What people call the account.")
+    name: str = strawberry.field(description="The display name of the account.")
     currency: CurrencyCode = strawberry.field(description="The account's currency.")
-    provider: ProviderKind = strawberry.field(description="The provider that keeps the account.")
+    provider: ProviderKind = strawberry.field(description="The provider of the account.")
     opening_balance: OpeningBalance | None = strawberry.field(
         resolver=_opening_balance,
-        description="The balance its books start with; null: none is set.",
+        description="The opening balance; null if none is set.",
     )
     normal_balance: BalanceSide = strawberry.field(
         resolver=_normal_balance,
-        description="The side on which the account usually stands. Amounts are always from the "
-        "holder's side, so a credit card that owes 500 stands at −500.",
+        description="The side of the account's normal balance. Amounts are always from the "
+        "holder's perspective: a credit card with a debt of 500 has the balance −500.",
     )
     balance: Balance | None = strawberry.field(
         resolver=_balance,
-        description="The balance at the end of a day; null with an error when it cannot be had.",
+        description="The balance at the end of a day; null with an error if it is unavailable.",
     )
     balance_history: list[Balance] = strawberry.field(
         resolver=_balance_history,
         description="The balances of several days, oldest first, at most "
-        f"{DEFAULT_LIMITS.history_points}. When one day cannot "
-        "be had the whole account is null with that day's error.",
+        f"{DEFAULT_LIMITS.history_points}. If one day is "
+        "unavailable, the whole account is null with the error of that day.",
     )
 
     connector: Connector = strawberry.field(
-        resolver=_connector, description="The credentials through which the account is reached."
+        resolver=_connector, description="The connector that gives access to the account."
     )
 
 
 def build_bank_account(account: Account) -> BankAccount:
-    """An account as it is answered."""
+    """Build the GraphQL object of an account."""
     return BankAccount(
         account=account,
         id=strawberry.ID(account.id),

@@ -1,4 +1,4 @@
-"""The schema: assembled once from the two roots, and printed as SDL."""
+"""Builds the GraphQL schema once from the query and mutation roots, and prints it as SDL."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from balance_gateway.api.schema.scalars import SCALARS
 
 @cache
 def build_schema() -> strawberry.Schema:
-    """The schema. It holds nothing of a request or of a configuration."""
+    """Return the schema; it is the same object for every request and configuration."""
     return strawberry.Schema(
         query=Query,
         mutation=Mutation,
@@ -24,10 +24,10 @@ def build_schema() -> strawberry.Schema:
 
 
 def core_schema() -> GraphQLSchema:
-    """The graphql-core schema under Strawberry's, which is what executes."""
+    """Return the graphql-core schema below Strawberry's; graphql-core executes documents on it."""
     return build_schema()._schema  # Strawberry has no public name for it.
 
 
 def print_sdl() -> str:
-    """The schema as SDL: types by name, fields as declared, so that two runs print the same."""
+    """Return the schema as SDL: types sorted by name, fields in the order of declaration."""
     return build_schema().as_str().rstrip() + "\n"

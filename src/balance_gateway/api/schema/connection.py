@@ -1,8 +1,4 @@
-"""Pages of accounts as a Relay connection: forward only, in the order of ids, stable cursors.
-
-A cursor names the account it points at, so that it stays good when accounts come and go: the page
-after it begins with the next id there is, whether or not the account itself still exists.
-"""
+"""Builds pages of accounts as a Relay connection: forward only, sorted by id, stable cursors."""
 
 import base64
 import binascii
@@ -15,20 +11,24 @@ from balance_gateway.api.schema.bank_account import BankAccount, build_bank_acco
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account
 from balance_gateway.domain.errors import BadInput
 
+#: A cursor contains an account id, not a position, so that it stays valid when accounts are added
+#: or removed: the next page starts with the next existing id.
 _CURSOR_PREFIX = b"a1:"
 
 
-@strawberry.type(description="Where a page stands in the whole list.")
+@strawberry.type(description="The position of a page in the whole list.")
 class PageInfo:
-    """Where a page stands in the whole list."""
+    """The position of a page."""
 
-    has_next_page: bool = strawberry.field(description="Whether there are accounts after it.")
-    has_previous_page: bool = strawberry.field(description="Whether there are accounts before it.")
+    has_next_page: bool = strawberry.field(description="Whether there are accounts after the page.")
+    has_previous_page: bool = strawberry.field(
+        description="Whether there are accounts before the page."
+    )
     start_cursor: str | None = strawberry.field(
-        description="The cursor of the first account; null on an empty page."
+        description="The cursor of the first account; null if the page is empty."
     )
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last account, to be sent as after; null on an empty page."
+        description="The cursor of the last account, to send as after; null if the page is empty."
     )
 
 
@@ -36,33 +36,38 @@ class PageInfo:
 class BankAccountEdge:
     """An account on a page."""
 
-    cursor: str = strawberry.field(description="Points at the account; to be sent as after.")
+    cursor: str = strawberry.field(description="The cursor of the account, to send as after.")
     node: BankAccount | None = strawberry.field(
-        description="The account; null with an error when one of its required fields failed."
+        description="The account; null with an error if a required field failed."
     )
 
 
-@strawberry.type(description="A page of accounts, in the order of their ids.")
+@strawberry.type(description="A page of accounts, sorted by id.")
 class BankAccountConnection:
     """A page of accounts."""
 
     edges: list[BankAccountEdge] = strawberry.field(description="The accounts with their cursors.")
     nodes: list[BankAccount | None] = strawberry.field(
-        description="The accounts; null with an error for one whose required field failed."
+        description="The accounts; each is null with an error if a required field failed."
     )
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+    page_info: PageInfo = strawberry.field(description="The position of the page.")
     total_count: int = strawberry.field(
-        description="How many accounts the filter takes, on all pages."
+        description="The number of accounts that match the filter, on all pages."
     )
 
 
 def build_connection(
     accounts: Sequence[Account], first: int, after: str | None
 ) -> BankAccountConnection:
-    """The page of at most ``first`` accounts after a cursor; accounts are sorted by id.
+    """Build the page of at most ``first`` accounts after a cursor.
+
+    Args:
+        accounts: the accounts that match the filter, sorted by id.
+        first: the page size.
+        after: the cursor before the page; None for the first page.
 
     Raises:
-        BadInput: the cursor is not one of ours.
+        BadInput: ``after`` is not a cursor of this gateway.
     """
     start = 0
     if after is not None:
@@ -84,22 +89,23 @@ def build_connection(
 
 
 def encode_cursor(account_id: str) -> str:
-    """The opaque cursor that points at an account."""
+    """Build the opaque cursor of an account."""
     return base64.urlsafe_b64encode(_CURSOR_PREFIX + account_id.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> str:
-    """The id of the account that a cursor points at.
+    """Return the account id in a cursor.
 
     Raises:
-        BadInput: the text is not a cursor that ``encode_cursor`` makes.
+        BadInput: the text is not a result of ``encode_cursor``.
     """
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         account_id = raw.removeprefix(_CURSOR_PREFIX).decode("ascii")
     except (UnicodeError, binascii.Error, ValueError):
         account_id = ""
+    # base64 accepts several spellings of the same bytes; a cursor has one.
     if ACCOUNT_ID.fullmatch(account_id) is None or encode_cursor(account_id) != cursor:
-        message = "after is not a cursor: send back pageInfo.endCursor or an edge's cursor as is."
+        message = "after must be a cursor: send pageInfo.endCursor or an edge's cursor unchanged."
         raise BadInput(message, field="after")
     return account_id

@@ -1,4 +1,4 @@
-"""Connectors: which providers are reached, what they can do, and how they are doing."""
+"""The GraphQL type Connector: its provider, capabilities, health and call budget."""
 
 from datetime import datetime
 from enum import Enum
@@ -11,92 +11,95 @@ from balance_gateway.domain import health
 from balance_gateway.service.directory import Connector as DirectoryConnector
 
 
-@strawberry.enum(description="The systems that the gateway can speak to.")
+@strawberry.enum(description="A provider of balances.")
 class ProviderKind(Enum):
-    """The systems that the gateway can speak to."""
+    """A kind of provider."""
 
     LIGHT = strawberry.enum_value(domain.ProviderKind.LIGHT, description="Light.")
     ASSET = strawberry.enum_value(domain.ProviderKind.ASSET, description="Asset.")
     LAYER = strawberry.enum_value(domain.ProviderKind.LAYER, description="Layer.")
     LOCAL = strawberry.enum_value(
-        domain.ProviderKind.LOCAL, description="The ledger that is embedded in the gateway."
+        domain.ProviderKind.LOCAL, description="The ledger embedded in the gateway."
     )
 
 
 def to_domain_provider(kind: ProviderKind) -> domain.ProviderKind:
-    """A provider in the domain's words."""
+    """Convert a provider to the domain enum."""
     return domain.ProviderKind[kind.name]
 
 
-@strawberry.enum(description="What a provider can do.")
+@strawberry.enum(description="An operation that a provider supports.")
 class Capability(Enum):
-    """What a provider can do."""
+    """An operation that a provider supports."""
 
     READ_BANK_BALANCE = strawberry.enum_value(
-        domain.Capability.READ_BANK_BALANCE, description="Tells the bank's figure of a day."
+        domain.Capability.READ_BANK_BALANCE, description="Reads the bank balance of a day."
     )
     READ_LEDGER_BALANCE = strawberry.enum_value(
-        domain.Capability.READ_LEDGER_BALANCE, description="Tells the books' figure of a day."
+        domain.Capability.READ_LEDGER_BALANCE, description="Reads the ledger balance of a day."
     )
     READ_OPENING_BALANCE = strawberry.enum_value(
-        domain.Capability.READ_OPENING_BALANCE, description="Tells the opening balance it keeps."
+        domain.Capability.READ_OPENING_BALANCE, description="Reads the opening balance."
     )
     WRITE_OPENING_BALANCE = strawberry.enum_value(
-        domain.Capability.WRITE_OPENING_BALANCE, description="Lets an opening balance be set."
+        domain.Capability.WRITE_OPENING_BALANCE, description="Sets the opening balance."
     )
     CHOOSE_EFFECTIVE_AT = strawberry.enum_value(
         domain.Capability.CHOOSE_EFFECTIVE_AT,
-        description="Takes the instant at which an opening balance counts.",
+        description="Accepts an effective instant for an opening balance.",
     )
     WRITE_MEMO = strawberry.enum_value(
-        domain.Capability.WRITE_MEMO, description="Keeps a memo and a reference number."
+        domain.Capability.WRITE_MEMO, description="Stores a memo and a reference number."
     )
 
 
-@strawberry.enum(description="What the last calls say of a provider.")
+@strawberry.enum(description="The health of a connector, derived from its last calls.")
 class HealthState(Enum):
-    """What the last calls say of a provider."""
+    """The health of a connector, derived from its last calls."""
 
     UNKNOWN = strawberry.enum_value(
         health.HealthState.UNKNOWN, description="No call has been made yet."
     )
-    UP = strawberry.enum_value(health.HealthState.UP, description="Calls are answered.")
+    UP = strawberry.enum_value(health.HealthState.UP, description="Calls succeed.")
     DEGRADED = strawberry.enum_value(
         health.HealthState.DEGRADED, description="Some calls fail or are slow."
     )
     DOWN = strawberry.enum_value(
-        health.HealthState.DOWN, description="Calls fail fast until a probe succeeds."
+        health.HealthState.DOWN,
+        description="Calls fail immediately until a probe succeeds.",
     )
 
 
-@strawberry.type(description="How a connector is doing, as the answering process sees it.")
+@strawberry.type(
+    description="The health of a connector, as seen by the process that answers the request."
+)
 class ConnectorHealth:
-    """How a connector is doing."""
+    """The health of a connector."""
 
-    state: HealthState = strawberry.field(description="What the last calls say.")
+    state: HealthState = strawberry.field(description="The current state.")
     last_success_at: datetime | None = strawberry.field(
-        description="The last success; null before the first."
+        description="When a call last succeeded; null if none has."
     )
     last_failure_at: datetime | None = strawberry.field(
-        description="The last failure; null before the first."
+        description="When a call last failed; null if none has."
     )
     last_failure_code: str | None = strawberry.field(
-        description="The code of the last failure, as in errors; null before the first."
+        description="The error code of the last failure; null if no call has failed."
     )
 
 
-@strawberry.type(description="What is left of a connector's calls to its provider.")
+@strawberry.type(description="The call budget of a connector at its provider.")
 class ConnectorBudget:
-    """What is left of a connector's calls."""
+    """The call budget of a connector."""
 
     requests_per_minute: int | None = strawberry.field(
-        description="Calls per minute; null where no limit is known."
+        description="The maximum number of calls per minute; null if no limit is known."
     )
     remaining: int | None = strawberry.field(
-        description="Calls left now; null where no limit is known."
+        description="The number of calls left now; null if no limit is known."
     )
     refills_at: datetime | None = strawberry.field(
-        description="When the budget is whole again; null when it is, or no limit is known."
+        description="When the budget is full again; null if it is full or no limit is known."
     )
 
 
@@ -119,30 +122,29 @@ def _budget(self: "Connector", info: Info) -> ConnectorBudget:
     )
 
 
-@strawberry.type(
-    description="One set of credentials at one provider, through which accounts are reached."
-)
+@strawberry.type(description="A set of credentials at a provider that gives access to accounts.")
 class Connector:
-    """One set of credentials at one provider."""
+    """A set of credentials at a provider."""
 
     connector: strawberry.Private[DirectoryConnector]
-    id: strawberry.ID = strawberry.field(description="The connector's configured name.")
-    provider: ProviderKind = strawberry.field(description="The provider it speaks to.")
+    id: strawberry.ID = strawberry.field(description="The configured name of the connector.")
+    provider: ProviderKind = strawberry.field(description="The provider of the connector.")
     capabilities: list[Capability] = strawberry.field(
-        description="What the provider can do, in the order of the names."
+        description="The operations that the provider supports, sorted by name."
     )
 
     health: ConnectorHealth = strawberry.field(
-        resolver=_health, description="How it is doing, as the answering process sees it."
+        resolver=_health,
+        description="The health, as seen by the process that answers the request.",
     )
     budget: ConnectorBudget = strawberry.field(
         resolver=_budget,
-        description="What is left of its calls, as the answering process sees it.",
+        description="The call budget, as seen by the process that answers the request.",
     )
 
 
 def build_connector(connector: DirectoryConnector) -> Connector:
-    """A connector as it is answered."""
+    """Build the GraphQL object of a connector."""
     return Connector(
         connector=connector,
         id=strawberry.ID(connector.id),

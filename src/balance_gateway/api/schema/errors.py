@@ -1,8 +1,8 @@
-"""The one table from domain errors to GraphQL errors, and what becomes of everything else.
+"""Converts exceptions to GraphQL errors.
 
-A ``GatewayError`` is meant for the caller: its message and facts are shown. Any other exception
-is a defect: the caller is told INTERNAL and the request's id, the log gets the kind of exception
-and where it was raised, never its text, which may hold amounts or secrets.
+A ``GatewayError`` is for the caller: its message and its attributes are sent. Any other exception
+is a defect: the caller gets the code INTERNAL and the request id, and the log gets the type of the
+exception and where it was raised.
 """
 
 import logging
@@ -17,12 +17,12 @@ from balance_gateway.observability.logs import facts_of
 
 logger = logging.getLogger(__name__)
 
-#: GraphQL's own complaints about a document or its variables are all the caller's input.
+#: The code of graphql-core's own errors: they are all about the caller's document or variables.
 REQUEST_ERROR_CODE = "BAD_USER_INPUT"
 
 
 class RequestRefused(Exception):
-    """The request is answered with errors alone; nothing was executed.
+    """A request that is answered with errors only; nothing was executed.
 
     Attributes:
         errors: formatted GraphQL errors, at least one.
@@ -36,7 +36,13 @@ class RequestRefused(Exception):
 def build_refusal(
     message: str, code: str = REQUEST_ERROR_CODE, field: str | None = None
 ) -> RequestRefused:
-    """A build_refusal with one error."""
+    """Build a refusal with one error.
+
+    Args:
+        message: the message for the caller.
+        code: the error code.
+        field: the part of the request that is wrong; None if it is the document as a whole.
+    """
     extensions: dict[str, Any] = {"code": code, "retryable": False}
     if field is not None:
         extensions["field"] = field
@@ -44,7 +50,7 @@ def build_refusal(
 
 
 def build_extensions(error: GatewayError) -> dict[str, Any]:
-    """The table: what ``extensions`` holds for a domain error. Unknown facts are left out."""
+    """Build the ``extensions`` of a domain error; attributes that are None are left out."""
     extensions: dict[str, Any] = {"code": error.code, "retryable": error.retryable}
     if error.account_id is not None:
         extensions["accountId"] = error.account_id
@@ -57,21 +63,21 @@ def build_extensions(error: GatewayError) -> dict[str, Any]:
     return extensions
 
 
-def refuse_with(errors: Sequence[GraphQLError]) -> RequestRefused:
-    """A refusal with GraphQL's own complaints about a document or its variables.
+def refusal_from_errors(errors: Sequence[GraphQLError]) -> RequestRefused:
+    """Build a refusal from graphql-core's errors about a document or its variables.
 
     Raises:
-        Exception: the defect, when one of them was raised by a defect of ours.
+        Exception: the cause of an error that a defect of the gateway raised.
     """
     for error in errors:
-        cause = _cause(error)
+        cause = _find_cause(error)
         if cause is not None and not isinstance(cause, GatewayError):
             raise cause
     return RequestRefused([format_error(error, "") for error in errors])
 
 
 def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """A GraphQL error as it is sent; defects are logged and masked."""
+    """Format a GraphQL error for the response; a defect is logged and its text is masked."""
     entry: dict[str, Any] = {"message": error.message}
     if error.locations:
         entry["locations"] = [
@@ -79,7 +85,7 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
         ]
     if error.path is not None:
         entry["path"] = error.path
-    cause = _cause(error)
+    cause = _find_cause(error)
     if isinstance(cause, GatewayError):
         entry["message"] = cause.message
         entry["extensions"] = build_extensions(cause)
@@ -96,8 +102,8 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     return entry
 
 
-def _cause(error: GraphQLError) -> Exception | None:
-    """What a resolver or a scalar raised; None when GraphQL itself complains."""
+def _find_cause(error: GraphQLError) -> Exception | None:
+    """Return the exception of a resolver or a scalar; None for an error of graphql-core itself."""
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
@@ -105,12 +111,13 @@ def _cause(error: GraphQLError) -> Exception | None:
 
 
 def internal_message(request_id: str) -> str:
-    """What a caller is told of a defect."""
-    return f"Something went wrong inside the gateway. Its log has the cause under {request_id}."
+    """Return the message that a caller gets about a defect."""
+    return f"Internal error of the gateway. Its log has the cause under request id {request_id}."
 
 
 def log_defect(cause: BaseException, request_id: str, path: list[str | int] | None = None) -> None:
-    """Logs the kind of an unexpected exception and where it was raised, without its text."""
+    """Log the type of an unexpected exception and where it was raised."""
     shown = ".".join(str(step) for step in path or [])
+    # Without the text of the exception, which may contain amounts or secrets.
     facts = {"request_id": request_id, "path": shown, **facts_of(cause)}
     logger.error("graphql.defect", extra=facts)

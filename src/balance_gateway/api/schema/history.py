@@ -1,4 +1,4 @@
-"""The days of a balance history: from a day to a day, a step apart."""
+"""Lists the days of a balance history: from a first to a last day, in steps."""
 
 import calendar
 from datetime import date, timedelta
@@ -9,34 +9,35 @@ import strawberry
 from balance_gateway.domain.errors import BadInput
 
 
-@strawberry.enum(description="How far apart the days of a history are.")
+@strawberry.enum(description="The interval between the days of a balance history.")
 class HistoryStep(Enum):
-    """How far apart the days of a history are."""
+    """The interval between the days of a balance history."""
 
     DAY = strawberry.enum_value("day", description="Every day.")
     WEEK = strawberry.enum_value("week", description="Every seventh day.")
     MONTH = strawberry.enum_value(
         "month",
-        description="The same day of every month, or the month's last where it has no such day.",
+        description="The same day of every month, or the last day of a shorter month.",
     )
 
 
-def days_between(start: date, end: date, step: HistoryStep, points_max: int) -> list[date]:
-    """The days from ``start``, a step apart, and ``end`` as the last; oldest first.
+def list_days(start: date, end: date, step: HistoryStep, points_max: int) -> list[date]:
+    """Return the days from ``start`` in steps, then ``end``; oldest first, without repetitions.
 
     Raises:
         BadInput: ``end`` is before ``start``, or there are more than ``points_max`` days.
     """
     if end < start:
-        raise BadInput("from must not be after to.", field="from")
-    if points_between(start, end, step) > points_max:
+        raise BadInput("from must be on or before to.", field="from")
+    # Counted before the list is built: a caller may ask for thousands of years.
+    if count_days(start, end, step) > points_max:
         message = (
-            f"A history has at most {points_max} days. Move from and to closer together, or use a "
-            "longer step."
+            f"The history must have at most {points_max} days. Move from and to closer together, "
+            "or use a longer step."
         )
         raise BadInput(message, field="from")
     days, count = [start], 1
-    while (day := _step(start, count, step)) < end:
+    while (day := _add_steps(start, count, step)) < end:
         days.append(day)
         count += 1
     if days[-1] != end:
@@ -44,8 +45,8 @@ def days_between(start: date, end: date, step: HistoryStep, points_max: int) -> 
     return days
 
 
-def points_between(start: date, end: date, step: HistoryStep) -> int:
-    """The number of days of a history, without counting them one by one."""
+def count_days(start: date, end: date, step: HistoryStep) -> int:
+    """Return the number of days that ``list_days`` would return, without building the list."""
     if step is HistoryStep.MONTH:
         months = (end.year - start.year) * 12 + end.month - start.month
         return max(0, months + (end.day > start.day)) + 1
@@ -53,11 +54,12 @@ def points_between(start: date, end: date, step: HistoryStep) -> int:
     return max(0, -(-(end - start).days // span)) + 1
 
 
-def _step(start: date, count: int, step: HistoryStep) -> date:
+def _add_steps(start: date, count: int, step: HistoryStep) -> date:
     try:
         if step is HistoryStep.MONTH:
             year, month = divmod(start.year * 12 + start.month - 1 + count, 12)
             return date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))
         return start + timedelta(days=count if step is HistoryStep.DAY else 7 * count)
     except (ValueError, OverflowError):
+        # Beyond the calendar; any end of a history is on or before this day.
         return date.max

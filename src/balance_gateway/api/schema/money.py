@@ -1,4 +1,4 @@
-"""Money, how fresh a figure is, and balances as of a day."""
+"""The GraphQL types Money, Freshness and Balance."""
 
 from datetime import date, datetime
 from enum import Enum
@@ -13,19 +13,19 @@ from balance_gateway.ports import reads
 
 
 @strawberry.type(
-    description="An amount of one currency, from the account holder's side: + is money the holder "
-    "has, − is money the holder owes."
+    description="An amount in one currency, from the account holder's perspective: positive is "
+    "money that the holder has, negative is money that the holder owes."
 )
 class Money:
-    """An amount."""
+    """An amount in one currency."""
 
     minor_units: BigInt = strawberry.field(
-        description="The amount in the currency's smallest unit, such as cents; any size."
+        description="The amount in the currency's smallest unit, such as cents; of any size."
     )
     amount: DecimalText = strawberry.field(
-        description="The amount in major units, with all of the currency's decimals."
+        description="The amount in major units, with all decimals of the currency."
     )
-    currency: CurrencyCode = strawberry.field(description="The currency, ISO 4217.")
+    currency: CurrencyCode = strawberry.field(description="The ISO 4217 currency code.")
     exponent: int = strawberry.field(
         description="The number of decimals of the currency, 0 to 4: amount = minorUnits / "
         "10^exponent."
@@ -33,7 +33,7 @@ class Money:
 
 
 def build_money(value: domain_money.Money | None) -> Money | None:
-    """An amount as it is answered; None stays None."""
+    """Build the GraphQL object of an amount; None for None."""
     if value is None:
         return None
     exponent = value.exponent
@@ -45,52 +45,52 @@ def build_money(value: domain_money.Money | None) -> Money | None:
     )
 
 
-@strawberry.enum(description="Where a figure comes from.")
+@strawberry.enum(description="Where a value comes from.")
 class FreshnessState(Enum):
-    """Where a figure comes from."""
+    """The origin of a value."""
 
     LIVE = strawberry.enum_value(
-        reads.FreshnessState.LIVE, description="The provider was asked for it just now."
+        reads.FreshnessState.LIVE, description="Just read from the provider."
     )
     CACHED = strawberry.enum_value(
-        reads.FreshnessState.CACHED, description="It was kept from an earlier call and is fresh."
+        reads.FreshnessState.CACHED, description="From an earlier call, and fresh."
     )
     STALE = strawberry.enum_value(
         reads.FreshnessState.STALE,
-        description="It was kept from an earlier call and is old; staleReason tells why.",
+        description="From an earlier call, and too old to be fresh; staleReason has the reason.",
     )
 
 
-@strawberry.enum(description="What to do when only a stale figure can be had.")
+@strawberry.enum(description="The behavior when only a stale value is available.")
 class OnStale(Enum):
-    """What to do with a stale figure."""
+    """The behavior when only a stale value is available."""
 
     SERVE = strawberry.enum_value(
-        reads.OnStale.SERVE, description="Answer it, labelled STALE with its age."
+        reads.OnStale.SERVE, description="Return the value with the state STALE and its age."
     )
     ERROR = strawberry.enum_value(
-        reads.OnStale.ERROR, description="Answer null and an error with the code TOO_STALE."
+        reads.OnStale.ERROR, description="Return null and an error with the code TOO_STALE."
     )
 
 
-def to_domain_on_stale(wanted: OnStale | None) -> reads.OnStale:
-    """What is wanted, in the service's words; by default to be served."""
-    return reads.OnStale.SERVE if wanted is None else reads.OnStale[wanted.name]
+def to_domain_on_stale(on_stale: OnStale | None) -> reads.OnStale:
+    """Convert the argument to the enum of the read port; None is SERVE."""
+    return reads.OnStale.SERVE if on_stale is None else reads.OnStale[on_stale.name]
 
 
-@strawberry.type(description="How old a figure is, and why it is not newer.")
+@strawberry.type(description="The age of a value and, if it is stale, the reason.")
 class Freshness:
-    """How old a figure is."""
+    """The age of a value."""
 
-    state: FreshnessState = strawberry.field(description="Where the figure comes from.")
+    state: FreshnessState = strawberry.field(description="Where the value comes from.")
     observed_at: datetime = strawberry.field(
-        description="The instant at which the call that read the figure was started."
+        description="When the call that read the value was started."
     )
     age_seconds: int = strawberry.field(
         description="Whole seconds between observedAt and this request, rounded down; 0 or more."
     )
     stale_reason: str | None = strawberry.field(
-        description="For STALE: why no newer figure could be had; otherwise null."
+        description="The reason why no newer value is available; null unless the state is STALE."
     )
 
 
@@ -98,36 +98,37 @@ _STATES = {state: FreshnessState(state) for state in reads.FreshnessState}
 
 
 def build_freshness(observed: reads.Observed[Any], now: datetime) -> Freshness:
-    """How old an observed value is at the request's "now"."""
+    """Build the freshness of an observed value; ``now`` is the time of the request."""
     return Freshness(
         state=_STATES[observed.state],
         observed_at=observed.observed_at,
+        # A replica with a faster clock may have observed the value after ``now``.
         age_seconds=max(0, int((now - observed.observed_at).total_seconds())),
         stale_reason=observed.stale_reason,
     )
 
 
-@strawberry.type(description="What a provider says of an account at the end of one day.")
+@strawberry.type(description="The bank and ledger balances of an account at the end of a day.")
 class Balance:
-    """The figures of one day."""
+    """The balances of an account at the end of a day."""
 
     as_of: date = strawberry.field(
-        description="The day at whose end the figures stand, in the account's time zone."
+        description="The day, in the account's time zone; the balances are those at its end."
     )
     bank: Money | None = strawberry.field(
-        description="The bank's figure; null when the provider has none for that day."
+        description="The bank balance; null if the provider has none for the day."
     )
     ledger: Money | None = strawberry.field(
-        description="The books' figure; null when the provider has none for that day."
+        description="The ledger balance; null if the provider has none for the day."
     )
     difference: Money | None = strawberry.field(
-        description="bank − ledger; null when one of them is not known."
+        description="bank − ledger; null if either is null."
     )
-    freshness: Freshness = strawberry.field(description="How old the figures are.")
+    freshness: Freshness = strawberry.field(description="The age of the balances.")
 
 
 def build_balance(observed: reads.Observed[domain.BalanceFigures], now: datetime) -> Balance:
-    """A balance as it is answered."""
+    """Build the GraphQL object of a balance; ``now`` dates its age."""
     figures = observed.value
     return Balance(
         as_of=figures.as_of,

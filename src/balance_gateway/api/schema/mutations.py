@@ -1,4 +1,4 @@
-"""The mutation root: setting opening balances. Every field needs the scope balances:write."""
+"""The mutation root: sets opening balances. Every field needs the scope balances:write."""
 
 from typing import Annotated
 
@@ -22,71 +22,74 @@ from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayErro
 from balance_gateway.service import opening_balances as service
 
 
-@strawberry.type(description="The provider has the opening balance.")
+@strawberry.type(description="The write succeeded: the provider has the opening balance.")
 class OpeningBalanceApplied:
-    """The provider has it."""
+    """The result of a write that succeeded."""
 
     bank_account: BankAccount = strawberry.field(description="The account.")
-    opening_balance: OpeningBalance = strawberry.field(description="What stands now.")
+    opening_balance: OpeningBalance = strawberry.field(description="The current opening balance.")
     verified: bool = strawberry.field(
-        description="Whether it was read back from the provider after it was set."
+        description="Whether the opening balance was read back from the provider after the write."
     )
     replayed: bool = strawberry.field(
-        description="Whether this is the outcome of an earlier request with the same key."
+        description="Whether this is the result of an earlier request with the same idempotencyKey."
     )
 
 
 @strawberry.type(
-    description="The provider may or may not have the opening balance. Look at the account before "
-    "you try again: repeating a write can undo somebody else's newer one."
+    description="The provider may or may not have the opening balance. Check the account before "
+    "you retry: a repeated write can overwrite a newer write of another caller."
 )
 class OpeningBalanceUncertain:
-    """The provider may or may not have it."""
+    """The result of a write with an unknown outcome."""
 
     bank_account: BankAccount = strawberry.field(description="The account.")
-    write_id: str = strawberry.field(description="The gateway's id of the write, for its audit.")
-    message: str = strawberry.field(description="What happened.")
+    write_id: str = strawberry.field(
+        description="The gateway's id of the write, as in the audit log."
+    )
+    message: str = strawberry.field(description="A description of the problem.")
 
 
-@strawberry.type(description="The provider certainly does not have the opening balance.")
+@strawberry.type(description="The write failed: the provider does not have the opening balance.")
 class OpeningBalanceRejected:
-    """The provider certainly does not have it."""
+    """The result of a write that failed."""
 
-    code: str = strawberry.field(description="The code of the reason, as in errors.")
+    code: str = strawberry.field(description="The error code, as in extensions.code of an error.")
     message: str = strawberry.field(description="The reason and the next step.")
     retryable: bool = strawberry.field(
         description="Whether the same write can succeed later without a change."
     )
     field: str | None = strawberry.field(
-        description="The input field at fault, as a dotted path; null when none is."
+        description="The invalid input field as a dotted path; null if no field is invalid."
     )
 
 
 UpsertOpeningBalanceResult = Annotated[
     OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected,
-    strawberry.union(
-        "UpsertOpeningBalanceResult", description="The one outcome that each write has."
-    ),
+    strawberry.union("UpsertOpeningBalanceResult", description="The result of a write."),
 ]
 
 
 async def _upsert(
-    context: RequestContext, given: UpsertOpeningBalanceInput
+    context: RequestContext, sent: UpsertOpeningBalanceInput
 ) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
     try:
-        request = build_upsert_request(given)
-        return _outcome_of(await context.gateway.writes.upsert(context.principal, request), context)
+        request = build_upsert_request(sent)
+        return _build_result(
+            await context.gateway.writes.upsert(context.principal, request), context
+        )
     except GatewayError as error:
         return OpeningBalanceRejected(
             code=error.code, message=error.message, retryable=error.retryable, field=error.field
         )
     except Exception as defect:
-        return _outcome_of_defect(context, str(given.account_id), defect)
+        # A raised error would null the whole list and hide the results of the other writes.
+        return _build_defect_result(context, str(sent.account_id), defect)
     finally:
-        context.written()
+        context.reset_after_write()
 
 
-def _outcome_of(
+def _build_result(
     result: service.UpsertResult, context: RequestContext
 ) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
     match result:
@@ -112,27 +115,29 @@ def _outcome_of(
             )
 
 
-def _outcome_of_defect(
+def _build_defect_result(
     context: RequestContext, account_id: str, defect: Exception
 ) -> OpeningBalanceUncertain | OpeningBalanceRejected:
-    """A defect while writing says nothing of the provider, and must not hide the other writes."""
+    """Build the result of a write that raised an unexpected exception; the exception is logged."""
     log_defect(defect, context.request_id)
     message = internal_message(context.request_id)
     try:
         account = context.gateway.directory.account(context.principal, account_id)
     except AccountNotFound:
         return OpeningBalanceRejected(code="INTERNAL", message=message, retryable=False, field=None)
+    # The defect may have been raised after the provider accepted the write.
     return OpeningBalanceUncertain(
         bank_account=build_bank_account(account),
         write_id=context.request_id,
-        message=f"{message} Look at the account before you try again.",
+        message=f"{message} Check the account before you retry.",
     )
 
 
 async def _upsert_one(
     info: Info,
     input: Annotated[
-        UpsertOpeningBalanceInput, strawberry.argument(description="What to set, and where.")
+        UpsertOpeningBalanceInput,
+        strawberry.argument(description="The account and its new opening balance."),
     ],
 ) -> UpsertOpeningBalanceResult:
     info.context.principal.require(Scope.BALANCES_WRITE)
@@ -143,28 +148,31 @@ async def _upsert_several(
     info: Info,
     inputs: Annotated[
         list[UpsertOpeningBalanceInput],
-        strawberry.argument(description=f"What to set, and where; 1 to {DEFAULT_LIMITS.inputs}."),
+        strawberry.argument(
+            description="The accounts and their new opening balances; "
+            f"1 to {DEFAULT_LIMITS.inputs}."
+        ),
     ],
 ) -> list[UpsertOpeningBalanceResult]:
     info.context.principal.require(Scope.BALANCES_WRITE)
     inputs_max = info.context.limits.inputs
     if not 1 <= len(inputs) <= inputs_max:
-        message = f"inputs takes 1 to {inputs_max} items, not {len(inputs)}. Split the list."
+        message = f"inputs must have 1 to {inputs_max} items, not {len(inputs)}. Split a long list."
         raise BadInput(message, field="inputs")
     return [await _upsert(info.context, each) for each in inputs]
 
 
-@strawberry.type(description="Everything that can be changed. Needs the scope balances:write.")
+@strawberry.type(description="The write operations. Needs the scope balances:write.")
 class Mutation:
-    """Everything that can be changed."""
+    """The write operations."""
 
     upsert_opening_balance: UpsertOpeningBalanceResult = strawberry.mutation(
         resolver=_upsert_one,
-        description="Sets an account's opening balance in place of the one that stands. Needs "
+        description="Sets the opening balance of an account, in place of the current one. Needs "
         "balances:write.",
     )
     upsert_opening_balances: list[UpsertOpeningBalanceResult] = strawberry.mutation(
         resolver=_upsert_several,
-        description="Sets opening balances one after the other, each on its own: one that is "
-        "rejected does not undo or stop another. Needs balances:write.",
+        description="Sets opening balances one after the other. Each write is independent: a "
+        "rejected write does not undo or stop the others. Needs balances:write.",
     )

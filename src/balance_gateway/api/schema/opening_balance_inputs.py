@@ -1,4 +1,4 @@
-"""What a caller sends to set an opening balance, and its translation to the domain's words."""
+"""The inputs of the mutations, and their translation to the service's write request."""
 
 from datetime import datetime
 
@@ -15,11 +15,11 @@ from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertReq
 
 
 @strawberry.input(
-    description="An amount from the account holder's side: exactly one of minorUnits and amount, "
-    "and the currency."
+    description="An amount from the account holder's perspective: the currency, and exactly one of "
+    "minorUnits and amount."
 )
 class MoneyInput:
-    """An amount, told in one of two ways."""
+    """An amount in one of two forms."""
 
     minor_units: BigInt | None = strawberry.field(
         default=strawberry.UNSET,
@@ -27,54 +27,55 @@ class MoneyInput:
     )
     amount: DecimalText | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The amount in major units. More decimals than the currency has are refused, "
-        "never rounded.",
+        description="The amount in major units. An amount with more decimals than the currency "
+        "has is rejected, not rounded.",
     )
     currency: CurrencyCode = strawberry.field(
-        description="The currency; has to be the account's own."
+        description="The currency; must be the account's currency."
     )
 
 
 @strawberry.input(
-    description="What the caller believes to stand now. The write is refused when something else "
-    "does."
+    description="The opening balance that the caller expects to be set. The write is rejected if "
+    "the current opening balance differs."
 )
 class ExpectedPreviousInput:
-    """What the caller believes to stand now."""
+    """The opening balance that the caller expects to be set."""
 
     amount: MoneyInput | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The amount that stands; null: none is set. It has to be given, so that a "
-        "variable left out by mistake is not read as none.",
+        description="The expected amount; null if no opening balance is expected. Must be sent, so "
+        "that a variable omitted by mistake does not count as null.",
     )
 
 
-@strawberry.input(description="An opening balance to be set. Needs the scope balances:write.")
+@strawberry.input(description="An opening balance to set. Needs the scope balances:write.")
 class UpsertOpeningBalanceInput:
-    """An opening balance to be set."""
+    """An opening balance to set."""
 
     account_id: strawberry.ID = strawberry.field(description="The account's id.")
-    amount: MoneyInput = strawberry.field(description="The opening balance.")
+    amount: MoneyInput = strawberry.field(description="The amount of the opening balance.")
     effective_at: datetime | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The instant at which the account had it; left out: now, or the provider's "
-        "own date where it has one. Refused where the provider takes none.",
+        description="When the account had this balance. Default: now, or the provider's own date "
+        "if it has one. Rejected if the provider does not accept an instant.",
     )
     expected_previous: ExpectedPreviousInput | None = strawberry.field(
-        default=strawberry.UNSET, description="Compare and set; left out: nothing is compared."
+        default=strawberry.UNSET,
+        description="The expected current opening balance. Default: it is not compared.",
     )
     idempotency_key: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="1 to 255 characters. The same key again is answered with the first outcome; "
-        "with other content it is refused.",
+        description="1 to 255 characters. A repeated request with the same key returns the first "
+        "result; a different request with the same key is rejected.",
     )
     memo: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A note for people. Refused where the provider keeps none.",
+        description="A free-text note. Rejected if the provider stores none.",
     )
     reference_number: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="An identifier that users see. Refused where the provider keeps none.",
+        description="A reference number shown to users. Rejected if the provider stores none.",
     )
 
 

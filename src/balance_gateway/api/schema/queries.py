@@ -44,11 +44,11 @@ _ITEMS_MAX = DEFAULT_LIMITS.ids
 
 
 @strawberry.input(
-    description="Which accounts are meant: those that pass every condition given. An empty list "
-    "is passed by none."
+    description="A filter for accounts: an account must match every condition. An empty list "
+    "matches no account."
 )
 class BankAccountFilter:
-    """Which accounts are meant."""
+    """A filter for accounts."""
 
     ids: list[strawberry.ID] | None = strawberry.field(
         default=strawberry.UNSET,
@@ -56,7 +56,7 @@ class BankAccountFilter:
     )
     connectors: list[strawberry.ID] | None = strawberry.field(
         default=strawberry.UNSET,
-        description=f"Accounts reached through one of these; at most {_ITEMS_MAX}.",
+        description=f"Accounts of one of these connectors; at most {_ITEMS_MAX}.",
     )
     providers: list[ProviderKind] | None = strawberry.field(
         default=strawberry.UNSET,
@@ -68,28 +68,28 @@ class BankAccountFilter:
     )
     name_contains: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Accounts whose name has this part, upper and lower case alike; at most 200 "
-        "characters.",
+        description="Accounts with this text in their name, ignoring case; at most 200 characters.",
     )
 
 
 _FilterArgument = Annotated[
-    BankAccountFilter | None, strawberry.argument(description="Left out: all accounts.")
+    BankAccountFilter | None,
+    strawberry.argument(description="The accounts to include. Default: all accounts."),
 ]
 
 
-def _domain_filter(wanted: BankAccountFilter | None, ids_max: int) -> AccountFilter:
-    """The filter in the domain's words, its lists checked for length."""
-    if not wanted:
+def _to_domain_filter(sent: BankAccountFilter | None, ids_max: int) -> AccountFilter:
+    """Convert the filter to the service's, and check the lengths of its lists."""
+    if not sent:
         return AccountFilter()
-    name_contains = unset_to_none(wanted.name_contains)
+    name_contains = unset_to_none(sent.name_contains)
     if name_contains is not None and len(name_contains) > NAME_CHARACTERS_MAX:
-        message = f"filter.nameContains has more than {NAME_CHARACTERS_MAX} characters."
+        message = f"filter.nameContains must have at most {NAME_CHARACTERS_MAX} characters."
         raise BadInput(message, field="filter.nameContains")
-    providers = _items(wanted.providers, "filter.providers", ids_max)
-    ids = _items(wanted.ids, "filter.ids", ids_max)
-    connectors = _items(wanted.connectors, "filter.connectors", ids_max)
-    currencies = _items(wanted.currencies, "filter.currencies", ids_max)
+    providers = _check_items(sent.providers, "filter.providers", ids_max)
+    ids = _check_items(sent.ids, "filter.ids", ids_max)
+    connectors = _check_items(sent.connectors, "filter.connectors", ids_max)
+    currencies = _check_items(sent.currencies, "filter.currencies", ids_max)
     return AccountFilter(
         ids=None if ids is None else frozenset(map(str, ids)),
         connectors=None if connectors is None else tuple(map(str, connectors)),
@@ -99,22 +99,28 @@ def _domain_filter(wanted: BankAccountFilter | None, ids_max: int) -> AccountFil
     )
 
 
-def _items(items: list[T] | None, field: str, items_max: int) -> tuple[T, ...] | None:
-    """The items of a list that was unset_to_none and is not too long."""
-    known = unset_to_none(items)
-    if known is None:
+def _check_items(items: list[T] | None, field: str, items_max: int) -> tuple[T, ...] | None:
+    """Return the items of a list argument; None when it was null or left out.
+
+    Raises:
+        BadInput: the list has more than ``items_max`` items.
+    """
+    sent = unset_to_none(items)
+    if sent is None:
         return None
-    if len(known) > items_max:
-        message = f"{field} has {len(known)} items; at most {items_max} are taken. Split the list."
+    if len(sent) > items_max:
+        message = f"{field} must have at most {items_max} items, not {len(sent)}. Split the list."
         raise BadInput(message, field=field)
-    return tuple(known)
+    return tuple(sent)
 
 
 def _account(
     directory: Directory, principal: Principal, account_id: str, field: str
 ) -> BankAccount:
     if len(account_id) > ACCOUNT_ID_CHARACTERS_MAX:
-        message = f"{field} is longer than the {ACCOUNT_ID_CHARACTERS_MAX} characters of an id."
+        message = (
+            f"{field} must be an account id of at most {ACCOUNT_ID_CHARACTERS_MAX} characters."
+        )
         raise BadInput(message, field=field)
     return build_bank_account(directory.account(principal, account_id))
 
@@ -124,36 +130,41 @@ def _nodes(
     ids: Annotated[
         list[strawberry.ID],
         strawberry.argument(
-            description=f"Account ids; at most {_ITEMS_MAX}, repetitions are allowed."
+            description=f"The ids of accounts; at most {_ITEMS_MAX}, repetitions are allowed."
         ),
     ],
 ) -> list[Node | None]:
     context = info.context
     directory = context.directory_for_reading()
     nodes: list[Node | Exception] = []
-    for account_id in _items(ids, "ids", context.limits.ids) or ():
+    for account_id in _check_items(ids, "ids", context.limits.ids) or ():
         try:
             nodes.append(_account(directory, context.principal, account_id, "ids"))
         except (AccountNotFound, BadInput) as error:
             nodes.append(error)
-    return cast(list[Node | None], nodes)  # graphql-core raises the errors in it, one by one.
+    # graphql-core reports each exception in the list as the error of its own item.
+    return cast(list[Node | None], nodes)
 
 
-def _told(
-    answers: Sequence[Observed[BalanceFigures] | Exception],
+def _raise_defects(
+    results: Sequence[Observed[BalanceFigures] | Exception],
 ) -> list[Observed[BalanceFigures] | GatewayError]:
-    """The answers, when all failures are ones to tell of; a defect is raised."""
-    told: list[Observed[BalanceFigures] | GatewayError] = []
-    for answer in answers:
-        if isinstance(answer, Exception) and not isinstance(answer, GatewayError):
-            raise answer
-        told.append(answer)
-    return told
+    """Return the results unchanged.
+
+    Raises:
+        Exception: the first result that is neither a balance nor an error for the caller.
+    """
+    checked: list[Observed[BalanceFigures] | GatewayError] = []
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, GatewayError):
+            raise result
+        checked.append(result)
+    return checked
 
 
 def _node(
     info: Info,
-    id: Annotated[strawberry.ID, strawberry.argument(description="An account's id.")],
+    id: Annotated[strawberry.ID, strawberry.argument(description="The id of an account.")],
 ) -> Node | None:
     context = info.context
     return _account(context.directory_for_reading(), context.principal, id, "id")
@@ -161,7 +172,7 @@ def _node(
 
 def _bank_account(
     info: Info,
-    id: Annotated[strawberry.ID, strawberry.argument(description="The account's id.")],
+    id: Annotated[strawberry.ID, strawberry.argument(description="The id of the account.")],
 ) -> BankAccount | None:
     context = info.context
     return _account(context.directory_for_reading(), context.principal, id, "id")
@@ -172,19 +183,23 @@ def _bank_accounts(
     filter: _FilterArgument = strawberry.UNSET,
     first: Annotated[
         int | None,
-        strawberry.argument(description=f"How many accounts; 1 to {DEFAULT_LIMITS.page_size}."),
+        strawberry.argument(
+            description=f"The maximum number of accounts; 1 to {DEFAULT_LIMITS.page_size}."
+        ),
     ] = 100,
     after: Annotated[
         str | None,
-        strawberry.argument(description="The cursor before the page; left out: the start."),
+        strawberry.argument(description="The cursor before the page. Default: the start."),
     ] = strawberry.UNSET,
 ) -> BankAccountConnection:
     context = info.context
     directory = context.directory_for_reading()
     count = 100 if first is None else first
     if not 1 <= count <= context.limits.page_size:
-        raise BadInput(f"first must be 1 to {context.limits.page_size}.", field="first")
-    chosen = _domain_filter(filter, context.limits.ids)
+        raise BadInput(
+            f"first must be in the range 1 to {context.limits.page_size}.", field="first"
+        )
+    chosen = _to_domain_filter(filter, context.limits.ids)
     accounts = directory.select(context.principal, chosen)
     return build_connection(accounts, count, unset_to_none(after))
 
@@ -195,30 +210,34 @@ def _balance_totals(
     as_of: Annotated[
         date | None,
         strawberry.argument(
-            description="The day at whose end the balances are taken, in each account's time "
-            "zone; left out: today."
+            description="The day, in each account's time zone; the balances are those at its "
+            "end. Default: today."
         ),
     ] = strawberry.UNSET,
 ) -> list[CurrencyTotal]:
     context = info.context
     directory = context.directory_for_reading()
     day = require_usable_day(unset_to_none(as_of), "asOf")
-    chosen = _domain_filter(filter, context.limits.ids)
+    chosen = _to_domain_filter(filter, context.limits.ids)
     accounts = directory.select(context.principal, chosen)
     _refuse_too_many(len(accounts), context.limits.totals_accounts)
     requests = [context.balance_request(account, day) for account in accounts]
-    return context.balances.load_all(requests, partial(_totals_of, requests))
+    return context.balances.load_all(requests, partial(_build_totals, requests))
 
 
-def _totals_of(
-    requests: list[BalanceRequest], answers: list[Observed[BalanceFigures] | Exception]
+def _build_totals(
+    requests: list[BalanceRequest], results: list[Observed[BalanceFigures] | Exception]
 ) -> list[CurrencyTotal]:
-    return [build_currency_total(total) for total in compute_totals(requests, _told(answers))]
+    totals = compute_totals(requests, _raise_defects(results))
+    return [build_currency_total(total) for total in totals]
 
 
 def _refuse_too_many(count: int, accounts_max: int) -> None:
     if count > accounts_max:
-        message = f"{count} accounts are to be added up; at most {accounts_max} are. Use a filter."
+        message = (
+            f"The totals must have at most {accounts_max} accounts, not {count}. Use a filter that "
+            "matches fewer accounts."
+        )
         raise TooExpensive(message, field="filter")
 
 
@@ -228,36 +247,36 @@ def _connectors(info: Info) -> list[Connector]:
     return [build_connector(connector) for connector in connectors]
 
 
-@strawberry.type(description="Everything that can be read. Needs the scope balances:read.")
+@strawberry.type(description="The read operations. Needs the scope balances:read.")
 class Query:
-    """Everything that can be read."""
+    """The read operations."""
 
     node: Node | None = strawberry.field(
         resolver=_node,
-        description="An object by its id; null and an error with the code ACCOUNT_NOT_FOUND when "
-        "it is unknown or not yours. Needs balances:read.",
+        description="An object by its id; null and an error with the code ACCOUNT_NOT_FOUND if it "
+        "does not exist or is not yours. Needs balances:read.",
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=_nodes,
-        description="Objects by their ids, in the order asked; null and an error with the code "
-        "ACCOUNT_NOT_FOUND for each that is unknown or not yours. Needs balances:read.",
+        description="Objects by their ids, in the order of the ids; null and an error with the "
+        "code ACCOUNT_NOT_FOUND for each object that does not exist or is not yours. Needs "
+        "balances:read.",
     )
     bank_account: BankAccount | None = strawberry.field(
         resolver=_bank_account,
-        description="An account by its id; null and an error with the code ACCOUNT_NOT_FOUND when "
-        "it is unknown or not yours. Needs balances:read.",
+        description="An account by its id; null and an error with the code ACCOUNT_NOT_FOUND if it "
+        "does not exist or is not yours. Needs balances:read.",
     )
     bank_accounts: BankAccountConnection = strawberry.field(
         resolver=_bank_accounts,
-        description="Your accounts, in the order of their ids, page by page. Needs balances:read.",
+        description="Your accounts in pages, sorted by id. Needs balances:read.",
     )
     balance_totals: list[CurrencyTotal] = strawberry.field(
         resolver=_balance_totals,
-        description="The sums of your accounts' balances, one per currency, in the order of the "
-        "codes. An account that cannot be read is named in missing. Needs balances:read.",
+        description="The totals of your accounts' balances, one per currency, sorted by currency "
+        "code. Accounts that cannot be read are listed in missing. Needs balances:read.",
     )
     connectors: list[Connector] = strawberry.field(
         resolver=_connectors,
-        description="The connectors through which you have accounts, in the order of their names. "
-        "Needs balances:read.",
+        description="The connectors of your accounts, sorted by name. Needs balances:read.",
     )

@@ -1,7 +1,6 @@
-"""The scalars: exact in both directions, strict in what they take, with messages of our own.
+"""The custom scalars: exact in input and output, strict in input.
 
-graphql-core puts the argument's or the variable's name around these messages, so that they only
-say what is wrong with the value and what to send instead.
+The error messages name the scalar only: graphql-core adds the name of the argument or variable.
 """
 
 import re
@@ -34,95 +33,126 @@ _INSTANT = re.compile(
     re.ASCII,
 )
 
-_BIG_INT = (
-    f"A BigInt is an integer of at most {AMOUNT_DIGITS_MAX} digits, sent as a string such as "
+# Syntax and length are checked here and not in the service: a scalar that cannot be parsed is an
+# error of the request, which GraphQL reports before anything is executed.
+_BIG_INT_RULE = (
+    f"A BigInt must be an integer of at most {AMOUNT_DIGITS_MAX} digits, sent as a string such as "
     '"-12345".'
 )
-_DECIMAL_IS = (
-    "A Decimal is plain decimal text without an exponent, of at most "
+_DECIMAL_RULE = (
+    "A Decimal must be plain decimal text without an exponent, of at most "
     f'{AMOUNT_DIGITS_MAX} characters, such as "-1234.56".'
 )
-_DATE_IS = 'A Date is a day of the calendar as YYYY-MM-DD, such as "2026-01-31".'
-_INSTANT_IS = 'A DateTime is an instant of RFC 3339, such as "2026-01-31T23:59:59Z".'
+_DATE_RULE = 'A Date must be a calendar day as YYYY-MM-DD, such as "2026-01-31".'
+_INSTANT_RULE = (
+    'A DateTime must be an RFC 3339 instant with an offset, such as "2026-01-31T23:59:59Z".'
+)
 
 
 def unset_to_none(value: T | None) -> T | None:
-    """The value of an argument; None when it was null or left out."""
+    """Return the value of an argument; None when it was null or left out."""
     return None if value is strawberry.UNSET else value
 
 
 def parse_big_int(value: object) -> int:
-    """A string of an integer, or a JSON integer, as an int."""
+    """Parse an integer from a string or a JSON integer.
+
+    Raises:
+        GraphQLError: the value is anything else, or has more than ``AMOUNT_DIGITS_MAX`` digits.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**AMOUNT_DIGITS_MAX:
-            raise GraphQLError(_BIG_INT)
+            raise GraphQLError(_BIG_INT_RULE)
         return value
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, float):
-        raise GraphQLError(f"{_BIG_INT} A number with a fraction or exponent may have lost digits.")
-    raise GraphQLError(_BIG_INT)
+        raise GraphQLError(f"{_BIG_INT_RULE} A JSON number with a fraction may lose digits.")
+    raise GraphQLError(_BIG_INT_RULE)
 
 
 def parse_decimal(value: object) -> str:
-    """Plain decimal text, or a JSON integer, as text. A JSON float has lost digits already."""
+    """Return a decimal as plain text, from a string or a JSON integer.
+
+    Raises:
+        GraphQLError: the value is anything else; a JSON float may have lost digits already.
+    """
     if isinstance(value, float):
-        raise GraphQLError(f"{_DECIMAL_IS} Send it as a string: a JSON number may lose digits.")
+        raise GraphQLError(f"{_DECIMAL_RULE} Send it as a string: a JSON number may lose digits.")
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**AMOUNT_DIGITS_MAX:
-            raise GraphQLError(_DECIMAL_IS)
+            raise GraphQLError(_DECIMAL_RULE)
         return str(value)
     if isinstance(value, str) and len(value) <= AMOUNT_DIGITS_MAX and _DECIMAL.fullmatch(value):
         return value
-    raise GraphQLError(_DECIMAL_IS)
+    raise GraphQLError(_DECIMAL_RULE)
 
 
 def parse_date(value: object) -> date:
-    """Strictly ``YYYY-MM-DD``, a day that exists."""
+    """Parse a day that exists, strictly ``YYYY-MM-DD``.
+
+    Raises:
+        GraphQLError: the value is anything else.
+    """
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise GraphQLError(_DATE_IS)
+        raise GraphQLError(_DATE_RULE)
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise GraphQLError(f"There is no such day in the calendar. {_DATE_IS}") from None
+        raise GraphQLError(f"The day does not exist in the calendar. {_DATE_RULE}") from None
 
 
 def parse_instant(value: object) -> datetime:
-    """An instant of RFC 3339 with an offset, as an aware datetime in UTC."""
+    """Parse an RFC 3339 instant with an offset, as an aware datetime in UTC.
+
+    Raises:
+        GraphQLError: the value is anything else, or is finer than a microsecond.
+    """
     match = _INSTANT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise GraphQLError(_INSTANT_IS)
+        raise GraphQLError(_INSTANT_RULE)
     day, time, fraction, offset = match.groups()
     if offset is None:
-        raise GraphQLError(f"The offset is missing: append Z for UTC, or +01:00. {_INSTANT_IS}")
+        raise GraphQLError(
+            f"The offset is missing: append Z for UTC, or an offset such as +01:00. {_INSTANT_RULE}"
+        )
     if offset in "Zz":
         offset = "+00:00"
     if fraction and fraction[7:].strip("0"):
-        raise GraphQLError("A DateTime has at most six decimals of a second here.")
+        raise GraphQLError("A DateTime must have at most six decimals of a second.")
     try:
         return datetime.fromisoformat(f"{day}T{time}{(fraction or '')[:7]}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise GraphQLError(f"There is no such instant. {_INSTANT_IS}") from None
+        raise GraphQLError(f"The instant does not exist. {_INSTANT_RULE}") from None
 
 
 def instant_text(value: datetime) -> str:
-    """An aware datetime as RFC 3339 in UTC, with ``Z``."""
+    """Format an aware datetime as RFC 3339 in UTC, with ``Z``."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_currency(value: object) -> str:
-    """An ISO 4217 code in upper case that has a minor unit."""
+    """Return an ISO 4217 code in upper case that has a minor unit.
+
+    Raises:
+        GraphQLError: the value is anything else.
+    """
     if not isinstance(value, str) or not re.fullmatch("[A-Z]{3}", value):
-        raise GraphQLError('A CurrencyCode is three upper case letters of ISO 4217, such as "EUR".')
+        raise GraphQLError(
+            'A CurrencyCode must be three upper-case letters of ISO 4217, such as "EUR".'
+        )
     try:
         currency_exponent(value)
     except BadInput as error:
-        raise GraphQLError(f"{error.message}.") from None
+        raise GraphQLError(f"{error.message.rstrip('.')}.") from None
     return value
 
 
 def json_value(value: object) -> object:
-    """A JSON value whose numbers are written out exactly, however large."""
+    """Return a JSON value in which every number is serialized exactly, at any size.
+
+    NaN and infinite numbers, which JSON does not have, become null.
+    """
     if isinstance(value, str | bool | None):
         return value
     if isinstance(value, int | PyDecimal):
@@ -138,11 +168,12 @@ def json_value(value: object) -> object:
 def _literal(
     parse: Callable[[object], Any], *numbers: type[ValueNode]
 ) -> Callable[[ValueNode, dict[str, Any] | None], Any]:
-    """Parses a literal from its text as written: a number never passes through float."""
-    taken: tuple[type[ValueNode], ...] = (StringValueNode, *numbers)
+    """Build a literal parser that accepts strings and the given kinds of number nodes."""
+    accepted: tuple[type[ValueNode], ...] = (StringValueNode, *numbers)
 
     def parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
-        if isinstance(node, taken):
+        if isinstance(node, accepted):
+            # The text as written: a number must not be converted to float.
             return parse(getattr(node, "value", None))
         return parse(None)
 
@@ -150,44 +181,44 @@ def _literal(
 
 
 def _refuse_json(_value: object, _variables: object = None) -> object:
-    raise GraphQLError("JSON is answered and never taken.")
+    raise GraphQLError("JSON is an output type; it is not accepted as input.")
 
 
 SCALARS: Mapping[object, ScalarDefinition] = {
     BigInt: strawberry.scalar(
         name="BigInt",
-        description="An integer of any size, answered as a string. Taken as a string or as an "
-        f"integer, of at most {AMOUNT_DIGITS_MAX} digits.",
+        description="An integer of any size, returned as a string. Input: a string or an integer "
+        f"of at most {AMOUNT_DIGITS_MAX} digits.",
         serialize=str,
         parse_value=parse_big_int,
         parse_literal=_literal(parse_big_int, IntValueNode),
     ),
     DecimalText: strawberry.scalar(
         name="Decimal",
-        description="Plain decimal text, never a float. Taken as a string, as an integer, or as "
-        f"a number in the document itself; at most {AMOUNT_DIGITS_MAX} characters, no exponent.",
+        description="A decimal number as plain text, never a float. Input: a string, an integer, "
+        "or a number literal in the document, of at most "
+        f"{AMOUNT_DIGITS_MAX} characters without an exponent.",
         serialize=str,
         parse_value=parse_decimal,
         parse_literal=_literal(parse_decimal, IntValueNode, FloatValueNode),
     ),
     date: strawberry.scalar(
         name="Date",
-        description="A day of the calendar as YYYY-MM-DD, years 0001 to 9999.",
+        description="A calendar day as YYYY-MM-DD, years 0001 to 9999.",
         serialize=date.isoformat,
         parse_value=parse_date,
         parse_literal=_literal(parse_date),
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An instant of RFC 3339 with an offset; answered in UTC. Without an offset it "
-        "is refused.",
+        description="An RFC 3339 instant, returned in UTC. Input without an offset is rejected.",
         serialize=instant_text,
         parse_value=parse_instant,
         parse_literal=_literal(parse_instant),
     ),
     CurrencyCode: strawberry.scalar(
         name="CurrencyCode",
-        description="A currency of ISO 4217 as three upper case letters, such as EUR.",
+        description="An ISO 4217 currency code of three upper-case letters, such as EUR.",
         specified_by_url="https://www.iso.org/iso-4217-currency-codes.html",
         serialize=str,
         parse_value=parse_currency,
@@ -195,7 +226,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
     ),
     Json: strawberry.scalar(
         name="JSON",
-        description="Any JSON value, as the provider keeps it.",
+        description="Any JSON value, as stored by the provider.",
         serialize=json_value,
         parse_value=_refuse_json,
         parse_literal=_refuse_json,

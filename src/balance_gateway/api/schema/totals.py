@@ -1,4 +1,4 @@
-"""Totals per currency: what could be added up, and what is missing."""
+"""The GraphQL types of totals per currency, with the accounts that are missing from them."""
 
 from datetime import datetime
 
@@ -10,48 +10,49 @@ from balance_gateway.api.schema.scalars import CurrencyCode
 from balance_gateway.service import balances as service
 
 
-@strawberry.type(description="An account whose balance a total lacks.")
+@strawberry.type(description="An account not included in the total.")
 class MissingBalance:
-    """An account whose balance a total lacks."""
+    """An account not included in the total."""
 
     bank_account: BankAccount = strawberry.field(description="The account.")
-    code: str = strawberry.field(description="The code of the reason, as in errors.")
+    code: str = strawberry.field(description="The error code, as in extensions.code of an error.")
 
 
 @strawberry.type(
-    description="The sum of one currency's balances. Amounts are never converted, never guessed."
+    description="The total of the balances in one currency. Amounts are never converted or "
+    "estimated."
 )
 class CurrencyTotal:
-    """The sum of one currency's balances."""
+    """The total of the balances in one currency."""
 
     currency: CurrencyCode = strawberry.field(description="The currency.")
     bank: Money | None = strawberry.field(
-        description="The sum of the bank figures that are known; null when not one is."
+        description="The sum of the known bank balances; null if none is known."
     )
     ledger: Money | None = strawberry.field(
-        description="The sum of the ledger figures that are known; null when not one is."
+        description="The sum of the known ledger balances; null if none is known."
     )
     complete: bool = strawberry.field(
-        description="Whether every account could be read. An account that was read may still "
-        "have no bank or no ledger figure: compare bankIncluded and ledgerIncluded."
+        description="Whether every account was read. An account that was read may still have "
+        "no bank or no ledger balance: compare bankIncluded and ledgerIncluded with included."
     )
-    included: int = strawberry.field(description="How many accounts could be read.")
+    included: int = strawberry.field(description="The number of accounts that were read.")
     bank_included: int = strawberry.field(
-        description="How many of these have a bank figure that day and are in bank."
+        description="The number of these accounts with a bank balance, included in bank."
     )
     ledger_included: int = strawberry.field(
-        description="How many of these have a ledger figure that day and are in ledger."
+        description="The number of these accounts with a ledger balance, included in ledger."
     )
     missing: list[MissingBalance] = strawberry.field(
-        description="The accounts that could not be read, by their ids."
+        description="The accounts that could not be read, sorted by id."
     )
     oldest_observed_at: datetime | None = strawberry.field(
-        description="When the oldest figure in the sum was observed; null when none is in it."
+        description="When the oldest balance in the total was observed; null if it has none."
     )
 
 
 def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
-    """A total as it is answered."""
+    """Build the GraphQL object of a total."""
     return CurrencyTotal(
         currency=CurrencyCode(total.currency),
         bank=build_money(total.bank),
