@@ -1,4 +1,4 @@
-"""A fresh world of fakes per test."""
+"""Provides a gateway harness with fakes to each test."""
 
 import pytest
 
@@ -6,5 +6,5 @@ from tests.api.fakes import World
 
 
 @pytest.fixture
-def world() -> World:
+def harness() -> World:
     return World()

@@ -1,4 +1,4 @@
-"""In-memory stand-ins for what the API is given, and a real server around it."""
+"""In-memory fakes of the API's dependencies, and a real HTTP server for them."""
 
 import asyncio
 import hashlib
@@ -77,7 +77,7 @@ def accounts() -> list[Account]:
         account("acct_yen", name="Yen", currency="JPY", time_zone=ZoneInfo("Asia/Tokyo")),
         account("acct_dinar", name="Dinar", currency="KWD", time_zone=ZoneInfo("America/Lima")),
         account("acct_savings", name="Savings EUR"),
-        account("acct_foreign", name="Somebody else's", tenant="globex"),
+        account("acct_foreign", name="Foreign account", tenant="globex"),
     ]
 
 
@@ -88,15 +88,23 @@ def observed(value: Any, age_s: float = 0.0, **changes: Any) -> Observed[Any]:
     )
 
 
-Answer = Observed[Any] | GatewayError | Exception
+ReadResult = Observed[Any] | GatewayError | Exception
 
 
 @dataclass
 class FakeReads:
-    """Answers 100.00 at the bank and 90.00 in the books, unless told otherwise."""
+    """Returns 100.00 at the bank and 90.00 in the ledger, unless a result is set.
 
-    balance_answers: dict[str, Answer] = field(default_factory=dict)
-    opening_answers: dict[str, Answer] = field(default_factory=dict)
+    Attributes:
+        balance_answers: balances by account id.
+        opening_answers: opening balances by account id; None is set for any other.
+        sides: normal sides by account id; DEBIT for any other.
+        gate: reads wait for it; None does not wait.
+        whole_call: raised by every read instead of results.
+    """
+
+    balance_answers: dict[str, ReadResult] = field(default_factory=dict)
+    opening_answers: dict[str, ReadResult] = field(default_factory=dict)
     sides: dict[str, Side | Exception] = field(default_factory=dict)
     calls: list[list[BalanceRequest]] = field(default_factory=list)
     opening_calls: list[list[str]] = field(default_factory=list)
@@ -106,7 +114,7 @@ class FakeReads:
     whole_call: Exception | None = None
 
     async def _wait(self) -> None:
-        await asyncio.sleep(0)  # As any real read does, it lets the loop turn.
+        await asyncio.sleep(0)  # A real read lets the event loop turn as well.
         if self.gate is not None:
             try:
                 await self.gate.wait()
@@ -146,7 +154,7 @@ class FakeReads:
 
 @dataclass
 class FakeWriter:
-    """Applies what it is asked, and keeps it where ``FakeReads`` finds it."""
+    """Applies every write and sets it as the opening balance in ``FakeReads``."""
 
     reads: FakeReads
     directory: Directory
@@ -166,10 +174,10 @@ class FakeWriter:
             await self.gate.wait()
         self.under_way -= 1
         self.finished += 1
-        told = self.results.get(request.account_id)
-        if isinstance(told, Exception):
-            raise told
-        return told or self._applied(principal, request)
+        result = self.results.get(request.account_id)
+        if isinstance(result, Exception):
+            raise result
+        return result or self._applied(principal, request)
 
     def _applied(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
         try:
@@ -180,7 +188,7 @@ class FakeWriter:
                 minor_units = parse_minor_units(request.amount_text, request.currency)
         except (AccountNotFound, GatewayError) as error:
             return Rejected(error.code, error.message, error.retryable, error.field)
-        standing = observed(
+        applied = observed(
             OpeningBalance(
                 Money(minor_units, found.currency),
                 request.effective_at,
@@ -188,8 +196,8 @@ class FakeWriter:
                 memo=request.memo,
             )
         )
-        self.reads.opening_answers[found.id] = standing
-        return Applied(found, standing, verified=True, replayed=False)
+        self.reads.opening_answers[found.id] = applied
+        return Applied(found, applied, verified=True, replayed=False)
 
 
 class FakeWatch:
@@ -205,7 +213,7 @@ class FakeWatch:
 
 
 class World:
-    """A gateway of fakes. Change what its parts answer, then ask it."""
+    """A gateway with fake dependencies, and its web application."""
 
     def __init__(self, known: Sequence[Account] | None = None) -> None:
         self.now = NOW
@@ -263,11 +271,8 @@ def api_keys() -> list[ApiKey]:
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
-    """The address of a real server of the application, on a free port.
-
-    It is the protocol of ours on a listener of its own: uvicorn's server object looks only every
-    100 ms whether it should stop, which is long for a test.
-    """
+    """Run a real server of the application on a free port, and yield its URL."""
+    # Without uvicorn's server object, which checks only every 100 ms whether it should stop.
     config = uvicorn.Config(
         app, log_level="critical", lifespan="off", http=DeadlineProtocol, ws="none"
     )
@@ -289,7 +294,7 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 @dataclass
 class Client:
-    """Asks a server GraphQL."""
+    """A GraphQL client of a server."""
 
     http: httpx.AsyncClient
     key: str = READ
@@ -321,10 +326,10 @@ class Client:
 
 
 @asynccontextmanager
-async def asking(world: World, **settings: Any) -> AsyncIterator[Client]:
-    """A client of a real server of the world."""
+async def asking(harness: World, **settings: Any) -> AsyncIterator[Client]:
+    """Run a server for the harness, and yield its client."""
     async with (
-        served(world.app(**settings)) as url,
+        served(harness.app(**settings)) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
     ):
         yield Client(http)

@@ -72,7 +72,7 @@ def test_every_control_has_a_label_and_every_column_a_header():
 
 async def test_its_query_succeeds_within_the_cost_limit():
     world = World([account(f"a{n:03}") for n in range(230)])
-    prepared = Documents(core_schema(), Limits()).operation(QUERY, None)
+    prepared = Documents(core_schema(), Limits()).get_operation(QUERY, None)
 
     async with asking(world) as client:
         first = await client.data(QUERY, {"asOf": None, "after": None, "first": 200})

@@ -1,4 +1,4 @@
-"""Loaders: one call per tick, a future for each, and nothing from before a write after it."""
+"""Loaders: one call per loop turn, one future per load, no result from before a ``clear``."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from balance_gateway.api.request.loaders import Deadline, Loader
 from balance_gateway.domain.errors import ProviderTimeout, TooStale
 
 
-class Source:
-    """Answers a key with how often it was asked; holds its answers back while told to."""
+class FakeSource:
+    """Returns each key with the number of the call; a call with a gate waits for it."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -23,109 +23,109 @@ class Source:
         return [TooStale("Old.") if key == "bad" else f"{key}{call}" for key in keys]
 
 
-def loader(source: Source, timeout_s: float = 5.0) -> Loader[str, str]:
+def build_loader(source: FakeSource, timeout_s: float = 5.0) -> Loader[str, str]:
     return Loader(source.fetch, Deadline(timeout_s))
 
 
-async def test_what_one_tick_asks_for_is_one_call():
-    source = Source()
-    one = loader(source)
+async def test_loads_of_one_loop_turn_are_one_call():
+    source = FakeSource()
+    loader = build_loader(source)
 
-    both = one.load("a", str.upper), one.load("b", str.upper), one.load("a", str)
+    both = loader.load("a", str.upper), loader.load("b", str.upper), loader.load("a", str)
 
     assert await asyncio.gather(*both) == ["A1", "B1", "a1"]
     assert source.calls == [["a", "b"]]
-    assert one.load("a", str.upper) == "A1"
+    assert loader.load("a", str.upper) == "A1"
 
 
-async def test_an_error_is_remembered_and_raised_every_time():
-    source = Source()
-    one = loader(source)
+async def test_error_is_cached_and_raised_each_time():
+    source = FakeSource()
+    loader = build_loader(source)
 
     with pytest.raises(TooStale):
-        await one.load("bad", str)
+        await loader.load("bad", str)
     with pytest.raises(TooStale):
-        one.load("bad", str)
-    [error, value] = await one.load_all(["bad", "a"], list)
+        loader.load("bad", str)
+    [error, value] = await loader.load_all(["bad", "a"], list)
     assert isinstance(error, TooStale)
     assert value == "a2"
     assert source.calls == [["bad"], ["a"]]
 
 
-async def test_cancelling_one_future_leaves_the_others():
-    one = loader(Source())
-    first, second = one.load("a", str), one.load("a", str)
+async def test_cancelling_one_future_keeps_the_others():
+    loader = build_loader(FakeSource())
+    first, second = loader.load("a", str), loader.load("a", str)
 
     first.cancel()
 
     assert await second == "a1"
 
 
-async def test_after_forget_no_call_from_before_is_joined_or_kept():
-    """A read was under way when a write was made: its answer is for those who asked before."""
-    source = Source()
+async def test_clear_separates_later_loads_from_earlier_calls():
+    """A write during a read: the result of the read is only for loads from before the write."""
+    source = FakeSource()
     source.gates = [asyncio.Event()]
-    one = loader(source)
-    before = one.load("a", str)
+    loader = build_loader(source)
+    before = loader.load("a", str)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert source.calls == [["a"]]
 
-    one.clear()
-    after = await one.load("a", str)
+    loader.clear()
+    after = await loader.load("a", str)
     source.gates[0].set()
 
     assert after == "a2"
     assert await before == "a1"
-    assert one.load("a", str) == "a2"
+    assert loader.load("a", str) == "a2"
 
 
-async def test_a_converter_that_fails_fails_its_own_field_only():
-    one = loader(Source())
+async def test_failed_converter_fails_only_its_field():
+    loader = build_loader(FakeSource())
 
-    broken, fine = one.load("a", int), one.load("a", str)
+    broken, fine = loader.load("a", int), loader.load("a", str)
 
     with pytest.raises(ValueError, match="invalid literal"):
         await broken
     assert await fine == "a1"
 
 
-async def test_the_deadline_is_an_answer_for_every_key_and_is_restarted():
-    source = Source()
+async def test_deadline_fails_every_key_and_can_be_restarted():
+    source = FakeSource()
     source.gates = [asyncio.Event()]
     deadline = Deadline(0.02)
-    one: Loader[str, str] = Loader(source.fetch, deadline)
+    loader: Loader[str, str] = Loader(source.fetch, deadline)
 
-    [first, second] = await one.load_all(["a", "b"], list)
+    [first, second] = await loader.load_all(["a", "b"], list)
     assert isinstance(first, ProviderTimeout)
     assert isinstance(second, ProviderTimeout)
     assert "0.02 s" in first.message
 
     deadline.restart()
-    one.clear()
-    assert await one.load("a", str) == "a2"
+    loader.clear()
+    assert await loader.load("a", str) == "a2"
 
 
-async def test_a_timeout_of_the_source_itself_is_no_deadline():
+async def test_timeout_of_the_source_is_not_the_deadline():
     async def fetch(_keys):
         raise TimeoutError
 
-    one: Loader[str, str] = Loader(fetch, Deadline(5))
+    loader: Loader[str, str] = Loader(fetch, Deadline(5))
 
     with pytest.raises(TimeoutError):
-        await one.load("a", str)
+        await loader.load("a", str)
 
 
-async def test_closing_cancels_what_is_under_way():
+async def test_close_cancels_calls_in_progress():
     for turns in range(4):
-        source = Source()
+        source = FakeSource()
         source.gates = [asyncio.Event()]
-        one = loader(source)
-        waiting = one.load(f"a{turns}", str)
+        loader = build_loader(source)
+        waiting = loader.load(f"a{turns}", str)
         for _ in range(turns):
             await asyncio.sleep(0)
 
-        one.close()
+        loader.close()
 
         with pytest.raises(asyncio.CancelledError):
             async with asyncio.timeout(5):

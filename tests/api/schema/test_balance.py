@@ -1,4 +1,4 @@
-"""``BankAccount.balance``: days, ages, batches, partial failure."""
+"""The field ``BankAccount.balance``: days, ages, batches, partial failure."""
 
 from datetime import UTC, date, datetime
 
@@ -17,55 +17,55 @@ from tests.api.fakes import World, asking
 ALL = "{ bankAccounts { nodes { id balance { asOf bank { amount } } } } }"
 
 
-async def test_fifty_balances_in_aliases_are_one_call(world: World):
+async def test_aliased_balances_are_read_in_one_call(harness: World):
     fields = "\n".join(
         f'a{index}: bankAccount(id: "acct_operating") '
         f'{{ balance(asOf: "2026-01-{index + 1:02}") {{ asOf }} }}'
         for index in range(28)
     )
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data("{" + fields + "}")
 
-    assert len(world.reads.calls) == 1
-    assert len(world.reads.calls[0]) == 28
+    assert len(harness.reads.calls) == 1
+    assert len(harness.reads.calls[0]) == 28
     assert data["a27"]["balance"]["asOf"] == "2026-01-28"
 
 
-async def test_the_same_balance_twice_is_asked_once(world: World):
-    async with asking(world) as client:
+async def test_repeated_balance_is_requested_once(harness: World):
+    async with asking(harness) as client:
         await client.data(
             '{ a: bankAccount(id: "acct_yen") { balance { asOf } } balanceTotals { currency }'
             ' b: bankAccount(id: "acct_yen") { x: balance { asOf } y: balance { asOf } } }'
         )
 
-    assert len(world.reads.calls) == 1
-    assert len(world.reads.calls[0]) == 5
+    assert len(harness.reads.calls) == 1
+    assert len(harness.reads.calls[0]) == 5
 
 
-async def test_today_is_resolved_once_and_per_time_zone(world: World):
-    """Ten past three in the afternoon UTC: tomorrow already in Tokyo, still today in Lima."""
-    world.now = datetime(2026, 11, 21, 15, 10, tzinfo=UTC)
+async def test_today_is_resolved_once_per_time_zone(harness: World):
+    """At 15:10 UTC it is already the next day in Tokyo, but not in Lima."""
+    harness.now = datetime(2026, 11, 21, 15, 10, tzinfo=UTC)
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(ALL)
 
     days = {node["id"]: node["balance"]["asOf"] for node in data["bankAccounts"]["nodes"]}
     assert days["acct_yen"] == "2026-11-22"
     assert days["acct_dinar"] == "2026-11-21"
-    assert world.clock_calls == 1
-    assert all(request.is_today for request in world.reads.calls[0])
+    assert harness.clock_calls == 1
+    assert all(request.is_today for request in harness.reads.calls[0])
 
 
-async def test_one_request_at_midnight_has_one_today(world: World):
-    """The clock passes midnight between two look-ups of it."""
+async def test_request_at_midnight_has_one_today(harness: World):
+    """The clock can be read only once: a second read would be after midnight."""
     instants = iter([datetime(2026, 11, 21, 23, 59, 59, 999999, tzinfo=UTC)])
-    world._clock = lambda: next(instants)  # type: ignore[method-assign]
-    world.gateway = type(world.gateway)(
-        world.directory, world.reads, world.writer, world.gateway.watch, world._clock
+    harness._clock = lambda: next(instants)  # type: ignore[method-assign]
+    harness.gateway = type(harness.gateway)(
+        harness.directory, harness.reads, harness.writer, harness.gateway.watch, harness._clock
     )
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(
             '{ bankAccount(id: "acct_operating") { balance { asOf freshness { ageSeconds } } }'
             " balanceTotals { currency } }"
@@ -74,14 +74,14 @@ async def test_one_request_at_midnight_has_one_today(world: World):
     assert data["bankAccount"]["balance"]["asOf"] == "2026-11-21"
 
 
-async def test_a_day_that_is_today_is_asked_as_today(world: World):
-    async with asking(world) as client:
+async def test_explicit_current_day_counts_as_today(harness: World):
+    async with asking(harness) as client:
         await client.data(
             '{ bankAccount(id: "acct_operating") { t: balance(asOf: "2026-11-21") { asOf }'
             ' p: balance(asOf: "2026-11-20") { asOf } f: balance(asOf: "2027-01-01") { asOf } } }'
         )
 
-    [requests] = world.reads.calls
+    [requests] = harness.reads.calls
     assert [(request.as_of, request.is_today) for request in requests] == [
         (date(2026, 11, 21), True),
         (date(2026, 11, 20), False),
@@ -89,16 +89,16 @@ async def test_a_day_that_is_today_is_asked_as_today(world: World):
     ]
 
 
-async def test_age_and_staleness_are_passed_on(world: World):
+async def test_max_age_and_on_stale_are_passed_on(harness: World):
     query = """query ($age: Int, $stale: OnStale) { bankAccount(id: "acct_yen") {
       balance(maxAgeSeconds: $age, onStale: $stale) { asOf } } }"""
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         await client.data(query, {"age": 0, "stale": "ERROR"})
         await client.data(query, {"age": None, "stale": None})
         await client.data(query, {})
 
-    asked = [(calls[0].max_age_s, calls[0].on_stale) for calls in world.reads.calls]
+    asked = [(calls[0].max_age_s, calls[0].on_stale) for calls in harness.reads.calls]
     assert asked == [(0, OnStale.ERROR), (None, OnStale.SERVE), (None, OnStale.SERVE)]
 
 
@@ -110,8 +110,8 @@ async def test_age_and_staleness_are_passed_on(world: World):
         ('asOf: "9999-12-31"', "asOf"),
     ],
 )
-async def test_a_bad_argument_is_named(world: World, arguments, field):
-    async with asking(world) as client:
+async def test_invalid_argument_error_names_the_field(harness: World, arguments, field):
+    async with asking(harness) as client:
         answer = await client.ask(
             f'{{ bankAccount(id: "acct_yen") {{ id balance({arguments}) {{ asOf }} }} }}'
         )
@@ -123,14 +123,14 @@ async def test_a_bad_argument_is_named(world: World, arguments, field):
     assert field in error["message"]
 
 
-async def test_each_failure_is_its_own(world: World):
-    world.reads.balance_answers = {
+async def test_each_failed_balance_has_its_own_error(harness: World):
+    harness.reads.balance_answers = {
         "acct_card": ProviderRateLimited("Budget spent.", account_id="acct_card", provider="ASSET"),
         "acct_yen": TooStale("Too old.", account_id="acct_yen"),
         "acct_dinar": ProviderBadResponse("Nonsense.", account_id="acct_dinar"),
     }
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         answer = await client.ask(ALL)
 
     nodes = answer["data"]["bankAccounts"]["nodes"]
@@ -139,10 +139,10 @@ async def test_each_failure_is_its_own(world: World):
     assert found == {0: "PROVIDER_RATE_LIMITED", 1: "PROVIDER_BAD_RESPONSE", 4: "TOO_STALE"}
 
 
-async def test_a_defect_is_masked_and_logged_without_its_text(world: World, caplog):
-    world.reads.whole_call = RuntimeError("secret 12345.67")
+async def test_defect_is_masked_and_logged_without_its_text(harness: World, caplog):
+    harness.reads.whole_call = RuntimeError("secret 12345.67")
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         response = await client.post(ALL)
 
     answer = response.json()
@@ -157,15 +157,15 @@ async def test_a_defect_is_masked_and_logged_without_its_text(world: World, capl
     assert response.headers["x-request-id"] in logged
 
 
-async def test_reads_that_take_too_long_time_out_and_the_rest_is_answered(world: World):
+async def test_slow_read_times_out_and_other_fields_are_returned(harness: World):
     import asyncio
 
-    world.reads.gate = asyncio.Event()
+    harness.reads.gate = asyncio.Event()
 
-    async with asking(world, request_timeout_s=0.05) as client:
+    async with asking(harness, request_timeout_s=0.05) as client:
         answer = await client.ask('{ bankAccount(id: "acct_yen") { name balance { asOf } } }')
 
     assert answer["data"] == {"bankAccount": {"name": "Yen", "balance": None}}
     assert answer["errors"][0]["extensions"]["code"] == "PROVIDER_TIMEOUT"
     assert answer["errors"][0]["extensions"]["retryable"] is True
-    assert world.reads.cancelled == 1
+    assert harness.reads.cancelled == 1

@@ -1,4 +1,4 @@
-"""``BankAccount.balanceHistory``: its days, its bound, its failure."""
+"""The field ``BankAccount.balanceHistory``: days, bounds, failures."""
 
 from datetime import date, timedelta
 
@@ -19,7 +19,7 @@ QUERY = """query ($from: Date!, $to: Date!, $step: HistoryStep) {
     st.integers(min_value=0, max_value=4000),
     st.sampled_from(HistoryStep),
 )
-def test_days_are_rising_and_hold_both_ends_and_stay_within_the_bound(start, length, step):
+def test_days_ascend_include_both_ends_and_are_bounded(start, length, step):
     end = start + timedelta(days=length)
 
     if count_days(start, end, step) > 366:
@@ -36,7 +36,7 @@ def test_days_are_rising_and_hold_both_ends_and_stay_within_the_bound(start, len
     assert len(days) == count_days(start, end, step)
 
 
-def test_months_keep_the_day_and_shorten_it_where_needed():
+def test_month_steps_keep_the_day_or_use_the_last_day():
     days = list_days(date(2026, 1, 31), date(2026, 5, 5), HistoryStep.MONTH, 366)
 
     assert [str(day) for day in days] == [
@@ -44,12 +44,12 @@ def test_months_keep_the_day_and_shorten_it_where_needed():
     ]  # fmt: skip
 
 
-async def test_all_days_of_all_accounts_are_one_call(world: World):
-    async with asking(world) as client:
+async def test_all_days_of_all_accounts_are_read_in_one_call(harness: World):
+    async with asking(harness) as client:
         data = await client.data(QUERY, {"from": "2026-01-01", "to": "2026-01-31"})
 
-    assert len(world.reads.calls) == 1
-    assert len(world.reads.calls[0]) == 31 * 5
+    assert len(harness.reads.calls) == 1
+    assert len(harness.reads.calls[0]) == 31 * 5
     node = data["bankAccounts"]["nodes"][0]
     assert [point["asOf"] for point in node["balanceHistory"]][:2] == ["2026-01-01", "2026-01-02"]
 
@@ -59,8 +59,8 @@ async def test_all_days_of_all_accounts_are_one_call(world: World):
     [("2026-01-02", "2026-01-01", "DAY"), ("2020-01-01", "2026-01-01", "DAY"),
      ("1000-01-01", "2026-01-01", "MONTH"), ("0001-01-01", "0001-01-02", "DAY")],
 )  # fmt: skip
-async def test_bad_bounds_are_named(world: World, start, end, step):
-    async with asking(world) as client:
+async def test_invalid_range_error_names_from(harness: World, start, end, step):
+    async with asking(harness) as client:
         answer = await client.ask(
             "query ($from: Date!, $to: Date!, $step: HistoryStep) { bankAccount(id: "
             '"acct_yen") { balanceHistory(from: $from, to: $to, step: $step) { asOf } } }',
@@ -69,13 +69,13 @@ async def test_bad_bounds_are_named(world: World, start, end, step):
 
     assert answer["data"] == {"bankAccount": None}
     assert answer["errors"][0]["extensions"]["field"] == "from"
-    assert world.reads.calls == []
+    assert harness.reads.calls == []
 
 
-async def test_one_failed_day_nulls_its_own_account_only(world: World):
-    world.reads.balance_answers["acct_card"] = ProviderTimeout("Slow.", account_id="acct_card")
+async def test_failed_day_nulls_only_its_account(harness: World):
+    harness.reads.balance_answers["acct_card"] = ProviderTimeout("Slow.", account_id="acct_card")
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         answer = await client.ask(QUERY, {"from": "2026-01-01", "to": "2026-01-03"})
 
     nodes = answer["data"]["bankAccounts"]["nodes"]

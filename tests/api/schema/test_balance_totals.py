@@ -1,4 +1,4 @@
-"""``balanceTotals``: sums per currency that say what they lack."""
+"""The field ``balanceTotals``: totals per currency, with missing accounts."""
 
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.domain.balances import BalanceFigures
@@ -12,24 +12,24 @@ TOTALS = """query ($filter: BankAccountFilter, $asOf: Date) {
     bank { amount } ledger { minorUnits } missing { code bankAccount { id } } } }"""
 
 
-async def test_totals_are_one_per_currency_in_one_call(world: World):
-    async with asking(world) as client:
+async def test_totals_are_per_currency_and_read_in_one_call(harness: World):
+    async with asking(harness) as client:
         data = await client.data(TOTALS, {"asOf": "2026-11-20"})
 
     assert [total["currency"] for total in data["balanceTotals"]] == ["EUR", "JPY", "KWD", "USD"]
     assert data["balanceTotals"][0]["bank"] == {"amount": "200.00"}
     assert data["balanceTotals"][0]["complete"] is True
-    [requests] = world.reads.calls
+    [requests] = harness.reads.calls
     assert {request.as_of for request in requests} == {DAY}
 
 
-async def test_a_total_names_what_is_missing_and_counts_what_is_not_known(world: World):
-    world.reads.balance_answers = {
+async def test_total_lists_missing_accounts_and_counts_known_balances(harness: World):
+    harness.reads.balance_answers = {
         "acct_operating": ProviderTimeout("Slow.", account_id="acct_operating"),
         "acct_savings": observed(BalanceFigures(DAY, None, Money(10**30, "EUR")), age_s=60),
     }
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(TOTALS, {"filter": {"currencies": ["EUR"]}})
 
     [total] = data["balanceTotals"]
@@ -43,20 +43,20 @@ async def test_a_total_names_what_is_missing_and_counts_what_is_not_known(world:
     assert total["oldestObservedAt"] == "2026-11-21T11:59:00Z"
 
 
-async def test_no_accounts_are_no_totals(world: World):
-    async with asking(world) as client:
+async def test_no_accounts_give_no_totals(harness: World):
+    async with asking(harness) as client:
         data = await client.data(TOTALS, {"filter": {"ids": []}})
 
     assert data == {"balanceTotals": []}
 
 
-async def test_totals_are_bounded():
-    world = World([account(f"a{index}") for index in range(4)])
+async def test_totals_have_a_maximum_number_of_accounts():
+    harness = World([account(f"a{index}") for index in range(4)])
 
-    async with asking(world, limits=Limits(totals_accounts=3)) as client:
+    async with asking(harness, limits=Limits(totals_accounts=3)) as client:
         answer = await client.ask(TOTALS, {})
 
     assert answer["data"] is None
     assert answer["errors"][0]["extensions"]["code"] == "QUERY_TOO_EXPENSIVE"
     assert "Use a filter" in answer["errors"][0]["message"]
-    assert world.reads.calls == []
+    assert harness.reads.calls == []

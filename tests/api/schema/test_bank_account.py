@@ -1,4 +1,4 @@
-"""``bankAccount(id)`` and ``BankAccount``'s own fields."""
+"""The field ``bankAccount(id)`` and the fields of ``BankAccount``."""
 
 from datetime import UTC, datetime
 
@@ -18,8 +18,8 @@ from tests.api.fakes import OTHER, World, asking, observed
 ONE = "query ($id: ID!) { bankAccount(id: $id) { id name currency provider normalBalance } }"
 
 
-async def test_an_account_is_answered_with_what_is_configured(world: World):
-    async with asking(world) as client:
+async def test_account_returns_configured_fields(harness: World):
+    async with asking(harness) as client:
         data = await client.data(ONE, {"id": "acct_card"})
 
     assert data["bankAccount"] == {
@@ -29,22 +29,22 @@ async def test_an_account_is_answered_with_what_is_configured(world: World):
         "provider": "ASSET",
         "normalBalance": "CREDIT",
     }
-    assert world.reads.side_calls == []
+    assert harness.reads.side_calls == []
 
 
-async def test_an_unknown_normal_balance_is_asked_of_the_provider(world: World):
-    world.reads.sides["acct_yen"] = Side.CREDIT
+async def test_unknown_normal_balance_is_read_from_the_provider(harness: World):
+    harness.reads.sides["acct_yen"] = Side.CREDIT
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(ONE, {"id": "acct_yen"})
 
     assert data["bankAccount"]["normalBalance"] == "CREDIT"
 
 
-async def test_a_failed_normal_balance_nulls_its_own_account_only(world: World):
-    world.reads.sides["acct_yen"] = ProviderTimeout("Too slow.", account_id="acct_yen")
+async def test_failed_normal_balance_nulls_only_its_account(harness: World):
+    harness.reads.sides["acct_yen"] = ProviderTimeout("Too slow.", account_id="acct_yen")
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         answer = await client.ask("{ bankAccounts { nodes { id normalBalance } } }")
 
     nodes = answer["data"]["bankAccounts"]["nodes"]
@@ -56,8 +56,8 @@ async def test_a_failed_normal_balance_nulls_its_own_account_only(world: World):
     assert error["extensions"]["code"] == "PROVIDER_TIMEOUT"
 
 
-async def test_another_tenants_account_reads_like_one_that_does_not_exist(world: World):
-    async with asking(world) as client:
+async def test_foreign_account_looks_like_an_unknown_account(harness: World):
+    async with asking(harness) as client:
         foreign = await client.ask(ONE, {"id": "acct_foreign"})
         missing = await client.ask(ONE, {"id": "acct_missing"})
         mine = await client.data(ONE, {"id": "acct_foreign"}, key=OTHER)
@@ -75,8 +75,8 @@ async def test_another_tenants_account_reads_like_one_that_does_not_exist(world:
     assert foreign["errors"][0]["message"] == missing["errors"][0]["message"]
 
 
-async def test_a_malformed_id_reads_like_an_unknown_one_and_a_long_one_is_refused(world: World):
-    async with asking(world) as client:
+async def test_malformed_id_is_unknown_and_long_id_is_rejected(harness: World):
+    async with asking(harness) as client:
         malformed = await client.ask(ONE, {"id": "../../admin"})
         long = await client.ask(ONE, {"id": "a" * 65})
 
@@ -95,16 +95,16 @@ OPENING = """{ bankAccount(id: "acct_operating") { openingBalance {
 } } }"""
 
 
-async def test_no_opening_balance_is_null_without_an_error(world: World):
-    async with asking(world) as client:
+async def test_missing_opening_balance_is_null_without_an_error(harness: World):
+    async with asking(harness) as client:
         data = await client.data(OPENING)
 
     assert data == {"bankAccount": {"openingBalance": None}}
 
 
-async def test_an_opening_balance_is_answered_with_everything_the_provider_keeps(world: World):
+async def test_opening_balance_returns_every_provider_field(harness: World):
     at = datetime(2025, 1, 31, 23, 0, tzinfo=UTC)
-    world.reads.opening_answers["acct_operating"] = observed(
+    harness.reads.opening_answers["acct_operating"] = observed(
         OpeningBalance(
             Money(-50, "EUR"), at, OpeningBalanceSource.PROVIDER, at, at, "Memo", "REF-1",
             (Tag("t", "k", "v", "d", "e", archived_at=at),), {"a": [1, 2**70]},
@@ -114,7 +114,7 @@ async def test_an_opening_balance_is_answered_with_everything_the_provider_keeps
         stale_reason="The provider is down.",
     )  # fmt: skip
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(OPENING)
 
     opening = data["bankAccount"]["openingBalance"]
@@ -131,14 +131,14 @@ async def test_an_opening_balance_is_answered_with_everything_the_provider_keeps
     assert opening["freshness"]["staleReason"] == "The provider is down."
 
 
-async def test_a_memo_with_half_a_surrogate_pair_breaks_nothing(world: World):
-    world.reads.opening_answers["acct_operating"] = observed(
+async def test_memo_with_half_a_surrogate_pair_is_encoded(harness: World):
+    harness.reads.opening_answers["acct_operating"] = observed(
         OpeningBalance(
             Money(1, "EUR"), None, OpeningBalanceSource.PROVIDER, memo="\ud800", metadata={"n": 1}
         )
     )
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         response = await client.post(OPENING)
 
     assert response.status_code == 200
@@ -146,12 +146,12 @@ async def test_a_memo_with_half_a_surrogate_pair_breaks_nothing(world: World):
     assert response.json()["data"]["bankAccount"]["openingBalance"]["metadata"] == {"n": 1}
 
 
-async def test_a_failed_opening_balance_leaves_the_balance(world: World):
-    world.reads.opening_answers["acct_operating"] = ProviderUnavailable(
+async def test_failed_opening_balance_keeps_the_balance(harness: World):
+    harness.reads.opening_answers["acct_operating"] = ProviderUnavailable(
         "The provider is down.", account_id="acct_operating", provider="LIGHT", retry_after_s=1.2
     )
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         answer = await client.ask(
             '{ bankAccount(id: "acct_operating") { openingBalance { memo } balance { asOf } } }'
         )
@@ -169,18 +169,18 @@ async def test_a_failed_opening_balance_leaves_the_balance(world: World):
     }
 
 
-async def test_opening_balances_of_one_request_are_one_call(world: World):
-    async with asking(world) as client:
+async def test_opening_balances_are_read_in_one_call(harness: World):
+    async with asking(harness) as client:
         await client.data("{ bankAccounts { nodes { openingBalance { memo } } } }")
 
-    assert len(world.reads.opening_calls) == 1
-    assert len(world.reads.opening_calls[0]) == 5
+    assert len(harness.reads.opening_calls) == 1
+    assert len(harness.reads.opening_calls[0]) == 5
 
 
-async def test_an_age_is_never_negative(world: World):
-    world.now = replace_seconds(world.now, -5)
+async def test_age_is_never_negative(harness: World):
+    harness.now = add_seconds(harness.now, -5)
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(
             '{ bankAccount(id: "acct_yen") { balance { freshness { ageSeconds } } } }'
         )
@@ -188,5 +188,5 @@ async def test_an_age_is_never_negative(world: World):
     assert data["bankAccount"]["balance"]["freshness"]["ageSeconds"] == 0
 
 
-def replace_seconds(instant: datetime, seconds: int) -> datetime:
+def add_seconds(instant: datetime, seconds: int) -> datetime:
     return datetime.fromtimestamp(instant.timestamp() + seconds, UTC)

@@ -1,4 +1,4 @@
-"""``bankAccounts``: pages and filters."""
+"""The field ``bankAccounts``: pages and filters."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ PAGE = """query ($first: Int, $after: String, $filter: BankAccountFilter) {
 
 
 @given(st.sets(IDS, max_size=40), st.integers(min_value=1, max_value=12))
-def test_pages_one_after_the_other_are_the_whole_list(ids, first):
+def test_consecutive_pages_cover_the_whole_list(ids, first):
     accounts = [account(each) for each in sorted(ids)]
     seen, after, more = [], None, True
 
@@ -34,7 +34,7 @@ def test_pages_one_after_the_other_are_the_whole_list(ids, first):
 
 
 @given(st.sets(IDS, min_size=2, max_size=20), st.data())
-def test_a_cursor_stays_good_when_its_account_is_gone(ids, data):
+def test_cursor_of_a_removed_account_stays_valid(ids, data):
     gone = data.draw(st.sampled_from(sorted(ids)))
     accounts = [account(each) for each in sorted(ids - {gone})]
 
@@ -44,12 +44,12 @@ def test_a_cursor_stays_good_when_its_account_is_gone(ids, data):
 
 
 @given(IDS)
-def test_a_cursor_is_read_back(account_id):
+def test_cursor_round_trips(account_id):
     assert decode_cursor(encode_cursor(account_id)) == account_id
 
 
 @given(st.text(max_size=40))
-def test_any_other_text_is_no_cursor(text):
+def test_other_text_is_rejected_as_cursor(text):
     with pytest.raises(BadInput, match="must be a cursor"):
         decode_cursor(text)
 
@@ -57,8 +57,8 @@ def test_any_other_text_is_no_cursor(text):
 @pytest.mark.parametrize(
     "cursor", ["", "acct_yen", "YTE6", encode_cursor("acct_yen") + "=", "💶", "%"]
 )
-async def test_a_bad_cursor_is_named(world: World, cursor):
-    async with asking(world) as client:
+async def test_invalid_cursor_error_names_after(harness: World, cursor):
+    async with asking(harness) as client:
         answer = await client.ask(PAGE, {"first": 2, "after": cursor})
 
     assert answer["data"] is None
@@ -66,8 +66,8 @@ async def test_a_bad_cursor_is_named(world: World, cursor):
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_page_says_where_it_stands(world: World):
-    async with asking(world) as client:
+async def test_page_info_describes_the_position(harness: World):
+    async with asking(harness) as client:
         first = await client.data(PAGE, {"first": 2})
         after = first["bankAccounts"]["pageInfo"]["endCursor"]
         last = await client.data(PAGE, {"first": 3, "after": after})
@@ -86,10 +86,10 @@ async def test_a_page_says_where_it_stands(world: World):
     assert page["pageInfo"]["hasPreviousPage"] is True
 
 
-async def test_a_tenant_without_accounts_has_an_empty_page():
-    world = World([])
+async def test_tenant_without_accounts_gets_an_empty_page():
+    harness = World([])
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(PAGE, {})
 
     assert data["bankAccounts"] == {
@@ -100,18 +100,18 @@ async def test_a_tenant_without_accounts_has_an_empty_page():
 
 
 @pytest.mark.parametrize("first", [0, -1, MAX + 1, 2**31 - 1])
-async def test_first_is_bounded(world: World, first):
-    async with asking(world) as client:
+async def test_first_out_of_range_is_rejected(harness: World, first):
+    async with asking(harness) as client:
         answer = await client.ask(PAGE, {"first": first})
 
     assert answer["errors"][0]["extensions"]["field"] == "first"
     assert f"1 to {MAX}" in answer["errors"][0]["message"]
 
 
-async def test_first_is_a_hundred_when_left_out_or_null():
-    world = World([account(f"a{index:03}") for index in range(150)])
+async def test_first_defaults_to_one_hundred():
+    harness = World([account(f"a{index:03}") for index in range(150)])
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         for variables in ({}, {"first": None}):
             data = await client.data(PAGE, variables)
             assert len(data["bankAccounts"]["nodes"]) == 100
@@ -128,8 +128,8 @@ async def test_first_is_a_hundred_when_left_out_or_null():
         ({"nameContains": "eur"}, ["acct_operating", "acct_savings"]),
     ],
 )
-async def test_every_condition_of_a_filter_counts(world: World, conditions, expected):
-    async with asking(world) as client:
+async def test_accounts_match_every_filter_condition(harness: World, conditions, expected):
+    async with asking(harness) as client:
         data = await client.data(PAGE, {"filter": conditions})
 
     assert [node["id"] for node in data["bankAccounts"]["nodes"]] == expected
@@ -143,16 +143,16 @@ async def test_every_condition_of_a_filter_counts(world: World, conditions, expe
         ({"currencies": ["EUR"] * (Limits().ids + 1)}, "filter.currencies"),
     ],
 )
-async def test_a_filter_is_bounded(world: World, conditions, field):
-    async with asking(world) as client:
+async def test_oversized_filter_is_rejected(harness: World, conditions, field):
+    async with asking(harness) as client:
         answer = await client.ask(PAGE, {"filter": conditions})
 
     assert answer["errors"][0]["extensions"]["field"] == field
     assert field in answer["errors"][0]["message"]
 
 
-async def test_a_tenant_sees_only_its_own(world: World):
-    async with asking(world) as client:
+async def test_tenant_sees_only_its_own_accounts(harness: World):
+    async with asking(harness) as client:
         data = await client.data(PAGE, {}, key=OTHER)
 
     assert data["bankAccounts"]["nodes"] == [{"id": "acct_foreign"}]

@@ -1,4 +1,4 @@
-"""``connectors``: what a tenant's connectors can do and how they are doing."""
+"""The field ``connectors``: capabilities, health and budget."""
 
 from tests.api.fakes import OTHER, World, asking
 
@@ -7,8 +7,8 @@ QUERY = """{ connectors { id provider capabilities
   budget { requestsPerMinute remaining refillsAt } } }"""
 
 
-async def test_connectors_tell_health_and_budget(world: World):
-    async with asking(world) as client:
+async def test_connectors_return_health_and_budget(harness: World):
+    async with asking(harness) as client:
         data = await client.data(QUERY)
 
     assert [connector["id"] for connector in data["connectors"]] == ["asset_us", "light_eu"]
@@ -30,15 +30,15 @@ async def test_connectors_tell_health_and_budget(world: World):
     }
 
 
-async def test_a_tenant_sees_only_connectors_it_has_accounts_at(world: World):
-    async with asking(world) as client:
+async def test_tenant_sees_only_connectors_of_its_accounts(harness: World):
+    async with asking(harness) as client:
         data = await client.data("{ connectors { id } }", key=OTHER)
 
     assert data["connectors"] == [{"id": "light_eu"}]
 
 
-async def test_an_account_tells_its_connector(world: World):
-    async with asking(world) as client:
+async def test_account_returns_its_connector(harness: World):
+    async with asking(harness) as client:
         data = await client.data(
             '{ bankAccount(id: "acct_card") { connector { id health { state } } } }'
         )

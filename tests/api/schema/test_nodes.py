@@ -1,4 +1,4 @@
-"""``node`` and ``nodes``: objects by id, in the order asked."""
+"""The fields ``node`` and ``nodes``: objects by id, in the order of the ids."""
 
 from balance_gateway.api.request.limits import Limits
 from tests.api.fakes import World, account, asking
@@ -8,25 +8,25 @@ MAX = Limits().ids
 NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id ... on BankAccount { name } } }"
 
 
-async def test_a_node_is_an_account(world: World):
-    async with asking(world) as client:
+async def test_node_returns_an_account(harness: World):
+    async with asking(harness) as client:
         data = await client.data('{ node(id: "acct_yen") { __typename id } }')
 
     assert data == {"node": {"__typename": "BankAccount", "id": "acct_yen"}}
 
 
-async def test_an_unknown_node_is_null_with_an_error(world: World):
-    async with asking(world) as client:
+async def test_unknown_node_is_null_with_an_error(harness: World):
+    async with asking(harness) as client:
         answer = await client.ask('{ node(id: "acct_foreign") { id } }')
 
     assert answer["data"] == {"node": None}
     assert answer["errors"][0]["extensions"]["code"] == "ACCOUNT_NOT_FOUND"
 
 
-async def test_nodes_keep_order_and_repetitions_and_name_each_that_is_unknown(world: World):
+async def test_nodes_keep_order_and_repetitions_and_report_unknown_ids(harness: World):
     ids = ["acct_yen", "acct_foreign", "acct_card", "acct_yen", "missing", "x" * 65]
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         answer = await client.ask(NODES, {"ids": ids})
 
     found = [node and node["id"] for node in answer["data"]["nodes"]]
@@ -39,17 +39,17 @@ async def test_nodes_keep_order_and_repetitions_and_name_each_that_is_unknown(wo
     assert answer["errors"][0]["message"] == answer["errors"][1]["message"]
 
 
-async def test_no_ids_are_no_nodes(world: World):
-    async with asking(world) as client:
+async def test_no_ids_give_no_nodes(harness: World):
+    async with asking(harness) as client:
         data = await client.data(NODES, {"ids": []})
 
     assert data == {"nodes": []}
 
 
-async def test_nodes_are_bounded():
-    world = World([account("a")])
+async def test_too_many_node_ids_are_rejected():
+    harness = World([account("a")])
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(NODES, {"ids": ["a"] * MAX})
         answer = await client.ask(NODES, {"ids": ["a"] * (MAX + 1)})
 

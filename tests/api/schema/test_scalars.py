@@ -1,4 +1,4 @@
-"""Scalars are exact both ways and refuse what only looks like them."""
+"""Scalars: exact in input and output; other values are rejected."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -25,7 +25,7 @@ DIGITS = "٣४三𝟛"
 
 
 @given(st.integers(min_value=-(10**999), max_value=10**999))
-def test_any_integer_survives_as_big_int(number):
+def test_big_int_round_trips(number):
     assert parse_big_int(str(number)) == number
     assert parse_big_int(number) == number
 
@@ -35,13 +35,13 @@ def test_any_integer_survives_as_big_int(number):
     ["", "+", "1.0", "1e3", "1_000", " 1", "1 ", "0x1", *DIGITS, 1.0, 1e20, True, None, [], {},
      "9" * 1001, 10**1000, -(10**1000)],
 )  # fmt: skip
-def test_what_is_no_integer_is_refused_as_big_int(value):
+def test_big_int_rejects_other_values(value):
     with pytest.raises(GraphQLError, match="BigInt"):
         parse_big_int(value)
 
 
 @given(st.integers(min_value=-(10**900), max_value=10**900))
-def test_any_amount_survives_as_decimal(minor_units):
+def test_decimal_round_trips(minor_units):
     text = decimal_text(minor_units, 2)
 
     assert parse_decimal(text) == text
@@ -53,18 +53,18 @@ def test_any_amount_survives_as_decimal(minor_units):
     ["", ".", "-", "NaN", "Infinity", "1e3", "1E400", "1,000", "1_0", " 1", "0x1", *DIGITS,
      True, None, [], "9" * 1001],
 )  # fmt: skip
-def test_what_is_no_plain_decimal_is_refused(value):
+def test_decimal_rejects_other_values(value):
     with pytest.raises(GraphQLError, match="Decimal"):
         parse_decimal(value)
 
 
-def test_a_float_is_refused_with_the_next_step():
+def test_float_error_says_to_send_a_string():
     with pytest.raises(GraphQLError, match="Send it as a string"):
         parse_decimal(0.1)
 
 
 @given(st.dates())
-def test_any_day_survives(day):
+def test_date_round_trips(day):
     assert parse_date(day.isoformat()) == day
 
 
@@ -73,7 +73,7 @@ def test_any_day_survives(day):
     ["2026-02-29", "2026-13-01", "2026-00-10", "0000-01-01", "2026-1-1", "20260101", "2026-W01-1",
      "2026-01-01T00:00:00Z", "10000-01-01", "-001-01-01", "٢٠٢٦-٠١-٠١", "", None, 20260101, True],
 )  # fmt: skip
-def test_what_is_no_day_is_refused(value):
+def test_date_rejects_other_values(value):
     with pytest.raises(GraphQLError, match="Date must be a calendar day"):
         parse_date(value)
 
@@ -87,7 +87,7 @@ def test_what_is_no_day_is_refused(value):
         ),
     )
 )
-def test_any_instant_survives_in_utc(instant):
+def test_date_time_round_trips_in_utc(instant):
     parsed = parse_instant(instant.isoformat())
 
     assert parsed == instant
@@ -95,7 +95,7 @@ def test_any_instant_survives_in_utc(instant):
     assert parse_instant(instant_text(parsed)) == instant
 
 
-def test_an_instant_without_an_offset_is_refused_with_the_next_step():
+def test_date_time_without_offset_error_says_to_append_one():
     with pytest.raises(GraphQLError, match="append Z for UTC"):
         parse_instant("2026-01-31T00:00:00")
 
@@ -106,12 +106,12 @@ def test_an_instant_without_an_offset_is_refused_with_the_next_step():
      "2026-01-31T00:00:00+25:00", "2026-01-31T00:00Z", "0001-01-01T00:00:00+23:00", 1, None,
      "2026-01-31T00:00:00.1234567Z"],
 )  # fmt: skip
-def test_what_is_no_instant_is_refused(value):
+def test_date_time_rejects_other_values(value):
     with pytest.raises(GraphQLError):
         parse_instant(value)
 
 
-def test_instants_are_taken_in_any_case_and_precision():
+def test_date_time_accepts_any_case_and_precision():
     expected = datetime(2026, 1, 31, 1, 2, 3, 120000, tzinfo=UTC)
 
     assert parse_instant("2026-01-31t01:02:03.12z") == expected
@@ -119,12 +119,12 @@ def test_instants_are_taken_in_any_case_and_precision():
 
 
 @pytest.mark.parametrize("value", ["eur", "EURO", "EU", "XXX", "QQQ", "ЕUR", "", None, 978])
-def test_what_is_no_currency_is_refused(value):
+def test_currency_code_rejects_other_values(value):
     with pytest.raises(GraphQLError):
         parse_currency(value)
 
 
-def test_json_is_answered_exactly():
+def test_json_numbers_are_exact():
     value = {
         "big": 2**80,
         "exact": Decimal("0.10"),
@@ -145,15 +145,15 @@ UPSERT = """mutation ($input: UpsertOpeningBalanceInput!) {
   upsertOpeningBalance(input: $input) { __typename ... on OpeningBalanceRejected { message } } }"""
 
 
-async def test_a_decimal_literal_is_taken_as_written(world: World):
-    async with asking(world) as client:
+async def test_decimal_literal_is_used_as_written(harness: World):
+    async with asking(harness) as client:
         await client.data(
             'mutation { upsertOpeningBalance(input: {accountId: "acct_operating", amount: '
             '{amount: 12345678901234567890.10, currency: "EUR"}}) { __typename } }',
             key="key-admin",
         )
 
-    assert world.writer.requests[0].amount_text == "12345678901234567890.10"
+    assert harness.writer.requests[0].amount_text == "12345678901234567890.10"
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ async def test_a_decimal_literal_is_taken_as_written(world: World):
         ({"minorUnits": "1", "currency": "euro"}, ["$input", ".amount.currency", "CurrencyCode"]),
     ],
 )
-async def test_a_bad_variable_is_named_and_explained(world: World, amount, words):
-    async with asking(world) as client:
+async def test_invalid_variable_error_names_path_and_rule(harness: World, amount, words):
+    async with asking(harness) as client:
         answer = await client.ask(
             UPSERT, {"input": {"accountId": "a", "amount": amount}}, key="key-admin"
         )
@@ -173,11 +173,11 @@ async def test_a_bad_variable_is_named_and_explained(world: World, amount, words
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert all(word in error["message"] for word in words), error["message"]
-    assert not world.writer.requests
+    assert not harness.writer.requests
 
 
-async def test_a_bad_literal_is_explained_without_python(world: World):
-    async with asking(world) as client:
+async def test_invalid_literal_error_hides_python_text(harness: World):
+    async with asking(harness) as client:
         answer = await client.ask(
             '{ bankAccount(id: "acct_yen") { balance(asOf: "2026-02-30") { asOf } } }'
         )

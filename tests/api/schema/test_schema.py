@@ -1,4 +1,4 @@
-"""The schema: what is fixed from outside, and that everything in it is described."""
+"""The schema: fixed names and types, and a description for everything."""
 
 from graphql import (
     GraphQLEnumType,
@@ -116,7 +116,7 @@ upsertOpeningBalances(inputs): [UpsertOpeningBalanceInput!]!
 FIELDED = GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType
 
 
-def types():
+def collect_types():
     return {
         name: type_
         for name, type_ in core_schema().type_map.items()
@@ -124,10 +124,10 @@ def types():
     }
 
 
-def test_every_fixed_field_keeps_its_name_and_type():
+def test_fixed_fields_keep_name_and_type():
     found = {
         f"{name}.{field}: {definition.type}"
-        for name, type_ in types().items()
+        for name, type_ in collect_types().items()
         if isinstance(type_, FIELDED)
         for field, definition in type_.fields.items()
     }
@@ -135,7 +135,7 @@ def test_every_fixed_field_keeps_its_name_and_type():
     assert set(FIXED.split("\n")) - {""} <= found
 
 
-def test_every_fixed_argument_keeps_its_name_type_and_default():
+def test_fixed_arguments_keep_name_type_and_default():
     sdl = build_schema(print_sdl())
     found = set()
     for name in ("Query", "Mutation", "BankAccount"):
@@ -148,8 +148,8 @@ def test_every_fixed_argument_keeps_its_name_type_and_default():
     assert set(FIXED_ARGUMENTS.split("\n")) - {""} <= found
 
 
-def described():
-    for name, type_ in types().items():
+def collect_descriptions():
+    for name, type_ in collect_types().items():
         yield name, type_.description
         if isinstance(type_, FIELDED):
             for field, definition in type_.fields.items():
@@ -161,19 +161,21 @@ def described():
                 yield f"{name}.{value}", definition.description
 
 
-def test_everything_is_described_in_sentences():
-    lacking = [name for name, text in described() if not (text or "").strip().endswith(".")]
+def test_every_description_is_a_sentence():
+    undescribed = [
+        name for name, text in collect_descriptions() if not (text or "").strip().endswith(".")
+    ]
 
-    assert lacking == []
+    assert undescribed == []
 
 
-def test_root_fields_tell_the_scope_they_need():
+def test_root_field_descriptions_name_the_scope():
     for root, scope in (("Query", "balances:read"), ("Mutation", "balances:write")):
-        for field in types()[root].fields.values():
+        for field in collect_types()[root].fields.values():
             assert scope in field.description
 
 
-def test_enums_have_every_member_of_the_domain():
+def test_enums_have_every_domain_member():
     pairs = {
         "ProviderKind": accounts.ProviderKind,
         "Capability": accounts.Capability,
@@ -185,22 +187,22 @@ def test_enums_have_every_member_of_the_domain():
     }
 
     for name, enum in pairs.items():
-        assert set(types()[name].values) == {member.name for member in enum}
+        assert set(collect_types()[name].values) == {member.name for member in enum}
 
 
-def test_the_sdl_is_printed_the_same_twice_and_can_be_read():
+def test_sdl_is_deterministic_and_valid():
     assert print_sdl() == print_sdl()
     assert print_sdl().endswith("}\n") or print_sdl().endswith("Rejected\n")
-    assert set(build_schema(print_sdl()).type_map) >= set(types())
+    assert set(build_schema(print_sdl()).type_map) >= set(collect_types())
 
 
-def test_every_domain_error_has_its_extensions():
-    def tree(kind):
+def test_domain_errors_have_extensions():
+    def iterate_subclasses(kind):
         yield kind
         for child in kind.__subclasses__():
-            yield from tree(child)
+            yield from iterate_subclasses(child)
 
-    for kind in tree(errors.GatewayError):
+    for kind in iterate_subclasses(errors.GatewayError):
         error = kind("acct_1") if kind is errors.AccountNotFound else kind("No.")
         extensions = build_extensions(error)
         assert extensions["code"] == kind.code

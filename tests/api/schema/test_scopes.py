@@ -1,4 +1,4 @@
-"""Every root field needs its scope; without it nothing behind it is called."""
+"""Scopes: each root field needs its scope; without it, no read and no write is made."""
 
 import pytest
 
@@ -25,26 +25,26 @@ WRITES = [
     [(f"{{ {field} }}", AUDITOR, "balances:read") for field in READS]
     + [(f"mutation {{ {field} }}", READ, "balances:write") for field in WRITES],
 )
-async def test_a_missing_scope_is_forbidden(world: World, document, key, scope):
-    async with asking(world) as client:
+async def test_missing_scope_is_forbidden(harness: World, document, key, scope):
+    async with asking(harness) as client:
         answer = await client.ask(document, key=key)
 
     [error] = answer["errors"]
     assert error["extensions"] == {"code": "FORBIDDEN", "retryable": False}
     assert scope in error["message"]
     assert len(error["path"]) == 1
-    assert world.reads.calls == []
-    assert world.writer.requests == []
+    assert harness.reads.calls == []
+    assert harness.writer.requests == []
 
 
-async def test_introspection_needs_a_credential_and_no_scope(world: World):
-    async with asking(world) as client:
+async def test_introspection_needs_a_credential_but_no_scope(harness: World):
+    async with asking(harness) as client:
         data = await client.data("{ __schema { queryType { name } } }", key=AUDITOR)
 
     assert data["__schema"]["queryType"]["name"] == "Query"
 
 
-def test_every_root_field_is_checked_for_its_scope():
+def test_scope_cases_cover_every_root_field():
     for root, documents in (("Query", READS), ("Mutation", WRITES)):
         named = {document.partition("(")[0].split()[0] for document in documents}
 

@@ -1,4 +1,4 @@
-"""``upsertOpeningBalance``: what is sent, what comes of it, and that reads after it are new."""
+"""The mutation ``upsertOpeningBalance``: input, results, and reads after the write."""
 
 from datetime import UTC, datetime
 
@@ -20,19 +20,21 @@ UPSERT = """mutation ($input: UpsertOpeningBalanceInput!) { upsertOpeningBalance
   ... on OpeningBalanceRejected { code message retryable field } } }"""
 
 
-def given(**changes):
+def build_variables(**changes):
     amount = {"minorUnits": "5000", "currency": "EUR"}
     return {"input": {"accountId": "acct_operating", "amount": amount, **changes}}
 
 
-async def outcome(world: World, variables):
-    async with asking(world) as client:
+async def upsert(harness: World, variables):
+    async with asking(harness) as client:
         data = await client.data(UPSERT, variables, key=ADMIN)
     return data["upsertOpeningBalance"]
 
 
-async def test_an_applied_write_answers_what_stands(world: World):
-    result = await outcome(world, given(effectiveAt="2026-01-31T23:00:00+01:00", memo="M"))
+async def test_applied_write_returns_current_opening_balance(harness: World):
+    result = await upsert(
+        harness, build_variables(effectiveAt="2026-01-31T23:00:00+01:00", memo="M")
+    )
 
     assert result == {
         "__typename": "OpeningBalanceApplied",
@@ -49,10 +51,10 @@ async def test_an_applied_write_answers_what_stands(world: World):
     }
 
 
-async def test_everything_given_reaches_the_writer(world: World):
-    await outcome(
-        world,
-        given(
+async def test_every_input_field_reaches_the_writer(harness: World):
+    await upsert(
+        harness,
+        build_variables(
             amount={"amount": "50.00", "currency": "EUR"},
             effectiveAt="2026-01-31T23:00:00Z",
             expectedPrevious={"amount": {"amount": "12.30", "currency": "EUR"}},
@@ -62,7 +64,7 @@ async def test_everything_given_reaches_the_writer(world: World):
         ),
     )
 
-    assert world.writer.requests == [
+    assert harness.writer.requests == [
         UpsertRequest(
             "acct_operating", None, "50.00", "EUR", datetime(2026, 1, 31, 23, tzinfo=UTC),
             ExpectedPrevious(1230), "k", "m", "r",
@@ -70,18 +72,20 @@ async def test_everything_given_reaches_the_writer(world: World):
     ]  # fmt: skip
 
 
-async def test_what_is_left_out_reaches_the_writer_as_none(world: World):
-    await outcome(world, given())
-    await outcome(world, given(effectiveAt=None, expectedPrevious=None, idempotencyKey=None))
+async def test_omitted_fields_reach_the_writer_as_none(harness: World):
+    await upsert(harness, build_variables())
+    await upsert(
+        harness, build_variables(effectiveAt=None, expectedPrevious=None, idempotencyKey=None)
+    )
 
     expected = UpsertRequest("acct_operating", 5000, None, "EUR")
-    assert world.writer.requests == [expected, expected]
+    assert harness.writer.requests == [expected, expected]
 
 
-async def test_an_empty_key_is_for_the_writer_to_judge(world: World):
-    await outcome(world, given(idempotencyKey=""))
+async def test_empty_idempotency_key_is_passed_to_the_writer(harness: World):
+    await upsert(harness, build_variables(idempotencyKey=""))
 
-    assert world.writer.requests[0].idempotency_key == ""
+    assert harness.writer.requests[0].idempotency_key == ""
 
 
 @pytest.mark.parametrize(
@@ -91,10 +95,10 @@ async def test_an_empty_key_is_for_the_writer_to_judge(world: World):
         ({"amount": {"minorUnits": -5, "currency": "EUR"}}, ExpectedPrevious(-5)),
     ],
 )
-async def test_what_is_expected_reaches_the_writer(world: World, expected, previous):
-    await outcome(world, given(expectedPrevious=expected))
+async def test_expected_previous_reaches_the_writer(harness: World, expected, previous):
+    await upsert(harness, build_variables(expectedPrevious=expected))
 
-    assert world.writer.requests[0].expected_previous == previous
+    assert harness.writer.requests[0].expected_previous == previous
 
 
 @pytest.mark.parametrize(
@@ -115,26 +119,26 @@ async def test_what_is_expected_reaches_the_writer(world: World, expected, previ
         ),
     ],
 )
-async def test_an_unclear_amount_is_rejected_before_the_writer(world: World, changes, field):
-    result = await outcome(world, given(**changes))
+async def test_invalid_amount_is_rejected_before_the_writer(harness: World, changes, field):
+    result = await upsert(harness, build_variables(**changes))
 
     assert result["__typename"] == "OpeningBalanceRejected"
     assert result["code"] == "BAD_USER_INPUT"
     assert result["field"] == field
     assert result["retryable"] is False
-    assert world.writer.requests == []
+    assert harness.writer.requests == []
 
 
-async def test_too_many_decimals_are_rejected_as_a_result(world: World):
-    result = await outcome(world, given(amount={"amount": "1.234", "currency": "EUR"}))
+async def test_too_many_decimals_give_a_rejected_result(harness: World):
+    result = await upsert(harness, build_variables(amount={"amount": "1.234", "currency": "EUR"}))
 
     assert result["code"] == "BAD_USER_INPUT"
     assert "not rounded" in result["message"]
 
 
 @pytest.mark.parametrize("account_id", ["acct_foreign", "acct_missing", "../x"])
-async def test_an_unknown_or_foreign_account_is_rejected_alike(world: World, account_id):
-    result = await outcome(world, given(accountId=account_id))
+async def test_unknown_and_foreign_accounts_get_the_same_rejection(harness: World, account_id):
+    result = await upsert(harness, build_variables(accountId=account_id))
 
     assert result == {
         "__typename": "OpeningBalanceRejected",
@@ -145,11 +149,11 @@ async def test_an_unknown_or_foreign_account_is_rejected_alike(world: World, acc
     }
 
 
-async def test_an_uncertain_write_says_so(world: World):
-    account = world.directory._by_tenant["acme"]["acct_operating"]
-    world.writer.results["acct_operating"] = Uncertain(account, "write-1", "No answer.")
+async def test_uncertain_write_returns_uncertain_result(harness: World):
+    account = harness.directory._by_tenant["acme"]["acct_operating"]
+    harness.writer.results["acct_operating"] = Uncertain(account, "write-1", "No answer.")
 
-    result = await outcome(world, given())
+    result = await upsert(harness, build_variables())
 
     assert result == {
         "__typename": "OpeningBalanceUncertain",
@@ -159,27 +163,27 @@ async def test_an_uncertain_write_says_so(world: World):
     }
 
 
-async def test_a_rejected_write_says_why(world: World):
-    world.writer.results["acct_operating"] = Rejected("PROVIDER_REJECTED", "No.", True, "memo")
+async def test_rejected_write_returns_code_and_field(harness: World):
+    harness.writer.results["acct_operating"] = Rejected("PROVIDER_REJECTED", "No.", True, "memo")
 
-    result = await outcome(world, given())
+    result = await upsert(harness, build_variables())
 
     assert result["code"] == "PROVIDER_REJECTED"
     assert (result["retryable"], result["field"]) == (True, "memo")
 
 
-async def test_a_defect_while_writing_is_uncertain_never_rejected(world: World):
-    world.writer.results["acct_operating"] = RuntimeError("secret 50.00")
+async def test_defect_during_write_gives_uncertain_result(harness: World):
+    harness.writer.results["acct_operating"] = RuntimeError("secret 50.00")
 
-    result = await outcome(world, given())
+    result = await upsert(harness, build_variables())
 
     assert result["__typename"] == "OpeningBalanceUncertain"
     assert result["writeId"]
     assert "secret" not in result["message"]
 
 
-async def test_reads_in_the_answer_to_a_write_are_new(world: World):
-    """Two writes of one document: what was read after the first is not what stands now."""
+async def test_reads_after_a_write_are_not_from_before_it(harness: World):
+    """Two writes in one document: the second must not return the value read after the first."""
     opening = "openingBalance { amount { amount } }"
     one, two = (
         f'{alias}: upsertOpeningBalance(input: {{accountId: "acct_operating", amount: '
@@ -188,25 +192,25 @@ async def test_reads_in_the_answer_to_a_write_are_new(world: World):
         for alias, minor_units in (("one", 100), ("two", 200))
     )
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(f"mutation {{ {one} {two} }}", key=ADMIN)
 
     read = [data[alias]["bankAccount"]["openingBalance"]["amount"] for alias in ("one", "two")]
     assert read == [{"amount": "1.00"}, {"amount": "2.00"}]
-    assert len(world.reads.calls) == 2
+    assert len(harness.reads.calls) == 2
 
 
-async def test_a_write_is_not_bounded_by_the_deadline_of_reads(world: World):
+async def test_read_deadline_does_not_bound_a_write(harness: World):
     import asyncio
 
-    world.writer.gate = asyncio.Event()
+    harness.writer.gate = asyncio.Event()
     query = UPSERT.replace("bankAccount { id }\n", "bankAccount { balance { asOf } }\n", 1)
 
-    async with asking(world, request_timeout_s=0.1) as client:
-        asked = asyncio.ensure_future(client.data(query, given(), key=ADMIN))
-        await world.writer.started.wait()
+    async with asking(harness, request_timeout_s=0.1) as client:
+        asked = asyncio.ensure_future(client.data(query, build_variables(), key=ADMIN))
+        await harness.writer.started.wait()
         await asyncio.sleep(0.2)
-        world.writer.gate.set()
+        harness.writer.gate.set()
         data = await asked
 
     assert data["upsertOpeningBalance"]["bankAccount"] == {"balance": {"asOf": str(NOW.date())}}

@@ -1,4 +1,4 @@
-"""``upsertOpeningBalances``: many, one after the other, each on its own."""
+"""The mutation ``upsertOpeningBalances``: several independent writes, one after the other."""
 
 from tests.api.fakes import ADMIN, World, asking
 
@@ -8,21 +8,21 @@ UPSERT = """mutation ($inputs: [UpsertOpeningBalanceInput!]!) {
     ... on OpeningBalanceApplied { bankAccount { id openingBalance { amount { amount } } } } } }"""
 
 
-def given(account_id: str, currency: str = "EUR", **amount):
+def build_input(account_id: str, currency: str = "EUR", **amount):
     return {"accountId": account_id, "amount": {"currency": currency, **amount}}
 
 
-async def test_each_is_on_its_own(world: World):
-    world.writer.results["acct_card"] = RuntimeError("defect")
+async def test_each_write_has_its_own_result(harness: World):
+    harness.writer.results["acct_card"] = RuntimeError("defect")
     inputs = [
-        given("acct_operating", minorUnits="1"),
-        given("acct_foreign", minorUnits="2"),
-        given("acct_savings"),
-        given("acct_card", "USD", minorUnits="3"),
-        given("acct_yen", "JPY", minorUnits="4"),
+        build_input("acct_operating", minorUnits="1"),
+        build_input("acct_foreign", minorUnits="2"),
+        build_input("acct_savings"),
+        build_input("acct_card", "USD", minorUnits="3"),
+        build_input("acct_yen", "JPY", minorUnits="4"),
     ]
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(UPSERT, {"inputs": inputs}, key=ADMIN)
 
     results = data["upsertOpeningBalances"]
@@ -35,23 +35,23 @@ async def test_each_is_on_its_own(world: World):
     assert results[4]["bankAccount"]["openingBalance"]["amount"]["amount"] == "4"
 
 
-async def test_they_are_sent_in_order(world: World):
-    inputs = [given("acct_operating", minorUnits=str(index)) for index in range(100)]
+async def test_writes_are_sent_in_order(harness: World):
+    inputs = [build_input("acct_operating", minorUnits=str(index)) for index in range(100)]
 
-    async with asking(world) as client:
+    async with asking(harness) as client:
         data = await client.data(UPSERT, {"inputs": inputs}, key=ADMIN)
 
-    assert [request.minor_units for request in world.writer.requests] == list(range(100))
+    assert [request.minor_units for request in harness.writer.requests] == list(range(100))
     assert len(data["upsertOpeningBalances"]) == 100
 
 
-async def test_none_or_too_many_are_refused_before_the_first(world: World):
-    async with asking(world) as client:
+async def test_wrong_number_of_inputs_is_rejected_before_any_write(harness: World):
+    async with asking(harness) as client:
         for count in (0, 101):
-            inputs = [given("acct_operating", minorUnits="1")] * count
+            inputs = [build_input("acct_operating", minorUnits="1")] * count
             answer = await client.ask(UPSERT, {"inputs": inputs}, key=ADMIN)
             [error] = answer["errors"]
             assert error["extensions"]["field"] == "inputs"
             assert "1 to 100" in error["message"]
 
-    assert world.writer.requests == []
+    assert harness.writer.requests == []

@@ -62,16 +62,16 @@ class Cost:
         """Compute the cost for the variables of a request."""
         return self._evaluate(variables, {})
 
-    def _evaluate(self, variables: Variables, known: dict[int, int]) -> int:
+    def _evaluate(self, variables: Variables, totals: dict[int, int]) -> int:
         # Each shared part is evaluated once: without this, time doubles with each level of
         # fragments that are spread twice.
-        total = known.get(id(self))
+        total = totals.get(id(self))
         if total is None:
             total = self.fixed
             for size, below in self.terms:
                 times = 1 if size is None else size(variables)
-                total += times * below._evaluate(variables, known)
-            known[id(self)] = total
+                total += times * below._evaluate(variables, totals)
+            totals[id(self)] = total
         return total
 
 

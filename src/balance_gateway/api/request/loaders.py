@@ -98,11 +98,11 @@ class Loader(Generic[K, V]):
         """
         keys = list(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in self._results]
-        known = self._results
+        earlier = self._results
 
         def in_order(found: list[V | Exception]) -> R:
             new = dict(zip(missing, found, strict=True))
-            return convert([new[key] if key in new else known[key] for key in keys])
+            return convert([new[key] if key in new else earlier[key] for key in keys])
 
         if not missing:
             return in_order([])
@@ -153,9 +153,9 @@ class Loader(Generic[K, V]):
         task.add_done_callback(finish)
 
     async def _fetch_batch(
-        self, batch: "Batch[K, V]", pending: "Batch[K, V]", known: dict[K, V | Exception]
+        self, batch: "Batch[K, V]", pending: "Batch[K, V]", loaded: dict[K, V | Exception]
     ) -> None:
-        # ``pending`` and ``known`` belong to the time before a ``clear`` if one happens meanwhile:
+        # ``pending`` and ``loaded`` belong to the time before a ``clear`` if one happens meanwhile:
         # a result that was read before a write must not be returned after it.
         results: Sequence[V | Exception]
         keys = list(batch)
@@ -164,7 +164,7 @@ class Loader(Generic[K, V]):
         except Exception as error:
             results = [error] * len(keys)
         for key, result in zip(keys, results, strict=True):
-            known[key] = result
+            loaded[key] = result
             if pending.get(key) is batch[key]:
                 del pending[key]
             for future in batch[key]:

@@ -157,8 +157,8 @@ def _build_opening_balance_or_none(
     value = observed.value
     if value is None:
         return None
-    known = reads.Observed(value, observed.observed_at, observed.state, observed.stale_reason)
-    return build_opening_balance(known, now)
+    present = reads.Observed(value, observed.observed_at, observed.state, observed.stale_reason)
+    return build_opening_balance(present, now)
 
 
 def _opening_balance(self: "BankAccount", info: Info) -> OpeningBalance | None:
