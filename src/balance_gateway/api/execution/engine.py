@@ -169,6 +169,7 @@ def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse
         return GraphQLResponse(encode_json({"data": result.data}), 200)
     errors = [format_error(error, request_id) for error in result.errors]
     codes = {error["extensions"]["code"] for error in errors}
+    # If a root field that can be null fails, there is still data, and the status is 200.
     status = 403 if result.data is None and codes == {"FORBIDDEN"} else 200
     return GraphQLResponse(encode_json({"data": result.data, "errors": errors}), status)
 

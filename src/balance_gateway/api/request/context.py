@@ -95,7 +95,7 @@ class RequestContext:
             account: the account.
             as_of: the day; None for today in the account's time zone.
             max_age_s: the maximum age of the balance; None for the configured one.
-            on_stale: the behavior when only a stale balance is available.
+            on_stale: the behaviour when only a stale balance is available.
         """
         current = self.today(account)
         day = current if as_of is None else as_of
@@ -137,6 +137,7 @@ class RequestContext:
     async def _load_sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
         reads = (self.gateway.reads.normal_balance(account) for account in accounts)
         sides = await asyncio.gather(*reads, return_exceptions=True)
+        # ``gather`` also returns a CancelledError, which is not an Exception.
         return [side if isinstance(side, Side | Exception) else Exception() for side in sides]
 
 

@@ -59,7 +59,7 @@ class OpeningBalanceSource(Enum):
     )
     RECORDED_BY_GATEWAY = strawberry.enum_value(
         domain.OpeningBalanceSource.RECORDED_BY_GATEWAY,
-        description="The gateway set it last; the provider has no way to read it.",
+        description="The value that the gateway last set, for a provider that cannot return it.",
     )
     DERIVED = strawberry.enum_value(
         domain.OpeningBalanceSource.DERIVED,
@@ -168,6 +168,7 @@ def _opening_balance(self: "BankAccount", info: Info) -> OpeningBalance | None:
 
 
 def _normal_balance(self: "BankAccount", info: Info) -> BalanceSide:
+    # A configured side needs no call to the provider.
     if self.account.normal_balance is not None:
         return BalanceSide(self.account.normal_balance)
     return info.context.normal_balances.load(self.account, BalanceSide)
@@ -192,7 +193,7 @@ def _balance(
     ] = strawberry.UNSET,
     on_stale: Annotated[
         OnStale | None,
-        strawberry.argument(description="The behavior when only a stale balance is available."),
+        strawberry.argument(description="The behaviour when only a stale balance is available."),
     ] = OnStale.SERVE,
 ) -> Balance | None:
     max_age_s = unset_to_none(max_age_seconds)
@@ -225,6 +226,7 @@ def _balance_history(
     context = info.context
     require_usable_day(from_, "from")
     require_usable_day(to, "to")
+    # All days are requested together, so that the loader makes one call for them.
     days = list_days(from_, to, step or HistoryStep.DAY, context.limits.history_points)
     requests = [context.balance_request(self.account, day) for day in days]
     return context.balances.load_all(requests, partial(_build_history, now=context.now))
@@ -236,6 +238,7 @@ def _build_history(
     balances = []
     for answer in answers:
         if isinstance(answer, Exception):
+            # The field cannot be null, so the error of one day makes the whole account null.
             raise answer
         balances.append(build_balance(answer, now))
     return balances

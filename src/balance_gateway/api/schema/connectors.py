@@ -149,6 +149,7 @@ def build_connector(connector: DirectoryConnector) -> Connector:
         connector=connector,
         id=strawberry.ID(connector.id),
         provider=ProviderKind(connector.provider),
+        # Sorted, because a set has no stable order.
         capabilities=[
             Capability(capability)
             for capability in sorted(connector.capabilities, key=lambda each: each.name)

@@ -86,6 +86,7 @@ async def _upsert(
         # A raised error would null the whole list and hide the results of the other writes.
         return _build_defect_result(context, str(sent.account_id), defect)
     finally:
+        # After a failure as well: the write may have reached the provider.
         context.reset_after_write()
 
 
@@ -159,6 +160,7 @@ async def _upsert_several(
     if not 1 <= len(inputs) <= inputs_max:
         message = f"inputs must have 1 to {inputs_max} items, not {len(inputs)}. Split a long list."
         raise BadInput(message, field="inputs")
+    # One after the other, because several inputs may be about the same account.
     return [await _upsert(info.context, each) for each in inputs]
 
 

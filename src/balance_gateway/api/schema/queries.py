@@ -82,6 +82,7 @@ def _to_domain_filter(sent: BankAccountFilter | None, ids_max: int) -> AccountFi
     """Convert the filter to the service's, and check the lengths of its lists."""
     if not sent:
         return AccountFilter()
+    # null is no condition; an empty list is a condition that no account meets.
     name_contains = unset_to_none(sent.name_contains)
     if name_contains is not None and len(name_contains) > NAME_CHARACTERS_MAX:
         message = f"filter.nameContains must have at most {NAME_CHARACTERS_MAX} characters."
@@ -117,6 +118,7 @@ def _check_items(items: list[T] | None, field: str, items_max: int) -> tuple[T, 
 def _account(
     directory: Directory, principal: Principal, account_id: str, field: str
 ) -> BankAccount:
+    # A longer id cannot exist, and the error of an unknown account repeats the id.
     if len(account_id) > ACCOUNT_ID_CHARACTERS_MAX:
         message = (
             f"{field} must be an account id of at most {ACCOUNT_ID_CHARACTERS_MAX} characters."
@@ -157,6 +159,7 @@ def _raise_defects(
     checked: list[Observed[BalanceFigures] | GatewayError] = []
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, GatewayError):
+            # A defect must not be listed as a missing account.
             raise result
         checked.append(result)
     return checked
@@ -220,6 +223,7 @@ def _balance_totals(
     day = require_usable_day(unset_to_none(as_of), "asOf")
     chosen = _to_domain_filter(filter, context.limits.ids)
     accounts = directory.select(context.principal, chosen)
+    # A total has no pages, so its size is limited before any balance is read.
     _refuse_too_many(len(accounts), context.limits.totals_accounts)
     requests = [context.balance_request(account, day) for account in accounts]
     return context.balances.load_all(requests, partial(_build_totals, requests))
