@@ -94,7 +94,7 @@ def plan_upsert(
 def _parse_amount(request: UpsertRequest, account: Account) -> Money:
     if request.currency != account.currency:
         raise BadInput(
-            f"The currency must be {account.currency}, the account's; amounts are not converted.",
+            f"The account's currency is {account.currency}; amounts are not converted.",
             field="amount.currency",
         )
     amount = AmountInput(request.minor_units, request.amount_text, account.currency)
