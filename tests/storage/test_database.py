@@ -35,14 +35,14 @@ async def test_the_versions_build_the_tables(database):
     def differences(connection):
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         found = await connection.run_sync(differences)
 
     assert found == []
 
 
 async def test_opening_again_changes_nothing(database, other_database):
-    async with other_database.reading() as connection:
+    async with other_database.read_transaction() as connection:
         assert await connection.run_sync(migrations.is_current)
         versions = (await connection.execute(text("SELECT * FROM alembic_version"))).all()
 
@@ -69,7 +69,7 @@ async def test_several_tasks_open_a_fresh_database_at_once(url):
 
 
 async def test_a_database_of_a_newer_release_is_refused(url, opened):
-    async with opened(url) as database, database.writing() as connection:
+    async with opened(url) as database, database.write_transaction() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(DatabaseError, match="newer release"):
@@ -79,7 +79,10 @@ async def test_a_database_of_a_newer_release_is_refused(url, opened):
 async def test_sqlite_keeps_what_was_committed_through_a_loss_of_power(tmp_path, opened):
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
 
-    async with opened(f"sqlite:///{tmp_path}/a.db") as database, database.reading() as connection:
+    async with (
+        opened(f"sqlite:///{tmp_path}/a.db") as database,
+        database.read_transaction() as connection,
+    ):
         pragmas = [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
 
     full = 2
@@ -88,14 +91,14 @@ async def test_sqlite_keeps_what_was_committed_through_a_loss_of_power(tmp_path,
 
 async def test_a_transaction_that_fails_leaves_nothing(database):
     async def fail() -> None:
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(text("DELETE FROM alembic_version"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
 
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         assert await connection.run_sync(migrations.is_current)
 
 
@@ -106,7 +109,7 @@ async def test_constraints_and_foreign_keys_hold(database):
     )
 
     with pytest.raises(IntegrityError):
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(statement)
 
 
@@ -114,7 +117,7 @@ async def test_memory_outlives_cancelled_transactions(opened):
     async with opened("sqlite://") as database:
 
         async def write() -> None:
-            async with database.writing() as connection:
+            async with database.write_transaction() as connection:
                 await connection.execute(text("DELETE FROM writes"))
                 await asyncio.sleep(0.001)
 
@@ -125,7 +128,7 @@ async def test_memory_outlives_cancelled_transactions(opened):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        async with database.reading() as connection:
+        async with database.read_transaction() as connection:
             assert await connection.scalar(text("SELECT count(*) FROM writes")) == 0
 
 
@@ -133,16 +136,16 @@ async def test_memory_has_one_user_at_a_time(opened):
     async with opened("sqlite://") as database:
 
         async def count_up() -> None:
-            async with database.writing() as connection:
+            async with database.write_transaction() as connection:
                 before = await connection.scalar(text("SELECT x FROM counter"))
                 await asyncio.sleep(0)
                 await connection.execute(text("UPDATE counter SET x = :x"), {"x": before + 1})
 
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(text("CREATE TABLE counter AS SELECT 0 AS x"))
         await asyncio.gather(*(count_up() for _ in range(20)))
 
-        async with database.reading() as connection:
+        async with database.read_transaction() as connection:
             assert await connection.scalar(text("SELECT x FROM counter")) == 20
 
 
@@ -152,7 +155,7 @@ async def test_closing_waits_for_connections_whose_user_was_cancelled(tmp_path, 
         async with opened(f"sqlite:///{tmp_path}/{attempt}.db") as database:
 
             async def write(database=database) -> None:
-                async with database.writing() as connection:
+                async with database.write_transaction() as connection:
                     await connection.execute(text("DELETE FROM writes"))
 
             tasks = [asyncio.create_task(write()) for _ in range(8)]
@@ -167,16 +170,16 @@ async def test_closing_waits_for_connections_whose_user_was_cancelled(tmp_path, 
 
 async def test_two_databases_in_memory_are_two(opened):
     async with opened("sqlite://") as one, opened("sqlite:///:memory:") as two:
-        async with one.writing() as connection:
+        async with one.write_transaction() as connection:
             await connection.execute(text("CREATE TABLE only_here (x int)"))
         with pytest.raises(DatabaseError):
-            async with two.reading() as connection:
+            async with two.read_transaction() as connection:
                 await connection.execute(text("SELECT * FROM only_here"))
 
 
 async def test_cancelled_writers_leave_no_lock(database, other_database):
     async def write() -> None:
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(text("DELETE FROM writes"))
             await asyncio.sleep(0.001)
 
@@ -188,7 +191,7 @@ async def test_cancelled_writers_leave_no_lock(database, other_database):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async with asyncio.timeout(5):
-        async with other_database.writing() as connection:
+        async with other_database.write_transaction() as connection:
             await connection.execute(text("DELETE FROM writes"))
 
 
@@ -221,7 +224,7 @@ async def test_a_url_that_cannot_be_opened_is_one_line_without_its_secret(bad):
 async def test_a_wrong_password_is_told_and_not_shown(postgresql_url):
     bad = postgresql_url.replace("postgres:@", "nobody:hunter2@")
 
-    with pytest.raises(DatabaseError, match=r"out of reach: .*nobody") as caught:
+    with pytest.raises(DatabaseError, match=r"cannot connect .*: .*nobody") as caught:
         await open_database(bad)
 
     assert "hunter2" not in str(caught.value)
@@ -251,7 +254,7 @@ async def test_postgresql_without_its_driver_names_what_to_install(monkeypatch):
 
 async def test_values_of_a_failing_statement_are_not_told(database):
     with pytest.raises(DatabaseError) as caught:
-        async with database.reading() as connection:
+        async with database.read_transaction() as connection:
             await connection.execute(text("SELECT * FROM nowhere WHERE x = :x"), {"x": "hunter2"})
 
     assert "hunter2" not in str(caught.value)

@@ -371,7 +371,7 @@ async def test_a_row_that_cannot_be_read_hides_no_other(
     await journal.begin(make_intent("bad"), lease_s=LEASE_S)
     clock.advance(1)
     await journal.begin(make_intent("good", account_id="other"), lease_s=LEASE_S)
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         await connection.execute(text(f"UPDATE writes SET {damage} WHERE id = 'bad'"))
 
     unsettled = await journal.unsettled_since(clock() - timedelta(seconds=9))
@@ -434,7 +434,7 @@ async def test_an_audit_row_cannot_be_changed_or_removed(journal, make_intent, d
     await journal.begin(make_intent(), lease_s=LEASE_S)
 
     with pytest.raises((DatabaseError, IntegrityError)) as caught:
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(text(change))
 
     assert "append-only" in f"{caught.value} {caught.value.__cause__}"
@@ -448,14 +448,14 @@ async def test_the_database_itself_refuses_a_second_started_write(journal, make_
     )
 
     with pytest.raises(Exception, match=r"(?i)unique"):
-        async with database.writing() as connection:
+        async with database.write_transaction() as connection:
             await connection.execute(
                 text(f"INSERT INTO writes (id, {columns}) SELECT 'x', {columns} FROM writes")
             )
 
 
 async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         await connection.execute(text("ALTER TABLE writes RENAME TO elsewhere"))
 
     with pytest.raises(JournalUnavailable):
@@ -474,7 +474,7 @@ async def test_indexes_serve_the_hot_questions(journal, make_intent, database):
         "outcome IN ('started', 'uncertain') AND started_at >= ?": "writes_unsettled",
     }
 
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         for where, index in questions.items():
             plan = await connection.exec_driver_sql(
                 f"EXPLAIN QUERY PLAN SELECT * FROM writes WHERE {where}", ("x",)

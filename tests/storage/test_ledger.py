@@ -183,7 +183,7 @@ async def test_a_changed_description_is_no_conflict_and_the_first_stays(store, a
 
     result = await store.add_entries(account, [entry("a", description="second")])
 
-    async with database.reading() as connection:
+    async with database.read_transaction() as connection:
         stored = await connection.scalar(text("SELECT description FROM ledger_entries"))
     assert (result, stored) == (ImportResult(0, 1), "first")
 
@@ -192,7 +192,7 @@ async def test_a_changed_description_is_no_conflict_and_the_first_stays(store, a
 async def test_a_known_id_with_other_content_keeps_nothing(store, account, other):
     await store.add_entries(account, [entry("b", 6)])
 
-    with pytest.raises(EntryConflict, match=r"bank entry 'b' is stored") as caught:
+    with pytest.raises(EntryConflict, match=r"bank entry 'b' is already stored") as caught:
         await store.add_entries(account, [entry("a", 5), other, entry("c", 7)])
 
     assert caught.value.entries == ((Book.BANK, "b"),)
@@ -200,7 +200,7 @@ async def test_a_known_id_with_other_content_keeps_nothing(store, account, other
 
 
 async def test_one_import_with_two_contents_for_an_id_keeps_nothing(store, account):
-    with pytest.raises(EntryConflict, match=r"bank entry 'a' comes twice"):
+    with pytest.raises(EntryConflict, match=r"bank entry 'a' occurs twice"):
         await store.add_entries(account, [entry("a", 5), entry("a", 6)])
 
     assert (await sums(store, account)).bank == 0
@@ -350,7 +350,7 @@ async def test_fifty_accounts_are_one_statement(store, database, make_account):
 
 
 async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         await connection.execute(text("DROP TABLE ledger_days"))
         await connection.execute(text("DROP TABLE ledger_opening_balances"))
 

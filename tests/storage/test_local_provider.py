@@ -134,7 +134,7 @@ async def test_a_text_that_cannot_be_stored_is_refused(provider, account, text):
 async def test_the_probe_tells_whether_the_ledger_answers(provider, database):
     await provider.probe()
 
-    async with database.writing() as connection:
+    async with database.write_transaction() as connection:
         await connection.exec_driver_sql("DROP TABLE ledger_days")
     with pytest.raises(ProviderUnavailable):
         await provider.probe()

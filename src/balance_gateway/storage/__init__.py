@@ -1,1 +1,1 @@
-"""What the gateway keeps: the write journal with its audit log, and the embedded ledger."""
+"""Stores the write journal, its audit log and the embedded ledger in SQL."""

@@ -1,4 +1,4 @@
-"""The audit log: one row for every change of a write, never changed and never deleted."""
+"""Implements the append-only audit log: one row for every change of a write."""
 
 import enum
 import json
@@ -22,9 +22,9 @@ from balance_gateway.storage.tables import write_audit
 
 
 class AuditEvent(enum.Enum):
-    """What happened to a write.
+    """A change of a write.
 
-    ``DISREGARDED``: an outcome came in that contradicts the final one; the write was left alone.
+    ``DISREGARDED`` records an outcome that contradicts the final one and did not change the write.
     """
 
     BEGUN = "begun"
@@ -38,21 +38,21 @@ class AuditRow:
     """One change of one write.
 
     Attributes:
-        number: counts up over all tenants, with gaps.
+        number: increases across all tenants, with gaps.
         at: when the change was recorded.
-        event: what happened.
-        tenant: whose account it is.
+        event: the change.
+        tenant: the tenant of the account.
         account_id: the gateway's account id.
-        principal: who asked for the write.
-        write_id: the write.
-        previous: the opening balance known before; None: none was known.
-        intended: what was to be set: ``{"amount": {"minor_units", "currency"}, "effective_at",
-            "memo", "reference_number"}``, the number as decimal text.
-        applied: what stands now, for APPLIED; else None.
-        outcome: the outcome that this change brought.
+        principal: the name of the caller of the write.
+        write_id: the id of the write.
+        previous: the opening balance before the write; None when none was set or known.
+        intended: the requested values: ``{"amount": {"minor_units", "currency"}, "effective_at",
+            "memo", "reference_number"}``, with minor units as decimal text.
+        applied: for APPLIED, the opening balance after the write; otherwise None.
+        outcome: the outcome after this change.
         verified: whether ``applied`` was read back from the provider.
-        error_code: the provider's answer as our stable code; None for STARTED and APPLIED.
-        error_message: the same in our own words.
+        error_code: the gateway's stable code of the error; None for STARTED and APPLIED.
+        error_message: the gateway's message of the error; None for STARTED and APPLIED.
     """
 
     number: int
@@ -72,7 +72,7 @@ class AuditRow:
 
 
 class SqlAuditLog:
-    """Reads the audit log. Only the journal writes it."""
+    """Reads the audit log. Only the journal writes to it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -85,16 +85,16 @@ class SqlAuditLog:
         before: int | None = None,
         limit: int = 100,
     ) -> Sequence[AuditRow]:
-        """The tenant's newest rows, newest first, at most ``limit``.
+        """Return a tenant's rows, newest first.
 
         Args:
-            tenant: the only company whose rows are returned.
-            account_id: only rows of this account; None: of all.
-            before: only rows with a smaller number, for paging; None: from the newest.
-            limit: 1 or more.
+            tenant: the tenant; no row of another tenant is returned.
+            account_id: return only rows of this account; None returns all accounts.
+            before: return only rows with a smaller number, for paging; None starts at the newest.
+            limit: the maximum number of rows, at least 1.
 
         Raises:
-            DatabaseError: the database is out of reach.
+            DatabaseError: the database is unavailable.
         """
         statement = select(write_audit).where(write_audit.c.tenant == tenant)
         if account_id is not None:
@@ -102,14 +102,14 @@ class SqlAuditLog:
         if before is not None:
             statement = statement.where(write_audit.c.number < before)
         statement = statement.order_by(write_audit.c.number.desc()).limit(limit)
-        async with self._database.reading() as connection:
-            return [_audit_row(row) for row in await connection.execute(statement)]
+        async with self._database.read_transaction() as connection:
+            return [_audit_row_from(row) for row in await connection.execute(statement)]
 
 
 async def append(
     connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
 ) -> int:
-    """Adds a row in the transaction of the change it tells of; returns its number."""
+    """Add a row in the transaction of the change that it records, and return its number."""
     intent = record.intent
     statement = insert(write_audit).values(
         at=at,
@@ -131,7 +131,7 @@ async def append(
     return number
 
 
-def _audit_row(row: Row[Any]) -> AuditRow:
+def _audit_row_from(row: Row[Any]) -> AuditRow:
     fields = row._asdict()
     return AuditRow(
         **{

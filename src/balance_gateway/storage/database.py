@@ -1,9 +1,4 @@
-"""Opens the database, SQLite or PostgreSQL, and hands out its transactions.
-
-SQLite runs in WAL mode with ``synchronous=FULL``: what was committed survives kill -9 and a loss
-of power. A write takes the database's one write lock when it begins, not half-way, so that two
-processes wait for each other and never deadlock.
-"""
+"""Opens an SQLite or PostgreSQL database and provides its transactions."""
 
 import asyncio
 import importlib.util
@@ -26,40 +21,48 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.storage import migrations
 from balance_gateway.storage.engines import LOCK_WAIT_S, driver_errors, make_engine
 
-#: How long closing waits for each connection that is still at work.
+#: Time in seconds that closing waits for each connection that is still busy.
 CLOSE_WAIT_S = 5
 
-#: Key of the advisory lock under which PostgreSQL is migrated; any number, always the same.
+#: Key of PostgreSQL's advisory lock for migrations; an arbitrary number that never changes.
 _MIGRATION_LOCK = 7_362_514_409
 
 
 class DatabaseError(Exception):
-    """The database is out of reach, or refused: one line, without a secret or anyone's data."""
+    """The database is unavailable or refused a statement.
+
+    The message is one line without secrets or stored values.
+    """
 
 
 class Database:
-    """A database that is open and migrated; made by ``open_database``, closed by ``aclose``.
+    """An open and migrated database; create it with ``open_database``.
 
     Attributes:
-        label: which database it is, for people: scheme, host and name, no user and no password.
-        is_sqlite: SQLite, as opposed to PostgreSQL.
+        label: scheme, host and name of the database for messages, without user and password.
+        is_sqlite: True for SQLite, False for PostgreSQL.
     """
 
     def __init__(self, url: URL, *, label: str) -> None:
         self.label = label
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self._anchor: sqlite3.Connection | None = None
+        self._keepalive: sqlite3.Connection | None = None
         if label == "sqlite://":
-            # An in-memory database lasts as long as a connection to it. This one is never used
-            # for statements, so no failure or cancellation can close it.
-            self._anchor = sqlite3.connect(f"{url.database}?mode=memory&cache=shared", uri=True)
+            # An in-memory database exists only while a connection to it is open. This connection
+            # runs no statements, so no failure or cancellation can close it.
+            self._keepalive = sqlite3.connect(f"{url.database}?mode=memory&cache=shared", uri=True)
         self._threads: WeakSet[Thread] = WeakSet()
-        self._engine = make_engine(url, in_memory=self._anchor is not None, threads=self._threads)
-        # SQLite polls for its write lock, so within the process we queue for it. In memory the
-        # one connection is queue enough, and a second queue could be entered crosswise.
-        queues = self.is_sqlite and self._anchor is None
-        self._turn: AbstractAsyncContextManager[None] = asyncio.Lock() if queues else nullcontext()
-        # TypeError and ValueError: the driver takes no such option as the URL has.
+        self._engine = make_engine(
+            url, in_memory=self._keepalive is not None, threads=self._threads
+        )
+        # SQLite polls for its write lock, so writers of this process wait in a queue instead. An
+        # in-memory database has a single connection, which already serialises its users; a lock
+        # on top could deadlock with it.
+        queues = self.is_sqlite and self._keepalive is None
+        self._write_queue: AbstractAsyncContextManager[None] = (
+            asyncio.Lock() if queues else nullcontext()
+        )
+        # TypeError and ValueError: the driver does not accept an option in the URL.
         self._connect_errors: tuple[type[Exception], ...] = (
             *(SQLAlchemyError, OSError, TypeError, ValueError),
             *driver_errors(is_sqlite=self.is_sqlite),
@@ -68,126 +71,136 @@ class Database:
         self._secrets = [] if self.is_sqlite else [url.password or "", *options]
 
     async def ping(self) -> None:
-        """One round trip to the database.
+        """Make one round trip to the database.
 
         Raises:
-            DatabaseError: it did not answer.
+            DatabaseError: the database is unavailable.
         """
-        async with self.reading() as connection:
+        async with self.read_transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction for reading.
+    async def read_transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction for reading.
 
         Raises:
-            DatabaseError: the database is out of reach, or refused.
+            DatabaseError: the database is unavailable or refused a statement.
         """
-        async with self.connected() as connection, connection.begin():
+        async with self.connect() as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction for reading and writing; on SQLite alone in the whole database.
+    async def write_transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction for reading and writing.
+
+        On SQLite it is the only writer of the whole database.
 
         Raises:
-            IntegrityError: a constraint was broken (SQLAlchemy's); nothing was written.
-            DatabaseError: the database is out of reach, or refused; when that happened at the
-                end of the transaction it may have been committed all the same.
+            IntegrityError: SQLAlchemy's error for a violated constraint; nothing was written.
+            DatabaseError: the database is unavailable or refused a statement. If this happened
+                at the end of the transaction, it may have been committed nevertheless.
         """
-        # The turn comes first, so that those who wait for it keep no connection from readers.
-        async with self._turn, self.connected() as connection, self._begun(connection):
+        # Queue before connecting, so that waiting writers occupy no connection.
+        async with (
+            self._write_queue,
+            self.connect() as connection,
+            self._begin_immediate(connection),
+        ):
             yield connection
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[AsyncConnection]:
-        """A connection without a transaction. Raises as ``writing`` does."""
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection without a transaction; raises like ``write_transaction``."""
         async with AsyncExitStack() as stack:
             try:
                 connection = await stack.enter_async_context(self._engine.connect())
             except self._connect_errors as error:
-                raise self._unreachable(error) from None
+                raise self._connect_error(error) from None
             try:
                 yield connection
             except IntegrityError:
                 raise
             except DBAPIError as error:
-                raise self._failed(error) from error
+                raise self._statement_error(error) from error
 
     @asynccontextmanager
-    async def begin_writing(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """A transaction as of ``writing``, on a connection that is there already."""
-        async with self._turn, self._begun(connection):
+    async def begin_write(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """Start a transaction like ``write_transaction`` on an open connection."""
+        async with self._write_queue, self._begin_immediate(connection):
             yield
 
     async def lock(self, connection: AsyncConnection, name: str) -> None:
-        """Waits until no other transaction holds the name; held until this transaction ends.
+        """Take a named lock until the end of the transaction.
 
-        SQLite has one writer at a time anyway.
+        Waits until no other transaction holds the same name.
         """
+        # SQLite has only one writer at a time, so it needs no lock.
         if not self.is_sqlite:
             statement = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
             await connection.execute(statement, {"name": name})
 
     async def aclose(self) -> None:
-        """Closes all connections. No call may follow."""
+        """Close all connections. No other method may be called afterwards."""
         await self._engine.dispose()
-        # A connection whose user was cancelled may still be at work, and reports to this loop.
+        # The thread of a cancelled user's connection may still be busy and reports to this loop.
         for thread in [thread for thread in self._threads if thread.is_alive()]:
             await asyncio.to_thread(thread.join, CLOSE_WAIT_S)
-        if self._anchor is not None:
-            self._anchor.close()
+        if self._keepalive is not None:
+            self._keepalive.close()
 
     @asynccontextmanager
-    async def _begun(self, connection: AsyncConnection) -> AsyncIterator[None]:
+    async def _begin_immediate(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        # SQLite: take the write lock at the start and not at the first write, so that two processes
+        # wait for each other and cannot deadlock.
         await connection.execution_options(begin_immediate=True)
         async with connection.begin():
             yield
 
     async def _migrate(self) -> None:
-        async with self.reading() as connection:
+        async with self.read_transaction() as connection:
             if await connection.run_sync(migrations.is_current):
                 return
-        # A thread's lock, asked for politely: event loops of several threads may open databases.
-        while not migrations.one_at_a_time.acquire(blocking=False):  # noqa: ASYNC110
+        # Polled, not awaited: event loops in several threads may open databases.
+        while not migrations.upgrade_lock.acquire(blocking=False):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         try:
-            async with self.writing() as connection:
+            async with self.write_transaction() as connection:
                 if not self.is_sqlite:
                     statement = text("SELECT pg_advisory_xact_lock(:key)")
                     await connection.execute(statement, {"key": _MIGRATION_LOCK})
                 await connection.run_sync(migrations.upgrade)
         finally:
-            migrations.one_at_a_time.release()
+            migrations.upgrade_lock.release()
 
-    def _unreachable(self, error: Exception) -> DatabaseError:
+    def _connect_error(self, error: Exception) -> DatabaseError:
         cause = getattr(error, "orig", None) or error
         reason = " ".join(str(cause).split()) or type(cause).__name__
         if any(secret in reason for secret in self._secrets if secret):
             reason = type(cause).__name__
-        return DatabaseError(f"the database {self.label} is out of reach: {reason}")
+        return DatabaseError(f"cannot connect to the database {self.label}: {reason}")
 
-    def _failed(self, error: Exception) -> DatabaseError:
-        # Drivers quote the values of a statement in their messages: only the kind is told.
+    def _statement_error(self, error: Exception) -> DatabaseError:
+        # Drivers quote the values of a statement in their messages, so only the error's type is
+        # reported.
         cause = getattr(error, "orig", None) or error
         kind = type(cause.__cause__ or cause).__name__
-        return DatabaseError(f"the database {self.label} did not do its work ({kind})")
+        return DatabaseError(f"a statement failed in the database {self.label} ({kind})")
 
 
 async def open_database(url: str) -> Database:
-    """Opens a database and brings its tables to the newest version.
+    """Open a database and migrate its tables to the newest version.
 
-    Several processes may open one database at once; one of them migrates, the others wait.
+    Several processes may open a database at the same time: one migrates, the others wait.
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite://`` (in memory,
-            gone when closed) or ``postgresql://user:password@host:port/name``.
+            lost when closed) or ``postgresql://user:password@host:port/name``.
 
     Raises:
-        DatabaseError: the URL is of none of these forms, asyncpg is missing, the database is out
-            of reach, or a newer release made it.
+        DatabaseError: the URL has none of these forms, asyncpg is missing, the database is
+            unavailable, or a newer release created it.
     """
-    parsed, label = _parsed(url)
+    parsed, label = _parse_url(url)
     try:
         database = Database(parsed, label=label)
     except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError):
@@ -198,7 +211,7 @@ async def open_database(url: str) -> Database:
         await database._migrate()
     except migrations.UnknownVersion:
         await database.aclose()
-        message = f"{label} was made by a newer release of balance-gateway; upgrade this one"
+        message = f"{label} was created by a newer release of balance-gateway; upgrade this one"
         raise DatabaseError(message) from None
     except BaseException:
         await database.aclose()
@@ -206,7 +219,7 @@ async def open_database(url: str) -> Database:
     return database
 
 
-def _parsed(url: str) -> tuple[URL, str]:
+def _parse_url(url: str) -> tuple[URL, str]:
     expected = "storage.url must be sqlite:///path, sqlite:// or postgresql://user@host/name"
     try:
         parsed = make_url(url)
@@ -223,7 +236,7 @@ def _parsed(url: str) -> tuple[URL, str]:
             hint = "pip install balance-gateway[postgres]"
             raise DatabaseError(f"storage.url names PostgreSQL, which needs asyncpg: {hint}")
         if "@" in f"{parsed.host}{parsed.database}":
-            raise DatabaseError(f"{expected}; in a password, @ is written %40 and / %2F")
+            raise DatabaseError(f"{expected}; in a password, write @ as %40 and / as %2F")
         where = f"{parsed.host or ''}{f':{parsed.port}' if parsed.port else ''}"
         label = f"postgresql://{where}/{parsed.database or ''}"
         return parsed.set(drivername="postgresql+asyncpg"), label
@@ -231,18 +244,20 @@ def _parsed(url: str) -> tuple[URL, str]:
 
 
 async def _set_journal_mode(database: Database) -> None:
-    """Turns on WAL, which the file then keeps. SQLite does not wait for locks here: we do."""
+    """Turn on WAL mode, which the file keeps."""
+    # With synchronous=FULL (see ``engines``), WAL mode keeps committed data through kill -9 and a
+    # loss of power. SQLite does not wait for locks when it changes the mode, so this loop does.
     attempts = LOCK_WAIT_S * 20
     for attempt in range(attempts):
         try:
-            async with database.connected() as connection:
+            async with database.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 assert driver is not None
                 await driver.execute("PRAGMA journal_mode = WAL")
                 return
         except sqlite3.Error as error:
             if "locked" not in str(error) or attempt == attempts - 1:
-                raise database._unreachable(error) from None
+                raise database._connect_error(error) from None
         await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""The connections of both databases: drivers, pools, and how SQLite's are set up."""
+"""Creates SQLAlchemy engines for SQLite and PostgreSQL."""
 
 import sqlite3
 from threading import Thread
@@ -10,17 +10,17 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-#: How long a transaction waits for another one's lock, or for a connection, before it fails.
+#: Time in seconds that a transaction waits for a lock or for a connection before it fails.
 LOCK_WAIT_S = 30
 
 
 def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> AsyncEngine:
-    """An engine whose connections are set up for their database.
+    """Create an engine that configures its connections.
 
     Args:
-        url: of ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
-        in_memory: an SQLite database in memory.
-        threads: where the thread of each SQLite connection is noted, for whoever closes the engine.
+        url: a URL of ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
+        in_memory: whether the database is an in-memory SQLite database.
+        threads: receives the thread of each SQLite connection, so that closing can wait for them.
     """
     options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": LOCK_WAIT_S}
     if url.get_backend_name() != "sqlite":
@@ -28,17 +28,17 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
 
     def connect(*arguments: Any, **named: Any) -> aiosqlite.Connection:
         connection = aiosqlite.connect(*arguments, **named)
-        connection._thread.daemon = True  # as SQLAlchemy does when it connects by itself
+        connection._thread.daemon = True  # like SQLAlchemy's own connections
         threads.add(connection._thread)
         return connection
 
     engine = create_async_engine(
         url,
-        # In memory there is one connection: whoever has it is alone.
+        # An in-memory database has one connection, so its users run one after the other.
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1 if in_memory else 5,
         max_overflow=0 if in_memory else 5,
-        # The driver begins no transaction of its own; the listener below begins all of them.
+        # The driver must not begin transactions; the listener below begins all of them.
         connect_args={
             "isolation_level": None,
             "timeout": LOCK_WAIT_S,
@@ -47,24 +47,25 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
         **options,
     )
     event.listen(engine.sync_engine, "connect", _set_pragmas)
-    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "begin", _begin_transaction)
     return engine
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
+    # Committed data survives a loss of power.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
+def _begin_transaction(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("begin_immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 def driver_errors(*, is_sqlite: bool) -> tuple[type[Exception], ...]:
-    """What the driver itself raises when it cannot connect."""
+    """Return the driver's own error types for a failed connection."""
     if is_sqlite:
         return (sqlite3.Error,)
     import asyncpg  # noqa: PLC0415  (an optional dependency)

@@ -1,4 +1,4 @@
-"""The write journal on SQL: begun durably before a provider is called, finished exactly once."""
+"""Implements the write journal on SQL."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -32,25 +32,25 @@ from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
 
 logger = logging.getLogger(__name__)
 
-#: How often ``begin`` looks again after another process was quicker with the key or the account.
+#: Attempts of ``begin`` when other processes record the same key or account first.
 _BEGIN_ATTEMPTS = 10
 
-#: The most records that a list of unfinished or unsettled writes holds.
+#: Maximum number of records in a list of unfinished or unsettled writes.
 _RECORDS_MAX = 10_000
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 
 
 class SqlWriteJournal:
-    """Implements ``domain.writes.WriteJournal``; every change leaves a row in the audit log.
+    """Implements ``ports.write_journal.WriteJournal``; every change adds a row to the audit log.
 
-    Every method raises ``JournalUnavailable`` when the database is out of reach. Constraints of
-    the database, not only this code, forbid a second write with a tenant's idempotency key and a
-    second STARTED write of a remote account, so that any number of processes can share it.
+    Every method raises ``JournalUnavailable`` when the database is unavailable. Constraints in the
+    database forbid a second write with a tenant's idempotency key and a second STARTED write of a
+    remote account, so any number of processes can share a journal.
 
     Args:
-        database: where the journal is kept.
-        clock: tells when a lease has run out. Processes that share a journal need clocks that
+        database: the database of the journal.
+        clock: decides when a lease has expired. The clocks of processes that share a journal must
             agree to within a small part of the lease.
     """
 
@@ -59,42 +59,42 @@ class SqlWriteJournal:
         self._clock = clock
 
     async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
-        """Records the intent durably, or returns the record that already has its key.
+        """Record the intent durably, or return the existing record with its idempotency key.
 
         Raises:
             AccountBusy: the remote account has a STARTED write younger than ``lease_s``.
-            JournalUnavailable: the database is out of reach; nothing may be sent.
+            JournalUnavailable: the database is unavailable; nothing may be sent.
         """
         for attempt in range(_BEGIN_ATTEMPTS):
             try:
-                async with self._writing() as connection:
+                async with self._write_transaction() as connection:
                     return await self._begin(connection, intent, lease_s)
             except IntegrityError:
-                # Another process was quicker; the next look sees what it wrote.
+                # Another process recorded the key or the account first; the next attempt sees it.
                 if attempt == _BEGIN_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
     async def finish(self, record: WriteRecord) -> None:
-        """Records the outcome of a STARTED or UNCERTAIN write. Finishing twice alike is harmless.
+        """Record the outcome of a STARTED or UNCERTAIN write; repeating the call is harmless.
 
-        An APPLIED, or REJECTED, record is never changed again: another outcome that comes in
-        later is only noted in the audit log, as DISREGARDED.
+        An APPLIED or REJECTED record is never changed again: a different outcome that arrives
+        later only adds a DISREGARDED row to the audit log.
 
         Raises:
-            ValueError: the record says STARTED, which is no outcome.
-            LookupError: the write was never begun.
-            JournalUnavailable: the database is out of reach; the outcome may not be recorded.
+            ValueError: the record is STARTED, which is not an outcome.
+            LookupError: the write was never recorded as started.
+            JournalUnavailable: the database is unavailable; the outcome may not be recorded.
         """
         if record.outcome is WriteOutcome.STARTED:
             raise ValueError("STARTED is not an outcome")
         now = self._clock()
         statement = select(writes).where(writes.c.id == record.intent.id).with_for_update()
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             row = (await connection.execute(statement)).one_or_none()
             if row is None:
-                raise LookupError(f"no write {record.intent.id} was begun")
-            stored = _record(row)
+                raise LookupError(f"write {record.intent.id} was never recorded as started")
+            stored = _record_from_row(row)
             finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
             if _is_same_outcome(stored, finished):
                 return
@@ -104,31 +104,32 @@ class SqlWriteJournal:
             await _store_outcome(connection, finished, AuditEvent.FINISHED, at=now)
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
-        """The record with this key; None when there is none."""
+        """Return the record with this idempotency key, or None."""
         of_key = (writes.c.tenant == tenant) & (writes.c.idempotency_key == idempotency_key)
-        return await self._first(select(writes).where(of_key))
+        return await self._read_first(select(writes).where(of_key))
 
     async def last_applied(self, remote_account: str) -> WriteRecord | None:
-        """The newest APPLIED write of a remote account, in the order of finishing; None: none."""
+        """Return the APPLIED write of a remote account that finished last, or None."""
         applied = select(writes).where(writes.c.remote_account == remote_account, APPLIED)
-        return await self._first(applied.order_by(writes.c.finished_in.desc()))
+        return await self._read_first(applied.order_by(writes.c.finished_in.desc()))
 
     async def unfinished(self) -> Sequence[WriteRecord]:
-        """All STARTED writes that can be read, oldest first, at most 10,000."""
-        # The row of its id is read alone, so that one that cannot be read hides no other.
-        ids = await self._rows(_oldest_first(select(writes.c.id).where(STARTED)))
-        found = [await self._readable(row.id) for row in ids]
-        return [record for record in found if record and record.outcome is WriteOutcome.STARTED]
+        """Return all readable STARTED writes, oldest first, at most 10,000."""
+        # Each row is read by itself, so that one damaged row does not hide the others.
+        ids = await self._read_rows(_oldest_first(select(writes.c.id).where(STARTED)))
+        records = [await self._read_record(row.id) for row in ids]
+        return [record for record in records if record and record.outcome is WriteOutcome.STARTED]
 
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
-        """STARTED and UNCERTAIN writes started at or after the instant, oldest first.
+        """Return STARTED and UNCERTAIN writes started at or after the instant.
 
-        At most 10,000.
+        They are sorted oldest first, at most 10,000. A damaged row is included.
         """
+        # As text: a value that is not an instant must not fail the whole query.
         started_at = type_coerce(writes.c.started_at, Text).label("started_at")
         columns = select(writes.c.id, writes.c.tenant, writes.c.account_id, started_at)
         since = columns.where(UNSETTLED, writes.c.started_at >= instant)
-        return [_unsettled(row) for row in await self._rows(_oldest_first(since))]
+        return [_unsettled_from_row(row) for row in await self._read_rows(_oldest_first(since))]
 
     async def _begin(
         self, connection: AsyncConnection, intent: WriteIntent, lease_s: float
@@ -139,60 +140,60 @@ class SqlWriteJournal:
             statement = select(writes).where(writes.c.tenant == intent.tenant, of_key)
             known = (await connection.execute(statement)).one_or_none()
             if known is not None:
-                return _record(known)
+                return _record_from_row(known)
         of_account = writes.c.remote_account == intent.remote_account
         statement = select(writes).where(of_account, STARTED)
         row = (await connection.execute(statement.with_for_update())).one_or_none()
         if row is not None:
-            started = _record(row)
+            started = _record_from_row(row)
             if now - started.intent.started_at < timedelta(seconds=lease_s):
-                raise AccountBusy(f"a write of {intent.account_id} is under way")
-            expired = _expired(started, now)
+                raise AccountBusy(f"another write of {intent.account_id} is in progress")
+            expired = _expire(started, now)
             await _store_outcome(connection, expired, AuditEvent.LEASE_EXPIRED, at=now)
         record = WriteRecord(intent, WriteOutcome.STARTED)
-        await connection.execute(insert(writes).values(_row(record)))
+        await connection.execute(insert(writes).values(_row_from_record(record)))
         await audit.append(connection, record, AuditEvent.BEGUN, at=now)
         return record
 
-    async def _first(self, statement: Select[Any]) -> WriteRecord | None:
-        rows = await self._rows(statement.limit(1))
-        return _record(rows[0]) if rows else None
+    async def _read_first(self, statement: Select[Any]) -> WriteRecord | None:
+        rows = await self._read_rows(statement.limit(1))
+        return _record_from_row(rows[0]) if rows else None
 
-    async def _readable(self, write_id: str) -> WriteRecord | None:
+    async def _read_record(self, write_id: str) -> WriteRecord | None:
         try:
-            return await self._first(select(writes).where(writes.c.id == write_id))
+            return await self._read_first(select(writes).where(writes.c.id == write_id))
         except JournalUnavailable:
             raise
         except Exception:
             logger.exception("journal.unreadable", extra={"write_id": write_id})
             return None
 
-    async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    async def _read_rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         try:
-            async with self._database.reading() as connection:
+            async with self._database.read_transaction() as connection:
                 rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
                 return rows
         except DatabaseError as error:
-            raise _out_of_reach() from error
+            raise _unavailable() from error
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+    async def _write_transaction(self) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._database.writing() as connection:
+            async with self._database.write_transaction() as connection:
                 yield connection
         except DatabaseError as error:
-            raise _out_of_reach() from error
+            raise _unavailable() from error
 
 
-def _out_of_reach() -> JournalUnavailable:
-    return JournalUnavailable("The write journal is out of reach.")
+def _unavailable() -> JournalUnavailable:
+    return JournalUnavailable("The write journal is unavailable.")
 
 
 def _oldest_first(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(writes.c.started_at, writes.c.id).limit(_RECORDS_MAX)
 
 
-def _unsettled(row: Row[Any]) -> UnsettledWrite:
+def _unsettled_from_row(row: Row[Any]) -> UnsettledWrite:
     try:
         started_at = datetime.fromisoformat(row.started_at)
     except (ValueError, TypeError):
@@ -202,21 +203,20 @@ def _unsettled(row: Row[Any]) -> UnsettledWrite:
     return UnsettledWrite(row.id, row.tenant, row.account_id, started_at)
 
 
-def _expired(started: WriteRecord, now: datetime) -> WriteRecord:
+def _expire(started: WriteRecord, now: datetime) -> WriteRecord:
     return replace(
         started,
         outcome=WriteOutcome.UNCERTAIN,
         finished_at=now,
         error_code=ProviderTimeout.code,
-        error_message="The write was begun and never finished; it may have been applied.",
+        error_message="The write was started and never finished; it may have been applied.",
         error_retryable=True,
     )
 
 
 def _is_same_outcome(stored: WriteRecord, finished: WriteRecord) -> bool:
-    """Whether two records tell the same outcome, whenever it was told."""
-    intent = replace(finished.intent, idempotency_key=stored.intent.idempotency_key)
-    return replace(finished, intent=intent, finished_at=stored.finished_at) == stored
+    """Return whether two records have the same outcome, apart from when it was recorded."""
+    return replace(finished, finished_at=stored.finished_at) == stored
 
 
 async def _store_outcome(
@@ -225,12 +225,12 @@ async def _store_outcome(
     number = await audit.append(connection, record, event, at=at)
     values = {**_outcome_columns(record), "finished_in": number}
     if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
-        # Nothing happened, and the caller was told to try again: the key is free for that.
+        # Nothing happened and the caller may try again, so the key is released.
         values["idempotency_key"] = None
     await connection.execute(update(writes).where(writes.c.id == record.intent.id).values(values))
 
 
-def _row(record: WriteRecord) -> dict[str, Any]:
+def _row_from_record(record: WriteRecord) -> dict[str, Any]:
     intent = record.intent
     return {
         "id": intent.id,
@@ -265,7 +265,7 @@ def _outcome_columns(record: WriteRecord) -> dict[str, Any]:
     }
 
 
-def _record(row: Row[Any]) -> WriteRecord:
+def _record_from_row(row: Row[Any]) -> WriteRecord:
     intent = WriteIntent(
         id=row.id,
         tenant=row.tenant,

@@ -1,4 +1,4 @@
-"""Opening balances and intentions as JSON text, as the journal and the audit log keep them."""
+"""Converts opening balances and write intents to JSON text for the journal and audit log."""
 
 import json
 
@@ -13,21 +13,21 @@ from balance_gateway.storage.tables import instant_text
 
 
 def opening_balance_to_text(opening: OpeningBalance | None) -> str | None:
-    """The opening balance as JSON text; None stays None.
+    """Convert an opening balance to JSON text; None stays None.
 
     Raises:
-        TypeError: the metadata holds something that JSON cannot.
+        TypeError: the metadata contains a value that JSON cannot represent.
     """
     return None if opening is None else json.dumps(opening_balance_to_json(opening))
 
 
 def opening_balance_from_text(document_text: str | None) -> OpeningBalance | None:
-    """What ``opening_balance_to_text`` wrote; None stays None."""
+    """Convert the output of ``opening_balance_to_text`` back; None stays None."""
     return None if document_text is None else opening_balance_from_json(json.loads(document_text))
 
 
 def intent_to_text(intent: WriteIntent) -> str:
-    """What a write was to set, as JSON text."""
+    """Convert the requested values of a write to JSON text."""
     effective_at = intent.effective_at
     document = {
         "amount": money_to_json(intent.amount),

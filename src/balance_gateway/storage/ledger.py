@@ -1,8 +1,8 @@
-"""The embedded ledger on SQL: opening balances, entries, and the closing figure of every day.
+"""Implements the embedded ledger's store on SQL: opening balances, entries, closing balances.
 
-Per account and book, ``ledger_days`` holds for each day that changes it the sum of all entries on
-or before that day. A balance as of any day is one look-up, however many entries there are; an
-import moves the closing figures from its first day on, in its own transaction.
+For each account and book, ``ledger_days`` has a row for each day with entries: the sum of all
+entries on or before that day. A balance as of any day is a single look-up, however many entries
+exist. An import updates the closing balances from its first day on, in its own transaction.
 """
 
 import json
@@ -27,86 +27,86 @@ from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.staging import Staging, Totals
 from balance_gateway.storage.tables import BigIntText, ledger_days, ledger_opening_balances
 
-#: One row per query ``[account_id, day]`` of the JSON list ``:asked``, in its order. As the queries
-#: are one parameter, the statement is always the same and is compiled once.
+#: Returns one row per query ``[account_id, day]`` of the JSON list ``:queries``, in the same order.
+#: The queries are one parameter, so the statement never changes and is compiled once.
 _SUMS = """
     SELECT
         (SELECT minor_units FROM ledger_opening_balances
-          WHERE account_id = asked.account_id) AS opening,
+          WHERE account_id = query.account_id) AS opening,
         (SELECT closing FROM ledger_days
-          WHERE account_id = asked.account_id AND book = 'bank' AND day <= asked.day
+          WHERE account_id = query.account_id AND book = 'bank' AND day <= query.day
           ORDER BY day DESC LIMIT 1) AS bank,
         (SELECT closing FROM ledger_days
-          WHERE account_id = asked.account_id AND book = 'ledger' AND day <= asked.day
+          WHERE account_id = query.account_id AND book = 'ledger' AND day <= query.day
           ORDER BY day DESC LIMIT 1) AS ledger
-    FROM ({asked}) AS asked
-    ORDER BY asked.position
+    FROM ({queries}) AS query
+    ORDER BY query.position
 """
-_ASKED_SQLITE = """
+_QUERIES_SQLITE = """
     SELECT key AS position, json_extract(value, '$[0]') AS account_id,
            json_extract(value, '$[1]') AS day
-    FROM json_each(:asked)
+    FROM json_each(:queries)
 """
-_ASKED_POSTGRESQL = """
+_QUERIES_POSTGRESQL = """
     SELECT position, value ->> 0 AS account_id, value ->> 1 AS day
-    FROM json_array_elements(CAST(:asked AS json)) WITH ORDINALITY AS query(value, position)
+    FROM json_array_elements(CAST(:queries AS json)) WITH ORDINALITY AS item(value, position)
 """
 
-#: Rows of closing figures written per statement.
+#: Number of closing balances written per statement.
 _DAYS_PER_STATEMENT = 5_000
 
 
 class SqlLedgerStore:
-    """Implements ``domain.ledger.LedgerStore``.
+    """Implements ``ports.ledger_store.LedgerStore``.
 
-    Every method raises ``ProviderUnavailable`` when the database is out of reach.
+    Every method raises ``ProviderUnavailable`` when the database is unavailable.
 
     Args:
-        database: where the ledger is kept.
-        clock: tells when an opening balance is set.
+        database: the database of the ledger.
+        clock: returns the instant at which an opening balance is set.
     """
 
     def __init__(self, database: Database, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock
-        asked = _ASKED_SQLITE if database.is_sqlite else _ASKED_POSTGRESQL
-        self._sums = text(_SUMS.format(asked=asked)).columns(
+        queries = _QUERIES_SQLITE if database.is_sqlite else _QUERIES_POSTGRESQL
+        self._sums = text(_SUMS.format(queries=queries)).columns(
             opening=BigIntText, bank=BigIntText, ledger=BigIntText
         )
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:
-        """The sums per query, in order, in one statement.
+        """Return the sums for each query, in the order of the queries, with one statement.
 
-        An account of which nothing is stored has no opening balance, and sums of 0.
+        An account without stored data has no opening balance and sums of 0.
         """
-        asked = json.dumps([(query.account.id, query.as_of.isoformat()) for query in queries])
-        with _failing_as_provider():
-            async with self._database.reading() as connection:
-                rows = await connection.execute(self._sums, {"asked": asked})
+        parameter = json.dumps([(query.account.id, query.as_of.isoformat()) for query in queries])
+        with _raise_as_provider_error():
+            async with self._database.read_transaction() as connection:
+                rows = await connection.execute(self._sums, {"queries": parameter})
                 return [Sums(opening, bank or 0, ledger or 0) for opening, bank, ledger in rows]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The opening balance; None when none is set."""
-        with _failing_as_provider():
-            async with self._database.reading() as connection:
-                return await _opening_balance(connection, account.id)
+        """Return the opening balance, or None when none is set."""
+        with _raise_as_provider_error():
+            async with self._database.read_transaction() as connection:
+                return await _read_opening_balance(connection, account.id)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sets it, replacing the one that is there; created_at stays, updated_at moves.
+        """Set the opening balance and return it.
 
-        Without ``effective_at`` it is effective from now. A memo or reference number that is
-        left out is not kept from the one replaced.
+        A replaced opening balance keeps its ``created_at``, but not its memo or reference number.
+        Without ``effective_at`` the new one is effective from now.
         """
         now = self._clock()
-        with _failing_as_provider(maybe_applied=True):
-            async with self._database.writing() as connection:
+        with _raise_as_provider_error(maybe_applied=True):
+            async with self._database.write_transaction() as connection:
                 await self._database.lock(connection, f"opening-balance:{write.account.id}")
-                known = await _opening_balance(connection, write.account.id)
+                previous = await _read_opening_balance(connection, write.account.id)
                 opening = OpeningBalance(
                     amount=write.amount,
                     effective_at=write.effective_at or now,
                     source=OpeningBalanceSource.PROVIDER,
-                    created_at=now if known is None else known.created_at,
+                    created_at=now if previous is None else previous.created_at,
                     updated_at=now,
                     memo=write.memo,
                     reference_number=write.reference_number,
@@ -117,44 +117,47 @@ class SqlLedgerStore:
     async def add_entries(
         self, account: Account, entries: Iterable[Entry] | AsyncIterator[Entry]
     ) -> ImportResult:
-        """Adds entries in one transaction: all of them or none; known ids are passed over.
+        """Add entries in one transaction, all or none; entries that are stored are skipped.
 
-        An id is known when the account's book has it, in the store or earlier in ``entries``;
-        the description does not count. The entries are first staged in a temporary table, so
-        that memory stays small and other writers wait only for the last step.
+        An entry is skipped when its id is stored in the account's book or occurs earlier in
+        ``entries``. Descriptions are not compared.
 
         Raises:
-            EntryConflict: an id is known with another day or amount; the attribute ``entries``
-                names up to 20 of them.
+            EntryConflict: an id exists with a different day or amount; the attribute ``entries``
+                lists up to 20 of them.
         """
-        with _failing_as_provider(maybe_applied=True):
-            async with self._database.connected() as connection:
+        # Staged in a temporary table first: memory stays bounded, and other writers wait only for
+        # the last step.
+        with _raise_as_provider_error(maybe_applied=True):
+            async with self._database.connect() as connection:
                 staging = Staging(connection, account.id, is_sqlite=self._database.is_sqlite)
                 try:
                     async with connection.begin():
                         await staging.fill(entries)
-                    async with self._database.begin_writing(connection):
+                    async with self._database.begin_write(connection):
                         await self._database.lock(connection, f"entries:{account.id}")
-                        added, totals = await staging.move()
-                        await _move_closings(connection, account.id, totals)
+                        added, totals = await staging.move_to_ledger()
+                        await _update_closing_balances(connection, account.id, totals)
                 finally:
                     await staging.drop()
         return ImportResult(added=added, already_there=staging.received - added)
 
 
 @contextmanager
-def _failing_as_provider(*, maybe_applied: bool = False) -> Iterator[None]:
+def _raise_as_provider_error(*, maybe_applied: bool = False) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
         raise ProviderUnavailable(
-            "The embedded ledger's database is out of reach.",
+            "The embedded ledger's database is unavailable.",
             maybe_applied=maybe_applied,
             provider=ProviderKind.LOCAL.name,
         ) from error
 
 
-async def _opening_balance(connection: AsyncConnection, account_id: str) -> OpeningBalance | None:
+async def _read_opening_balance(
+    connection: AsyncConnection, account_id: str
+) -> OpeningBalance | None:
     openings = ledger_opening_balances
     statement = select(openings).where(openings.c.account_id == account_id)
     row = (await connection.execute(statement)).one_or_none()
@@ -189,8 +192,10 @@ async def _store_opening_balance(
     await connection.execute(insert(openings).values(row))
 
 
-async def _move_closings(connection: AsyncConnection, account_id: str, totals: Totals) -> None:
-    """Adds the totals of the new entries to the closing figures of their days and all later."""
+async def _update_closing_balances(
+    connection: AsyncConnection, account_id: str, totals: Totals
+) -> None:
+    """Add the totals of new entries to the closing balances of their days and of all later days."""
     days = ledger_days
     for book in Book:
         added = {day: total for day, total in totals[book].items() if total}
@@ -202,13 +207,13 @@ async def _move_closings(connection: AsyncConnection, account_id: str, totals: T
         before = select(days.c.closing).where(of_book, days.c.day < first)
         closing = await connection.scalar(before.order_by(days.c.day.desc()).limit(1)) or 0
         result = await connection.execute(select(days.c.day, days.c.closing).where(later))
-        known = {row.day: row.closing for row in result}
+        stored = {row.day: row.closing for row in result}
         await connection.execute(delete(days).where(later))
         shift = 0
         rows = []
-        for day in sorted(known.keys() | added.keys()):
+        for day in sorted(stored.keys() | added.keys()):
             shift += added.get(day, 0)
-            closing = known.get(day, closing)
+            closing = stored.get(day, closing)
             row = {"account_id": account_id, "book": book.value, "day": day}
             rows.append({**row, "closing": closing + shift})
         for start in range(0, len(rows), _DAYS_PER_STATEMENT):

@@ -1,7 +1,7 @@
-"""Staging: entries on their way into the ledger, in a temporary table that only we can see.
+"""Stages the entries of an import in a temporary table that only its connection can see.
 
-Filling it takes no lock. What is left for the transaction that others wait for is one comparison
-with the entries that are stored, and one statement which takes the new ones over.
+Filling the table takes no lock. The transaction that blocks other writers needs only one
+comparison with the stored entries and one statement that inserts the new ones.
 """
 
 from collections import defaultdict
@@ -37,13 +37,13 @@ from balance_gateway.ports.ledger_store import (
 )
 from balance_gateway.storage.tables import BigIntText, Day, ledger_entries
 
-#: Entries sent to the database at a time.
+#: Number of entries sent to the database at a time.
 _BATCH = 5_000
 
-#: Conflicts that one error names.
+#: Maximum number of conflicts listed in one error.
 _CONFLICTS_MAX = 20
 
-#: Per book and day, the sum of entries.
+#: The sum of entries per book and day.
 Totals = dict[Book, dict[date, int]]
 
 _staged = Table(
@@ -57,17 +57,19 @@ _staged = Table(
     Column("description", Text),
     prefixes=["TEMPORARY"],
 )
-#: What makes two entries with one id the same. The description is for people: it does not count.
+#: Two entries with the same id must agree in these columns. Descriptions may differ.
 _CONTENT = (_staged.c.day, _staged.c.minor_units)
 _earlier = _staged.alias("earlier")
 _stored = ledger_entries
 
 
 class Staging:
-    """One import's temporary table: ``fill``, then ``move``, then ``drop``, on one connection.
+    """The temporary table of one import.
+
+    Call ``fill``, then ``move_to_ledger``, then ``drop``, all on one connection.
 
     Attributes:
-        received: how many entries were filled in.
+        received: number of entries passed to ``fill``.
     """
 
     def __init__(self, connection: AsyncConnection, account_id: str, *, is_sqlite: bool) -> None:
@@ -78,10 +80,10 @@ class Staging:
         self.received = 0
 
     async def fill(self, entries: Iterable[Entry] | AsyncIterator[Entry]) -> None:
-        """Stages the entries that are not stored yet, each id once.
+        """Stage the entries that are not stored yet, each id once.
 
         Raises:
-            EntryConflict: an id comes twice, or is stored, with another day or amount.
+            EntryConflict: an id occurs twice, or is stored, with a different day or amount.
         """
         await self._execute(text("DROP TABLE IF EXISTS staged_entries"))
         await self._connection.run_sync(_staged.create)
@@ -89,18 +91,22 @@ class Staging:
             await self._connection.execute(insert(_staged), [self._row(entry) for entry in batch])
         await self._execute(text("CREATE INDEX staged_by_id ON staged_entries (book, id)"))
         if not self._is_sqlite:
+            # PostgreSQL has no statistics for a new table and would plan a slow join.
             await self._execute(text("ANALYZE staged_entries"))
-        await self._pass_over_repeated()
-        # Entries are never changed or removed: what is stored now need not be looked for again.
-        await self._pass_over_stored()
+        await self._skip_repeated()
+        # Stored entries never change or disappear, so they can be skipped before the lock is held.
+        await self._skip_stored()
 
-    async def move(self) -> tuple[int, Totals]:
-        """Takes the new entries over into the ledger: how many, and their totals.
+    async def move_to_ledger(self) -> tuple[int, Totals]:
+        """Insert the new entries into the ledger.
+
+        Returns:
+            The number of inserted entries and their totals.
 
         Raises:
-            EntryConflict: an id was stored meanwhile, with another day or amount.
+            EntryConflict: an id was stored meanwhile with a different day or amount.
         """
-        await self._pass_over_stored()
+        await self._skip_stored()
         rows = select(
             literal(self._account_id),
             _staged.c.book,
@@ -115,7 +121,8 @@ class Staging:
         return added or 0, self._totals
 
     async def drop(self) -> None:
-        """Removes the temporary table, if the connection still works; else it is gone anyway."""
+        """Drop the temporary table."""
+        # If the connection is broken, the table disappears with it.
         with suppress(SQLAlchemyError):
             async with self._connection.begin():
                 await self._execute(text("DROP TABLE IF EXISTS staged_entries"))
@@ -132,37 +139,37 @@ class Staging:
             "description": entry.description,
         }
 
-    async def _pass_over_repeated(self) -> None:
+    async def _skip_repeated(self) -> None:
         ids = select(_staged.c.book, _staged.c.id).group_by(_staged.c.book, _staged.c.id)
         repeated = ids.having(func.count() > 1)
         if (await self._execute(repeated.limit(1))).first() is None:
             return
         differ = [func.min(content) != func.max(content) for content in _CONTENT]
-        await self._refuse(repeated.having(or_(*differ)), stored=False)
-        again = (_earlier.c.book == _staged.c.book) & (_earlier.c.id == _staged.c.id)
-        again &= _earlier.c.position < _staged.c.position
-        await self._pass_over(select(_earlier.c.id).where(again))
+        await self._raise_conflicts(repeated.having(or_(*differ)), stored=False)
+        same = (_earlier.c.book == _staged.c.book) & (_earlier.c.id == _staged.c.id)
+        same &= _earlier.c.position < _staged.c.position
+        await self._remove_staged(select(_earlier.c.id).where(same))
 
-    async def _pass_over_stored(self) -> None:
+    async def _skip_stored(self) -> None:
         same = (_stored.c.account_id == self._account_id) & (_stored.c.book == _staged.c.book)
         same &= _stored.c.id == _staged.c.id
         differ = [content != _stored.c[content.name] for content in _CONTENT]
         conflicts = select(_staged.c.book, _staged.c.id).join(_stored, same).where(or_(*differ))
-        await self._refuse(conflicts, stored=True)
-        await self._pass_over(select(_stored.c.id).where(same))
+        await self._raise_conflicts(conflicts, stored=True)
+        await self._remove_staged(select(_stored.c.id).where(same))
 
-    async def _pass_over(self, known: Select[Any]) -> None:
-        """Takes the staged entries for which ``known`` finds a row out again."""
-        # One statement: what is stored may change between two.
-        gone = delete(_staged).where(known.exists())
+    async def _remove_staged(self, known: Select[Any]) -> None:
+        """Remove the staged entries for which the subquery finds a row."""
+        # A single statement, because stored entries may change between two statements.
+        removed = delete(_staged).where(known.exists())
         stream = await self._connection.stream(
-            gone.returning(_staged.c.book, _staged.c.day, _staged.c.minor_units)
+            removed.returning(_staged.c.book, _staged.c.day, _staged.c.minor_units)
         )
         async for batch in stream.partitions(_BATCH):
             for book, day, minor_units in batch:
                 self._totals[Book(book)][day] -= minor_units
 
-    async def _refuse(self, conflicts: Select[Any], *, stored: bool) -> None:
+    async def _raise_conflicts(self, conflicts: Select[Any], *, stored: bool) -> None:
         rows = (await self._execute(conflicts.limit(_CONFLICTS_MAX))).all()
         if rows:
             raise EntryConflict([(Book(book), id_) for book, id_ in rows], stored=stored)

@@ -1,9 +1,10 @@
-"""The tables, and how amounts, instants and days are written in them: as text, on every database.
+"""Defines the tables and their column types for amounts, instants and days.
 
-Amounts are decimal integers of any size; instants are UTC with microseconds, days are ISO dates,
-both of fixed width, so that comparing the text compares the time.
+These types are stored as text on every database. Amounts are decimal integers of any size.
+Instants are UTC with microseconds and days are ISO dates, both of fixed width, so that the text
+sorts in the order of time.
 """
-# ruff: noqa: ARG002  (SQLAlchemy hands the dialect to every conversion)
+# ruff: noqa: ARG002  (SQLAlchemy passes the dialect to every conversion)
 
 from datetime import UTC, date, datetime
 
@@ -25,32 +26,32 @@ from sqlalchemy import (
 
 
 class BigIntText(TypeDecorator[int]):
-    """An integer of any size, as decimal text without leading zeros: one text per number."""
+    """An integer of any size as decimal text without leading zeros; equal numbers, equal text."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
-        """The integer as text; None stays NULL."""
+        """Convert an integer to text; None stays NULL."""
         return None if value is None else str(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
-        """The text as an integer; NULL stays None."""
+        """Convert text to an integer; NULL stays None."""
         return None if value is None else int(value)
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware instant, as ``2026-01-31T23:59:59.999999Z``; it comes back in UTC."""
+    """An instant with a UTC offset, as ``2026-01-31T23:59:59.999999Z``; returned in UTC."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """The instant as text; None stays NULL."""
+        """Convert an instant to text; None stays NULL."""
         return None if value is None else instant_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        """The text as an aware instant in UTC; NULL stays None."""
+        """Convert text to an instant in UTC; NULL stays None."""
         return None if value is None else datetime.fromisoformat(value)
 
 
@@ -61,32 +62,32 @@ class Day(TypeDecorator[date]):
     cache_ok = True
 
     def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:
-        """The day as text; None stays NULL."""
+        """Convert a day to text; None stays NULL."""
         return None if value is None else value.isoformat()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:
-        """The text as a day; NULL stays None."""
+        """Convert text to a day; NULL stays None."""
         return None if value is None else date.fromisoformat(value)
 
 
 def instant_text(instant: datetime) -> str:
-    """An aware instant as UTC text of fixed width.
+    """Format an instant as UTC text of fixed width.
 
     Raises:
-        ValueError: the instant is naive.
+        ValueError: the instant has no time zone.
     """
     if instant.tzinfo is None:
-        raise ValueError("an instant without a time zone is not an instant")
+        raise ValueError("an instant must have a time zone")
     utc = instant.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds") + "Z"
 
 
-#: A row number which the database counts up and never gives twice.
+#: A row number that the database increments and never reuses.
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData()
 
-#: One row per write; the newest state of it.
+#: One row per write, with its current state.
 writes = Table(
     "writes",
     metadata,
@@ -107,7 +108,7 @@ writes = Table(
     Column("started_at", Instant, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("finished_at", Instant),
-    #: The audit row of the change that finished it: the order of finishing.
+    #: The number of the audit row that recorded the outcome; it gives the order of finishing.
     Column("finished_in", RowNumber),
     Column("applied", Text),
     Column("verified", Boolean, nullable=False),
@@ -117,8 +118,8 @@ writes = Table(
     Column("error_field", Text),
     UniqueConstraint("tenant", "idempotency_key", name="writes_key"),
 )
-#: The conditions of the partial indexes. Queries use these very texts: the planners recognise an
-#: index by its condition, and never through a parameter.
+#: The conditions of the partial indexes. Queries must use exactly these texts: a query planner
+#: matches a partial index by its condition, and does not look into parameters.
 STARTED = text("outcome = 'started'")
 UNSETTLED = text("outcome IN ('started', 'uncertain')")
 APPLIED = text("outcome = 'applied'")
@@ -143,7 +144,7 @@ Index(
     postgresql_where=APPLIED,
 )
 
-#: One row per change of a write. Triggers refuse to change or delete a row.
+#: One row per change of a write. Triggers reject changing or deleting a row.
 write_audit = Table(
     "write_audit",
     metadata,
@@ -191,7 +192,7 @@ ledger_entries = Table(
     sqlite_with_rowid=False,
 )
 
-#: Per day that changes it: the sum of all entries of the book on or before that day.
+#: For each day with entries, the sum of all entries of the book on or before that day.
 ledger_days = Table(
     "ledger_days",
     metadata,

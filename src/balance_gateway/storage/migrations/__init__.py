@@ -1,7 +1,7 @@
-"""Brings a database to the newest version of the tables, with Alembic.
+"""Migrates a database to the newest version of the tables, with Alembic.
 
 A new version is a module in ``versions`` named ``vNNNN_what_it_does.py``. A released version is
-never edited; a test compares what the versions build with ``storage.tables``.
+never edited. A test compares the tables that the versions create with ``storage.tables``.
 """
 
 import threading
@@ -14,25 +14,25 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-#: Alembic keeps the migration at work in module globals: one at a time in a process.
-one_at_a_time = threading.Lock()
+#: Alembic keeps the running migration in module globals, so a process runs one at a time.
+upgrade_lock = threading.Lock()
 
 
 class UnknownVersion(Exception):
-    """The database was made by a newer release than this one."""
+    """The database was created by a newer release than this one."""
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database has the newest version already. Reads only."""
+    """Return whether the database has the newest version; only reads."""
     context = MigrationContext.configure(connection)
     return context.get_current_heads() == tuple(_scripts().get_heads())
 
 
 def upgrade(connection: Connection) -> None:
-    """Runs the missing versions inside the connection's transaction; the caller commits.
+    """Run the missing versions in the connection's transaction; the caller commits.
 
     Raises:
-        UnknownVersion: see there.
+        UnknownVersion: the database was created by a newer release.
     """
     config = _config()
     config.attributes["connection"] = connection
@@ -44,7 +44,7 @@ def upgrade(connection: Connection) -> None:
 
 def _config() -> Config:
     config = Config()
-    # The configuration parser reads a percent sign as the start of a variable.
+    # The configuration parser treats a percent sign as the start of a variable.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

@@ -1,4 +1,4 @@
-"""Run by Alembic: hands it the connection and the tables."""
+"""Configures Alembic with the connection and the tables; Alembic runs this module."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The first tables: writes with their audit log, and the embedded ledger."""
+"""Creates the first tables: writes with their audit log, and the embedded ledger."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Makes the tables."""
+    """Create the tables."""
     _writes()
     _write_audit()
     _write_audit_is_append_only()
