@@ -180,7 +180,7 @@ def test_a_literal_secret_is_refused_and_not_repeated(
 ) -> None:
     message = refusal(changed(text, key, f"{key} = '{secret}'"))
 
-    assert "has to be a reference" in message
+    assert "must be a reference" in message
     assert PASSWORD not in message
 
 
@@ -250,7 +250,7 @@ def test_a_file_that_gives_no_secret_is_named(refusal: Refusal, tmp_path: Path, 
 def test_two_accounts_with_one_id_are_refused_even_of_two_tenants(refusal: Refusal) -> None:
     message = refusal(BOOKS + changed(ACCOUNT, "tenant", "tenant = 'u'"))
 
-    assert message == "accounts: the id 'a' is there twice"
+    assert message == "accounts: duplicate account id 'a'"
 
 
 def test_more_workers_need_a_shared_cache_and_storage(refusal: Refusal, read: Read) -> None:

@@ -1,1 +1,1 @@
-"""Configuration: one TOML file, checked whole before anything starts."""
+"""Reads and validates the configuration file before anything starts."""

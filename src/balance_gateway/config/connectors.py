@@ -19,7 +19,8 @@ _CONNECTOR_KEYS: dict[ProviderKind, frozenset[str]] = {
     | {"client_id", "client_secret", "token_url", "scope", "reporting_basis", "upsert_route"},
     ProviderKind.LOCAL: _COMMON_KEYS,
 }
-_CLIENT_KEYS: dict[ProviderKind, tuple[str, ...]] = {
+#: The provider's own kind of credentials, as an alternative to an access token.
+_CREDENTIAL_KEYS: dict[ProviderKind, tuple[str, ...]] = {
     ProviderKind.LIGHT: ("api_key",),
     ProviderKind.ASSET: ("client_id", "client_secret"),
     ProviderKind.LAYER: ("client_id", "client_secret", "token_url"),
@@ -27,10 +28,11 @@ _CLIENT_KEYS: dict[ProviderKind, tuple[str, ...]] = {
 
 
 def read_connector(name: str, table: Table) -> ConnectorSettings:
-    """The connector of one table.
+    """Read the connector of one table.
 
     Raises:
-        ConfigError: a key is unknown, missing, or of no use to this provider.
+        ConfigError: a key is unknown or missing, its value is invalid, or this provider does not
+            use it.
     """
     kind = ProviderKind(table.choice("provider", [kind.value for kind in ProviderKind]))
     table.refuse_unknown(_CONNECTOR_KEYS[kind])
@@ -42,29 +44,29 @@ def read_connector(name: str, table: Table) -> ConnectorSettings:
         base_url=table.http_url("base_url") if http else "",
         token_url=table.http_url("token_url") if table.has("token_url") else None,
         scope=table.optional_text("scope"),
-        timeout_s=table.seconds("timeout_s", default.timeout_s, least=0.05),
-        requests_per_minute=table.integer("requests_per_minute", 0, least=1, most=10**6)
+        timeout_s=table.seconds("timeout_s", default.timeout_s, minimum=0.05),
+        requests_per_minute=table.integer("requests_per_minute", 0, minimum=1, maximum=10**6)
         if table.has("requests_per_minute")
         else None,
         max_concurrency=table.integer(
-            "max_concurrency", default.max_concurrency, least=1, most=1000
+            "max_concurrency", default.max_concurrency, minimum=1, maximum=1000
         ),
         currency=table.currency("currency"),
         redirect_hosts=table.texts("redirect_hosts"),
         basis=cast(Any, table.choice("basis", ("accrual", "modified_cash"), default.basis)),
-        entries_start=_instant(table, "entries_start"),
+        entries_start=_read_instant(table, "entries_start"),
         reporting_basis=cast(
             Any, table.choice("reporting_basis", ("ACCRUAL", "CASH"), default.reporting_basis)
         ),
         upsert_route=cast(Any, table.choice("upsert_route", ("custom_account", "bank_account")))
         if table.has("upsert_route")
         else None,
-        **_credentials(table, kind),
+        **_read_credentials(table, kind),
     )
 
 
-def _instant(table: Table, key: str) -> datetime | None:
-    """An instant, as TOML's own date-time or as text; it has to have an offset."""
+def _read_instant(table: Table, key: str) -> datetime | None:
+    """Read an instant with a UTC offset, from a TOML date-time or from text."""
     value = table.raw(key)
     if value is None:
         return None
@@ -74,12 +76,14 @@ def _instant(table: Table, key: str) -> datetime | None:
         except ValueError:
             value = None
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ConfigError(f"{table.name(key)} has to be an instant, such as 2026-01-01T00:00:00Z")
+        raise ConfigError(
+            f"{table.name(key)} must be an instant with a UTC offset, such as 2026-01-01T00:00:00Z"
+        )
     return value
 
 
-def _credentials(table: Table, kind: ProviderKind) -> dict[str, Secret | None]:
-    """Either an access token, or the provider's own kind of credentials, whole."""
+def _read_credentials(table: Table, kind: ProviderKind) -> dict[str, Secret | None]:
+    """Read either an access token or the complete credentials of the provider's own kind."""
     if kind is ProviderKind.LOCAL:
         return {}
     secrets = {
@@ -89,10 +93,12 @@ def _credentials(table: Table, kind: ProviderKind) -> dict[str, Secret | None]:
     }
     if "access_token" in secrets:
         if len(secrets) > 1:
-            raise ConfigError(f"{table.name('access_token')} stands beside other credentials")
+            own = " and ".join(_CREDENTIAL_KEYS[kind])
+            name = table.name("access_token")
+            raise ConfigError(f"{name} must be set alone: set access_token or {own}, not both")
         return dict(secrets)
-    for key in _CLIENT_KEYS[kind]:
+    for key in _CREDENTIAL_KEYS[kind]:
         if not table.has(key):
-            others = " and ".join(_CLIENT_KEYS[kind])
-            raise ConfigError(f"{table.name(key)} is missing: set {others}, or access_token")
+            own = " and ".join(_CREDENTIAL_KEYS[kind])
+            raise ConfigError(f"{table.name(key)} is missing: set {own}, or access_token")
     return dict(secrets)

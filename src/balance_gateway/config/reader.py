@@ -1,4 +1,4 @@
-"""Reads the configuration file into ``Settings``, or stops with one line that names the key."""
+"""Reads the configuration file into ``Settings`` or reports the first invalid key."""
 
 import tomllib
 from collections import Counter
@@ -23,10 +23,10 @@ from balance_gateway.domain.secret import Secret
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings of a file.
+    """Read the settings from a file.
 
     Raises:
-        ConfigError: the file cannot be read, is not TOML, or says something wrong.
+        ConfigError: the file cannot be read, is not TOML, or has an invalid key or value.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -35,16 +35,21 @@ def read_settings(path: Path) -> Settings:
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
-        # tomllib's own error, or what a number of thousands of digits or a deep nesting ends in.
+        # tomllib's own error is a ValueError. So is the error for a number with thousands of
+        # digits; deep nesting raises RecursionError.
         raise ConfigError(f"{path} is not TOML: {error}") from None
     return parse_settings(values, path.parent)
 
 
 def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
-    """The settings of an already parsed file; ``file:`` references start from ``directory``.
+    """Convert the values of a parsed file to settings.
+
+    Args:
+        values: the values as parsed by tomllib.
+        directory: the base directory of relative ``file:`` references.
 
     Raises:
-        ConfigError: a key is unknown, missing, or has a wrong value.
+        ConfigError: a key is unknown or missing, or its value is invalid.
     """
     root = Table(values, "", directory)
     root.refuse_unknown({"server", "storage", "cache", "auth", "connectors", "accounts"})
@@ -52,14 +57,15 @@ def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
         name: read_connector(name, table) for name, table in root.named_tables("connectors").items()
     }
     accounts = tuple(read_account(table, connectors) for table in root.tables("accounts"))
-    twice = [id_ for id_, count in Counter(account.id for account in accounts).items() if count > 1]
-    if twice:
-        raise ConfigError(f"accounts: the id {twice[0]!r} is there twice")
-    api_keys, jwt = _auth(root.table("auth"))
+    counts = Counter(account.id for account in accounts)
+    duplicates = [account_id for account_id, count in counts.items() if count > 1]
+    if duplicates:
+        raise ConfigError(f"accounts: duplicate account id {duplicates[0]!r}")
+    api_keys, jwt = _read_auth(root.table("auth"))
     settings = Settings(
-        server=_server(root.table("server")),
-        storage=_storage(root.table("storage")),
-        cache=_cache(root.table("cache")),
+        server=_read_server(root.table("server")),
+        storage=_read_storage(root.table("storage")),
+        cache=_read_cache(root.table("cache")),
         api_keys=api_keys,
         jwt=jwt,
         connectors=tuple(connectors.values()),
@@ -70,7 +76,15 @@ def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
 
 
 def refuse_contradictions(settings: Settings, workers: int) -> None:
-    """Raises ConfigError where settings that are right alone do not go together."""
+    """Check that valid settings do not contradict each other.
+
+    Args:
+        settings: the settings.
+        workers: the number of worker processes, which the command line may override.
+
+    Raises:
+        ConfigError: several workers would not share the cache or the storage.
+    """
     if workers == 1:
         return
     if settings.cache.enabled and settings.cache.url.reveal().startswith("memory"):
@@ -79,53 +93,60 @@ def refuse_contradictions(settings: Settings, workers: int) -> None:
             " each other's writes; set cache.url to redis://HOST:6379/0, or workers to 1"
         )
     if settings.storage.url.reveal() == "sqlite://":
-        raise ConfigError("server.workers is more than 1 and storage.url is in memory")
+        raise ConfigError(
+            "server.workers is more than 1 and storage.url is in memory: workers would not share"
+            " the write journal; set storage.url to a file or to PostgreSQL, or workers to 1"
+        )
 
 
-def _keys_of(settings_class: type) -> set[str]:
+def _list_keys(settings_class: type) -> set[str]:
     return {item.name for item in fields(settings_class)}
 
 
-def _server(table: Table) -> ServerSettings:
-    table.refuse_unknown(_keys_of(ServerSettings))
+def _read_server(table: Table) -> ServerSettings:
+    table.refuse_unknown(_list_keys(ServerSettings))
     default = ServerSettings()
     return ServerSettings(
         host=table.text("host", default.host),
-        port=table.integer("port", default.port, least=0, most=65_535),
-        workers=table.integer("workers", default.workers, least=1, most=256),
-        request_timeout_s=table.seconds("request_timeout_s", default.request_timeout_s, least=0.1),
+        port=table.integer("port", default.port, minimum=0, maximum=65_535),
+        workers=table.integer("workers", default.workers, minimum=1, maximum=256),
+        request_timeout_s=table.seconds(
+            "request_timeout_s", default.request_timeout_s, minimum=0.1
+        ),
         cors_origins=table.texts("cors_origins"),
         graphiql=table.boolean("graphiql", default.graphiql),
         compiled=table.boolean("compiled", default.compiled),
     )
 
 
-def _url(table: Table, default: Secret) -> Secret:
-    """A storage or cache URL: as it stands, or by reference where it holds a password."""
+def _read_url(table: Table, default: Secret) -> Secret:
+    """Read a storage or cache URL: literal, or by reference if it contains a password."""
     if not table.has("url"):
         return default
     text = table.text("url")
     if text.startswith(("env:", "file:")):
         return cast(Secret, table.secret("url"))
     if table.url_parts("url", text).password:
-        raise ConfigError(f"{table.name('url')} holds a password; use a reference, 'env:NAME'")
+        raise ConfigError(
+            f"{table.name('url')} contains a password; use a reference such as 'env:NAME'"
+        )
     return Secret(text)
 
 
-def _storage(table: Table) -> StorageSettings:
-    table.refuse_unknown(_keys_of(StorageSettings))
-    url = _url(table, StorageSettings().url)
+def _read_storage(table: Table) -> StorageSettings:
+    table.refuse_unknown(_list_keys(StorageSettings))
+    url = _read_url(table, StorageSettings().url)
     if table.url_parts("url", url.reveal()).scheme not in ("sqlite", "postgresql"):
-        raise ConfigError("storage.url has to begin with sqlite:/// or postgresql://")
+        raise ConfigError("storage.url must start with sqlite:/// or postgresql://")
     return StorageSettings(url=url)
 
 
-def _cache(table: Table) -> CacheSettings:
-    table.refuse_unknown(_keys_of(CacheSettings))
+def _read_cache(table: Table) -> CacheSettings:
+    table.refuse_unknown(_list_keys(CacheSettings))
     default = CacheSettings()
-    url = _url(table, default.url)
+    url = _read_url(table, default.url)
     if table.url_parts("url", url.reveal()).scheme not in ("memory", "redis", "rediss", "unix"):
-        raise ConfigError("cache.url has to begin with memory:// or redis:// or rediss://")
+        raise ConfigError("cache.url must start with memory://, redis:// or rediss://")
     return CacheSettings(
         url=url,
         enabled=table.boolean("enabled", default.enabled),
@@ -134,23 +155,23 @@ def _cache(table: Table) -> CacheSettings:
         opening_balance_ttl_s=table.seconds("opening_balance_ttl_s", default.opening_balance_ttl_s),
         stale_ttl_s=table.seconds("stale_ttl_s", default.stale_ttl_s),
         late_landing_s=table.seconds("late_landing_s", default.late_landing_s),
-        entries_max=table.integer("entries_max", default.entries_max, least=1, most=10**8),
+        entries_max=table.integer("entries_max", default.entries_max, minimum=1, maximum=10**8),
     )
 
 
-def _auth(table: Table) -> tuple[tuple[ApiKeySettings, ...], JwtSettings | None]:
+def _read_auth(table: Table) -> tuple[tuple[ApiKeySettings, ...], JwtSettings | None]:
     table.refuse_unknown({"api_keys", "jwt"})
-    keys = tuple(_api_key(item) for item in table.tables("api_keys"))
+    keys = tuple(_read_api_key(item) for item in table.tables("api_keys"))
     names = [key.name for key in keys]
     for key in keys:
         if names.count(key.name) > 1:
-            raise ConfigError(f"auth.api_keys: the name {key.name!r} is there twice")
+            raise ConfigError(f"auth.api_keys: duplicate key name {key.name!r}")
     if len({key.key.reveal() for key in keys}) < len(keys):
         raise ConfigError("auth.api_keys: two entries have the same key")
     if not table.has("jwt"):
         return keys, None
     jwt = table.table("jwt")
-    jwt.refuse_unknown(_keys_of(JwtSettings))
+    jwt.refuse_unknown(_list_keys(JwtSettings))
     return keys, JwtSettings(
         issuer=jwt.text("issuer"),
         audience=jwt.text("audience"),
@@ -158,8 +179,8 @@ def _auth(table: Table) -> tuple[tuple[ApiKeySettings, ...], JwtSettings | None]
     )
 
 
-def _api_key(table: Table) -> ApiKeySettings:
-    table.refuse_unknown(_keys_of(ApiKeySettings))
+def _read_api_key(table: Table) -> ApiKeySettings:
+    table.refuse_unknown(_list_keys(ApiKeySettings))
     key = table.secret("key")
     if key is None:
         raise ConfigError(f"{table.name('key')} is missing")
@@ -168,7 +189,7 @@ def _api_key(table: Table) -> ApiKeySettings:
     for scope in scopes:
         if scope not in known:
             allowed = ", ".join(sorted(known))
-            raise ConfigError(f"{table.name('scopes')}: {scope!r} is no scope; known: {allowed}")
+            raise ConfigError(f"{table.name('scopes')}: unknown scope {scope!r}; known: {allowed}")
     if not scopes:
         raise ConfigError(f"{table.name('scopes')} is missing or empty")
     return ApiKeySettings(

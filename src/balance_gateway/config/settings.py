@@ -1,7 +1,7 @@
-"""The settings: every key of the configuration file, with its default.
+"""Defines the settings: every key of the configuration file with its default.
 
-A key's name here is its name in the file. ``reader.py`` turns the file into these; what is a
-``Secret`` here is a reference ``env:NAME`` or ``file:PATH`` there.
+Attributes have the same names as the keys in the file. A ``Secret`` is written in the file as a
+reference ``env:NAME`` or ``file:PATH``. ``reader.py`` reads the file.
 """
 
 from dataclasses import dataclass, field
@@ -14,11 +14,17 @@ from balance_gateway.domain.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """``[server]``: where to listen, how long a request may take, and by what it is answered.
+    """``[server]``: addresses, time limits and execution of requests.
 
     Attributes:
-        compiled: whether reads are answered from compiled plans and ready JSON where they can be;
-            otherwise graphql-core answers everything.
+        host: the address to listen on.
+        port: the port to listen on; 0 chooses a free port.
+        workers: number of worker processes.
+        request_timeout_s: time limit of a request, in seconds.
+        cors_origins: origins that browsers may call the gateway from.
+        graphiql: whether the GraphiQL page is served.
+        compiled: whether reads use compiled plans and prepared JSON where possible; otherwise
+            graphql-core executes every request.
     """
 
     host: str = "127.0.0.1"
@@ -32,23 +38,30 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageSettings:
-    """``[storage]``: the write journal, the audit log and the embedded ledger."""
+    """``[storage]``: the database of the write journal, the audit log and the embedded ledger.
+
+    Attributes:
+        url: an SQLite or PostgreSQL URL.
+    """
 
     url: Secret = field(default_factory=lambda: Secret("sqlite:///balance-gateway.db"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSettings:
-    """``[cache]``: where values are kept and for how long, in seconds.
+    """``[cache]``: the location of the cache and the lifetime of its values, in seconds.
 
     Attributes:
+        url: ``memory://`` or a Redis URL.
+        enabled: whether values are cached at all.
         today_ttl_s: how long a balance as of today is fresh.
-        past_ttl_s: likewise of a past or future day.
-        opening_balance_ttl_s: likewise of an opening balance.
+        past_ttl_s: how long a balance as of a past or future day is fresh.
+        opening_balance_ttl_s: how long an opening balance is fresh.
         stale_ttl_s: how long a value may still be served while its provider is down.
         late_landing_s: how long after its deadline a write may still take effect at a provider.
-            Until then nothing read is kept for the account of a write without an answer.
-        entries_max: how many values the memory cache keeps; the least used go first.
+            Until then nothing is cached for the account of a write without a definite response.
+        entries_max: maximum number of values in the memory cache; the least recently used value
+            is evicted first.
     """
 
     url: Secret = field(default_factory=lambda: Secret("memory://"))
@@ -63,7 +76,14 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeySettings:
-    """``[[auth.api_keys]]``: one key, whose company it opens, and what it may do."""
+    """``[[auth.api_keys]]``: one API key.
+
+    Attributes:
+        name: the name of the key, recorded in the audit log.
+        key: the key itself.
+        tenant: the company to whose accounts the key gives access.
+        scopes: the permissions of the key.
+    """
 
     name: str
     key: Secret
@@ -73,7 +93,13 @@ class ApiKeySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtSettings:
-    """``[auth.jwt]``: whose tokens are taken beside API keys."""
+    """``[auth.jwt]``: the issuer of tokens that are accepted in addition to API keys.
+
+    Attributes:
+        issuer: the required ``iss`` claim.
+        audience: the required ``aud`` claim.
+        jwks_url: the URL of the issuer's public keys.
+    """
 
     issuer: str
     audience: str
@@ -84,7 +110,7 @@ class JwtSettings:
 class ConnectorSettings:
     """``[connectors.NAME]``: one set of credentials at one provider.
 
-    Keys that a provider has no use for are refused by the reader.
+    The reader rejects keys that a provider does not use.
     """
 
     name: str
@@ -109,7 +135,7 @@ class ConnectorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The whole file."""
+    """All settings of the file."""
 
     server: ServerSettings
     storage: StorageSettings

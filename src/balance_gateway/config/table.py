@@ -1,4 +1,4 @@
-"""Reading values out of a TOML table, with errors that name the key and the nearest known name."""
+"""Reads typed values from a TOML table; errors name the key and suggest a known name."""
 
 import difflib
 import os
@@ -11,41 +11,48 @@ from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import currency_exponent
 from balance_gateway.domain.secret import Secret
 
-#: Ports that need not be written.
-_OWN_PORTS = {"https": 443, "http": 80}
+#: The default port of each scheme, which a URL omits.
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; the message is one line that names the key and the remedy."""
+    """The configuration is invalid; the message is one line that names the key and the fix."""
 
 
-def shown(name: str) -> str:
-    """A name from the file as it can stand in one line."""
+def format_name(name: str) -> str:
+    """Return a name from the file in a form that fits on one line."""
     return name if name.isprintable() and name else repr(name)
 
 
 class Table:
-    """One table of the file. Every ``take`` names the key in its error; ``close`` refuses the rest.
+    """One table of the file.
+
+    Every method that reads a value raises ``ConfigError`` with the full name of the key if the
+    value is invalid.
 
     Args:
-        values: the table as tomllib gives it.
-        path: the table's name as people write it, such as ``connectors.light_eu``.
-        directory: where a relative ``file:`` reference starts from.
+        values: the table as parsed by tomllib.
+        path: the table's full name, such as ``connectors.light_eu``.
+        directory: the base directory of relative ``file:`` references.
     """
 
     def __init__(self, values: object, path: str, directory: Path) -> None:
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{path} has to be a table")
+            raise ConfigError(f"{path} must be a table")
         self._values: dict[str, Any] = dict(values)
         self._path = path
         self._directory = directory
 
     def name(self, key: str) -> str:
-        """The key's full name."""
-        return f"{self._path}.{shown(key)}" if self._path else shown(key)
+        """Return the full name of a key."""
+        return f"{self._path}.{format_name(key)}" if self._path else format_name(key)
 
     def refuse_unknown(self, known: Collection[str]) -> None:
-        """Raises ConfigError for a key that nobody reads."""
+        """Check that the table has only known keys.
+
+        Raises:
+            ConfigError: a key is unknown; the message suggests the nearest known key.
+        """
         for key in self._values:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
@@ -55,61 +62,60 @@ class Table:
                 raise ConfigError(f"{self.name(key)} is not a known key; {hint}")
 
     def has(self, key: str) -> bool:
-        """Whether the key is there."""
+        """Return whether the table has the key."""
         return key in self._values
 
     def raw(self, key: str) -> object:
-        """The value as it stands; None when it is absent."""
+        """Return the unchecked value, or None when the key is absent."""
         return self._values.get(key)
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text; required when there is no default."""
+        """Read a string that is not empty; the key is required if there is no default."""
         value = self._values.get(key, default)
         if value is None:
             raise ConfigError(f"{self.name(key)} is missing")
         if not isinstance(value, str) or not value.strip():
-            raise ConfigError(f"{self.name(key)} has to be a text that is not empty")
+            raise ConfigError(f"{self.name(key)} must be a string that is not empty")
         return value
 
     def optional_text(self, key: str) -> str | None:
-        """A text, or None when it is absent."""
+        """Read a string, or return None when the key is absent."""
         return self.text(key) if key in self._values else None
 
     def choice(self, key: str, choices: Collection[str], default: str | None = None) -> str:
-        """One of a few words."""
+        """Read one of several fixed strings."""
         value = self.text(key, default)
         if value not in choices:
             near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(sorted(choices))
-            raise ConfigError(
-                f"{self.name(key)} is {value!r}, and has to be one of {allowed}{hint}"
-            )
+            raise ConfigError(f"{self.name(key)} must be one of {allowed}, not {value!r}{hint}")
         return value
 
-    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
-        """A whole number within bounds."""
+    def integer(self, key: str, default: int, *, minimum: int, maximum: int) -> int:
+        """Read an integer within bounds."""
         value = self._values.get(key, default)
-        if type(value) is not int or not least <= value <= most:
-            raise ConfigError(f"{self.name(key)} has to be a whole number from {least} to {most}")
+        # Not isinstance: a bool is an int in Python.
+        if type(value) is not int or not minimum <= value <= maximum:
+            raise ConfigError(f"{self.name(key)} must be an integer from {minimum} to {maximum}")
         return value
 
-    def seconds(self, key: str, default: float, *, least: float = 0.0) -> float:
-        """A duration in seconds."""
+    def seconds(self, key: str, default: float, *, minimum: float = 0.0) -> float:
+        """Read a duration in seconds."""
         value = self._values.get(key, default)
-        if type(value) not in (int, float) or not least <= value <= 10**9:
-            raise ConfigError(f"{self.name(key)} has to be a number of seconds, at least {least:g}")
+        if type(value) not in (int, float) or not minimum <= value <= 10**9:
+            raise ConfigError(f"{self.name(key)} must be a number of seconds, at least {minimum:g}")
         return float(value)
 
     def boolean(self, key: str, default: bool) -> bool:
-        """True or false."""
+        """Read true or false."""
         value = self._values.get(key, default)
         if type(value) is not bool:
-            raise ConfigError(f"{self.name(key)} has to be true or false")
+            raise ConfigError(f"{self.name(key)} must be true or false")
         return value
 
     def currency(self, key: str) -> str | None:
-        """An ISO 4217 code, or None when it is absent."""
+        """Read an ISO 4217 code, or return None when the key is absent."""
         currency = self.optional_text(key)
         if currency is not None:
             try:
@@ -119,86 +125,95 @@ class Table:
         return currency
 
     def http_url(self, key: str) -> str:
-        """A URL in its one spelling: https, or http on loopback.
+        """Read a URL in normalised form: https, or http on a loopback address.
 
-        Scheme and host are in lower case, without the scheme's own port and a slash at the end,
-        so that two ways to write one address are not taken for two addresses.
+        Scheme and host are in lower case; the scheme's default port and trailing slashes are
+        removed.
         """
+        # Two spellings of one address must not be treated as two addresses.
         text = self.text(key)
         parts = self.url_parts(key, text)
         if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ConfigError(f"{self.name(key)} has to be a URL such as https://api.example.com")
+            raise ConfigError(f"{self.name(key)} must be a URL such as https://api.example.com")
         if parts.query or parts.fragment or parts.username or parts.password:
-            raise ConfigError(f"{self.name(key)} must not hold a user, a query or a fragment")
+            raise ConfigError(f"{self.name(key)} must not contain a user, a query or a fragment")
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise ConfigError(f"{self.name(key)} has to begin with https:// beyond this machine")
+            raise ConfigError(
+                f"{self.name(key)} must start with https://; http:// is only for loopback"
+            )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        if parts.port is not None and parts.port != _OWN_PORTS[parts.scheme]:
+        if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
             host = f"{host}:{parts.port}"
         return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
     def url_parts(self, key: str, text: str) -> SplitResult:
-        """The parts of a URL; its text, which may hold a password, is not repeated when wrong."""
+        """Split a URL.
+
+        Raises:
+            ConfigError: the text is not a URL. The message omits it, because it may contain a
+                password.
+        """
         try:
             parts = urlsplit(text)
+            # Reading the port validates it.
             _ = parts.port
         except ValueError:
-            raise ConfigError(f"{self.name(key)} is not a URL") from None
+            raise ConfigError(f"{self.name(key)} is not a valid URL") from None
         return parts
 
     def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """A list of texts."""
+        """Read a list of strings."""
         value = self._values.get(key, list(default))
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ConfigError(f"{self.name(key)} has to be a list of texts")
+            raise ConfigError(f"{self.name(key)} must be a list of strings")
         return tuple(value)
 
     def secret(self, key: str) -> Secret | None:
-        """A secret by reference, or None when it is absent."""
+        """Read a secret by reference, or return None when the key is absent."""
         if key not in self._values:
             return None
         reference = self.text(key)
-        kind, _, place = reference.partition(":")
-        if kind == "env" and place:
-            text = os.environ.get(place)
+        kind, _, target = reference.partition(":")
+        if kind == "env" and target:
+            text = os.environ.get(target)
             if not text:
                 raise ConfigError(
-                    f"{self.name(key)}: the environment variable {shown(place)} is not set"
+                    f"{self.name(key)}: the environment variable {format_name(target)} is not set"
                 )
             return Secret(text)
-        if kind == "file" and place:
-            return Secret(self._file(key, place))
+        if kind == "file" and target:
+            return Secret(self._read_file(key, target))
         raise ConfigError(
-            f"{self.name(key)} has to be a reference, 'env:NAME' or 'file:PATH', never the secret"
+            f"{self.name(key)} must be a reference, 'env:NAME' or 'file:PATH', not the secret"
         )
 
-    def _file(self, key: str, place: str) -> str:
+    def _read_file(self, key: str, path: str) -> str:
         try:
-            text = (self._directory / place).read_text(encoding="utf-8").strip()
+            text = (self._directory / path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no path, or not UTF-8 text"
+            reason = getattr(error, "strerror", None) or "it is not a valid path or not UTF-8 text"
             raise ConfigError(
-                f"{self.name(key)}: {shown(place)} cannot be read: {reason}"
+                f"{self.name(key)}: {format_name(path)} cannot be read: {reason}"
             ) from None
         if not text:
-            raise ConfigError(f"{self.name(key)}: {shown(place)} is empty")
+            raise ConfigError(f"{self.name(key)}: {format_name(path)} is empty")
         return text
 
     def table(self, key: str) -> "Table":
-        """A table below this one; an empty one when it is absent."""
+        """Return the nested table of a key; an empty table when the key is absent."""
         return Table(self._values.get(key, {}), self.name(key), self._directory)
 
     def tables(self, key: str) -> list["Table"]:
-        """An array of tables; empty when it is absent."""
+        """Return the array of tables of a key; an empty list when the key is absent."""
         values = self._values.get(key, [])
         if not isinstance(values, list):
-            raise ConfigError(f"{self.name(key)} has to be written as [[{self.name(key)}]]")
+            raise ConfigError(f"{self.name(key)} must be written as [[{self.name(key)}]]")
         return [
             Table(value, f"{self.name(key)}[{index}]", self._directory)
             for index, value in enumerate(values)
         ]
 
     def named_tables(self, key: str) -> dict[str, "Table"]:
-        """Tables below a key by their names, such as [connectors.light_eu]."""
+        """Return the tables below a key by name, such as [connectors.light_eu]."""
         parent = self.table(key)
         return {name: parent.table(name) for name in parent._values}
