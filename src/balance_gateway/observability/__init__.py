@@ -1,1 +1,1 @@
-"""What the gateway tells its operators: logs and metrics."""
+"""Provides logs and metrics for operators."""

@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line on stderr, or plain lines on a terminal.
+"""Configures structured logs: one JSON object per line on stderr, or plain lines on a terminal.
 
-structlog renders the records of the standard library's loggers, ours and those of libraries. What
-must not be in a log is never given to one: no headers, no amounts, no query text, no secrets.
+structlog renders the records of all standard library loggers, the gateway's and the libraries'.
+Code never passes headers, amounts, query text or secrets to a logger.
 """
 
 import logging
@@ -10,29 +10,30 @@ import traceback
 
 import structlog
 
-#: Libraries that log what must not be logged (query texts, variables), or log each request.
+#: Loggers of libraries that log confidential data (query text, variables) or every request.
 _SILENCED = ("strawberry.execution", "uvicorn.access", "httpx", "httpcore", "aiocache", "alembic")
 
 
-#: Of a chain of exceptions, and of each one's frames, so many are told.
+#: Maximum number of logged exceptions in a chain, and of logged frames per exception.
 _CAUSES_MAX, _FRAMES_MAX = 5, 8
 
 
 def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None:
-    """Sets up logging for this process.
+    """Set up logging for this process.
 
     Args:
-        level: the least level that is shown. Below INFO of the gateway's own loggers only: what
-            libraries say of themselves then would bury it, and some tell what they were given.
-        terminal: plain lines instead of JSON; None: as stderr is a terminal or not.
+        level: the lowest level that is logged. Levels below INFO apply only to the gateway's own
+            loggers.
+        terminal: whether to log plain lines instead of JSON; None decides by whether stderr is a
+            terminal.
     """
     if terminal is None:
         terminal = sys.stderr.isatty()
-    before: list[structlog.typing.Processor] = [
+    processors: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        told_exception,
+        replace_exception,
     ]
     renderer = (
         structlog.dev.ConsoleRenderer(colors=False)
@@ -42,19 +43,20 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=before,
+            foreign_pre_chain=processors,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    # Loggers taken from structlog itself go the same way.
+    # Loggers created through structlog itself use the same handler.
     structlog.configure(
-        processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # Libraries stay at INFO: at DEBUG they log very much, some of it statements and values.
     root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger("balance_gateway").setLevel(level.upper())
     for name in _SILENCED:
@@ -66,12 +68,12 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
         library.setLevel(logging.WARNING)
 
 
-def told_exception(
+def replace_exception(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Tells an exception by its kinds and by where it was raised, never by its text.
+    """Replace the exception of an event with its types and the places where it was raised.
 
-    The text of an exception may hold what it was about: amounts, names, parts of an answer.
+    The text is dropped: it may contain amounts, names or parts of a response.
     """
     info = event.pop("exc_info", None)
     if info is True:
@@ -83,7 +85,12 @@ def told_exception(
 
 
 def facts_of(error: BaseException) -> dict[str, list[str]]:
-    """The kinds of an exception and its causes, and where they were raised; not their texts."""
+    """Describe an exception and its causes without their texts.
+
+    Returns:
+        ``kinds``, the type names from the exception to its first cause, and ``frames``, the
+        places where they were raised.
+    """
     kinds: list[str] = []
     frames: list[str] = []
     link: BaseException | None = error

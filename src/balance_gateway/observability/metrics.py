@@ -1,4 +1,4 @@
-"""The metrics, as Prometheus reads them at ``/metrics``. All names begin with balance_gateway_."""
+"""Defines the Prometheus metrics served at ``/metrics``. All names start with balance_gateway_."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -6,10 +6,10 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Counters and histograms of one process, in a registry of their own.
+    """All metrics of one process, in a registry of their own.
 
     Attributes:
-        registry: what ``/metrics`` shows.
+        registry: the registry that ``/metrics`` renders.
     """
 
     def __init__(self) -> None:
@@ -29,28 +29,28 @@ class Metrics:
         )
         self.reads = Counter(
             "balance_gateway_reads",
-            "Values handed out, by where they came from: live, cached, stale or failed.",
+            "Values returned, by origin: live, cached, stale or failed.",
             ["kind", "state"],
             registry=self.registry,
         )
         self.reads_coalesced = Counter(
             "balance_gateway_reads_coalesced",
-            "Reads that joined an upstream call that was in the air.",
+            "Reads that joined an upstream call already in progress.",
             registry=self.registry,
         )
         self.fills_fenced = Counter(
             "balance_gateway_fills_fenced",
-            "Values that were read and not kept, because a write was in flight or may still land.",
+            "Values that were read and not cached, because a write was in progress or uncertain.",
             registry=self.registry,
         )
         self.refreshes = Counter(
             "balance_gateway_refreshes",
-            "Values in use that were read anew in the background before they expired.",
+            "Values in use that were refreshed in the background before they expired.",
             registry=self.registry,
         )
         self.turned_away = Counter(
             "balance_gateway_requests_turned_away",
-            "Requests that were answered with 503 at the door, because there were too many.",
+            "Requests rejected with 503 because too many were in progress.",
             registry=self.registry,
         )
         self.writes = Counter(
@@ -61,24 +61,24 @@ class Metrics:
         )
         self.breaker_open = Gauge(
             "balance_gateway_breaker_open",
-            "1 while calls through the connector fail fast, or a probe is out; else 0.",
+            "1 while calls through the connector fail fast or a probe is in progress; else 0.",
             ["connector"],
             registry=self.registry,
         )
         self.budget_remaining = Gauge(
             "balance_gateway_budget_remaining",
-            "Calls left to the connector now, as far as this process knows.",
+            "Calls left for the connector now, as far as this process knows.",
             ["connector"],
             registry=self.registry,
         )
         self.budget_refills_seconds = Gauge(
             "balance_gateway_budget_refills_seconds",
-            "Seconds until the connector's budget is whole again, as far as this process knows.",
+            "Seconds until the connector's budget is full again, as far as this process knows.",
             ["connector"],
             registry=self.registry,
         )
         self.cache_up = Gauge(
             "balance_gateway_cache_up",
-            "1 when the shared cache answered last and takes writes, or there is none; else 0.",
+            "1 when the shared cache responds and accepts writes, or there is none; else 0.",
             registry=self.registry,
         )
