@@ -1,4 +1,4 @@
-"""Virtual time and a world of fakes. Puts the root on the path, so that they can be imported."""
+"""Fixtures: virtual time and a writer over fakes. Adds the root to the import path."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.pipeline.virtual_time import VirtualTime, virtual_time
-from tests.service.fakes import Desk
+from tests.service.fakes import WriterHarness
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def time() -> AsyncIterator[VirtualTime]:
 
 
 @pytest.fixture
-async def desk(time: VirtualTime) -> AsyncIterator[Desk]:
-    desk = Desk(time)
-    yield desk
-    await desk.writer.drain()
+async def harness(time: VirtualTime) -> AsyncIterator[WriterHarness]:
+    harness = WriterHarness(time)
+    yield harness
+    await harness.writer.drain()

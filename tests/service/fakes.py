@@ -1,4 +1,4 @@
-"""Stand-ins of our own ports around writes; all of them note their steps in one list."""
+"""Fakes of the ports that a write uses; all of them append their steps to one list."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ EVERYTHING = frozenset(Capability)
 ADMIN = Principal("admin", "acme", frozenset(Scope))
 READER = Principal("dashboard", "acme", frozenset({Scope.BALANCES_READ}))
 LIMITS = WriteDeadlines(deadline_s={"main": 10.0}, read_back_s=5.0, prepare_s=8.0, lease_s=25.0)
-#: Two names of one account, and two other accounts.
+#: Two ids of one account, and two other accounts.
 REMOTE_ACCOUNTS = {
     "acct_a": "remote a",
     "acct_a_again": "remote a",
@@ -69,14 +69,14 @@ def upsert(minor_units: int | None = 200, **changes: Any) -> UpsertRequest:
     return UpsertRequest(minor_units=minor_units, **facts)
 
 
-class FakeBank:
-    """A provider that keeps one opening balance; a ``BalanceProvider``.
+class FakeProvider:
+    """A ``BalanceProvider`` with one opening balance.
 
     Attributes:
-        standing: what it keeps now.
-        sent: every write that reached it.
-        before, after: raised, or awaited, before or after a write is applied.
-        reading: raised by, or awaited in, the next reads, one each; None: the read succeeds.
+        current: the current opening balance.
+        sent: every write that was received.
+        before, after: an error to raise or a function to await before or after applying a write.
+        reading: the same for the next reads, one item per read; None lets the read succeed.
     """
 
     def __init__(self, steps: list[str]) -> None:
@@ -84,7 +84,7 @@ class FakeBank:
         self.connector = "main"
         self.capabilities = EVERYTHING
         self.steps = steps
-        self.standing: OpeningBalance | None = opening(100)
+        self.current: OpeningBalance | None = opening(100)
         self.sent: list[OpeningBalanceWrite] = []
         self.before: Exception | Callable[[], Awaitable[Any]] | None = None
         self.after: Exception | Callable[[], Awaitable[Any]] | None = None
@@ -93,16 +93,16 @@ class FakeBank:
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         self.steps.append("sent")
         self.sent.append(write)
-        await happen(self.before)
-        self.standing = opening(write.amount.minor_units)
-        await happen(self.after)
-        return opening(write.amount.minor_units, memo="as answered")
+        await raise_or_await(self.before)
+        self.current = opening(write.amount.minor_units)
+        await raise_or_await(self.after)
+        return opening(write.amount.minor_units, memo="as confirmed")
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         self.steps.append("read")
-        standing = self.standing
-        await happen(self.reading.pop(0) if self.reading else None)
-        return standing
+        current = self.current
+        await raise_or_await(self.reading.pop(0) if self.reading else None)
+        return current
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         raise NotImplementedError
@@ -122,7 +122,7 @@ class FakeBank:
         raise NotImplementedError
 
 
-async def happen(what: Exception | Callable[[], Awaitable[Any]] | None) -> None:
+async def raise_or_await(what: Exception | Callable[[], Awaitable[Any]] | None) -> None:
     if isinstance(what, Exception):
         raise what
     if what is not None:
@@ -130,7 +130,11 @@ async def happen(what: Exception | Callable[[], Awaitable[Any]] | None) -> None:
 
 
 class FakeJournal:
-    """The journal in memory, with the rules of its port, failing where it is told to."""
+    """An in-memory journal with the rules of its port.
+
+    Attributes:
+        failing: the error to raise, by method name.
+    """
 
     def __init__(self, steps: list[str], clock: Callable[[], datetime]) -> None:
         self.steps = steps
@@ -165,8 +169,8 @@ class FakeJournal:
     async def finish(self, record: WriteRecord) -> None:
         self._step("finish")
         self.steps.append(f"finished {record.outcome.value}")
-        stands = self.records[record.intent.id].outcome
-        if stands in (WriteOutcome.APPLIED, WriteOutcome.REJECTED):
+        stored = self.records[record.intent.id].outcome
+        if stored in (WriteOutcome.APPLIED, WriteOutcome.REJECTED):
             return
         self.records[record.intent.id] = record
         if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
@@ -195,36 +199,36 @@ class FakeJournal:
 
 
 class FakeFence:
-    """Notes what is raised and lowered.
+    """Records which fences are raised and held.
 
     Attributes:
-        in_flight: the ids of writes.
-        holds: account ids, ids of writes and seconds.
-        slow_s: how long raising the fence takes.
-        failing: raised by raising the fence and by holding it.
+        write_ids: the ids of the writes with a raised fence.
+        holds: account id, write id and seconds of each hold.
+        slow_s: the time that raising the fence takes, in seconds.
+        failing: the error to raise when the fence is raised or held.
     """
 
     def __init__(self, steps: list[str]) -> None:
         self.steps = steps
-        self.in_flight: set[str] = set()
+        self.write_ids: set[str] = set()
         self.holds: list[tuple[str, str, float]] = []
         self.failing: Exception | None = None
         self.slow_s = 0.0
 
     @property
-    def up(self) -> int:
-        return len(self.in_flight)
+    def raised(self) -> int:
+        return len(self.write_ids)
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         if self.failing is not None:
             raise self.failing
         await asyncio.sleep(self.slow_s)
         self.steps.append("fenced")
-        self.in_flight.add(write_id)
+        self.write_ids.add(write_id)
 
     async def end_write(self, account: Account, write_id: str) -> None:
         self.steps.append("lowered")
-        self.in_flight.remove(write_id)
+        self.write_ids.remove(write_id)
 
     async def hold(self, account: Account, write_id: str, seconds: float) -> None:
         if self.failing is not None:
@@ -232,13 +236,13 @@ class FakeFence:
         self.holds.append((account.id, write_id, seconds))
 
 
-class Desk:
-    """A writer over fakes, with three accounts of one tenant and one of another."""
+class WriterHarness:
+    """A writer over fakes, with three accounts of one tenant and one of another tenant."""
 
     def __init__(self, time: VirtualTime) -> None:
         self.time = time
         self.steps: list[str] = []
-        self.bank = FakeBank(self.steps)
+        self.provider = FakeProvider(self.steps)
         self.journal = FakeJournal(self.steps, time.clock)
         self.fence = FakeFence(self.steps)
         self.ids = (f"write-{number}" for number in itertools.count(1))
@@ -251,13 +255,13 @@ class Desk:
             ],
             [Connector("main", ProviderKind.LAYER, EVERYTHING)],
         )
-        self.writer = self.process()
+        self.writer = self.start_process()
 
-    def process(self) -> OpeningBalanceWriter:
-        """A writer of its own over the same storage, provider and cache."""
+    def start_process(self) -> OpeningBalanceWriter:
+        """Return another writer over the same storage, provider and cache."""
         return OpeningBalanceWriter(
             directory=self.directory,
-            providers={"main": self.bank},
+            providers={"main": self.provider},
             remote_accounts=REMOTE_ACCOUNTS,
             fence=self.fence,
             journal=self.journal,

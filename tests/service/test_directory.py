@@ -1,4 +1,4 @@
-"""Which accounts a caller can see, and totals that list the accounts they lack."""
+"""Tests account look-ups within a tenant and totals per currency."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from balance_gateway.service.directory import AccountFilter, Connector, Director
 from tests.service.fakes import ADMIN, EVERYTHING, account
 
 OTHER = Principal("other", "globex", frozenset())
-NOBODY = Principal("nobody", "initech", frozenset())
+NO_ACCOUNTS = Principal("no-accounts", "initech", frozenset())
 DAY = date(2026, 5, 7)
 AT = datetime(2026, 5, 7, 12, tzinfo=UTC)
 
@@ -46,14 +46,14 @@ def directory() -> Directory:
 
 
 def ids(accounts: list[Account]) -> str:
-    return "".join(one.id for one in accounts)
+    return "".join(account.id for account in accounts)
 
 
 @pytest.mark.parametrize(
     ("criteria", "found"),
     [
         ({}, "abc"),
-        ({"ids": frozenset(("c", "a", "nobody", "z"))}, "ac"),
+        ({"ids": frozenset(("c", "a", "unknown", "z"))}, "ac"),
         ({"ids": frozenset()}, ""),
         ({"connectors": ("light_eu",)}, "bc"),
         ({"connectors": ("layer_us",)}, ""),
@@ -69,7 +69,7 @@ def ids(accounts: list[Account]) -> str:
     ],
     ids=str,
 )
-def test_a_filter_takes_what_fulfils_all_of_it(
+def test_a_filter_selects_accounts_that_match_all_criteria(
     directory: Directory, criteria: dict[str, Any], found: str
 ) -> None:
     selected = directory.select(ADMIN, AccountFilter(**criteria))
@@ -77,18 +77,16 @@ def test_a_filter_takes_what_fulfils_all_of_it(
     assert ids(selected) == found
 
 
-def test_every_look_up_is_within_one_tenant(directory: Directory) -> None:
+def test_every_look_up_is_limited_to_one_tenant(directory: Directory) -> None:
     assert (ids(directory.select(ADMIN)), ids(directory.select(OTHER))) == ("abc", "z")
     assert list(directory.accounts_of(OTHER)) == ["z"]
-    assert directory.select(NOBODY) == []
+    assert directory.select(NO_ACCOUNTS) == []
     assert [one.id for one in directory.connectors_of(ADMIN)] == ["books", "light_eu"]
     assert [one.id for one in directory.connectors_of(OTHER)] == ["layer_us"]
 
 
-@pytest.mark.parametrize("account_id", ["z", "nobody", ""])
-def test_another_tenants_account_is_answered_like_none(
-    directory: Directory, account_id: str
-) -> None:
+@pytest.mark.parametrize("account_id", ["z", "unknown", ""])
+def test_an_account_of_another_tenant_does_not_exist(directory: Directory, account_id: str) -> None:
     with pytest.raises(AccountNotFound) as caught:
         directory.account(ADMIN, account_id)
 
@@ -96,12 +94,12 @@ def test_another_tenants_account_is_answered_like_none(
     assert caught.value.account_id == account_id
 
 
-def test_an_account_of_ones_own_is_found(directory: Directory) -> None:
+def test_an_account_of_the_own_tenant_is_found(directory: Directory) -> None:
     assert directory.account(ADMIN, "b").name == "Payroll"
     assert directory.account(OTHER, "z").tenant == "globex"
 
 
-def test_the_gateway_itself_finds_accounts_that_are_still_configured(directory: Directory) -> None:
+def test_configured_accounts_are_found_without_a_caller(directory: Directory) -> None:
     assert directory.find_account("globex", "z") is not None
     assert directory.find_account("acme", "z") is None
     assert directory.find_account("initech", "a") is None
@@ -120,12 +118,14 @@ def row(
     return BalanceRequest(account(account_id, currency=currency), DAY, True), observed
 
 
-def total_of(*rows: tuple[BalanceRequest, Any]) -> list[Any]:
+def totals_of(*rows: tuple[BalanceRequest, Any]) -> list[Any]:
     return compute_totals([request for request, _ in rows], [answer for _, answer in rows])
 
 
-def test_totals_are_per_currency_and_never_mixed() -> None:
-    euro, yen = total_of(row("a", "JPY", 5, 7), row("b", "EUR", 10**30, -3), row("c", "EUR", 1, -4))
+def test_totals_are_separate_per_currency() -> None:
+    euro, yen = totals_of(
+        row("a", "JPY", 5, 7), row("b", "EUR", 10**30, -3), row("c", "EUR", 1, -4)
+    )
 
     assert (euro.currency, yen.currency) == ("EUR", "JPY")
     assert (euro.bank, euro.ledger) == (Money(10**30 + 1, "EUR"), Money(-7, "EUR"))
@@ -133,38 +133,40 @@ def test_totals_are_per_currency_and_never_mixed() -> None:
     assert (euro.included, euro.complete) == (2, True)
 
 
-def test_figures_that_are_unknown_are_not_zero_and_are_counted() -> None:
-    (euro,) = total_of(row("a", "EUR", None, 7), row("b", "EUR", 0, None), row("c", "EUR", None, 1))
-    (none,) = total_of(row("a", "EUR", None, None))
+def test_unknown_figures_are_not_summed_as_zero() -> None:
+    (euro,) = totals_of(
+        row("a", "EUR", None, 7), row("b", "EUR", 0, None), row("c", "EUR", None, 1)
+    )
+    (none,) = totals_of(row("a", "EUR", None, None))
 
     assert (euro.bank, euro.bank_included) == (Money(0, "EUR"), 1)
     assert (euro.ledger, euro.ledger_included, euro.included) == (Money(8, "EUR"), 2, 3)
     assert (none.bank, none.ledger, none.included, none.bank_included) == (None, None, 1, 0)
 
 
-def test_what_could_not_be_read_is_named_with_its_reason() -> None:
+def test_failed_accounts_are_listed_with_their_error_code() -> None:
     failed = BalanceRequest(account("b"), DAY, True), ProviderTimeout("late")
-    (euro,) = total_of(row("a", "EUR", 1, 1), failed)
+    (euro,) = totals_of(row("a", "EUR", 1, 1), failed)
 
     assert not euro.complete
     assert [(one.account.id, one.code) for one in euro.missing] == [("b", "PROVIDER_TIMEOUT")]
     assert (euro.included, euro.bank) == (1, Money(1, "EUR"))
 
 
-def test_a_currency_whose_every_account_failed_has_no_sum_and_is_still_there() -> None:
+def test_a_currency_with_only_failed_accounts_has_a_total_without_sum() -> None:
     failed = BalanceRequest(account("b"), DAY, True), ProviderUnavailable("down")
 
-    (euro,) = total_of(failed)
+    (euro,) = totals_of(failed)
 
     assert (euro.bank, euro.ledger, euro.included) == (None, None, 0)
     assert euro.oldest_observed_at is None
 
 
-def test_a_total_is_as_old_as_its_oldest_part() -> None:
-    (euro,) = total_of(row("a", "EUR", 1, 1, 5), row("b", "EUR", 1, 1, 90), row("c", "EUR", 1, 1))
+def test_a_total_is_as_old_as_its_oldest_value() -> None:
+    (euro,) = totals_of(row("a", "EUR", 1, 1, 5), row("b", "EUR", 1, 1, 90), row("c", "EUR", 1, 1))
 
     assert euro.oldest_observed_at == AT - timedelta(seconds=90)
 
 
-def test_no_accounts_are_no_totals() -> None:
+def test_without_accounts_there_are_no_totals() -> None:
     assert compute_totals([], []) == []

@@ -1,4 +1,4 @@
-"""After a crash: fences are held for what may still land, and every write gets its outcome."""
+"""Tests recovery after a crash: fences are held and every write gets an outcome."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,17 +10,20 @@ from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.recovery import Recovery
-from tests.service.fakes import LIMITS, Desk, opening
+from tests.service.fakes import LIMITS, WriterHarness, opening
 
 HOLD_S = 40.0
 
 
-def left_behind(
-    desk: Desk, age_s: float, outcome: WriteOutcome = WriteOutcome.STARTED, **changes: Any
+def add_unfinished_write(
+    harness: WriterHarness,
+    age_s: float,
+    outcome: WriteOutcome = WriteOutcome.STARTED,
+    **changes: Any,
 ) -> WriteRecord:
-    """A write of 200 that an earlier process began so long ago, when 100 stood."""
+    """Add a write of 200 that an earlier process started ``age_s`` ago over a value of 100."""
     facts: dict[str, Any] = {
-        "id": f"left-{len(desk.journal.records)}",
+        "id": f"write-{len(harness.journal.records)}",
         "tenant": "acme",
         "account_id": "acct_a",
         "remote_account": "remote a",
@@ -33,37 +36,42 @@ def left_behind(
         "idempotency_key": None,
         "fingerprint": "f",
         "previous": opening(100),
-        "started_at": desk.time.clock() - timedelta(seconds=age_s),
+        "started_at": harness.time.clock() - timedelta(seconds=age_s),
         **changes,
     }
     record = WriteRecord(WriteIntent(**facts), outcome)
-    desk.journal.records[record.intent.id] = record
+    harness.journal.records[record.intent.id] = record
     return record
 
 
 @pytest.fixture
-def recovery(desk: Desk) -> Recovery:
+def recovery(harness: WriterHarness) -> Recovery:
     return Recovery(
-        desk.directory, {"main": desk.bank}, desk.fence, desk.journal, desk.time.clock, LIMITS
+        harness.directory,
+        {"main": harness.provider},
+        harness.fence,
+        harness.journal,
+        harness.time.clock,
+        LIMITS,
     )
 
 
-async def test_fences_are_held_for_as_long_as_a_write_may_still_land(
-    desk: Desk, recovery: Recovery
+async def test_fences_are_held_while_a_write_may_take_effect(
+    harness: WriterHarness, recovery: Recovery
 ) -> None:
-    left_behind(desk, 10)
-    left_behind(desk, 15, WriteOutcome.UNCERTAIN, account_id="acct_b")
-    left_behind(desk, 41)
-    left_behind(desk, 5, WriteOutcome.APPLIED)
-    left_behind(desk, 5, account_id="no longer configured")
+    add_unfinished_write(harness, 10)
+    add_unfinished_write(harness, 15, WriteOutcome.UNCERTAIN, account_id="acct_b")
+    add_unfinished_write(harness, 41)
+    add_unfinished_write(harness, 5, WriteOutcome.APPLIED)
+    add_unfinished_write(harness, 5, account_id="no longer configured")
 
     await recovery.hold_fences(HOLD_S)
 
-    assert desk.fence.holds == [("acct_a", "left-0", 30.0), ("acct_b", "left-1", 25.0)]
+    assert harness.fence.holds == [("acct_a", "write-0", 30.0), ("acct_b", "write-1", 25.0)]
 
 
-async def test_a_write_whose_start_cannot_be_read_is_held_for_the_longest_time_and_said(
-    desk: Desk,
+async def test_an_unreadable_start_is_logged_and_held_for_the_full_time(
+    harness: WriterHarness,
     recovery: Recovery,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -72,49 +80,51 @@ async def test_a_write_whose_start_cannot_be_read_is_held_for_the_longest_time_a
         return [
             UnsettledWrite("bad", "acme", "acct_a", None),
             UnsettledWrite("lost", "acme", "no longer configured", None),
-            UnsettledWrite("good", "acme", "acct_b", desk.time.clock()),
+            UnsettledWrite("good", "acme", "acct_b", harness.time.clock()),
         ]
 
-    monkeypatch.setattr(desk.journal, "unsettled_since", unsettled_since)
+    monkeypatch.setattr(harness.journal, "unsettled_since", unsettled_since)
 
     await recovery.hold_fences(HOLD_S)
 
-    assert desk.fence.holds == [("acct_a", "bad", HOLD_S), ("acct_b", "good", HOLD_S)]
+    assert harness.fence.holds == [("acct_a", "bad", HOLD_S), ("acct_b", "good", HOLD_S)]
     assert [record.message for record in caplog.records] == ["write.unreadable"] * 2
 
 
-async def test_a_write_that_can_no_longer_land_needs_no_hold(
-    desk: Desk, recovery: Recovery
-) -> None:
-    left_behind(desk, HOLD_S)
+async def test_an_expired_write_is_not_held(harness: WriterHarness, recovery: Recovery) -> None:
+    add_unfinished_write(harness, HOLD_S)
 
     await recovery.hold_fences(HOLD_S)
 
-    assert desk.fence.holds == []
+    assert harness.fence.holds == []
 
 
-async def test_a_cache_out_of_reach_is_said(desk: Desk, recovery: Recovery) -> None:
-    left_behind(desk, 10)
-    desk.fence.failing = CacheUnavailable("out of reach")
+async def test_holding_fences_reports_an_unavailable_cache(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    add_unfinished_write(harness, 10)
+    harness.fence.failing = CacheUnavailable("unavailable")
 
     with pytest.raises(CacheUnavailable):
         await recovery.hold_fences(HOLD_S)
 
 
-async def test_an_unfinished_write_that_is_found_is_applied(desk: Desk, recovery: Recovery) -> None:
-    record = left_behind(desk, 100)
-    desk.bank.standing = opening(200)
+async def test_an_unfinished_write_found_at_the_provider_is_applied(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    record = add_unfinished_write(harness, 100)
+    harness.provider.current = opening(200)
 
     await recovery.resolve_unfinished()
 
-    settled = desk.journal.records[record.intent.id]
-    assert settled.outcome is WriteOutcome.APPLIED
-    assert (settled.applied, settled.verified) == (opening(200), True)
-    assert settled.finished_at == desk.time.clock()
+    resolved = harness.journal.records[record.intent.id]
+    assert resolved.outcome is WriteOutcome.APPLIED
+    assert (resolved.applied, resolved.verified) == (opening(200), True)
+    assert resolved.finished_at == harness.time.clock()
 
 
 @pytest.mark.parametrize(
-    ("standing", "changes"),
+    ("current", "changes"),
     [
         (100, {}),
         (999, {}),
@@ -122,77 +132,86 @@ async def test_an_unfinished_write_that_is_found_is_applied(desk: Desk, recovery
         (200, {"account_id": "no longer configured"}),
     ],
 )
-async def test_an_unfinished_write_that_is_not_shown_to_be_there_is_uncertain(
-    desk: Desk, recovery: Recovery, standing: int, changes: dict[str, Any]
+async def test_an_unfinished_write_without_proof_is_uncertain(
+    harness: WriterHarness, recovery: Recovery, current: int, changes: dict[str, Any]
 ) -> None:
-    record = left_behind(desk, 100, **changes)
-    desk.bank.standing = opening(standing)
+    record = add_unfinished_write(harness, 100, **changes)
+    harness.provider.current = opening(current)
 
     await recovery.resolve_unfinished()
 
-    settled = desk.journal.records[record.intent.id]
-    assert settled.outcome is WriteOutcome.UNCERTAIN
-    assert settled.error_message
+    resolved = harness.journal.records[record.intent.id]
+    assert resolved.outcome is WriteOutcome.UNCERTAIN
+    assert resolved.error_message
 
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), KeyError("a defect")])
-async def test_a_provider_that_cannot_be_read_leaves_it_uncertain_and_the_next_is_resolved(
-    desk: Desk, recovery: Recovery, failure: Exception
+async def test_a_failed_read_leaves_a_write_uncertain_and_continues(
+    harness: WriterHarness, recovery: Recovery, failure: Exception
 ) -> None:
-    left_behind(desk, 100)
-    left_behind(desk, 90, account_id="acct_b")
-    desk.bank.standing = opening(200)
-    desk.bank.reading = [failure]
+    add_unfinished_write(harness, 100)
+    add_unfinished_write(harness, 90, account_id="acct_b")
+    harness.provider.current = opening(200)
+    harness.provider.reading = [failure]
 
     await recovery.resolve_unfinished()
 
-    assert desk.outcomes == ["uncertain", "applied"]
+    assert harness.outcomes == ["uncertain", "applied"]
 
 
-async def test_a_write_that_may_belong_to_a_live_process_is_left_until_its_lease_is_over(
-    desk: Desk, recovery: Recovery
+async def test_a_write_is_resolved_only_after_its_lease_expired(
+    harness: WriterHarness, recovery: Recovery
 ) -> None:
-    left_behind(desk, 10)
-    started_s = desk.time.monotonic()
+    add_unfinished_write(harness, 10)
+    started_s = harness.time.monotonic()
 
     await recovery.resolve_unfinished()
 
-    assert desk.time.monotonic() - started_s == pytest.approx(LIMITS.lease_s - 10)
-    assert desk.outcomes == ["uncertain"]
+    assert harness.time.monotonic() - started_s == pytest.approx(LIMITS.lease_s - 10)
+    assert harness.outcomes == ["uncertain"]
 
 
-async def test_recovery_sends_nothing_and_lowers_no_fence(desk: Desk, recovery: Recovery) -> None:
-    left_behind(desk, 100)
-
-    await recovery.resolve_unfinished()
-
-    assert desk.bank.sent == []
-    assert "lowered" not in desk.steps
-
-
-async def test_an_outcome_that_cannot_be_recorded_is_left_to_the_next_start(
-    desk: Desk, recovery: Recovery
+async def test_recovery_sends_nothing_and_lowers_no_fence(
+    harness: WriterHarness, recovery: Recovery
 ) -> None:
-    left_behind(desk, 100)
-    desk.journal.failing["finish"] = OSError("disk full")
-    await recovery.resolve_unfinished()
-    before = desk.outcomes
-    desk.journal.failing.clear()
+    add_unfinished_write(harness, 100)
 
     await recovery.resolve_unfinished()
 
-    assert (before, desk.outcomes) == (["started"], ["uncertain"])
+    assert harness.provider.sent == []
+    assert "lowered" not in harness.steps
 
 
-async def test_without_a_directory_entry_nothing_is_asked_of_anybody(desk: Desk) -> None:
-    left_behind(desk, 100)
+async def test_an_unrecorded_outcome_is_left_for_the_next_start(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    add_unfinished_write(harness, 100)
+    harness.journal.failing["finish"] = OSError("disk full")
+    await recovery.resolve_unfinished()
+    before = harness.outcomes
+    harness.journal.failing.clear()
+
+    await recovery.resolve_unfinished()
+
+    assert (before, harness.outcomes) == (["started"], ["uncertain"])
+
+
+async def test_an_account_removed_from_the_configuration_is_not_read(
+    harness: WriterHarness,
+) -> None:
+    add_unfinished_write(harness, 100)
     empty = Directory([], [])
     recovery = Recovery(
-        empty, {"main": desk.bank}, desk.fence, desk.journal, desk.time.clock, LIMITS
+        empty,
+        {"main": harness.provider},
+        harness.fence,
+        harness.journal,
+        harness.time.clock,
+        LIMITS,
     )
 
     await recovery.hold_fences(1000)
     await recovery.resolve_unfinished()
 
-    assert desk.fence.holds == []
-    assert "read" not in desk.steps
+    assert harness.fence.holds == []
+    assert "read" not in harness.steps

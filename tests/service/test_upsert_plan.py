@@ -1,4 +1,4 @@
-"""Planning a write: every refusal names its field, and every request has its own fingerprint."""
+"""Tests planning a write: errors name their field, fingerprints identify requests."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 from balance_gateway.service.upsert_plan import UpsertPlan, plan_upsert
-from tests.service.fakes import ADMIN, EVERYTHING, FakeBank, account, upsert
+from tests.service.fakes import ADMIN, EVERYTHING, FakeProvider, account, upsert
 
 NOW = datetime(2026, 5, 7, 12, tzinfo=UTC)
 
@@ -20,9 +20,9 @@ NOW = datetime(2026, 5, 7, 12, tzinfo=UTC)
 def plan(
     request: UpsertRequest, *, currency: str = "EUR", without: Capability | None = None
 ) -> UpsertPlan:
-    bank = FakeBank([])
-    bank.capabilities = EVERYTHING - {without}
-    return plan_upsert(ADMIN, request, account(currency=currency), bank, NOW)
+    provider = FakeProvider([])
+    provider.capabilities = EVERYTHING - {without}
+    return plan_upsert(ADMIN, request, account(currency=currency), provider, NOW)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def plan(
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_every_refusal_names_its_field(changes: dict[str, Any], field: str) -> None:
+def test_every_rejection_names_its_field(changes: dict[str, Any], field: str) -> None:
     request = upsert(**{"minor_units": 200, **changes})
 
     with pytest.raises(BadInput) as caught:
@@ -60,7 +60,7 @@ def test_every_refusal_names_its_field(changes: dict[str, Any], field: str) -> N
         ({"reference_number": "r"}, Capability.WRITE_MEMO, "referenceNumber"),
     ],
 )
-def test_what_the_provider_cannot_carry_is_refused_not_dropped(
+def test_unsupported_fields_are_rejected_not_dropped(
     changes: dict[str, Any], without: Capability, field: str | None
 ) -> None:
     with pytest.raises(Unsupported) as caught:
@@ -79,7 +79,7 @@ def test_what_the_provider_cannot_carry_is_refused_not_dropped(
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_is_just_within_the_limits_is_taken(changes: dict[str, Any]) -> None:
+def test_values_at_the_limits_are_accepted(changes: dict[str, Any]) -> None:
     planned = plan(upsert(**changes))
 
     assert {name: getattr(planned, name) for name in changes} == changes
@@ -89,7 +89,7 @@ def test_what_is_just_within_the_limits_is_taken(changes: dict[str, Any]) -> Non
     ("currency", "text", "minor_units"),
     [("JPY", "12", 12), ("EUR", "-.5", -50), ("KWD", "1.234", 1234), ("CLF", "1", 10000)],
 )
-def test_decimal_text_is_read_in_the_accounts_currency(
+def test_decimal_text_uses_the_decimals_of_the_accounts_currency(
     currency: str, text: str, minor_units: int
 ) -> None:
     planned = plan(upsert(None, amount_text=text, currency=currency), currency=currency)
@@ -97,20 +97,20 @@ def test_decimal_text_is_read_in_the_accounts_currency(
     assert planned.amount == Money(minor_units, currency)
 
 
-def test_zero_minor_units_are_an_amount() -> None:
+def test_zero_is_a_valid_amount() -> None:
     assert plan(upsert(0)).amount == Money(0, "EUR")
 
 
-def test_an_instant_that_is_left_out_is_now_where_the_provider_takes_one() -> None:
+def test_a_missing_instant_becomes_now_if_the_provider_accepts_one() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
 
-    left_out, given_, no_choice = (
+    missing, explicit, no_choice = (
         plan(upsert()),
         plan(upsert(effective_at=at)),
         plan(upsert(), without=Capability.CHOOSE_EFFECTIVE_AT),
     )
 
-    assert (left_out.effective_at, given_.effective_at) == (NOW, at)
+    assert (missing.effective_at, explicit.effective_at) == (NOW, at)
     assert no_choice.effective_at is None
 
 
@@ -135,19 +135,19 @@ def fingerprint(request: UpsertRequest) -> str:
 
 
 @given(REQUESTS, REQUESTS)
-def test_two_requests_have_one_fingerprint_only_when_all_is_alike(
+def test_only_equal_requests_have_equal_fingerprints(
     one: UpsertRequest, other: UpsertRequest
 ) -> None:
     assert (fingerprint(one) == fingerprint(other)) is (one == other)
 
 
-def test_a_memo_that_says_none_is_not_no_memo() -> None:
-    """A word that happens to be how a missing value prints once gave the same fingerprint."""
+def test_a_memo_with_the_text_none_differs_from_no_memo() -> None:
+    """A memo that equals the printed form of a missing value once had the same fingerprint."""
     assert fingerprint(upsert(memo="None")) != fingerprint(upsert())
 
 
 @given(REQUESTS)
-def test_planning_refuses_or_plans_and_raises_nothing_else(request: UpsertRequest) -> None:
+def test_planning_raises_only_errors_with_a_field(request: UpsertRequest) -> None:
     refused_field: str | None = None
     try:
         plan(request)

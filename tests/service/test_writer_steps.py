@@ -1,4 +1,4 @@
-"""One write: the order of its steps, and what the failure of each of them means."""
+"""Tests one write: the order of its steps and the result when a step fails."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -26,38 +26,46 @@ from balance_gateway.ports.call_context import (
     current_call,
 )
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
-from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, Desk, opening, upsert
+from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, WriterHarness, opening, upsert
 
-HANG = asyncio.Event
+Never = asyncio.Event
 
 
-async def test_a_write_takes_its_steps_in_order(desk: Desk) -> None:
-    result = await desk.upsert()
+async def test_a_write_runs_its_steps_in_order(harness: WriterHarness) -> None:
+    result = await harness.upsert()
 
-    assert desk.steps == ["read", "begun", "fenced", "sent", "read", "finished applied", "lowered"]
+    assert harness.steps == [
+        "read",
+        "begun",
+        "fenced",
+        "sent",
+        "read",
+        "finished applied",
+        "lowered",
+    ]
     assert isinstance(result, Applied)
     assert result.opening_balance.value == opening(200)
     assert (result.verified, result.replayed) == (True, False)
-    assert desk.fence.up == 0
+    assert harness.fence.raised == 0
 
 
-async def test_what_was_asked_for_is_what_is_sent(desk: Desk) -> None:
+async def test_the_requested_values_are_sent(harness: WriterHarness) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
 
-    await desk.upsert(None, amount_text="-12.3", effective_at=at, memo="m", reference_number="r")
+    await harness.upsert(None, amount_text="-12.3", effective_at=at, memo="m", reference_number="r")
 
-    (sent,) = desk.bank.sent
-    account = desk.directory.find_account("acme", "acct_a")
+    (sent,) = harness.provider.sent
+    account = harness.directory.find_account("acme", "acct_a")
     assert account is not None
     assert sent == OpeningBalanceWrite(account, Money(-1230, "EUR"), at, "m", "r")
 
 
-async def test_the_record_tells_who_what_was_what_is_and_when(desk: Desk) -> None:
-    started_at = desk.time.clock()
+async def test_the_record_contains_caller_values_and_times(harness: WriterHarness) -> None:
+    started_at = harness.time.clock()
 
-    await desk.upsert(idempotency_key="k")
+    await harness.upsert(idempotency_key="k")
 
-    (record,) = desk.journal.records.values()
+    (record,) = harness.journal.records.values()
     intent = record.intent
     assert (intent.id, intent.principal, intent.tenant) == ("write-1", "admin", "acme")
     assert (intent.account_id, intent.connector, intent.idempotency_key) == ("acct_a", "main", "k")
@@ -68,60 +76,65 @@ async def test_the_record_tells_who_what_was_what_is_and_when(desk: Desk) -> Non
 
 @pytest.mark.parametrize(
     "changes",
-    [{"currency": "USD"}, {"account_id": "acct_z"}, {"account_id": "nobody"}, {"memo": "x" * 1001}],
+    [
+        {"currency": "USD"},
+        {"account_id": "acct_z"},
+        {"account_id": "unknown"},
+        {"memo": "x" * 1001},
+    ],
     ids=str,
 )
-async def test_a_write_that_cannot_be_planned_leaves_no_trace(
-    desk: Desk, changes: dict[str, Any]
+async def test_an_invalid_request_runs_no_step(
+    harness: WriterHarness, changes: dict[str, Any]
 ) -> None:
-    result = await desk.upsert(**changes)
+    result = await harness.upsert(**changes)
 
     assert isinstance(result, Rejected)
-    assert desk.steps == []
+    assert harness.steps == []
 
 
-async def test_a_caller_without_the_scope_learns_nothing_of_the_account(desk: Desk) -> None:
-    mine = await desk.writer.upsert(READER, upsert())
-    nobodys = await desk.writer.upsert(READER, upsert(account_id="nobody"))
+async def test_a_missing_scope_hides_whether_the_account_exists(harness: WriterHarness) -> None:
+    mine = await harness.writer.upsert(READER, upsert())
+    unknown = await harness.writer.upsert(READER, upsert(account_id="unknown"))
 
     assert isinstance(mine, Rejected)
     assert mine.code == "FORBIDDEN"
-    assert mine == nobodys
-    assert desk.steps == []
+    assert mine == unknown
+    assert harness.steps == []
 
 
-async def test_another_tenants_account_reads_like_none(desk: Desk) -> None:
-    theirs = await desk.upsert(account_id="acct_z")
-    nobodys = await desk.upsert(account_id="nobody")
+async def test_an_account_of_another_tenant_is_not_found(harness: WriterHarness) -> None:
+    theirs = await harness.upsert(account_id="acct_z")
+    unknown = await harness.upsert(account_id="unknown")
 
-    assert theirs == nobodys
+    assert theirs == unknown
     assert isinstance(theirs, Rejected)
     assert theirs.code == "ACCOUNT_NOT_FOUND"
 
 
-@pytest.mark.parametrize("failure", [ProviderUnavailable("x"), Unsupported("x"), HANG().wait])
-async def test_a_previous_value_that_cannot_be_read_is_recorded_as_unknown(
-    desk: Desk, failure: Any
+@pytest.mark.parametrize("failure", [ProviderUnavailable("x"), Unsupported("x"), Never().wait])
+async def test_an_unreadable_previous_value_is_recorded_as_unknown(
+    harness: WriterHarness, failure: Any
 ) -> None:
-    desk.bank.reading = [failure]
+    harness.provider.reading = [failure]
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Applied)
-    assert desk.journal.records["write-1"].intent.previous is None
+    assert harness.journal.records["write-1"].intent.previous is None
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), Internal("out of reach")])
 @pytest.mark.parametrize("step", ["by_key", "begin"])
-async def test_what_cannot_be_journalled_is_not_sent_and_can_be_tried_again(
-    desk: Desk, step: str, failure: Exception
+async def test_an_unrecorded_write_is_not_sent_and_is_retryable(
+    harness: WriterHarness, step: str, failure: Exception
 ) -> None:
-    desk.journal.failing[step] = failure
+    harness.journal.failing[step] = failure
 
-    result = await desk.upsert(idempotency_key="k")
-    steps = set(desk.steps)
-    desk.journal.failing.clear()
-    again = await desk.upsert(idempotency_key="k")
+    result = await harness.upsert(idempotency_key="k")
+    steps = set(harness.steps)
+    harness.journal.failing.clear()
+    again = await harness.upsert(idempotency_key="k")
 
     assert isinstance(result, Rejected)
     assert (result.code, result.retryable) == ("INTERNAL", True)
@@ -130,218 +143,222 @@ async def test_what_cannot_be_journalled_is_not_sent_and_can_be_tried_again(
     assert not again.replayed
 
 
-async def test_a_write_that_took_too_long_to_prepare_is_not_sent(desk: Desk) -> None:
-    """After a crash the fence is held for no longer than a write sent in time may take."""
-    desk.fence.slow_s = LIMITS.prepare_s + 0.1
+async def test_a_write_that_takes_too_long_to_prepare_is_not_sent(harness: WriterHarness) -> None:
+    """After a crash, recovery holds the fence only for as long as a write sent in time may take."""
+    harness.fence.slow_s = LIMITS.prepare_s + 0.1
 
-    result = await desk.upsert(idempotency_key="k")
+    result = await harness.upsert(idempotency_key="k")
 
     assert isinstance(result, Rejected)
     assert (result.code, result.retryable) == ("PROVIDER_TIMEOUT", True)
-    assert desk.steps == ["read", "begun", "fenced", "finished rejected", "lowered"]
-    assert desk.fence.up == 0
+    assert harness.steps == ["read", "begun", "fenced", "finished rejected", "lowered"]
+    assert harness.fence.raised == 0
 
 
-async def test_a_writes_start_is_when_it_was_begun_and_not_when_it_was_asked_for(
-    desk: Desk,
+async def test_a_write_starts_when_it_is_recorded_not_when_requested(
+    harness: WriterHarness,
 ) -> None:
-    """A crash after a wait once left a fence that was held for too short a time."""
-    desk.bank.after = lambda: asyncio.sleep(3)
-    asked_at = desk.time.clock()
+    """After a crash, the fence of a write that had waited was once held for too short a time."""
+    harness.provider.after = lambda: asyncio.sleep(3)
+    asked_at = harness.time.clock()
 
-    await asyncio.gather(desk.process().upsert(ADMIN, upsert(1)), desk.upsert(2))
+    await asyncio.gather(harness.start_process().upsert(ADMIN, upsert(1)), harness.upsert(2))
 
-    started = [record.intent.started_at for record in desk.journal.records.values()]
+    started = [record.intent.started_at for record in harness.journal.records.values()]
     assert started[0] == asked_at
     assert (started[1] - asked_at).total_seconds() >= 3
 
 
-async def test_what_cannot_be_fenced_is_not_sent_and_recorded_as_rejected(desk: Desk) -> None:
-    desk.fence.failing = CacheUnavailable("The shared cache is out of reach.")
+async def test_an_unfenced_write_is_not_sent_and_is_recorded_as_rejected(
+    harness: WriterHarness,
+) -> None:
+    harness.fence.failing = CacheUnavailable("The shared cache is out of reach.")
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert result == Rejected(
         "PROVIDER_UNAVAILABLE", "The shared cache is out of reach.", True, None
     )
-    assert desk.steps == ["read", "begun", "finished rejected"]
-    assert desk.outcomes == ["rejected"]
+    assert harness.steps == ["read", "begun", "finished rejected"]
+    assert harness.outcomes == ["rejected"]
 
 
 @pytest.mark.parametrize("failure", [KeyError("a defect"), Internal("a defect")])
-async def test_a_defect_in_fencing_is_recorded_as_rejected_too(
-    desk: Desk, failure: Exception
+async def test_a_defect_in_fencing_is_recorded_as_rejected(
+    harness: WriterHarness, failure: Exception
 ) -> None:
-    """It once left the write begun, so that a repetition was told that it is uncertain."""
-    desk.fence.failing = failure
+    """The write was once left as started, so that a repeated request became uncertain."""
+    harness.fence.failing = failure
 
-    result = await desk.upsert(idempotency_key="k")
-    desk.fence.failing = None
-    replay = await desk.upsert(idempotency_key="k")
+    result = await harness.upsert(idempotency_key="k")
+    harness.fence.failing = None
+    replay = await harness.upsert(idempotency_key="k")
 
     assert isinstance(result, Rejected)
     assert replay == result
     assert result.code == "INTERNAL"
-    assert desk.bank.sent == []
+    assert harness.provider.sent == []
 
 
 @pytest.mark.parametrize(
     "failure",
     [
-        ProviderRejected("It said no.", field="amount"),
+        ProviderRejected("The provider refused.", field="amount"),
         ProviderUnavailable("No connection."),
         ProviderRateLimited("Spent."),
-        ProviderCredentialsRejected("Who?"),
-        BadInput("Too large for it.", field="amount"),
+        ProviderCredentialsRejected("Unknown client."),
+        BadInput("Too large.", field="amount"),
         Unsupported("No route."),
     ],
     ids=lambda failure: failure.code,
 )
-async def test_what_certainly_was_not_applied_is_rejected_with_the_reason(
-    desk: Desk, failure: GatewayError
+async def test_a_definite_failure_is_rejected_with_its_reason(
+    harness: WriterHarness, failure: GatewayError
 ) -> None:
-    desk.bank.before = failure
+    harness.provider.before = failure
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert result == Rejected(failure.code, failure.message, failure.retryable, failure.field)
-    assert desk.steps == ["read", "begun", "fenced", "sent", "finished rejected", "lowered"]
+    assert harness.steps == ["read", "begun", "fenced", "sent", "finished rejected", "lowered"]
 
 
-UNCLEAR = [
+UNCLEAR_FAILURES = [
     ProviderTimeout("x", maybe_applied=True),
     ProviderUnavailable("x", maybe_applied=True),
     ProviderBadResponse("x", maybe_applied=True),
     TimeoutError(),
     KeyError("a defect"),
-    HANG().wait,
+    Never().wait,
 ]
 
 
-@pytest.mark.parametrize("failure", UNCLEAR, ids=repr)
-async def test_what_may_have_been_applied_is_uncertain_and_stays_fenced(
-    desk: Desk, failure: Any
+@pytest.mark.parametrize("failure", UNCLEAR_FAILURES, ids=repr)
+async def test_an_unclear_failure_is_uncertain_and_stays_fenced(
+    harness: WriterHarness, failure: Any
 ) -> None:
-    desk.bank.before = failure
+    harness.provider.before = failure
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Uncertain)
     assert result.write_id == "write-1"
-    assert desk.steps[-1] == "finished uncertain"
-    assert desk.fence.up == 1
-    assert len(desk.bank.sent) == 1
+    assert harness.steps[-1] == "finished uncertain"
+    assert harness.fence.raised == 1
+    assert len(harness.provider.sent) == 1
 
 
-@pytest.mark.parametrize("has_left", [False, True])
-async def test_a_write_that_is_given_up_is_rejected_if_it_was_still_waiting(
-    desk: Desk, *, has_left: bool
+@pytest.mark.parametrize("was_sent", [False, True])
+async def test_a_timed_out_write_is_rejected_if_it_was_not_sent(
+    harness: WriterHarness, *, was_sent: bool
 ) -> None:
-    """It was once uncertain, and its account fenced, though it had waited for a token all along."""
+    """It was once uncertain and left the account fenced, although it only waited for a token."""
 
-    async def wait_for_ever() -> None:
-        told = current_call().send_status
-        assert told is not None
-        told.mark_waiting()
-        if has_left:
-            told.sent = True
-        await HANG().wait()
+    async def wait_forever() -> None:
+        status = departure.get()
+        assert status is not None
+        status.wait()
+        if was_sent:
+            status.left = True
+        await Never().wait()
 
-    desk.bank.before = wait_for_ever
+    harness.provider.before = wait_forever
 
-    result = await desk.upsert(idempotency_key="k")
-    desk.bank.before = None
-    again = await desk.upsert(idempotency_key="k")
+    result = await harness.upsert(idempotency_key="k")
+    harness.provider.before = None
+    again = await harness.upsert(idempotency_key="k")
 
-    if has_left:
+    if was_sent:
         assert isinstance(result, Uncertain)
-        assert desk.outcomes == ["uncertain"]
+        assert harness.outcomes == ["uncertain"]
     else:
         assert isinstance(result, Rejected)
         assert (result.code, result.retryable) == ("PROVIDER_TIMEOUT", True)
         assert isinstance(again, Applied)
-        assert desk.outcomes == ["rejected", "applied"]
-    assert desk.fence.up == int(has_left)
+        assert harness.outcomes == ["rejected", "applied"]
+    assert harness.fence.raised == int(was_sent)
 
 
-@pytest.mark.parametrize("failure", UNCLEAR, ids=repr)
-async def test_what_is_found_at_the_provider_after_an_unclear_answer_is_applied_and_stays_fenced(
-    desk: Desk, failure: Any
+@pytest.mark.parametrize("failure", UNCLEAR_FAILURES, ids=repr)
+async def test_a_value_found_after_an_unclear_failure_is_applied_and_fenced(
+    harness: WriterHarness, failure: Any
 ) -> None:
-    """Somebody else may have written the same amount, and ours may still land."""
-    desk.bank.after = failure
+    """Another writer may have set the same amount, and this write may still take effect."""
+    harness.provider.after = failure
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Applied)
     assert result.verified
-    assert desk.steps[-1] == "finished applied"
-    assert desk.fence.up == 1
-    assert len(desk.bank.sent) == 1
+    assert harness.steps[-1] == "finished applied"
+    assert harness.fence.raised == 1
+    assert len(harness.provider.sent) == 1
 
 
-async def test_finding_a_value_that_stood_before_proves_nothing(desk: Desk) -> None:
-    desk.bank.standing = opening(200)
-    desk.bank.before = ProviderTimeout("x", maybe_applied=True)
+async def test_finding_the_previous_value_proves_nothing(harness: WriterHarness) -> None:
+    harness.provider.current = opening(200)
+    harness.provider.before = ProviderTimeout("x", maybe_applied=True)
 
-    result = await desk.upsert(200)
+    result = await harness.upsert(200)
 
     assert isinstance(result, Uncertain)
-    assert desk.fence.up == 1
+    assert harness.fence.raised == 1
 
 
-async def test_finding_a_value_where_none_was_known_is_enough(desk: Desk) -> None:
-    desk.bank.standing = None
-    desk.bank.after = ProviderTimeout("x", maybe_applied=True)
+async def test_finding_a_value_where_none_was_set_is_proof(harness: WriterHarness) -> None:
+    harness.provider.current = None
+    harness.provider.after = ProviderTimeout("x", maybe_applied=True)
 
-    result = await desk.upsert(0)
+    result = await harness.upsert(0)
 
     assert isinstance(result, Applied)
 
 
-async def test_what_cannot_be_read_back_after_an_unclear_answer_is_uncertain(desk: Desk) -> None:
-    desk.bank.after = ProviderTimeout("x", maybe_applied=True)
-    desk.bank.reading = [None, ProviderUnavailable("x")]
+async def test_a_failed_read_back_after_an_unclear_failure_is_uncertain(
+    harness: WriterHarness,
+) -> None:
+    harness.provider.after = ProviderTimeout("x", maybe_applied=True)
+    harness.provider.reading = [None, ProviderUnavailable("x")]
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Uncertain)
 
 
 @pytest.mark.parametrize(
-    "failure", [ProviderUnavailable("x"), KeyError("a defect"), HANG().wait], ids=repr
+    "failure", [ProviderUnavailable("x"), KeyError("a defect"), Never().wait], ids=repr
 )
-async def test_an_acknowledged_write_that_cannot_be_read_back_is_applied_and_unverified(
-    desk: Desk, failure: Any
+async def test_a_confirmed_write_without_read_back_is_unverified(
+    harness: WriterHarness, failure: Any
 ) -> None:
-    """A defect in reading back once made of it: could not be recorded and was not sent."""
-    desk.bank.reading = [None, failure]
+    """A defect in reading back was once reported as a write that was not sent."""
+    harness.provider.reading = [None, failure]
 
-    result = await desk.upsert()
-
-    assert isinstance(result, Applied)
-    assert not result.verified
-    assert result.opening_balance.value == opening(200, memo="as answered")
-    assert desk.steps[-2:] == ["finished applied", "lowered"]
-
-
-async def test_a_provider_that_cannot_be_read_is_not_asked_after_a_write(desk: Desk) -> None:
-    desk.bank.capabilities = EVERYTHING - {Capability.READ_OPENING_BALANCE}
-
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Applied)
     assert not result.verified
-    assert desk.steps.count("read") == 1
+    assert result.opening_balance.value == opening(200, memo="as confirmed")
+    assert harness.steps[-2:] == ["finished applied", "lowered"]
 
 
-async def test_a_value_read_back_that_differs_is_shown_and_not_called_verified(desk: Desk) -> None:
-    async def somebody_else() -> None:
-        desk.bank.standing = opening(999)
+async def test_a_provider_without_reads_is_not_read_after_a_write(harness: WriterHarness) -> None:
+    harness.provider.capabilities = EVERYTHING - {Capability.READ_OPENING_BALANCE}
 
-    desk.bank.after = somebody_else
+    result = await harness.upsert()
 
-    result = await desk.upsert()
+    assert isinstance(result, Applied)
+    assert not result.verified
+    assert harness.steps.count("read") == 1
+
+
+async def test_a_different_value_read_back_is_returned_unverified(harness: WriterHarness) -> None:
+    async def write_by_another_client() -> None:
+        harness.provider.current = opening(999)
+
+    harness.provider.after = write_by_another_client
+
+    result = await harness.upsert()
 
     assert isinstance(result, Applied)
     assert not result.verified
@@ -349,15 +366,15 @@ async def test_a_value_read_back_that_differs_is_shown_and_not_called_verified(d
 
 
 @pytest.mark.parametrize("before", [None, ProviderRejected("no")])
-async def test_an_outcome_that_cannot_be_recorded_is_uncertain_and_the_fence_stays_up(
-    desk: Desk, before: Exception | None
+async def test_an_unrecorded_outcome_is_uncertain_and_stays_fenced(
+    harness: WriterHarness, before: Exception | None
 ) -> None:
-    desk.bank.before = before
-    desk.journal.failing["finish"] = OSError("disk full")
+    harness.provider.before = before
+    harness.journal.failing["finish"] = OSError("disk full")
 
-    result = await desk.upsert()
+    result = await harness.upsert()
 
     assert isinstance(result, Uncertain)
-    assert desk.fence.up == 1
-    assert "lowered" not in desk.steps
-    assert desk.outcomes == ["started"]
+    assert harness.fence.raised == 1
+    assert "lowered" not in harness.steps
+    assert harness.outcomes == ["started"]
