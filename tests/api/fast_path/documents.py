@@ -1,4 +1,4 @@
-"""Random documents about accounts: aliases, fragments, arguments as literals and as variables."""
+"""Hypothesis strategies for documents: aliases, fragments, literal and variable arguments."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ MONEY = ("minorUnits", "amount", "currency", "exponent", "__typename")
 FRESHNESS = ("state", "observedAt", "ageSeconds", "staleReason", "__typename")
 TAG = ("id", "key", "value", "dimensionId", "definitionId", "dimensionDisplayName", "archivedAt")
 DAYS = ("2026-05-07", "2026-05-08", "2026-01-01", None)
-OWN = ("id", "name", "currency", "provider", "normalBalance", "__typename")
-IDS = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "nobody")
+ACCOUNT_FIELDS = ("id", "name", "currency", "provider", "normalBalance", "__typename")
+IDS = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "unknown")
 
 
 def leaves(names: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """A selection of leaves, some aliased, some twice."""
+    """A selection of leaf fields, some with an alias, some repeated."""
     name = st.sampled_from(names)
     aliased = st.tuples(st.sampled_from(("x", "y")), name).map(
         lambda pair: f"{pair[0]}{pair[1]}: {pair[1]}"
@@ -57,18 +57,12 @@ def arguments(draw: st.DrawFn) -> str:
 
 @st.composite
 def account_selection(draw: st.DrawFn) -> str:
-    """What is selected of an account: fields, and now and then a fragment."""
+    """A selection on an account: fields, and sometimes a fragment."""
     members = []
     for number in range(draw(st.integers(1, 4))):
-        match draw(st.sampled_from(("own", "balance", "opening", "fragment"))):
-            case "own":
-                members.append(
-                    draw(
-                        leaves(
-                            ("id", "name", "currency", "provider", "normalBalance", "__typename")
-                        )
-                    )
-                )
+        match draw(st.sampled_from(("account", "balance", "opening", "fragment"))):
+            case "account":
+                members.append(draw(leaves(ACCOUNT_FIELDS)))
             case "balance":
                 inner = " ".join(draw(st.lists(balance_member, min_size=1, max_size=3)))
                 members.append(f"b{number}: balance{draw(arguments())} {{ {inner} }}")
@@ -104,14 +98,14 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
             )
         )
     text = " ".join(roots)
-    declared = {
+    definitions = {
         "$ids": "[ID!]!",
         "$id": draw(st.sampled_from(("ID!", 'ID! = "a1"'))),
         "$day": draw(st.sampled_from(("Date", "Date!", 'Date = "2026-05-01"'))),
         "$age": draw(st.sampled_from(("Int", "Int!", "Int! = 20"))),
         "$stale": draw(st.sampled_from(("OnStale = SERVE", "OnStale", "OnStale!"))),
     }
-    used = [f"{name}: {kind}" for name, kind in declared.items() if _uses(text, name)]
+    used = [f"{name}: {kind}" for name, kind in definitions.items() if _uses_variable(text, name)]
     head = f"query Q({', '.join(used)})" if used else "query Q"
     fragments = ""
     if "...Named" in text or "...Deep" in text:
@@ -130,26 +124,29 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return f"{head} {{ {text} }}{fragments}", variables
 
 
-def _uses(text: str, name: str) -> bool:
+def _uses_variable(text: str, name: str) -> bool:
     return f"{name})" in text or f"{name}," in text
 
 
 @st.composite
-def ages(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """The same of few accounts, now and then anew: what one shows the others may not take back."""
-    one = json.dumps(draw(st.sampled_from(("a0", "a1"))))
-    anew = draw(st.sampled_from(("", "", "(maxAgeSeconds: 0)")))
+def repeated_reads(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """The same selection on few accounts, sometimes with ``maxAgeSeconds: 0``.
+
+    Once one of them shows a newer value, no other may show an older one.
+    """
+    account_id = json.dumps(draw(st.sampled_from(("a0", "a1"))))
+    arguments_text = draw(st.sampled_from(("", "", "(maxAgeSeconds: 0)")))
     inner = "ledger { amount } freshness { observedAt }"
-    return f"{{ bankAccount(id: {one}) {{ balance{anew} {{ {inner} }} }} }}", {}
+    return f"{{ bankAccount(id: {account_id}) {{ balance{arguments_text} {{ {inner} }} }} }}", {}
 
 
 @st.composite
-def alike(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """Documents of few shapes that differ in their literals, good and bad."""
+def literal_variants(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """Documents of few templates that differ in their literals, valid and invalid."""
     ids = st.sampled_from((*IDS, "x" * 70))
     days = st.sampled_from(("2026-05-07", "2026-05-01", "2026-02-30", "0001-01-01", "today"))
     one, two, day = (json.dumps(draw(each)) for each in (ids, ids, days))
-    shapes = (
+    documents = (
         f"{{ bankAccount(id: {one}) {{ id balance(asOf: {day}) {{ asOf }} }} }}",
         f"{{ nodes(ids: [{one}, {two}]) {{ id ... on BankAccount {{ name }} }} }}",
         f"{{ bankAccount(id: {one}) {{ id }} node(id: {two}) {{ id }} }}",
@@ -157,4 +154,4 @@ def alike(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         f"{{ nodes(ids: [{one}]) {{ id }} nodes(ids: [{two}]) {{ __typename }} }}",
         f"{{ bankAccount(id: {one}) {{ id }} }} query Other {{ node(id: {two}) {{ id }} }}",
     )
-    return draw(st.sampled_from(shapes)), {}
+    return draw(st.sampled_from(documents)), {}

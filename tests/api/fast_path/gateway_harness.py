@@ -1,8 +1,7 @@
-"""Two engines over one set of real reads: the compiled one, and graphql-core's alone."""
+"""A gateway with both engines, the fast path and graphql-core alone, over the same reads."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +22,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     Tag,
 )
-from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsupported
+from balance_gateway.domain.errors import ProviderTimeout, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import account_keys
@@ -37,7 +36,7 @@ from tests.pipeline.fakes import FakeProvider
 
 START = datetime(2026, 5, 7, 22, 30, tzinfo=UTC)
 READER = Principal("reader", "acme", frozenset({Scope.BALANCES_READ}))
-NOBODY = Principal("nobody", "acme", frozenset())
+NO_SCOPES = Principal("no-scopes", "acme", frozenset())
 ZONES = ("UTC", "Asia/Tokyo", "America/New_York")
 CURRENCIES = ("EUR", "JPY", "KWD", "CLF")
 
@@ -60,25 +59,30 @@ def _account(number: int) -> Account:
 ACCOUNTS = [_account(number) for number in range(8)]
 
 
-class BookProvider(FakeProvider):
-    """Each account and day has figures of its own; some accounts fail, or have none set."""
+class FiguresProvider(FakeProvider):
+    """Provides different figures for each account and day; some accounts fail or have no figures.
+
+    Attributes:
+        offset: added to all figures, in minor units; a test raises it to change the values.
+        failing_ids: ids of the accounts with failing reads.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.shift = 0
-        self.down: set[str] = set()
+        self.offset = 0
+        self.failing_ids: set[str] = set()
 
     def _figures(self, query: BalanceQuery) -> Any:
-        if query.account.id in self.down:
+        if query.account.id in self.failing_ids:
             return ProviderTimeout("The provider did not answer.", retry_after_s=2.5)
         number = int(query.account.id[1:])
-        minor = (number * 10**number + query.as_of.toordinal() + self.shift) * (-1) ** number
+        minor = (number * 10**number + query.as_of.toordinal() + self.offset) * (-1) ** number
         bank = None if number == 2 else Money(minor, query.account.currency)
         return BalanceFigures(query.as_of, bank, Money(minor + 7, query.account.currency))
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        if account.id in self.down:
-            raise Unsupported("This provider cannot be asked.")
+        if account.id in self.failing_ids:
+            raise Unsupported("This provider has no opening balances.")
         number = int(account.id[1:])
         if number == 3:
             return None
@@ -97,22 +101,32 @@ class BookProvider(FakeProvider):
 
 
 @dataclass
-class World:
-    """A gateway whose clock and provider a test moves."""
+class GatewayHarness:
+    """A gateway with both engines; a test controls its clock and its provider.
+
+    Attributes:
+        now: the current instant.
+        provider: the only provider.
+        fences: fences of the cache; None: fences in memory.
+        values: store of the cache.
+        request_timeout_s: of both engines.
+        fast_path: the engine with the fast path.
+        graphql_core: the engine without it.
+    """
 
     now: datetime = START
-    provider: BookProvider = field(default_factory=BookProvider)
+    provider: FiguresProvider = field(default_factory=FiguresProvider)
     fences: Fences | None = None
     values: CacheStore = field(default_factory=lambda: MemoryStore(1000))
     request_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
         keys = {account.id: account_keys(account, "", {}) for account in ACCOUNTS}
-        own = MemoryFences(30.0, lambda: self.now.timestamp())  # noqa: PLW0108 (it moves)
+        memory_fences = MemoryFences(30.0, self._read_clock)
         self.reads = CachedReads(
             providers={"main": self.provider},
             keys=keys,
-            fences=self.fences or own,
+            fences=self.fences or memory_fences,
             values=self.values,
             lifetimes=Lifetimes(30.0, 600.0, 3600.0, 86_400.0),
             clock=lambda: self.now,
@@ -123,16 +137,19 @@ class World:
         self.gateway = Gateway(
             directory, self.reads, FakeWriter(self.reads, directory), FakeWatch(), lambda: self.now
         )
-        self.plain = Engine(self.gateway, request_timeout_s=self.request_timeout_s)
-        self.compiled = FastPathEngine(
-            self.plain,
+        self.graphql_core = Engine(self.gateway, request_timeout_s=self.request_timeout_s)
+        self.fast_path = FastPathEngine(
+            self.graphql_core,
             self.gateway,
             limits=Limits(),
             request_timeout_s=self.request_timeout_s,
             metrics=Metrics(),
         )
 
-    async def answer(
+    def _read_clock(self) -> float:
+        return self.now.timestamp()
+
+    async def send(
         self,
         engine: Engine | FastPathEngine,
         query: str,
@@ -140,51 +157,43 @@ class World:
         principal: Principal = READER,
         operation_name: str | None = None,
     ) -> Any:
-        """The answer's bytes, by every way that an engine has; refusals as their errors."""
+        """Send a request through all stages of an engine and return the response's bytes."""
         caller = Caller(principal, "request")
         body = orjson.dumps([query, variables, operation_name])
-        remembered = engine.cached_response(body, caller)
-        if remembered is not None:
-            return remembered.body
+        response = engine.cached_response(body, caller)
+        if response is not None:
+            return response.body
         try:
             operation = engine.prepare(GraphQLRequest(query, variables, operation_name))
         except RequestRefused as refused:
             return build_refusal_response(refused).body
-        ready = engine.try_cached(operation, caller, body)
-        if ready is not None:
-            return ready.body
+        response = engine.try_cached(operation, caller, body)
+        if response is not None:
+            return response.body
         return (await engine.execute(operation, caller)).body
 
     async def write(self, account_id: str) -> None:
-        """What a write does around the provider's call: fences, and another value."""
+        """Change the account's values between the begin and the end of a fenced write."""
         account = next(account for account in ACCOUNTS if account.id == account_id)
         await self.reads.begin_write(account, "a write")
-        self.provider.shift += 1_000_000
+        self.provider.offset += 1_000_000
         await self.reads.end_write(account, "a write")
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two answers are alike to the byte; errors may stand in another order.
+def is_same_response(one: Any, other: Any) -> bool:
+    """Whether two responses are equal byte for byte, except for the order of their errors.
 
-    graphql-core tells them in the order in which reads happen to end, which GraphQL leaves open.
+    graphql-core lists errors in the order in which the reads end, which GraphQL leaves open.
     """
     if not isinstance(one, bytes) or not isinstance(other, bytes):
         return bool(one == other)
     if b'"errors"' not in one:
         return one == other
     first, second = orjson.loads(one), orjson.loads(other)
-    return _data(one) == _data(other) and sorted(map(orjson.dumps, first["errors"])) == sorted(
-        map(orjson.dumps, second["errors"])
-    )
+    return _data_bytes(one) == _data_bytes(other) and sorted(
+        map(orjson.dumps, first["errors"])
+    ) == sorted(map(orjson.dumps, second["errors"]))
 
 
-def _data(answer: bytes) -> bytes:
-    return answer.split(b',"errors":')[0]
-
-
-def failures(answers: Sequence[Any]) -> list[GatewayError]:
-    """The errors among answers."""
-    return [answer for answer in answers if isinstance(answer, GatewayError)]
-
-
-TODAY = date(2026, 5, 7)
+def _data_bytes(response: bytes) -> bytes:
+    return response.split(b',"errors":')[0]

@@ -1,4 +1,4 @@
-"""What graphql-core takes over after reading is answered with what was read, in the same time."""
+"""Falling back to graphql-core after reads uses their results and the same deadline."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from balance_gateway.api.request import context
 from balance_gateway.api.request.loaders import Deadline
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import ProviderTimeout
-from tests.api.fast_path.gateway_harness import BookProvider, World, same
+from tests.api.fast_path.gateway_harness import FiguresProvider, GatewayHarness, is_same_response
 
-TWO = """{{ bankAccount(id: "a0") {{ balance(maxAgeSeconds: 0) {{ asOf }} }}
+TWO_ACCOUNTS = """{{ bankAccount(id: "a0") {{ balance(maxAgeSeconds: 0) {{ asOf }} }}
   other: bankAccount(id: "{}") {{
     balance(maxAgeSeconds: 0) {{ asOf }} openingBalance {{ memo }} }} }}"""
-SIDES = """{ nodes(ids: ["a0", "a2"]) { id ... on BankAccount {
+NORMAL_BALANCES = """{ nodes(ids: ["a0", "a2"]) { id ... on BankAccount {
   normalBalance balance(maxAgeSeconds: 0) { asOf } } } }"""
 
 
-class Sided(BookProvider):
-    """A provider whose normal sides cannot be had."""
+class FailingNormalBalanceProvider(FiguresProvider):
+    """A provider that fails to read normal balances."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -30,70 +30,81 @@ class Sided(BookProvider):
         raise self.error
 
 
-async def test_a_failure_in_one_of_many_documents_alike_costs_no_second_call() -> None:
-    world, other = World(), World()
-    await world.answer(world.compiled, TWO.format("a2"))
-    for each in (world, other):
-        each.provider.down = {"a1"}
+async def test_a_failure_in_a_templated_document_costs_no_second_call() -> None:
+    """A plan of a template has the error locations of another document, so it falls back.
+
+    graphql-core then finds all results in the loaders of the request.
+    """
+    harness, reference = GatewayHarness(), GatewayHarness()
+    await harness.send(harness.fast_path, TWO_ACCOUNTS.format("a2"))
+    for each in (harness, reference):
+        each.provider.failing_ids = {"a1"}
         each.provider.calls.clear()
 
-    compiled = await world.answer(world.compiled, TWO.format("a1"))
+    actual = await harness.send(harness.fast_path, TWO_ACCOUNTS.format("a1"))
 
-    assert sorted(world.provider.calls) == [["a0"], ["a1"]]
-    assert b"PROVIDER_TIMEOUT" in compiled
-    assert b"UNSUPPORTED_BY_PROVIDER" in compiled
-    assert same(compiled, await other.answer(other.plain, TWO.format("a1")))
+    assert sorted(harness.provider.calls) == [["a0"], ["a1"]]
+    assert b"PROVIDER_TIMEOUT" in actual
+    assert b"UNSUPPORTED_BY_PROVIDER" in actual
+    assert is_same_response(
+        actual, await reference.send(reference.graphql_core, TWO_ACCOUNTS.format("a1"))
+    )
 
 
 @pytest.mark.parametrize("error", [ProviderTimeout("No."), RuntimeError("defect")])
-async def test_a_side_that_cannot_be_had_takes_its_account_and_costs_no_second_call(
+async def test_a_failed_normal_balance_nulls_its_account_without_a_second_call(
     error: Exception,
 ) -> None:
-    world, other = World(provider=Sided(error)), World(provider=Sided(error))
+    """``normalBalance`` is not nullable, so graphql-core propagates its error to the account."""
+    harness, reference = (
+        GatewayHarness(provider=FailingNormalBalanceProvider(error)),
+        GatewayHarness(provider=FailingNormalBalanceProvider(error)),
+    )
 
-    compiled = await world.answer(world.compiled, SIDES)
+    actual = await harness.send(harness.fast_path, NORMAL_BALANCES)
 
-    assert sorted(world.provider.calls) == [["a0"], ["a2"]]
-    assert compiled == await other.answer(other.plain, SIDES)
-    assert compiled.startswith(b'{"data":{"nodes":[{"id":"a0"')
+    assert sorted(harness.provider.calls) == [["a0"], ["a2"]]
+    assert actual == await reference.send(reference.graphql_core, NORMAL_BALANCES)
+    assert actual.startswith(b'{"data":{"nodes":[{"id":"a0"')
 
 
-async def test_a_defect_in_reading_is_the_fields_as_it_is_with_graphql_core(
+async def test_a_defect_in_a_read_gives_the_same_errors_as_graphql_core(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world, other = World(), World()
+    harness, reference = GatewayHarness(), GatewayHarness()
 
     async def defect(_requests: Sequence[Any]) -> Any:
         raise RuntimeError("defect")
 
-    for each in (world, other):
+    for each in (harness, reference):
         monkeypatch.setattr(each.reads, "balances", defect)
 
-    compiled = await world.answer(world.compiled, SIDES)
+    actual = await harness.send(harness.fast_path, NORMAL_BALANCES)
 
-    assert compiled == await other.answer(other.plain, SIDES)
-    assert b"INTERNAL" in compiled
+    assert actual == await reference.send(reference.graphql_core, NORMAL_BALANCES)
+    assert b"INTERNAL" in actual
 
 
-async def test_a_request_that_is_taken_over_has_one_deadline(
+async def test_a_request_that_falls_back_has_one_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World(request_timeout_s=0.05)
+    """The fallback after a timed-out read must not start a second request timeout."""
+    harness = GatewayHarness(request_timeout_s=0.05)
     good, late = (
         f'{{ bankAccount(id: "{one}") {{ balance {{ asOf }} }} }}' for one in ("a0", "a1")
     )
-    await world.answer(world.compiled, good)
+    await harness.send(harness.fast_path, good)
     deadlines = []
 
-    class Counted(Deadline):
+    class CountedDeadline(Deadline):
         def __init__(self, timeout_s: float) -> None:
             super().__init__(timeout_s)
             deadlines.append(self)
 
-    monkeypatch.setattr(context, "Deadline", Counted)
-    world.provider.wait = asyncio.Event().wait
+    monkeypatch.setattr(context, "Deadline", CountedDeadline)
+    harness.provider.wait = asyncio.Event().wait
 
-    answer = await world.answer(world.compiled, late)
+    response = await harness.send(harness.fast_path, late)
 
-    assert b"The provider did not respond within the 0.05 s limit of the request." in answer
+    assert b"No answer within the 0.05 s that a request may take." in response
     assert len(deadlines) == 1

@@ -1,4 +1,4 @@
-"""Documents that differ in their literals alone are one template, where they are one operation."""
+"""Documents that differ in string literals only share a template, without mixing up results."""
 
 import asyncio
 from typing import Any
@@ -7,19 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.api.fast_path.documents import alike
-from tests.api.fast_path.gateway_harness import World, same
-from tests.api.fast_path.test_same_bytes import play
+from tests.api.fast_path.documents import literal_variants
+from tests.api.fast_path.gateway_harness import GatewayHarness, is_same_response
+from tests.api.fast_path.test_matches_graphql_core import run_script
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.just("ask"), alike()), min_size=2, max_size=6))
-def test_documents_alike_are_answered_each_for_itself(script: list[tuple[str, Any]]) -> None:
-    asyncio.run(play(script))
+@given(st.lists(st.tuples(st.just("request"), literal_variants()), min_size=2, max_size=6))
+def test_documents_of_one_template_get_the_responses_of_graphql_core(
+    script: list[tuple[str, Any]],
+) -> None:
+    asyncio.run(run_script(script))
 
 
 @pytest.mark.parametrize(
-    "text",
+    "query",
     [
         '{ bankAccount(id: "nope") { id balance(asOf: "2026-03-01") { asOf } } }',
         '{ bankAccount(id: "a1") { id balance(asOf: "2026-02-30") { asOf } } }',
@@ -27,27 +29,27 @@ def test_documents_alike_are_answered_each_for_itself(script: list[tuple[str, An
     ],
     ids=["unknown account", "no such day", "another tenant's account"],
 )
-async def test_what_goes_wrong_with_one_document_is_not_answered_with_anothers_literals(
-    text: str,
+async def test_an_invalid_literal_is_not_served_from_another_documents_literals(
+    query: str,
 ) -> None:
-    world, other = World(), World()
-    good = '{ bankAccount(id: "a1") { id balance(asOf: "2026-03-01") { asOf } } }'
-    await world.answer(world.compiled, good)
+    harness, reference = GatewayHarness(), GatewayHarness()
+    valid = '{ bankAccount(id: "a1") { id balance(asOf: "2026-03-01") { asOf } } }'
+    await harness.send(harness.fast_path, valid)
 
-    compiled = await world.answer(world.compiled, text)
+    actual = await harness.send(harness.fast_path, query)
 
-    assert b'"id":"a1"' not in compiled
-    assert same(compiled, await other.answer(other.plain, text))
+    assert b'"id":"a1"' not in actual
+    assert is_same_response(actual, await reference.send(reference.graphql_core, query))
 
 
-async def test_documents_that_differ_in_literals_are_compiled_once() -> None:
-    world = World()
+async def test_documents_of_one_template_are_compiled_once() -> None:
+    harness = GatewayHarness()
     texts = [f'{{ bankAccount(id: "a{number}") {{ name }} }}' for number in (0, 1, 2)]
 
-    answers = [await world.answer(world.compiled, text) for text in texts]
+    responses = [await harness.send(harness.fast_path, text) for text in texts]
 
-    assert len(set(answers)) == 3
-    assert len(world.compiled._templates) == 1
+    assert len(set(responses)) == 3
+    assert len(harness.fast_path._templates) == 1
 
 
 @pytest.mark.parametrize(
@@ -77,25 +79,30 @@ async def test_documents_that_differ_in_literals_are_compiled_once() -> None:
     ],
     ids=["accounts", "lists", "days", "days of two fragments", "another operation"],
 )
-async def test_a_document_that_is_refused_is_not_answered_for_being_like_one_that_is_not(
-    text: str, good: str, bad: str
-) -> None:
-    world, other = World(), World()
+async def test_an_invalid_document_of_a_template_is_refused(text: str, good: str, bad: str) -> None:
+    """A document that is invalid only because of its literals must not use the template's plan.
+
+    Fields with one response key must have equal arguments, and all operations of a document must be
+    valid, not only the executed one.
+    """
+    harness, reference = GatewayHarness(), GatewayHarness()
     name = "A" if "query A" in text else None
-    await world.answer(world.compiled, text % good, operation_name=name)
+    await harness.send(harness.fast_path, text % good, operation_name=name)
 
-    compiled = await world.answer(world.compiled, text % bad, operation_name=name)
+    actual = await harness.send(harness.fast_path, text % bad, operation_name=name)
 
-    assert b'"data"' not in compiled
-    assert same(compiled, await other.answer(other.plain, text % bad, operation_name=name))
+    assert b'"data"' not in actual
+    assert is_same_response(
+        actual, await reference.send(reference.graphql_core, text % bad, operation_name=name)
+    )
 
 
-async def test_of_several_operations_the_one_that_is_meant_has_to_be_named() -> None:
-    world = World()
+async def test_a_document_with_several_operations_needs_an_operation_name() -> None:
+    harness = GatewayHarness()
     text = 'query A { bankAccount(id: "a0") { id } } query B { bankAccount(id: "a1") { id } }'
-    named = await world.answer(world.compiled, text, operation_name="A")
+    named = await harness.send(harness.fast_path, text, operation_name="A")
 
-    unnamed = await world.answer(world.compiled, text)
+    unnamed = await harness.send(harness.fast_path, text)
 
     assert named == b'{"data":{"bankAccount":{"id":"a0"}}}'
     assert b"Set operationName to one of them" in unnamed

@@ -1,8 +1,18 @@
-"""Compiled operations: answered from ready fragments where graphql-core would walk every field.
+"""Fast path: answers ``nodes``, ``node`` and ``bankAccount`` without graphql-core's execution.
 
-An operation that asks for accounts by id or by page, and of each for what ``fields.py`` knows, is
-compiled once per document. Per request its arguments are filled in, each account is answered from
-the JSON it was last answered with, as long as every value in it still counts, and the pieces are
-joined. Whatever is out of the ordinary, an operation or a value, is left to graphql-core. The
-bytes are the same either way; ``tests/api/fast_path`` holds the two against each other.
+Any operation or value that the fast path does not support is left to graphql-core. Both produce
+the same bytes (``tests/api/fast_path`` compares them); only the order of ``errors`` may differ.
+
+The modules in the order in which a request passes them:
+
+1. ``engine``: looks up a cached response to a byte-identical body, and controls all further steps.
+2. ``operation_plan``: compiles the operation, once per document or per template of documents, with
+   ``collect_fields`` (selections and GraphQL fragments), ``argument_sources`` (where argument
+   values come from), ``account_projection`` (fields of an account) and ``field_writers`` (fields
+   below an account).
+3. ``response_builder``: evaluates the arguments (``argument_coercion``) and fills the response
+   (``response_state``) with cached account JSON (``account_json_cache``).
+4. ``missing_reads``: reads the values of all accounts without cached JSON in one batch;
+   ``response_builder`` then writes and caches their JSON.
+5. ``api/execution/engine``: graphql-core, wherever a step raises ``FallBackToGraphQLCore``.
 """

@@ -1,10 +1,13 @@
-"""Ready JSON of accounts: by selection, arguments and account, while all of it counts.
+"""Caches the JSON of accounts by projection, arguments and account id, while it is valid.
 
-A fragment holds what an account was last answered with. It is used as long as the mark of what is
-in it stands and no value in it is near its expiry; one that shows ages is used only while they are
-the same. The mark ends with a write of the account and when the value is kept anew (``CacheValidity``);
-of several values, when any of the account's is. Where other replicas may keep newer values there
-are no marks, and so no fragments: a look at every value would tell, which is what reading costs.
+``response_builder`` looks here first, once per root field and account, and stores the JSON that it
+builds from reads. An entry holds the JSON object of one account for one projection.
+
+An entry is used while its ``CacheValidity`` is valid and no value in it is near its expiry; an
+entry that contains an age is used only until the age changes. The validity ends with a write to the
+account and when a newer value is cached; the validity of an entry with several values ends when any
+value of the account is replaced. When other replicas can cache newer values there is no validity,
+so no entries: checking every value would cost as much as reading it.
 """
 
 from collections import OrderedDict
@@ -13,105 +16,110 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from balance_gateway.ports.cache_validity import (
-    CacheTerms,
-    CacheValidity,
-)
+from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity
 
-#: What is asked of an account: a selection's signature, and the arguments of each balance in it.
-Asked = tuple[Any, ...]
+#: A projection and its arguments: the projection's signature, then the arguments of each balance
+#: field with the day resolved.
+ProjectionKey = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CachedAccountJson:
-    """An account's JSON, and under what it counts.
+    """The JSON of one account, and its conditions of validity.
 
     Attributes:
         body: the JSON object.
-        until_s: when it ends to count, in seconds since 1970.
-        mark: has to stand; all values in it have the same.
+        valid_until_s: end of validity, in seconds since 1970.
+        validity: must be valid; covers all values in the body.
     """
 
     body: bytes
-    until_s: float
+    valid_until_s: float
     validity: CacheValidity
 
 
-def build_account_json(
-    body: bytes, kept: list[CacheTerms | None], until_s: float
+def build_cached_account_json(
+    body: bytes, terms: list[CacheTerms | None], valid_until_s: float
 ) -> CachedAccountJson | None:
-    """A fragment of values that are all kept, and none replaced since; None when they are not.
+    """Build a cache entry from the JSON of an account and the cache terms of its values.
 
     Args:
         body: the account's JSON.
-        kept: how each value in it is kept.
-        until_s: a further end, for what else it shows.
+        terms: the cache terms of each value in it; None for a value that is not cached.
+        valid_until_s: upper bound of the validity, in seconds since 1970.
+
+    Returns:
+        None when a value is not cached, or was replaced or dropped between the reads.
     """
-    first = kept[0] if kept else None
+    first = terms[0] if terms else None
     if first is None:
         return None
-    for other in kept:
+    for other in terms:
+        # Different account validities mean that a value changed between the reads.
         if other is None or other.account is not first.account:
             return None
-        until_s = min(until_s, other.until_s)
-    return CachedAccountJson(body, until_s, first.validity if len(kept) == 1 else first.account)
+        valid_until_s = min(valid_until_s, other.until_s)
+    validity = first.validity if len(terms) == 1 else first.account
+    return CachedAccountJson(body, valid_until_s, validity)
 
 
-#: Of all fragments together, with what they take besides their JSON.
-FRAGMENT_BYTES_MAX = 64_000_000
+#: Limit of all entries together, with an estimate of the memory that they take besides their JSON.
+ACCOUNT_JSON_BYTES_MAX = 64_000_000
 
-_PER_FRAGMENT_BYTES = 300
-_PER_TABLE_BYTES = 1_000
-_PER_ARGUMENT_BYTES = 300
-_EMPTY: Mapping[str, CachedAccountJson] = MappingProxyType({})
+_ENTRY_OVERHEAD_BYTES = 300
+_TABLE_OVERHEAD_BYTES = 1_000
+_KEY_PART_BYTES = 300
+_EMPTY_TABLE: Mapping[str, CachedAccountJson] = MappingProxyType({})
 
 
 class AccountJsonCache:
-    """Fragments by what was asked, and within that by account id; bounded by their size.
+    """Cached account JSON in one table per projection key, and by account id in each table.
 
-    The tables that were used last are kept: a day that is past is asked for less and less.
+    Over the size limit the least recently used tables are evicted: the tables of a past day are
+    used less and less.
 
     Args:
-        bytes_max: what all fragments may take together; a thousandth of it, what one may.
+        bytes_max: limit of all entries together; one entry may have a thousandth of it.
     """
 
-    def __init__(self, bytes_max: int = FRAGMENT_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int = ACCOUNT_JSON_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._tables: OrderedDict[Asked, dict[str, CachedAccountJson]] = OrderedDict()
-        self.bytes = 0
+        self._tables: OrderedDict[ProjectionKey, dict[str, CachedAccountJson]] = OrderedDict()
+        self.size_bytes = 0
 
-    def table(self, asked: Asked) -> Mapping[str, CachedAccountJson]:
-        """The fragments of what is asked; none is made for asking."""
-        table = self._tables.get(asked)
+    def get_table(self, key: ProjectionKey) -> Mapping[str, CachedAccountJson]:
+        """Return the entries of a projection key by account id; never creates a table."""
+        table = self._tables.get(key)
         if table is None:
-            return _EMPTY
-        self._tables.move_to_end(asked)
+            return _EMPTY_TABLE
+        self._tables.move_to_end(key)
         return table
 
-    def put(self, asked: Asked, account_id: str, fragment: CachedAccountJson) -> None:
-        """Keeps a fragment, in place of an older one, unless it is too large."""
-        if len(fragment.body) > self._bytes_max // 1000:
+    def put(self, key: ProjectionKey, account_id: str, entry: CachedAccountJson) -> None:
+        """Store an entry in place of an older one, unless it is too large."""
+        if len(entry.body) > self._bytes_max // 1000:
             return
-        table = self._tables.get(asked)
+        table = self._tables.get(key)
         if table is None:
-            table = self._tables[asked] = {}
-            self.bytes += _size_of_key(asked)
-        older = table.get(account_id)
-        if older is not None:
-            self.bytes -= _size(older)
-        table[account_id] = fragment
-        self.bytes += _size(fragment)
-        while self.bytes > self._bytes_max:
-            forgotten, fragments = self._tables.popitem(last=False)
-            self.bytes -= _size_of_key(forgotten) + sum(map(_size, fragments.values()))
+            table = self._tables[key] = {}
+            self.size_bytes += _estimate_table_bytes(key)
+        replaced = table.get(account_id)
+        if replaced is not None:
+            self.size_bytes -= _estimate_entry_bytes(replaced)
+        table[account_id] = entry
+        self.size_bytes += _estimate_entry_bytes(entry)
+        while self.size_bytes > self._bytes_max:
+            evicted_key, evicted = self._tables.popitem(last=False)
+            evicted_bytes = sum(map(_estimate_entry_bytes, evicted.values()))
+            self.size_bytes -= _estimate_table_bytes(evicted_key) + evicted_bytes
 
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 
 
-def _size(fragment: CachedAccountJson) -> int:
-    return len(fragment.body) + _PER_FRAGMENT_BYTES
+def _estimate_entry_bytes(entry: CachedAccountJson) -> int:
+    return len(entry.body) + _ENTRY_OVERHEAD_BYTES
 
 
-def _size_of_key(asked: Asked) -> int:
-    return _PER_TABLE_BYTES + _PER_ARGUMENT_BYTES * len(asked)
+def _estimate_table_bytes(key: ProjectionKey) -> int:
+    return _TABLE_OVERHEAD_BYTES + _KEY_PART_BYTES * len(key)

@@ -1,4 +1,9 @@
-"""What is selected of an account, compiled: which values it needs, and the JSON it becomes."""
+"""Compiles the selection on an account: the values that it needs, and the JSON object it becomes.
+
+``operation_plan`` compiles one projection per root field. For each request ``response_builder``
+evaluates the arguments of its balance fields, and calls ``build_json`` for each account without
+cached JSON, with the values that ``missing_reads`` has read.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +19,11 @@ from balance_gateway.api.fast_path.argument_coercion import (
     coerce_on_stale,
 )
 from balance_gateway.api.fast_path.argument_sources import (
-    Given,
+    ArgumentSource,
     LiteralSlots,
-    Source,
     VariableDefinitions,
-    find_source,
+    Variables,
+    compile_source,
     read_arguments,
 )
 from balance_gateway.api.fast_path.collect_fields import (
@@ -26,14 +31,17 @@ from balance_gateway.api.fast_path.collect_fields import (
     FragmentDefinitions,
     collect_fields,
 )
-from balance_gateway.api.fast_path.field_writers import BALANCE, OPENING_BALANCE, Leaf, shows
-from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.ports.reads import (
-    OnStale,
+from balance_gateway.api.fast_path.field_writers import (
+    BALANCE,
+    OPENING_BALANCE,
+    FieldWriter,
+    selects_freshness_field,
 )
+from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.ports.reads import OnStale
 
-#: Leaves that are the account's own, as they are answered.
-_OWN: Mapping[str, Callable[[Account], Any]] = {
+#: Fields that are written from the account's configuration, without a read.
+_ACCOUNT_FIELDS: Mapping[str, Callable[[Account], Any]] = {
     "id": lambda account: account.id,
     "name": lambda account: account.name,
     "currency": lambda account: account.currency,
@@ -53,156 +61,179 @@ class BalanceArguments:
 
 @dataclass(frozen=True, slots=True)
 class BalanceField:
-    """A ``balance`` field: its arguments' sources, and what is selected of the balance."""
+    """A ``balance`` field.
+
+    Attributes:
+        nodes: its field nodes, for the locations of errors.
+        as_of: source of ``asOf``.
+        max_age: source of ``maxAgeSeconds``.
+        on_stale: source of ``onStale``.
+        write: writes the selection on the balance.
+    """
 
     nodes: Sequence[FieldNode]
-    as_of: Source
-    max_age: Source
-    on_stale: Source
-    select: Leaf[Any]
+    as_of: ArgumentSource
+    max_age: ArgumentSource
+    on_stale: ArgumentSource
+    write: FieldWriter[Any]
 
-    def arguments(self, given: Given, slots: Sequence[str]) -> BalanceArguments:
-        """The arguments of a request.
+    def evaluate_arguments(
+        self, variables: Variables, slot_values: Sequence[str]
+    ) -> BalanceArguments:
+        """Evaluate the arguments for one request.
 
         Raises:
-            NotCompiled: one of them is not a plain, usable value.
+            FallBackToGraphQLCore: an argument is invalid or unusual.
         """
         return BalanceArguments(
-            as_of=coerce_day(self.as_of(given, slots)),
-            max_age_s=coerce_max_age(self.max_age(given, slots)),
-            on_stale=coerce_on_stale(self.on_stale(given, slots)),
+            as_of=coerce_day(self.as_of(variables, slot_values)),
+            max_age_s=coerce_max_age(self.max_age(variables, slot_values)),
+            on_stale=coerce_on_stale(self.on_stale(variables, slot_values)),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class OpeningField:
-    """An ``openingBalance`` field, and what is selected of it."""
+class OpeningBalanceField:
+    """An ``openingBalance`` field: its field nodes, and the writer of its selection."""
 
     nodes: Sequence[FieldNode]
-    select: Leaf[Any]
+    write: FieldWriter[Any]
 
 
-#: A member of the account's JSON object: its key, and its leaf or the field it is read by.
-Member = tuple[str, "Callable[[Account], Any] | BalanceField | OpeningField | None"]
+#: How a member of the account's JSON is written: from the account, from a read, or (None) as the
+#: normal balance.
+MemberSource = Callable[[Account], Any] | BalanceField | OpeningBalanceField | None
 
 
 @dataclass(frozen=True, slots=True)
 class AccountProjection:
-    """A selection on BankAccount.
+    """A compiled selection on ``BankAccount``.
 
     Attributes:
-        signature: equal for selections that answer alike, given equal arguments; a hash.
-        members: in the order of the answer; None stands for ``normalBalance``.
-        balances: the balance fields among them, in order.
-        openings: the opening balance fields among them, in order.
-        needs_side: whether ``normalBalance`` is selected.
-        shows_state: whether an answer tells whether a value is live or cached.
-        shows_age: whether an answer tells a value's age in seconds.
+        signature: a hash that is equal for selections with equal JSON, given equal arguments.
+        members: key and source of each JSON member, in the order of the response.
+        balance_fields: the balance fields among the members, in order.
+        opening_balance_fields: the opening balance fields among the members, in order.
+        needs_normal_balance: whether ``normalBalance`` is selected.
+        shows_state: whether the JSON contains the freshness state of a value.
+        shows_age: whether the JSON contains the age of a value in seconds.
     """
 
     signature: bytes
-    members: Sequence[Member]
-    balances: list[BalanceField]
-    openings: list[OpeningField]
-    needs_side: bool
+    members: Sequence[tuple[str, MemberSource]]
+    balance_fields: list[BalanceField]
+    opening_balance_fields: list[OpeningBalanceField]
+    needs_normal_balance: bool
     shows_state: bool
     shows_age: bool
 
-    def answer(
+    def build_json(
         self,
         account: Account,
-        side: Side | None,
+        normal_balance: Side | None,
         values: Mapping[int, Any],
         now: datetime,
     ) -> dict[str, Any]:
-        """The account's JSON object.
+        """Build the account's JSON object.
 
         Args:
             account: the account.
-            side: its normal side; None when it is not selected.
-            values: what was observed for each balance and opening balance field, by the field's
-                ``id()``; None for a null.
-            now: the request's.
+            normal_balance: its normal balance; may be None when it is not selected.
+            values: the observed value of each balance and opening balance field by the ``id()`` of
+                the field; None becomes null.
+            now: the instant of the request.
         """
-        answered: dict[str, Any] = {}
-        for key, member in self.members:
-            if isinstance(member, BalanceField | OpeningField):
-                observed = values[id(member)]
-                answered[key] = None if observed is None else member.select(observed, now)
-            elif member is None:
-                assert side is not None
-                answered[key] = side.name
+        built: dict[str, Any] = {}
+        for key, source in self.members:
+            if isinstance(source, BalanceField | OpeningBalanceField):
+                observed = values[id(source)]
+                built[key] = None if observed is None else source.write(observed, now)
+            elif source is None:
+                assert normal_balance is not None
+                built[key] = normal_balance.name
             else:
-                answered[key] = member(account)
-        return answered
+                built[key] = source(account)
+        return built
 
 
 def compile_projection(
     nodes: Sequence[FieldNode],
     fragments: FragmentDefinitions,
-    known: VariableDefinitions,
+    definitions: VariableDefinitions,
     slots: LiteralSlots,
 ) -> AccountProjection:
-    """What these nodes select of an account.
+    """Compile the selection on an account.
+
+    Args:
+        nodes: the field nodes of the root field.
+        fragments: the fragment definitions of the document.
+        definitions: the variables of the operation.
+        slots: the literal slots of the document.
 
     Raises:
-        NotCompiled: something that is not compiled.
+        FallBackToGraphQLCore: a field or an argument is not supported.
     """
     fields = collect_fields((node.selection_set for node in nodes), "BankAccount", fragments)
-    members: list[Member] = []
-    for key, same in fields.items():
-        members.append((key, _member(same, fragments, known, slots)))
-    readers = [member for _, member in members]
+    members = [
+        (key, _compile_member(field_nodes, fragments, definitions, slots))
+        for key, field_nodes in fields.items()
+    ]
+    sources = [source for _, source in members]
     return AccountProjection(
-        signature=_signature(nodes, "BankAccount", fragments),
+        signature=_build_signature(nodes, "BankAccount", fragments),
         members=members,
-        balances=[reader for reader in readers if isinstance(reader, BalanceField)],
-        openings=[reader for reader in readers if isinstance(reader, OpeningField)],
-        needs_side=any(reader is None for reader in readers),
-        shows_state=_any_shows(fields, fragments, "state"),
-        shows_age=_any_shows(fields, fragments, "ageSeconds"),
+        balance_fields=[each for each in sources if isinstance(each, BalanceField)],
+        opening_balance_fields=[each for each in sources if isinstance(each, OpeningBalanceField)],
+        needs_normal_balance=any(each is None for each in sources),
+        shows_state=_selects_freshness_field(fields, fragments, "state"),
+        shows_age=_selects_freshness_field(fields, fragments, "ageSeconds"),
     )
 
 
-def _member(
+def _compile_member(
     nodes: Sequence[FieldNode],
     fragments: FragmentDefinitions,
-    known: VariableDefinitions,
+    definitions: VariableDefinitions,
     slots: LiteralSlots,
-) -> "Callable[[Account], Any] | BalanceField | OpeningField | None":
+) -> MemberSource:
     name = nodes[0].name.value
-    if name in _OWN:
-        return _OWN[name]
+    if name in _ACCOUNT_FIELDS:
+        return _ACCOUNT_FIELDS[name]
     if name == "normalBalance":
         return None
     if name == "openingBalance":
-        return OpeningField(nodes, OPENING_BALANCE.compiled(nodes, fragments))
+        return OpeningBalanceField(nodes, OPENING_BALANCE.compile_writer(nodes, fragments))
     if name != "balance":
         raise FallBackToGraphQLCore
-    given = read_arguments(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
+    arguments = read_arguments(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
+
+    def compile_argument(argument: str, type_name: str) -> ArgumentSource:
+        types = (type_name, f"{type_name}!")
+        return compile_source(arguments.get(argument), types, definitions, slots)
+
     return BalanceField(
         nodes=nodes,
-        as_of=find_source(given.get("asOf"), ("Date", "Date!"), known, slots),
-        max_age=find_source(given.get("maxAgeSeconds"), ("Int", "Int!"), known, slots),
-        on_stale=find_source(given.get("onStale"), ("OnStale", "OnStale!"), known, slots),
-        select=BALANCE.compiled(nodes, fragments),
+        as_of=compile_argument("asOf", "Date"),
+        max_age=compile_argument("maxAgeSeconds", "Int"),
+        on_stale=compile_argument("onStale", "OnStale"),
+        write=BALANCE.compile_writer(nodes, fragments),
     )
 
 
-_OBJECTS = {"balance": "Balance", "openingBalance": "OpeningBalance"}
+_TYPES_WITH_FRESHNESS = {"balance": "Balance", "openingBalance": "OpeningBalance"}
 
 
-def _any_shows(
-    fields: Mapping[str, Sequence[FieldNode]], fragments: FragmentDefinitions, leaf: str
+def _selects_freshness_field(
+    fields: Mapping[str, Sequence[FieldNode]], fragments: FragmentDefinitions, field: str
 ) -> bool:
     return any(
-        shows(nodes, fragments, _OBJECTS[nodes[0].name.value], leaf)
+        selects_freshness_field(nodes, fragments, _TYPES_WITH_FRESHNESS[nodes[0].name.value], field)
         for nodes in fields.values()
-        if nodes[0].name.value in _OBJECTS
+        if nodes[0].name.value in _TYPES_WITH_FRESHNESS
     )
 
 
-_BELOW = {
+_OBJECT_FIELD_TYPES = {
     ("BankAccount", "balance"): "Balance",
     ("BankAccount", "openingBalance"): "OpeningBalance",
     ("Balance", "bank"): "Money",
@@ -215,13 +246,15 @@ _BELOW = {
 }
 
 
-def _signature(nodes: Sequence[FieldNode], type_name: str, fragments: FragmentDefinitions) -> bytes:
-    """A hash of the selection, without arguments, whose values stand beside it."""
+def _build_signature(
+    nodes: Sequence[FieldNode], type_name: str, fragments: FragmentDefinitions
+) -> bytes:
+    """Hash the selection without its arguments; their values are a part of the projection key."""
     fields = collect_fields((node.selection_set for node in nodes), type_name, fragments)
     parts = []
-    for key, same in fields.items():
-        name = same[0].name.value
-        below = _BELOW.get((type_name, name))
-        inner = _signature(same, below, fragments).hex() if below else ""
+    for key, field_nodes in fields.items():
+        name = field_nodes[0].name.value
+        field_type = _OBJECT_FIELD_TYPES.get((type_name, name))
+        inner = _build_signature(field_nodes, field_type, fragments).hex() if field_type else ""
         parts.append(f"{key}:{name}:{inner}")
     return hashlib.sha256(" ".join(parts).encode()).digest()

@@ -1,4 +1,10 @@
-"""What a selection selects: fields by response key, fragments followed, as GraphQL does."""
+"""Collects the fields of a selection by response key, with GraphQL fragments expanded.
+
+Used while a plan is compiled. Input: selection sets and the fragment definitions of the document.
+Output: the field nodes of each response key, in the order that the GraphQL specification demands
+of a response. The module also defines ``FallBackToGraphQLCore``, which every module of the fast
+path raises for operations and values that it does not support.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,36 +16,40 @@ from graphql import (
     SelectionSetNode,
 )
 
-#: Which type conditions an object of a type meets.
-_MEETS = {"BankAccount": {"BankAccount", "Node"}}
+#: The type conditions that an object type satisfies besides its own name.
+_TYPE_CONDITIONS = {"BankAccount": {"BankAccount", "Node"}}
 
 
 class FallBackToGraphQLCore(Exception):
-    """The operation is left to graphql-core."""
+    """The fast path does not support this operation or value; graphql-core executes it."""
 
 
 class FragmentDefinitions:
-    """The fragments of a document, and a bound to what it may unfold to.
+    """The fragment definitions of a document, with a limit on the fields collected from them.
 
-    A few fragments that spread each other select many times what is written, and a plan has every
-    field that is selected: it must not take more than its document, which is what is counted.
+    A few fragments that spread each other can select far more fields than the document contains,
+    and a plan holds every selected field. The limit keeps a plan in proportion to its document.
 
     Args:
         definitions: by name.
-        fields_max: how many fields may be collected, each as often as it is.
+        fields_max: how many fields may be collected; a field counts each time it is collected.
     """
 
     def __init__(self, definitions: Mapping[str, FragmentDefinitionNode], fields_max: int) -> None:
         self._definitions = definitions
-        self._left = fields_max
+        self._fields_left = fields_max
 
     def __getitem__(self, name: str) -> FragmentDefinitionNode:
         return self._definitions[name]
 
     def count_field(self) -> None:
-        """Raises FallBackToGraphQLCore when there are too many."""
-        self._left -= 1
-        if self._left < 0:
+        """Count one collected field.
+
+        Raises:
+            FallBackToGraphQLCore: there are more than ``fields_max``.
+        """
+        self._fields_left -= 1
+        if self._fields_left < 0:
             raise FallBackToGraphQLCore
 
 
@@ -48,15 +58,15 @@ def collect_fields(
     type_name: str,
     fragments: FragmentDefinitions,
 ) -> dict[str, list[FieldNode]]:
-    """The field nodes of each response key, in the order of the answer.
+    """Collect the field nodes of each response key, in the order of the response.
 
     Args:
-        selection_sets: of all field nodes that share a response key.
-        type_name: of the object that they are selected on.
-        fragments: of the document.
+        selection_sets: the selection sets of all field nodes that share a response key.
+        type_name: the object type on which they are selected.
+        fragments: the fragment definitions of the document.
 
     Raises:
-        NotCompiled: a directive is there.
+        FallBackToGraphQLCore: there is a directive, or there are too many fields.
     """
     fields: dict[str, list[FieldNode]] = {}
     visited: set[str] = set()
@@ -83,6 +93,7 @@ def _collect(
             continue
         if isinstance(node, FragmentSpreadNode):
             name = node.name.value
+            # The specification expands each named fragment once per selection.
             if name in visited:
                 continue
             visited.add(name)
@@ -94,6 +105,6 @@ def _collect(
         else:
             raise FallBackToGraphQLCore
         condition = fragment.type_condition
-        meets = _MEETS.get(type_name, {type_name})
-        if condition is None or condition.name.value in meets:
+        matching = _TYPE_CONDITIONS.get(type_name, {type_name})
+        if condition is None or condition.name.value in matching:
             _collect(fragment.selection_set, type_name, fragments, fields, visited)

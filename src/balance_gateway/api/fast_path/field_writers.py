@@ -1,7 +1,10 @@
-"""What can be selected of an account, compiled: each field a function from values to JSON values.
+"""Compiles the selections on balances, opening balances, money, tags and freshness into writers.
 
-A field that is not here leaves its operation to graphql-core. Leaves are written exactly as the
-scalars of ``api/schema/scalars.py`` write them.
+``account_projection`` uses it while a plan is compiled. Input: field nodes below an account.
+Output: a ``FieldWriter``, a function that later turns an observed value into a JSON value. An
+operation with a field that is not listed here falls back to graphql-core.
+
+The writers write exactly what the scalars of ``api/schema/scalars.py`` write.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,52 +20,60 @@ from balance_gateway.api.fast_path.collect_fields import (
     collect_fields,
 )
 from balance_gateway.api.schema.scalars import instant_text, json_value
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    OpeningBalance,
-    Tag,
-)
+from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Tag
 from balance_gateway.domain.money import Money, decimal_text
-from balance_gateway.ports.reads import (
-    Observed,
-)
+from balance_gateway.ports.reads import Observed
 
 T = TypeVar("T")
 
-#: From an object, and the request's "now", to a JSON value.
-Leaf = Callable[[T, datetime], Any]
-Compile = Callable[[Sequence[FieldNode], FragmentDefinitions], Leaf[T]]
+#: Maps an object and the instant of the request to a JSON value.
+FieldWriter = Callable[[T, datetime], Any]
+WriterCompiler = Callable[[Sequence[FieldNode], FragmentDefinitions], FieldWriter[T]]
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectType(Generic[T]):
-    """What can be selected of a GraphQL object.
+    """The supported fields of a GraphQL object type.
 
     Attributes:
         name: of the type.
-        leaves: by field name.
-        objects: fields with selections of their own, by name.
+        leaves: writers of the leaf fields, by field name.
+        objects: compilers of the fields that have a selection, by field name.
     """
 
     name: str
-    leaves: Mapping[str, Leaf[T]]
-    objects: Mapping[str, Compile[T]]
+    leaves: Mapping[str, FieldWriter[T]]
+    objects: Mapping[str, WriterCompiler[T]]
 
-    def compiled(self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
-        """A function from an object to the JSON object that these nodes select of it.
+    def compile_writer(
+        self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions
+    ) -> FieldWriter[T]:
+        """Compile the selection on an object of this type.
+
+        Args:
+            nodes: the field nodes that share a response key.
+            fragments: the fragment definitions of the document.
+
+        Returns:
+            A function from an object to the JSON object with the selected fields.
 
         Raises:
-            NotCompiled: a field is not known here.
+            FallBackToGraphQLCore: a selected field is not supported.
         """
         fields = collect_fields((node.selection_set for node in nodes), self.name, fragments)
-        members = [(key, self._member(same, fragments)) for key, same in fields.items()]
+        members = [
+            (key, self._compile_field(field_nodes, fragments))
+            for key, field_nodes in fields.items()
+        ]
 
-        def select(value: T, now: datetime) -> dict[str, Any]:
-            return {key: member(value, now) for key, member in members}
+        def write(value: T, now: datetime) -> dict[str, Any]:
+            return {key: write_field(value, now) for key, write_field in members}
 
-        return select
+        return write
 
-    def _member(self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
+    def _compile_field(
+        self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions
+    ) -> FieldWriter[T]:
         name = nodes[0].name.value
         if name == "__typename":
             return lambda _value, _now: self.name
@@ -73,7 +84,7 @@ class ObjectType(Generic[T]):
         raise FallBackToGraphQLCore
 
 
-def _optional_instant(value: datetime | None) -> str | None:
+def _format_optional_instant(value: datetime | None) -> str | None:
     return None if value is None else instant_text(value)
 
 
@@ -102,15 +113,17 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
 )
 
 
-def _money_of(get: Callable[[T], Money | None]) -> Compile[T]:
-    def compile_money(nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> Leaf[T]:
-        select = MONEY.compiled(nodes, fragments)
+def _build_money_compiler(get: Callable[[T], Money | None]) -> WriterCompiler[T]:
+    """Build the compiler of a money field; ``get`` returns the money of the parent object."""
 
-        def money(value: T, now: datetime) -> Any:
-            amount = get(value)
-            return None if amount is None else select(amount, now)
+    def compile_money(nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> FieldWriter[T]:
+        write_money = MONEY.compile_writer(nodes, fragments)
 
-        return money
+        def write(value: T, now: datetime) -> Any:
+            money = get(value)
+            return None if money is None else write_money(money, now)
+
+        return write
 
     return compile_money
 
@@ -119,10 +132,10 @@ BALANCE: ObjectType[Observed[BalanceFigures]] = ObjectType(
     "Balance",
     leaves={"asOf": lambda observed, _: observed.value.as_of.isoformat()},
     objects={
-        "bank": _money_of(lambda observed: observed.value.bank),
-        "ledger": _money_of(lambda observed: observed.value.ledger),
-        "difference": _money_of(lambda observed: observed.value.difference),
-        "freshness": FRESHNESS.compiled,
+        "bank": _build_money_compiler(lambda observed: observed.value.bank),
+        "ledger": _build_money_compiler(lambda observed: observed.value.ledger),
+        "difference": _build_money_compiler(lambda observed: observed.value.difference),
+        "freshness": FRESHNESS.compile_writer,
     },
 )
 
@@ -136,48 +149,55 @@ TAG: ObjectType[Tag] = ObjectType(
         "definitionId": lambda tag, _: tag.definition_id,
         "dimensionDisplayName": lambda tag, _: tag.dimension_display_name,
         "valueDisplayName": lambda tag, _: tag.value_display_name,
-        "archivedAt": lambda tag, _: _optional_instant(tag.archived_at),
+        "archivedAt": lambda tag, _: _format_optional_instant(tag.archived_at),
     },
     objects={},
 )
 
 
-def _tags(
+def _compile_tags(
     nodes: Sequence[FieldNode], fragments: FragmentDefinitions
-) -> Leaf[Observed[OpeningBalance]]:
-    select = TAG.compiled(nodes, fragments)
-    return lambda observed, now: [select(tag, now) for tag in observed.value.tags]
+) -> FieldWriter[Observed[OpeningBalance]]:
+    write_tag = TAG.compile_writer(nodes, fragments)
+    return lambda observed, now: [write_tag(tag, now) for tag in observed.value.tags]
 
 
 OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
     "OpeningBalance",
     leaves={
-        "effectiveAt": lambda observed, _: _optional_instant(observed.value.effective_at),
+        "effectiveAt": lambda observed, _: _format_optional_instant(observed.value.effective_at),
         "source": lambda observed, _: observed.value.source.name,
-        "createdAt": lambda observed, _: _optional_instant(observed.value.created_at),
-        "updatedAt": lambda observed, _: _optional_instant(observed.value.updated_at),
+        "createdAt": lambda observed, _: _format_optional_instant(observed.value.created_at),
+        "updatedAt": lambda observed, _: _format_optional_instant(observed.value.updated_at),
         "memo": lambda observed, _: observed.value.memo,
         "referenceNumber": lambda observed, _: observed.value.reference_number,
         "metadata": lambda observed, _: json_value(observed.value.metadata),
     },
     objects={
-        "amount": _money_of(lambda observed: observed.value.amount),
-        "tags": _tags,
-        "freshness": FRESHNESS.compiled,
+        "amount": _build_money_compiler(lambda observed: observed.value.amount),
+        "tags": _compile_tags,
+        "freshness": FRESHNESS.compile_writer,
     },
 )
 
 
-def shows(
+def selects_freshness_field(
     nodes: Sequence[FieldNode], fragments: FragmentDefinitions, type_name: str, field: str
 ) -> bool:
-    """Whether a field of ``freshness`` below these nodes is selected."""
+    """Whether the selection contains a field of ``freshness``.
+
+    Args:
+        nodes: the field nodes of a balance or an opening balance.
+        fragments: the fragment definitions of the document.
+        type_name: the object type of these nodes.
+        field: name of the field of ``Freshness``.
+    """
     fields = collect_fields((node.selection_set for node in nodes), type_name, fragments)
     return any(
-        inner[0].name.value == field
-        for same in fields.values()
-        if same[0].name.value == "freshness"
-        for inner in collect_fields(
-            (node.selection_set for node in same), "Freshness", fragments
+        inner_nodes[0].name.value == field
+        for field_nodes in fields.values()
+        if field_nodes[0].name.value == "freshness"
+        for inner_nodes in collect_fields(
+            (node.selection_set for node in field_nodes), "Freshness", fragments
         ).values()
     )

@@ -1,4 +1,9 @@
-"""What the fragments of one request lack: read in one call of each kind."""
+"""Reads the values of the accounts that have no cached JSON, in one batch per kind of value.
+
+``response_builder`` uses it after the cache lookup. Input: a ``PartialResponse`` with missing
+bodies. Output: the observed values and failures of each account, from which ``response_builder``
+writes the missing JSON. When graphql-core takes over, the request's loaders get the results.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -7,71 +12,79 @@ from typing import Any, TypeVar, cast
 from balance_gateway.api.fast_path.account_projection import (
     BalanceArguments,
     BalanceField,
-    OpeningField,
+    OpeningBalanceField,
 )
 from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
 from balance_gateway.api.fast_path.response_state import PartialResponse, RootFieldState
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-)
+from balance_gateway.ports.reads import BalanceRequest
 
 T = TypeVar("T")
 
 
 class MissingReads:
-    """What the fragments lack: the reads of one request, and what they came to.
+    """The missing reads of one request, and their results.
 
-    A failure that has a place in the answer is told; a defect is kept for graphql-core to find.
+    A gateway error becomes a GraphQL error at the field's path. Any other exception is a defect:
+    it leads to ``FallBackToGraphQLCore``, and graphql-core reports it.
+
+    Args:
+        partial: the response with the missing bodies.
+
+    Raises:
+        FallBackToGraphQLCore: the principal has no account with a requested id.
     """
 
-    def __init__(self, answering: PartialResponse) -> None:
-        self._context = answering.context
-        self.accounts = answering.context.gateway.directory.accounts_of(answering.context.principal)
-        self._sides: dict[str, Side | Exception] = {}
-        self._balances: dict[BalanceRequest, Any] = {}
+    def __init__(self, partial: PartialResponse) -> None:
+        self._context = partial.context
+        self.accounts = partial.context.gateway.directory.accounts_of(partial.context.principal)
         self._requests: dict[tuple[int, str], list[BalanceRequest]] = {}
-        self._openings: dict[str, Any] = {}
-        self._unsided: dict[str, Account] = {}
-        for wanted in answering.wanted:
-            for account_id, body in zip(wanted.ids, wanted.bodies, strict=True):
+        self._balances: dict[BalanceRequest, Any] = {}
+        self._accounts_with_opening: dict[str, Account] = {}
+        self._opening_balances: dict[str, Any] = {}
+        self._accounts_without_side: dict[str, Account] = {}
+        self._sides: dict[str, Side | Exception] = {}
+        for root_field in partial.root_fields:
+            for account_id, body in zip(root_field.ids, root_field.bodies, strict=True):
                 if body is None:
-                    self._note(wanted, account_id)
+                    self._add_account(root_field, account_id)
 
-    def _note(self, wanted: RootFieldState, account_id: str) -> None:
+    def _add_account(self, root_field: RootFieldState, account_id: str) -> None:
         account = self.accounts.get(account_id)
         if account is None:
-            # Its error stands where graphql-core puts it; that is for graphql-core to do.
+            # graphql-core reports unknown accounts, at the right path and location.
             raise FallBackToGraphQLCore
-        entity = wanted.root.entity
-        requests = [self._request(account, arguments) for arguments in wanted.arguments]
-        self._requests[id(wanted), account_id] = requests
+        projection = root_field.root.projection
+        requests = [self._build_request(account, each) for each in root_field.arguments]
+        self._requests[id(root_field), account_id] = requests
         for request in requests:
             self._balances[request] = None
-        if entity.openings:
-            self._openings[account.id] = account
-        if entity.needs_side:
+        if projection.opening_balance_fields:
+            self._accounts_with_opening[account.id] = account
+        if projection.needs_normal_balance:
             if account.normal_balance is not None:
                 self._sides[account.id] = account.normal_balance
             else:
-                self._unsided[account.id] = account
+                self._accounts_without_side[account.id] = account
 
-    def _request(self, account: Account, arguments: BalanceArguments) -> BalanceRequest:
+    def _build_request(self, account: Account, arguments: BalanceArguments) -> BalanceRequest:
         return self._context.balance_request(
             account, arguments.as_of, arguments.max_age_s, arguments.on_stale
         )
 
     async def read(self) -> None:
-        """One call for all balances, one for all opening balances, at the same time."""
-        requests, accounts = list(self._balances), list(self._openings.values())
+        """Read all balances, opening balances and normal balances concurrently, a call each."""
+        requests = list(self._balances)
+        with_opening = list(self._accounts_with_opening.values())
+        without_side = list(self._accounts_without_side.values())
         calls: list[Awaitable[None]] = []
         if requests:
             calls.append(self._read_balances(requests))
-        if accounts:
-            calls.append(self._read_openings(accounts))
-        if self._unsided:
-            calls.append(self._read_sides(list(self._unsided.values())))
+        if with_opening:
+            calls.append(self._read_opening_balances(with_opening))
+        if without_side:
+            calls.append(self._read_normal_balances(without_side))
         if len(calls) == 1:
             await calls[0]
         elif calls:
@@ -79,82 +92,89 @@ class MissingReads:
 
     async def _read_balances(self, requests: list[BalanceRequest]) -> None:
         reads = self._context.gateway.reads
-        answers: Sequence[Any]
+        results: Sequence[Any]
         try:
-            answers = await self._context.deadline.keep(reads.balances(requests))
+            results = await self._context.deadline.keep(reads.balances(requests))
         except Exception as error:
-            answers = [error] * len(requests)
-        self._balances.update(zip(requests, answers, strict=True))
+            results = [error] * len(requests)
+        self._balances.update(zip(requests, results, strict=True))
 
-    async def _read_openings(self, accounts: list[Account]) -> None:
+    async def _read_opening_balances(self, accounts: list[Account]) -> None:
         reads = self._context.gateway.reads
-        answers: Sequence[Any]
+        results: Sequence[Any]
         try:
-            answers = await self._context.deadline.keep(reads.opening_balances(accounts))
+            results = await self._context.deadline.keep(reads.opening_balances(accounts))
         except Exception as error:
-            answers = [error] * len(accounts)
-        for account, answer in zip(accounts, answers, strict=True):
-            self._openings[account.id] = answer
+            results = [error] * len(accounts)
+        for account, result in zip(accounts, results, strict=True):
+            self._opening_balances[account.id] = result
 
-    async def _read_sides(self, accounts: list[Account]) -> None:
-        # Few accounts have sides to be read: the loader will do, and remembers by itself.
-        answers = self._context.normal_balances.load_all(accounts, _as_they_are)
-        found = await cast("Awaitable[list[Side | Exception]]", answers)
-        self._sides.update(zip(self._unsided, found, strict=True))
+    async def _read_normal_balances(self, accounts: list[Account]) -> None:
+        # Few accounts have no configured normal balance, so the loader is fast enough. It keeps
+        # its results itself, so ``prime_loaders`` has nothing to do for it.
+        results = self._context.normal_balances.load_all(accounts, _return_unchanged)
+        found = await cast("Awaitable[list[Side | Exception]]", results)
+        self._sides.update(zip(self._accounts_without_side, found, strict=True))
 
     def prime_loaders(self) -> None:
-        """Gives the request's loaders what was read."""
+        """Store the results in the request's loaders, so that graphql-core reads nothing twice."""
         context, accounts = self._context, self.accounts
         context.balances.learn(self._balances)
         context.opening_balances.learn(
-            {accounts[account_id]: answer for account_id, answer in self._openings.items()}
+            {accounts[account_id]: result for account_id, result in self._opening_balances.items()}
         )
 
-    def side_of(self, account: Account) -> Side:
-        """The account's normal side.
+    def get_normal_balance(self, account: Account) -> Side:
+        """Return the account's normal balance.
 
         Raises:
-            NotCompiled: it cannot be had, and must not be null: that takes the account with it.
+            FallBackToGraphQLCore: it could not be read. The field is not nullable, so graphql-core
+                has to propagate the error to the account.
         """
         side = self._sides[account.id]
         if isinstance(side, Exception):
             raise FallBackToGraphQLCore
         return side
 
-    def observed_of(self, wanted: RootFieldState, account: Account) -> list[Any]:
-        """What was observed, of balances in the entity's order, then of the opening balance."""
-        balances = [self._balances[each] for each in self._requests[id(wanted), account.id]]
-        return balances + ([self._openings[account.id]] if wanted.root.entity.openings else [])
+    def list_observed(self, root_field: RootFieldState, account: Account) -> list[Any]:
+        """Return the results of an account: balances in order, then the opening balance if any."""
+        observed = [self._balances[each] for each in self._requests[id(root_field), account.id]]
+        if root_field.root.projection.opening_balance_fields:
+            observed.append(self._opening_balances[account.id])
+        return observed
 
-    def values_of(
-        self, wanted: RootFieldState, account: Account
-    ) -> tuple[dict[int, Any], list[tuple[BalanceField | OpeningField, GatewayError]]]:
-        """What was observed for each field by its id(), None for a null; and what failed.
+    def split_results(
+        self, root_field: RootFieldState, account: Account
+    ) -> tuple[dict[int, Any], list[tuple[BalanceField | OpeningBalanceField, GatewayError]]]:
+        """Split the results of an account into values and failures.
+
+        Returns:
+            The observed value of each field by the ``id()`` of the field, None for a null or a
+            failure; and the failed fields with their errors, in the order of the response.
 
         Raises:
-            NotCompiled: reading it ended in a defect.
+            FallBackToGraphQLCore: a read raised something other than a gateway error.
         """
-        entity = wanted.root.entity
         values: dict[int, Any] = {}
-        failures: list[tuple[BalanceField | OpeningField, GatewayError]] = []
-        requests = iter(self._requests[id(wanted), account.id])
-        for _, reader in entity.members:
-            if isinstance(reader, BalanceField):
-                answer = self._balances[next(requests)]
-            elif isinstance(reader, OpeningField):
-                answer = self._openings[account.id]
+        failures: list[tuple[BalanceField | OpeningBalanceField, GatewayError]] = []
+        requests = iter(self._requests[id(root_field), account.id])
+        for _, source in root_field.root.projection.members:
+            if isinstance(source, BalanceField):
+                result = self._balances[next(requests)]
+            elif isinstance(source, OpeningBalanceField):
+                result = self._opening_balances[account.id]
             else:
                 continue
-            if isinstance(answer, GatewayError):
-                failures.append((reader, answer))
-                answer = None
-            elif isinstance(answer, Exception):
+            if isinstance(result, GatewayError):
+                failures.append((source, result))
+                result = None
+            elif isinstance(result, Exception):
                 raise FallBackToGraphQLCore
-            elif answer.value is None:
-                answer = None
-            values[id(reader)] = answer
+            elif result.value is None:
+                result = None
+            values[id(source)] = result
         return values, failures
 
 
-def _as_they_are(answers: T) -> T:
-    return answers
+def _return_unchanged(results: T) -> T:
+    return results

@@ -1,4 +1,11 @@
-"""Compiles an operation: its root fields, their arguments, and what they select of accounts."""
+"""Compiles an operation into a plan; the engine calls it when it prepares a request.
+
+Input: a parsed, valid document and the operation in it. Output: a ``Plan`` with the root fields,
+the sources of their arguments and the projection of each account, or None when graphql-core has to
+execute the operation. A plan is independent of variables and is reused by later requests.
+
+The module also derives templates: documents that differ in string literals only share one plan.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,10 +21,10 @@ from graphql import (
 
 from balance_gateway.api.fast_path.account_projection import AccountProjection, compile_projection
 from balance_gateway.api.fast_path.argument_sources import (
+    ArgumentSource,
     LiteralSlots,
-    Source,
     VariableDefinitions,
-    find_source,
+    compile_source,
     read_arguments,
     read_variable_definitions,
 )
@@ -27,12 +34,13 @@ from balance_gateway.api.fast_path.collect_fields import (
     collect_fields,
 )
 
-#: A string literal without escapes. Documents with others, or with comments, have no slots.
-_STRING = re.compile(r'"([^"\\\n\r]*)"')
+#: A string literal without escapes. Documents with other strings or comments get no template.
+_STRING_LITERAL = re.compile(r'"([^"\\\n\r]*)"')
 
-#: Fields are collected two to four times each; one that is written has three characters or more.
-COLLECTED_PER_CHARACTER = 4
-COLLECTED_MAX = 20_000
+#: Limits of the fields that compilation may collect. Each field is collected two to four times, and
+#: a field takes at least three characters of the document.
+COLLECTED_FIELDS_PER_CHARACTER = 4
+COLLECTED_FIELDS_MAX = 20_000
 
 _ID_TYPES = ("ID!",)
 _IDS_TYPES = ("[ID!]!",)
@@ -40,28 +48,24 @@ _IDS_TYPES = ("[ID!]!",)
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A root field that asks for accounts.
+    """A root field that returns accounts.
 
     Attributes:
         key: its response key.
-        is_list: ``nodes``; else ``node`` or ``bankAccount``.
-        nodes: its field nodes, for the locations of errors.
-        ids: where its id, or ids, come from.
-        entity: what is selected of each account.
-        label: of the argument, in errors.
+        is_list: True for ``nodes``; False for ``node`` and ``bankAccount``.
+        ids: source of its ``ids`` or ``id`` argument.
+        projection: the selection on each account.
     """
 
     key: str
     is_list: bool
-    nodes: Sequence[FieldNode]
-    ids: Source
-    entity: AccountProjection
-    label: str
+    ids: ArgumentSource
+    projection: AccountProjection
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A compiled operation; its root fields in the order of the answer."""
+    """A compiled operation; its root fields are in the order of the response."""
 
     roots: Sequence[Root]
 
@@ -69,20 +73,23 @@ class Plan:
 def compile_plan(
     document: DocumentNode, operation: OperationDefinitionNode, literals: Mapping[int, int]
 ) -> Plan | None:
-    """The plan of a valid operation; None when it is one for graphql-core.
+    """Compile a valid operation.
 
-    With literals it is the plan of all documents that differ in them alone: graphql-core would
-    find all of them valid, and execute this operation in all of them.
+    With ``literals``, the plan serves all documents that differ in these literals only:
+    graphql-core would find each of them valid, and would execute this operation in each of them.
 
     Args:
-        document: it is in.
-        operation: itself.
-        literals: the number of the slot of each string literal, by where it starts; empty for a
-            document that is one of a kind.
+        document: the document that contains the operation.
+        operation: the operation to compile.
+        literals: the slot number of each string literal by its start offset; empty to compile this
+            document alone.
+
+    Returns:
+        The plan; None when graphql-core has to execute the operation.
     """
     if operation.operation is not OperationType.QUERY or operation.directives:
         return None
-    if literals and not _is_alone(document):
+    if literals and not _has_single_operation(document):
         return None
     slots = LiteralSlots(literals)
     definitions = {
@@ -90,65 +97,75 @@ def compile_plan(
         for definition in document.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
-    fragments = FragmentDefinitions(definitions, _fields_max(document))
+    fragments = FragmentDefinitions(definitions, _get_collected_fields_max(document))
     try:
-        known = read_variable_definitions(operation, slots)
+        variables = read_variable_definitions(operation, slots)
         fields = collect_fields([operation.selection_set], "Query", fragments)
-        plan = Plan([_root(key, same, fragments, known, slots) for key, same in fields.items()])
+        plan = Plan(
+            [
+                _compile_root(key, nodes, fragments, variables, slots)
+                for key, nodes in fields.items()
+            ]
+        )
     except FallBackToGraphQLCore:
         return None
+    # A literal that no argument reads could change the result without changing the plan.
     return plan if slots.all_used else None
 
 
-def _fields_max(document: DocumentNode) -> int:
+def _get_collected_fields_max(document: DocumentNode) -> int:
     assert document.loc is not None
-    return min(COLLECTED_MAX, COLLECTED_PER_CHARACTER * len(document.loc.source.body))
+    characters = len(document.loc.source.body)
+    return min(COLLECTED_FIELDS_MAX, COLLECTED_FIELDS_PER_CHARACTER * characters)
 
 
-def _is_alone(document: DocumentNode) -> bool:
-    """Whether the document has one operation, which every request with it means."""
+def _has_single_operation(document: DocumentNode) -> bool:
+    """Whether the document has one operation, so that every request with it executes that one."""
     kinds = [isinstance(each, OperationDefinitionNode) for each in document.definitions]
     return kinds.count(True) == 1
 
 
-def _root(
+def _compile_root(
     key: str,
     nodes: Sequence[FieldNode],
     fragments: FragmentDefinitions,
-    known: VariableDefinitions,
+    variables: VariableDefinitions,
     slots: LiteralSlots,
 ) -> Root:
     name = nodes[0].name.value
     if name not in ("nodes", "node", "bankAccount"):
         raise FallBackToGraphQLCore
     is_list = name == "nodes"
-    label = "ids" if is_list else "id"
-    given = read_arguments(nodes, (label,), slots)
+    argument = "ids" if is_list else "id"
+    types = _IDS_TYPES if is_list else _ID_TYPES
+    arguments = read_arguments(nodes, (argument,), slots)
     return Root(
         key=key,
         is_list=is_list,
-        nodes=nodes,
-        ids=find_source(given[label], _IDS_TYPES if is_list else _ID_TYPES, known, slots),
-        entity=compile_projection(nodes, fragments, known, slots),
-        label=label,
+        ids=compile_source(arguments[argument], types, variables, slots),
+        projection=compile_projection(nodes, fragments, variables, slots),
     )
 
 
 def derive_template(query: str) -> tuple[str, list[str]] | None:
-    """The document's text without its string literals, and those; None when it has none to take.
+    """Separate a document's text from its string literals.
 
-    Documents of one template differ in string literals alone.
+    Documents with the same template differ in string literals only.
+
+    Returns:
+        The text with all string literals empty, and the literals in order; None when the document
+        has no string literals, or has escapes, comments or block strings.
     """
     if '"' not in query or "\\" in query or "#" in query or '"""' in query:
         return None
-    pieces = _STRING.split(query)
-    template = '""'.join(pieces[0::2])
-    # A quote that is left over belongs to a string that no document can have.
-    if template.count('"') != 2 * (len(pieces) // 2):
+    parts = _STRING_LITERAL.split(query)
+    template = '""'.join(parts[0::2])
+    # A remaining quote belongs to an unterminated string, which is invalid in every document.
+    if template.count('"') != 2 * (len(parts) // 2):
         return None
-    return template, pieces[1::2]
+    return template, parts[1::2]
 
 
 def find_literals(query: str) -> dict[int, int]:
-    """The number of each string literal, by where it starts."""
-    return {match.start(): number for number, match in enumerate(_STRING.finditer(query))}
+    """Return the number of each string literal by its start offset."""
+    return {match.start(): number for number, match in enumerate(_STRING_LITERAL.finditer(query))}

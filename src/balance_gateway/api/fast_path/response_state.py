@@ -1,4 +1,9 @@
-"""One request: what it asks for, and its answer as far as it has come."""
+"""Holds the state of one request while its response is built.
+
+``response_builder`` creates a ``PartialResponse`` with one ``RootFieldState`` per root field, fills
+the bodies from cached account JSON and, through ``missing_reads``, from reads. The engine then
+encodes it and, if all of it came from the cache, caches the response under its validities.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,80 +16,85 @@ from balance_gateway.api.execution.engine import encode_json
 from balance_gateway.api.fast_path.account_projection import BalanceArguments
 from balance_gateway.api.fast_path.operation_plan import Root
 from balance_gateway.api.request.context import RequestContext
-from balance_gateway.ports.cache_validity import (
-    CacheValidity,
-)
+from balance_gateway.ports.cache_validity import CacheValidity
 
-FAR_S = float("inf")
+NEVER_EXPIRES_S = float("inf")
 
 
 @dataclass(slots=True)
 class RootFieldState:
-    """What one root field of one request comes to.
+    """The state of one root field in one request.
 
     Attributes:
-        root: the root field.
-        ids: the ids asked for, in order.
-        arguments: of each balance field, in the entity's order.
-        bodies: JSON per id, in order; None where it has still to be had.
-        until_s: until when the bodies that are there count.
-        marks: under what they count.
+        root: the compiled root field.
+        ids: the requested account ids, in order.
+        arguments: of each balance field, in the order of the projection.
+        bodies: the account JSON of each id, in order; None where it is missing.
+        valid_until_s: end of validity of the present bodies, in seconds since 1970.
+        validities: of the bodies that came from the cache.
     """
 
     root: Root
     ids: Sequence[str]
     arguments: Sequence[BalanceArguments]
     bodies: list[bytes | None]
-    until_s: float = FAR_S
-    marks: list[CacheValidity] = field(default_factory=list)
+    valid_until_s: float = NEVER_EXPIRES_S
+    validities: list[CacheValidity] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class PartialResponse:
-    """The answer to one request, as far as it has come.
+    """The response to one request, complete or with missing account JSON.
 
     Attributes:
-        context: the request's.
-        wanted: per root field.
-        slots: the string literals of a document that is one of many alike.
-        errors: with their paths, as they are sent.
+        context: the context of the request.
+        root_fields: the state of each root field, in the order of the response.
+        slot_values: the string literals of the query, when the plan comes from a template.
+        errors: formatted GraphQL errors, with their paths.
     """
 
     context: RequestContext
-    wanted: list[RootFieldState]
-    slots: Sequence[str]
+    root_fields: list[RootFieldState]
+    slot_values: Sequence[str]
     errors: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing has to be read."""
-        return all(None not in wanted.bodies for wanted in self.wanted)
+        """Whether no account JSON is missing."""
+        return all(None not in root_field.bodies for root_field in self.root_fields)
 
-    def body(self) -> bytes:
-        """The answer's JSON; everything has to be there."""
-        members = [orjson.dumps(wanted.root.key) + b":" + _joined(wanted) for wanted in self.wanted]
+    def encode(self) -> bytes:
+        """Encode the response as JSON; it must be complete."""
+        members = [
+            orjson.dumps(root_field.root.key) + b":" + _join_bodies(root_field)
+            for root_field in self.root_fields
+        ]
         data = b'{"data":{' + b",".join(members) + b"}"
         if not self.errors:
             return data + b"}"
         return data + b',"errors":' + encode_json(self.errors) + b"}"
 
     @property
-    def reads(self) -> int:
-        """How many values are in it."""
+    def read_count(self) -> int:
+        """The number of balances and opening balances in the response."""
         return sum(
-            len(wanted.ids) * (len(wanted.root.entity.balances) + len(wanted.root.entity.openings))
-            for wanted in self.wanted
+            len(root_field.ids)
+            * (
+                len(root_field.root.projection.balance_fields)
+                + len(root_field.root.projection.opening_balance_fields)
+            )
+            for root_field in self.root_fields
         )
 
-    def until_s(self) -> float:
-        """Until when the same request would be answered the same, if all marks stand."""
-        return min((wanted.until_s for wanted in self.wanted), default=0.0)
+    def valid_until_s(self) -> float:
+        """Return until when an equal request gets the same response, if all validities hold."""
+        return min((root_field.valid_until_s for root_field in self.root_fields), default=0.0)
 
-    def marks(self) -> tuple[CacheValidity, ...]:
-        """Under what the fragments in it count."""
-        return tuple(chain.from_iterable(wanted.marks for wanted in self.wanted))
+    def validities(self) -> tuple[CacheValidity, ...]:
+        """Return the validities of all cached account JSON in the response."""
+        return tuple(chain.from_iterable(root_field.validities for root_field in self.root_fields))
 
 
-def _joined(wanted: RootFieldState) -> bytes:
-    bodies: list[bytes] = wanted.bodies  # type: ignore[assignment]
-    return b"[" + b",".join(bodies) + b"]" if wanted.root.is_list else bodies[0]
+def _join_bodies(root_field: RootFieldState) -> bytes:
+    bodies: list[bytes] = root_field.bodies  # type: ignore[assignment]
+    return b"[" + b",".join(bodies) + b"]" if root_field.root.is_list else bodies[0]
