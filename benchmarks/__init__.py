@@ -1,1 +1,1 @@
-"""How fast the gateway is, and whether it stays whole under load. See docs/performance.md."""
+"""Benchmarks and the soak test of the gateway; see docs/performance.md."""

@@ -1,16 +1,16 @@
-"""The limit: a bare ASGI application that parses the JSON body and prints a ready-made answer.
+"""The upper limit: a bare ASGI application that parses the JSON body and sends a fixed response.
 
-``PUT /answer`` sets the answer, to the bytes that the gateway gave to the same request.
+``PUT /answer`` sets the response body, to the bytes of the gateway's response to the same request.
 """
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-_prepared: dict[str, bytes] = {"answer": b"{}"}
+_state: dict[str, bytes] = {"response": b"{}"}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers one request, or the server's start and stop."""
+    """Handle one request, or the lifespan events of the server."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
@@ -21,16 +21,16 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if not message["more_body"]:
             break
     if scope["method"] == "PUT":
-        _prepared["answer"] = body
+        _state["response"] = body
     elif body:
         orjson.loads(body)
-    answer = _prepared["answer"]
+    response = _state["response"]
     headers = [
         (b"content-type", b"application/json"),
-        (b"content-length", str(len(answer)).encode()),
+        (b"content-length", str(len(response)).encode()),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": response})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -1,10 +1,11 @@
-"""The gateway as one would first write it: Strawberry, a DataLoader, aiocache and httpx.
+"""The baseline of the benchmarks: a simple gateway with Strawberry, DataLoader, aiocache and httpx.
 
-Kept as the baseline of the benchmarks. Strawberry's own caches of parsed and validated documents
-are on, and pools and timeouts are so wide that nothing fails. It answers the benchmarks' queries
-and nothing else: no limits, no budgets, no retries, no errors by account, no tenants, no writes.
-The environment tells it where the providers are (``UPSTREAM_URL``), and what to cache in
-(``CACHE_URL``: ``memory://``, ``redis://…``, or empty for no cache).
+Strawberry's caches of parsed and validated documents are on, and pools and timeouts are large
+enough that nothing fails. It supports the queries of the benchmarks only: no limits, no rate
+limiter, no retries, no errors by account, no tenants, no writes.
+
+Environment variables: ``UPSTREAM_URL``, the base URL of the providers; ``CACHE_URL``, the cache
+(``memory://``, ``redis://…``, or empty for no cache); ``BENCHMARK_KEY``, the required bearer key.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from strawberry.asgi import GraphQL
 from strawberry.dataloader import DataLoader
 from strawberry.extensions import ParserCache, ValidationCache
 
-from benchmarks import books
+from benchmarks import accounts
 
 UPSTREAM_URL = os.environ.get("UPSTREAM_URL", "")
 CACHE_URL = os.environ.get("CACHE_URL", "")
@@ -35,7 +36,7 @@ KEY = os.environ.get("BENCHMARK_KEY", "")
 Loaded = dict[str, Any]
 
 
-def _cache() -> Any:
+def _build_cache() -> Any:
     if CACHE_URL.startswith("redis"):
         host, _, port = CACHE_URL.removeprefix("redis://").split("/")[0].partition(":")
         return aiocache.Cache(
@@ -48,12 +49,12 @@ def _cache() -> Any:
     return aiocache.Cache(aiocache.Cache.MEMORY)
 
 
-cache = _cache()
+cache = _build_cache()
 client = httpx.AsyncClient(base_url=UPSTREAM_URL, trust_env=False, timeout=30)
 
 
-async def cached(key: str, load: Callable[[], Awaitable[Any]]) -> Any:
-    """The kept value, or a new one that is then kept."""
+async def get_or_load(key: str, load: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the cached value, or load a value and cache it."""
     if not CACHE_URL:
         return await load()
     value = await cache.get(key)
@@ -63,8 +64,8 @@ async def cached(key: str, load: Callable[[], Awaitable[Any]]) -> Any:
     return value
 
 
-async def get(path: str, **params: str) -> Any:
-    """An answer of the provider."""
+async def get_json(path: str, **params: str) -> Any:
+    """Request a path of the provider and return the decoded JSON."""
     response = await client.get(path, params=params)
     response.raise_for_status()
     return response.json()
@@ -73,32 +74,35 @@ async def get(path: str, **params: str) -> Any:
 async def _fetch(account: str, as_of: str) -> Loaded:
     kind, _, digits = account.partition("-")
     observed_at = datetime.now(UTC).isoformat()
-    business = books.BUSINESS
+    business = accounts.BUSINESS
     if kind == "light":
-        remote = books.remote_id("light", int(digits))
-        told = await get(f"/v1/bank-accounts/{remote}/balance", asOf=as_of)
-        bank, ledger = told["bankBalance"], told["ledgerBalance"]
+        remote = accounts.build_remote_id("light", int(digits))
+        figures = await get_json(f"/v1/bank-accounts/{remote}/balance", asOf=as_of)
+        bank, ledger = figures["bankBalance"], figures["ledgerBalance"]
     elif kind == "asset":
         path = f"/v0/business/{business}/reports/trial-balance"
-        report = await cached(
-            f"asset:{as_of}", lambda: get(path, end_datetime=f"{as_of}T23:59:59Z", basis="accrual")
+        report = await get_or_load(
+            f"asset:{as_of}",
+            lambda: get_json(path, end_datetime=f"{as_of}T23:59:59Z", basis="accrual"),
         )
         rows = {row["ledger_id"]: row for row in report["data"]}
         row = rows[f"ledger-{digits}"]
         bank, ledger = None, round((row["debit"] - row["credit"]) * 100)
     else:
         path = f"/v1/businesses/{business}/ledger/balances"
-        tree = await cached(f"layer:{as_of}", lambda: get(path, end_date=f"{as_of}T23:59:59Z"))
+        tree = await get_or_load(
+            f"layer:{as_of}", lambda: get_json(path, end_date=f"{as_of}T23:59:59Z")
+        )
         bank = None
         ledger = next(a for a in tree["accounts"] if a["id"] == f"ledger-{digits}")["balance"]
     return {"bank": bank, "ledger": ledger, "observed_at": observed_at}
 
 
 async def load_balances(keys: list[tuple[str, str]]) -> list[Loaded]:
-    """The balances of accounts as of days."""
+    """Load the balances of accounts; each key is an account id and a day."""
     return await asyncio.gather(
         *(
-            cached(f"{account}:{day}", lambda a=account, d=day: _fetch(a, d))
+            get_or_load(f"{account}:{day}", lambda a=account, d=day: _fetch(a, d))
             for account, day in keys
         )
     )
@@ -120,8 +124,8 @@ class Freshness:
     stale_reason: str | None
 
 
-def money(minor_units: int | None, currency: str) -> Money | None:
-    """An amount with two decimals."""
+def build_money(minor_units: int | None, currency: str) -> Money | None:
+    """Build an amount with two decimals; None without an amount."""
     if minor_units is None:
         return None
     amount = str(Decimal(minor_units).scaleb(-2))
@@ -152,21 +156,21 @@ class Node:
 class BankAccount(Node):
     @strawberry.field
     def currency(self) -> str:
-        return books.currency(self.id.partition("-")[0])
+        return accounts.get_currency(self.id.partition("-")[0])
 
     @strawberry.field
     async def balance(self, info: strawberry.Info, as_of: date) -> Balance | None:
         loaded = await info.context["balances"].load((self.id, as_of.isoformat()))
-        currency = books.currency(self.id.partition("-")[0])
+        currency = accounts.get_currency(self.id.partition("-")[0])
         bank, ledger = loaded["bank"], loaded["ledger"]
         difference = None if bank is None else bank - ledger
         observed_at = datetime.fromisoformat(loaded["observed_at"])
         age_s = int((datetime.now(UTC) - observed_at).total_seconds())
         return Balance(
             as_of=as_of,
-            bank=money(bank, currency),
-            ledger=money(ledger, currency),
-            difference=money(difference, currency),
+            bank=build_money(bank, currency),
+            ledger=build_money(ledger, currency),
+            difference=build_money(difference, currency),
             freshness=Freshness(
                 state="CACHED",
                 observed_at=loaded["observed_at"],
@@ -177,8 +181,8 @@ class BankAccount(Node):
 
     @strawberry.field
     async def opening_balance(self, info: strawberry.Info) -> OpeningBalance | None:
-        loaded = await info.context["balances"].load((self.id, books.BEFORE_ALL))
-        return OpeningBalance(amount=money(loaded["bank"], "EUR"), source="DERIVED")
+        loaded = await info.context["balances"].load((self.id, accounts.BEFORE_ALL))
+        return OpeningBalance(amount=build_money(loaded["bank"], "EUR"), source="DERIVED")
 
 
 @strawberry.type
@@ -202,19 +206,19 @@ class Query:
 
     @strawberry.field
     def nodes(self, ids: list[strawberry.ID]) -> list[Node | None]:
-        return [BankAccount(id=one) for one in ids]
+        return [BankAccount(id=account_id) for account_id in ids]
 
     @strawberry.field
     async def balance_totals(
         self, info: strawberry.Info, filter: BankAccountFilter, as_of: date
     ) -> list[CurrencyTotal]:
-        keys = [(one, as_of.isoformat()) for one in filter.ids]
+        keys = [(account_id, as_of.isoformat()) for account_id in filter.ids]
         loaded = await info.context["balances"].load_many(keys)
         return [
             CurrencyTotal(
                 currency="EUR",
-                bank=money(sum(one["bank"] for one in loaded), "EUR"),
-                ledger=money(sum(one["ledger"] for one in loaded), "EUR"),
+                bank=build_money(sum(balance["bank"] for balance in loaded), "EUR"),
+                ledger=build_money(sum(balance["ledger"] for balance in loaded), "EUR"),
                 included=len(loaded),
             )
         ]

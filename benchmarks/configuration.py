@@ -1,54 +1,64 @@
-"""Writes the gateway's configuration for a workload, as a user with these accounts would."""
+"""Writes the configuration of the gateway under test, and imports its embedded ledger."""
 
 import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import books
+from benchmarks import accounts
 
-#: More than a benchmark makes in a minute: what is measured is not the waiting for a budget.
+#: More calls than a benchmark makes in a minute, so that the rate limiter never delays a call.
 REQUESTS_PER_MINUTE = 1_000_000
 
-#: Calls under way at one provider; a dashboard of fifty accounts goes out at once.
+#: Concurrent calls to one provider: enough for all calls of a dashboard of fifty accounts.
 MAX_CONCURRENCY = 64
 
-_KINDS: tuple[tuple[books.Kind, int], ...] = (
-    ("light", books.LIGHT_COUNT),
-    ("asset", books.OTHERS_COUNT),
-    ("layer", books.OTHERS_COUNT),
-    ("local", books.LOCAL_COUNT),
+_KINDS: tuple[tuple[accounts.Kind, int], ...] = (
+    ("light", accounts.LIGHT_COUNT),
+    ("asset", accounts.OTHERS_COUNT),
+    ("layer", accounts.OTHERS_COUNT),
+    ("local", accounts.LOCAL_COUNT),
 )
 
 
-def write(directory: Path, key: str, upstream_url: str, cache_url: str) -> Path:
-    """Writes ``gateway.toml`` and its secrets; no ``cache_url`` means no cache."""
+def write_configuration(directory: Path, key: str, upstream_url: str, cache_url: str) -> Path:
+    """Write ``gateway.toml`` and its secrets.
+
+    Args:
+        directory: of the files.
+        key: the bearer key of the load generator.
+        upstream_url: the base URL of all providers.
+        cache_url: the URL of the cache; empty for no cache.
+
+    Returns:
+        The path of ``gateway.toml``.
+    """
     for name, secret in (("key", key), ("provider", "benchmark")):
         (directory / name).write_text(secret, encoding="utf-8")
     cache: dict[str, object] = {"url": cache_url} if cache_url else {"enabled": False}
-    # Nothing expires while it is measured.
+    # No value expires during a measurement.
     cache |= {"past_ttl_s": 3600} if cache_url else {}
     tables = [
-        _table("[storage]", {"url": f"sqlite:///{directory / 'gateway.db'}"}),
-        _table("[cache]", cache),
-        _table(
+        _format_table("[storage]", {"url": f"sqlite:///{directory / 'gateway.db'}"}),
+        _format_table("[cache]", cache),
+        _format_table(
             "[[auth.api_keys]]",
             {"name": "bench", "key": "file:key", "tenant": "acme", "scopes": ["balances:read"]},
         ),
-        *(_connector(kind, upstream_url) for kind, _ in _KINDS),
-        *(_account(kind, number) for kind, count in _KINDS for number in range(count)),
+        *(_format_connector(kind, upstream_url) for kind, _ in _KINDS),
+        *(_format_account(kind, number) for kind, count in _KINDS for number in range(count)),
     ]
     path = directory / "gateway.toml"
     path.write_text("\n".join(tables), encoding="utf-8")
     return path
 
 
-def _table(header: str, values: dict[str, object]) -> str:
+def _format_table(header: str, values: dict[str, object]) -> str:
     lines = (f"{name} = {json.dumps(value)}" for name, value in values.items())
     return "\n".join([header, *lines, ""])
 
 
-def _connector(kind: books.Kind, upstream_url: str) -> str:
+def _format_connector(kind: accounts.Kind, upstream_url: str) -> str:
     values: dict[str, object] = {"provider": kind}
     if kind != "local":
         secret = "api_key" if kind == "light" else "access_token"
@@ -58,46 +68,46 @@ def _connector(kind: books.Kind, upstream_url: str) -> str:
             "requests_per_minute": REQUESTS_PER_MINUTE,
             "max_concurrency": MAX_CONCURRENCY,
         }
-    return _table(f"[connectors.{kind}]", values)
+    return _format_table(f"[connectors.{kind}]", values)
 
 
-def _account(kind: books.Kind, number: int) -> str:
-    account_id = books.account_id(kind, number)
-    remote = books.remote_id(kind, number)
+def _format_account(kind: accounts.Kind, number: int) -> str:
+    account_id = accounts.build_account_id(kind, number)
+    remote = accounts.build_remote_id(kind, number)
     values: dict[str, object] = {
         "id": account_id,
         "tenant": "acme",
         "connector": kind,
         "name": f"Account {number}",
-        "currency": books.currency(kind),
+        "currency": accounts.get_currency(kind),
         "time_zone": "UTC",
     }
     if kind == "light":
-        values |= {"bank_account_id": remote, "derive_opening_balance_as_of": books.BEFORE_ALL}
+        values |= {"bank_account_id": remote, "derive_opening_balance_as_of": accounts.BEFORE_ALL}
     elif kind == "asset":
-        values |= {"business_id": books.BUSINESS, "ledger_id": remote}
+        values |= {"business_id": accounts.BUSINESS, "ledger_id": remote}
     elif kind == "layer":
-        values |= {"business_id": books.BUSINESS, "ledger_account_id": remote}
+        values |= {"business_id": accounts.BUSINESS, "ledger_account_id": remote}
         values["external_account_id"] = remote
-    return _table("[[accounts]]", values)
+    return _format_table("[[accounts]]", values)
 
 
-async def fill_embedded_ledger(configuration: Path) -> None:
-    """Imports the entries of every local account, as ``balance-gateway local import`` does."""
+async def import_ledger(configuration: Path) -> None:
+    """Import the entries of all local accounts, as ``balance-gateway local import`` does."""
     from balance_gateway.app import import_ledger_entries
     from balance_gateway.config.reader import read_settings
 
     settings = read_settings(configuration)
-    for number in range(books.LOCAL_COUNT):
+    for number in range(accounts.LOCAL_COUNT):
         path = configuration.with_name("entries.csv")
         with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(_entries(number))
-        await import_ledger_entries(settings, books.account_id("local", number), path)
+            csv.writer(file).writerows(_build_rows(number))
+        await import_ledger_entries(settings, accounts.build_account_id("local", number), path)
 
 
-def _entries(number: int) -> Iterator[list[str]]:
+def _build_rows(number: int) -> Iterator[list[str]]:
     yield ["id", "book", "date", "amount"]
-    for month in range(1, books.LOCAL_ENTRIES + 1):
+    for month in range(1, accounts.LOCAL_ENTRIES + 1):
         for book, base in (("bank", 10_000), ("ledger", 20_000)):
             amount = base + number
             text = f"{amount // 100}.{amount % 100:02d}"

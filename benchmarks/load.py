@@ -1,7 +1,7 @@
-"""Load on a server for some seconds: from wrk where it is there, else from our own generator.
+"""Generates load on a server for some seconds: with wrk if it is installed, else by itself.
 
-Our own is run as a process: ``python -m benchmarks.load --url … --recipe FILE …``; it prints what
-it measured as one JSON line, as ``wrk.lua`` does.
+The built-in generator runs as a process: ``python -m benchmarks.load --url … --template FILE …``.
+Like ``wrk.lua`` it prints its result as one JSON line.
 """
 
 import argparse
@@ -20,27 +20,27 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from benchmarks import machine, recipes
+from benchmarks import body_templates, machine
 
 TIMEOUT_S = 30.0
 _LUA = Path(__file__).with_name("wrk.lua")
 
 
 class LoadFailed(Exception):
-    """The generator did not run to its end."""
+    """The generator ended without a result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What the clients saw.
+class LoadResult:
+    """The result of one run of a generator.
 
     Attributes:
-        requests: answered.
-        seconds: that it took.
-        bytes: of all answers, headers included.
-        failed: requests without an answer, or with a status that is not 2xx.
-        p50_ms: the median latency.
-        p99_ms: one request in a hundred took longer.
+        requests: requests with a response.
+        seconds: duration of the run.
+        bytes: of all responses, with headers.
+        failed: requests without a response, or with a status other than 2xx.
+        p50_ms: median latency.
+        p99_ms: 99th percentile of the latency.
     """
 
     requests: int
@@ -52,27 +52,56 @@ class Measured:
 
 
 def has_wrk() -> bool:
-    """Whether wrk makes the load."""
+    """Whether wrk is installed."""
     return shutil.which("wrk") is not None
 
 
-def run(url: str, recipe: Path, key: str, connections: int, seconds: float, seed: int) -> Measured:
-    """Runs the generator on its core.
+def run_generator(
+    url: str, template: Path, key: str, connections: int, seconds: float, seed: int
+) -> LoadResult:
+    """Run the generator on its core.
+
+    Args:
+        url: of the GraphQL endpoint.
+        template: file of the body template.
+        key: bearer key of the requests.
+        connections: concurrent connections, with one request at a time each.
+        seconds: duration.
+        seed: of the random choice of accounts.
 
     Raises:
-        LoadFailed: it ended without a result.
+        LoadFailed: the generator ended without a result.
     """
-    environment = {**os.environ, "WRK_RECIPE": str(recipe), "WRK_KEY": key, "WRK_SEED": str(seed)}
+    environment = {
+        **os.environ,
+        "WRK_TEMPLATE": str(template),
+        "WRK_KEY": key,
+        "WRK_SEED": str(seed),
+    }
     if has_wrk():
-        whole_s = max(1, math.ceil(seconds))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S:g}s"]
+        duration_s = max(1, math.ceil(seconds))
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{duration_s}s",
+            f"--timeout={TIMEOUT_S:g}s",
+        ]
         command += ["-s", str(_LUA), url]
     else:
-        command = [sys.executable, "-m", "benchmarks.load", "--url", url, "--recipe", str(recipe)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            "--url",
+            url,
+            "--template",
+            str(template),
+        ]
         command += ["--key", key, "--connections", str(connections), "--seconds", str(seconds)]
         command += ["--seed", str(seed)]
-    with machine.pinned(machine.LOAD_CORE):
-        done = subprocess.run(
+    with machine.pin_processes(machine.LOAD_CORE):
+        finished = subprocess.run(
             command,
             env=environment,
             capture_output=True,
@@ -80,105 +109,114 @@ def run(url: str, recipe: Path, key: str, connections: int, seconds: float, seed
             check=False,
             timeout=seconds + 90,
         )
-    for line in done.stdout.splitlines():
+    for line in finished.stdout.splitlines():
         if line.startswith("MEASURED "):
-            return Measured(**json.loads(line.removeprefix("MEASURED ")))
-    raise LoadFailed(done.stdout + done.stderr)
+            return LoadResult(**json.loads(line.removeprefix("MEASURED ")))
+    raise LoadFailed(finished.stdout + finished.stderr)
 
 
 class _Client(asyncio.Protocol):
-    """One connection that always has one request under way, until the time is over."""
+    """One connection that sends request after request until the deadline."""
 
-    def __init__(self, make: Callable[[], bytes], deadline_s: float) -> None:
-        self._make = make
+    def __init__(self, build_request: Callable[[], bytes], deadline_s: float) -> None:
+        self._build_request = build_request
         self._deadline_s = deadline_s
         self._buffer = b""
-        self._wanted = 0
+        self._response_bytes = 0
         self.latencies_s: list[float] = []
         self.bytes = 0
         self.failed = 0
-        self.over = asyncio.get_running_loop().create_future()
+        self.finished = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends the first request."""
+        """Send the first request."""
         self._transport = cast(asyncio.Transport, transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Collects an answer, and sends the next request when it is whole."""
+        """Collect a response, and send the next request when it is complete."""
         self._buffer += data
-        if not self._wanted:
+        if not self._response_bytes:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
-            self._wanted = end + 4 + _content_length(self._buffer[:end])
-        if len(self._buffer) < self._wanted:
+            self._response_bytes = end + 4 + _parse_content_length(self._buffer[:end])
+        if len(self._buffer) < self._response_bytes:
             return
         now_s = time.perf_counter()
         if now_s <= self._deadline_s:
             self.latencies_s.append(now_s - self._sent_s)
-            self.bytes += self._wanted
+            self.bytes += self._response_bytes
             self.failed += self._buffer[9:10] != b"2"
-            self._buffer, self._wanted = b"", 0
+            self._buffer, self._response_bytes = b"", 0
             self._send()
         else:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Counts the request that was under way as failed, unless the time is over."""
-        if not self.over.done():
+        """Count the pending request as failed, unless the deadline has passed."""
+        if not self.finished.done():
             self.failed += time.perf_counter() < self._deadline_s
-            self.over.set_result(None)
+            self.finished.set_result(None)
 
     def _send(self) -> None:
-        body = self._make()
+        request = self._build_request()
         self._sent_s = time.perf_counter()
-        self._transport.write(body)
+        self._transport.write(request)
 
 
-def _content_length(head: bytes) -> int:
+def _parse_content_length(head: bytes) -> int:
     _, _, rest = head.lower().partition(b"\r\ncontent-length:")
     return int(rest.split(b"\r\n", 1)[0])
 
 
-async def _generate(arguments: argparse.Namespace) -> Measured:
-    recipe = recipes.read(arguments.recipe)
-    dice = random.Random(arguments.seed)
+async def _generate(arguments: argparse.Namespace) -> LoadResult:
+    template = body_templates.read_template(arguments.template)
+    rng = random.Random(arguments.seed)
     url = urlsplit(arguments.url)
     head = (
         f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {arguments.key}\r\nContent-Length: "
     ).encode()
 
-    def request_of(body: bytes) -> bytes:
+    def add_head(body: bytes) -> bytes:
         return head + str(len(body)).encode() + b"\r\n\r\n" + body
 
-    always = request_of(recipe.body(dice))
-    make = (lambda: request_of(recipe.body(dice))) if recipe.shuffled else (lambda: always)
+    fixed_request = add_head(template.build_body(rng))
+    build_request = (
+        (lambda: add_head(template.build_body(rng)))
+        if template.shuffled
+        else (lambda: fixed_request)
+    )
     loop = asyncio.get_running_loop()
-    started_s = time.perf_counter()
-    deadline_s = started_s + arguments.seconds
+    deadline_s = time.perf_counter() + arguments.seconds
     clients = [
-        (await loop.create_connection(lambda: _Client(make, deadline_s), url.hostname, url.port))[1]
+        (
+            await loop.create_connection(
+                lambda: _Client(build_request, deadline_s), url.hostname, url.port
+            )
+        )[1]
         for _ in range(arguments.connections)
     ]
-    _, late = await asyncio.wait([one.over for one in clients], timeout=arguments.seconds + 30)
-    ranked = sorted(latency for one in clients for latency in one.latencies_s) or [0.0]
-    return Measured(
-        requests=sum(len(one.latencies_s) for one in clients),
+    _, unfinished = await asyncio.wait(
+        [client.finished for client in clients], timeout=arguments.seconds + 30
+    )
+    latencies_s = sorted(each for client in clients for each in client.latencies_s) or [0.0]
+    return LoadResult(
+        requests=sum(len(client.latencies_s) for client in clients),
         seconds=arguments.seconds,
-        bytes=sum(one.bytes for one in clients),
-        failed=sum(one.failed for one in clients) + len(late),
-        p50_ms=ranked[len(ranked) // 2] * 1000,
-        p99_ms=ranked[int(len(ranked) * 0.99)] * 1000,
+        bytes=sum(client.bytes for client in clients),
+        failed=sum(client.failed for client in clients) + len(unfinished),
+        p50_ms=latencies_s[len(latencies_s) // 2] * 1000,
+        p99_ms=latencies_s[int(len(latencies_s) * 0.99)] * 1000,
     )
 
 
 def main() -> None:
-    """Generates load and prints what was measured."""
+    """Generate load and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
-    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--template", type=Path, required=True)
     parser.add_argument("--key", default="")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3)

@@ -1,4 +1,4 @@
-"""What Linux tells of processes (CPU, memory, descriptors), and which core they run on."""
+"""Reads CPU time, memory and descriptors of processes from /proc, and pins processes to cores."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ SERVER_CORE = 0
 LOAD_CORE = 1
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
+def find_free_port() -> int:
+    """Find a free TCP port; another process may take it before the caller does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -21,8 +21,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Keeps processes that are started meanwhile on this core, where there are two to choose."""
+def pin_processes(core: int) -> Iterator[None]:
+    """Pin processes that are started in this context to a core, if ``can_pin``."""
     if not can_pin():
         yield
         return
@@ -35,40 +35,40 @@ def pinned(core: int) -> Iterator[None]:
 
 
 def can_pin() -> bool:
-    """Whether servers and load can be kept on cores of their own."""
+    """Whether the server and the load generator can have a core each."""
     if not hasattr(os, "sched_setaffinity"):
         return False
     return {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0)
 
 
-def members(group: int) -> list[int]:
-    """The processes of a group: a server started with one of its own, and its workers."""
-    found = []
+def list_processes(group: int) -> list[int]:
+    """List the process ids of a process group: a server and its workers."""
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                if int(_stat(int(entry.name))[2]) == group:
-                    found.append(int(entry.name))
-    return found
+                if int(_read_stat(int(entry.name))[2]) == group:
+                    pids.append(int(entry.name))
+    return pids
 
 
-def cpu_s(group: int) -> float:
-    """User and system time of a group's processes, in seconds."""
+def get_cpu_s(group: int) -> float:
+    """Return the user and system time of a process group, in seconds."""
     ticks = 0
-    for pid in members(group):
+    for pid in list_processes(group):
         with contextlib.suppress(OSError, IndexError):
-            stat = _stat(pid)
+            stat = _read_stat(pid)
             ticks += int(stat[11]) + int(stat[12])
     return ticks / TICKS_PER_S
 
 
-def peak_rss_mb(group: int) -> float:
-    """The most memory that a group's processes have held, in MiB."""
-    return sum(memory_mb(pid, "VmHWM") for pid in members(group))
+def get_peak_rss_mb(group: int) -> float:
+    """Return the sum of the peak resident memory of a group's processes, in MiB."""
+    return sum(get_memory_mb(pid, "VmHWM") for pid in list_processes(group))
 
 
-def memory_mb(pid: int, name: str = "VmRSS") -> float:
-    """A line of /proc/PID/status in MiB; 0 when the process is gone."""
+def get_memory_mb(pid: int, name: str = "VmRSS") -> float:
+    """Return a memory figure of /proc/PID/status in MiB; 0 when the process has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
@@ -76,13 +76,13 @@ def memory_mb(pid: int, name: str = "VmRSS") -> float:
     return 0.0
 
 
-def descriptors(pid: int) -> int:
-    """How many files and sockets a process holds open."""
+def count_descriptors(pid: int) -> int:
+    """Count the open files and sockets of a process."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def description() -> str:
-    """The machine in one line."""
+def describe() -> str:
+    """Describe the machine in one line."""
     model = platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -93,6 +93,6 @@ def description() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, {pinning}"
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name: state is [0], group [2], utime [11]."""
+def _read_stat(pid: int) -> list[str]:
+    """Read the fields of /proc/PID/stat after the name: state is [0], group [2], utime [11]."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

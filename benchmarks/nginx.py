@@ -1,9 +1,9 @@
-"""Debian's nginx as the upstream for Light: faster than Python, so that it is never the limit."""
+"""Configures Debian's nginx as the upstream of Light; it is faster than any server under test."""
 
 import shutil
 from pathlib import Path
 
-from benchmarks import books
+from benchmarks import accounts
 
 ECHO_MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 
@@ -33,31 +33,31 @@ http {
     listen 127.0.0.1:@PORT@ backlog=4096;
     location = /_count { stub_status; }
     location ~ "^/v1/bank-accounts/(?<remote>[0-9a-f-]+(?<digits>[0-9]{4}))/balance$" {
-      @ANSWER@
+      @RESPONSE@
     }
   }
 }
 """
 
 
-def is_fit(delay_ms: float) -> bool:
-    """Whether nginx is there, with the module that it needs for a delay."""
+def is_available(delay_ms: float) -> bool:
+    """Whether nginx is installed, with the module that a delay needs."""
     return shutil.which("nginx") is not None and (not delay_ms or ECHO_MODULE.exists())
 
 
-def command(directory: Path, port: int, delay_ms: float) -> list[str]:
-    """Writes the configuration and answers the command that serves it."""
+def build_command(directory: Path, port: int, delay_ms: float) -> list[str]:
+    """Write the configuration and return the command that serves it."""
     if delay_ms:
         modules = f"load_module {ECHO_MODULE};"
-        answer = f"echo_sleep {delay_ms / 1000}; echo -n '{_BODY}';"
+        response = f"echo_sleep {delay_ms / 1000}; echo -n '{_BODY}';"
     else:
-        modules, answer = "", f"return 200 '{_BODY}';"
+        modules, response = "", f"return 200 '{_BODY}';"
     text = (
         _CONFIGURATION.replace("@MODULES@", modules)
         .replace("@DIRECTORY@", str(directory))
         .replace("@PORT@", str(port))
-        .replace("@BEFORE_ALL@", books.BEFORE_ALL)
-        .replace("@ANSWER@", answer)
+        .replace("@BEFORE_ALL@", accounts.BEFORE_ALL)
+        .replace("@RESPONSE@", response)
     )
     path = directory / "nginx.conf"
     path.write_text(text, encoding="utf-8")

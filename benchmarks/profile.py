@@ -1,7 +1,8 @@
-"""Where the gateway's time goes: ``python -m benchmarks.profile WORKLOAD [--seconds 5]``.
+"""Profiles the gateway under a workload: ``python -m benchmarks.profile WORKLOAD [--seconds 5]``.
 
-With py-spy on the PATH a gateway as ``serve`` starts it is sampled from outside; without, it runs
-under cProfile, which makes every Python call dearer than it is. Prints the top 30 by own time.
+With py-spy on the PATH, py-spy samples a gateway that ``serve`` has started. Without py-spy the
+gateway runs under cProfile, which adds overhead to every Python call. Prints the top 30 functions
+by own time.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from benchmarks import configuration, load, machine, recipes, rounds, servers
+from benchmarks import body_templates, configuration, load, machine, rounds, servers
 from benchmarks.servers import KEY, Server
 from benchmarks.workloads import BY_NAME, Workload
 
@@ -24,7 +25,7 @@ TOP = 30
 
 
 def main() -> int:
-    """Profiles, or with ``--serve`` is the profiled gateway itself."""
+    """Profile a workload; with ``--serve``, run the profiled gateway."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="?", default="fifty-random", choices=list(BY_NAME))
     parser.add_argument("--seconds", type=float, default=5)
@@ -40,22 +41,26 @@ def main() -> int:
 
 def _profile(workload: Workload, seconds: float, directory: Path) -> None:
     profile = directory / "profile"
-    spy = shutil.which("py-spy")
+    py_spy = shutil.which("py-spy")
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(
-            servers.upstream(directory, workload.delay_ms, only_light=workload.only_light)
+            servers.start_upstream(directory, workload.delay_ms, only_light=workload.only_light)
         )
         cache_url = "" if workload.cache == "off" else "memory://"
         if workload.cache == "redis":
-            cache_url = f"redis://127.0.0.1:{stack.enter_context(servers.redis(directory)).port}/0"
-        with_local = any(one.startswith("local") for one in workload.pool)
-        if spy is not None:
-            gateway = servers.gateway(directory, upstream.url, cache_url, with_local=with_local)
+            cache_url = (
+                f"redis://127.0.0.1:{stack.enter_context(servers.start_redis(directory)).port}/0"
+            )
+        with_local = any(each.startswith("local") for each in workload.pool)
+        if py_spy is not None:
+            gateway = servers.start_gateway(
+                directory, upstream.url, cache_url, with_local=with_local
+            )
         else:
-            path = configuration.write(directory, KEY, upstream.url, cache_url)
+            path = configuration.write_configuration(directory, KEY, upstream.url, cache_url)
             if with_local:
-                asyncio.run(configuration.fill_embedded_ledger(path))
-            gateway = servers.running(
+                asyncio.run(configuration.import_ledger(path))
+            gateway = servers.start_server(
                 "gateway",
                 lambda port: [
                     *(sys.executable, "-m", "benchmarks.profile", "--serve"),
@@ -65,38 +70,40 @@ def _profile(workload: Workload, seconds: float, directory: Path) -> None:
                 directory,
                 "/readyz",
             )
-        _load(workload, stack.enter_context(gateway), seconds, directory, spy)
-    if spy is not None:
+        _run_load(workload, stack.enter_context(gateway), seconds, directory, py_spy)
+    if py_spy is not None:
         _print_sampled(profile)
     else:
         pstats.Stats(str(profile)).sort_stats("tottime").print_stats(TOP)
 
 
-def _load(
-    workload: Workload, server: Server, seconds: float, directory: Path, spy: str | None
+def _run_load(
+    workload: Workload, server: Server, seconds: float, directory: Path, py_spy: str | None
 ) -> None:
-    """Warms the gateway up and loads it, under the eyes of py-spy if there is one."""
-    wrong, _ = rounds.checked(workload, {"gateway": server})
+    """Warm the gateway up and load it, sampled by py-spy if it is installed."""
+    wrong, _ = rounds.check_responses(workload, {"gateway": server})
     for problem in wrong:
         print(f"WRONG {problem}", file=sys.stderr)
-    recipe = directory / "recipe"
-    recipes.recipe_of(
+    template = directory / "template"
+    body_templates.build_template(
         workload.query, workload.pool, workload.count, shuffled=workload.shuffled
-    ).write(recipe)
-    watching = None
-    if spy is not None:
-        command = [spy, "record", "-p", str(server.process.pid), "-d", str(int(seconds) + 1)]
+    ).write(template)
+    sampling = None
+    if py_spy is not None:
+        command = [py_spy, "record", "-p", str(server.process.pid), "-d", str(int(seconds) + 1)]
         command += ["--gil", "-F", "-r", "500", "-f", "raw", "-o", str(directory / "profile")]
-        watching = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    measured = load.run(f"{server.url}/graphql", recipe, KEY, workload.connections, seconds, seed=1)
-    if watching is not None:
-        watching.wait(60)
-    rate = measured.requests / measured.seconds
-    print(f"{workload.name}: {workload.title}; {measured.requests} requests, {rate:.0f} a second")
+        sampling = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    result = load.run_generator(
+        f"{server.url}/graphql", template, KEY, workload.connections, seconds, seed=1
+    )
+    if sampling is not None:
+        sampling.wait(60)
+    rate = result.requests / result.seconds
+    print(f"{workload.name}: {workload.title}; {result.requests} requests, {rate:.0f} a second")
 
 
 def _serve(path: Path, port: int, profile: Path) -> int:
-    """The gateway as ``serve`` runs it, from the first request on under cProfile."""
+    """Run the gateway under cProfile, as ``serve`` runs it."""
     from balance_gateway.app import build_app
     from balance_gateway.config.reader import read_settings
     from balance_gateway.server.server import Service, bind, serve_until_stopped
@@ -110,13 +117,13 @@ def _serve(path: Path, port: int, profile: Path) -> int:
 
 
 def _print_sampled(profile: Path) -> None:
-    """The top of py-spy's raw stacks: lines of ``outer;…;inner COUNT``."""
-    own: Counter[str] = Counter()
+    """Print the top frames of py-spy's raw output: lines of ``outer;…;inner COUNT``."""
+    samples_by_frame: Counter[str] = Counter()
     for line in profile.read_text(encoding="utf-8").splitlines():
         stack, _, count = line.rpartition(" ")
-        own[stack.rpartition(";")[2]] += int(count)
-    total = own.total()
-    for frame, samples in own.most_common(TOP):
+        samples_by_frame[stack.rpartition(";")[2]] += int(count)
+    total = samples_by_frame.total()
+    for frame, samples in samples_by_frame.most_common(TOP):
         print(f"{samples / total:6.1%}  {frame}")
 
 

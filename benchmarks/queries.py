@@ -1,4 +1,4 @@
-"""The queries of the benchmarks: how a request is put together, and what its answer has to hold."""
+"""The queries of the benchmarks: request bodies, and checks of the responses."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from benchmarks import books
+from benchmarks import accounts
 
 _FIGURES = "asOf bank { minorUnits } ledger { minorUnits }"
 _MONEY = "{ minorUnits amount currency exponent }"
@@ -22,15 +22,15 @@ Expect = Callable[[Sequence[str]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A kind of request.
+    """A query over a list of accounts.
 
     Attributes:
-        head: the body up to the accounts.
-        tail: the body after them.
-        item: what stands for one account; ``%s`` is its id.
+        head: the request body before the accounts.
+        tail: the request body after them.
+        item: the text of one account; ``%s`` is replaced by its id.
         separator: between two accounts.
-        numbered: whether each account is preceded by a response name of its own, ``a0: ``.
-        expect: the data of the right answer, without freshness.
+        expect: returns the expected data of a response, without freshness.
+        numbered: whether each account gets an alias: ``a0: ``, ``a1: `` and so on.
     """
 
     head: str
@@ -40,45 +40,50 @@ class Query:
     expect: Expect
     numbered: bool = False
 
-    def body(self, ids: Sequence[str]) -> bytes:
-        """The request for these accounts."""
-        items = [self.item.replace("%s", one) for one in ids]
+    def build_body(self, ids: Sequence[str]) -> bytes:
+        """Build the request body for these accounts."""
+        items = [self.item.replace("%s", account_id) for account_id in ids]
         if self.numbered:
-            items = [f"a{place}: {item}" for place, item in enumerate(items)]
+            items = [f"a{index}: {item}" for index, item in enumerate(items)]
         return (self.head + self.separator.join(items) + self.tail).encode()
 
-    def wrong(self, ids: Sequence[str], status: int, raw: bytes) -> str | None:
-        """What is wrong with an answer; None when nothing is."""
+    def find_problem(self, ids: Sequence[str], status: int, raw: bytes) -> str | None:
+        """Describe the first problem of a response; None for a correct one."""
         if status != 200:
             return f"HTTP {status}: {raw[:200]!r}"
-        answer = json.loads(raw)
-        if answer.get("errors"):
-            return f"{len(answer['errors'])} errors, the first: {str(answer['errors'][0])[:300]}"
-        got, wanted = _without_freshness(answer["data"]), self.expect(ids)
-        return None if got == wanted else f"got {str(got)[:300]}, not {str(wanted)[:300]}"
+        response = json.loads(raw)
+        if errors := response.get("errors"):
+            return f"{len(errors)} errors, the first: {str(errors[0])[:300]}"
+        actual, expected = _remove_freshness(response["data"]), self.expect(ids)
+        if actual == expected:
+            return None
+        return f"got {str(actual)[:300]}, not {str(expected)[:300]}"
 
 
-def _without_freshness(value: Any) -> Any:
+def _remove_freshness(value: Any) -> Any:
+    """Remove freshness, except for unexpected states, which then fail the comparison."""
     if isinstance(value, list):
-        return [_without_freshness(one) for one in value]
+        return [_remove_freshness(each) for each in value]
     if not isinstance(value, dict):
         return value
     if "freshness" in value and value["freshness"]["state"] not in ("LIVE", "CACHED"):
         return {"freshness": value["freshness"]}
-    return {key: _without_freshness(one) for key, one in value.items() if key != "freshness"}
+    return {key: _remove_freshness(each) for key, each in value.items() if key != "freshness"}
 
 
-def _with_variables(query: str, before: str, after: str) -> tuple[str, str]:
-    start = f'{{"query":{json.dumps(query)},"variables":{{"asOf":"{books.DAY}",{before}'
+def _build_head_and_tail(query: str, before: str, after: str) -> tuple[str, str]:
+    start = f'{{"query":{json.dumps(query)},"variables":{{"asOf":"{accounts.DAY}",{before}'
     return start, f"{after}}}}}"
 
 
-def _over_list(query: str, expect: Expect) -> Query:
-    head, tail = _with_variables(query, '"ids":[', "]")
+def _build_list_query(query: str, expect: Expect) -> Query:
+    head, tail = _build_head_and_tail(query, '"ids":[', "]")
     return Query(head, tail, '"%s"', ",", expect)
 
 
-def _money(minor_units: int | None, account: str, *, all_fields: bool) -> dict[str, Any] | None:
+def _build_money(
+    minor_units: int | None, account: str, *, all_fields: bool
+) -> dict[str, Any] | None:
     if minor_units is None:
         return None
     if not all_fields:
@@ -86,45 +91,45 @@ def _money(minor_units: int | None, account: str, *, all_fields: bool) -> dict[s
     return {
         "minorUnits": str(minor_units),
         "amount": str(Decimal(minor_units).scaleb(-2)),
-        "currency": books.currency(account.partition("-")[0]),
+        "currency": accounts.get_currency(account.partition("-")[0]),
         "exponent": 2,
     }
 
 
-def _node(account: str, *, all_fields: bool = False) -> dict[str, Any]:
-    told = books.figures(account)
+def _build_node(account: str, *, all_fields: bool = False) -> dict[str, Any]:
+    figures = accounts.get_figures(account)
     balance = {
-        "asOf": books.DAY,
-        "bank": _money(told.bank, account, all_fields=all_fields),
-        "ledger": _money(told.ledger, account, all_fields=all_fields),
+        "asOf": accounts.DAY,
+        "bank": _build_money(figures.bank, account, all_fields=all_fields),
+        "ledger": _build_money(figures.ledger, account, all_fields=all_fields),
     }
     if all_fields:
-        difference = None if told.bank is None else told.bank - told.ledger
-        balance["difference"] = _money(difference, account, all_fields=True)
-    currency = books.currency(account.partition("-")[0])
+        difference = None if figures.bank is None else figures.bank - figures.ledger
+        balance["difference"] = _build_money(difference, account, all_fields=True)
+    currency = accounts.get_currency(account.partition("-")[0])
     return {"id": account, "currency": currency, "balance": balance}
 
 
-def _nodes(ids: Sequence[str]) -> Any:
-    return {"nodes": [_node(one) for one in ids]}
+def _expect_nodes(ids: Sequence[str]) -> Any:
+    return {"nodes": [_build_node(each) for each in ids]}
 
 
-def _nodes_with_all(ids: Sequence[str]) -> Any:
-    return {"nodes": [_node(one, all_fields=True) for one in ids]}
+def _expect_nodes_with_all_fields(ids: Sequence[str]) -> Any:
+    return {"nodes": [_build_node(each, all_fields=True) for each in ids]}
 
 
-def _openings(ids: Sequence[str]) -> Any:
-    def opening(account: str) -> dict[str, Any]:
-        amount = _money(books.figures(account).opening, account, all_fields=False)
+def _expect_opening_balances(ids: Sequence[str]) -> Any:
+    def build_node(account: str) -> dict[str, Any]:
+        amount = _build_money(accounts.get_figures(account).opening, account, all_fields=False)
         return {"id": account, "openingBalance": {"amount": amount, "source": "DERIVED"}}
 
-    return {"nodes": [opening(one) for one in ids]}
+    return {"nodes": [build_node(each) for each in ids]}
 
 
-def _totals(ids: Sequence[str]) -> Any:
-    figures = [books.figures(one) for one in ids]
-    bank = sum(one.bank or 0 for one in figures)
-    ledger = sum(one.ledger for one in figures)
+def _expect_totals(ids: Sequence[str]) -> Any:
+    figures = [accounts.get_figures(each) for each in ids]
+    bank = sum(each.bank or 0 for each in figures)
+    ledger = sum(each.ledger for each in figures)
     total = {
         "currency": "EUR",
         "bank": {"minorUnits": str(bank)},
@@ -134,38 +139,40 @@ def _totals(ids: Sequence[str]) -> Any:
     return {"balanceTotals": [total]}
 
 
-def _single() -> Query:
+def _build_single_query() -> Query:
     text = (
         "query One($id: ID!, $asOf: Date!) { bankAccount(id: $id) {"
         f" id currency balance(asOf: $asOf) {{ {_FIGURES} }} }} }}"
     )
-    head, tail = _with_variables(text, '"id":', "")
-    return Query(head, tail, '"%s"', ",", lambda ids: {"bankAccount": _node(ids[0])})
+    head, tail = _build_head_and_tail(text, '"id":', "")
+    return Query(head, tail, '"%s"', ",", lambda ids: {"bankAccount": _build_node(ids[0])})
 
 
-def _aliases() -> Query:
-    item = f'bankAccount(id: "%s") {{ id currency balance(asOf: "{books.DAY}") {{ {_FIGURES} }} }}'
+def _build_alias_query() -> Query:
+    item = (
+        f'bankAccount(id: "%s") {{ id currency balance(asOf: "{accounts.DAY}") {{ {_FIGURES} }} }}'
+    )
     return Query(
         head='{"query":"{ ',
         tail=' }"}',
         item=json.dumps(item)[1:-1],
         separator=" ",
-        expect=lambda ids: {f"a{place}": _node(one) for place, one in enumerate(ids)},
+        expect=lambda ids: {f"a{index}": _build_node(each) for index, each in enumerate(ids)},
         numbered=True,
     )
 
 
-ONE = _single()
-DASHBOARD = _over_list(_DASHBOARD(_FIGURES), _nodes)
-EVERYTHING = _over_list(_DASHBOARD(_ALL), _nodes_with_all)
-ALIASES = _aliases()
-OPENINGS = _over_list(
+ONE = _build_single_query()
+DASHBOARD = _build_list_query(_DASHBOARD(_FIGURES), _expect_nodes)
+EVERYTHING = _build_list_query(_DASHBOARD(_ALL), _expect_nodes_with_all_fields)
+ALIASES = _build_alias_query()
+OPENINGS = _build_list_query(
     "query Openings($ids: [ID!]!) { nodes(ids: $ids) { ... on BankAccount {"
     " id openingBalance { amount { minorUnits } source } } } }",
-    _openings,
+    _expect_opening_balances,
 )
-TOTALS = _over_list(
+TOTALS = _build_list_query(
     "query Totals($ids: [ID!]!, $asOf: Date!) { balanceTotals(filter: {ids: $ids}, asOf: $asOf) {"
     " currency bank { minorUnits } ledger { minorUnits } included } }",
-    _totals,
+    _expect_totals,
 )

@@ -1,4 +1,4 @@
-"""Prints results as Markdown, with what they were measured on."""
+"""Formats results as Markdown tables, with the machine and the versions."""
 
 import importlib.metadata
 import math
@@ -23,30 +23,30 @@ _PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """The versions of everything that is measured."""
-    found = {"Python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in _PACKAGES}
+def read_versions() -> dict[str, str]:
+    """Read the versions of Python and of the measured packages."""
+    python = {"Python": platform.python_version()}
+    return python | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def conditions() -> str:
-    """Machine, versions and tools, as a paragraph."""
-    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+def describe_conditions() -> str:
+    """Describe machine, versions and tools in a paragraph."""
+    versions = ", ".join(f"{name} {version}" for name, version in read_versions().items())
     generator = "wrk" if load.has_wrk() else "the built-in generator"
-    upstream = "nginx" if nginx.is_fit(0) else "the built-in one"
+    upstream = "nginx" if nginx.is_available(0) else "the built-in one"
     return (
-        f"{machine.description()}.\n{told}.\n"
-        f"Load from {generator}; Light played by {upstream}, other providers by the built-in one."
+        f"{machine.describe()}.\n{versions}.\n"
+        f"Load from {generator}; Light's upstream is {upstream}, the others' is the built-in one."
     )
 
 
-def tables(results: Sequence[Result]) -> str:
-    """Two tables: CPU and throughput; latency, upstream calls and memory."""
+def format_tables(results: Sequence[Result]) -> str:
+    """Format two tables: CPU and throughput; latency, upstream calls and memory."""
     by_workload: dict[str, dict[str, Result]] = {}
     for result in results:
         by_workload.setdefault(result.workload, {})[result.server] = result
-    costs = [_cost_row(name, found) for name, found in by_workload.items()]
-    others = [_other_row(name, found) for name, found in by_workload.items()]
+    costs = [_format_cost_row(name, by_server) for name, by_server in by_workload.items()]
+    others = [_format_other_row(name, by_server) for name, by_server in by_workload.items()]
     return "\n".join(
         [
             "CPU time of the server per request, and requests per second:",
@@ -66,40 +66,44 @@ def tables(results: Sequence[Result]) -> str:
     )
 
 
-def _cost_row(name: str, found: Mapping[str, Result]) -> str:
-    all_three = [found.get(kind) for kind in ("gateway", "baseline", "bare")]
+def _format_cost_row(name: str, by_server: Mapping[str, Result]) -> str:
+    all_three = [by_server.get(kind) for kind in ("gateway", "baseline", "bare")]
     gateway, baseline, bare = all_three
     cells = [
         f"{name}: {BY_NAME[name].title}",
-        *(_number(None if one is None else one.cpu_us) for one in all_three),
-        _ratio(gateway, bare),
-        _ratio(baseline, gateway),
-        *(_number(None if one is None else one.requests_per_s) for one in all_three),
+        *(_format_number(None if result is None else result.cpu_us) for result in all_three),
+        _format_ratio(gateway, bare),
+        _format_ratio(baseline, gateway),
+        *(
+            _format_number(None if result is None else result.requests_per_s)
+            for result in all_three
+        ),
     ]
-    return _row(cells)
+    return _format_row(cells)
 
 
-def _other_row(name: str, found: Mapping[str, Result]) -> str:
-    pair = [found.get(kind) for kind in ("gateway", "baseline")]
+def _format_other_row(name: str, by_server: Mapping[str, Result]) -> str:
+    pair = [by_server.get(kind) for kind in ("gateway", "baseline")]
     columns: tuple[Callable[[Result], float | None], ...] = (
-        lambda one: one.p50_ms,
-        lambda one: one.p99_ms,
-        lambda one: one.calls_per_request,
-        lambda one: one.cpu_us_per_call,
-        lambda one: one.peak_rss_mb,
+        lambda result: result.p50_ms,
+        lambda result: result.p99_ms,
+        lambda result: result.calls_per_request,
+        lambda result: result.cpu_us_per_call,
+        lambda result: result.peak_rss_mb,
     )
     cells = [
-        " · ".join(_number(None if one is None else told(one)) for one in pair) for told in columns
+        " · ".join(_format_number(None if result is None else get(result)) for result in pair)
+        for get in columns
     ]
-    return _row([name, *cells])
+    return _format_row([name, *cells])
 
 
-def _row(cells: Sequence[str]) -> str:
+def _format_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float | None) -> str:
-    """Three digits, or all before the point."""
+def _format_number(value: float | None) -> str:
+    """Format a number with three digits, or with all digits before the point."""
     if value is None or math.isnan(value):
         return "–"
     if value >= 100:
@@ -107,5 +111,5 @@ def _number(value: float | None) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _ratio(above: Result | None, below: Result | None) -> str:
-    return "–" if above is None or below is None else _number(above.cpu_us / below.cpu_us)
+def _format_ratio(above: Result | None, below: Result | None) -> str:
+    return "–" if above is None or below is None else _format_number(above.cpu_us / below.cpu_us)

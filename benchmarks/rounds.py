@@ -1,4 +1,4 @@
-"""Runs one workload: starts what it needs, checks the answers, measures in interleaved rounds."""
+"""Runs one workload: starts the servers, checks their responses, measures interleaved rounds."""
 
 import contextlib
 import math
@@ -8,31 +8,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, recipes, servers
-from benchmarks.load import Measured
+from benchmarks import body_templates, load, servers
+from benchmarks.load import LoadResult
 from benchmarks.servers import KEY, Server
 from benchmarks.workloads import ServerKind, Workload
 
-#: Answers under load may differ from the checked ones by as much: ages have one digit or two.
+#: How much the mean response size under load may differ from the checked response: an age has one
+#: digit or two.
 SIZE_TOLERANCE = 0.04
 
-#: A server that answers fewer requests than these while it warms up is measured for longer.
+#: A server with fewer responses than these in the warm-up second is measured for longer.
 REQUESTS_MIN = 20
-LONGER_S = 6.0
+SLOW_SERVER_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One server's part of a round."""
+    """The measurement of one server in one round: load, CPU time in seconds, upstream calls."""
 
-    measured: Measured
+    load: LoadResult
     cpu_s: float
     calls: int
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The medians of one server's rounds in one workload."""
+    """The medians of one server's rounds in one workload; sizes are of the checked response."""
 
     workload: str
     server: ServerKind
@@ -46,53 +47,61 @@ class Result:
 
     @property
     def cpu_us_per_call(self) -> float | None:
-        """CPU time for each upstream call; None where there are none."""
+        """CPU time per upstream call; None without upstream calls."""
         return self.cpu_us / self.calls_per_request if self.calls_per_request > 0.5 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a workload: results, and what was wrong."""
+    """The outcome of a workload: results, and descriptions of all wrong responses."""
 
     results: list[Result]
     wrong: list[str]
 
 
-def run(workload: Workload, rounds: int, seconds: float) -> Outcome:
-    """Runs one workload on every server that can do it."""
+def run_workload(workload: Workload, rounds: int, seconds: float) -> Outcome:
+    """Run one workload on every server that supports it.
+
+    Args:
+        workload: the workload.
+        rounds: number of rounds.
+        seconds: duration of each server's part in a round.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         directory = Path(folder)
         try:
-            with _started(workload, directory) as (upstream, started):
+            with _start_servers(workload, directory) as (upstream, started):
                 return _compare(workload, directory, upstream, started, rounds, seconds)
         except servers.StartFailed as failed:
             return Outcome([], [f"{workload.name}: {failed}"])
 
 
 @contextlib.contextmanager
-def _started(
+def _start_servers(
     workload: Workload, directory: Path
 ) -> Iterator[tuple[Server, dict[ServerKind, Server]]]:
-    """The upstream and the servers of a workload, all fresh."""
+    """Start the upstream and the servers of a workload."""
     with contextlib.ExitStack() as stack:
         delay_ms = workload.delay_ms
         upstream = stack.enter_context(
-            servers.upstream(directory, delay_ms, only_light=workload.only_light)
+            servers.start_upstream(directory, delay_ms, only_light=workload.only_light)
         )
         cache_url = {"memory": "memory://", "redis": "", "off": ""}[workload.cache]
         if workload.cache == "redis":
-            redis = stack.enter_context(servers.redis(directory))
+            redis = stack.enter_context(servers.start_redis(directory))
             cache_url = f"redis://127.0.0.1:{redis.port}/0"
         started: dict[ServerKind, Server] = {}
         if "gateway" in workload.servers:
-            with_local = any(one.startswith("local") for one in workload.pool)
-            gateway = servers.gateway(directory, upstream.url, cache_url, with_local=with_local)
+            with_local = any(each.startswith("local") for each in workload.pool)
+            gateway = servers.start_gateway(
+                directory, upstream.url, cache_url, with_local=with_local
+            )
             started["gateway"] = stack.enter_context(gateway)
         if "baseline" in workload.servers:
-            baseline = servers.baseline(directory, upstream.url, cache_url)
+            baseline = servers.start_baseline(directory, upstream.url, cache_url)
             started["baseline"] = stack.enter_context(baseline)
         if "bare" in workload.servers:
-            started["bare"] = stack.enter_context(servers.bare(directory))
+            started["bare"] = stack.enter_context(servers.start_bare(directory))
         yield upstream, started
 
 
@@ -104,102 +113,106 @@ def _compare(
     rounds: int,
     seconds: float,
 ) -> Outcome:
-    wrong, sizes = checked(workload, started)
+    wrong, sizes = check_responses(workload, started)
     if wrong:
         return Outcome([], wrong)
-    recipe = directory / "recipe"
-    recipes.recipe_of(
+    template = directory / "template"
+    body_templates.build_template(
         workload.query, workload.pool, workload.count, shuffled=workload.shuffled
-    ).write(recipe)
+    ).write(template)
 
-    def measure(server: Server, seconds: float, seed: int) -> Measured:
+    def measure(server: Server, seconds: float, seed: int) -> LoadResult:
         server.settle()
-        return load.run(f"{server.url}/graphql", recipe, KEY, workload.connections, seconds, seed)
+        return load.run_generator(
+            f"{server.url}/graphql", template, KEY, workload.connections, seconds, seed
+        )
 
-    lengths_s = {}
+    durations_s = {}
     for name, server in started.items():
         slow = measure(server, 1, 0).requests < REQUESTS_MIN
-        lengths_s[name] = max(seconds, LONGER_S) if slow else seconds
-    done: dict[ServerKind, list[Round]] = {name: [] for name in started}
+        durations_s[name] = max(seconds, SLOW_SERVER_S) if slow else seconds
+    measured: dict[ServerKind, list[Round]] = {name: [] for name in started}
     for number in range(1, rounds + 1):
         for name, server in started.items():
             server.settle()
             calls, cpu_s = upstream.calls(), server.cpu_s()
-            measured = measure(server, lengths_s[name], number)
-            done[name].append(Round(measured, server.cpu_s() - cpu_s, upstream.calls() - calls))
-            wrong += _wrong_under_load(f"{workload.name}/{name}", measured, sizes[name])
+            result = measure(server, durations_s[name], number)
+            measured[name].append(Round(result, server.cpu_s() - cpu_s, upstream.calls() - calls))
+            wrong += _find_load_problems(f"{workload.name}/{name}", result, sizes[name])
     for server in started.values():
         server.settle()
-    wrong += checked(workload, started)[0]
+    wrong += check_responses(workload, started)[0]
     results = [
-        _medians(workload, name, done[name], server.peak_rss_mb(), sizes[name])
+        _build_result(workload, name, measured[name], server.peak_rss_mb(), sizes[name])
         for name, server in started.items()
     ]
     return Outcome(results, wrong)
 
 
-def checked(
+def check_responses(
     workload: Workload, started: dict[ServerKind, Server]
 ) -> tuple[list[str], dict[ServerKind, int]]:
-    """Asks for every account of the pool, which also fills caches, and compares with the truth.
+    """Request every account of the pool and check the responses; this also fills the caches.
 
     Returns:
-        What was wrong, and the size of the answer to the first request.
+        Descriptions of the wrong responses, and for each server the size in bytes of the response
+        to the first accounts of the pool.
     """
     wrong: list[str] = []
     sizes: dict[ServerKind, int] = {}
     for name, server in started.items():
         if name == "bare":
             continue
-        for ids in _parts(workload):
-            reply = server.ask("POST", "/graphql", workload.query.body(ids))
-            problem = workload.query.wrong(ids, reply.status, reply.body)
+        for ids in _split_pool(workload):
+            response = server.request("POST", "/graphql", workload.query.build_body(ids))
+            problem = workload.query.find_problem(ids, response.status, response.body)
             if problem is not None:
                 wrong.append(f"{workload.name}/{name}: {problem}")
                 break
-        # Once more for the size, and for what the limit prints: now everything is kept.
+        # All values are cached now. This response has the size of those under load, and is the one
+        # that the bare server sends.
         first = list(workload.pool[: workload.count])
-        reply = server.ask("POST", "/graphql", workload.query.body(first))
-        sizes[name] = reply.size
+        response = server.request("POST", "/graphql", workload.query.build_body(first))
+        sizes[name] = response.size
         if name == "gateway" and "bare" in started:
-            sizes["bare"] = started["bare"].ask("PUT", "/answer", reply.body).size
+            sizes["bare"] = started["bare"].request("PUT", "/answer", response.body).size
     return wrong, sizes
 
 
-def _parts(workload: Workload) -> Iterator[Sequence[str]]:
-    """The pool in requests as the workload sends them, but no smaller than need be."""
+def _split_pool(workload: Workload) -> Iterator[Sequence[str]]:
+    """Split the pool into requests of 50 accounts, or of 1 if all requests are the same one."""
     size = workload.count if workload.count == 1 and not workload.shuffled else 50
     for start in range(0, len(workload.pool), size):
         yield workload.pool[start : start + size]
     yield workload.pool[: workload.count]
 
 
-def _wrong_under_load(where: str, measured: Measured, size: int) -> list[str]:
-    if measured.failed:
-        return [f"{where}: {measured.failed} of {measured.requests} requests failed under load"]
-    mean = measured.bytes / measured.requests if measured.requests else size
+def _find_load_problems(name: str, result: LoadResult, size: int) -> list[str]:
+    if result.failed:
+        return [f"{name}: {result.failed} of {result.requests} requests failed under load"]
+    mean = result.bytes / result.requests if result.requests else size
     if abs(mean - size) > size * SIZE_TOLERANCE:
-        return [f"{where}: answers under load had {mean:.0f} bytes, the checked one {size}"]
+        return [f"{name}: responses under load had {mean:.0f} bytes, the checked one {size}"]
     return []
 
 
-def _medians(
-    workload: Workload, server: ServerKind, done: list[Round], peak_rss_mb: float, size: int
+def _build_result(
+    workload: Workload, server: ServerKind, rounds: list[Round], peak_rss_mb: float, size: int
 ) -> Result:
     median = statistics.median
-    # A server may be too slow to answer a single request in time.
-    done = [one for one in done if one.measured.requests] or done
-    nothing = not any(one.measured.requests for one in done)
+    # A server may be too slow for a single response in a round.
+    rounds = [each for each in rounds if each.load.requests] or rounds
+    has_requests = any(each.load.requests for each in rounds)
     return Result(
         workload=workload.name,
         server=server,
-        requests_per_s=median(one.measured.requests / one.measured.seconds for one in done),
-        cpu_us=math.nan
-        if nothing
-        else median(one.cpu_s * 1e6 / one.measured.requests for one in done),
-        calls_per_request=median(one.calls / max(1, one.measured.requests) for one in done),
-        p50_ms=median(one.measured.p50_ms for one in done),
-        p99_ms=median(one.measured.p99_ms for one in done),
+        requests_per_s=median(each.load.requests / each.load.seconds for each in rounds),
+        cpu_us=median(each.cpu_s * 1e6 / each.load.requests for each in rounds)
+        if has_requests
+        else math.nan,
+        calls_per_request=median(each.calls / max(1, each.load.requests) for each in rounds),
+        p50_ms=median(each.load.p50_ms for each in rounds),
+        p99_ms=median(each.load.p99_ms for each in rounds),
         peak_rss_mb=peak_rss_mb,
         answer_bytes=size,
     )

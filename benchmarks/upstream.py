@@ -1,7 +1,7 @@
-"""The built-in upstream: Light, Asset and Layer as far as reads of balances need them.
+"""The built-in upstream: the balance endpoints of Light, Asset and Layer.
 
-Run as a process of its own: ``python -m benchmarks.upstream --port 9000 --delay-ms 50``. It answers
-GET requests without a body, and ``/_count`` with how many others it has had.
+It runs as a process: ``python -m benchmarks.upstream --port 9000 --delay-ms 50``. It supports GET
+requests without a body; ``/_count`` returns the number of all other requests.
 """
 
 import argparse
@@ -10,62 +10,62 @@ import json
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks import books
+from benchmarks import accounts
 
 
 class Upstream:
-    """What all connections share.
+    """The state that all connections share.
 
     Args:
-        delay_s: how long every answer waits.
+        delay_s: delay of every response.
     """
 
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
         self.count = 0
         self._reports = {
-            "trial-balance": _response(books.trial_balance()),
-            "balances": _response(books.ledger_tree()),
+            "trial-balance": _encode_response(accounts.build_trial_balance()),
+            "balances": _encode_response(accounts.build_ledger_tree()),
         }
 
-    def answer(self, target: str) -> bytes:
-        """The whole response to a GET of this target."""
+    def build_response(self, target: str) -> bytes:
+        """Build the response, with head and body, to a GET request of this target."""
         if target == "/_count":
-            return _response({"count": self.count})
+            return _encode_response({"count": self.count})
         self.count += 1
         url = urlsplit(target)
         segments = url.path.split("/")
         if segments[2] == "bank-accounts":
             as_of = parse_qs(url.query)["asOf"][0]
-            return _response(books.light_balance(segments[3], as_of))
+            return _encode_response(accounts.build_light_balance(segments[3], as_of))
         return self._reports[segments[-1]]
 
 
 class UpstreamProtocol(asyncio.Protocol):
-    """One connection; requests may be pipelined, and are answered in order when none is delayed."""
+    """One connection; pipelined requests get their responses in order, unless they are delayed."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remembers where answers go."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answers the requests that are whole."""
+        """Send the responses to all complete requests."""
         *heads, self._buffer = (self._buffer + data).split(b"\r\n\r\n")
         for head in heads:
             target = head.split(b" ", 2)[1].decode()
-            answer = self._upstream.answer(target)
+            response = self._upstream.build_response(target)
             if self._upstream.delay_s and target != "/_count":
                 loop = asyncio.get_running_loop()
-                loop.call_later(self._upstream.delay_s, self._transport.write, answer)
+                loop.call_later(self._upstream.delay_s, self._transport.write, response)
             else:
-                self._transport.write(answer)
+                self._transport.write(response)
 
 
-def _response(value: object) -> bytes:
+def _encode_response(value: object) -> bytes:
     body = json.dumps(value, separators=(",", ":")).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
@@ -81,7 +81,7 @@ async def _serve(port: int, delay_s: float) -> None:
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay-ms", type=float, default=0)

@@ -1,10 +1,10 @@
-"""The workloads, as data: what is asked, how often the same, over how many connections."""
+"""The workloads of the benchmarks, as data: query, accounts, connections, cache and servers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks import books, queries
+from benchmarks import accounts, queries
 from benchmarks.queries import Query
 
 CacheKind = Literal["memory", "redis", "off"]
@@ -21,15 +21,16 @@ class Workload:
 
     Attributes:
         name: for ``--only``.
-        title: for people.
-        query: what is asked.
-        pool: the accounts asked for.
+        title: description in the tables.
+        query: the query of all requests.
+        pool: the ids of the requested accounts.
         count: accounts in a request.
-        shuffled: whether they are picked from the pool at random for each request.
-        connections: requests under way.
-        cache: what the gateways keep values in.
-        delay_ms: how long the upstream takes.
-        servers: those that can do it. Bare cannot ask an upstream; the baseline has no ledger.
+        shuffled: whether each request has random accounts of the pool; else it has the first ones.
+        connections: concurrent connections, with one request at a time each.
+        cache: the cache of the gateway and the baseline.
+        delay_ms: delay of the upstream's responses.
+        servers: the servers that support it. The bare server has no upstream, the baseline no
+            embedded ledger.
     """
 
     name: str
@@ -45,20 +46,20 @@ class Workload:
 
     @property
     def only_light(self) -> bool:
-        """Whether no other provider is needed."""
-        return all(one.startswith(("light", "local")) for one in self.pool)
+        """Whether Light is the only upstream that is needed."""
+        return all(each.startswith(("light", "local")) for each in self.pool)
 
 
-_FIFTY = books.ids("light", 50)
-_TWO_HUNDRED = books.ids("light", 200)
+_FIFTY = accounts.list_ids("light", 50)
+_TWO_HUNDRED = accounts.list_ids("light", 200)
 
 
-def _of_n(count: int) -> Workload:
+def _build_cached_workload(count: int) -> Workload:
     return Workload(
         f"n{count}",
         f"{count} of {max(count, 200)} shuffled, cached",
         queries.DASHBOARD,
-        books.ids("light", max(count, 200)),
+        accounts.list_ids("light", max(count, 200)),
         count,
         connections=4,
     )
@@ -68,7 +69,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("one", "one account, cached", queries.ONE, _FIFTY[:1], 1, shuffled=False),
     Workload("fifty-same", "the same 50, cached", queries.DASHBOARD, _FIFTY, 50, shuffled=False),
     Workload("fifty-random", "50 random of 200, cached", queries.DASHBOARD, _TWO_HUNDRED, 50),
-    *(_of_n(count) for count in (1, 10, 100, 1_000)),
+    *(_build_cached_workload(count) for count in (1, 10, 100, 1_000)),
     Workload(
         "aliases",
         "50 aliases, new literals each time, cached",
@@ -94,7 +95,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "local",
         "50 accounts of the embedded ledger, shuffled, cache on",
         queries.DASHBOARD,
-        books.ids("local", 50),
+        accounts.list_ids("local", 50),
         50,
         servers=WITHOUT_BASELINE,
     ),
@@ -102,7 +103,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "local-uncached",
         "50 accounts of the embedded ledger, cache off",
         queries.DASHBOARD,
-        books.ids("local", 50),
+        accounts.list_ids("local", 50),
         50,
         connections=2,
         cache="off",
@@ -112,7 +113,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "mixed",
         "50 accounts at three providers, shuffled, cached",
         queries.DASHBOARD,
-        books.mixed_ids(),
+        accounts.list_mixed_ids(),
         50,
     ),
     Workload(
@@ -137,7 +138,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "mixed-uncached",
         "50 accounts at three providers, nothing cached, upstream 0 ms",
         queries.DASHBOARD,
-        books.mixed_ids(),
+        accounts.list_mixed_ids(),
         50,
         connections=2,
         cache="off",

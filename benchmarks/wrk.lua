@@ -1,5 +1,5 @@
--- Makes the bodies of a recipe (recipes.py) for wrk, and prints what was measured as one JSON line.
--- From the environment: WRK_RECIPE (a file), WRK_SEED, WRK_KEY (a bearer key).
+-- Builds the bodies of a template (body_templates.py) for wrk, and prints the result as one JSON line.
+-- Environment variables: WRK_TEMPLATE (a file), WRK_SEED, WRK_KEY (a bearer key).
 
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -8,29 +8,29 @@ wrk.headers["Authorization"] = "Bearer " .. os.getenv("WRK_KEY")
 local head, tail, separator, numbered, count, shuffled
 local items, chosen = {}, {}
 
-local function make()
+local function build_request()
   local last = #items
-  for place = 1, count do
+  for index = 1, count do
     if shuffled then
-      local other = math.random(place, last)
-      items[place], items[other] = items[other], items[place]
+      local other = math.random(index, last)
+      items[index], items[other] = items[other], items[index]
     end
-    local item = items[place]
-    chosen[place] = numbered and ("a" .. (place - 1) .. ": " .. item) or item
+    local item = items[index]
+    chosen[index] = numbered and ("a" .. (index - 1) .. ": " .. item) or item
   end
   return wrk.format(nil, nil, nil, head .. table.concat(chosen, separator, 1, count) .. tail)
 end
 
 function init()
   math.randomseed(tonumber(os.getenv("WRK_SEED")))
-  local lines = io.lines(os.getenv("WRK_RECIPE"))
+  local lines = io.lines(os.getenv("WRK_TEMPLATE"))
   head, tail, separator = lines(), lines(), lines()
   numbered, count, shuffled = lines() == "1", tonumber(lines()), lines() == "1"
   for line in lines do
     items[#items + 1] = line
   end
-  local always = make()
-  request = shuffled and make or function() return always end
+  local fixed_request = build_request()
+  request = shuffled and build_request or function() return fixed_request end
 end
 
 function done(summary, latency)

@@ -1,1 +1,1 @@
-"""A soak: mixed load on the demo, random faults, a verdict on budgets, memory and errors."""
+"""The soak test: mixed load on the demo and random faults; checks budgets, memory and errors."""

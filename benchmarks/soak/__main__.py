@@ -1,8 +1,8 @@
-"""Soaks the demo: ``python -m benchmarks.soak --minutes 2 [--no-faults] [--seed N]``.
+"""Runs the soak test: ``python -m benchmarks.soak --minutes 2 [--no-faults] [--seed N]``.
 
-Starts the demo as a process, loads it with every kind of request while the sandbox's providers
-fail at random, and exits with 1 when something must not be: memory that grows once warm, a budget
-exceeded, an INTERNAL error, a request without an answer, an answer that contradicts a write.
+Starts the demo as a process and sends all kinds of requests while the sandbox's providers fail at
+random. Exits with 1 when memory grows after the warm-up, a call budget is exceeded, an error is
+INTERNAL, a request gets no response, or a response contradicts a write.
 """
 
 import argparse
@@ -22,43 +22,47 @@ from typing import Any
 import httpx
 
 from benchmarks.soak import faults
-from benchmarks.soak.clients import Client, Target, recovery_s
-from benchmarks.soak.tally import Tally
-from benchmarks.soak.verdict import RECOVERY_S, Finding
-from benchmarks.soak.watch import Watch
+from benchmarks.soak.clients import Client, Target, measure_recovery_s
+from benchmarks.soak.counters import Counters
+from benchmarks.soak.process_monitor import ProcessMonitor
+from benchmarks.soak.report import RECOVERY_S, SoakReport
 
 CLIENTS = 12
 
-#: From then on memory must not grow: caches, pools and parsed documents have filled.
+#: The part of the duration after which memory must not grow: by then caches, connection pools and
+#: parsed documents are full.
 WARM_SHARE = 0.5
 QUIET_S = 5.0
 _ACCOUNTS = "{ bankAccounts(first: 500) { nodes { id currency } } }"
 
 
 def main() -> int:
-    """Runs a soak and prints its report."""
+    """Run the soak test and print its report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--faults", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, {CLIENTS} clients", flush=True)
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder, _demo(Path(folder)) as started:
-        process, told = started
-        finding = asyncio.run(_soak(process.pid, told, arguments))
-        logged = (Path(folder) / "stderr").read_text(errors="replace").splitlines()
-        finding = replace(finding, log=logged)
-    print(finding.text())
-    failures = finding.failures()
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as folder,
+        _start_demo(Path(folder)) as started,
+    ):
+        process, demo = started
+        report = asyncio.run(_run_soak(process.pid, demo, arguments))
+        log = (Path(folder) / "stderr").read_text(errors="replace").splitlines()
+        report = replace(report, log=log)
+    print(report.format_text())
+    failures = report.list_failures()
     for failure in failures:
         print(f"FAILED {failure}")
-    print("FAILED" if failures else "Nothing that must not be.")
+    print("FAILED" if failures else "No failures.")
     return 1 if failures else 0
 
 
 @contextlib.contextmanager
-def _demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A running demo, and the line that it printed; what it logs is in ``stderr``."""
+def _start_demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Start the demo; yield its process and the JSON that it prints. It logs to ``stderr``."""
     command = [sys.executable, "-m", "balance_gateway", "demo", "--json", "--port", "0"]
     command += ["--sandbox-port", "0", "--data-dir", str(folder / "data")]
     with (folder / "stderr").open("w") as log:
@@ -73,59 +77,64 @@ def _demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            print("The demo did not end within 30 s of SIGTERM.")
+            print("The demo did not stop within 30 s of SIGTERM.")
 
 
-async def _soak(pid: int, told: dict[str, Any], arguments: argparse.Namespace) -> Finding:
-    target = await _target(told)
-    tally, watch = Tally(), Watch(pid, told["sandbox_url"])
-    start = watch.sample()
-    stop, stop_watching = asyncio.Event(), asyncio.Event()
-    watching = asyncio.create_task(watch.run(stop_watching))
+async def _run_soak(pid: int, demo: dict[str, Any], arguments: argparse.Namespace) -> SoakReport:
+    target = await _read_target(demo)
+    counters, monitor = Counters(), ProcessMonitor(pid, demo["sandbox_url"])
+    start = monitor.sample()
+    stop, stop_monitoring = asyncio.Event(), asyncio.Event()
+    monitoring = asyncio.create_task(monitor.run(stop_monitoring))
     clients = [
-        Client(number, target, tally, arguments.seed, target.ids[number::CLIENTS])
+        Client(number, target, counters, arguments.seed, target.ids[number::CLIENTS])
         for number in range(CLIENTS)
     ]
-    running = [asyncio.create_task(client.run(stop)) for client in clients]
-    striking = (
-        asyncio.create_task(faults.run(told["sandbox_url"], arguments.seed, stop))
+    client_tasks = [asyncio.create_task(client.run(stop)) for client in clients]
+    fault_task = (
+        asyncio.create_task(faults.inject_faults(demo["sandbox_url"], arguments.seed, stop))
         if arguments.faults
         else None
     )
     started_s = time.monotonic()
     seconds = arguments.minutes * 60
-    await asyncio.wait([watching, *running], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    await asyncio.wait(
+        [monitoring, *client_tasks], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
+    )
     stop.set()
-    struck = await striking if striking is not None else {}
-    await asyncio.gather(*running)
-    took_s = time.monotonic() - started_s
-    warm, end = watch.around(seconds * WARM_SHARE), watch.around(took_s)
-    recovered_s = await recovery_s(target, RECOVERY_S)
+    fault_counts = await fault_task if fault_task is not None else {}
+    await asyncio.gather(*client_tasks)
+    duration_s = time.monotonic() - started_s
+    warm, end = (
+        monitor.get_median_before(seconds * WARM_SHARE),
+        monitor.get_median_before(duration_s),
+    )
+    recovery_s = await measure_recovery_s(target, RECOVERY_S)
     await asyncio.sleep(QUIET_S)
-    stop_watching.set()
-    await watching
-    return Finding(
-        seconds=took_s,
-        tally=tally,
-        watch=watch,
+    stop_monitoring.set()
+    await monitoring
+    return SoakReport(
+        seconds=duration_s,
+        counters=counters,
+        monitor=monitor,
         start=start,
         warm=warm,
         end=end,
-        after=watch.sample(),
-        faults=struck,
-        recovery_s=recovered_s,
+        after=monitor.sample(),
+        faults=fault_counts,
+        recovery_s=recovery_s,
         log=[],
     )
 
 
-async def _target(told: dict[str, Any]) -> Target:
+async def _read_target(demo: dict[str, Any]) -> Target:
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        headers = {"Authorization": f"Bearer {told['read_key']}"}
-        response = await http.post(told["graphql_url"], json={"query": _ACCOUNTS}, headers=headers)
+        headers = {"Authorization": f"Bearer {demo['read_key']}"}
+        response = await http.post(demo["graphql_url"], json={"query": _ACCOUNTS}, headers=headers)
     nodes = response.json()["data"]["bankAccounts"]["nodes"]
     currencies = {node["id"]: node["currency"] for node in nodes}
     return Target(
-        told["graphql_url"], told["read_key"], told["admin_key"], list(currencies), currencies
+        demo["graphql_url"], demo["read_key"], demo["admin_key"], list(currencies), currencies
     )
 
 

@@ -1,4 +1,4 @@
-"""Random faults of the providers, through the sandbox's control API."""
+"""Injects random faults of the providers through the sandbox's control API."""
 
 import asyncio
 import random
@@ -8,8 +8,8 @@ import httpx
 
 _PROVIDERS = ("light", "asset", "layer")
 
-#: None of these makes a provider tell a wrong figure that looks right.
-_KINDS: tuple[dict[str, Any], ...] = (
+#: None of these makes a provider return a wrong figure that looks valid.
+_FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "delay", "delay_s": 0.2},
     {"kind": "delay", "delay_s": 2},
     {"kind": "500"},
@@ -37,48 +37,48 @@ _KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
-async def run(sandbox_url: str, seed: int, stop: asyncio.Event) -> dict[str, int]:
-    """Sets faults until it is told to stop, and clears them; answers how many of each kind."""
-    dice = random.Random(f"{seed}/faults")
+async def inject_faults(sandbox_url: str, seed: int, stop: asyncio.Event) -> dict[str, int]:
+    """Set faults until ``stop`` is set, and clear them; return the number of faults by kind."""
+    rng = random.Random(f"{seed}/faults")
     counts: dict[str, int] = {}
     async with httpx.AsyncClient(
         base_url=f"{sandbox_url}/_control/", timeout=30, trust_env=False
     ) as control:
         while not stop.is_set():
-            kind = await _strike(control, dice, stop)
+            kind = await _inject_fault(control, rng, stop)
             counts[kind] = counts.get(kind, 0) + 1
-            await _pause(stop, 0.5 + 2.5 * dice.random())
-            # An open breaker sends nothing but probes: a fault that waits for twelve requests
-            # would keep a provider down for minutes.
+            await _sleep(stop, 0.5 + 2.5 * rng.random())
+            # An open circuit breaker sends only probes, so a fault for twelve requests would keep a
+            # provider down for minutes.
             await control.delete("faults")
     return counts
 
 
-async def _strike(control: httpx.AsyncClient, dice: random.Random, stop: asyncio.Event) -> str:
-    roll = dice.random()
-    if roll < 0.05:
+async def _inject_fault(control: httpx.AsyncClient, rng: random.Random, stop: asyncio.Event) -> str:
+    choice = rng.random()
+    if choice < 0.05:
         await control.delete("tokens")
         return "tokens revoked"
-    if roll < 0.12:
-        outage = {"kind": "503", "provider": dice.choice(_PROVIDERS), "times": None}
+    if choice < 0.12:
+        outage = {"kind": "503", "provider": rng.choice(_PROVIDERS), "times": None}
         response = await control.post("faults", json=outage)
         response.raise_for_status()
-        await _pause(stop, 3 + 5 * dice.random())
+        await _sleep(stop, 3 + 5 * rng.random())
         await control.delete(f"faults/{response.json()['id']}")
         return "outage"
-    fault = dict(dice.choice(_KINDS))
+    fault = dict(rng.choice(_FAULTS))
     fault |= {
-        "provider": dice.choice(_PROVIDERS),
-        "times": dice.randint(1, 12),
-        "probability": dice.choice((1.0, 1.0, 0.3)),
-        "seed": dice.getrandbits(31),
+        "provider": rng.choice(_PROVIDERS),
+        "times": rng.randint(1, 12),
+        "probability": rng.choice((1.0, 1.0, 0.3)),
+        "seed": rng.getrandbits(31),
     }
     response = await control.post("faults", json=fault)
     response.raise_for_status()
     return str(fault["kind"])
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()
