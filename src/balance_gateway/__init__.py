@@ -1,12 +1,14 @@
-"""Balance Gateway: one GraphQL API over every place where a company's balances live.
+"""Balance Gateway: one GraphQL API over bank and ledger balance providers.
 
-Data flows one way, and the folders are named after its path::
+Data flows in one direction, and the packages are named after its steps::
 
     HTTP in ─▶ web ─▶ api ─▶ service ─▶ pipeline ─▶ providers ─▶ transport ─▶ HTTP out
                                 └▶ storage (accounts, write journal, audit, embedded ledger)
 
-``domain`` holds the nouns and is imported by all; ``app`` alone wires the parts together;
-``sandbox`` imitates the providers and shares no code with the rest.
+``domain`` holds the business types and rules, and ``ports`` the interfaces between the layers; both
+are imported by all others. ``server`` runs the application under uvicorn. ``app`` alone wires the
+parts together. The separate package ``balance_gateway_sandbox`` imitates the providers and shares
+no code with this one.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``python -m balance_gateway`` is the command ``balance-gateway``."""
+"""Run the command ``balance-gateway`` with ``python -m balance_gateway``."""
 
 from balance_gateway.cli import main
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import uvicorn
 
-from balance_gateway.cli.demo_files import prepare
+from balance_gateway.cli.demo_files import write_demo_files
 from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
 from balance_gateway_sandbox import build_catalogue, create_sandbox
@@ -43,7 +43,7 @@ def sandbox(sandbox_server: Sandbox) -> Sandbox:
 @pytest.fixture
 def demo_settings(tmp_path: Path, sandbox: Sandbox) -> Settings:
     """The demo's settings, with the cache in memory."""
-    files = prepare(tmp_path, build_catalogue(1), sandbox.url)
+    files = write_demo_files(tmp_path, build_catalogue(1), sandbox.url)
     return read_settings(files.config_path)
 
 

@@ -1,4 +1,4 @@
-"""The documents tell what is there: settings, metrics, codes, commands, limits, examples."""
+"""The documents match the code: settings, metrics, codes, commands, limits, examples."""
 
 import importlib.util
 import inspect
@@ -31,7 +31,7 @@ from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.secret import Secret
 from balance_gateway.observability.metrics import Metrics
-from tests.system.processes import demo
+from tests.system.processes import run_demo
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -40,7 +40,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:
-    """The text of operations.md from a heading to the next one of any level."""
+    """Return the text of operations.md from a heading to the next heading of any level."""
     found = re.search(
         rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", OPERATIONS, re.MULTILINE | re.DOTALL
     )
@@ -48,23 +48,23 @@ def section(title: str) -> str:
     return found[1]
 
 
-def rows(text: str) -> Iterator[list[str]]:
-    """The cells of every row of the tables in a text."""
+def parse_rows(text: str) -> Iterator[list[str]]:
+    """Yield the cells of each table row in a text."""
     for line in text.splitlines():
         if line.startswith("|") and not re.match(r"\|[-| :]+\|$", line):
             yield [cell.strip() for cell in line[1:-1].split("|")]
 
 
-def named(cell: str) -> list[str]:
-    """What is written as code in a cell."""
+def code_spans(cell: str) -> list[str]:
+    """Return the code spans of a table cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
-def first_column(title: str) -> set[str]:
-    return {name for cells in rows(section(title)) for name in named(cells[0])}
+def read_first_column(title: str) -> set[str]:
+    return {name for cells in parse_rows(section(title)) for name in code_spans(cells[0])}
 
 
-def in_toml(value: object) -> str:
+def format_default(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, float):
@@ -83,10 +83,14 @@ def in_toml(value: object) -> str:
     ],
 )
 def test_table_of_settings_has_every_key_with_its_default(title: str, defaults: Any) -> None:
-    documented = {named(cells[0])[0]: cells[1] for cells in rows(section(title)) if named(cells[0])}
+    documented = {
+        code_spans(cells[0])[0]: cells[1]
+        for cells in parse_rows(section(title))
+        if code_spans(cells[0])
+    }
 
     assert documented == {
-        name: f"`{in_toml(getattr(defaults, name))}`" for name in defaults.__slots__
+        name: f"`{format_default(getattr(defaults, name))}`" for name in defaults.__slots__
     }
 
 
@@ -106,22 +110,22 @@ def test_table_of_settings_has_every_key_with_its_default(title: str, defaults: 
     ],
 )
 def test_table_of_settings_has_every_key_and_no_other(title: str, keys: set[str]) -> None:
-    assert first_column(title) == keys
+    assert read_first_column(title) == keys
 
 
 @pytest.mark.parametrize("kind", ProviderKind, ids=lambda kind: kind.value)
-def test_page_of_a_provider_tells_the_keys_it_takes(kind: ProviderKind) -> None:
+def test_page_of_a_provider_names_its_settings(kind: ProviderKind) -> None:
     page = (ROOT / "docs" / "providers" / f"{kind.value}.md").read_text(encoding="utf-8")
     needed, helping = accounts._REMOTE_KEYS[kind]
     keys = connectors._CONNECTOR_KEYS[kind] - connectors._COMMON_KEYS
-    told = [line for line in page.splitlines() if line.startswith("| settings |")]
+    rows = [line for line in page.splitlines() if line.startswith("| settings |")]
 
     assert f'provider = "{kind.value}"' in page
     assert [key for key in needed + helping if f"`{key}`" not in page] == []
-    if told:
-        unknown = set(re.findall(r"`([a-z_]+)`", told[0])) - connectors._CONNECTOR_KEYS[kind]
+    if rows:
+        unknown = set(re.findall(r"`([a-z_]+)`", rows[0])) - connectors._CONNECTOR_KEYS[kind]
         assert unknown - {"modified_cash", "accrual"} == set()
-        assert [key for key in keys if f"`{key}`" not in told[0]] == []
+        assert [key for key in keys if f"`{key}`" not in rows[0]] == []
 
 
 def test_providers_are_linked_from_readme_and_operations() -> None:
@@ -130,7 +134,7 @@ def test_providers_are_linked_from_readme_and_operations() -> None:
         assert f"(providers/{kind.value}.md)" in OPERATIONS
 
 
-def test_scopes_are_told() -> None:
+def test_scopes_are_documented() -> None:
     assert [scope.value for scope in Scope if f"`{scope.value}`" not in OPERATIONS] == []
 
 
@@ -140,7 +144,7 @@ def test_table_of_metrics_has_every_metric_and_no_other() -> None:
         for family in Metrics().registry.collect()
     }
 
-    assert first_column("Metrics") & families == families
+    assert read_first_column("Metrics") & families == families
     assert set(re.findall(r"balance_gateway_[a-z_]+", OPERATIONS)) <= families
 
 
@@ -153,15 +157,15 @@ def test_table_of_metrics_has_their_labels() -> None:
         if hasattr(collector, "_labelnames")
     }
     documented = {
-        named(cells[0])[0]: set(filter(None, cells[1].split(", ")))
-        for cells in rows(section("Metrics"))
-        if named(cells[0]) and named(cells[0])[0] in labels
+        code_spans(cells[0])[0]: set(filter(None, cells[1].split(", ")))
+        for cells in parse_rows(section("Metrics"))
+        if code_spans(cells[0]) and code_spans(cells[0])[0] in labels
     }
 
     assert documented == labels
 
 
-def error_codes() -> set[str]:
+def list_error_codes() -> set[str]:
     classes = [
         item for _, item in inspect.getmembers(errors, inspect.isclass) if hasattr(item, "code")
     ]
@@ -169,36 +173,38 @@ def error_codes() -> set[str]:
 
 
 def test_table_of_error_codes_has_every_code_and_no_other() -> None:
-    assert first_column("Error codes") == error_codes()
+    assert read_first_column("Error codes") == list_error_codes()
 
 
-def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+def list_commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
+            yield from list_commands(command, f"{path} {name}")
         else:
             yield f"{path} {name}", command
 
 
 @pytest.mark.parametrize(
     ("path", "command"),
-    list(commands(main, "balance-gateway")),
+    list(list_commands(main, "balance-gateway")),
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_command_is_told_with_every_option(path: str, command: click.Command) -> None:
-    told = [cells[0] + cells[1] for cells in rows(section("Running")) if path in cells[0]]
+def test_command_is_documented_with_every_option(path: str, command: click.Command) -> None:
+    documented = [
+        cells[0] + cells[1] for cells in parse_rows(section("Running")) if path in cells[0]
+    ]
     options = [
         option.opts[0]
         for option in command.params
         if isinstance(option, click.Option) and not option.hidden
     ]
 
-    assert len(told) == 1, f"operations.md has no row for {path}"
-    assert [option for option in options if option not in told[0]] == []
+    assert len(documented) == 1, f"operations.md has no row for {path}"
+    assert [option for option in options if option not in documented[0]] == []
     assert f"`{path}`" in README
 
 
-def test_programs_that_documents_name_are_there() -> None:
+def test_programs_named_in_documents_exist() -> None:
     modules = {
         name
         for document in DOCUMENTS
@@ -209,11 +215,11 @@ def test_programs_that_documents_name_are_there() -> None:
     assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []
 
 
-def test_table_of_limits_is_true() -> None:
+def test_table_of_limits_has_the_default_values() -> None:
     documented = {
-        named(cells[0])[0]: int(cells[1].replace(",", ""))
-        for cells in rows(section("Limits"))
-        if named(cells[0])
+        code_spans(cells[0])[0]: int(cells[1].replace(",", ""))
+        for cells in parse_rows(section("Limits"))
+        if code_spans(cells[0])
     }
 
     assert documented
@@ -226,11 +232,11 @@ def test_table_of_log_events_has_every_event_from_info_on() -> None:
     events = {event for path in sources for event in call.findall(path.read_text("utf-8"))}
 
     assert events
-    assert first_column("Logs") == events
+    assert read_first_column("Logs") == events
 
 
-def fenced(language: str) -> list[Any]:
-    """Every example in this language, of all documents."""
+def code_blocks(language: str) -> list[Any]:
+    """Return every code block in this language of all documents."""
     return [
         pytest.param(text, id=f"{document.stem}-{number}")
         for document in DOCUMENTS
@@ -240,8 +246,8 @@ def fenced(language: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("text", fenced("toml"))
-def test_configuration_example_is_read(
+@pytest.mark.parametrize("text", code_blocks("toml"))
+def test_configuration_example_is_valid(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(re.findall(r'"env:([A-Z_]+)"', text)):
@@ -252,7 +258,7 @@ def test_configuration_example_is_read(
     assert settings.connectors
 
 
-def test_whole_file_has_every_section_and_shows_the_defaults() -> None:
+def test_complete_configuration_shows_every_default() -> None:
     whole = tomllib.loads(section("The whole file").split("```toml\n")[1].split("```")[0])
 
     assert set(whole) == {"server", "storage", "cache", "auth", "connectors", "accounts"}
@@ -261,33 +267,33 @@ def test_whole_file_has_every_section_and_shows_the_defaults() -> None:
         ("storage", StorageSettings()),
         ("cache", CacheSettings()),
     ):
-        shown = {key: in_toml(value) for key, value in _floats_as_ints(whole[name]).items()}
-        assert shown == {key: in_toml(getattr(defaults, key)) for key in defaults.__slots__}
+        shown = {key: format_default(value) for key, value in _lists_to_tuples(whole[name]).items()}
+        assert shown == {key: format_default(getattr(defaults, key)) for key in defaults.__slots__}
     kinds = {connector["provider"] for connector in whole["connectors"].values()}
     assert kinds == {kind.value for kind in ProviderKind}
 
 
-def _floats_as_ints(table: dict[str, Any]) -> dict[str, Any]:
+def _lists_to_tuples(table: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
-@pytest.mark.parametrize("text", fenced("json"))
-def test_json_example_is_json(text: str) -> None:
+@pytest.mark.parametrize("text", code_blocks("json"))
+def test_json_example_is_valid(text: str) -> None:
     json.loads(text)
 
 
-def test_readme_shows_what_its_queries_are_answered(tmp_path: Path) -> None:
-    """The commands as they are printed, with the demo's own address and keys."""
+def test_readme_shows_the_responses_to_its_queries(tmp_path: Path) -> None:
+    """Run the documented commands with the demo's address and keys."""
     shell = re.findall(r"```sh\n(curl .*?)```\n.*?```json\n(.*?)```", README, re.DOTALL)
     assert len(shell) == 2
 
-    with demo(tmp_path) as (_, printed):
-        answers = [_sent(command, printed) for command, _ in shell]
+    with run_demo(tmp_path) as (_, printed):
+        responses = [_run_curl(command, printed) for command, _ in shell]
 
-    assert answers == [json.loads(shown) for _, shown in shell]
+    assert responses == [json.loads(shown) for _, shown in shell]
 
 
-def _sent(command: str, printed: dict[str, Any]) -> Any:
+def _run_curl(command: str, printed: dict[str, Any]) -> Any:
     words = shlex.split(command.replace("\\\n", " "))
     body = words[words.index("-d") + 1]
     key = printed["admin_key" if "$ADMIN_KEY" in command else "read_key"]
@@ -304,7 +310,7 @@ LINKS = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_to_headings_lead_somewhere(document: Path) -> None:
+def test_links_to_headings_have_a_target(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
 
     broken = [
@@ -323,7 +329,7 @@ def _anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_document_has_no_placeholder_and_no_path_of_one_machine(document: Path) -> None:
+def test_document_has_no_placeholder_and_no_machine_path(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
 
     assert re.findall(r"FIRST_[A-Z]+|TODO|TBD|FIXME|XXX", text) == []

@@ -47,9 +47,9 @@ def run_pytest(directory: Path, code: str, require_all: str | None) -> tuple[int
 
 @pytest.mark.parametrize("code", SKIPPING.values(), ids=SKIPPING)
 def test_skip_fails_with_its_reason_when_all_is_required(tmp_path: Path, code: str) -> None:
-    returned, output = run_pytest(tmp_path, code, "1")
+    exit_code, output = run_pytest(tmp_path, code, "1")
 
-    assert returned != 0, output
+    assert exit_code != 0, output
     assert f"{REQUIRE_ALL}=1 forbids skipping" in output
     assert "no node" in output
     assert re.search(r"\d skipped", output) is None
@@ -57,20 +57,20 @@ def test_skip_fails_with_its_reason_when_all_is_required(tmp_path: Path, code: s
 
 @pytest.mark.parametrize("require_all", [None, "", "0"])
 @pytest.mark.parametrize("how", ["call", "setup", "mark"])
-def test_skip_is_a_skip_otherwise(tmp_path: Path, how: str, require_all: str | None) -> None:
-    returned, output = run_pytest(tmp_path, SKIPPING[how], require_all)
+def test_skip_is_allowed_by_default(tmp_path: Path, how: str, require_all: str | None) -> None:
+    exit_code, output = run_pytest(tmp_path, SKIPPING[how], require_all)
 
-    assert returned == 0, output
+    assert exit_code == 0, output
     assert "1 skipped" in output
     assert "no node" in output
 
 
-def test_expected_failure_is_no_skip(tmp_path: Path) -> None:
+def test_expected_failure_does_not_count_as_a_skip(tmp_path: Path) -> None:
     code = "@pytest.mark.xfail(reason='known')\ndef test_it():\n    assert False\n"
 
-    returned, output = run_pytest(tmp_path, code, "1")
+    exit_code, output = run_pytest(tmp_path, code, "1")
 
-    assert returned == 0, output
+    assert exit_code == 0, output
     assert "1 xfailed" in output
 
 
@@ -113,8 +113,8 @@ def uvicorn_names(tree: ast.AST) -> Iterator[str]:
             yield f"uvicorn.{node.attr}"
 
 
-def test_names_taken_from_uvicorn_are_these() -> None:
-    """A new use of a private class of uvicorn is a decision, made here."""
+def test_only_these_names_of_uvicorn_are_used() -> None:
+    """A new use of a private class of uvicorn must be decided on and listed here."""
     sources = (ROOT / "src").rglob("*.py")
     names = {name for path in sources for name in uvicorn_names(ast.parse(path.read_bytes()))}
 

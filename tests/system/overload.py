@@ -1,8 +1,8 @@
-"""More than a gateway can answer: ``python -m tests.system.overload [--seconds 10] [--times 3]``.
+"""Overload a gateway: ``python -m tests.system.overload [--seconds 10] [--times 3]``.
 
-Asks in an open loop, as browsers do, who do not wait for each other's answers: a generator that
-waits for an answer before it asks again cannot overload anything. Each request has a connection of
-its own and is given up after 2 s, as its user would.
+Requests are sent in an open loop, like those of independent browsers: a generator that waits for a
+response before it sends the next request cannot overload anything. Each request has its own
+connection and is abandoned after 2 s, as its user would do.
 """
 
 import argparse
@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.processes import free_port, process, wait_until_ready
+from tests.servers import free_port
+from tests.system.processes import run_process, wait_until_ready
 
-KEY = "the-key-of-the-crowd"
-PATIENCE_S = 2.0
+KEY = "the-key-of-the-load"
+CLIENT_TIMEOUT_S = 2.0
 
-#: Not cached and not compiled: each answer costs milliseconds.
+#: The embedded ledger is not cached: each response costs milliseconds.
 ACCOUNTS = 100
 QUERY = """{ bankAccounts(first: 100) { nodes { id name
   balance(asOf: "2026-01-02") { ledger { amount } freshness { state } } } } }"""
@@ -30,8 +31,8 @@ _CONFIG = """
 url = "sqlite:///{directory}/gateway.db"
 
 [[auth.api_keys]]
-name = "crowd"
-key = "env:CROWD_KEY"
+name = "load"
+key = "env:LOAD_KEY"
 tenant = "acme"
 scopes = ["balances:read"]
 
@@ -49,13 +50,13 @@ currency = "EUR"
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """Asks one gateway."""
+class LoadGenerator:
+    """Sends requests to one gateway."""
 
     port: int
 
-    async def ask(self) -> str:
-        """One request, and what became of it: good, refused, given up, or what went wrong."""
+    async def send(self) -> str:
+        """Send a request; return its outcome: good, refused, given up, or the error."""
         body = json.dumps({"query": QUERY}).encode()
         head = (
             "POST /graphql HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n"
@@ -63,45 +64,45 @@ class Crowd:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(CLIENT_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
                 try:
                     writer.write(head.encode() + body)
-                    answer = await reader.read(-1)
+                    response = await reader.read(-1)
                 finally:
                     writer.close()
         except TimeoutError:
             return "given up"
         except OSError as error:
             return type(error).__name__
-        return _outcome(answer)
+        return _classify(response)
 
-    async def in_open_loop(self, per_s: float, seconds: float) -> Counter[str]:
-        """Asks so often, whatever the answers; what became of the requests."""
+    async def run_open_loop(self, per_s: float, seconds: float) -> Counter[str]:
+        """Send requests at a fixed rate and return the number of each outcome."""
         loop = asyncio.get_running_loop()
-        started_s, asked = loop.time(), list[asyncio.Task[str]]()
-        while (passed_s := loop.time() - started_s) < seconds:
-            due = int(passed_s * per_s) + 1 - len(asked)
-            asked += [loop.create_task(self.ask()) for _ in range(due)]
+        started_s, sent = loop.time(), list[asyncio.Task[str]]()
+        while (elapsed_s := loop.time() - started_s) < seconds:
+            due = int(elapsed_s * per_s) + 1 - len(sent)
+            sent += [loop.create_task(self.send()) for _ in range(due)]
             await asyncio.sleep(1 / per_s)
-        return Counter(await asyncio.gather(*asked))
+        return Counter(await asyncio.gather(*sent))
 
-    async def good_per_s(self, seconds: float, clients: int = 8) -> float:
-        """Good answers a second that so many clients get who wait for each other's."""
+    async def measure_good_per_s(self, seconds: float, clients: int = 8) -> float:
+        """Return the good responses per second of clients that send one request at a time."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + seconds
-        became: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
 
         async def client() -> None:
             while loop.time() < ends_s:
-                became[await self.ask()] += 1
+                outcomes[await self.send()] += 1
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        return became["good"] / seconds
+        return outcomes["good"] / seconds
 
 
-def _outcome(answer: bytes) -> str:
-    head, _, body = answer.partition(b"\r\n\r\n")
+def _classify(response: bytes) -> str:
+    head, _, body = response.partition(b"\r\n\r\n")
     status = head[9:12].decode()
     if status == "200" and b'"errors"' not in body:
         return "good"
@@ -111,56 +112,59 @@ def _outcome(answer: bytes) -> str:
 
 
 @contextlib.contextmanager
-def crowded(directory: Path) -> Iterator[Crowd]:
-    """A crowd before a gateway with many accounts in its embedded ledger."""
+def run_overloaded_gateway(directory: Path) -> Iterator[LoadGenerator]:
+    """Run a gateway with many embedded ledger accounts, and a load generator for it."""
     config = directory / "gateway.toml"
     accounts = (_ACCOUNT.format(number=number) for number in range(ACCOUNTS))
     config.write_text(_CONFIG.format(directory=directory) + "".join(accounts))
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port))
-    with process(*arguments, CROWD_KEY=KEY) as started:
+    with run_process(*arguments, LOAD_KEY=KEY) as started:
         wait_until_ready(f"http://127.0.0.1:{port}", started)
-        yield Crowd(port)
+        yield LoadGenerator(port)
 
 
-async def overloaded(
-    crowd: Crowd, seconds: float, times: list[float]
+async def measure_overload(
+    generator: LoadGenerator, seconds: float, times: list[float]
 ) -> AsyncIterator[tuple[float, Counter[str], float]]:
-    """The knee's multiple, what became of a crowd of that size, and good answers a second after.
+    """Yield a multiple of the capacity, the outcomes at that rate, and good responses/s afterwards.
 
-    The first one, of multiple 0, tells of the knee itself.
+    The first item has the multiple 0 and the capacity itself, without outcomes.
     """
-    await crowd.good_per_s(1.0)
-    knee = await crowd.good_per_s(seconds)
-    yield 0.0, Counter(), knee
+    await generator.measure_good_per_s(1.0)
+    capacity = await generator.measure_good_per_s(seconds)
+    yield 0.0, Counter(), capacity
     for multiple in times:
-        became = await crowd.in_open_loop(knee * multiple, seconds)
+        outcomes = await generator.run_open_loop(capacity * multiple, seconds)
         await asyncio.sleep(1.0)
-        yield multiple, became, await crowd.good_per_s(min(seconds, 3.0))
+        yield multiple, outcomes, await generator.measure_good_per_s(min(seconds, 3.0))
 
 
-async def _report(crowd: Crowd, seconds: float, times: list[float]) -> None:
-    async for multiple, became, after in overloaded(crowd, seconds, times):
+async def _report(generator: LoadGenerator, seconds: float, times: list[float]) -> None:
+    async for multiple, outcomes, after in measure_overload(generator, seconds, times):
         if not multiple:
-            knee = after
-            print(f"knee {knee:.0f} a second")
+            capacity = after
+            print(f"capacity {capacity:.0f} good/s")
             continue
-        good = became.pop("good", 0) / seconds
-        others = ", ".join(f"{count / seconds:.0f} {what}" for what, count in became.items())
+        good = outcomes.pop("good", 0) / seconds
+        others = ", ".join(f"{count / seconds:.0f} {what}/s" for what, count in outcomes.items())
         print(
-            f"{multiple:g} × the knee: {good:.0f} a second good ({good / knee:.0%}), {others};"
-            f" {after:.0f} a second later ({after / knee:.0%})"
+            f"{multiple:g} × capacity: {good:.0f} good/s ({good / capacity:.0%}), {others};"
+            f" {after:.0f} good/s afterwards ({after / capacity:.0%})"
         )
 
 
 def main() -> None:
-    """Overloads a gateway and prints what became of the requests."""
+    """Overload a gateway and print the outcomes of the requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--times", type=float, nargs="+", default=[1.0, 2.0, 3.0, 5.0])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory, crowded(Path(directory)) as crowd:
-        asyncio.run(_report(crowd, arguments.seconds, arguments.times))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        run_overloaded_gateway(Path(directory)) as generator,
+    ):
+        asyncio.run(_report(generator, arguments.seconds, arguments.times))
 
 
 if __name__ == "__main__":

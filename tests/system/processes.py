@@ -1,9 +1,8 @@
-"""Starts the command as a process, as its users do, and talks to it over HTTP."""
+"""Run the commands as processes, as users do, and call the gateway over HTTP."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,14 +17,7 @@ import httpx
 COMMAND = [sys.executable, "-m", "balance_gateway"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
@@ -37,8 +29,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @dataclass
-class Gateway:
-    """A gateway over HTTP, and the sandbox behind it."""
+class GatewayClient:
+    """A client of a gateway and of the sandbox behind it."""
 
     url: str
     sandbox_url: str
@@ -53,14 +45,14 @@ class Gateway:
             trust_env=False,
         )
 
-    def ask(self, query: str, key: str | None = None, **variables: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.post(query, key, **variables).json()
-        return answer
+    def query(self, query: str, key: str | None = None, **variables: Any) -> dict[str, Any]:
+        response: dict[str, Any] = self.post(query, key, **variables).json()
+        return response
 
     def data(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = self.ask(query, **variables)
-        assert "errors" not in answer, answer["errors"]
-        data: dict[str, Any] = answer["data"]
+        response = self.query(query, **variables)
+        assert "errors" not in response, response["errors"]
+        data: dict[str, Any] = response["data"]
         return data
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
@@ -70,8 +62,8 @@ class Gateway:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def calls(self) -> dict[str, int]:
-        """How many calls each provider has answered."""
+    def count_calls(self) -> dict[str, int]:
+        """Return the number of calls per provider, token requests excluded."""
         counts: dict[str, int] = {}
         for request in self.control("GET", "requests")["requests"]:
             if "/auth/token" in request["path"] or "/oauth2/token" in request["path"]:
@@ -81,8 +73,8 @@ class Gateway:
 
 
 @contextmanager
-def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A running command; ended, the hard way if need be, when the block is left."""
+def run_process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command; at the end terminate it, or kill it after 20 s."""
     started = subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -103,18 +95,18 @@ def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
 
 
 @contextmanager
-def demo(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A running demo and the line that it printed."""
+def run_demo(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run a demo; yield its process and the JSON that it printed."""
     ports = ("--port", "0", "--sandbox-port", "0")
-    with process("demo", "--json", *ports, "--data-dir", str(data_dir)) as started:
+    with run_process("demo", "--json", *ports, "--data-dir", str(data_dir)) as started:
         assert started.stdout is not None
         line = started.stdout.readline()
         assert line, started.communicate()[1]
         yield started, json.loads(line)
 
 
-def wait_until_ready(url: str, started: subprocess.Popen[str], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until_ready(url: str, started: subprocess.Popen[str], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         assert started.poll() is None, started.communicate()[1]
         try:

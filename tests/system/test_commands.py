@@ -1,4 +1,4 @@
-"""The other commands as processes: check, serve, sandbox, schema, local import."""
+"""The commands check, serve, sandbox and local import as processes."""
 
 import json
 import signal
@@ -6,14 +6,21 @@ from pathlib import Path
 
 import httpx
 
-from tests.system.processes import Gateway, demo, free_port, process, run, wait_until_ready
+from tests.servers import free_port
+from tests.system.processes import (
+    GatewayClient,
+    run_command,
+    run_demo,
+    run_process,
+    wait_until_ready,
+)
 
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
 
 
-def test_check_of_the_demo_finds_every_connector_well(tmp_path: Path) -> None:
-    with demo(tmp_path):
-        done = run("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+def test_check_passes_for_every_connector_of_the_demo(tmp_path: Path) -> None:
+    with run_demo(tmp_path):
+        done = run_command("check", "--config", str(tmp_path / "gateway.toml"), "--json")
 
     findings = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -27,24 +34,26 @@ def test_check_of_the_demo_finds_every_connector_well(tmp_path: Path) -> None:
     assert all(finding["ok"] for finding in findings)
 
 
-def test_check_names_the_connector_that_fails_and_exits_with_1(tmp_path: Path) -> None:
-    with demo(tmp_path):
+def test_check_names_a_failing_connector_and_exits_with_1(tmp_path: Path) -> None:
+    with run_demo(tmp_path):
         secret = tmp_path / "secrets" / "light-acme-api_key"
         secret.write_text("a-wrong-key-for-the-test")
 
-        done = run("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+        done = run_command("check", "--config", str(tmp_path / "gateway.toml"), "--json")
 
-    failed = {found["name"]: found["code"] for found in json.loads(done.stdout) if not found["ok"]}
+    failed = {
+        finding["name"]: finding["code"] for finding in json.loads(done.stdout) if not finding["ok"]
+    }
     assert done.returncode == 1
     assert failed == {"light-acme": "PROVIDER_CREDENTIALS_REJECTED"}
     assert "light-acme" in done.stderr
     assert "a-wrong-key-for-the-test" not in done.stdout + done.stderr
 
 
-def test_a_mistaken_configuration_is_one_line_and_exit_code_2(config: Path) -> None:
+def test_an_invalid_configuration_is_one_line_and_exit_code_2(config: Path) -> None:
     config.write_text(config.read_text().replace("scopes", "scope", 1))
 
-    done = run("serve", "--config", str(config), TESTER_KEY="the-key-of-the-tester")
+    done = run_command("serve", "--config", str(config), TESTER_KEY="the-key-of-the-tester")
 
     assert done.returncode == 2
     assert done.stderr.strip() == (
@@ -52,44 +61,44 @@ def test_a_mistaken_configuration_is_one_line_and_exit_code_2(config: Path) -> N
     )
 
 
-def test_an_unreadable_storage_is_told_and_ends_serve(config: Path) -> None:
+def test_serve_exits_with_1_when_the_storage_cannot_be_opened(config: Path) -> None:
     config.write_text(config.read_text().replace("/gateway.db", "/no/such/place/gateway.db"))
 
-    done = run("serve", "--config", str(config), "--port", "0", TESTER_KEY="the-key-of-the-tester")
+    done = run_command(
+        "serve", "--config", str(config), "--port", "0", TESTER_KEY="the-key-of-the-tester"
+    )
 
     assert done.returncode == 1
     assert "no/such/place" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_imported_entries_are_answered_by_a_gateway_that_is_running(
-    config: Path, tmp_path: Path
-) -> None:
+def test_imported_entries_are_visible_in_a_running_gateway(config: Path, tmp_path: Path) -> None:
     file = tmp_path / "entries.csv"
     file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\nb,ledger,2026-01-02,-0.25\n")
     port = free_port()
     key = {"TESTER_KEY": "the-key-of-the-tester"}
-    with process("serve", "--config", str(config), "--port", str(port), **key) as started:
-        gateway = Gateway(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
+    with run_process("serve", "--config", str(config), "--port", str(port), **key) as started:
+        gateway = GatewayClient(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
         wait_until_ready(gateway.url, started)
         before = gateway.data(BALANCE)
 
-        imported = run(
+        imported = run_command(
             "local", "import", "--config", str(config), "--account", "till", str(file), **key
         )
-        again = run(
+        repeated = run_command(
             "local", "import", "--config", str(config), "--account", "till", str(file), **key
         )
         after = gateway.data(BALANCE)
 
     assert before["bankAccount"]["balance"]["ledger"]["amount"] == "0.00"
-    assert imported.stdout == "2 entries added, 0 were there already\n"
-    assert again.stdout == "0 entries added, 2 were there already\n"
-    assert imported.stderr == "", "a progress bar is for terminals"
+    assert imported.stdout == "2 entries added, 0 skipped as already imported\n"
+    assert repeated.stdout == "0 entries added, 2 skipped as already imported\n"
+    assert imported.stderr == "", "a progress bar is shown on terminals only"
     assert after["bankAccount"]["balance"]["ledger"]["amount"] == "10.25"
 
 
-def test_a_bad_row_is_told_by_its_line_and_nothing_is_imported(
+def test_an_invalid_row_is_named_by_line_and_nothing_is_imported(
     config: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "entries.csv"
@@ -97,9 +106,9 @@ def test_a_bad_row_is_told_by_its_line_and_nothing_is_imported(
     key = {"TESTER_KEY": "the-key-of-the-tester"}
     arguments = ("local", "import", "--config", str(config), "--account", "till", "--json")
 
-    failed = run(*arguments, str(file), **key)
+    failed = run_command(*arguments, str(file), **key)
     file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\n")
-    imported = run(*arguments, str(file), **key)
+    imported = run_command(*arguments, str(file), **key)
 
     assert failed.returncode == 1
     assert "line 3" in failed.stderr
@@ -109,7 +118,7 @@ def test_a_bad_row_is_told_by_its_line_and_nothing_is_imported(
 def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port))
-    with process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
+    with run_process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
         wait_until_ready(f"http://127.0.0.1:{port}", started)
 
         started.send_signal(signal.SIGTERM)
@@ -118,9 +127,9 @@ def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     assert started.returncode == 0
 
 
-def test_sandbox_serves_its_catalogue_on_its_own() -> None:
+def test_sandbox_serves_its_catalogue() -> None:
     port = free_port()
-    with process("sandbox", "--port", str(port)) as started:
+    with run_process("sandbox", "--port", str(port)) as started:
         assert started.stderr is not None
         started.stderr.readline()
         url = f"http://127.0.0.1:{port}/_control/catalogue"

@@ -1,23 +1,22 @@
-"""Three times what can be answered: most of what can be is, the rest is told so, and it is over at
-once when the crowd has gone.
+"""Overload: the gateway keeps most of its throughput, rejects the rest, and recovers at once.
 
-The command beside it measures; here the bounds are wide, for a machine that does other things.
+``overload.py`` measures. The bounds are wide here, for a machine that also does other work.
 """
 
 from pathlib import Path
 
-from tests.system.overload import crowded, overloaded
+from tests.system.overload import measure_overload, run_overloaded_gateway
 
 SECONDS = 4.0
 
 
-async def test_a_crowd_is_turned_away_at_the_door_and_the_rest_is_answered(tmp_path: Path) -> None:
-    with crowded(tmp_path) as crowd:
-        (_, _, knee), (_, became, after) = [
-            run async for run in overloaded(crowd, SECONDS, times=[3.0])
+async def test_excess_requests_are_rejected_and_the_others_succeed(tmp_path: Path) -> None:
+    with run_overloaded_gateway(tmp_path) as generator:
+        (_, _, capacity), (_, outcomes, after) = [
+            run async for run in measure_overload(generator, SECONDS, times=[3.0])
         ]
 
-    assert set(became) <= {"good", "refused", "given up"}
-    assert became["refused"] > became["given up"]
-    assert became["good"] / SECONDS > 0.5 * knee
-    assert after > 0.5 * knee
+    assert set(outcomes) <= {"good", "refused", "given up"}
+    assert outcomes["refused"] > outcomes["given up"]
+    assert outcomes["good"] / SECONDS > 0.5 * capacity
+    assert after > 0.5 * capacity

@@ -1,4 +1,4 @@
-"""Two gateways on one real Redis: writes through one are seen by reads through the other."""
+"""Two gateways with one Redis: a write through one is visible through the other."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import RedisServer, redis_server
-from tests.system.processes import Gateway, demo, free_port, process, wait_until_ready
+from tests.servers import RedisServer, free_port, redis_server
+from tests.system.processes import GatewayClient, run_demo, run_process, wait_until_ready
 
 READ = """query ($asOf: Date, $age: Int) { bankAccount(id: "light-operating-eur") {
   openingBalance { amount { minorUnits } }
@@ -27,57 +27,57 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def replicas(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer
-) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two gateway processes on the demo's configuration, sandbox and storage, and on one Redis."""
+) -> Iterator[tuple[GatewayClient, GatewayClient]]:
+    """Two gateway processes with the demo's configuration and one Redis."""
     data_dir: Path = tmp_path_factory.mktemp("replicas")
     with ExitStack() as stack:
-        _, printed = stack.enter_context(demo(data_dir))
+        _, printed = stack.enter_context(run_demo(data_dir))
         config = data_dir / "gateway.toml"
         config.write_text(f'[cache]\nurl = "{redis.url}"\n\n{config.read_text()}')
         gateways = []
         for _ in range(2):
             port = free_port()
             arguments = ("serve", "--config", str(config), "--port", str(port))
-            started = stack.enter_context(process(*arguments))
+            started = stack.enter_context(run_process(*arguments))
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, started)
-            gateways.append(Gateway(url, printed["sandbox_url"], printed["admin_key"]))
+            gateways.append(GatewayClient(url, printed["sandbox_url"], printed["admin_key"]))
         yield gateways[0], gateways[1]
 
 
-def test_a_value_read_through_one_replica_costs_the_other_no_call(
-    replicas: tuple[Gateway, Gateway],
+def test_replicas_share_cached_values(
+    replicas: tuple[GatewayClient, GatewayClient],
 ) -> None:
     one, other = replicas
     one.data(READ, asOf="2026-02-02")
     one.control("DELETE", "requests")
 
-    answer = other.data(READ, asOf="2026-02-02")
+    response = other.data(READ, asOf="2026-02-02")
 
-    assert answer["bankAccount"]["balance"]["freshness"]["state"] == "CACHED"
-    assert one.calls() == {}
+    assert response["bankAccount"]["balance"]["freshness"]["state"] == "CACHED"
+    assert one.count_calls() == {}
 
 
 @pytest.mark.parametrize("minor", ["700", "800"])
-def test_a_write_through_one_replica_is_seen_through_the_other(
-    replicas: tuple[Gateway, Gateway], minor: str
+def test_a_write_through_one_replica_is_visible_through_the_other(
+    replicas: tuple[GatewayClient, GatewayClient], minor: str
 ) -> None:
     one, other = replicas
     before = int(
         other.data(READ, asOf="2026-02-03")["bankAccount"]["balance"]["bank"]["minorUnits"]
     )
-    was = int(other.data(READ)["bankAccount"]["openingBalance"]["amount"]["minorUnits"])
+    previous = int(other.data(READ)["bankAccount"]["openingBalance"]["amount"]["minorUnits"])
 
     written = one.data(WRITE, minor=minor)["upsertOpeningBalance"]
     after = other.data(READ, asOf="2026-02-03")["bankAccount"]
 
     assert written["__typename"] == "OpeningBalanceApplied"
     assert after["openingBalance"]["amount"]["minorUnits"] == minor
-    assert int(after["balance"]["bank"]["minorUnits"]) == before - was + int(minor)
+    assert int(after["balance"]["bank"]["minorUnits"]) == before - previous + int(minor)
 
 
-def test_without_redis_reads_go_on_and_writes_are_refused_until_it_is_back(
-    replicas: tuple[Gateway, Gateway], redis: RedisServer
+def test_without_redis_reads_continue_and_writes_are_rejected(
+    replicas: tuple[GatewayClient, GatewayClient], redis: RedisServer
 ) -> None:
     one, other = replicas
     redis.stop()
@@ -88,9 +88,9 @@ def test_without_redis_reads_go_on_and_writes_are_refused_until_it_is_back(
         redis.start()
     calls = [call["method"] for call in one.control("GET", "requests")["requests"]]
 
-    again = other.data(WRITE, minor="901")["upsertOpeningBalance"]
+    retried = other.data(WRITE, minor="901")["upsertOpeningBalance"]
 
     assert read["balance"]["freshness"]["state"] == "LIVE"
     assert (refused["code"], refused["retryable"]) == ("PROVIDER_UNAVAILABLE", True)
-    assert again["__typename"] == "OpeningBalanceApplied"
+    assert retried["__typename"] == "OpeningBalanceApplied"
     assert calls.count("PUT") == 2, "the refused write did not reach the provider"

@@ -1,18 +1,18 @@
-"""One call, not fifty: what reaches the providers, counted there."""
+"""Batching and coalescing: the calls that reach the providers, counted in the sandbox."""
 
 import asyncio
 
 import httpx
 import pytest
 
-from tests.system.processes import Gateway
+from tests.system.processes import GatewayClient
 
 BALANCES = """query ($ids: [ID!]!, $asOf: Date) { nodes(ids: $ids) { ... on BankAccount {
   id balance(asOf: $asOf) { ledger { minorUnits } freshness { state } } } } }"""
 LIST = """{ bankAccounts(first: 500) { nodes { id provider } } }"""
 
 
-def accounts_at(gateway: Gateway, provider: str, count: int) -> list[str]:
+def list_accounts(gateway: GatewayClient, provider: str, count: int) -> list[str]:
     nodes = gateway.data(LIST)["bankAccounts"]["nodes"]
     ids = [node["id"] for node in nodes if node["provider"] == provider]
     assert len(ids) >= count
@@ -20,21 +20,21 @@ def accounts_at(gateway: Gateway, provider: str, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("provider", "calls"), [("LIGHT", 50), ("ASSET", 1), ("LAYER", 1)])
-def test_fifty_accounts_cost_as_few_calls_as_the_provider_allows_and_then_none(
-    gateway: Gateway, provider: str, calls: int
+def test_fifty_accounts_take_the_minimum_of_calls_and_then_none(
+    gateway: GatewayClient, provider: str, calls: int
 ) -> None:
-    ids = accounts_at(gateway, provider, 50)
+    ids = list_accounts(gateway, provider, 50)
     as_of = "2026-03-03"
 
     gateway.data(BALANCES, ids=ids, asOf=as_of)
-    first = gateway.calls()
+    first = gateway.count_calls()
     gateway.data(BALANCES, ids=ids, asOf=as_of)
 
     assert first == {provider.lower(): calls}
-    assert gateway.calls() == first
+    assert gateway.count_calls() == first
 
 
-async def test_twenty_equal_reads_at_once_are_one_call(gateway: Gateway) -> None:
+async def test_twenty_concurrent_equal_reads_share_one_call(gateway: GatewayClient) -> None:
     body = {
         "query": BALANCES,
         "variables": {"ids": ["light-operating-usd"], "asOf": "2026-03-04"},
@@ -44,32 +44,32 @@ async def test_twenty_equal_reads_at_once_are_one_call(gateway: Gateway) -> None
     async with httpx.AsyncClient(
         headers={"Authorization": f"Bearer {gateway.key}"}, trust_env=False, timeout=30
     ) as client:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(client.post(f"{gateway.url}/graphql", json=body) for _ in range(20))
         )
 
-    assert gateway.calls() == {"light": 1}
+    assert gateway.count_calls() == {"light": 1}
     assert (
         len(
             {
-                answer.json()["data"]["nodes"][0]["balance"]["ledger"]["minorUnits"]
-                for answer in answers
+                response.json()["data"]["nodes"][0]["balance"]["ledger"]["minorUnits"]
+                for response in responses
             }
         )
         == 1
     )
 
 
-def test_a_provider_that_is_down_costs_the_others_no_further_calls(gateway: Gateway) -> None:
+def test_an_unavailable_provider_causes_no_calls_to_the_others(gateway: GatewayClient) -> None:
     ids = ["light-payroll-dkk", "asset-operating-checking", "layer-operating-checking"]
     as_of = "2026-03-05"
     gateway.control("POST", "faults", {"kind": "503", "provider": "light", "times": None})
-    first = gateway.ask(BALANCES, ids=ids, asOf=as_of)
-    before = gateway.calls()
+    first = gateway.query(BALANCES, ids=ids, asOf=as_of)
+    before = gateway.count_calls()
 
-    second = gateway.ask(BALANCES, ids=ids, asOf=as_of)
+    second = gateway.query(BALANCES, ids=ids, asOf=as_of)
 
-    after = gateway.calls()
+    after = gateway.count_calls()
     assert [node["balance"] is None for node in first["data"]["nodes"]] == [True, False, False]
     assert [error["extensions"]["code"] for error in second["errors"]] == ["PROVIDER_UNAVAILABLE"]
     assert second["errors"][0]["extensions"]["accountId"] == "light-payroll-dkk"

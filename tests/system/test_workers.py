@@ -1,4 +1,4 @@
-"""Several workers on one socket: they share it, are replaced, drain, and leave nobody behind."""
+"""Several workers on one socket: they share it, are replaced, drain, and all stop."""
 
 import signal
 import socket
@@ -11,78 +11,76 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import redis_server
-from tests.system.processes import Gateway, free_port, process, run, wait_until_ready
+from tests.servers import free_port, redis_server
+from tests.system.processes import GatewayClient, run_command, run_process, wait_until_ready
 
 KEY = "the-key-of-the-tester"
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
 
 
 @contextmanager
-def workers(config: Path) -> Iterator[tuple[subprocess.Popen[str], Gateway]]:
-    """Two workers, the process that started them and the gateway that they are."""
+def run_workers(config: Path) -> Iterator[tuple[subprocess.Popen[str], GatewayClient]]:
+    """Run two workers; yield their supervisor and a client of the gateway."""
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port), "--workers", "2")
-    with process(*arguments, TESTER_KEY=KEY) as supervisor:
-        gateway = Gateway(f"http://127.0.0.1:{port}", "", KEY)
-        wait_until_ready(gateway.url, supervisor, seconds=40)
+    with run_process(*arguments, TESTER_KEY=KEY) as supervisor:
+        gateway = GatewayClient(f"http://127.0.0.1:{port}", "", KEY)
+        wait_until_ready(gateway.url, supervisor, timeout_s=40)
         yield supervisor, gateway
 
 
 @pytest.fixture
 def uncached(config: Path) -> Path:
-    """Without a cache there is none to be shared."""
+    """A configuration without a cache, with which workers need no shared cache."""
     config.write_text(f"[cache]\nenabled = false\n{config.read_text()}")
     return config
 
 
-def pids_of(supervisor: subprocess.Popen[str]) -> set[int]:
+def list_worker_pids(supervisor: subprocess.Popen[str]) -> set[int]:
     children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
     return {int(pid) for pid in children.read_text().split()}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
-def answers(gateway: Gateway) -> bool:
+def is_serving(gateway: GatewayClient) -> bool:
     try:
-        return "errors" not in gateway.ask(BALANCE)
+        return "errors" not in gateway.query(BALANCE)
     except httpx.TransportError:
         return False
 
 
-def test_several_workers_answer_on_one_port_and_drain_on_sigterm(
-    config: Path, tmp_path: Path
-) -> None:
+def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
         config.write_text(f'[cache]\nurl = "{redis.url}"\n{config.read_text()}')
-        with workers(config) as (supervisor, gateway):
+        with run_workers(config) as (supervisor, gateway):
             balances = [gateway.data(BALANCE) for _ in range(8)]
 
             supervisor.send_signal(signal.SIGTERM)
-            told = httpx.get(f"{gateway.url}/readyz", trust_env=False)
-            while told.status_code == 200:
-                told = httpx.get(f"{gateway.url}/readyz", trust_env=False)
+            readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
+            while readiness.status_code == 200:
+                readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
             supervisor.communicate(timeout=30)
 
     assert len(balances) == 8
-    assert told.json()["status"] == "draining"
+    assert readiness.json()["status"] == "draining"
     assert supervisor.returncode == 0
 
 
-def test_a_worker_that_dies_is_replaced(uncached: Path) -> None:
-    with workers(uncached) as (supervisor, gateway):
-        eventually(lambda: len(pids_of(supervisor)) == 2)
-        before = pids_of(supervisor)
+def test_a_dead_worker_is_replaced(uncached: Path) -> None:
+    with run_workers(uncached) as (supervisor, gateway):
+        wait_until(lambda: len(list_worker_pids(supervisor)) == 2)
+        before = list_worker_pids(supervisor)
         for pid in before:
             subprocess.run(["kill", "-9", str(pid)], check=True)
 
-        eventually(lambda: len(pids_of(supervisor) - before) == 2)
-        eventually(lambda: answers(gateway))
+        wait_until(lambda: len(list_worker_pids(supervisor) - before) == 2)
+        wait_until(lambda: is_serving(gateway))
 
         supervisor.send_signal(signal.SIGINT)
         _, logged = supervisor.communicate(timeout=30)
@@ -91,8 +89,8 @@ def test_a_worker_that_dies_is_replaced(uncached: Path) -> None:
     assert logged.count("worker.died") == 2
 
 
-def test_workers_end_with_the_process_that_started_them(uncached: Path) -> None:
-    with workers(uncached) as (supervisor, gateway):
+def test_workers_stop_when_their_supervisor_is_killed(uncached: Path) -> None:
+    with run_workers(uncached) as (supervisor, gateway):
         supervisor.kill()
         supervisor.wait()
 
@@ -101,13 +99,13 @@ def test_workers_end_with_the_process_that_started_them(uncached: Path) -> None:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) != 0
 
-        eventually(is_free)
+        wait_until(is_free)
 
 
-def test_workers_that_cannot_start_are_not_started_again(uncached: Path) -> None:
+def test_workers_that_cannot_start_are_not_restarted(uncached: Path) -> None:
     uncached.write_text(uncached.read_text().replace("/gateway.db", "/no/such/place/gateway.db"))
 
-    done = run(
+    done = run_command(
         *("serve", "--config", str(uncached), "--port", "0", "--workers", "2"), TESTER_KEY=KEY
     )
 
@@ -116,8 +114,8 @@ def test_workers_that_cannot_start_are_not_started_again(uncached: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_workers_without_a_shared_cache_are_refused(config: Path) -> None:
-    done = run("serve", "--config", str(config), "--workers", "2", TESTER_KEY=KEY)
+def test_workers_without_a_shared_cache_are_rejected(config: Path) -> None:
+    done = run_command("serve", "--config", str(config), "--workers", "2", TESTER_KEY=KEY)
 
     assert done.returncode == 2
     assert "cache.url" in done.stderr

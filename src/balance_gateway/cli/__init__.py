@@ -1,6 +1,8 @@
-"""The command line: nouns and verbs, ``--json`` on every read, exit codes 0 ok, 1 failed, 2 usage.
+"""Define the command line ``balance-gateway``.
 
-Each command imports what it needs when it runs, so that ``--help`` answers at once.
+Exit codes are 0 for success, 1 for a failure, 2 for wrong usage or configuration. Commands that
+report results have ``--json``. Each command imports its dependencies when it runs, so that
+``--help`` is fast.
 """
 
 import click
@@ -17,7 +19,7 @@ from balance_gateway.cli.serve import serve
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="balance-gateway")
 def main() -> None:
-    """One GraphQL API over every place where a company's bank and ledger balances live."""
+    """One GraphQL API over bank and ledger balance providers."""
 
 
 for command in (demo, serve, sandbox, check, schema, local):

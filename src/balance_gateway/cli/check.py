@@ -1,4 +1,4 @@
-"""``balance-gateway check``: validates the configuration and tries each connector with a read."""
+"""``balance-gateway check``: validate the configuration and test each connector with a read."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a read through one connector, or of the storage, came to.
+    """The result of one check.
 
     Attributes:
-        name: the connector's name, or what else was tried.
+        name: the connector's name, or ``storage`` or ``cache``.
         kind: the provider, or ``storage`` or ``cache``.
-        ok: whether it worked.
-        code: the stable code of the error; empty when it worked.
-        message: what to do about it, or what could not be shown; else empty.
+        ok: whether the check succeeded.
+        code: the stable error code; empty on success.
+        message: the error and what to do, or what a successful check could not verify; else empty.
     """
 
     name: str
@@ -37,11 +37,14 @@ class Finding:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def check(config_path: Path, as_json: bool) -> None:
-    """Validate the configuration and try each connector with a read. Exit 1 if one fails."""
+    """Validate the configuration and test each connector with one read.
+
+    Storage and a shared cache are tested too. The exit code is 1 if a check fails.
+    """
     from balance_gateway.domain.errors import GatewayError
 
     try:
-        findings = asyncio.run(_findings(load_settings(config_path)))
+        findings = asyncio.run(_run_checks(load_settings(config_path)))
     except GatewayError as error:
         raise CommandError(error.message) from None
     if as_json:
@@ -50,27 +53,27 @@ def check(config_path: Path, as_json: bool) -> None:
         _print_table(findings)
     failed = [finding.name for finding in findings if not finding.ok]
     if failed:
-        raise CommandError(f"{len(failed)} of {len(findings)} failed: {', '.join(failed)}")
+        raise CommandError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
 
 
-async def _findings(settings: "Settings") -> list[Finding]:
+async def _run_checks(settings: "Settings") -> list[Finding]:
     from balance_gateway.app import open_probes
 
-    async with open_probes(settings) as by_name:
+    async with open_probes(settings) as probes:
         return await asyncio.gather(
-            *(_finding(name, kind, probe) for name, (kind, probe) in by_name.items())
+            *(_run_check(name, kind, probe) for name, (kind, probe) in probes.items())
         )
 
 
-async def _finding(name: str, kind: str, probe: object) -> Finding:
+async def _run_check(name: str, kind: str, probe: object) -> Finding:
     from balance_gateway.domain.errors import GatewayError, Unsupported
 
     assert callable(probe)
     try:
         await probe()
-    except Unsupported as unproven:
-        # The address answers and does not offer this read: that is no failure, and no proof.
-        return Finding(name, kind, ok=True, message=unproven.message)
+    except Unsupported as unsupported:
+        # The provider responds but does not offer this read: neither a failure nor a proof.
+        return Finding(name, kind, ok=True, message=unsupported.message)
     except GatewayError as error:
         return Finding(name, kind, ok=False, code=error.code, message=error.message)
     return Finding(name, kind, ok=True)

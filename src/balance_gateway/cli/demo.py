@@ -1,4 +1,4 @@
-"""``balance-gateway demo``: sandbox and gateway over real HTTP on loopback, with demo accounts."""
+"""``balance-gateway demo``: run the sandbox and a gateway with demo accounts on loopback."""
 
 import contextlib
 import json
@@ -12,14 +12,28 @@ from balance_gateway.cli.usage import bind_listener, log_level_option
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True)
-@click.option("--sandbox-port", type=click.IntRange(0, 65_535), default=8001, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8000,
+    show_default=True,
+    help="Port of the gateway; 0 selects a free one.",
+)
+@click.option(
+    "--sandbox-port",
+    type=click.IntRange(0, 65_535),
+    default=8001,
+    show_default=True,
+    help="Port of the sandbox; 0 selects a free one.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where configuration, keys and data are kept; a temporary directory if left out.",
+    help="Directory of configuration, keys and data; by default a temporary one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print URLs, keys and ids as one JSON line.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print URLs, keys and account ids as one line of JSON."
+)
 @log_level_option("WARNING")
 def demo(
     port: int, sandbox_port: int, data_dir: Path | None, as_json: bool, log_level: str
@@ -38,20 +52,20 @@ def demo(
 
 def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
-    from balance_gateway.cli.demo_files import prepare
+    from balance_gateway.cli.demo_files import write_demo_files
     from balance_gateway.cli.usage import load_settings
     from balance_gateway.server.server import Service, serve_until_stopped
     from balance_gateway_sandbox import Options, create_sandbox
 
     listener = bind_listener("127.0.0.1", port)
-    # The demo's Layer keeps an opening balance as it was stated, whatever its date.
+    # The demo's Layer returns an opening balance as it was set, whatever its date.
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))
     sandbox_service = Service(sandbox, bind_listener("127.0.0.1", sandbox_port))
-    files = prepare(data_dir, sandbox.catalogue, sandbox_service.url)
+    files = write_demo_files(data_dir, sandbox.catalogue, sandbox_service.url)
     settings = load_settings(files.config_path)
     gateway = Service(build_app(settings), listener)
     account_ids = [account.id for account in settings.accounts if account.tenant == "acme"]
-    printed = {
+    connection = {
         "graphql_url": f"{gateway.url}/graphql",
         "sandbox_url": sandbox_service.url,
         "read_key": files.read_key,
@@ -61,12 +75,16 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
 
     async def announce() -> None:
         await files.fill_embedded_ledger(settings)
-        click.echo(json.dumps(printed) if as_json else _welcome(gateway.url, printed, data_dir))
+        click.echo(
+            json.dumps(connection)
+            if as_json
+            else _format_welcome(gateway.url, connection, data_dir)
+        )
 
     return serve_until_stopped([gateway, sandbox_service], announce)
 
 
-#: One account at each provider, for the query that is printed.
+#: One account at each provider, for the example query.
 _FIRST_ACCOUNTS = (
     "light-operating-eur",
     "asset-company-card",
@@ -75,7 +93,7 @@ _FIRST_ACCOUNTS = (
 )
 
 
-def _welcome(url: str, printed: Mapping[str, object], data_dir: Path) -> str:
+def _format_welcome(url: str, connection: Mapping[str, object], data_dir: Path) -> str:
     ids = json.dumps(_FIRST_ACCOUNTS)
     query = (
         "{ nodes(ids: " + ids.replace('"', '\\"') + ") { ... on BankAccount {"
@@ -84,18 +102,18 @@ def _welcome(url: str, printed: Mapping[str, object], data_dir: Path) -> str:
     )
     return f"""
   Dashboard     {url}/
-  GraphQL       {printed["graphql_url"]}
-  Sandbox       {printed["sandbox_url"]}
-  Read key      {printed["read_key"]}
-  Admin key     {printed["admin_key"]}
+  GraphQL       {connection["graphql_url"]}
+  Sandbox       {connection["sandbox_url"]}
+  Read key      {connection["read_key"]}
+  Admin key     {connection["admin_key"]}
   Files         {data_dir}
 
-  A first query:
+  Example query:
 
-  curl -s {printed["graphql_url"]} \\
-    -H 'Authorization: Bearer {printed["read_key"]}' \\
+  curl -s {connection["graphql_url"]} \\
+    -H 'Authorization: Bearer {connection["read_key"]}' \\
     -H 'Content-Type: application/json' \\
     -d '{{"query": "{query}"}}'
 
-  Ctrl-C stops both.
+  Press Ctrl-C to stop.
 """

@@ -1,7 +1,7 @@
-"""What the demo writes down: a configuration as anybody would write it, keys, and entries.
+"""Write the demo's files: a configuration, its secrets, and ledger entries.
 
-Secrets are files beside the configuration, readable by their owner alone; the configuration
-refers to them, as it would in earnest.
+As in production, the configuration refers to secrets. Here they are files beside it that only
+their owner can read.
 """
 
 import csv
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
     from balance_gateway_sandbox import Account, Catalogue, Credential
 
-#: Accounts of the embedded ledger: id, name, currency, day-to-day amount in major units.
+#: Accounts of the embedded ledger: id, name, currency, amount of each entry in major units.
 _LOCAL_ACCOUNTS = (
     ("local-petty-cash", "Petty cash", "EUR", "-12.50"),
     ("local-gift-cards", "Gift cards sold", "USD", "-25.00"),
@@ -26,19 +26,19 @@ _LOCAL_ACCOUNTS = (
     ("local-deposit-kuwait", "Rent deposit Kuwait", "KWD", "3.125"),
 )
 
-#: The sandbox's books open here; no account has entries on the day itself.
+#: The first day of the sandbox's books; no account has entries on that day.
 _BOOKS_OPEN = date(2026, 1, 1)
 _BEFORE_ALL_ENTRIES = date(2025, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoFiles:
-    """The files of one demo.
+    """The files of a demo.
 
     Attributes:
-        config_path: the configuration.
-        read_key: of the tenant acme, for reading.
-        admin_key: of the tenant acme, with every scope.
+        config_path: the path of the configuration.
+        read_key: an API key of the tenant acme with the scope balances:read.
+        admin_key: an API key of the tenant acme with every scope.
     """
 
     config_path: Path
@@ -46,69 +46,78 @@ class DemoFiles:
     admin_key: str
 
     async def fill_embedded_ledger(self, settings: "Settings") -> None:
-        """Imports a year of entries into each local account; again is harmless."""
+        """Import a year of entries into each local account; repeating it adds nothing."""
         from balance_gateway.app import import_ledger_entries
 
         for account_id, _, _, amount in _LOCAL_ACCOUNTS:
             path = self.config_path.parent / f"{account_id}.csv"
             with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(_entries(amount))
+                csv.writer(file).writerows(_generate_entries(amount))
             await import_ledger_entries(settings, account_id, path)
 
 
-def prepare(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -> DemoFiles:
-    """Writes the configuration and the keys; keys that are there already are kept."""
+def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -> DemoFiles:
+    """Write the configuration and the secrets; existing secrets are kept.
+
+    Args:
+        data_dir: the directory, which is created if it does not exist.
+        catalogue: the accounts and credentials of the sandbox.
+        sandbox_url: the base URL of the sandbox.
+    """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    read_key = _kept_secret(data_dir, "read_key", f"read-{secrets.token_urlsafe(24)}")
-    admin_key = _kept_secret(data_dir, "admin_key", f"admin-{secrets.token_urlsafe(24)}")
-    _kept_secret(data_dir, "globex_key", f"globex-{secrets.token_urlsafe(24)}")
+    read_key = _ensure_secret(data_dir, "read_key", f"read-{secrets.token_urlsafe(24)}")
+    admin_key = _ensure_secret(data_dir, "admin_key", f"admin-{secrets.token_urlsafe(24)}")
+    _ensure_secret(data_dir, "globex_key", f"globex-{secrets.token_urlsafe(24)}")
     database = data_dir / "balance-gateway.db"
     lines = [
-        _table("[storage]", {"url": f"sqlite:///{database.absolute()}"}),
-        _api_key("demo-reader", "read_key", "acme", ["balances:read"]),
-        _api_key(
+        _format_table("[storage]", {"url": f"sqlite:///{database.absolute()}"}),
+        _format_api_key("demo-reader", "read_key", "acme", ["balances:read"]),
+        _format_api_key(
             "demo-admin",
             "admin_key",
             "acme",
             ["balances:read", "balances:write", "accounts:admin", "audit:read"],
         ),
-        _api_key("globex-reader", "globex_key", "globex", ["balances:read"]),
+        _format_api_key("globex-reader", "globex_key", "globex", ["balances:read"]),
         *(
-            _connector(data_dir, credential, sandbox_url)
+            _format_connector(data_dir, credential, sandbox_url)
             for credential in catalogue.credentials
             if credential.name.count("-") == 1
         ),
         '[connectors.local]\nprovider = "local"\n',
-        *_accounts(catalogue.accounts),
-        *(_local_account(*account) for account in _LOCAL_ACCOUNTS),
+        *_format_accounts(catalogue.accounts),
+        *(_format_local_account(*account) for account in _LOCAL_ACCOUNTS),
     ]
     config_path = data_dir / "gateway.toml"
     config_path.write_text("\n".join(lines), encoding="utf-8")
     return DemoFiles(config_path, read_key, admin_key)
 
 
-def _kept_secret(data_dir: Path, name: str, text: str) -> str:
+def _ensure_secret(data_dir: Path, name: str, text: str) -> str:
+    """Return the content of a secret file, which is created with the text if it is missing."""
     path = data_dir / "secrets" / name
     path.parent.mkdir(exist_ok=True, mode=0o700)
     if not path.exists():
+        # Created with its mode before anything is written: it is never readable by others.
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")
     return path.read_text(encoding="utf-8").strip()
 
 
-def _table(header: str, values: Mapping[str, object]) -> str:
-    """A TOML table: JSON's way to write texts and lists is TOML's."""
+def _format_table(header: str, values: Mapping[str, object]) -> str:
+    """Format a TOML table."""
+    # The JSON syntax of strings and lists is valid TOML.
     return "\n".join(
         [header, *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
     )
 
 
-def _api_key(name: str, secret: str, tenant: str, scopes: list[str]) -> str:
+def _format_api_key(name: str, secret: str, tenant: str, scopes: list[str]) -> str:
     values = {"name": name, "key": f"file:secrets/{secret}", "tenant": tenant, "scopes": scopes}
-    return _table("[[auth.api_keys]]", values)
+    return _format_table("[[auth.api_keys]]", values)
 
 
-def _connector(data_dir: Path, credential: "Credential", sandbox_url: str) -> str:
+def _format_connector(data_dir: Path, credential: "Credential", sandbox_url: str) -> str:
     values: dict[str, object] = {
         "provider": credential.provider,
         "base_url": f"{sandbox_url}/{credential.provider}",
@@ -116,25 +125,27 @@ def _connector(data_dir: Path, credential: "Credential", sandbox_url: str) -> st
     parts = ("api_key",) if credential.provider == "light" else ("client_id", "client_secret")
     for part in parts:
         name = f"{credential.name}-{part}"
-        _kept_secret(data_dir, name, getattr(credential, part))
+        _ensure_secret(data_dir, name, getattr(credential, part))
         values[part] = f"file:secrets/{name}"
     if credential.provider == "layer":
         values["token_url"] = f"{sandbox_url}/layer-auth/oauth2/token"
         values["scope"] = credential.scopes[0]
-    return _table(f"[connectors.{_slug(credential.name)}]", values)
+    return _format_table(f"[connectors.{_slug(credential.name)}]", values)
 
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _accounts(accounts: Iterable["Account"]) -> Iterator[str]:
+def _format_accounts(accounts: Iterable["Account"]) -> Iterator[str]:
     for account in accounts:
         prefix = account.provider if account.tenant == "acme" else f"globex-{account.provider}"
-        yield _table("[[accounts]]", _account(account, f"{prefix}-{_slug(account.name)}"))
+        yield _format_table(
+            "[[accounts]]", _list_account_keys(account, f"{prefix}-{_slug(account.name)}")
+        )
 
 
-def _account(account: "Account", account_id: str) -> dict[str, object]:
+def _list_account_keys(account: "Account", account_id: str) -> dict[str, object]:
     ids = {
         "light": ("bank_account_id",),
         "asset": ("business_id", "ledger_id"),
@@ -156,7 +167,7 @@ def _account(account: "Account", account_id: str) -> dict[str, object]:
     return values
 
 
-def _local_account(account_id: str, name: str, currency: str, _amount: str) -> str:
+def _format_local_account(account_id: str, name: str, currency: str, _amount: str) -> str:
     values = {
         "id": account_id,
         "tenant": "acme",
@@ -165,11 +176,14 @@ def _local_account(account_id: str, name: str, currency: str, _amount: str) -> s
         "currency": currency,
         "time_zone": "Europe/Copenhagen",
     }
-    return _table("[[accounts]]", values)
+    return _format_table("[[accounts]]", values)
 
 
-def _entries(amount: str) -> Iterator[list[str]]:
-    """A bank transaction and a ledger line every week of a year; the books lag by one."""
+def _generate_entries(amount: str) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file: a bank and a ledger entry per week of a year.
+
+    The ledger has no entry in the first week, so that the two balances differ.
+    """
     yield ["id", "book", "date", "amount", "description"]
     for week in range(52):
         day = _BOOKS_OPEN + timedelta(weeks=week)

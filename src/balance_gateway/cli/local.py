@@ -1,4 +1,4 @@
-"""``balance-gateway local …``: the embedded ledger."""
+"""``balance-gateway local``: manage the embedded ledger."""
 
 import asyncio
 import contextlib
@@ -14,25 +14,27 @@ from balance_gateway.cli.usage import CommandError, config_option, load_settings
 
 @click.group()
 def local() -> None:
-    """The embedded ledger."""
+    """Manage the embedded ledger."""
 
 
 @local.command("import")
 @config_option
-@click.option("--account", "account_id", required=True, help="The account's id in the gateway.")
+@click.option(
+    "--account", "account_id", required=True, help="Id of the account in the configuration."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> None:
-    """Import entries from a CSV file: all of its rows or none.
+    """Import ledger entries from a CSV file: all of its rows or none.
 
-    The columns are id, book (bank or ledger), date, amount and, if you like, description.
-    Rows that are there already are passed over, so a file can be imported again.
+    The columns are id, book (bank or ledger), date, amount and, optionally, description. Rows that
+    were imported before are skipped, so a file can be imported again.
     """
     from balance_gateway.app import import_ledger_entries
     from balance_gateway.domain.errors import GatewayError
 
     settings = load_settings(config_path)
-    with _progress() as on_progress:
+    with _show_progress() as on_progress:
         try:
             result = asyncio.run(import_ledger_entries(settings, account_id, file, on_progress))
         except GatewayError as error:
@@ -40,12 +42,14 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     if as_json:
         click.echo(json.dumps({"added": result.added, "already_there": result.already_there}))
     else:
-        click.echo(f"{result.added} entries added, {result.already_there} were there already")
+        click.echo(
+            f"{result.added} entries added, {result.already_there} skipped as already imported"
+        )
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; nothing in a pipe."""
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar if stderr is a terminal; yield a function that updates it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""``balance-gateway sandbox``: Light, Asset and Layer imitated over HTTP."""
+"""``balance-gateway sandbox``: imitate Light, Asset and Layer over HTTP."""
 
 import click
 
@@ -6,9 +6,17 @@ from balance_gateway.cli.usage import bind_listener
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65_535), default=8001, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides ids and amounts.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8001,
+    show_default=True,
+    help="Port to listen on; 0 selects a free one.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the generated ids and amounts."
+)
 def sandbox(host: str, port: int, seed: int) -> None:
     """Serve the provider sandbox at /light, /asset and /layer until Ctrl-C."""
     from balance_gateway.observability.logs import configure_logs
@@ -17,6 +25,6 @@ def sandbox(host: str, port: int, seed: int) -> None:
 
     configure_logs()
     service = Service(create_sandbox(seed=seed), bind_listener(host, port))
-    click.echo(f"The sandbox is serving {service.url}/light, /asset and /layer", err=True)
-    click.echo(f"Its accounts and credentials: {service.url}/_control/catalogue", err=True)
+    click.echo(f"Serving the sandbox at {service.url}/light, /asset and /layer", err=True)
+    click.echo(f"Accounts and credentials: {service.url}/_control/catalogue", err=True)
     raise SystemExit(serve_until_stopped([service]))

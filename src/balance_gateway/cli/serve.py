@@ -1,4 +1,4 @@
-"""``balance-gateway serve``: the gateway."""
+"""``balance-gateway serve``: run the gateway."""
 
 import socket
 import sys
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.option("--host", help="Instead of server.host.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Instead of server.port.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Instead of server.workers.")
+@click.option("--host", help="Address to listen on; overrides server.host.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on, 0 for a free one; overrides server.port.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Number of worker processes; overrides server.workers.",
+)
 @log_level_option("INFO")
 @click.option("--listener-fd", type=int, hidden=True, help="Serve as a worker on this socket.")
 def serve(
@@ -34,7 +42,7 @@ def serve(
     log_level: str,
     listener_fd: int | None,
 ) -> None:
-    """Serve the gateway until Ctrl-C."""
+    """Serve the gateway until Ctrl-C or SIGTERM."""
     from balance_gateway.config.reader import refuse_contradictions
     from balance_gateway.config.table import ConfigError
     from balance_gateway.observability.logs import configure_logs
@@ -52,25 +60,25 @@ def serve(
         raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))
     listener = bind_listener(host or server.host, server.port if port is None else port)
     if count > 1:
-        click.echo(f"balance-gateway is serving with {count} workers", err=True)
+        click.echo(f"Serving balance-gateway with {count} workers", err=True)
         raise SystemExit(Workers(config_path, listener, count, log_level).serve())
-    raise SystemExit(_serve_alone(settings, listener))
+    raise SystemExit(_serve_in_process(settings, listener))
 
 
-def _serve_alone(settings: "Settings", listener: socket.socket) -> int:
+def _serve_in_process(settings: "Settings", listener: socket.socket) -> int:
     from balance_gateway.app import build_app
     from balance_gateway.server.server import Service, serve_until_stopped
 
     service = Service(build_app(settings), listener)
 
     async def announce() -> None:
-        click.echo(f"balance-gateway is serving {service.url}/graphql", err=True)
+        click.echo(f"Serving balance-gateway at {service.url}/graphql", err=True)
 
     return serve_until_stopped([service], announce)
 
 
 def _serve_as_worker(settings: "Settings", listener: socket.socket) -> int:
-    """Tells the supervisor on stdout that it serves, and ends when its stdin does."""
+    """Serve as a worker: report READY on stdout, and stop at the end of stdin."""
     from balance_gateway.app import build_app
     from balance_gateway.server.server import Service, serve_until_stopped
     from balance_gateway.server.workers import READY

@@ -1,4 +1,4 @@
-"""What commands share: configuration, log level, and failures as one line with an exit code."""
+"""Options and errors that the commands share; each error is one line with an exit code."""
 
 import socket
 from collections.abc import Callable
@@ -18,36 +18,40 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="BALANCE_GATEWAY_CONFIG",
     required=True,
-    help="The configuration file. Also BALANCE_GATEWAY_CONFIG.",
+    help="Path of the configuration file (environment: BALANCE_GATEWAY_CONFIG).",
 )
 
 
 def log_level_option(default: str) -> Callable[[F], F]:
-    """The option ``--log-level``."""
+    """Build the option ``--log-level``."""
     return click.option(
         "--log-level",
         type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
         envvar="BALANCE_GATEWAY_LOG_LEVEL",
         default=default,
         show_default=True,
-        help="At DEBUG every call to a provider is told. Also BALANCE_GATEWAY_LOG_LEVEL.",
+        help="DEBUG logs every provider call (environment: BALANCE_GATEWAY_LOG_LEVEL).",
     )
 
 
 class CommandError(click.ClickException):
-    """The command was understood and did not succeed: exit code 1."""
+    """The command failed; exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(click.ClickException):
-    """The command, its options or its configuration are wrong: exit code 2."""
+    """The options or the configuration are invalid; exit code 2."""
 
     exit_code = 2
 
 
 def load_settings(config_path: Path) -> "Settings":
-    """The settings of the file; what is wrong with it ends the command in one line."""
+    """Read the configuration file.
+
+    Raises:
+        UsageError: the configuration is invalid.
+    """
     from balance_gateway.config.reader import read_settings
     from balance_gateway.config.table import ConfigError
 
@@ -58,10 +62,10 @@ def load_settings(config_path: Path) -> "Settings":
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
-    """Binds a listening socket.
+    """Bind a listening socket.
 
     Raises:
-        Misused: the address cannot be bound.
+        UsageError: the address cannot be bound.
     """
     from balance_gateway.server.server import AddressUnavailable, bind
 

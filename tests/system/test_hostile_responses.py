@@ -1,4 +1,4 @@
-"""Answers that no provider should give: an error in time, little memory, and nothing kept."""
+"""Hostile provider responses: an error in time, bounded memory, and nothing cached."""
 
 import re
 import time
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.processes import Gateway, demo, free_port, process, wait_until_ready
+from tests.servers import free_port
+from tests.system.processes import GatewayClient, run_demo, run_process, wait_until_ready
 
 ACCOUNTS = ["light-operating-eur", "asset-operating-checking", "layer-operating-checking"]
 BALANCES = """query ($ids: [ID!]!, $asOf: Date) { nodes(ids: $ids) { ... on BankAccount {
@@ -25,9 +26,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "headers without end": {"kind": "endless_headers", "bytes": 8 * HUGE},
     "a redirect elsewhere": {"kind": "redirect", "location": "https://elsewhere.example/x"},
 }
-DESIGNED = {
+EXPECTED_CODES = {
     "PROVIDER_BAD_RESPONSE",
-    "PROVIDER_REJECTED",  # an error in the provider's own shape, whatever the status
+    "PROVIDER_REJECTED",  # an error in the provider's own format, with any status
     "PROVIDER_TIMEOUT",
     "PROVIDER_UNAVAILABLE",
 }
@@ -41,45 +42,47 @@ def peak_memory_mb(pid: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, int]]:
-    """A gateway in a process of its own, before the sandbox of a demo."""
+def isolated_gateway(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[GatewayClient, int]]:
+    """A gateway in its own process, in front of the sandbox of a demo."""
     data_dir = tmp_path_factory.mktemp("apart")
     port = free_port()
-    with demo(data_dir) as (_, printed):
+    with run_demo(data_dir) as (_, printed):
         arguments = ("serve", "--config", str(data_dir / "gateway.toml"), "--port", str(port))
-        with process(*arguments) as started:
+        with run_process(*arguments) as started:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, started)
-            yield Gateway(url, printed["sandbox_url"], printed["read_key"]), started.pid
+            yield GatewayClient(url, printed["sandbox_url"], printed["read_key"]), started.pid
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_hostile_answer_is_an_error_in_time_that_costs_and_leaves_nothing(
-    apart: tuple[Gateway, int], name: str
+def test_a_hostile_response_is_an_error_and_is_not_cached(
+    isolated_gateway: tuple[GatewayClient, int], name: str
 ) -> None:
-    gateway, pid = apart
+    gateway, pid = isolated_gateway
     as_of = f"2026-02-{1 + list(FAULTS).index(name):02}"
-    # The tokens are there, and the breakers closed, before anything is wrong.
+    # Get tokens and close the breakers before the fault begins.
     gateway.data(BALANCES, ids=ACCOUNTS, asOf="2026-02-20")
     before_mb = peak_memory_mb(pid)
     gateway.control("POST", "faults", {"provider": "any", "times": None, **FAULTS[name]})
 
     started_s = time.monotonic()
-    hostile = gateway.ask(BALANCES, ids=ACCOUNTS, asOf=as_of)
-    took_s = time.monotonic() - started_s
+    hostile = gateway.query(BALANCES, ids=ACCOUNTS, asOf=as_of)
+    elapsed_s = time.monotonic() - started_s
     grown_mb = peak_memory_mb(pid) - before_mb
     gateway.control("DELETE", "faults")
-    healed = gateway.ask(BALANCES, ids=ACCOUNTS, asOf=as_of)
-    while "errors" in healed:
-        # A breaker that opened meanwhile gives the provider a pause.
-        assert {error["extensions"]["code"] for error in healed["errors"]} <= DESIGNED
+    recovered = gateway.query(BALANCES, ids=ACCOUNTS, asOf=as_of)
+    while "errors" in recovered:
+        # A breaker that opened meanwhile pauses the calls to its provider.
+        assert {error["extensions"]["code"] for error in recovered["errors"]} <= EXPECTED_CODES
         time.sleep(0.2)
-        healed = gateway.ask(BALANCES, ids=ACCOUNTS, asOf=as_of)
+        recovered = gateway.query(BALANCES, ids=ACCOUNTS, asOf=as_of)
 
     assert [node["balance"] for node in hostile["data"]["nodes"]] == [None] * 3
-    assert {error["extensions"]["code"] for error in hostile["errors"]} <= DESIGNED
-    assert took_s < 30, "the deadline of a request"
+    assert {error["extensions"]["code"] for error in hostile["errors"]} <= EXPECTED_CODES
+    assert elapsed_s < 30, "the request timeout"
     assert grown_mb < 60
-    states = [node["balance"]["freshness"]["state"] for node in healed["data"]["nodes"]]
+    states = [node["balance"]["freshness"]["state"] for node in recovered["data"]["nodes"]]
     assert set(states) <= {"LIVE", "CACHED"}
-    assert None not in [node["balance"]["ledger"] for node in healed["data"]["nodes"]]
+    assert None not in [node["balance"]["ledger"] for node in recovered["data"]["nodes"]]

@@ -1,4 +1,4 @@
-"""The house rules: style, types, the direction of imports, and files that are made from others."""
+"""Code rules: style, types, the direction of imports, and generated files."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
+def run_module(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -27,8 +27,8 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=["ruff", "format", "mypy", "imports"],
 )
-def test_tool_finds_nothing(command: tuple[str, ...]) -> None:
-    done = run(*command) if command[0] != "importlinter.cli" else lint_imports()
+def test_tool_reports_no_error(command: tuple[str, ...]) -> None:
+    done = run_module(*command) if command[0] != "importlinter.cli" else lint_imports()
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -40,23 +40,25 @@ def lint_imports() -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_schema_file_is_what_the_command_prints() -> None:
-    printed = run("balance_gateway", "schema").stdout
+def test_schema_file_matches_the_command_s_output() -> None:
+    printed = run_module("balance_gateway", "schema").stdout
 
     assert (ROOT / "schema.graphql").read_text(encoding="utf-8") == printed
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_says_its_job_and_is_one_job_long(path: Path) -> None:
+def test_module_has_a_docstring_and_a_bounded_length(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
 
     first = text.split("\n", 1)[0]
-    assert re.match(r'r?"""[A-Z`].*', first), f"{path} does not say its job in its first line"
+    assert re.match(r'r?"""[A-Z`].*', first), (
+        f"{path} must start with a docstring that states its job"
+    )
     assert first != '"""."""'
-    assert text.count("\n") <= 400, f"{path} is longer than one job"
+    assert text.count("\n") <= 400, f"{path} is too long; split it"
 
 
-def test_changelog_tells_of_the_version() -> None:
+def test_changelog_has_an_entry_for_the_version() -> None:
     from balance_gateway import __version__
 
     assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
