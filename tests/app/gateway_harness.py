@@ -1,4 +1,4 @@
-"""A whole gateway in this process: real wiring and storage, in front of the sandbox over HTTP."""
+"""A complete gateway inside the test process, with real storage and the sandbox over HTTP."""
 
 import re
 from collections.abc import AsyncIterator
@@ -25,8 +25,8 @@ DAY = date(2026, 2, 2)
 
 
 @dataclass
-class Sandbox:
-    """The providers, imitated over HTTP."""
+class SandboxClient:
+    """Controls the sandbox that imitates the providers."""
 
     url: str
     client: httpx.Client
@@ -36,61 +36,62 @@ class Sandbox:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def fault(self, kind: str, **spec: Any) -> None:
+    def inject_fault(self, kind: str, **spec: Any) -> None:
         self.control("POST", "faults", {"kind": kind, "times": None, **spec})
 
-    def calls(self, provider: str, method: str | None = None) -> int:
-        """How many were made, tokens included."""
+    def count_calls(self, provider: str, method: str | None = None) -> int:
+        """Return how many calls the provider received, token requests included."""
         requests = self.control("GET", "requests")["requests"]
         methods = [one["method"] for one in requests if one["provider"] == provider]
         return len([one for one in methods if method in (None, one)])
 
 
-class PassingClock:
-    """The clock on the wall, which a test can put forward."""
+class AdvancingClock:
+    """The system clock plus an offset that a test can advance."""
 
     def __init__(self) -> None:
-        self.ahead = timedelta()
+        self.offset = timedelta()
 
     def __call__(self) -> Any:
-        return system_clock() + self.ahead
+        return system_clock() + self.offset
 
     def advance(self, seconds: float) -> None:
-        self.ahead += timedelta(seconds=seconds)
+        self.offset += timedelta(seconds=seconds)
 
 
 @dataclass
-class House:
-    """A running gateway, asked past its web where nothing of the web is meant."""
+class GatewayHarness:
+    """A running gateway, and shortcuts to its use cases and HTTP endpoints."""
 
     app: GatewayApp
-    assembly: GatewayComponents
+    components: GatewayComponents
     client: httpx.AsyncClient
     key: str
 
     async def read(self, *accounts: str, day: date = DAY, is_today: bool = False) -> list[Any]:
-        """The answers for a day: values with their state, or errors."""
-        found = self.assembly.gateway.directory
+        """Return the balances of a day: values with their state, or errors."""
+        directory = self.components.gateway.directory
         requests = [
-            BalanceRequest(found.account(ADMIN, one), day, is_today) for one in accounts or (LIGHT,)
+            BalanceRequest(directory.account(ADMIN, one), day, is_today)
+            for one in accounts or (LIGHT,)
         ]
-        return list(await self.assembly.gateway.reads.balances(requests))
+        return list(await self.components.gateway.reads.balances(requests))
 
     async def read_opening_balance(self, account_id: str) -> list[Any]:
-        found = self.assembly.gateway.directory.account(ADMIN, account_id)
-        return list(await self.assembly.gateway.reads.opening_balances([found]))
+        account = self.components.gateway.directory.account(ADMIN, account_id)
+        return list(await self.components.gateway.reads.opening_balances([account]))
 
     async def write(self, minor_units: int, account_id: str = LIGHT) -> UpsertResult:
-        found = self.assembly.gateway.directory.account(ADMIN, account_id)
-        request = UpsertRequest(account_id, minor_units, None, found.currency)
-        return await self.assembly.gateway.writes.upsert(ADMIN, request)
+        account = self.components.gateway.directory.account(ADMIN, account_id)
+        request = UpsertRequest(account_id, minor_units, None, account.currency)
+        return await self.components.gateway.writes.upsert(ADMIN, request)
 
-    def accounts(self, connector: str) -> list[str]:
-        found = self.assembly.gateway.directory.select(ADMIN)
-        return [account.id for account in found if account.connector == connector]
+    def list_accounts(self, connector: str) -> list[str]:
+        selected = self.components.gateway.directory.select(ADMIN)
+        return [account.id for account in selected if account.connector == connector]
 
-    async def metric(self, name: str, **labels: str) -> float | None:
-        """What ``/metrics`` tells; None: nothing."""
+    async def read_metric(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric, or None if ``/metrics`` does not list it."""
         text = (await self.client.get("/metrics")).text
         for line in text.splitlines():
             written = re.fullmatch(rf"balance_gateway_{name}(?:\{{(.*)\}})? (\S+)", line)
@@ -98,12 +99,14 @@ class House:
                 return float(written[2])
         return None
 
-    async def ask(self, query: str) -> Any:
-        """The answer to a query, over HTTP."""
+    async def query(self, query: str) -> Any:
+        """Send a query over HTTP and return the response."""
         headers = {"Authorization": f"Bearer {self.key}"}
         return (await self.client.post("/graphql", json={"query": query}, headers=headers)).json()
 
-    async def status_of_a_request_received_long_ago(self) -> int:
+    async def send_delayed_request(self) -> int:
+        """Send a request that has waited too long, and return the response's status."""
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await self.app({**scope, "received_s": 0.0}, receive, send)
 
@@ -113,22 +116,24 @@ class House:
             query = {"query": "{ __typename }"}
             return (await client.post("/graphql", json=query, headers=headers)).status_code
 
-    async def ready(self) -> Any:
+    async def read_readiness(self) -> Any:
         return (await self.client.get("/readyz")).json()
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Any = system_clock) -> AsyncIterator[House]:
-    """The gateway of these settings."""
+async def run_gateway(
+    settings: Settings, clock: Any = system_clock
+) -> AsyncIterator[GatewayHarness]:
+    """Run a gateway with these settings."""
     app = build_app(settings, clock)
-    async with app.running() as assembly:
+    async with app.running() as components:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield House(app, assembly, client, settings.api_keys[0].key.reveal())
+            yield GatewayHarness(app, components, client, settings.api_keys[0].key.reveal())
 
 
-def changed(settings: Settings, connector: str = "light-acme", **changes: Any) -> Settings:
-    """The settings with changes to a connector."""
+def with_connector(settings: Settings, connector: str = "light-acme", **changes: Any) -> Settings:
+    """Return the settings with changes to a connector."""
     assert connector in [one.name for one in settings.connectors]
     connectors = [
         replace(one, **changes) if one.name == connector else one for one in settings.connectors
@@ -136,11 +141,11 @@ def changed(settings: Settings, connector: str = "light-acme", **changes: Any) -
     return replace(settings, connectors=tuple(connectors))
 
 
-def caching(settings: Settings, **changes: Any) -> Settings:
-    """The settings with changes to the cache."""
+def with_cache(settings: Settings, **changes: Any) -> Settings:
+    """Return the settings with changes to the cache."""
     return replace(settings, cache=replace(settings.cache, **changes))
 
 
-def impatient(settings: Settings, request_timeout_s: float = 1.0) -> Settings:
-    """The settings with a short deadline of requests, so that nobody waits for a budget."""
+def with_request_timeout(settings: Settings, request_timeout_s: float = 1.0) -> Settings:
+    """Return the settings with a short request timeout, so that no read waits for a budget."""
     return replace(settings, server=replace(settings.server, request_timeout_s=request_timeout_s))

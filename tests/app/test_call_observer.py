@@ -1,4 +1,4 @@
-"""Each exchange with a provider is logged with why it was made, where somebody listens."""
+"""The call observer: logs each provider call and its cause at DEBUG."""
 
 import pytest
 
@@ -21,31 +21,31 @@ from balance_gateway.ports.provider_call import (
 
 
 @pytest.mark.parametrize(
-    ("urgent", "write", "because"),
+    ("priority", "write", "because"),
     [
         (Priority.FOREGROUND, False, "read"),
         (Priority.BACKGROUND, False, "refresh"),
         (Priority.BACKGROUND, True, "write"),
     ],
 )
-async def test_every_exchange_is_logged_with_its_cause_and_what_it_came_to(
-    caplog: pytest.LogCaptureFixture, urgent: Priority, because: str, *, write: bool
+async def test_every_call_is_logged_with_its_cause_and_outcome(
+    caplog: pytest.LogCaptureFixture, priority: Priority, because: str, *, write: bool
 ) -> None:
     gates = {
         "main": ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
     }
     on_call = make_call_observer(Metrics(), gates, HealthTracker(gates, system_clock))
     call = ProviderCall("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
-    set_call_context(priority=urgent)
+    urgency.set(priority)
 
     on_call(call)
     caplog.set_level("DEBUG", "balance_gateway.app.call_observer")
     on_call(call)
 
     (record,) = caplog.records
-    facts = {"connector", "operation", "because", "outcome", "status", "duration_ms"}
+    fields = {"connector", "operation", "because", "outcome", "status", "duration_ms"}
     assert record.message == "provider.called"
-    assert {name: record.__dict__[name] for name in facts} == {
+    assert {name: record.__dict__[name] for name in fields} == {
         "connector": "main",
         "operation": "balance read",
         "because": because,

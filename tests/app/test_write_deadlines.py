@@ -1,4 +1,4 @@
-"""How long fences are held: for all that a write may take, and no step of it forgotten."""
+"""Write deadlines: fences and leases must outlast every step of a write."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,8 @@ from balance_gateway.app.write_deadlines import (
     READ_BACK_S,
     SLACK_S,
     build_write_deadlines,
+    compute_effect_window_s,
     compute_hold_s,
-    compute_landing_window_s,
 )
 from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
@@ -36,26 +36,26 @@ def settings(tmp_path: Path) -> Settings:
     return read_settings(path)
 
 
-def landing_late(settings: Settings, seconds: float) -> Settings:
+def with_late_landing(settings: Settings, seconds: float) -> Settings:
     return replace(settings, cache=replace(settings.cache, late_landing_s=seconds))
 
 
-def test_a_write_holds_until_it_can_no_longer_land_counted_from_a_late_answer(
+def test_a_fence_is_held_until_a_late_write_can_no_longer_take_effect(
     settings: Settings,
 ) -> None:
-    hold_s = compute_hold_s(landing_late(settings, 30.0))
+    hold_s = compute_hold_s(with_late_landing(settings, 30.0))
 
     assert hold_s == COMMAND_TIMEOUT_S + TIMEOUT_S + SLACK_S + 30.0
 
 
-def test_a_write_that_never_lands_late_holds_until_it_is_read_back(settings: Settings) -> None:
-    hold_s = compute_hold_s(landing_late(settings, 0.0))
+def test_a_fence_is_held_at_least_until_the_write_is_read_back(settings: Settings) -> None:
+    hold_s = compute_hold_s(with_late_landing(settings, 0.0))
 
     assert hold_s >= TIMEOUT_S + SLACK_S + READ_BACK_S
 
 
-def test_after_a_crash_the_time_before_sending_counts_too(settings: Settings) -> None:
-    assert compute_landing_window_s(settings) == PREPARE_S + compute_hold_s(settings)
+def test_the_effect_window_includes_the_time_before_sending(settings: Settings) -> None:
+    assert compute_effect_window_s(settings) == PREPARE_S + compute_hold_s(settings)
     assert build_write_deadlines(settings).prepare_s == PREPARE_S
 
 
@@ -65,7 +65,7 @@ def test_the_lease_outlasts_every_step_of_a_write(settings: Settings) -> None:
     assert limits.lease_s > limits.prepare_s + TIMEOUT_S + SLACK_S + limits.read_back_s
 
 
-def test_a_call_that_hangs_ends_before_the_write_is_given_up(settings: Settings) -> None:
+def test_a_hanging_call_times_out_before_its_write(settings: Settings) -> None:
     deadlines_s = build_write_deadlines(settings).deadline_s
 
     assert deadlines_s == {"quick": 2.0 + SLACK_S, "slow": TIMEOUT_S + SLACK_S}

@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows every part, and wires them together."""
+"""The composition root: builds the gateway from settings and wires its parts together."""
 
 from balance_gateway.app.asgi import build_app
 from balance_gateway.app.gateway_builder import open_probes

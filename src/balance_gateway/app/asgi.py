@@ -1,4 +1,4 @@
-"""The gateway as one ASGI application: assembled when it starts, closed when it has drained."""
+"""Build the ASGI application, which opens the gateway at its start and closes it after draining."""
 
 import contextlib
 import hashlib
@@ -24,58 +24,64 @@ logger = logging.getLogger(__name__)
 
 
 def build_app(settings: Settings, clock: Clock = system_clock) -> "GatewayApp":
-    """The application for these settings. Nothing is opened before its lifespan starts."""
+    """Build the application; it opens nothing before its lifespan starts."""
     return GatewayApp(settings, clock)
 
 
 class GatewayApp:
-    """Answers requests while its lifespan runs; an ASGI application."""
+    """The ASGI application; serves requests while its lifespan runs.
+
+    Args:
+        settings: the configuration.
+        clock: returns the current time.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._app: ASGIApp | None = None
         self._endpoint: GraphQLEndpoint | None = None
-        self._operations: HealthEndpoints | None = None
+        self._health: HealthEndpoints | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one connection, or the lifespan."""
+        """Serve one request, or the lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
         assert self._app is not None, "the lifespan has not started"
         if self._endpoint is not None and scope["path"] == "/graphql":
-            # The one path that is asked all the time goes past routing.
+            # Skips routing for the path that nearly all requests have.
             await self._endpoint(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def announce_drain(self) -> None:
-        """From now on ``/readyz`` says that no new requests should be sent."""
-        if self._operations is not None:
-            self._operations.start_draining()
+        """Let ``/readyz`` report from now on that no new requests should be sent."""
+        if self._health is not None:
+            self._health.start_draining()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[GatewayComponents]:
-        """Assembles the gateway, serves while inside, and closes it."""
+        """Open the gateway, serve requests inside the context, then drain and close it."""
         async with (
-            open_gateway(self._settings, self._clock) as assembly,
-            _authenticating(self._settings, self._clock) as authenticator,
+            open_gateway(self._settings, self._clock) as components,
+            _open_authenticator(self._settings, self._clock) as authenticator,
         ):
-            self._operations = _operations(assembly)
+            self._health = _build_health_endpoints(components)
             endpoint = GraphQLEndpoint(
-                _engine(assembly, self._settings),
+                _build_engine(components, self._settings),
                 authenticator,
-                on_rejection=assembly.metrics.turned_away.inc,
+                on_rejection=components.metrics.turned_away.inc,
             )
+            # CORS is a middleware of the routed application, which must not be skipped then.
             self._endpoint = None if self._settings.server.cors_origins else endpoint
             self._app = build_web_app(
                 graphql=endpoint,
-                operations=self._operations,
+                operations=self._health,
                 cors_origins=self._settings.server.cors_origins,
                 console=self._settings.server.graphiql,
             )
-            yield assembly
+            yield components
             await endpoint.drain()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -90,37 +96,37 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _engine(assembly: GatewayComponents, settings: Settings) -> GraphQLEngine:
+def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLEngine:
     limits, timeout_s = Limits(), settings.server.request_timeout_s
-    plain = Engine(assembly.gateway, limits=limits, request_timeout_s=timeout_s)
+    engine = Engine(components.gateway, limits=limits, request_timeout_s=timeout_s)
     if not settings.server.compiled:
-        return plain
+        return engine
     return FastPathEngine(
-        plain,
-        assembly.gateway,
+        engine,
+        components.gateway,
         limits=limits,
         request_timeout_s=timeout_s,
-        metrics=assembly.metrics,
+        metrics=components.metrics,
     )
 
 
-def _operations(assembly: GatewayComponents) -> HealthEndpoints:
+def _build_health_endpoints(components: GatewayComponents) -> HealthEndpoints:
     return HealthEndpoints(
-        checks={"storage": assembly.database.ping},
-        optional_checks={"cache": assembly.caching.fences.ping},
-        registry=assembly.metrics.registry,
+        checks={"storage": components.database.ping},
+        optional_checks={"cache": components.cache.fences.ping},
+        registry=components.metrics.registry,
     )
 
 
 @contextlib.asynccontextmanager
-async def _authenticating(settings: Settings, clock: Clock) -> AsyncIterator[Authenticator]:
-    """API keys, and the tokens of an issuer when ``[auth.jwt]`` names one."""
-    keys = ApiKeys([_api_key(key) for key in settings.api_keys])
+async def _open_authenticator(settings: Settings, clock: Clock) -> AsyncIterator[Authenticator]:
+    """Open the authenticator of API keys and, with ``[auth.jwt]``, of an issuer's tokens."""
+    keys = ApiKeys([_build_api_key(key) for key in settings.api_keys])
     jwt = settings.jwt
     if jwt is None:
         yield keys
         return
-    # Imported here: a gateway without tokens does without 9 MB of cryptography.
+    # Imported here, so that a gateway without tokens does not load 9 MB of cryptography.
     from balance_gateway.web.jwks import Jwks  # noqa: PLC0415
     from balance_gateway.web.jwt import JwtAuthenticator  # noqa: PLC0415
 
@@ -134,8 +140,8 @@ async def _authenticating(settings: Settings, clock: Clock) -> AsyncIterator[Aut
         await jwks.aclose()
 
 
-def _api_key(key: ApiKeySettings) -> ApiKey:
-    """The key's hash takes its place; from here on nobody holds the key itself."""
+def _build_api_key(key: ApiKeySettings) -> ApiKey:
+    """Build an API key, which keeps the hash of the configured key only."""
     return ApiKey(
         name=key.name,
         key_sha256=hashlib.sha256(key.key.reveal().encode()).digest(),

@@ -1,4 +1,4 @@
-"""Whom each exchange with a provider is told to: metrics, budget, breaker, health, and the log."""
+"""Report each provider call to the metrics, the call gate, the health tracker and the log."""
 
 import functools
 import logging
@@ -20,38 +20,44 @@ logger = logging.getLogger(__name__)
 
 
 def make_call_observer(
-    metrics: Metrics, gates: Mapping[str, ConnectorGate], watch: HealthTracker
+    metrics: Metrics, gates: Mapping[str, ConnectorGate], tracker: HealthTracker
 ) -> OnCall:
-    """Tells everybody who wants to know of an exchange."""
-    # Looking a child up by its labels costs more than counting does.
-    counter = functools.cache(metrics.upstream_calls.labels)
-    seconds = functools.cache(metrics.upstream_seconds.labels)
+    """Build the function that is called after every HTTP exchange with a provider.
+
+    Args:
+        metrics: count and time the call.
+        gates: the call gates by connector; they update rate limiter and circuit breaker.
+        tracker: tracks the connectors' health.
+    """
+    # Cached, since looking up a metric by its labels costs more than incrementing it.
+    call_counter = functools.cache(metrics.upstream_calls.labels)
+    call_seconds = functools.cache(metrics.upstream_seconds.labels)
 
     def on_call(call: ProviderCall) -> None:
-        counter(call.connector, call.operation, call.outcome).inc()
-        seconds(call.connector).observe(call.duration_s)
+        call_counter(call.connector, call.operation, call.outcome).inc()
+        call_seconds(call.connector).observe(call.duration_s)
         gates[call.connector].observe(call)
-        watch.observe(call)
+        tracker.observe(call)
         if logger.isEnabledFor(logging.DEBUG):
-            _log(call)
+            _log_call(call)
 
     return on_call
 
 
-def _log(call: ProviderCall) -> None:
-    facts = {
+def _log_call(call: ProviderCall) -> None:
+    fields = {
         "connector": call.connector,
         "operation": call.operation,
-        "because": _cause(call),
+        "because": _name_cause(call),
         "outcome": call.outcome,
         "status": call.status,
         "duration_ms": round(call.duration_s * 1000, 1),
     }
-    logger.debug("provider.called", extra=facts)
+    logger.debug("provider.called", extra=fields)
 
 
-def _cause(call: ProviderCall) -> str:
-    """Why the call was made: somebody writes, somebody waits, or a value in use is aging."""
+def _name_cause(call: ProviderCall) -> str:
+    """Return why the call was made: for a write, a waiting read, or a background refresh."""
     if call.write:
         return "write"
     return "refresh" if current_call().priority is Priority.BACKGROUND else "read"

@@ -1,4 +1,4 @@
-"""Wires settings, storage, providers, pipeline, use cases and the web into one application."""
+"""Build the gateway: wire settings, storage, providers, pipeline and use cases together."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from balance_gateway.app.cache_builder import (
 )
 from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.provider_builder import ProviderDependencies, build_gate, build_provider
-from balance_gateway.app.write_deadlines import build_write_deadlines, compute_landing_window_s
+from balance_gateway.app.write_deadlines import build_write_deadlines, compute_effect_window_s
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.calendar_days import Clock, system_clock
@@ -51,15 +51,15 @@ class GatewayComponents:
 
     Attributes:
         gateway: the use cases.
-        database: storage.
-        caching: fences and values.
-        providers: by connector name.
-        metrics: of this process.
+        database: the storage.
+        cache: the write fences and the cached values.
+        providers: the providers by connector name.
+        metrics: the metrics of this process.
     """
 
     gateway: Gateway
     database: Database
-    caching: CacheComponents
+    cache: CacheComponents
     providers: Mapping[str, BalanceProvider]
     metrics: Metrics
 
@@ -68,28 +68,34 @@ class GatewayComponents:
 async def open_gateway(
     settings: Settings, clock: Clock = system_clock
 ) -> AsyncIterator[GatewayComponents]:
-    """Opens everything a gateway needs, recovers what a crash left, and closes it in order."""
+    """Open a gateway, recover writes that a crash interrupted, and close all parts in order."""
+    # The stack closes in reverse order: the writer drains while its journal, fences and providers
+    # are still open.
     async with contextlib.AsyncExitStack() as stack:
         database = await open_database(settings.storage.url.reveal())
         stack.push_async_callback(database.aclose)
         journal = SqlWriteJournal(database, clock)
         metrics = Metrics()
-        caching = build_cache(settings, _writes_may_land(settings, journal, clock))
-        stack.push_async_callback(caching.fences.aclose)
-        gates = {one.name: build_gate(one, caching.link) for one in settings.connectors}
-        watch = HealthTracker(gates, clock)
-        _show(metrics, gates, caching)
+        cache = build_cache(settings, _build_unsettled_check(settings, journal, clock))
+        stack.push_async_callback(cache.fences.aclose)
+        gates = {
+            connector.name: build_gate(connector, cache.link) for connector in settings.connectors
+        }
+        tracker = HealthTracker(gates, clock)
+        _register_gauges(metrics, gates, cache)
         keys = build_account_keys(settings)
-        remote_accounts = {account_id: of.remote for account_id, of in keys.items()}
+        remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
         ledger = SqlLedgerStore(database, clock)
-        on_call = make_call_observer(metrics, gates, watch)
+        on_call = make_call_observer(metrics, gates, tracker)
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
-            wiring = ProviderDependencies(clock, on_call, gates[connector.name])
-            provider = build_provider(connector, ledger, wiring)
+            dependencies = ProviderDependencies(clock, on_call, gates[connector.name])
+            provider = build_provider(connector, ledger, dependencies)
             stack.push_async_callback(provider.aclose)
-            providers[connector.name] = _wrapped(provider, watch, journal, remote_accounts)
-        reads = _reads(settings, providers, keys, caching, clock, metrics)
+            providers[connector.name] = _decorate_provider(
+                provider, tracker, journal, remote_accounts
+            )
+        reads = _build_reads(settings, providers, keys, cache, clock, metrics)
         stack.push_async_callback(reads.aclose)
         directory = Directory(
             settings.accounts,
@@ -109,53 +115,55 @@ async def open_gateway(
         )
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
-        await _recover(recovery, compute_landing_window_s(settings), caching, stack)
-        gateway = Gateway(directory, reads, writer, watch, clock)
-        yield GatewayComponents(gateway, database, caching, providers, metrics)
+        await _recover(recovery, compute_effect_window_s(settings), cache, stack)
+        gateway = Gateway(directory, reads, writer, tracker, clock)
+        yield GatewayComponents(gateway, database, cache, providers, metrics)
 
 
-def _writes_may_land(
+def _build_unsettled_check(
     settings: Settings, journal: SqlWriteJournal, clock: Clock
 ) -> Callable[[], Awaitable[bool]]:
-    """Asks the journal whether a write that was begun may still take effect."""
-    lands_within = timedelta(seconds=compute_landing_window_s(settings))
+    """Build the check whether a write that was begun may still take effect at a provider."""
+    window = timedelta(seconds=compute_effect_window_s(settings))
 
-    async def writes_may_land() -> bool:
-        return bool(await journal.unsettled_since(clock() - lands_within))
+    async def has_unsettled_writes() -> bool:
+        return bool(await journal.unsettled_since(clock() - window))
 
-    return writes_may_land
+    return has_unsettled_writes
 
 
-def _reads(
+def _build_reads(
     settings: Settings,
     providers: Mapping[str, BalanceProvider],
     keys: Mapping[str, AccountKeys],
-    caching: CacheComponents,
+    cache: CacheComponents,
     clock: Clock,
     metrics: Metrics,
 ) -> CachedReads:
     return CachedReads(
         providers=providers,
         keys=keys,
-        fences=caching.fences,
-        values=caching.values,
-        claims=caching.claims,
+        fences=cache.fences,
+        values=cache.values,
+        claims=cache.claims,
         lifetimes=build_lifetimes(settings.cache),
         clock=clock,
         metrics=metrics,
-        # Reads are over before their request is, so that the rest of it can be answered.
+        # Reads end before their request, so that a late read can fall back on a stale value.
         deadline_s=settings.server.request_timeout_s * 0.9,
     )
 
 
-def _show(metrics: Metrics, gates: Mapping[str, ConnectorGate], caching: CacheComponents) -> None:
-    """Lets ``/metrics`` look at what has a state rather than a count."""
+def _register_gauges(
+    metrics: Metrics, gates: Mapping[str, ConnectorGate], cache: CacheComponents
+) -> None:
+    """Register the metrics that ``/metrics`` reads from the state of gates and cache."""
     for name, gate in gates.items():
         metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
         if gate.budget.per_minute is not None:
             metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
             metrics.budget_refills_seconds.labels(name).set_function(partial(_refills_in_s, gate))
-    link = caching.link
+    link = cache.link
     metrics.cache_up.set_function(lambda: 1.0 if link is None else float(link.is_up))
 
 
@@ -171,15 +179,16 @@ def _remaining(gate: ConnectorGate) -> float:
     return float(gate.budget.remaining() or 0)
 
 
-def _wrapped(
+def _decorate_provider(
     provider: BalanceProvider,
-    watch: HealthTracker,
+    tracker: HealthTracker,
     journal: SqlWriteJournal,
     remote_accounts: Mapping[str, str],
 ) -> BalanceProvider:
-    """The provider with its retries, and with the gateway's record where it keeps none."""
+    """Add retries or health tracking, and recorded opening balances if the provider has none."""
+    # The embedded ledger is not called over HTTP, so that no call observer reports its health.
     if provider.kind is ProviderKind.LOCAL:
-        provider = HealthTrackedProvider(provider, watch)
+        provider = HealthTrackedProvider(provider, tracker)
     else:
         provider = RetryingProvider(provider)
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
@@ -189,29 +198,29 @@ def _wrapped(
 
 async def _recover(
     recovery: Recovery,
-    lands_within_s: float,
-    caching: CacheComponents,
+    effect_window_s: float,
+    cache: CacheComponents,
     stack: contextlib.AsyncExitStack,
 ) -> None:
     try:
-        await recovery.hold_fences(lands_within_s)
-        # Where there was nothing to hold: whether the cache is there is known from now on.
-        await caching.fences.ping()
+        await recovery.hold_fences(effect_window_s)
+        # Without fences to hold, this is the first command: it sets the metric cache_up.
+        await cache.fences.ping()
     except CacheUnavailable:
-        # Whatever the cache holds when it is back is fenced by its own marks, or quarantined.
+        # Not an error: when the cache is back, its own fences or a quarantine protect its values.
         logger.warning("recovery.cache_out_of_reach")
     task = asyncio.get_running_loop().create_task(recovery.resolve_unfinished())
 
-    async def end() -> None:
+    async def stop() -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    stack.push_async_callback(end)
+    stack.push_async_callback(stop)
 
 
-async def _nothing() -> None:
-    """The storage has been opened by then, which is proof enough."""
+async def _probe_storage() -> None:
+    """Succeed: the storage was opened before, which is the check."""
 
 
 Probe = Callable[[], Awaitable[None]]
@@ -219,19 +228,22 @@ Probe = Callable[[], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
-    """What ``check`` tries: name → (kind, a read that raises a GatewayError when it fails).
+    """Open a gateway for the command ``check``; yield its probes by name.
+
+    A probe is a pair of a kind and a function that raises a GatewayError on failure. The names are
+    those of the connectors, ``storage``, and ``cache`` for a shared cache.
 
     Raises:
-        Internal: the storage cannot be opened, so that nothing else can be tried.
+        Internal: the storage cannot be opened, so that no probe can run.
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
-            assembly = await stack.enter_async_context(open_gateway(settings))
+            components = await stack.enter_async_context(open_gateway(settings))
         except DatabaseError as error:
             raise Internal(str(error)) from error
-        tries: dict[str, tuple[str, Probe]] = {"storage": ("storage", _nothing)}
+        probes: dict[str, tuple[str, Probe]] = {"storage": ("storage", _probe_storage)}
         if settings.cache.url.reveal().startswith(("redis", "unix")):
-            tries["cache"] = ("cache", assembly.caching.fences.ping)
-        for name, provider in assembly.providers.items():
-            tries[name] = (provider.kind.value, provider.probe)
-        yield tries
+            probes["cache"] = ("cache", components.cache.fences.ping)
+        for name, provider in components.providers.items():
+            probes[name] = (provider.kind.value, provider.probe)
+        yield probes

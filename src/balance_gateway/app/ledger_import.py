@@ -1,4 +1,4 @@
-"""Opens the embedded ledger for an import of entries, without the rest of the gateway."""
+"""Import entries into the embedded ledger without opening the rest of the gateway."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +19,22 @@ async def import_ledger_entries(
     path: Path,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportResult:
-    """Imports a CSV file into an account of the embedded ledger: all of its rows or none.
+    """Import a CSV file into an account of the embedded ledger: all of its rows or none.
+
+    Args:
+        settings: the configuration.
+        account_id: the gateway's id of the account.
+        path: the CSV file.
+        on_progress: called with the bytes done and the size of the file.
+
+    Returns:
+        The numbers of entries that were added and that were present already.
 
     Raises:
-        BadInput: there is no such account, it is not local, or rows are wrong.
+        BadInput: the account is unknown or not local, or rows are invalid.
         Internal: the storage failed.
     """
-    account = _account(settings, account_id)
+    account = _find_account(settings, account_id)
     try:
         database = await open_database(settings.storage.url.reveal())
     except DatabaseError as error:
@@ -37,9 +46,9 @@ async def import_ledger_entries(
         await database.aclose()
 
 
-def _account(settings: Settings, account_id: str) -> Account:
+def _find_account(settings: Settings, account_id: str) -> Account:
     for account in settings.accounts:
         if account.id == account_id:
             return account
-    known = ", ".join(a.id for a in settings.accounts if not a.remote) or "none is configured"
-    raise BadInput(f"There is no account {account_id!r}; local ones: {known}", field="account")
+    known = ", ".join(a.id for a in settings.accounts if not a.remote) or "none"
+    raise BadInput(f"unknown account {account_id!r}; local accounts: {known}", field="account")

@@ -1,47 +1,50 @@
-"""How long a write takes at most, step by step, and what follows from it for fence and journal."""
+"""Derive the time limits of writes, and how long fences and journal leases must last."""
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
 from balance_gateway.service.write_execution import WriteDeadlines
 
-#: For reading a write back, and for reading what stood before it.
+#: Time limit for reading a write back, and for reading the previous value.
 READ_BACK_S = 5.0
 
-#: How much longer a write is waited for than its connector's ``timeout_s``: a call that hangs ends
-#: by its own timeout, which tells whether anything left, and counts against its provider. One
-#: that is cut off here has waited before (for a place, for another call of the write), did not get
-#: its time, and says nothing of the provider.
+#: Time that a write may take in addition to its connector's ``timeout_s``. So a hanging call ends
+#: by its own timeout, which reports whether anything was sent and counts as a provider failure. A
+#: call that is cancelled by the write's deadline did not get its full time, because it waited first
+#: (for the call gate or another call of the write); it says nothing about the provider.
 SLACK_S = 2.0
 
-#: From recording a write as begun until it is sent: comparing once more, and raising the fence.
+#: Time limit from recording a write as begun until it is sent: a comparison, and raising the fence.
 PREPARE_S = READ_BACK_S + 3.0
 
 
 def build_write_deadlines(settings: Settings) -> WriteDeadlines:
-    """The time limits of writes."""
+    """Build the time limits of writes."""
     return WriteDeadlines(
-        deadline_s={one.name: one.timeout_s + SLACK_S for one in settings.connectors},
+        deadline_s={
+            connector.name: connector.timeout_s + SLACK_S for connector in settings.connectors
+        },
         read_back_s=READ_BACK_S,
         prepare_s=PREPARE_S,
-        # The lease outlasts a write and everything around it, its outcome's recording included.
-        lease_s=PREPARE_S + _longest_s(settings) + READ_BACK_S + 5.0,
+        # The lease must outlast all steps of a write, including the recording of its outcome.
+        lease_s=PREPARE_S + _compute_send_limit_s(settings) + READ_BACK_S + 5.0,
     )
 
 
 def compute_hold_s(settings: Settings) -> float:
-    """How long a write holds its fence: until it has landed, and is read back if that is later.
+    """Return how long, in seconds, a write holds its fence.
 
-    The fence is held from when Redis has it, and the write sent when its answer is here.
+    This is until the write can no longer take effect, or until it is read back if that is later.
     """
+    # Redis holds the fence from when it gets the command; the write is sent after the response.
     after_s = max(settings.cache.late_landing_s, READ_BACK_S)
-    return COMMAND_TIMEOUT_S + _longest_s(settings) + after_s
+    return COMMAND_TIMEOUT_S + _compute_send_limit_s(settings) + after_s
 
 
-def compute_landing_window_s(settings: Settings) -> float:
-    """How long after it was recorded as begun a write may still land."""
+def compute_effect_window_s(settings: Settings) -> float:
+    """Return how long, in seconds, after being recorded as begun a write may take effect."""
     return PREPARE_S + compute_hold_s(settings)
 
 
-def _longest_s(settings: Settings) -> float:
-    """The longest deadline of sending a write."""
-    return max((one.timeout_s for one in settings.connectors), default=0.0) + SLACK_S
+def _compute_send_limit_s(settings: Settings) -> float:
+    """Return the longest deadline for sending a write, over all connectors."""
+    return max((connector.timeout_s for connector in settings.connectors), default=0.0) + SLACK_S

@@ -1,4 +1,4 @@
-"""Which engine answers is a setting."""
+"""The setting server.compiled selects the engine."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from balance_gateway.config.reader import parse_settings
 @pytest.mark.parametrize(
     ("server", "engine"), [({}, FastPathEngine), ({"compiled": False}, Engine)], ids=["on", "off"]
 )
-async def test_compiled_answers_are_on_unless_they_are_turned_off(
+async def test_the_fast_path_is_used_unless_it_is_disabled(
     server: dict[str, bool], engine: type, tmp_path: Path
 ) -> None:
     app = build_app(parse_settings({"server": server, "storage": {"url": "sqlite://"}}, tmp_path))
