@@ -56,7 +56,7 @@ class LoadGenerator:
     port: int
 
     async def send(self) -> str:
-        """Send a request; return its outcome: good, refused, given up, or the error."""
+        """Send a request; return its outcome: good, rejected, timed out, or the error."""
         body = json.dumps({"query": QUERY}).encode()
         head = (
             "POST /graphql HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n"
@@ -72,7 +72,7 @@ class LoadGenerator:
                 finally:
                     writer.close()
         except TimeoutError:
-            return "given up"
+            return "timed out"
         except OSError as error:
             return type(error).__name__
         return _classify(response)
@@ -107,7 +107,7 @@ def _classify(response: bytes) -> str:
     if status == "200" and b'"errors"' not in body:
         return "good"
     if status == "503" and b"\r\nretry-after: 1" in head.lower():
-        return "refused"
+        return "rejected"
     return f"status {status}"
 
 

@@ -57,6 +57,7 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.server.server import Service, serve_until_stopped
     from balance_gateway_sandbox import Options, create_sandbox
 
+    # Bound first, so that a port in use ends the command before any file is written.
     listener = bind_listener("127.0.0.1", port)
     # The demo's Layer returns an opening balance as it was set, whatever its date.
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))

@@ -82,6 +82,7 @@ def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -
         *(
             _format_connector(data_dir, credential, sandbox_url)
             for credential in catalogue.credentials
+            # Leaves out "asset-acme-read-only", which may not write.
             if credential.name.count("-") == 1
         ),
         '[connectors.local]\nprovider = "local"\n',

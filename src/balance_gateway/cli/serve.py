@@ -51,6 +51,7 @@ def serve(
     settings = load_settings(config_path)
     server = settings.server
     count = workers or server.workers
+    # Checked again, since --workers may contradict the file.
     try:
         refuse_contradictions(settings, workers=count)
     except ConfigError as error:
@@ -58,6 +59,7 @@ def serve(
     configure_logs(log_level)
     if listener_fd is not None:
         raise SystemExit(_serve_as_worker(settings, socket.socket(fileno=listener_fd)))
+    # Bound here, so that an address in use ends the command before anything else is opened.
     listener = bind_listener(host or server.host, server.port if port is None else port)
     if count > 1:
         click.echo(f"Serving balance-gateway with {count} workers", err=True)
@@ -84,6 +86,7 @@ def _serve_as_worker(settings: "Settings", listener: socket.socket) -> int:
     from balance_gateway.server.workers import READY
 
     async def announce() -> None:
+        # stdout is a pipe to the supervisor, which waits for this line.
         click.echo(READY)
 
     service = Service(build_app(settings), listener, shared=True)
