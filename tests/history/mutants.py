@@ -13,6 +13,13 @@ from typing import Any
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
+from balance_gateway.pipeline.cache.cache_keys import (
+    balance_value_key,
+    opening_value_key,
+    redis_held_flag_name,
+    redis_nonce_name,
+    redis_value_name,
+)
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.fence import Fences, FenceState
 from balance_gateway.pipeline.cache.read_through import ReadThrough
@@ -50,22 +57,24 @@ class CacheAside(CachedReads):
     """Plain cache-aside: get, fetch, set; the account's values are deleted after a write."""
 
     async def end_write(self, account: Account, write_id: str) -> None:
-        prefix = self._keys[account.id].value
-        names = [f"{prefix}:opening", *(f"{prefix}:balance:{day.isoformat()}" for day in DAYS)]
+        keys = self._keys[account.id]
+        value_keys = [opening_value_key(keys), *(balance_value_key(keys, day) for day in DAYS)]
         link: Any = self._values._link  # type: ignore[attr-defined]
         with contextlib.suppress(CacheUnavailable):
-            await link.run(lambda: link.client.delete(*[link.key(f"v:{name}") for name in names]))
+            names = [link.key(redis_value_name(value_key)) for value_key in value_keys]
+            await link.run(lambda: link.client.delete(*names))
 
 
 class _OwnSteps(RedisFences):
     async def _new_nonce(self, key: str) -> None:
         link = self._link
         await link.run(
-            lambda: link.client.set(link.key(f"n:{key}"), secrets.token_hex(8)), always=True
+            lambda: link.client.set(link.key(redis_nonce_name(key)), secrets.token_hex(8)),
+            always=True,
         )
 
     async def _raise(self, key: str) -> None:
-        link, name = self._link, self._link.key(f"w:{key}")
+        link, name = self._link, self._link.key(redis_held_flag_name(key))
         await link.run(lambda: link.client.set(name, 1, px=self._hold_ms), always=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from balance_gateway.app.write_deadlines import compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
-from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys, response_settings
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, NoStore, RedisStore
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
@@ -67,9 +67,9 @@ def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
 
 
 def _shape(connector: ConnectorSettings) -> Mapping[str, str]:
-    return {
-        "basis": connector.basis,
-        "reporting_basis": connector.reporting_basis,
-        "entries_start": str(connector.entries_start),
-        "upsert_route": str(connector.upsert_route),
-    }
+    return response_settings(
+        basis=connector.basis,
+        reporting_basis=connector.reporting_basis,
+        entries_start=connector.entries_start,
+        upsert_route=connector.upsert_route,
+    )

@@ -10,7 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance_gateway.domain.accounts import ProviderKind, Side
-from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys
+from balance_gateway.pipeline.cache.cache_keys import (
+    REDIS_EPOCH,
+    REDIS_QUARANTINE,
+    AccountKeys,
+    account_keys,
+    balance_value_key,
+    lease_name,
+    opening_value_key,
+    pending_read_key,
+    redis_held_flag_name,
+    redis_holds_name,
+    redis_lease_name,
+    redis_nonce_name,
+    redis_value_name,
+    response_settings,
+    single_flight_key,
+)
 from tests.pipeline.fakes import account
 
 REMOTE = MappingProxyType({"bank_account_id": "remote-1"})
@@ -162,3 +178,29 @@ def test_ids_that_run_together_are_still_told_apart(
     assert (one.fence == other.fence) is alike
     assert (one.value == other.value) is alike
     assert (one.remote == other.remote) is alike
+
+
+def test_key_formats_do_not_change() -> None:
+    """Replicas of two releases share one Redis during an upgrade, so the formats are fixed."""
+    remote = MappingProxyType({"bank_account_id": "remote-1"})
+    shape = response_settings(
+        basis="accrual", reporting_basis="CASH", entries_start=None, upsert_route=None
+    )
+    found = keys(shape=dict(shape), remote=remote)
+
+    assert (found.fence, found.value, found.remote) == (
+        "light:f75193aadcb773949ee9971c",
+        "acct_a:5393c86a3f3900f79d2629ab",
+        "light:12cc00e35845b53361775c33",
+    )
+    assert balance_value_key(found, date(2026, 5, 7)) == f"{found.value}:balance:2026-05-07"
+    assert opening_value_key(found) == f"{found.value}:opening"
+    assert single_flight_key("value", "nonce") == ("value", "nonce")
+    assert pending_read_key("value", requires_live=True) == ("value", True)
+    assert lease_name(["b", "a"]) == "a b"
+    assert redis_value_name("value") == "v:value"
+    assert redis_nonce_name("fence") == "n:fence"
+    assert redis_held_flag_name("fence") == "w:fence"
+    assert redis_holds_name("fence") == "h:fence"
+    assert redis_lease_name("a b") == "c:c8687a08aa5d6ed2044328fa6a697ab8"
+    assert (REDIS_EPOCH, REDIS_QUARANTINE) == ("epoch", "quarantine")

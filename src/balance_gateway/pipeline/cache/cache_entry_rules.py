@@ -21,7 +21,12 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     with_account,
 )
-from balance_gateway.pipeline.cache.cache_keys import AccountKeys
+from balance_gateway.pipeline.cache.cache_keys import (
+    AccountKeys,
+    balance_value_key,
+    opening_value_key,
+    pending_read_key,
+)
 from balance_gateway.pipeline.cache.cache_store import CacheEntry
 from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.ports.cache_validity import (
@@ -92,7 +97,7 @@ def build_balance_read(
     return CachedRead(
         account=request.account,
         keys=keys,
-        value_key=f"{keys.value}:balance:{request.as_of.isoformat()}",
+        value_key=balance_value_key(keys, request.as_of),
         fresh_for_s=lifetimes.today_s if request.is_today else lifetimes.other_days_s,
         query=BalanceQuery(request.account, request.as_of),
         max_age_s=request.max_age_s,
@@ -105,7 +110,7 @@ def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes
     return CachedRead(
         account=account,
         keys=keys,
-        value_key=f"{keys.value}:opening",
+        value_key=opening_value_key(keys),
         fresh_for_s=lifetimes.opening_balance_s,
         query=None,
     )
@@ -113,7 +118,7 @@ def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes
 
 def build_flight_key(read: CachedRead) -> Hashable:
     """Reads with different demands of age may need different flights."""
-    return read.value_key, read.max_age_s == 0
+    return pending_read_key(read.value_key, requires_live=read.max_age_s == 0)
 
 
 def find_cached_result(read: CachedRead, seen: CacheLookup, now_s: float) -> ReadResult | None:

@@ -18,8 +18,9 @@ one address answered is not served for another, which may be another system.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 
@@ -80,6 +81,86 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         value=f"{account.id}:{_digest(everything)}",
         remote=_remote_account(account),
     )
+
+
+def response_settings(
+    *, basis: str, reporting_basis: str, entries_start: object, upsert_route: object
+) -> Mapping[str, str]:
+    """Return a connector's settings that change its responses, as texts by name.
+
+    They are part of the value key, so that a changed setting never finds older values.
+    """
+    return {
+        "basis": basis,
+        "reporting_basis": reporting_basis,
+        "entries_start": str(entries_start),
+        "upsert_route": str(upsert_route),
+    }
+
+
+def balance_value_key(keys: AccountKeys, day: date) -> str:
+    """Return the value key of an account's balance on one day."""
+    return f"{keys.value}:balance:{day.isoformat()}"
+
+
+def opening_value_key(keys: AccountKeys) -> str:
+    """Return the value key of an account's opening balance."""
+    return f"{keys.value}:opening"
+
+
+def single_flight_key(value_key: str, nonce: str) -> Hashable:
+    """Return the key under which reads of one value share an upstream call in this process.
+
+    The nonce is part of it: a read that starts after a write never joins a call from before it.
+    """
+    return value_key, nonce
+
+
+def pending_read_key(value_key: str, *, requires_live: bool) -> Hashable:
+    """Return the key by which the reads of one request are deduplicated.
+
+    A read that requires a live value cannot share the call of a read that accepts a cached one.
+    """
+    return value_key, requires_live
+
+
+def lease_name(value_keys: Iterable[str]) -> str:
+    """Return the name of the lease of a group of reads.
+
+    It is equal only for groups of exactly the same values: only those can share an upstream call.
+    """
+    return " ".join(sorted(value_keys))
+
+
+# The names below are the part after the deployment's prefix, see ``RedisClient.key``.
+
+REDIS_EPOCH = "epoch"
+REDIS_QUARANTINE = "quarantine"
+
+
+def redis_value_name(value_key: str) -> str:
+    """Return the Redis name of a cached value."""
+    return f"v:{value_key}"
+
+
+def redis_nonce_name(fence: str) -> str:
+    """Return the Redis name of a fence's nonce."""
+    return f"n:{fence}"
+
+
+def redis_held_flag_name(fence: str) -> str:
+    """Return the Redis name of the flag that exists while a write of the fence is in flight."""
+    return f"w:{fence}"
+
+
+def redis_holds_name(fence: str) -> str:
+    """Return the Redis name of a fence's writes in flight, with the time each hold ends."""
+    return f"h:{fence}"
+
+
+def redis_lease_name(lease: str) -> str:
+    """Return the Redis name of a lease; hashed, because a group can be of any length."""
+    return f"c:{hashlib.sha256(lease.encode()).hexdigest()[:32]}"
 
 
 def _remote_account(account: Account) -> str:

@@ -17,6 +17,7 @@ from balance_gateway.domain.codec import (
     opening_balance_from_json,
     opening_balance_to_json,
 )
+from balance_gateway.pipeline.cache.cache_keys import redis_value_name
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
 
 Value = BalanceFigures | OpeningBalance | None
@@ -192,12 +193,12 @@ class RedisStore:
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """One entry, or None, per key, in order."""
-        names = [self._link.key(f"v:{key}") for key in keys]
+        names = [self._link.key(redis_value_name(key)) for key in keys]
         return await self._link.run(lambda: self._cache.multi_get(names))
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Keeps the entries."""
-        pairs = [(self._link.key(f"v:{key}"), entry) for key, entry in entries.items()]
+        pairs = [(self._link.key(redis_value_name(key)), entry) for key, entry in entries.items()]
         await self._link.run(
             lambda: self._cache.multi_set(pairs, ttl=self._keep_s),
             writes=True,

@@ -36,7 +36,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     find_cached_result,
     needs_refresh,
 )
-from balance_gateway.pipeline.cache.cache_keys import AccountKeys
+from balance_gateway.pipeline.cache.cache_keys import AccountKeys, single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheStore
 from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
 from balance_gateway.pipeline.cache.read_through import ReadThrough
@@ -199,7 +199,7 @@ class CachedReads:
             standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
             if entry is None or not standing.settled or not needs_refresh(entry, now_s):
                 continue
-            key = (read.value_key, standing.nonce)
+            key = single_flight_key(read.value_key, standing.nonce)
             if self._flights.in_flight(key) is None:
                 hurry, group = groups.setdefault(
                     self._upstream.group_key(read), (PriorityBoost(), [])
@@ -253,7 +253,7 @@ class CachedReads:
             if name in flights:
                 continue
             standing = seen[read.value_key].standing
-            key = (read.value_key, standing.nonce) if standing.settled else None
+            key = single_flight_key(read.value_key, standing.nonce) if standing.settled else None
             flight = self._find_joinable(key, read, now_s)
             if flight is not None:
                 self._metrics.reads_coalesced.inc()

@@ -18,6 +18,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     deadline_error,
     refresh_due_s,
 )
+from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
 from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
@@ -132,7 +133,7 @@ class ReadThrough:
         self, read: CachedRead, standing: FenceState, flight: "asyncio.Future[ReadResult]"
     ) -> bool:
         """Whether no other read of the value has begun since: it knows better, landed or not."""
-        in_air = self._flights.in_flight((read.value_key, standing.nonce))
+        in_air = self._flights.in_flight(single_flight_key(read.value_key, standing.nonce))
         return in_air is not None and in_air.flight is flight
 
     def _marked(

@@ -26,6 +26,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.pipeline.cache.cache_keys import (
+    REDIS_EPOCH,
+    REDIS_QUARANTINE,
+    redis_held_flag_name,
+    redis_holds_name,
+    redis_nonce_name,
+)
 from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.redis_client import RedisClient
 
@@ -117,9 +124,9 @@ class RedisFences:
 
     async def _look(self, keys: Sequence[str]) -> Sequence[FenceState] | None:
         """The standings; None when something was missing and has been put in place."""
-        names = [self._link.key("epoch"), self._link.key("quarantine")]
+        names = [self._link.key(REDIS_EPOCH), self._link.key(REDIS_QUARANTINE)]
         for key in keys:
-            names += (self._link.key(f"n:{key}"), self._link.key(f"w:{key}"))
+            names += map(self._link.key, (redis_nonce_name(key), redis_held_flag_name(key)))
         values = await self._link.run(lambda: self._link.client.mget(names))
         epoch = await self._trusted_epoch(_text(values[0]))
         if epoch is None:
@@ -146,7 +153,7 @@ class RedisFences:
         lost = epoch is not None or self._epoch_seen is not None or await self._any_may_land()
         new = f"{_QUARANTINED if lost else _TRUSTED}{secrets.token_hex(8)}@{run_id}"
         quarantine_ms = self._hold_ms if lost else 0
-        names = [self._link.key("epoch"), self._link.key("quarantine")]
+        names = [self._link.key(REDIS_EPOCH), self._link.key(REDIS_QUARANTINE)]
         arguments: list[str | int] = [epoch or "", new, quarantine_ms]
         standing = await self._link.run(lambda: self._open(keys=names, args=arguments))
         if _text(standing) == new:
@@ -185,7 +192,10 @@ class RedisFences:
         await self._change(self._hold, key, write_id, max(1, int(seconds * 1000)))
 
     async def _change(self, script: Any, key: str, *arguments: str | int) -> None:
-        names = [self._link.key(f"{kind}:{key}") for kind in "nwh"]
+        names = [
+            self._link.key(name)
+            for name in (redis_nonce_name(key), redis_held_flag_name(key), redis_holds_name(key))
+        ]
         values = [secrets.token_hex(8), *arguments]
         # A write is never held back by an earlier failure: it asks Redis itself.
         await self._link.run(lambda: script(keys=names, args=values), always=True, writes=True)

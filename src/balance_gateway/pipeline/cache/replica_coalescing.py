@@ -7,6 +7,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import PendingRead, ReadResult, build_observed
+from balance_gateway.pipeline.cache.cache_keys import lease_name
 from balance_gateway.pipeline.cache.cache_store import CacheStore
 from balance_gateway.pipeline.cache.upstream_leases import LEASE_S, POLL_S, NoLeases, UpstreamLeases
 from balance_gateway.ports.reads import (
@@ -75,5 +76,4 @@ class ReplicaCoalescer:
 
 
 def _claim_of(group: Sequence[PendingRead]) -> str:
-    """Equal for groups that ask for the very same values: only those can share a call."""
-    return " ".join(sorted(read.value_key for read, _, _ in group))
+    return lease_name(read.value_key for read, _, _ in group)

@@ -5,10 +5,10 @@ another replica counts only under the account's nonce, like any kept value; and 
 claim that comes to nothing, because its holder died or failed, asks for itself.
 """
 
-import hashlib
 from typing import Protocol
 
 from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.pipeline.cache.cache_keys import redis_lease_name
 from balance_gateway.pipeline.redis_client import RedisClient
 
 #: After so long a claim is nobody's: its holder died, or its call takes longer than sharing helps.
@@ -83,4 +83,4 @@ class RedisLeases:
             return
 
     def _key(self, name: str) -> str:
-        return self._link.key(f"c:{hashlib.sha256(name.encode()).hexdigest()[:32]}")
+        return self._link.key(redis_lease_name(name))
