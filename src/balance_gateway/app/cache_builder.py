@@ -36,8 +36,7 @@ def build_cache(
         values = MemoryStore(cache.entries_max) if cache.enabled else NoStore()
         return CacheComponents(MemoryFences(hold_s), values, NoLeases())
     link = RedisClient.open(url)
-    keep_s = max(cache.stale_ttl_s, cache.opening_balance_ttl_s, cache.past_ttl_s, 1.0)
-    values = RedisStore(link, keep_s) if cache.enabled else NoStore()
+    values = RedisStore(link, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
     return CacheComponents(
         RedisFences(link, hold_s, writes_may_land), values, RedisLeases(link), link
     )

@@ -4,6 +4,7 @@ Nothing here waits for anybody or keeps anything: data, and decisions about it.
 """
 
 import asyncio
+import enum
 import random
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -45,14 +46,37 @@ from balance_gateway.ports.reads import (
 REFRESH_FROM = (0.75, 0.95)
 
 
+class ValueKind(enum.Enum):
+    """The kinds of cached values; the texts are the ``kind`` label of the metrics."""
+
+    BALANCE = "balance"
+    OPENING_BALANCE = "opening_balance"
+
+
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """For how long values are fresh, and how old a stale one may be, in seconds."""
+    """How long values are fresh, and how old a stale value may be, in seconds."""
 
     today_s: float
     other_days_s: float
     opening_balance_s: float
     stale_s: float
+
+    def fresh_for_s(self, kind: ValueKind, *, is_today: bool = False) -> float:
+        """Return for how many seconds a value is fresh.
+
+        Args:
+            kind: what the value is.
+            is_today: whether a balance is of the account's current day; past days change less.
+        """
+        if kind is ValueKind.OPENING_BALANCE:
+            return self.opening_balance_s
+        return self.today_s if is_today else self.other_days_s
+
+    @property
+    def retention_s(self) -> float:
+        """For how many seconds the shared cache must keep a value: fresh or served stale."""
+        return max(self.stale_s, self.opening_balance_s, self.other_days_s, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +90,11 @@ class CachedRead:
     query: BalanceQuery | None
     max_age_s: int | None = None
     on_stale: OnStale = OnStale.SERVE
+
+    @property
+    def kind(self) -> ValueKind:
+        """What is read."""
+        return ValueKind.OPENING_BALANCE if self.query is None else ValueKind.BALANCE
 
 
 #: Of a value, and of all values of its account.
@@ -98,7 +127,7 @@ def build_balance_read(
         account=request.account,
         keys=keys,
         value_key=balance_value_key(keys, request.as_of),
-        fresh_for_s=lifetimes.today_s if request.is_today else lifetimes.other_days_s,
+        fresh_for_s=lifetimes.fresh_for_s(ValueKind.BALANCE, is_today=request.is_today),
         query=BalanceQuery(request.account, request.as_of),
         max_age_s=request.max_age_s,
         on_stale=request.on_stale,
@@ -111,7 +140,7 @@ def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes
         account=account,
         keys=keys,
         value_key=opening_value_key(keys),
-        fresh_for_s=lifetimes.opening_balance_s,
+        fresh_for_s=lifetimes.fresh_for_s(ValueKind.OPENING_BALANCE),
         query=None,
     )
 

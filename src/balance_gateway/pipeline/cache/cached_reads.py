@@ -210,12 +210,11 @@ class CachedReads:
             self._flights.run(self._upstream.refresh(group, hurry))
 
     def _count(self, reads: Sequence[CachedRead], answers: Sequence[ReadResult | None]) -> None:
-        counts: Counter[tuple[bool, str]] = Counter()
+        counts: Counter[tuple[str, str]] = Counter()
         for read, answer in zip(reads, answers, strict=True):
             state = answer.state.value if isinstance(answer, Observed) else "failed"
-            counts[read.query is None, state] += 1
-        for (is_opening, state), count in counts.items():
-            kind = "opening_balance" if is_opening else "balance"
+            counts[read.kind.value, state] += 1
+        for (kind, state), count in counts.items():
             self._metrics.reads.labels(kind, state).inc(count)
 
     async def _look_up(self, reads: Mapping[str, CachedRead]) -> dict[str, CacheLookup]:
