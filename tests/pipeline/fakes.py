@@ -1,4 +1,4 @@
-"""Stand-ins of our own ports: a provider that does what a test says, caches out of reach."""
+"""Fakes of the gateway's ports: a scripted provider, and caches that can become unreachable."""
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -45,9 +45,9 @@ REMOTE_IDS = {
 
 
 def account(account_id: str = "acct_a", **changes: Any) -> Account:
-    """An account at Light in euros, unless told otherwise."""
+    """Build an account, by default at Light and in euros."""
     kind = changes.get("provider", ProviderKind.LIGHT)
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": account_id,
         "tenant": "acme",
         "connector": "main",
@@ -57,31 +57,31 @@ def account(account_id: str = "acct_a", **changes: Any) -> Account:
         "time_zone": ZoneInfo("UTC"),
         "remote": MappingProxyType({key: f"{key} of {account_id}" for key in REMOTE_IDS[kind]}),
     }
-    return Account(**{**facts, **changes})
+    return Account(**{**fields, **changes})
 
 
 def request(of: Account, **changes: Any) -> BalanceRequest:
-    """Today's balance of an account."""
+    """Build a request for an account's balance, by default today's."""
     return BalanceRequest(**{"account": of, "as_of": TODAY, "is_today": True, **changes})
 
 
-def opening(minor_units: int, currency: str = "EUR", **more: Any) -> OpeningBalance:
-    facts = {"effective_at": None, "source": OpeningBalanceSource.PROVIDER, **more}
-    return OpeningBalance(Money(minor_units, currency), **facts)
+def opening(minor_units: int, currency: str = "EUR", **changes: Any) -> OpeningBalance:
+    fields = {"effective_at": None, "source": OpeningBalanceSource.PROVIDER, **changes}
+    return OpeningBalance(Money(minor_units, currency), **fields)
 
 
 class FakeProvider:
-    """A provider whose every account has the same ledger balance, and which can be told to fail.
+    """A provider with the same ledger balance for every account, and scripted failures.
 
     Attributes:
-        value: the ledger figure, in minor units.
+        value: the ledger balance, in minor units.
         calls: the account ids of each call for balances.
-        opening_calls: how many opening balances were asked for.
-        moods: the urgency and the patience of each call.
-        failures: raised by the next calls, one each; None in between stands for a success.
-        failing: raised by every call, when it is set.
-        wait: awaited by every call, after it was counted and its value was looked up.
-        answer: turns a query into its answer.
+        opening_calls: how many times an opening balance was read.
+        moods: the priority, and the maximum wait in seconds, of each call.
+        failures: raised by the next calls, one each; None means success.
+        failing: raised by every call, if set.
+        wait: awaited by every call, after the call was counted and its value was read.
+        answer: returns the result of a query.
     """
 
     def __init__(self, connector: str = "main", kind: ProviderKind = ProviderKind.LIGHT) -> None:
@@ -113,33 +113,33 @@ class FakeProvider:
     ) -> Sequence[BalanceFigures | GatewayError]:
         self.calls.append([query.account.id for query in queries])
         answers = [self.answer(query) for query in queries]
-        await self._happen()
+        await self._finish_call()
         return answers
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         self.opening_calls += 1
-        standing = self.opening
-        await self._happen()
-        return standing
+        opening_balance = self.opening
+        await self._finish_call()
+        return opening_balance
 
     async def normal_balance(self, account: Account) -> Side:
-        await self._happen()
+        await self._finish_call()
         return Side.CREDIT
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         self.writes.append(write)
-        await self._happen()
+        await self._finish_call()
         return opening(write.amount.minor_units)
 
     async def probe(self) -> None:
         self.probes += 1
-        await self._happen()
+        await self._finish_call()
 
     async def aclose(self) -> None:
         self.closed = True
 
-    async def _happen(self) -> None:
-        self.moods.append((current_call().priority, current_call().max_wait_s))
+    async def _finish_call(self) -> None:
+        self.moods.append((urgency.get(), patience_s.get()))
         if self.wait is not None:
             await self.wait()
         failure = self.failures.pop(0) if self.failures else self.failing
@@ -148,7 +148,7 @@ class FakeProvider:
 
 
 class LostFences:
-    """Fences in a shared cache that can go out of reach."""
+    """Fences in a shared cache that can become unreachable."""
 
     def __init__(self, fences: Fences) -> None:
         self.fences = fences
@@ -158,57 +158,57 @@ class LostFences:
     def nonces(self) -> LocalCacheVersions | None:
         return self.fences.nonces
 
-    def _reach(self) -> None:
+    def _check_reachable(self) -> None:
         if self.lost:
-            raise CacheUnavailable("The shared cache is out of reach.")
+            raise CacheUnavailable("The shared cache is unreachable.")
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
-        self._reach()
+        self._check_reachable()
         return await self.fences.states(keys)
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        self._reach()
+        self._check_reachable()
         await self.fences.begin_write(key, write_id)
 
     async def end_write(self, key: str, write_id: str) -> None:
-        self._reach()
+        self._check_reachable()
         await self.fences.end_write(key, write_id)
 
     async def hold(self, key: str, write_id: str, seconds: float) -> None:
-        self._reach()
+        self._check_reachable()
         await self.fences.hold(key, write_id, seconds)
 
     async def ping(self) -> None:
-        self._reach()
+        self._check_reachable()
 
     async def aclose(self) -> None:
         pass
 
 
-class LostValues:
-    """Kept values that can go out of reach, for reading and for keeping."""
+class UnreachableStore:
+    """A store that can become unreachable, separately for reads and writes."""
 
     is_enabled = True
 
-    def __init__(self, values: CacheStore) -> None:
-        self.values = values
+    def __init__(self, store: CacheStore) -> None:
+        self.store = store
         self.puts: list[list[str]] = []
-        self.lost_to_get = self.lost_to_put = False
+        self.fails_get = self.fails_put = False
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
-        if self.lost_to_get:
-            raise CacheUnavailable("The shared cache is out of reach.")
-        return await self.values.get(keys)
+        if self.fails_get:
+            raise CacheUnavailable("The shared cache is unreachable.")
+        return await self.store.get(keys)
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        if self.lost_to_put:
-            raise CacheUnavailable("The shared cache is out of reach.")
+        if self.fails_put:
+            raise CacheUnavailable("The shared cache is unreachable.")
         self.puts.append(list(entries))
-        await self.values.put(entries)
+        await self.store.put(entries)
 
 
-class World:
-    """Cached reads over one fake provider and its accounts a, b, c and d."""
+class CacheHarness:
+    """Cached reads over one fake provider and four accounts: acct_a to acct_d."""
 
     HOLD_S = 40.0
     LIFETIMES = Lifetimes(
@@ -224,7 +224,7 @@ class World:
         if remote:
             self.accounts = [replace(one, remote={**one.remote, **remote}) for one in self.accounts]
         self.fences = LostFences(MemoryFences(self.HOLD_S, time.monotonic))
-        self.values = LostValues(MemoryStore(100))
+        self.values = UnreachableStore(MemoryStore(100))
         self.providers = {"main": self.provider}
         self.reads = CachedReads(
             providers=self.providers,
@@ -237,31 +237,31 @@ class World:
         )
 
     async def read(self, of: int = 0, **changes: Any) -> Any:
-        """The answer to one request for an account's balance."""
-        (answer,) = await self.reads.balances([request(self.accounts[of], **changes)])
-        return answer
+        """Read an account's balance."""
+        (result,) = await self.reads.balances([request(self.accounts[of], **changes)])
+        return result
 
     async def read_all(self, **changes: Any) -> list[Any]:
         return list(await self.reads.balances([request(each, **changes) for each in self.accounts]))
 
     async def write(self, minor_units: int) -> None:
-        """A whole write of the first account."""
+        """Write to the first account, from begin to end."""
         await self.reads.begin_write(self.accounts[0], "w1")
         self.provider.value = minor_units
         await self.reads.end_write(self.accounts[0], "w1")
 
 
-def ledger_of(answer: Any) -> int:
-    """The ledger figure of an observed balance."""
-    return answer.value.ledger.minor_units
+def ledger_minor_units(result: Any) -> int:
+    """Return the ledger balance of an observed balance."""
+    return result.value.ledger.minor_units
 
 
-def state_of(answer: Any) -> str:
-    """live, cached or stale; or the code of an error."""
-    return answer.code if isinstance(answer, GatewayError) else answer.state.value
+def state_of(result: Any) -> str:
+    """Return live, cached or stale; or the code of an error."""
+    return result.code if isinstance(result, GatewayError) else result.state.value
 
 
 async def turns(count: int = 20) -> None:
-    """Lets everybody else run for a while, in no time."""
+    """Let all other tasks run, without advancing time."""
     for _ in range(count):
         await asyncio.sleep(0)

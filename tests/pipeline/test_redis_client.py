@@ -1,4 +1,4 @@
-"""The link to Redis: a time limit on everything, and a rest after a failure."""
+"""The Redis client: a time limit for every command, and a backoff after a failure."""
 
 import asyncio
 from pathlib import Path
@@ -7,12 +7,12 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from balance_gateway.domain.errors import CacheUnavailable
-from balance_gateway.pipeline.redis_client import REST_S, RedisClient, Server
+from balance_gateway.pipeline.redis_client import BACKOFF_S, RedisClient, ServerIdentity
 from tests.pipeline.virtual_time import VirtualTime
 
 
-class Commands:
-    """Counts how often it is run, and fails when told to."""
+class FakeCommand:
+    """Counts its runs, and fails while ``failure`` is set."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -26,134 +26,134 @@ class Commands:
 
 
 @pytest.fixture
-def link(tmp_path: Path) -> RedisClient:
-    return RedisClient.open(f"unix://{tmp_path}/nobody.sock")
+def redis(tmp_path: Path) -> RedisClient:
+    return RedisClient.open(f"unix://{tmp_path}/missing.sock")
 
 
 @pytest.mark.parametrize(
     "failure", [ResponseError("READONLY"), RedisError(), OSError(), TimeoutError()]
 )
-async def test_whatever_redis_fails_with_is_the_cache_out_of_reach(
-    link: RedisClient, failure: BaseException
+async def test_every_redis_error_raises_cache_unavailable(
+    redis: RedisClient, failure: BaseException
 ) -> None:
-    command = Commands()
+    command = FakeCommand()
     command.failure = failure
 
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
+        await redis.run(command)
 
-    assert not link.is_up
+    assert not redis.is_up
 
 
-async def test_after_a_failure_reads_do_without_and_writes_ask_redis_itself(
-    link: RedisClient,
+async def test_after_a_failure_reads_back_off_and_writes_do_not(
+    redis: RedisClient,
 ) -> None:
-    command = Commands()
+    command = FakeCommand()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
+        await redis.run(command)
     command.failure = None
 
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
-    runs_while_resting = command.runs
-    answer = await link.run(command, always=True)
+        await redis.run(command)
+    runs_during_backoff = command.runs
+    answer = await redis.run(command, ignore_backoff=True)
 
-    assert runs_while_resting == 1
+    assert runs_during_backoff == 1
     assert answer == 2
-    assert link.is_up
+    assert redis.is_up
 
 
-async def test_after_a_success_reads_ask_again(link: RedisClient) -> None:
-    command = Commands()
+async def test_a_success_ends_the_backoff(redis: RedisClient) -> None:
+    command = FakeCommand()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
+        await redis.run(command)
     command.failure = None
-    await link.run(command, always=True)
+    await redis.run(command, ignore_backoff=True)
 
-    answer = await link.run(command)
+    answer = await redis.run(command)
 
     assert answer == 3
 
 
-async def test_the_rest_after_a_failure_ends(link: RedisClient) -> None:
+async def test_the_backoff_after_a_failure_ends(redis: RedisClient) -> None:
     now_s = 100.0
-    link = RedisClient(link.client, monotonic=lambda: now_s)
-    command = Commands()
+    redis = RedisClient(redis.client, monotonic=lambda: now_s)
+    command = FakeCommand()
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
+        await redis.run(command)
     command.failure = None
-    now_s += REST_S
+    now_s += BACKOFF_S
 
-    answer = await link.run(command)
+    answer = await redis.run(command)
 
     assert answer == 2
 
 
-async def test_it_is_up_once_and_as_long_as_calls_are_answered(link: RedisClient) -> None:
-    """It was once up again a second after each failure, whether or not anybody had answered."""
+async def test_it_is_up_only_while_commands_are_answered(redis: RedisClient) -> None:
+    """It once counted as up again a second after each failure, although no command was answered."""
     now_s = 100.0
-    link = RedisClient(link.client, monotonic=lambda: now_s)
-    command = Commands()
-    told = [link.is_up]
+    redis = RedisClient(redis.client, monotonic=lambda: now_s)
+    command = FakeCommand()
+    states = [redis.is_up]
 
-    await link.run(command)
-    told.append(link.is_up)
+    await redis.run(command)
+    states.append(redis.is_up)
     command.failure = OSError()
     with pytest.raises(CacheUnavailable):
-        await link.run(command)
-    told.append(link.is_up)
-    now_s += 2 * REST_S
-    told.append(link.is_up)
+        await redis.run(command)
+    states.append(redis.is_up)
+    now_s += 2 * BACKOFF_S
+    states.append(redis.is_up)
     command.failure = None
-    await link.run(command)
-    told.append(link.is_up)
+    await redis.run(command)
+    states.append(redis.is_up)
 
-    assert told == [False, True, False, False, True]
+    assert states == [False, True, False, False, True]
 
 
-async def test_a_redis_that_refuses_writes_is_not_up_because_reads_are_answered(
-    link: RedisClient,
+async def test_a_redis_that_refuses_writes_is_not_up(
+    redis: RedisClient,
 ) -> None:
-    command = Commands()
+    command = FakeCommand()
     command.failure = ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
     with pytest.raises(CacheUnavailable):
-        await link.run(command, writes=True)
+        await redis.run(command, is_write=True)
     command.failure = None
 
-    await link.run(command, always=True)
-    after_a_read = link.is_up
-    await link.run(command, writes=True)
+    await redis.run(command, ignore_backoff=True)
+    after_a_read = redis.is_up
+    await redis.run(command, is_write=True)
 
     assert not after_a_read
-    assert link.is_up
+    assert redis.is_up
 
 
-async def test_a_redis_that_hangs_is_given_half_a_second(time: VirtualTime) -> None:
-    link = RedisClient.open("unix:///nobody.sock")
+async def test_a_hanging_redis_times_out_after_half_a_second(time: VirtualTime) -> None:
+    redis = RedisClient.open("unix:///missing.sock")
     started_s = time.monotonic()
 
     with pytest.raises(CacheUnavailable):
-        await link.run(asyncio.Event().wait)
+        await redis.run(asyncio.Event().wait)
 
     assert time.monotonic() - started_s == pytest.approx(0.5)
 
 
-async def test_a_connection_tells_which_server_answers(redis_url: str) -> None:
-    link = RedisClient.open(redis_url)
-    before = link.server.run_id
+async def test_a_connection_reads_the_server_identity(redis_url: str) -> None:
+    redis = RedisClient.open(redis_url)
+    before = redis.server.run_id
 
-    told = await link.run(lambda: link.client.info("server"))
-    await link.aclose()
+    info = await redis.run(lambda: redis.client.info("server"))
+    await redis.aclose()
 
     assert before == ""
-    assert link.server.run_id == told["run_id"]
+    assert redis.server.run_id == info["run_id"]
 
 
-class Greeted:
-    """A connection that answers INFO with what a test says."""
+class FakeConnection:
+    """A connection with a scripted response to INFO."""
 
     def __init__(self, answer: str | bytes | Exception, wait: asyncio.Event | None = None) -> None:
         self.answer = answer
@@ -182,12 +182,12 @@ class Greeted:
         ("# Server\r\n", ""),
         (ResponseError("NOPERM this user has no permissions to run 'info'"), ""),
     ],
-    ids=["redis", "valkey", "neither", "refused"],
+    ids=["redis", "valkey", "no run_id", "not permitted"],
 )
-async def test_the_server_is_known_as_far_as_it_may_be_asked(
+async def test_the_server_identity_is_read_from_info(
     answer: str | bytes | Exception, run_id: str
 ) -> None:
-    server, connection = Server(), Greeted(answer)
+    server, connection = ServerIdentity(), FakeConnection(answer)
 
     await server.identify_server(connection)
 
@@ -195,11 +195,11 @@ async def test_the_server_is_known_as_far_as_it_may_be_asked(
     assert server.run_id == run_id
 
 
-async def test_of_two_connections_the_newer_one_tells_which_server_answers() -> None:
-    server, may_answer = Server(), asyncio.Event()
-    older = asyncio.ensure_future(server.identify_server(Greeted("run_id:old", may_answer)))
+async def test_the_newest_connection_decides_the_server_identity() -> None:
+    server, may_answer = ServerIdentity(), asyncio.Event()
+    older = asyncio.ensure_future(server.identify_server(FakeConnection("run_id:old", may_answer)))
     await asyncio.sleep(0)
-    await server.identify_server(Greeted("run_id:new"))
+    await server.identify_server(FakeConnection("run_id:new"))
 
     may_answer.set()
     await older
@@ -207,27 +207,27 @@ async def test_of_two_connections_the_newer_one_tells_which_server_answers() -> 
     assert server.run_id == "new"
 
 
-async def test_a_command_that_failed_is_not_sent_again(link: RedisClient) -> None:
-    retry = link.client.get_connection_kwargs()["retry"]
+async def test_a_failed_command_is_not_retried(redis: RedisClient) -> None:
+    retry = redis.client.get_connection_kwargs()["retry"]
 
     assert retry.get_retries() == 0
 
 
-async def test_a_defect_of_ours_is_not_taken_for_an_outage(link: RedisClient) -> None:
-    command = Commands()
-    await link.run(command)
+async def test_a_programming_error_is_not_an_outage(redis: RedisClient) -> None:
+    command = FakeCommand()
+    await redis.run(command)
     command.failure = KeyError("ours")
 
     with pytest.raises(KeyError):
-        await link.run(command)
+        await redis.run(command)
 
-    assert link.is_up
+    assert redis.is_up
 
 
-def test_the_link_shows_no_address_or_password() -> None:
-    link = RedisClient.open("redis://:hunter2@127.0.0.1:1/0")
+def test_the_repr_has_no_address_or_password() -> None:
+    redis = RedisClient.open("redis://:hunter2@127.0.0.1:1/0")
 
-    shown = repr(link)
+    shown = repr(redis)
 
     assert "hunter2" not in shown
-    assert link.key("epoch") == "balance-gateway:epoch"
+    assert redis.key("epoch") == "balance-gateway:epoch"

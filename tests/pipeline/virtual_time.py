@@ -1,4 +1,4 @@
-"""Time that passes only when everybody waits: sleeping and deadlines cost nothing and are exact."""
+"""Virtual time: it advances only when all tasks wait, so sleeps are instant and exact."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ _START = datetime(2026, 5, 7, 12, 0, 0, tzinfo=UTC)
 
 
 class VirtualTime:
-    """The time of an event loop, and of everything that is given its clocks.
+    """The time of an event loop, and of everything that uses its clocks.
 
-    When nothing is ready to run the clock jumps to the next timer. When there is no timer either
-    the test would wait for ever, and is stopped.
+    When no callback is ready, the clock jumps to the next timer. When there is no timer either,
+    the test would wait forever, so it fails.
     """
 
     def __init__(self, select: Any) -> None:
@@ -34,14 +34,14 @@ class VirtualTime:
 
     def select(self, timeout: float | None = None) -> Any:
         if timeout is None:
-            raise RuntimeError("Everybody waits, and nothing will ever happen.")
+            raise RuntimeError("All tasks wait, and no timer is set.")
         self._now_s += max(0.0, timeout)
         return self._select(0)
 
 
 @contextmanager
 def virtual_time() -> Iterator[VirtualTime]:
-    """Virtual time for the running loop."""
+    """Replace the running loop's time with virtual time."""
     loop: Any = asyncio.get_running_loop()
     selector = loop._selector
     time = VirtualTime(selector.select)

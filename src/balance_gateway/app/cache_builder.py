@@ -1,4 +1,4 @@
-"""From the cache settings to fences and kept values, in memory or shared through Redis."""
+"""Build the cache from its settings: fences, stores and leases, in memory or in Redis."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,14 @@ from balance_gateway.pipeline.redis_client import RedisClient
 
 @dataclass(frozen=True, slots=True)
 class CacheComponents:
-    """What reads are kept in, what fences them, and who may make an upstream call."""
+    """The parts of the cache.
+
+    Attributes:
+        fences: the write fences.
+        values: the store of cached values.
+        claims: the leases of upstream calls.
+        link: the Redis client; None when everything is in memory.
+    """
 
     fences: Fences
     values: CacheStore
@@ -25,9 +32,15 @@ class CacheComponents:
 
 
 def build_cache(
-    settings: Settings, writes_may_land: Callable[[], Awaitable[bool]]
+    settings: Settings, has_unsettled_writes: Callable[[], Awaitable[bool]]
 ) -> CacheComponents:
-    """The fences and values that the settings ask for; Redis is connected to on first use."""
+    """Build the cache; Redis is connected to on first use.
+
+    Args:
+        settings: the gateway's settings.
+        has_unsettled_writes: returns whether the write journal has a write that may still take
+            effect.
+    """
     cache = settings.cache
     hold_s = compute_hold_s(settings)
     url = cache.url.reveal()
@@ -35,15 +48,15 @@ def build_cache(
     if url.startswith("memory"):
         values = MemoryStore(cache.entries_max) if cache.enabled else NoStore()
         return CacheComponents(MemoryFences(hold_s), values, NoLeases())
-    link = RedisClient.open(url)
-    values = RedisStore(link, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
+    redis = RedisClient.open(url)
+    values = RedisStore(redis, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
     return CacheComponents(
-        RedisFences(link, hold_s, writes_may_land), values, RedisLeases(link), link
+        RedisFences(redis, hold_s, has_unsettled_writes), values, RedisLeases(redis), redis
     )
 
 
 def build_lifetimes(cache: CacheSettings) -> Lifetimes:
-    """How long values are fresh, and how old a stale one may be."""
+    """Return how long values are fresh, and how old a stale value may be."""
     return Lifetimes(
         today_s=cache.today_ttl_s,
         other_days_s=cache.past_ttl_s,
@@ -53,19 +66,19 @@ def build_lifetimes(cache: CacheSettings) -> Lifetimes:
 
 
 def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
-    """The cache keys of every account, by its id."""
+    """Compute the cache keys of every account, by account id."""
     connectors = {connector.name: connector for connector in settings.connectors}
     return {
         account.id: account_keys(
             account,
             connectors[account.connector].base_url,
-            _shape(connectors[account.connector]),
+            _response_settings(connectors[account.connector]),
         )
         for account in settings.accounts
     }
 
 
-def _shape(connector: ConnectorSettings) -> Mapping[str, str]:
+def _response_settings(connector: ConnectorSettings) -> Mapping[str, str]:
     return response_settings(
         basis=connector.basis,
         reporting_basis=connector.reporting_basis,

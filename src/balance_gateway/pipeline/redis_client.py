@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey: every call has a time limit, and a failure is remembered."""
+"""The connection to Redis or Valkey: a time limit for every command, and a backoff on failure."""
 
 import asyncio
 import itertools
@@ -16,40 +16,41 @@ from balance_gateway.domain.errors import CacheUnavailable
 
 T = TypeVar("T")
 
-#: How long one command may take. Redis answers in well under a millisecond; a provider in tens.
+#: How long one command may take. Redis answers in well under a millisecond, a provider in tens.
 COMMAND_TIMEOUT_S = 0.5
 
-#: For how long reads do without Redis after a failure, so that they do not all wait for it.
-REST_S = 1.0
-
+#: How long reads skip Redis after a failure, so that not every read waits for the time limit.
+BACKOFF_S = 1.0
 
 _RUN_ID = re.compile(r"^run_id:(\w+)", re.MULTILINE)
 
 
-class Server:
-    """Which process of Redis answers; asked on each connection before anything else is.
+class ServerIdentity:
+    """The identity of the Redis process; each new connection asks for it before anything else.
 
     Attributes:
-        run_id: of the process that the newest connection was made to; empty when that cannot be
-            told: nothing has connected yet, or the user may not ask for INFO.
+        run_id: of the process that the newest connection was made to; empty when it is unknown:
+            nothing has connected yet, or the user may not run INFO.
     """
 
     def __init__(self) -> None:
         self.run_id = ""
-        self._numbers = itertools.count(1)
+        self._connection_numbers = itertools.count(1)
         self._newest = 0
 
     async def identify_server(self, connection: Any) -> None:
-        """Does what redis-py does on a new connection, then asks who is there."""
-        number = next(self._numbers)
+        """Set up a new connection as redis-py does, then read the server's ``run_id``."""
+        number = next(self._connection_numbers)
         await connection.on_connect()
         await connection.send_command("INFO", "server")
         try:
-            told = await connection.read_response()
+            response = await connection.read_response()
         except ResponseError:
-            told = ""
-        text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+            response = ""
+        is_bytes = isinstance(response, bytes)
+        text = response.decode(errors="replace") if is_bytes else str(response)
         found = _RUN_ID.search(text)
+        # An older connection may be answered after a newer one; the newer one decides.
         if number > self._newest:
             self._newest = number
             self.run_id = found[1] if found else ""
@@ -59,14 +60,14 @@ class RedisClient:
     """A client of one Redis database under one key prefix.
 
     Args:
-        client: see below.
-        prefix: of every key.
-        server: greeted by each of the client's connections; None: nobody tells who answers.
-        monotonic: tells seconds that never go back.
+        client: the redis-py client.
+        prefix: the prefix of every key.
+        server: receives the server's identity from each new connection; None: it stays unknown.
+        monotonic: returns seconds that never go back.
 
     Attributes:
-        client: the client itself; commands go through ``run``.
-        server: who answers.
+        client: the redis-py client; run its commands through ``run``.
+        server: the server's identity.
     """
 
     def __init__(
@@ -74,80 +75,85 @@ class RedisClient:
         client: "Redis",
         prefix: str = "balance-gateway",
         *,
-        server: Server | None = None,
+        server: ServerIdentity | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
-        self.server = server or Server()
+        self.server = server or ServerIdentity()
         self._prefix = prefix
         self._monotonic = monotonic
-        self._rests_until_s = 0.0
+        self._backoff_until_s = 0.0
         self._answers = False
-        self._refuses = False
+        self._refuses_writes = False
 
     @classmethod
     def open(cls, url: str) -> "RedisClient":
-        """A link to ``redis://…``, ``rediss://…`` or ``unix://…``; connects on first use."""
-        server = Server()
+        """Build a client for ``redis://…``, ``rediss://…`` or ``unix://…``.
+
+        It connects on first use.
+        """
+        server = ServerIdentity()
         client: Redis = Redis.from_url(
             url,
             redis_connect_func=server.identify_server,
             socket_timeout=COMMAND_TIMEOUT_S,
             socket_connect_timeout=COMMAND_TIMEOUT_S,
             health_check_interval=15,
-            # A script that was sent is not sent again: whether it ran is for the fence to bear.
+            # Never resend a script: it may have run, and the fence handles that case.
             retry=Retry(NoBackoff(), 0),
         )
         return cls(client, server=server)
 
     def key(self, name: str) -> str:
-        """The full name of a key."""
+        """Return the full name of a key."""
         return f"{self._prefix}:{name}"
 
     @property
     def is_up(self) -> bool:
-        """Whether the last call was answered, and what was written last was taken.
+        """Whether the last command was answered and the last write was accepted.
 
-        False before the first call. A Redis that is full, or a copy that is read only, goes on
-        answering reads: that does not make it one that is up.
+        False before the first command. A Redis that is full, or a read-only replica, still
+        answers reads; those alone do not make it up.
         """
-        return self._answers and not self._refuses
+        return self._answers and not self._refuses_writes
 
     async def run(
         self,
         command: Callable[[], Awaitable[T]],
         *,
-        always: bool = False,
-        writes: bool = False,
+        ignore_backoff: bool = False,
+        is_write: bool = False,
     ) -> T:
-        """Runs a command within the time limit.
+        """Run a command within the time limit.
 
         Args:
             command: makes the call.
-            always: try even while resting after a failure.
-            writes: whether its success shows that Redis takes what is written.
+            ignore_backoff: try even during the backoff after a failure.
+            is_write: whether success shows that Redis accepts writes.
 
         Raises:
             CacheUnavailable: Redis did not answer, or answered with an error.
         """
-        if not always and self._monotonic() < self._rests_until_s:
-            raise CacheUnavailable("The shared cache is out of reach.")
+        if not ignore_backoff and self._monotonic() < self._backoff_until_s:
+            raise CacheUnavailable("The shared cache is unreachable.")
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 result = await command()
         except (RedisError, OSError, TimeoutError) as error:
-            self._rests_until_s = self._monotonic() + REST_S
+            self._backoff_until_s = self._monotonic() + BACKOFF_S
             self._answers = False
-            self._refuses = self._refuses or isinstance(error, ResponseError)
-            raise CacheUnavailable("The shared cache is out of reach.") from error
-        self._rests_until_s = 0.0
+            self._refuses_writes = self._refuses_writes or isinstance(error, ResponseError)
+            raise CacheUnavailable("The shared cache is unreachable.") from error
+        self._backoff_until_s = 0.0
         self._answers = True
-        self._refuses = self._refuses and not writes
+        # A successful read says nothing about writes, so it does not clear the flag.
+        self._refuses_writes = self._refuses_writes and not is_write
         return result
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self.client.aclose()
 
     def __repr__(self) -> str:
-        return f"RedisLink(prefix={self._prefix!r})"
+        # Without the URL: it may contain a password.
+        return f"RedisClient(prefix={self._prefix!r})"

@@ -1,4 +1,4 @@
-"""Cache keys: who shares a fence, and who never shares a value."""
+"""Cache keys: which accounts share a fence, and which values never share a key."""
 
 from datetime import date
 from types import MappingProxyType
@@ -65,7 +65,7 @@ def layer(business: str, external: str) -> AccountKeys:
     ],
     ids=str,
 )
-def test_whatever_shapes_the_answer_keeps_values_apart(change: dict[str, Any]) -> None:
+def test_settings_that_shape_the_response_change_the_value_key(change: dict[str, Any]) -> None:
     plain = keys()
 
     changed = keys(**change)
@@ -73,7 +73,7 @@ def test_whatever_shapes_the_answer_keeps_values_apart(change: dict[str, Any]) -
     assert changed.value != plain.value
 
 
-def test_the_same_configuration_finds_its_values_again() -> None:
+def test_equal_configurations_have_equal_keys() -> None:
     first = keys(shape={"basis": "accrual", "reporting_basis": "CASH"})
 
     second = keys(shape={"reporting_basis": "CASH", "basis": "accrual"})
@@ -81,7 +81,7 @@ def test_the_same_configuration_finds_its_values_again() -> None:
     assert first == second
 
 
-def test_a_new_name_loses_no_values() -> None:
+def test_renaming_an_account_keeps_its_keys() -> None:
     assert keys(name="Before") == keys(name="After")
 
 
@@ -94,7 +94,7 @@ def test_two_accounts_at_one_remote_account_share_a_fence() -> None:
     assert one.value != other.value
 
 
-def test_two_accounts_at_one_remote_account_are_one_there_for_all_tenants() -> None:
+def test_the_remote_key_is_shared_across_tenants() -> None:
     one = keys(account_id="acct_a", tenant="acme", connector="eu", currency="EUR")
 
     other = keys(account_id="acct_b", tenant="globex", connector="us", currency="USD")
@@ -103,24 +103,24 @@ def test_two_accounts_at_one_remote_account_are_one_there_for_all_tenants() -> N
     assert one.remote != keys(remote=MappingProxyType({"bank_account_id": "remote-2"})).remote
 
 
-def test_a_provider_that_moves_leaves_the_record_of_an_account_where_it_is() -> None:
-    """The demo on another port once knew nothing of what had been written."""
+def test_the_remote_key_does_not_depend_on_the_address() -> None:
+    """It once did: the demo on another port found no record of earlier writes."""
     assert keys(address="https://p").remote == keys(address="https://elsewhere").remote
 
 
-def test_the_same_ids_at_another_provider_are_another_account() -> None:
+def test_equal_ids_at_different_providers_have_different_remote_keys() -> None:
     names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
     remote = MappingProxyType(dict.fromkeys(names, "b"))
 
     assert len({keys(provider=kind, remote=remote).remote for kind in ProviderKind}) == 4
 
 
-def test_accounts_of_one_business_at_layer_are_remote_accounts_of_their_own() -> None:
+def test_layer_accounts_of_one_business_have_different_remote_keys() -> None:
     assert layer("b1", "one").remote != layer("b1", "two").remote
     assert layer("b1", "one").remote != layer("b2", "one").remote
 
 
-def test_accounts_of_the_embedded_ledger_are_their_own() -> None:
+def test_embedded_ledger_accounts_have_different_remote_keys() -> None:
     local = [
         keys(account_id=name, provider=ProviderKind.LOCAL, remote=MappingProxyType({}))
         for name in ("one", "two")
@@ -129,7 +129,7 @@ def test_accounts_of_the_embedded_ledger_are_their_own() -> None:
     assert local[0].remote != local[1].remote
 
 
-def test_light_and_asset_fence_each_account_alone() -> None:
+def test_light_and_asset_have_one_fence_per_account() -> None:
     light = {
         keys(remote=MappingProxyType({"bank_account_id": name})).fence for name in ("one", "two")
     }
@@ -139,22 +139,22 @@ def test_light_and_asset_fence_each_account_alone() -> None:
     assert len(assets) == 3
 
 
-def test_layer_fences_the_whole_business() -> None:
+def test_layer_has_one_fence_per_business() -> None:
     """A parent account's balance there includes its children's."""
     assert layer("b1", "one").fence == layer("b1", "two").fence
     assert layer("b1", "one").fence != layer("b2", "one").fence
     assert layer("b1", "one").value != layer("b1", "two").value
 
 
-def test_providers_are_fenced_apart() -> None:
+def test_providers_do_not_share_fences() -> None:
     names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
     remote = MappingProxyType(dict.fromkeys(names, "b"))
 
     assert len({keys(provider=kind, remote=remote).fence for kind in ProviderKind}) == 4
 
 
-def test_one_account_that_is_reached_at_two_addresses_has_one_fence() -> None:
-    """A write through one address once left the value that was kept through the other."""
+def test_the_fence_does_not_depend_on_the_address() -> None:
+    """A write through one address once did not invalidate a value cached through the other."""
     one, other = keys(address="https://api.p"), keys(address="https://proxy.example/p")
 
     assert one.fence == other.fence
@@ -168,16 +168,16 @@ def test_the_embedded_ledger_has_no_fence() -> None:
 
 
 @given(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3), st.text(max_size=3))
-def test_ids_that_run_together_are_still_told_apart(
+def test_concatenated_ids_do_not_collide(
     business: str, ledger: str, business_2: str, ledger_2: str
 ) -> None:
     one, other = asset(business, ledger), asset(business_2, ledger_2)
 
-    alike = (business, ledger) == (business_2, ledger_2)
+    is_equal = (business, ledger) == (business_2, ledger_2)
 
-    assert (one.fence == other.fence) is alike
-    assert (one.value == other.value) is alike
-    assert (one.remote == other.remote) is alike
+    assert (one.fence == other.fence) is is_equal
+    assert (one.value == other.value) is is_equal
+    assert (one.remote == other.remote) is is_equal
 
 
 def test_key_formats_do_not_change() -> None:

@@ -1,4 +1,4 @@
-"""Where values are kept: bounded in memory, exact through a real Redis."""
+"""Stored values: bounded in memory, exact through a real Redis."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -26,8 +26,8 @@ from balance_gateway.pipeline.redis_client import RedisClient
 DAY = date(2026, 5, 7)
 HUGE = 10**60 + 7
 AT = datetime(2026, 5, 7, 12, 30, 1, 234567, tzinfo=UTC)
-WHOLE_TAG = Tag("t1", "team", "ops", "d1", "f1", "Team", "Operations", AT)
-WHOLE = OpeningBalance(
+FULL_TAG = Tag("t1", "team", "ops", "d1", "f1", "Team", "Operations", AT)
+FULL_OPENING = OpeningBalance(
     amount=Money(-HUGE, "KWD"),
     effective_at=AT.astimezone(timezone(timedelta(hours=5, minutes=45))),
     source=OpeningBalanceSource.DERIVED,
@@ -35,17 +35,17 @@ WHOLE = OpeningBalance(
     updated_at=AT + timedelta(microseconds=1),
     memo="line\nbreak, ”quotes” and \U0001f4b6",
     reference_number="",
-    tags=(WHOLE_TAG, Tag("t2", "k", "v", "d2", "f2")),
+    tags=(FULL_TAG, Tag("t2", "k", "v", "d2", "f2")),
     metadata={"a": [1, {"b": None, "c": [True, False, 1.5, "text"]}], "n": -(2**63), "": {}},
 )
-BARE = OpeningBalance(Money(0, "JPY"), None, OpeningBalanceSource.RECORDED_BY_GATEWAY)
+MINIMAL_OPENING = OpeningBalance(Money(0, "JPY"), None, OpeningBalanceSource.RECORDED_BY_GATEWAY)
 VALUES: dict[str, Value] = {
     "both figures": BalanceFigures(DAY, Money(HUGE, "EUR"), Money(-1, "EUR")),
     "no figures": BalanceFigures(date(1, 1, 1), None, None),
-    "zero is not nothing": BalanceFigures(DAY, Money(0, "EUR"), None),
-    "everything": WHOLE,
-    "hardly anything": BARE,
-    "none is set": None,
+    "zero amount": BalanceFigures(DAY, Money(0, "EUR"), None),
+    "all fields": FULL_OPENING,
+    "required fields only": MINIMAL_OPENING,
+    "no opening balance": None,
 }
 
 
@@ -54,43 +54,45 @@ def entry(value: Value = None, nonce: str = "n") -> CacheEntry:
 
 
 @pytest.fixture
-def values(link: RedisClient) -> RedisStore:
-    return RedisStore(link, keep_s=100.0)
+def store(redis: RedisClient) -> RedisStore:
+    return RedisStore(redis, retention_s=100.0)
 
 
 @pytest.mark.parametrize("name", VALUES)
-async def test_a_value_comes_back_from_redis_exactly(values: RedisStore, name: str) -> None:
-    kept = entry(VALUES[name])
+async def test_redis_returns_values_exactly(store: RedisStore, name: str) -> None:
+    stored = entry(VALUES[name])
 
-    await values.put({"k": kept})
-    (found,) = await values.get(["k"])
+    await store.put({"k": stored})
+    (found,) = await store.get(["k"])
 
-    assert found == kept
-    assert repr(found) == repr(kept)
-
-
-async def test_entries_come_in_the_order_of_the_keys(values: RedisStore) -> None:
-    await values.put({"a": entry(nonce="1"), "b": entry(nonce="2")})
-
-    found = await values.get(["b", "missing", "a", "b"])
-
-    assert [one and one.nonce for one in found] == ["2", None, "1", "2"]
+    assert found == stored
+    assert repr(found) == repr(stored)
 
 
-async def test_redis_forgets_a_value_after_its_time(values: RedisStore, link: RedisClient) -> None:
-    await values.put({"k": entry()})
+async def test_entries_are_returned_in_key_order(store: RedisStore) -> None:
+    await store.put({"a": entry(nonce="1"), "b": entry(nonce="2")})
 
-    left_s = await link.client.ttl(link.key("v:k"))
+    found = await store.get(["b", "missing", "a", "b"])
+
+    assert [entry and entry.nonce for entry in found] == ["2", None, "1", "2"]
+
+
+async def test_redis_expires_values_after_the_retention(
+    store: RedisStore, redis: RedisClient
+) -> None:
+    await store.put({"k": entry()})
+
+    left_s = await redis.client.ttl(redis.key("v:k"))
 
     assert 90 < left_s <= 100
 
 
-FIELDS = ("n", 1.0, 30.0)
+ENTRY_FIELDS = ("n", 1.0, 30.0)
 AMOUNT: dict[str, Any] = {"amount": ["1", "EUR"]}
 
 
 @pytest.mark.parametrize(
-    "foreign",
+    "data",
     [
         b"",
         b"\xc1",
@@ -98,77 +100,79 @@ AMOUNT: dict[str, Any] = {"amount": ["1", "EUR"]}
         msgspec.msgpack.encode("five!"),
         msgspec.msgpack.encode(5),
         msgspec.msgpack.encode([1, 2, 3]),
-        msgspec.msgpack.encode([*FIELDS, "figures", None]),
-        msgspec.msgpack.encode([*FIELDS, "a kind of tomorrow", None]),
-        msgspec.msgpack.encode([*FIELDS, ["figures"], None]),
-        msgspec.msgpack.encode([*FIELDS, "figures", {"as_of": "tomorrow"}]),
-        msgspec.msgpack.encode([*FIELDS, "figures", {"as_of": "2026-05-07", "bank": []}]),
-        msgspec.msgpack.encode([*FIELDS, "figures", {"as_of": "2026-05-07", "bank": ["x", "EUR"]}]),
-        msgspec.msgpack.encode([*FIELDS, "opening", {"amount": None}]),
-        msgspec.msgpack.encode([*FIELDS, "opening", AMOUNT]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "figures", None]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "a future kind", None]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, ["figures"], None]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "figures", {"as_of": "tomorrow"}]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "figures", {"as_of": "2026-05-07", "bank": []}]),
+        msgspec.msgpack.encode(
+            [*ENTRY_FIELDS, "figures", {"as_of": "2026-05-07", "bank": ["x", "EUR"]}]
+        ),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "opening", {"amount": None}]),
+        msgspec.msgpack.encode([*ENTRY_FIELDS, "opening", AMOUNT]),
     ],
 )
-async def test_what_another_version_kept_counts_as_absent(
-    values: RedisStore, link: RedisClient, foreign: bytes
+async def test_unreadable_entries_count_as_absent(
+    store: RedisStore, redis: RedisClient, data: bytes
 ) -> None:
-    await values.put({"mine": entry()})
-    await link.client.set(link.key("v:theirs"), foreign)
+    await store.put({"mine": entry()})
+    await redis.client.set(redis.key("v:theirs"), data)
 
-    found = await values.get(["theirs", "mine"])
+    found = await store.get(["theirs", "mine"])
 
     assert found == [None, entry()]
 
 
-async def test_redis_out_of_reach_is_said(tmp_path: object) -> None:
-    values = RedisStore(RedisClient.open(f"unix://{tmp_path}/nobody.sock"), keep_s=1.0)
+async def test_an_unreachable_redis_raises_cache_unavailable(tmp_path: object) -> None:
+    store = RedisStore(RedisClient.open(f"unix://{tmp_path}/missing.sock"), retention_s=1.0)
 
     with pytest.raises(CacheUnavailable):
-        await values.get(["k"])
+        await store.get(["k"])
     with pytest.raises(CacheUnavailable):
-        await values.put({"k": entry()})
+        await store.put({"k": entry()})
 
 
-async def test_memory_gives_back_the_very_entry() -> None:
-    values = MemoryStore(10)
-    kept = entry(WHOLE)
+async def test_memory_returns_the_stored_entry() -> None:
+    store = MemoryStore(10)
+    stored = entry(FULL_OPENING)
 
-    await values.put({"k": kept})
+    await store.put({"k": stored})
 
-    assert await values.get(["k", "other"]) == [kept, None]
+    assert await store.get(["k", "other"]) == [stored, None]
 
 
-async def test_memory_drops_the_least_recently_used_entry_first() -> None:
-    values = MemoryStore(3)
-    await values.put({key: entry() for key in "abc"})
-    await values.get(["a"])
-    await values.put({"b": entry(nonce="newer")})
+async def test_memory_evicts_the_least_recently_used_entry() -> None:
+    store = MemoryStore(3)
+    await store.put({key: entry() for key in "abc"})
+    await store.get(["a"])
+    await store.put({"b": entry(nonce="newer")})
 
-    await values.put({"d": entry()})
+    await store.put({"d": entry()})
 
-    found = await values.get(list("abcd"))
+    found = await store.get(list("abcd"))
     assert [one is not None for one in found] == [True, True, False, True]
 
 
-async def test_memory_never_grows_beyond_its_bound() -> None:
-    values = MemoryStore(5)
+async def test_memory_never_exceeds_its_bound() -> None:
+    store = MemoryStore(5)
 
-    await values.put({str(number): entry() for number in range(100)})
+    await store.put({str(number): entry() for number in range(100)})
 
-    found = await values.get([str(number) for number in range(100)])
+    found = await store.get([str(number) for number in range(100)])
     assert [index for index, one in enumerate(found) if one] == [95, 96, 97, 98, 99]
 
 
-async def test_memory_tells_keys_apart_that_look_alike() -> None:
-    values = MemoryStore(5)
+async def test_memory_distinguishes_similar_keys() -> None:
+    store = MemoryStore(5)
 
-    await values.put({"1": entry(nonce="text")})
+    await store.put({"1": entry(nonce="text")})
 
-    assert await values.get(["1", "1.0", "01", "True"]) == [entry(nonce="text"), None, None, None]
+    assert await store.get(["1", "1.0", "01", "True"]) == [entry(nonce="text"), None, None, None]
 
 
-async def test_a_cache_that_is_off_keeps_nothing() -> None:
-    values = NoStore()
+async def test_a_disabled_cache_stores_nothing() -> None:
+    store = NoStore()
 
-    await values.put({"k": entry()})
+    await store.put({"k": entry()})
 
-    assert await values.get(["k", "l"]) == [None, None]
+    assert await store.get(["k", "l"]) == [None, None]

@@ -1,4 +1,4 @@
-"""Cached reads: what is handed out at which age, to whom."""
+"""Cached reads: which value is served, by its age and the reader's demands."""
 
 from datetime import timedelta
 from typing import Any
@@ -20,37 +20,37 @@ from balance_gateway.domain.errors import (
 from balance_gateway.ports.reads import (
     OnStale,
 )
-from tests.pipeline.fakes import TODAY, World, ledger_of, state_of, turns
+from tests.pipeline.fakes import TODAY, CacheHarness, ledger_minor_units, state_of, turns
 
 DOWN = ProviderUnavailable("It is down.", retry_after_s=3)
 YESTERDAY = TODAY - timedelta(days=1)
 
 
-async def test_the_first_read_is_live_and_the_second_costs_nothing(world: World) -> None:
-    first = await world.read()
+async def test_the_first_read_is_live_and_the_second_is_cached(harness: CacheHarness) -> None:
+    first = await harness.read()
 
-    world.time.advance(10)
-    second = await world.read()
+    harness.time.advance(10)
+    second = await harness.read()
 
     assert (state_of(first), state_of(second)) == ("live", "cached")
     assert first.value == second.value
-    assert len(world.provider.calls) == 1
+    assert len(harness.provider.calls) == 1
 
 
-async def test_a_value_is_as_old_as_the_start_of_the_call_that_read_it(world: World) -> None:
-    started_at = world.time.clock()
+async def test_a_value_is_dated_at_the_start_of_its_call(harness: CacheHarness) -> None:
+    started_at = harness.time.clock()
 
     async def slowly() -> None:
-        world.time.advance(5)
+        harness.time.advance(5)
 
-    world.provider.wait = slowly
-    live = await world.read()
-    cached = await world.read()
+    harness.provider.wait = slowly
+    live = await harness.read()
+    cached = await harness.read()
 
     assert live.observed_at == cached.observed_at == started_at
 
 
-# A value is fresh for 30 s, and served for 1,000 s while its provider is down.
+# A value is fresh for 30 s, and served stale up to 1,000 s while its provider is down.
 @pytest.mark.parametrize(
     ("age_s", "max_age_s", "up", "down"),
     [
@@ -67,39 +67,39 @@ async def test_a_value_is_as_old_as_the_start_of_the_call_that_read_it(world: Wo
         (29, 100, "cached", "cached"),
     ],
 )
-async def test_age_and_demand_decide_what_is_served(
-    world: World, age_s: float, max_age_s: int | None, up: str, down: str
+async def test_age_and_max_age_decide_which_value_is_served(
+    harness: CacheHarness, age_s: float, max_age_s: int | None, up: str, down: str
 ) -> None:
-    await world.read()
-    world.time.advance(age_s)
+    await harness.read()
+    harness.time.advance(age_s)
 
-    world.provider.failing = DOWN
-    when_down = await world.read(max_age_s=max_age_s)
+    harness.provider.failing = DOWN
+    when_down = await harness.read(max_age_s=max_age_s)
     await turns()
-    world.provider.failing = None
-    when_up = await world.read(max_age_s=max_age_s)
+    harness.provider.failing = None
+    when_up = await harness.read(max_age_s=max_age_s)
 
     assert state_of(when_down) == down
     assert state_of(when_up) == up
 
 
-async def test_a_stale_value_tells_its_age_and_the_reason(world: World) -> None:
-    first = await world.read()
-    world.time.advance(100)
-    world.provider.failing = DOWN
+async def test_a_stale_value_has_its_age_and_the_reason(harness: CacheHarness) -> None:
+    first = await harness.read()
+    harness.time.advance(100)
+    harness.provider.failing = DOWN
 
-    stale = await world.read()
+    stale = await harness.read()
 
     assert (stale.value, stale.observed_at) == (first.value, first.observed_at)
     assert stale.stale_reason == "It is down."
 
 
-async def test_whoever_wants_no_stale_value_gets_an_error_that_says_why(world: World) -> None:
-    await world.read()
-    world.time.advance(100)
-    world.provider.failing = DOWN
+async def test_on_stale_error_returns_too_stale_with_the_reason(harness: CacheHarness) -> None:
+    await harness.read()
+    harness.time.advance(100)
+    harness.provider.failing = DOWN
 
-    refused = await world.read(on_stale=OnStale.ERROR)
+    refused = await harness.read(on_stale=OnStale.ERROR)
 
     assert state_of(refused) == "TOO_STALE"
     assert "100 s old" in refused.message
@@ -108,22 +108,22 @@ async def test_whoever_wants_no_stale_value_gets_an_error_that_says_why(world: W
     assert (refused.account_id, refused.provider) == ("acct_a", "LIGHT")
 
 
-async def test_whoever_wants_no_stale_value_gets_the_failure_when_nothing_is_kept(
-    world: World,
+async def test_on_stale_error_returns_the_failure_when_nothing_is_cached(
+    harness: CacheHarness,
 ) -> None:
-    world.provider.failing = DOWN
+    harness.provider.failing = DOWN
 
-    refused = await world.read(on_stale=OnStale.ERROR)
+    refused = await harness.read(on_stale=OnStale.ERROR)
 
     assert state_of(refused) == "PROVIDER_UNAVAILABLE"
     assert (refused.account_id, refused.provider) == ("acct_a", "LIGHT")
 
 
-async def test_whoever_wants_no_stale_value_takes_a_fresh_one(world: World) -> None:
-    await world.read()
-    world.provider.failing = DOWN
+async def test_on_stale_error_accepts_a_fresh_value(harness: CacheHarness) -> None:
+    await harness.read()
+    harness.provider.failing = DOWN
 
-    fresh = await world.read(on_stale=OnStale.ERROR)
+    fresh = await harness.read(on_stale=OnStale.ERROR)
 
     assert state_of(fresh) == "cached"
 
@@ -145,106 +145,106 @@ async def test_whoever_wants_no_stale_value_takes_a_fresh_one(world: World) -> N
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-async def test_a_kept_value_stands_in_for_a_provider_that_failed_not_for_one_that_said_no(
-    world: World, failure: Exception, served: str
+async def test_a_stale_value_replaces_failures_but_not_rejections(
+    harness: CacheHarness, failure: Exception, served: str
 ) -> None:
-    await world.read()
-    world.time.advance(100)
-    world.provider.failing = failure
+    await harness.read()
+    harness.time.advance(100)
+    harness.provider.failing = failure
 
-    answer = await world.read()
+    answer = await harness.read()
 
     assert state_of(answer) == served
 
 
-async def test_past_days_and_opening_balances_live_longer(world: World) -> None:
-    account = world.accounts[0]
-    await world.read(as_of=YESTERDAY, is_today=False)
-    await world.reads.opening_balances([account])
+async def test_past_days_and_opening_balances_are_fresh_for_longer(harness: CacheHarness) -> None:
+    account = harness.accounts[0]
+    await harness.read(as_of=YESTERDAY, is_today=False)
+    await harness.reads.opening_balances([account])
 
-    world.time.advance(400)
-    yesterday = await world.read(as_of=YESTERDAY, is_today=False)
-    world.time.advance(300)
-    yesterday_later = await world.read(as_of=YESTERDAY, is_today=False)
-    (opening,) = await world.reads.opening_balances([account])
+    harness.time.advance(400)
+    yesterday = await harness.read(as_of=YESTERDAY, is_today=False)
+    harness.time.advance(300)
+    yesterday_later = await harness.read(as_of=YESTERDAY, is_today=False)
+    (opening,) = await harness.reads.opening_balances([account])
 
     assert (state_of(yesterday), state_of(yesterday_later)) == ("cached", "live")
     assert state_of(opening) == "cached"
-    assert world.provider.opening_calls == 1
+    assert harness.provider.opening_calls == 1
 
 
-async def test_days_and_opening_balances_are_kept_apart(world: World) -> None:
-    await world.read()
-    world.provider.value = 200
+async def test_days_and_opening_balances_are_cached_separately(harness: CacheHarness) -> None:
+    await harness.read()
+    harness.provider.value = 200
 
-    yesterday = await world.read(as_of=YESTERDAY, is_today=False)
-    today = await world.read()
-    (opening,) = await world.reads.opening_balances([world.accounts[0]])
+    yesterday = await harness.read(as_of=YESTERDAY, is_today=False)
+    today = await harness.read()
+    (opening,) = await harness.reads.opening_balances([harness.accounts[0]])
 
-    assert (ledger_of(yesterday), ledger_of(today)) == (200, 100)
-    assert opening.value == world.provider.opening
+    assert (ledger_minor_units(yesterday), ledger_minor_units(today)) == (200, 100)
+    assert opening.value == harness.provider.opening
 
 
-async def test_that_no_opening_balance_is_set_is_kept_too(world: World) -> None:
-    world.provider.opening = None
+async def test_a_missing_opening_balance_is_cached_too(harness: CacheHarness) -> None:
+    harness.provider.opening = None
 
-    answers = [await world.reads.opening_balances([world.accounts[0]]) for _ in range(2)]
+    answers = [await harness.reads.opening_balances([harness.accounts[0]]) for _ in range(2)]
 
     assert [(one.value, state_of(one)) for (one,) in answers] == [(None, "live"), (None, "cached")]
-    assert world.provider.opening_calls == 1
+    assert harness.provider.opening_calls == 1
 
 
-async def test_an_opening_balance_is_served_stale_and_a_missing_route_is_not_excused(
-    world: World,
+async def test_an_unsupported_opening_balance_is_never_served_stale(
+    harness: CacheHarness,
 ) -> None:
-    await world.reads.opening_balances(world.accounts[:1])
-    world.time.advance(500)
-    world.provider.failing = DOWN
-    (fresh,) = await world.reads.opening_balances(world.accounts[:1])
+    await harness.reads.opening_balances(harness.accounts[:1])
+    harness.time.advance(500)
+    harness.provider.failing = DOWN
+    (fresh,) = await harness.reads.opening_balances(harness.accounts[:1])
 
-    world.provider.failing = Unsupported("There is no route.")
-    (other,) = await world.reads.opening_balances(world.accounts[1:2])
+    harness.provider.failing = Unsupported("There is no route.")
+    (other,) = await harness.reads.opening_balances(harness.accounts[1:2])
 
     assert state_of(fresh) == "cached"
     assert state_of(other) == "UNSUPPORTED_BY_PROVIDER"
 
 
 @pytest.mark.parametrize("failure", [DOWN, BadInput("no"), KeyError("defect"), TimeoutError()])
-async def test_errors_are_never_kept(world: World, failure: Any) -> None:
-    world.provider.failures = [failure]
+async def test_errors_are_never_cached(harness: CacheHarness, failure: Any) -> None:
+    harness.provider.failures = [failure]
 
-    failed = await world.read()
-    again = await world.read()
+    failed = await harness.read()
+    again = await harness.read()
 
     assert isinstance(failed, GatewayError)
     assert state_of(again) == "live"
-    assert len(world.provider.calls) == 2
+    assert len(harness.provider.calls) == 2
 
 
-async def test_a_failure_does_not_push_out_the_value_that_is_kept(world: World) -> None:
-    await world.read()
-    world.time.advance(100)
-    world.provider.failing = DOWN
-    await world.read()
+async def test_a_failure_keeps_the_cached_value(harness: CacheHarness) -> None:
+    await harness.read()
+    harness.time.advance(100)
+    harness.provider.failing = DOWN
+    await harness.read()
 
-    world.time.advance(100)
-    still = await world.read()
+    harness.time.advance(100)
+    still = await harness.read()
 
     assert state_of(still) == "stale"
 
 
-async def test_nothing_asked_for_is_nothing_answered(world: World) -> None:
-    answers = await world.reads.balances([])
+async def test_no_requests_return_no_results(harness: CacheHarness) -> None:
+    answers = await harness.reads.balances([])
 
     assert list(answers) == []
 
 
-async def test_the_normal_balance_is_asked_for_and_its_failure_is_located(world: World) -> None:
-    side = await world.reads.normal_balance(world.accounts[0])
-    world.provider.failing = DOWN
+async def test_a_normal_balance_failure_names_its_account(harness: CacheHarness) -> None:
+    side = await harness.reads.normal_balance(harness.accounts[0])
+    harness.provider.failing = DOWN
 
     with pytest.raises(ProviderUnavailable) as caught:
-        await world.reads.normal_balance(world.accounts[0])
+        await harness.reads.normal_balance(harness.accounts[0])
 
     assert side.value == "credit"
     assert (caught.value.account_id, caught.value.provider) == ("acct_a", "LIGHT")

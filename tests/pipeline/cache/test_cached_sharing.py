@@ -1,4 +1,4 @@
-"""Cached reads: one upstream call for equal reads and for a group, and failures that stay apart."""
+"""Cached reads: equal reads and groups share one upstream call; failures stay separate."""
 
 import asyncio
 from datetime import timedelta
@@ -11,10 +11,10 @@ from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.errors import BadInput, ProviderBadResponse, ProviderUnavailable
 from tests.pipeline.fakes import (
     TODAY,
+    CacheHarness,
     FakeProvider,
-    World,
     account,
-    ledger_of,
+    ledger_minor_units,
     request,
     state_of,
     turns,
@@ -22,184 +22,190 @@ from tests.pipeline.fakes import (
 from tests.pipeline.virtual_time import VirtualTime
 
 
-def whole_business(query: BalanceQuery) -> object:
+def group_by_day(query: BalanceQuery) -> object:
     return "business", query.as_of
 
 
-async def test_equal_reads_at_once_are_one_call(world: World) -> None:
-    answers = await asyncio.gather(*(world.read() for _ in range(50)))
+async def test_concurrent_equal_reads_are_one_call(harness: CacheHarness) -> None:
+    answers = await asyncio.gather(*(harness.read() for _ in range(50)))
 
-    assert world.provider.calls == [["acct_a"]]
+    assert harness.provider.calls == [["acct_a"]]
     assert {state_of(answer) for answer in answers} == {"live"}
 
 
-async def test_equal_reads_at_once_share_a_failure_and_each_is_located(world: World) -> None:
-    world.provider.failing = ProviderUnavailable("It is down.")
+async def test_concurrent_equal_reads_share_a_failure_with_its_account(
+    harness: CacheHarness,
+) -> None:
+    harness.provider.failing = ProviderUnavailable("It is down.")
 
-    answers = await asyncio.gather(*(world.read() for _ in range(5)))
+    answers = await asyncio.gather(*(harness.read() for _ in range(5)))
 
-    assert len(world.provider.calls) == 1
+    assert len(harness.provider.calls) == 1
     assert {answer.account_id for answer in answers} == {"acct_a"}
 
 
-async def test_the_same_account_twice_in_one_request_is_one_call(world: World) -> None:
-    one = request(world.accounts[0])
+async def test_the_same_account_twice_in_one_request_is_one_call(harness: CacheHarness) -> None:
+    one = request(harness.accounts[0])
 
-    answers = await world.reads.balances([one, one, one])
+    answers = await harness.reads.balances([one, one, one])
 
-    assert [ledger_of(answer) for answer in answers] == [100, 100, 100]
-    assert len(world.provider.calls) == 1
-
-
-async def test_other_accounts_and_days_are_other_calls(world: World) -> None:
-    yesterday = request(world.accounts[0], as_of=TODAY - timedelta(days=1), is_today=False)
-
-    await world.reads.balances([request(world.accounts[0]), request(world.accounts[1]), yesterday])
-
-    assert sorted(map(len, world.provider.calls)) == [1, 1, 1]
+    assert [ledger_minor_units(answer) for answer in answers] == [100, 100, 100]
+    assert len(harness.provider.calls) == 1
 
 
-async def test_a_starter_that_goes_away_takes_no_waiter_down(world: World) -> None:
+async def test_different_accounts_and_days_are_separate_calls(harness: CacheHarness) -> None:
+    yesterday = request(harness.accounts[0], as_of=TODAY - timedelta(days=1), is_today=False)
+
+    await harness.reads.balances(
+        [request(harness.accounts[0]), request(harness.accounts[1]), yesterday]
+    )
+
+    assert sorted(map(len, harness.provider.calls)) == [1, 1, 1]
+
+
+async def test_cancelling_the_first_reader_does_not_cancel_the_others(
+    harness: CacheHarness,
+) -> None:
     may_answer = asyncio.Event()
-    world.provider.wait = may_answer.wait
-    starter = asyncio.ensure_future(world.read())
+    harness.provider.wait = may_answer.wait
+    first = asyncio.ensure_future(harness.read())
     await turns()
-    waiter = asyncio.ensure_future(world.read())
+    second = asyncio.ensure_future(harness.read())
     await turns()
 
-    starter.cancel()
+    first.cancel()
     await turns()
     may_answer.set()
-    answer = await waiter
+    answer = await second
 
-    assert starter.cancelled()
+    assert first.cancelled()
     assert state_of(answer) == "live"
-    assert len(world.provider.calls) == 1
+    assert len(harness.provider.calls) == 1
 
 
-async def test_what_a_lonely_starter_that_went_away_asked_for_is_kept(world: World) -> None:
+async def test_the_result_of_a_cancelled_reader_is_cached(harness: CacheHarness) -> None:
     may_answer = asyncio.Event()
-    world.provider.wait = may_answer.wait
-    starter = asyncio.ensure_future(world.read())
+    harness.provider.wait = may_answer.wait
+    first = asyncio.ensure_future(harness.read())
     await turns()
-    starter.cancel()
+    first.cancel()
     may_answer.set()
     await turns()
 
-    later = await world.read()
+    later = await harness.read()
 
     assert state_of(later) == "cached"
 
 
-async def test_to_go_and_look_joins_no_flight_and_is_joined(world: World) -> None:
+async def test_a_live_read_joins_no_call_and_can_be_joined(harness: CacheHarness) -> None:
     may_answer = asyncio.Event()
-    world.provider.wait = may_answer.wait
-    before = asyncio.ensure_future(world.read())
+    harness.provider.wait = may_answer.wait
+    before = asyncio.ensure_future(harness.read())
     await turns()
-    world.provider.value = 200
-    looking = asyncio.ensure_future(world.read(max_age_s=0))
+    harness.provider.value = 200
+    live = asyncio.ensure_future(harness.read(max_age_s=0))
     await turns()
-    after = asyncio.ensure_future(world.read())
+    after = asyncio.ensure_future(harness.read())
     await turns()
 
     may_answer.set()
-    answers = await asyncio.gather(before, looking, after)
+    answers = await asyncio.gather(before, live, after)
 
-    assert [ledger_of(answer) for answer in answers] == [100, 200, 200]
-    assert len(world.provider.calls) == 2
+    assert [ledger_minor_units(answer) for answer in answers] == [100, 200, 200]
+    assert len(harness.provider.calls) == 2
 
 
-async def test_a_group_is_one_call_answered_in_order(world: World) -> None:
-    world.provider.group = whole_business
-    world.provider.answer = lambda query: FakeProvider._figures(
-        with_value(world.provider, ord(query.account.id[-1])), query
+async def test_a_group_is_one_call_with_results_in_order(harness: CacheHarness) -> None:
+    harness.provider.group = group_by_day
+    harness.provider.answer = lambda query: FakeProvider._figures(
+        set_value(harness.provider, ord(query.account.id[-1])), query
     )
-    requests = [request(world.accounts[index]) for index in (2, 0, 3, 1)]
+    requests = [request(harness.accounts[index]) for index in (2, 0, 3, 1)]
 
-    answers = await world.reads.balances(requests)
+    answers = await harness.reads.balances(requests)
 
-    assert world.provider.calls == [["acct_c", "acct_a", "acct_d", "acct_b"]]
-    assert [chr(ledger_of(answer)) for answer in answers] == ["c", "a", "d", "b"]
+    assert harness.provider.calls == [["acct_c", "acct_a", "acct_d", "acct_b"]]
+    assert [chr(ledger_minor_units(answer)) for answer in answers] == ["c", "a", "d", "b"]
 
 
-def with_value(provider: FakeProvider, value: int) -> FakeProvider:
+def set_value(provider: FakeProvider, value: int) -> FakeProvider:
     provider.value = value
     return provider
 
 
-async def test_only_what_is_missing_of_a_group_is_asked_for(world: World) -> None:
-    world.provider.group = whole_business
-    await world.read(1)
+async def test_only_missing_values_of_a_group_are_requested(harness: CacheHarness) -> None:
+    harness.provider.group = group_by_day
+    await harness.read(1)
 
-    answers = await world.read_all()
+    answers = await harness.read_all()
 
-    assert world.provider.calls == [["acct_b"], ["acct_a", "acct_c", "acct_d"]]
+    assert harness.provider.calls == [["acct_b"], ["acct_a", "acct_c", "acct_d"]]
     assert [state_of(answer) for answer in answers] == ["live", "cached", "live", "live"]
 
 
-async def test_a_failure_inside_a_batch_is_its_own_accounts_alone(world: World) -> None:
-    world.provider.group = whole_business
-    figures = world.provider.answer
-    world.provider.answer = lambda query: (
+async def test_a_failure_inside_a_batch_affects_only_its_account(harness: CacheHarness) -> None:
+    harness.provider.group = group_by_day
+    figures = harness.provider.answer
+    harness.provider.answer = lambda query: (
         ProviderBadResponse("No such row.") if query.account.id == "acct_b" else figures(query)
     )
 
-    first = await world.read_all()
-    second = await world.read_all()
+    first = await harness.read_all()
+    second = await harness.read_all()
 
     assert [state_of(answer) for answer in first] == [
         "live", "PROVIDER_BAD_RESPONSE", "live", "live",
     ]  # fmt: skip
     assert first[1].account_id == "acct_b"
     assert [state_of(answer) for answer in second][::2] == ["cached", "cached"]
-    assert world.provider.calls[1] == ["acct_b"]
+    assert harness.provider.calls[1] == ["acct_b"]
 
 
-async def test_a_failure_of_a_whole_batch_names_each_account(world: World) -> None:
-    world.provider.group = whole_business
-    world.provider.failing = ProviderUnavailable("It is down.")
+async def test_a_failure_of_a_whole_batch_names_each_account(harness: CacheHarness) -> None:
+    harness.provider.group = group_by_day
+    harness.provider.failing = ProviderUnavailable("It is down.")
 
-    answers = await world.read_all()
+    answers = await harness.read_all()
 
-    assert [answer.account_id for answer in answers] == [one.id for one in world.accounts]
+    assert [answer.account_id for answer in answers] == [one.id for one in harness.accounts]
 
 
-def of_two_providers(time: VirtualTime) -> tuple[World, FakeProvider]:
-    """A world whose accounts c and d are at a second provider."""
-    world, second = World(time), FakeProvider("second")
-    world.accounts[2:] = [account(f"acct_{name}", connector="second") for name in "cd"]
-    world.providers["second"] = second
-    return world, second
+def build_two_provider_harness(time: VirtualTime) -> tuple[CacheHarness, FakeProvider]:
+    """Build a harness with accounts c and d at a second provider."""
+    harness, second = CacheHarness(time), FakeProvider("second")
+    harness.accounts[2:] = [account(f"acct_{name}", connector="second") for name in "cd"]
+    harness.providers["second"] = second
+    return harness, second
 
 
 @pytest.mark.parametrize("failure", [KeyError("x"), AssertionError(), ZeroDivisionError()])
-async def test_an_unexpected_exception_is_internal_for_its_own_reads_only(
+async def test_an_unexpected_exception_affects_only_its_own_reads(
     time: VirtualTime, failure: Exception
 ) -> None:
-    world, second = of_two_providers(time)
+    harness, second = build_two_provider_harness(time)
     second.failing = failure
 
-    answers = await world.read_all()
+    answers = await harness.read_all()
 
     assert [state_of(answer) for answer in answers] == ["live", "live", "INTERNAL", "INTERNAL"]
     assert [answer.account_id for answer in answers[2:]] == ["acct_c", "acct_d"]
 
 
 @pytest.mark.parametrize("failure", [BadInput("asOf is too late."), KeyError("x")])
-async def test_a_query_that_cannot_be_grouped_fails_alone_and_leaves_nothing_in_the_air(
+async def test_a_query_that_cannot_be_grouped_fails_alone(
     time: VirtualTime, failure: Exception
 ) -> None:
-    """The end of the last day of the calendar cannot be told; it failed the whole request, and
-    every later read of the same value waited for a flight that nobody flew."""
-    world, second = of_two_providers(time)
+    """The end of the calendar's last day cannot be computed, so grouping raised. That once failed
+    the whole request, and later reads of the value waited for a call that was never made."""
+    harness, second = build_two_provider_harness(time)
 
     def fail(query: BalanceQuery) -> object:
         raise failure
 
     second.group = second.answer = fail
-    first = await world.read_all()
-    second.group, second.answer = whole_business, second._figures
-    again = await asyncio.wait_for(world.read_all(), 1)
+    first = await harness.read_all()
+    second.group, second.answer = group_by_day, second._figures
+    again = await asyncio.wait_for(harness.read_all(), 1)
 
     refused = "BAD_USER_INPUT" if isinstance(failure, BadInput) else "INTERNAL"
     assert [state_of(answer) for answer in first] == ["live", "live", refused, refused]
@@ -207,81 +213,81 @@ async def test_a_query_that_cannot_be_grouped_fails_alone_and_leaves_nothing_in_
 
 
 @pytest.mark.parametrize("answers", [[], ["one"], ["one"] * 5])
-async def test_a_wrong_number_of_answers_is_a_defect_and_nothing_is_kept(
-    world: World, answers: list[Any]
+async def test_a_wrong_number_of_results_is_a_defect_and_not_cached(
+    harness: CacheHarness, answers: list[Any]
 ) -> None:
-    async def too_few(queries: object) -> Any:
+    async def answer_wrong_number(queries: object) -> Any:
         return answers
 
-    world.provider.group = whole_business
-    world.provider.balances = too_few  # type: ignore[method-assign]
-    found = await world.read_all()
+    harness.provider.group = group_by_day
+    harness.provider.balances = answer_wrong_number  # type: ignore[method-assign]
+    found = await harness.read_all()
 
     assert {state_of(answer) for answer in found} == {"INTERNAL"}
-    assert world.values.puts == []
+    assert harness.values.puts == []
 
 
-async def test_a_provider_that_hangs_is_given_up_at_the_deadline(world: World) -> None:
-    world.provider.wait = asyncio.Event().wait
-    started_s = world.time.monotonic()
+async def test_a_hanging_provider_times_out_at_the_deadline(harness: CacheHarness) -> None:
+    harness.provider.wait = asyncio.Event().wait
+    started_s = harness.time.monotonic()
 
-    answer = await world.read()
+    answer = await harness.read()
 
     assert state_of(answer) == "PROVIDER_TIMEOUT"
-    assert world.time.monotonic() - started_s == pytest.approx(20.0)
+    assert harness.time.monotonic() - started_s == pytest.approx(20.0)
 
 
-async def test_one_that_hangs_holds_no_other_back_from_being_kept(time: VirtualTime) -> None:
-    world, second = of_two_providers(time)
+async def test_a_hanging_provider_does_not_prevent_caching_of_others(time: VirtualTime) -> None:
+    harness, second = build_two_provider_harness(time)
     second.wait = asyncio.Event().wait
 
-    answers = await world.read_all()
-    kept = await world.read(0)
+    answers = await harness.read_all()
+    cached = await harness.read(0)
 
     assert [state_of(answer) for answer in answers][::2] == ["live", "PROVIDER_TIMEOUT"]
-    assert state_of(kept) == "cached"
+    assert state_of(cached) == "cached"
 
 
-async def test_reads_in_the_air_at_the_end_are_given_up_and_not_left_hanging(
-    world: World,
+async def test_closing_fails_reads_in_flight(
+    harness: CacheHarness,
 ) -> None:
-    world.provider.wait = asyncio.Event().wait
-    reading = asyncio.ensure_future(world.read())
+    harness.provider.wait = asyncio.Event().wait
+    reading = asyncio.ensure_future(harness.read())
     await turns()
 
-    await world.reads.aclose()
+    await harness.reads.aclose()
 
     assert state_of(await reading) == "INTERNAL"
 
 
-async def test_the_embedded_ledger_is_neither_kept_nor_shared(time: VirtualTime) -> None:
-    world = World(time, ProviderKind.LOCAL)
+async def test_the_embedded_ledger_is_neither_cached_nor_shared(time: VirtualTime) -> None:
+    harness = CacheHarness(time, ProviderKind.LOCAL)
 
-    await world.read()
-    world.provider.value = 200
-    second, third = await asyncio.gather(world.read(), world.read())
+    await harness.read()
+    harness.provider.value = 200
+    second, third = await asyncio.gather(harness.read(), harness.read())
 
-    assert (ledger_of(second), ledger_of(third)) == (200, 200)
-    assert len(world.provider.calls) == 3
-    assert world.values.puts == []
+    assert (ledger_minor_units(second), ledger_minor_units(third)) == (200, 200)
+    assert len(harness.provider.calls) == 3
+    assert harness.values.puts == []
 
 
-async def test_a_flight_is_joined_only_by_those_for_whom_it_brings_what_is_young_enough(
-    world: World,
+async def test_a_call_is_joined_only_if_its_result_is_young_enough(
+    harness: CacheHarness,
 ) -> None:
     may_answer = asyncio.Event()
-    world.provider.wait = may_answer.wait
-    first = asyncio.ensure_future(world.read())
+    harness.provider.wait = may_answer.wait
+    first = asyncio.ensure_future(harness.read())
     await turns()
-    world.time.advance(9)
+    harness.time.advance(9)
 
-    demanding = asyncio.ensure_future(world.read(max_age_s=2))
-    patient = asyncio.ensure_future(world.read(max_age_s=10))
+    demanding = asyncio.ensure_future(harness.read(max_age_s=2))
+    patient = asyncio.ensure_future(harness.read(max_age_s=10))
     await turns()
-    calls = len(world.provider.calls)
+    calls = len(harness.provider.calls)
     may_answer.set()
     ages = [
-        (world.time.clock() - answer.observed_at).total_seconds()
+        (harness.time.clock() - answer.observed_at).total_seconds()
         for answer in await asyncio.gather(first, demanding, patient)
     ]
 
@@ -289,17 +295,17 @@ async def test_a_flight_is_joined_only_by_those_for_whom_it_brings_what_is_young
     assert [round(age_s) for age_s in ages] == [9, 0, 0]
 
 
-async def test_an_older_flight_that_lands_late_pushes_no_newer_value_out(world: World) -> None:
-    may_land = asyncio.Event()
-    world.provider.wait = may_land.wait
-    slow = asyncio.ensure_future(world.read())
+async def test_an_older_call_that_ends_late_replaces_no_newer_value(harness: CacheHarness) -> None:
+    may_answer = asyncio.Event()
+    harness.provider.wait = may_answer.wait
+    slow = asyncio.ensure_future(harness.read())
     await turns()
-    world.provider.wait, world.provider.value = None, 200
+    harness.provider.wait, harness.provider.value = None, 200
 
-    newer = await world.read(max_age_s=0)
-    may_land.set()
+    newer = await harness.read(max_age_s=0)
+    may_answer.set()
     older = await slow
-    later = await world.read()
+    later = await harness.read()
 
-    assert [ledger_of(answer) for answer in (newer, older, later)] == [200, 100, 200]
+    assert [ledger_minor_units(answer) for answer in (newer, older, later)] == [200, 100, 200]
     assert state_of(later) == "cached"

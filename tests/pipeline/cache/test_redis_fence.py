@@ -1,4 +1,4 @@
-"""The fence in a real Redis, as several replicas see it."""
+"""The fence in a real Redis, used by several replicas."""
 
 import asyncio
 import contextlib
@@ -19,62 +19,62 @@ Replica = Callable[..., RedisFences]
 
 
 @pytest.fixture
-def replica(link: RedisClient) -> Replica:
-    """Starts a process that has seen no epoch yet."""
+def replica(redis: RedisClient) -> Replica:
+    """Build replicas that have seen no epoch yet."""
 
-    def start(*, writes_may_land: bool = False) -> RedisFences:
-        async def journal_says() -> bool:
-            return writes_may_land
+    def start(*, has_unsettled_writes: bool = False) -> RedisFences:
+        async def ask_journal() -> bool:
+            return has_unsettled_writes
 
-        return RedisFences(link, HOLD_S, journal_says)
+        return RedisFences(redis, HOLD_S, ask_journal)
 
     return start
 
 
-async def standing(fences: RedisFences, key: str = "a") -> FenceState:
+async def read_state(fences: RedisFences, key: str = "a") -> FenceState:
     (only,) = await fences.states([key])
     return only
 
 
-async def run_out(link: RedisClient, name: str) -> None:
-    """Lets a key expire now rather than later."""
-    assert await link.client.pexpire(link.key(name), 1)
+async def expire_now(redis: RedisClient, name: str) -> None:
+    """Expire a key."""
+    assert await redis.client.pexpire(redis.key(name), 1)
     await asyncio.sleep(0.005)
 
 
-async def test_replicas_see_the_same_standing(replica: Replica) -> None:
+async def test_replicas_see_the_same_state(replica: Replica) -> None:
     one, other = replica(), replica()
 
-    standings = [await standing(one), await standing(other), await standing(one)]
+    states = [await read_state(one), await read_state(other), await read_state(one)]
 
-    assert standings[0] == standings[1] == standings[2]
-    assert standings[0].settled
+    assert states[0] == states[1] == states[2]
+    assert states[0].settled
 
 
-async def test_replicas_that_start_at_once_agree_on_epoch_and_nonces(replica: Replica) -> None:
+async def test_replicas_that_start_together_agree_on_epoch_and_nonces(replica: Replica) -> None:
     replicas = [replica() for _ in range(8)]
 
-    at_once = await asyncio.gather(*(standing(one) for one in replicas))
-    standings = [await standing(one) for one in replicas]
+    at_once = await asyncio.gather(*(read_state(one) for one in replicas))
+    states = [await read_state(one) for one in replicas]
 
-    assert len({*at_once, *standings}) == 1
-    assert standings[0].settled
+    assert len({*at_once, *states}) == 1
+    assert states[0].settled
 
 
-async def test_a_write_of_one_replica_is_seen_by_the_other(replica: Replica) -> None:
+async def test_a_write_of_one_replica_is_visible_to_the_other(replica: Replica) -> None:
     one, other = replica(), replica()
-    before = await standing(other)
+    before = await read_state(other)
 
     await one.begin_write("a", "w1")
-    during = await standing(other)
+    during = await read_state(other)
     await one.end_write("a", "w1")
-    after = await standing(other)
+    after = await read_state(other)
 
     assert len({before.nonce, during.nonce, after.nonce}) == 3
     assert [before.settled, during.settled, after.settled] == [True, False, True]
 
 
-async def test_standings_come_in_order_and_writes_leave_others_alone(replica: Replica) -> None:
+async def test_states_are_in_key_order_and_writes_do_not_affect_others(replica: Replica) -> None:
     fences = replica()
     before = await fences.states(["a", "b", "c"])
 
@@ -86,127 +86,125 @@ async def test_standings_come_in_order_and_writes_leave_others_alone(replica: Re
     assert after[1].nonce != before[1].nonce
 
 
-async def test_of_two_writes_in_flight_both_have_to_end(replica: Replica) -> None:
+async def test_two_writes_in_flight_must_both_end(replica: Replica) -> None:
     one, other = replica(), replica()
     await one.begin_write("a", "w1")
     await other.begin_write("a", "w2")
 
     await one.end_write("a", "w1")
-    after_one = await standing(one)
+    after_one = await read_state(one)
     await other.end_write("a", "w2")
-    after_both = await standing(one)
+    after_both = await read_state(one)
 
     assert (after_one.settled, after_both.settled) == (False, True)
 
 
-async def test_a_write_without_an_answer_is_held_and_expires(
-    replica: Replica, link: RedisClient
+async def test_an_unanswered_write_is_held_until_its_hold_expires(
+    replica: Replica, redis: RedisClient
 ) -> None:
     fences = replica()
     await fences.begin_write("a", "w1")
-    left_ms = await link.client.pttl(link.key("w:a"))
-    held = await standing(fences)
+    left_ms = await redis.client.pttl(redis.key("w:a"))
+    held = await read_state(fences)
 
-    await run_out(link, "w:a")
-    after = await standing(fences)
+    await expire_now(redis, "w:a")
+    after = await read_state(fences)
 
     assert 30_000 < left_ms <= 40_000
     assert (held.settled, after.settled) == (False, True)
     assert after.nonce == held.nonce
 
 
-async def test_each_write_is_held_for_its_own_time(replica: Replica, link: RedisClient) -> None:
+async def test_each_write_has_its_own_hold(replica: Replica, redis: RedisClient) -> None:
     fences = replica()
     await fences.hold("a", "short", 10.0)
     await fences.begin_write("a", "long")
-    both_ms = await link.client.pttl(link.key("w:a"))
+    both_ms = await redis.client.pttl(redis.key("w:a"))
 
     await fences.end_write("a", "long")
-    short_ms = await link.client.pttl(link.key("w:a"))
+    short_ms = await redis.client.pttl(redis.key("w:a"))
     await fences.end_write("a", "short")
 
     assert 30_000 < both_ms <= 40_000
     assert 5_000 < short_ms <= 10_000
-    assert (await standing(fences)).settled
-    assert not await link.client.exists(link.key("w:a"), link.key("h:a"))
+    assert (await read_state(fences)).settled
+    assert not await redis.client.exists(redis.key("w:a"), redis.key("h:a"))
 
 
-async def test_a_write_whose_hold_ran_out_takes_nobody_along_as_it_ends(replica: Replica) -> None:
+async def test_a_write_that_outlasted_its_hold_ends_no_other_write(replica: Replica) -> None:
     fences = replica()
     await fences.hold("a", "slow", 0.001)
     await asyncio.sleep(0.01)
     await fences.begin_write("a", "next")
 
     await fences.end_write("a", "slow")
-    after_slow = await standing(fences)
+    after_slow = await read_state(fences)
     await fences.end_write("a", "next")
 
     assert not after_slow.settled
-    assert (await standing(fences)).settled
+    assert (await read_state(fences)).settled
 
 
-async def test_a_write_that_is_held_while_it_is_alive_after_all_is_one(replica: Replica) -> None:
+async def test_holding_a_write_of_a_live_process_counts_once(replica: Replica) -> None:
     alive, starting = replica(), replica()
     await alive.begin_write("a", "w1")
     await starting.hold("a", "w1", 30.0)
 
     await alive.end_write("a", "w1")
 
-    assert (await standing(starting)).settled
+    assert (await read_state(starting)).settled
 
 
-async def test_a_hold_is_seen_and_expires_and_never_shortens_another(
-    replica: Replica, link: RedisClient
-) -> None:
+async def test_a_second_hold_never_shortens_the_first(replica: Replica, redis: RedisClient) -> None:
     fences = replica()
-    before = await standing(fences)
+    before = await read_state(fences)
 
     await fences.hold("a", "w1", 20.0)
-    held = await standing(fences)
+    held = await read_state(fences)
     await fences.hold("a", "w1", 1.0)
-    left_ms = await link.client.pttl(link.key("w:a"))
+    left_ms = await redis.client.pttl(redis.key("w:a"))
     await fences.hold("a", "w1", 30.0)
-    longer_ms = await link.client.pttl(link.key("w:a"))
+    longer_ms = await redis.client.pttl(redis.key("w:a"))
 
     assert held.nonce != before.nonce
     assert not held.settled
     assert 10_000 < left_ms <= 20_000 < longer_ms <= 30_000
 
 
-async def test_a_new_cache_needs_no_quarantine_when_no_write_may_land(replica: Replica) -> None:
+async def test_a_new_cache_without_unsettled_writes_has_no_quarantine(replica: Replica) -> None:
     fences = replica()
 
-    first = await standing(fences)
+    first = await read_state(fences)
 
     assert first.settled
     assert first.nonce.startswith("t-")
 
 
-async def test_a_new_cache_is_quarantined_by_a_process_whose_journal_has_open_writes(
-    replica: Replica, link: RedisClient
+async def test_unsettled_writes_in_the_journal_quarantine_a_new_cache(
+    replica: Replica, redis: RedisClient
 ) -> None:
-    fences = replica(writes_may_land=True)
+    fences = replica(has_unsettled_writes=True)
 
-    first = await standing(fences)
-    left_ms = await link.client.pttl(link.key("quarantine"))
-    await run_out(link, "quarantine")
-    after = await standing(fences)
+    first = await read_state(fences)
+    left_ms = await redis.client.pttl(redis.key("quarantine"))
+    await expire_now(redis, "quarantine")
+    after = await read_state(fences)
 
     assert not first.settled
     assert 30_000 < left_ms <= 40_000
     assert after.settled
 
 
-async def test_lost_keys_are_noticed_and_quarantined_by_whoever_saw_an_epoch(
-    replica: Replica, link: RedisClient
+async def test_a_process_that_saw_an_epoch_quarantines_lost_keys(
+    replica: Replica, redis: RedisClient
 ) -> None:
     fences = replica()
-    before = await standing(fences)
-    await link.client.flushdb()
+    before = await read_state(fences)
+    await redis.client.flushdb()
 
-    lost = await standing(fences)
-    await run_out(link, "quarantine")
-    after = await standing(fences)
+    lost = await read_state(fences)
+    await expire_now(redis, "quarantine")
+    after = await read_state(fences)
 
     assert not lost.settled
     assert after.settled
@@ -214,65 +212,65 @@ async def test_lost_keys_are_noticed_and_quarantined_by_whoever_saw_an_epoch(
 
 
 async def test_an_epoch_replaced_without_quarantine_is_replaced_again_with_one(
-    replica: Replica, link: RedisClient
+    replica: Replica, redis: RedisClient
 ) -> None:
-    """A process that starts just after the loss cannot know of it; the others do."""
+    """A process that starts right after the loss cannot detect it; the other replicas can."""
     old, newcomer = replica(), replica()
-    await standing(old)
-    await link.client.flushdb()
-    trusted = await standing(newcomer)
+    await read_state(old)
+    await redis.client.flushdb()
+    trusted = await read_state(newcomer)
 
-    noticed = await standing(old)
-    told = await standing(newcomer)
+    seen_by_old = await read_state(old)
+    seen_by_newcomer = await read_state(newcomer)
 
     assert trusted.settled
-    assert not noticed.settled
-    assert not told.settled
-    assert told.nonce == noticed.nonce != trusted.nonce
+    assert not seen_by_old.settled
+    assert not seen_by_newcomer.settled
+    assert seen_by_newcomer.nonce == seen_by_old.nonce != trusted.nonce
 
 
-async def test_an_epoch_opened_with_a_quarantine_is_believed_by_all(
-    replica: Replica, link: RedisClient
+async def test_all_replicas_accept_an_epoch_opened_with_a_quarantine(
+    replica: Replica, redis: RedisClient
 ) -> None:
     one, other = replica(), replica()
-    await standing(one)
-    await standing(other)
-    await link.client.flushdb()
+    await read_state(one)
+    await read_state(other)
+    await redis.client.flushdb()
 
-    by_one = await standing(one)
-    by_other = await standing(other)
+    by_one = await read_state(one)
+    by_other = await read_state(other)
 
     assert by_one == by_other
     assert not by_one.settled
 
 
-async def test_nonces_that_alone_were_lost_are_given_anew_and_drop_what_was_kept(
-    replica: Replica, link: RedisClient
+async def test_a_lost_nonce_is_replaced_and_invalidates_values(
+    replica: Replica, redis: RedisClient
 ) -> None:
     fences = replica()
-    before = await standing(fences)
-    await link.client.delete(link.key("n:a"))
+    before = await read_state(fences)
+    await redis.client.delete(redis.key("n:a"))
 
-    after = await standing(fences)
+    after = await read_state(fences)
 
     assert after.settled
     assert after.nonce != before.nonce
 
 
-async def test_another_server_is_noticed_and_what_it_has_is_quarantined(
-    replica: Replica, link: RedisClient
+async def test_a_change_of_server_is_detected_and_quarantined(
+    replica: Replica, redis: RedisClient
 ) -> None:
-    """A server that is back from an older snapshot has an older epoch, and older values."""
+    """A server restored from an older snapshot has an older epoch and older values."""
     one, other = replica(), replica()
-    before = await standing(one)
-    await standing(other)
+    before = await read_state(one)
+    await read_state(other)
 
-    link.server.run_id = "another"
-    by_one = await standing(one)
-    by_other = await standing(other)
-    by_newcomer = await standing(replica())
-    await run_out(link, "quarantine")
-    after = await standing(one)
+    redis.server.run_id = "another"
+    by_one = await read_state(one)
+    by_other = await read_state(other)
+    by_newcomer = await read_state(replica())
+    await expire_now(redis, "quarantine")
+    after = await read_state(one)
 
     assert by_one == by_other == by_newcomer
     assert not by_one.settled
@@ -280,67 +278,67 @@ async def test_another_server_is_noticed_and_what_it_has_is_quarantined(
     assert after.settled
 
 
-async def test_a_redis_that_is_back_from_an_older_snapshot_is_quarantined(tmp_path: Path) -> None:
-    """Everything in it fits together: the epoch, the nonce and the value kept under it."""
+async def test_a_redis_restored_from_an_older_snapshot_is_quarantined(tmp_path: Path) -> None:
+    """Its epoch, its nonce and the value stored under it are consistent, but old."""
 
     async def no_writes() -> bool:
         return False
 
     with redis_server(tmp_path) as server:
-        link = RedisClient.open(server.url)
-        fences, values = RedisFences(link, HOLD_S, no_writes), RedisStore(link, 100.0)
-        before = await standing(fences)
+        redis = RedisClient.open(server.url)
+        fences, values = RedisFences(redis, HOLD_S, no_writes), RedisStore(redis, 100.0)
+        before = await read_state(fences)
         await values.put({"v": CacheEntry(before.nonce, 1.0, 1.0, None)})
-        await link.client.save()
+        await redis.client.save()
         await fences.begin_write("a", "w1")
         await fences.end_write("a", "w1")
         server.stop()
         server.start()
 
         with contextlib.suppress(CacheUnavailable):
-            await link.run(link.client.ping, always=True)
-        await link.run(link.client.ping, always=True)
-        after = await standing(fences)
-        (kept,) = await values.get(["v"])
-        await link.aclose()
+            await redis.run(redis.client.ping, ignore_backoff=True)
+        await redis.run(redis.client.ping, ignore_backoff=True)
+        after = await read_state(fences)
+        (stored,) = await values.get(["v"])
+        await redis.aclose()
 
-    assert kept is not None
-    assert kept.nonce == before.nonce != after.nonce
+    assert stored is not None
+    assert stored.nonce == before.nonce != after.nonce
     assert before.settled
     assert not after.settled
 
 
-async def test_who_may_not_ask_for_the_server_takes_it_for_the_same(
-    replica: Replica, link: RedisClient
+async def test_an_unknown_server_is_assumed_to_be_the_same(
+    replica: Replica, redis: RedisClient
 ) -> None:
-    before = await standing(replica())
+    before = await read_state(replica())
 
-    link.server.run_id = ""
+    redis.server.run_id = ""
 
-    assert await standing(replica()) == before
+    assert await read_state(replica()) == before
 
 
-async def test_without_the_journal_lost_keys_are_the_cache_out_of_reach(link: RedisClient) -> None:
-    """It once failed every read of the request."""
+async def test_lost_keys_without_the_journal_raise_cache_unavailable(redis: RedisClient) -> None:
+    """The journal's error once failed every read of the request."""
 
-    async def out_of_reach() -> bool:
-        raise Internal("The write journal is out of reach.")
+    async def fail() -> bool:
+        raise Internal("The write journal is unreachable.")
 
-    fences = RedisFences(link, HOLD_S, out_of_reach)
+    fences = RedisFences(redis, HOLD_S, fail)
 
     with pytest.raises(CacheUnavailable):
         await fences.states(["a"])
 
 
-async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> None:
-    link = RedisClient.open(f"unix://{tmp_path}/nobody.sock")
+async def test_an_unreachable_redis_refuses_writes(tmp_path: object) -> None:
+    redis = RedisClient.open(f"unix://{tmp_path}/missing.sock")
 
     async def no_writes() -> bool:
         return False
 
-    fences = RedisFences(link, HOLD_S, no_writes)
+    fences = RedisFences(redis, HOLD_S, no_writes)
 
-    for act in (
+    for operation in (
         fences.begin_write("a", "w1"),
         fences.end_write("a", "w1"),
         fences.hold("a", "w1", 1.0),
@@ -348,51 +346,51 @@ async def test_a_write_that_cannot_be_fenced_is_refused(tmp_path: object) -> Non
         fences.ping(),
     ):
         with pytest.raises(CacheUnavailable):
-            await act
+            await operation
 
 
 async def test_the_fence_answers_a_ping_and_closes(redis_url: str) -> None:
-    link = RedisClient.open(redis_url)
+    redis = RedisClient.open(redis_url)
 
     async def no_writes() -> bool:
         return False
 
-    fences = RedisFences(link, HOLD_S, no_writes)
+    fences = RedisFences(redis, HOLD_S, no_writes)
 
     await fences.ping()
     await fences.aclose()
 
-    assert link.is_up
+    assert redis.is_up
 
 
 @pytest.mark.parametrize(
-    ("refusal", "cured"),
+    ("refusal", "cure"),
     [
         (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
         (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
     ],
     ids=["full", "read only"],
 )
-async def test_a_redis_that_answers_and_takes_no_writes_fails_the_ping(
-    tmp_path: Path, refusal: tuple[str, ...], cured: tuple[str, ...]
+async def test_a_redis_that_refuses_writes_fails_the_ping(
+    tmp_path: Path, refusal: tuple[str, ...], cure: tuple[str, ...]
 ) -> None:
-    """It once was as good as any, while every write was refused."""
+    """Such a Redis once passed the readiness check while every write was refused."""
     with redis_server(tmp_path) as server:
-        link = RedisClient.open(server.url)
+        redis = RedisClient.open(server.url)
 
         async def no_writes() -> bool:
             return False
 
-        fences = RedisFences(link, HOLD_S, no_writes)
+        fences = RedisFences(redis, HOLD_S, no_writes)
         await fences.ping()
-        was_up = link.is_up
+        was_up = redis.is_up
 
-        await link.client.execute_command(*refusal)
+        await redis.client.execute_command(*refusal)
         with pytest.raises(CacheUnavailable):
             await fences.ping()
-        is_up = link.is_up
-        await link.client.execute_command(*cured)
+        is_up = redis.is_up
+        await redis.client.execute_command(*cure)
         await fences.ping()
-        await link.aclose()
+        await redis.aclose()
 
-    assert (was_up, is_up, link.is_up) == (True, False, True)
+    assert (was_up, is_up, redis.is_up) == (True, False, True)

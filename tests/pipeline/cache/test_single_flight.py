@@ -1,4 +1,4 @@
-"""Single flight: who joins, and what becomes of a flight whose starter is gone."""
+"""Single flight: which reads join a call, and what happens when its first reader is cancelled."""
 
 import asyncio
 
@@ -6,83 +6,83 @@ from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from tests.pipeline.fakes import turns
 
 
-async def test_a_flight_in_the_air_is_joined_until_it_lands() -> None:
-    flights: SingleFlight[int] = SingleFlight()
-    flight = flights.open("k", 0.0)
-    joined = flights.in_flight("k")
+async def test_a_call_can_be_joined_until_it_completes() -> None:
+    calls: SingleFlight[int] = SingleFlight()
+    future = calls.start("k", 0.0)
+    joined = calls.find("k")
 
-    flight.set_result(1)
+    future.set_result(1)
     await turns()
 
     assert joined is not None
-    assert joined.flight is flight
-    assert flights.in_flight("k") is None
-    assert len(flights) == 0
+    assert joined.future is future
+    assert calls.find("k") is None
+    assert len(calls) == 0
 
 
-async def test_other_keys_are_other_flights() -> None:
-    flights: SingleFlight[int] = SingleFlight()
+async def test_different_keys_are_different_calls() -> None:
+    calls: SingleFlight[int] = SingleFlight()
 
-    flights.open("k", 0.0)
+    calls.start("k", 0.0)
 
-    assert flights.in_flight("l") is None
-
-
-async def test_a_flight_without_a_key_is_joined_by_nobody() -> None:
-    flights: SingleFlight[int] = SingleFlight()
-
-    flight = flights.open(None, 0.0)
-
-    assert flights.in_flight(None) is None
-    assert len(flights) == 0
-    flight.cancel()
+    assert calls.find("l") is None
 
 
-async def test_an_older_flight_that_lands_does_not_remove_the_newer_one() -> None:
-    flights: SingleFlight[int] = SingleFlight()
-    older, newer = flights.open("k", 0.0), flights.open("k", 0.0)
+async def test_a_call_without_a_key_cannot_be_joined() -> None:
+    calls: SingleFlight[int] = SingleFlight()
+
+    future = calls.start(None, 0.0)
+
+    assert calls.find(None) is None
+    assert len(calls) == 0
+    future.cancel()
+
+
+async def test_an_older_call_that_completes_does_not_remove_the_newer_one() -> None:
+    calls: SingleFlight[int] = SingleFlight()
+    older, newer = calls.start("k", 0.0), calls.start("k", 0.0)
 
     older.set_result(1)
     await turns()
 
-    in_air = flights.in_flight("k")
-    assert in_air is not None
-    assert in_air.flight is newer
+    in_flight = calls.find("k")
+    assert in_flight is not None
+    assert in_flight.future is newer
 
 
-async def test_a_crew_flies_on_when_its_starter_is_cancelled() -> None:
-    flights: SingleFlight[int] = SingleFlight()
-    flight = flights.open("k", 0.0)
-    may_land = asyncio.Event()
+async def test_a_call_continues_when_its_first_reader_is_cancelled() -> None:
+    calls: SingleFlight[int] = SingleFlight()
+    future = calls.start("k", 0.0)
+    may_complete = asyncio.Event()
 
-    async def crew() -> None:
-        await may_land.wait()
-        flight.set_result(7)
+    async def complete() -> None:
+        await may_complete.wait()
+        future.set_result(7)
 
-    async def starter() -> None:
-        flights.run(crew())
-        await asyncio.wait({flight})
+    async def read() -> None:
+        calls.spawn(complete())
+        await asyncio.wait({future})
 
-    task = asyncio.ensure_future(starter())
+    reader = asyncio.ensure_future(read())
     await turns()
-    task.cancel()
-    may_land.set()
+    reader.cancel()
+    may_complete.set()
 
-    assert await flight == 7
+    assert await future == 7
 
 
-async def test_closing_gives_up_what_is_in_the_air() -> None:
-    flights: SingleFlight[int] = SingleFlight()
+async def test_closing_cancels_calls_in_flight() -> None:
+    calls: SingleFlight[int] = SingleFlight()
     ended: list[str] = []
 
-    async def crew() -> None:
+    async def hang() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            ended.append("given up")
+            ended.append("cancelled")
 
-    flights.run(crew())
+    calls.spawn(hang())
     await turns()
-    await flights.aclose()
+    await calls.aclose()
 
-    assert ended == ["given up"]
+    assert ended == ["cancelled"]

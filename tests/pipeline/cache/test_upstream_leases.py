@@ -1,4 +1,4 @@
-"""One upstream call for all replicas: who asks, who waits, and what a claim never decides."""
+"""One upstream call for all replicas: which one calls, which wait, and the limits of a lease."""
 
 import asyncio
 from pathlib import Path
@@ -10,12 +10,19 @@ from balance_gateway.pipeline.cache import upstream_leases
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases
 from balance_gateway.pipeline.redis_client import RedisClient
-from tests.pipeline.fakes import FakeProvider, World, ledger_of, request, state_of, turns
+from tests.pipeline.fakes import (
+    CacheHarness,
+    FakeProvider,
+    ledger_minor_units,
+    request,
+    state_of,
+    turns,
+)
 from tests.pipeline.virtual_time import VirtualTime
 
 
-class SharedClaims:
-    """Claims of replicas in one process, with their time limit."""
+class SharedLeases:
+    """Leases shared by replicas in one process, with their time limit."""
 
     def __init__(self, time: VirtualTime) -> None:
         self.time = time
@@ -35,20 +42,20 @@ class SharedClaims:
 
 
 class TwoReplicas:
-    """Two processes' reads over one provider and one cache."""
+    """The reads of two processes over one provider and one cache."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.provider: FakeProvider = world.provider
-        shared = SharedClaims(world.time)
+    def __init__(self, harness: CacheHarness) -> None:
+        self.harness = harness
+        self.provider: FakeProvider = harness.provider
+        shared = SharedLeases(harness.time)
         self.reads = [
             CachedReads(
-                providers={"main": world.provider},
-                keys=world.reads._keys,
-                fences=world.fences,
-                values=world.values,
-                lifetimes=World.LIFETIMES,
-                clock=world.time.clock,
+                providers={"main": harness.provider},
+                keys=harness.reads._keys,
+                fences=harness.fences,
+                values=harness.values,
+                lifetimes=CacheHarness.LIFETIMES,
+                clock=harness.time.clock,
                 claims=shared,
                 deadline_s=20.0,
             )
@@ -56,13 +63,15 @@ class TwoReplicas:
         ]
 
     async def read(self, replica: int, **changes: object) -> object:
-        (answer,) = await self.reads[replica].balances([request(self.world.accounts[0], **changes)])
+        (answer,) = await self.reads[replica].balances(
+            [request(self.harness.accounts[0], **changes)]
+        )
         return answer
 
 
 @pytest.fixture
-def replicas(world: World) -> TwoReplicas:
-    return TwoReplicas(world)
+def replicas(harness: CacheHarness) -> TwoReplicas:
+    return TwoReplicas(harness)
 
 
 async def test_equal_reads_at_two_replicas_are_one_call(replicas: TwoReplicas) -> None:
@@ -72,10 +81,10 @@ async def test_equal_reads_at_two_replicas_are_one_call(replicas: TwoReplicas) -
 
     assert replicas.provider.calls == [["acct_a"]]
     assert (state_of(first), state_of(second)) == ("live", "cached")
-    assert ledger_of(first) == ledger_of(second) == 100
+    assert ledger_minor_units(first) == ledger_minor_units(second) == 100
 
 
-async def test_who_waits_for_a_call_that_failed_asks_for_itself(replicas: TwoReplicas) -> None:
+async def test_a_replica_calls_itself_when_the_awaited_call_fails(replicas: TwoReplicas) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
     replicas.provider.failures = [ProviderUnavailable("down"), None]
 
@@ -84,17 +93,17 @@ async def test_who_waits_for_a_call_that_failed_asks_for_itself(replicas: TwoRep
     assert (state_of(first), state_of(second)) == ("PROVIDER_UNAVAILABLE", "live")
 
 
-async def test_who_waits_for_a_replica_that_died_asks_after_a_while(replicas: TwoReplicas) -> None:
+async def test_a_replica_calls_itself_when_the_lease_holder_dies(replicas: TwoReplicas) -> None:
     replicas.provider.wait = asyncio.Event().wait
     dying = asyncio.ensure_future(replicas.read(0))
     await turns()
     replicas.provider.wait = None
-    started_s = replicas.world.time.monotonic()
+    started_s = replicas.harness.time.monotonic()
 
     second = await replicas.read(1)
 
     assert state_of(second) == "live"
-    assert replicas.world.time.monotonic() - started_s == pytest.approx(
+    assert replicas.harness.time.monotonic() - started_s == pytest.approx(
         upstream_leases.LEASE_S, abs=0.1
     )
     dying.cancel()
@@ -109,17 +118,17 @@ async def test_a_value_from_before_a_write_is_not_taken_from_another_replica(
     before = asyncio.ensure_future(replicas.read(0))
     await turns()
     replicas.provider.wait = None
-    await replicas.world.write(200)
+    await replicas.harness.write(200)
     after = asyncio.ensure_future(replicas.read(1))
     await turns()
 
     may_answer.set()
     answers = await asyncio.gather(before, after)
 
-    assert [ledger_of(answer) for answer in answers] == [100, 200]
+    assert [ledger_minor_units(answer) for answer in answers] == [100, 200]
 
 
-async def test_a_reader_that_is_choosy_about_age_waits_for_nobody(replicas: TwoReplicas) -> None:
+async def test_a_read_with_a_maximum_age_waits_for_no_replica(replicas: TwoReplicas) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
     first = asyncio.ensure_future(replicas.read(0))
     await turns()
@@ -131,7 +140,7 @@ async def test_a_reader_that_is_choosy_about_age_waits_for_nobody(replicas: TwoR
     await first
 
 
-async def test_with_kept_values_out_of_reach_a_waiting_reader_asks_for_itself(
+async def test_a_waiting_replica_calls_itself_when_values_are_unreachable(
     replicas: TwoReplicas,
 ) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
@@ -140,15 +149,15 @@ async def test_with_kept_values_out_of_reach_a_waiting_reader_asks_for_itself(
     second = asyncio.ensure_future(replicas.read(1))
     await turns()
 
-    replicas.world.values.lost_to_get = True
+    replicas.harness.values.fails_get = True
 
     assert state_of(await second) == "live"
     assert len(replicas.provider.calls) == 2
     await first
 
 
-async def test_a_claim_in_redis_is_one_replicas_at_a_time(link: RedisClient) -> None:
-    one, other = RedisLeases(link), RedisLeases(link)
+async def test_a_redis_lease_has_one_holder_at_a_time(redis: RedisClient) -> None:
+    one, other = RedisLeases(redis), RedisLeases(redis)
 
     taken = [await one.take("call"), await other.take("call"), await other.take("another")]
     seen = await other.is_held("call")
@@ -158,11 +167,9 @@ async def test_a_claim_in_redis_is_one_replicas_at_a_time(link: RedisClient) -> 
     assert (taken, seen, after) == ([True, False, True], True, [False, True])
 
 
-async def test_a_claim_in_redis_ends_by_itself(
-    link: RedisClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_redis_lease_expires(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_leases, "LEASE_S", 0.002)
-    one = RedisLeases(link)
+    one = RedisLeases(redis)
     await one.take("call")
 
     await asyncio.sleep(0.01)
@@ -170,15 +177,15 @@ async def test_a_claim_in_redis_ends_by_itself(
     assert await one.take("call")
 
 
-async def test_with_redis_out_of_reach_everybody_asks_for_himself(tmp_path: Path) -> None:
-    alone = RedisLeases(RedisClient.open(f"unix://{tmp_path}/nobody.sock"))
+async def test_with_an_unreachable_redis_every_replica_calls_itself(tmp_path: Path) -> None:
+    alone = RedisLeases(RedisClient.open(f"unix://{tmp_path}/missing.sock"))
 
     assert await alone.take("call")
     assert not await alone.is_held("call")
     await alone.release("call")
 
 
-async def test_a_single_process_needs_no_claims() -> None:
+async def test_a_single_process_always_calls_itself() -> None:
     single = NoLeases()
 
     assert await single.take("call")

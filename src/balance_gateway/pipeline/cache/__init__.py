@@ -1,1 +1,1 @@
-"""Cached reads: keys, fence, stored values, single flight, and calls shared with replicas."""
+"""Cached reads: keys, write fence, stored values, single flight, calls shared with replicas."""

@@ -1,6 +1,6 @@
-"""What a cached read is made of: what it asks for, what the cache said, and what it is answered.
+"""Rules for one cached read: its keys, its lifetime, and which cached values it accepts.
 
-Nothing here waits for anybody or keeps anything: data, and decisions about it.
+Everything here is data or a pure decision about it; nothing waits or stores.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import random
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import (
@@ -42,7 +42,7 @@ from balance_gateway.ports.reads import (
     OnStale,
 )
 
-#: A value in use is read anew from this part of its lifetime on.
+#: A value in use is refreshed from a random point in this range on, in parts of its lifetime.
 REFRESH_FROM = (0.75, 0.95)
 
 
@@ -66,7 +66,7 @@ class Lifetimes:
         """Return for how many seconds a value is fresh.
 
         Args:
-            kind: what the value is.
+            kind: the kind of the value.
             is_today: whether a balance is of the account's current day; past days change less.
         """
         if kind is ValueKind.OPENING_BALANCE:
@@ -81,7 +81,17 @@ class Lifetimes:
 
 @dataclass(frozen=True, slots=True)
 class CachedRead:
-    """One value to be had: its account, what of it, and how it is kept."""
+    """One value to read: its account, its keys, and the ages that the reader accepts.
+
+    Attributes:
+        account: the account.
+        keys: the account's cache keys.
+        value_key: the key of the value.
+        fresh_for_s: for how many seconds the value is fresh.
+        query: the balance to read; None reads the opening balance.
+        max_age_s: the oldest value accepted, in seconds; 0 = live only; None = as configured.
+        on_stale: whether a stale value is accepted when the provider fails.
+    """
 
     account: Account
     keys: AccountKeys
@@ -93,36 +103,50 @@ class CachedRead:
 
     @property
     def kind(self) -> ValueKind:
-        """What is read."""
+        """The kind of the value."""
         return ValueKind.OPENING_BALANCE if self.query is None else ValueKind.BALANCE
 
 
-#: Of a value, and of all values of its account.
+#: The validity of one value, and of all values of its account.
 ValidityPair = tuple[CacheValidity, CacheValidity]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLookup:
-    """What the cache said of a read as it started; the entry, if any, is under the fence.
+    """The cache's state when a read starts.
 
-    The marks are None where others may replace the entry without its being noticed here.
+    Attributes:
+        fence_state: the state of the account's fence.
+        entry: the cached entry, if one exists under the fence's current nonce.
+        validity: None where other replicas may replace the entry without this process noticing.
     """
 
-    standing: FenceState
+    fence_state: FenceState
     entry: CacheEntry | None
-    marks: ValidityPair | None = None
+    validity: ValidityPair | None = None
 
 
 ReadResult = Observed[Any] | GatewayError
 
-#: A read, the standing it started under, and the flight it waits for.
-PendingRead = tuple[CachedRead, FenceState, "asyncio.Future[ReadResult]"]
+
+class PendingRead(NamedTuple):
+    """A read that waits for an upstream call.
+
+    Attributes:
+        read: the read.
+        fence_state: the state of the fence when the read started.
+        future: receives the result.
+    """
+
+    read: CachedRead
+    fence_state: FenceState
+    future: "asyncio.Future[ReadResult]"
 
 
 def build_balance_read(
     request: BalanceRequest, keys: AccountKeys, lifetimes: Lifetimes
 ) -> CachedRead:
-    """The read that answers a request for a balance."""
+    """Build the read for a balance request."""
     return CachedRead(
         account=request.account,
         keys=keys,
@@ -135,7 +159,7 @@ def build_balance_read(
 
 
 def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> CachedRead:
-    """The read that tells an account's opening balance."""
+    """Build the read for an account's opening balance."""
     return CachedRead(
         account=account,
         keys=keys,
@@ -145,63 +169,70 @@ def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes
     )
 
 
-def build_flight_key(read: CachedRead) -> Hashable:
-    """Reads with different demands of age may need different flights."""
+def build_pending_key(read: CachedRead) -> Hashable:
+    """Return the key by which a request's reads share an upstream call."""
     return pending_read_key(read.value_key, requires_live=read.max_age_s == 0)
 
 
-def find_cached_result(read: CachedRead, seen: CacheLookup, now_s: float) -> ReadResult | None:
-    """The kept value if it is young enough for this reader."""
-    entry = seen.entry
+def find_cached_result(read: CachedRead, lookup: CacheLookup, now_s: float) -> ReadResult | None:
+    """Return the cached value if it is young enough for this reader; None otherwise."""
+    entry = lookup.entry
     if entry is None:
         return None
-    oldest_s = entry.fresh_for_s
+    max_age_s = entry.fresh_for_s
     if read.max_age_s is not None:
-        oldest_s = min(oldest_s, read.max_age_s)
-    # At an age of exactly zero a demand of zero still means: go and look.
-    if now_s - entry.observed_at_s >= oldest_s:
+        max_age_s = min(max_age_s, read.max_age_s)
+    # ">=", not ">": with a maximum age of zero even a value of age zero must not be served.
+    if now_s - entry.observed_at_s >= max_age_s:
         return None
-    kept = None
-    if seen.marks is not None:
-        kept = CacheTerms(*seen.marks, refresh_due_s(entry.observed_at_s, read))
-    return build_observed(entry, FreshnessState.CACHED, None, kept)
+    terms = None
+    if lookup.validity is not None:
+        terms = CacheTerms(*lookup.validity, refresh_due_s(entry.observed_at_s, read))
+    return build_observed(entry, FreshnessState.CACHED, None, terms)
 
 
-def current_validity(nonces: LocalCacheVersions, read: CachedRead, fence: str) -> ValidityPair:
-    """The marks that stand now of what is read."""
-    return nonces.validity(fence, read.value_key), nonces.validity(fence, read.keys.value)
+def current_validity(versions: LocalCacheVersions, read: CachedRead, fence: str) -> ValidityPair:
+    """Return the current validity of the value and of all values of its account."""
+    return versions.validity(fence, read.value_key), versions.validity(fence, read.keys.value)
 
 
 def refresh_due_s(observed_at_s: float, read: CachedRead) -> float:
-    """When a value has to be asked for again, that it can be read anew before it expires."""
+    """Return when the cache must be asked again for a value, in seconds since 1970.
+
+    This is the earliest point of its refresh, so that the value is refreshed before it expires.
+    """
     return observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
 
 
 def needs_refresh(entry: CacheEntry, now_s: float) -> bool:
-    """Whether a fresh value is near its expiry; with jitter, so that not all go at once."""
+    """Return whether a fresh value is near its expiry."""
     age_s = now_s - entry.observed_at_s
+    # The point is random, so that values that were read together are not refreshed together.
     starts_s = entry.fresh_for_s * random.uniform(*REFRESH_FROM)  # noqa: S311
     return starts_s <= age_s < entry.fresh_for_s
 
 
 def build_observed(
-    entry: CacheEntry, state: FreshnessState, reason: str | None, kept: CacheTerms | None = None
+    entry: CacheEntry, state: FreshnessState, reason: str | None, terms: CacheTerms | None = None
 ) -> Observed[Any]:
-    """A kept value as it is handed out."""
+    """Build the result for a cached entry."""
     observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
-    return Observed(entry.value, observed_at, state, reason, kept)
+    return Observed(entry.value, observed_at, state, reason, terms)
 
 
 def deadline_error() -> ProviderTimeout:
-    """What a reader is told that has waited long enough."""
+    """Build the error of a read that reached its deadline."""
     return ProviderTimeout("The provider did not answer within the request's deadline.")
 
 
 def allows_stale(error: GatewayError) -> bool:
-    """Whether a kept value may stand in: the provider failed, rather than said no."""
+    """Return whether a stale value may replace this error.
+
+    It may when the provider failed, and may not when the provider rejected the request.
+    """
     return isinstance(error, ProviderError) and not isinstance(error, ProviderRejected)
 
 
 def attach_account(account: Account, error: GatewayError) -> GatewayError:
-    """The error, told of this account."""
+    """Return the error with the account's id and provider."""
     return with_account(error, account_id=account.id, provider=account.provider.name)

@@ -1,20 +1,14 @@
-"""Cache keys: what is kept apart, what a write drops, and which accounts are one at the provider.
+"""Define every key of the cache: accounts, values, fences, calls in flight, leases, Redis names.
 
-The *remote account* names the account at its provider. Writes of it go one after the other, and
-the record of the last one is its record, however often it is configured and under which names.
-It is the provider's ids alone, without the address: the record has to outlive a provider's move.
+Three keys are derived from an account:
 
-The *fence key* names what a write changes: the remote account, so that two configured accounts at
-one remote account see each other's writes. At Layer it is the whole business, because a parent
-account's balance there includes its children's. It leaves the address out too: one account can be
-reached at several (a proxy, a regional host, another spelling), and nothing here can tell. Two
-accounts that only happen to have equal ids, as in a test system and the real one, share a fence
-then, which costs calls after a write, and never an old value.
-
-The *value key* names whose answer is kept. It holds a hash of everything that shapes the answer
-(tenant, connector, address, remote ids, currency, zone), so that a changed configuration never
-finds the values of another account under an old id. Here the address has to be told apart: what
-one address answered is not served for another, which may be another system.
+* The *remote key* identifies the account at its provider. Writes to it are serialised, and the
+  journal's last applied write is looked up by it, however many configured accounts point to it.
+* The *fence key* identifies everything that a write changes. A write invalidates all cached
+  values under the same fence key.
+* The *value key* identifies one cached response. It contains a hash of everything that shapes the
+  response (tenant, connector, address, remote ids, currency, time zone, settings), so that a
+  changed configuration never finds the values of another account under an old id.
 """
 
 import hashlib
@@ -24,16 +18,21 @@ from datetime import date
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 
-#: Which of the provider's ids name the remote account; those of the embedded ledger are ours.
-_NAMED_BY: dict[ProviderKind, tuple[str, ...]] = {
+#: The provider's ids that identify the remote account. The embedded ledger uses our account id.
+# The address is not part of it: the record of writes must survive a provider's move.
+_REMOTE_ID_FIELDS: dict[ProviderKind, tuple[str, ...]] = {
     ProviderKind.LIGHT: ("bank_account_id",),
     ProviderKind.ASSET: ("business_id", "ledger_id"),
     ProviderKind.LAYER: ("business_id", "external_account_id"),
 }
-#: Which of them name what a write changes.
-_FENCED_BY: dict[ProviderKind, tuple[str, ...]] = {
+#: The provider's ids that identify everything a write changes; no entry: values are not cached.
+# The address is not part of it either: one account can be reached at several addresses (a proxy,
+# a regional host, another spelling). Accounts with equal ids at a test system and at the real one
+# then share a fence, which costs extra calls after a write but never serves an old value.
+_FENCE_FIELDS: dict[ProviderKind, tuple[str, ...]] = {
     ProviderKind.LIGHT: ("bank_account_id",),
     ProviderKind.ASSET: ("business_id", "ledger_id"),
+    # A parent account's balance at Layer includes its children's, so the business is the unit.
     ProviderKind.LAYER: ("business_id",),
 }
 
@@ -43,10 +42,10 @@ class AccountKeys:
     """The cache keys of one account.
 
     Attributes:
-        fence: of its fence; None where nothing is kept, and so nothing has to be fenced:
-            entries of the embedded ledger are imported past the gateway.
-        value: prefix of the keys of its values.
-        remote: the remote account; the same for all accounts that are one at the provider.
+        fence: the fence key; None where values are not cached, and so need no fence: entries of
+            the embedded ledger are imported without the gateway.
+        value: the prefix of the account's value keys.
+        remote: the remote key; equal for all accounts that are the same account at the provider.
     """
 
     fence: str | None
@@ -55,20 +54,21 @@ class AccountKeys:
 
 
 def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
-    """The keys of an account.
+    """Compute the keys of an account.
 
     Args:
-        account: whose.
-        address: where its provider is: the connector's base URL.
-        shape: the connector's settings that change what is answered, such as Asset's basis.
+        account: the account.
+        address: the connector's base URL.
+        shape: the connector's settings that change its responses; see ``response_settings``.
     """
-    fenced_by = _FENCED_BY.get(account.provider)
-    fenced = [account.provider.value, *(account.remote[name] for name in fenced_by or ())]
-    everything = [
+    fence_fields = _FENCE_FIELDS.get(account.provider)
+    fence_parts = [account.provider.value, *(account.remote[name] for name in fence_fields or ())]
+    value_parts = [
         account.tenant,
         account.connector,
+        # The value key needs the address: another address may be another system.
         address,
-        *fenced,
+        *fence_parts,
         *(f"{key}={value}" for key, value in sorted(account.remote.items())),
         *(f"{key}={value}" for key, value in sorted(shape.items())),
         account.currency,
@@ -77,9 +77,9 @@ def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> Ac
         str(account.derive_opening_balance_as_of),
     ]
     return AccountKeys(
-        fence=f"{account.provider.value}:{_digest(fenced)}" if fenced_by else None,
-        value=f"{account.id}:{_digest(everything)}",
-        remote=_remote_account(account),
+        fence=f"{account.provider.value}:{_hash_parts(fence_parts)}" if fence_fields else None,
+        value=f"{account.id}:{_hash_parts(value_parts)}",
+        remote=_remote_key(account),
     )
 
 
@@ -163,15 +163,15 @@ def redis_lease_name(lease: str) -> str:
     return f"c:{hashlib.sha256(lease.encode()).hexdigest()[:32]}"
 
 
-def _remote_account(account: Account) -> str:
+def _remote_key(account: Account) -> str:
     kind = account.provider.value
-    named_by = _NAMED_BY.get(account.provider)
-    if named_by is None:
+    fields = _REMOTE_ID_FIELDS.get(account.provider)
+    if fields is None:
         return f"{kind}:{account.id}"
-    return f"{kind}:{_digest([account.remote[name] for name in named_by])}"
+    return f"{kind}:{_hash_parts([account.remote[name] for name in fields])}"
 
 
-def _digest(parts: list[str]) -> str:
-    """A hash in which ["a", "b"] and ["ab", ""] differ."""
+def _hash_parts(parts: list[str]) -> str:
+    # Each part is framed with its length, so that ["a", "b"] and ["ab", ""] differ.
     framed = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(framed.encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""Where values are kept: aiocache's memory and Redis backends, bounded, and exact on the wire."""
+"""Store cached values: aiocache's memory and Redis backends, bounded, with exact serialisation."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ Value = BalanceFigures | OpeningBalance | None
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A kept value.
+    """A cached value.
 
     Attributes:
-        nonce: the fence's nonce as its read started; see ``fence.py``.
+        nonce: the fence's nonce when its read started; see ``fence.py``.
         observed_at_s: when that read started, in seconds since 1970.
-        fresh_for_s: for how long from then it is fresh.
-        value: what was read; None: the provider said that none is set.
+        fresh_for_s: for how many seconds from then on it is fresh.
+        value: the value; None: the provider has no opening balance for the account.
     """
 
     nonce: str
@@ -41,49 +41,53 @@ class CacheEntry:
 
 
 class CacheStore(Protocol):
-    """Keeps entries by key.
+    """Stores entries by key.
 
     Attributes:
-        is_enabled: whether anything is kept at all.
+        is_enabled: whether anything is stored at all.
     """
 
     is_enabled: bool
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
-        """One entry, or None, per key, in order.
+        """Return one entry, or None, per key, in order.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach.
+            CacheUnavailable: the shared cache is unreachable.
         """
         ...
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Keeps the entries.
+        """Store the entries.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach; nothing may have been kept.
+            CacheUnavailable: the shared cache is unreachable; some or none may be stored.
         """
         ...
 
 
 class NoStore:
-    """Keeps nothing: ``cache.enabled = false``."""
+    """Stores nothing: ``cache.enabled = false``."""
 
     is_enabled = False
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
-        """None for each."""
+        """Return None for each key."""
         return [None] * len(keys)
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Forgets them."""
+        """Discard the entries."""
 
 
 class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]
-    """aiocache's memory cache with an upper bound: the least recently used entry goes first.
+    """aiocache's memory cache with an upper bound; evicts the least recently used entry first.
 
-    As shipped it grows for ever and starts a timer for each key; ages are ours to check anyway.
+    Args:
+        entries_max: how many entries are stored.
     """
+
+    # As shipped, aiocache's memory cache grows without a bound and starts a timer for each key.
+    # Expiry is not needed here: readers check ages themselves.
 
     def __init__(self, entries_max: int) -> None:
         super().__init__(timeout=0)
@@ -120,10 +124,10 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]
 
 
 class MemoryStore:
-    """Values of a single process.
+    """The cached values of a single process.
 
     Args:
-        entries_max: how many are kept; the least recently used go first.
+        entries_max: how many entries are stored; the least recently used are evicted first.
     """
 
     is_enabled = True
@@ -132,21 +136,21 @@ class MemoryStore:
         self._cache = BoundedMemoryCache(entries_max)
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
-        """One entry, or None, per key, in order."""
+        """Return one entry, or None, per key, in order."""
         return cast("Sequence[CacheEntry | None]", await self._cache.multi_get(keys))
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Keeps the entries."""
+        """Store the entries."""
         await self._cache.multi_set(entries.items())
 
 
 class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
-    """Entries as msgpack. What cannot be read back (another version's entry) counts as absent."""
+    """Serialises entries as msgpack."""
 
     DEFAULT_ENCODING = None
 
     def dumps(self, entry: CacheEntry) -> bytes:
-        """An entry as bytes."""
+        """Encode an entry."""
         value = entry.value
         kind, content = "none", None
         if isinstance(value, BalanceFigures):
@@ -157,12 +161,13 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
         return msgspec.msgpack.encode(fields)
 
     def loads(self, data: bytes | None) -> CacheEntry | None:
-        """The entry of some bytes."""
+        """Decode an entry; None when there is none, or when it is unreadable."""
         if data is None:
             return None
         try:
             nonce, observed_at_s, fresh_for_s, kind, content = msgspec.msgpack.decode(data)
             return CacheEntry(nonce, observed_at_s, fresh_for_s, _READERS[kind](content))
+        # Another release may have stored the entry in another format: treat it as absent.
         except (msgspec.MsgspecError, ValueError, LookupError, TypeError, AssertionError):
             return None
 
@@ -175,31 +180,31 @@ _READERS: dict[str, Any] = {
 
 
 class RedisStore:
-    """Values shared through Redis.
+    """Cached values shared through Redis.
 
     Args:
-        link: the connection.
-        keep_s: for how long Redis keeps a value at all.
+        redis: the connection.
+        retention_s: after how many seconds Redis deletes a value.
     """
 
     is_enabled = True
 
-    def __init__(self, link: RedisClient, keep_s: float) -> None:
-        self._link = link
-        self._keep_s = float(keep_s)
+    def __init__(self, redis: RedisClient, retention_s: float) -> None:
+        self._redis = redis
+        self._retention_s = float(retention_s)
         self._cache = RedisCache(serializer=_EntrySerializer(), timeout=COMMAND_TIMEOUT_S)
-        # aiocache takes no URL, user name or TLS settings, so it is given a client that has them.
-        self._cache.client = link.client
+        # aiocache accepts no URL, user name or TLS settings, so it gets a client that has them.
+        self._cache.client = redis.client
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
-        """One entry, or None, per key, in order."""
-        names = [self._link.key(redis_value_name(key)) for key in keys]
-        return await self._link.run(lambda: self._cache.multi_get(names))
+        """Return one entry, or None, per key, in order."""
+        names = [self._redis.key(redis_value_name(key)) for key in keys]
+        return await self._redis.run(lambda: self._cache.multi_get(names))
 
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Keeps the entries."""
-        pairs = [(self._link.key(redis_value_name(key)), entry) for key, entry in entries.items()]
-        await self._link.run(
-            lambda: self._cache.multi_set(pairs, ttl=self._keep_s),
-            writes=True,
+        """Store the entries."""
+        pairs = [(self._redis.key(redis_value_name(key)), entry) for key, entry in entries.items()]
+        await self._redis.run(
+            lambda: self._cache.multi_set(pairs, ttl=self._retention_s),
+            is_write=True,
         )

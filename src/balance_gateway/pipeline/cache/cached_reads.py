@@ -1,7 +1,7 @@
-"""Reads through the cache: kept values under the write fence, single flight, stale when failing.
+"""Serve reads from the cache: under the write fence, with single flight and stale fallback.
 
-The order of one read is that of ``fence.py``: standing first, then the kept value, then the
-provider; what was read is kept under the standing that was remembered. Errors are never kept.
+The order of one read follows ``fence.py``: read the fence state, then the cached value, then call
+the provider, and store the result under the remembered fence state. Errors are never stored.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     allows_stale,
     attach_account,
     build_balance_read,
-    build_flight_key,
     build_observed,
     build_opening_read,
+    build_pending_key,
     current_validity,
     deadline_error,
     find_cached_result,
@@ -67,13 +67,13 @@ class CachedReads:
 
     Args:
         providers: by connector name.
-        keys: by account id.
+        keys: the cache keys, by account id.
         fences: see ``fence.py``.
-        values: where values are kept.
-        lifetimes: how long.
-        clock: tells the time.
-        claims: share upstream calls with other replicas; None: there are none.
-        metrics: told where values came from.
+        values: stores the values.
+        lifetimes: how long values are fresh, and how old a stale value may be.
+        clock: returns the current time.
+        claims: leases that share upstream calls between replicas; None: there are no replicas.
+        metrics: counts reads by their source.
         deadline_s: for all attempts of one upstream read together.
     """
 
@@ -93,28 +93,28 @@ class CachedReads:
         self._providers = providers
         self._keys = keys
         self._fences = fences
-        self._values = values
+        self._store = values
         self._lifetimes = lifetimes
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
-        self._flights: SingleFlight[ReadResult] = SingleFlight()
-        self._upstream = ReadThrough(
+        self._single_flight: SingleFlight[ReadResult] = SingleFlight()
+        self._read_through = ReadThrough(
             providers=providers,
-            values=values,
-            others=ReplicaCoalescer(claims or NoLeases(), values, clock, self._metrics),
-            flights=self._flights,
+            store=values,
+            coalescer=ReplicaCoalescer(claims or NoLeases(), values, clock, self._metrics),
+            single_flight=self._single_flight,
             clock=clock,
             metrics=self._metrics,
             deadline_s=deadline_s,
-            nonces=fences.nonces,
+            versions=fences.nonces,
         )
 
     async def balances(
         self, requests: Sequence[BalanceRequest]
     ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
-        """One answer per request, in order."""
-        return await self._answer_all(
+        """Return one result per request, in order."""
+        return await self._read_all(
             [
                 build_balance_read(request, self._keys[request.account.id], self._lifetimes)
                 for request in requests
@@ -124,8 +124,8 @@ class CachedReads:
     async def opening_balances(
         self, accounts: Sequence[Account]
     ) -> Sequence[Observed[OpeningBalance | None] | GatewayError]:
-        """One answer per account, in order."""
-        return await self._answer_all(
+        """Return one result per account, in order."""
+        return await self._read_all(
             [
                 build_opening_read(account, self._keys[account.id], self._lifetimes)
                 for account in accounts
@@ -133,23 +133,27 @@ class CachedReads:
         )
 
     async def normal_balance(self, account: Account) -> Side:
-        """The account's normal side, as the provider adapter remembers it."""
+        """Return the account's normal side; the provider adapter caches it."""
         try:
             return await self._providers[account.connector].normal_balance(account)
         except GatewayError as error:
             raise attach_account(account, error) from error
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
-        """The nonces of accounts, live, where they are this process's alone."""
+        """Return the live nonces of accounts; None where replicas share the cache."""
         return self._fences.nonces
 
     async def begin_write(self, account: Account, write_id: str) -> None:
-        """Raises the fence, or CacheUnavailable: then the write must not start."""
+        """Raise the fence.
+
+        Raises:
+            CacheUnavailable: the write must not start.
+        """
         if fence := self._keys[account.id].fence:
             await self._fences.begin_write(fence, write_id)
 
     async def end_write(self, account: Account, write_id: str) -> None:
-        """Lowers the fence after a definite answer. If it cannot, the fence expires by itself."""
+        """Lower the fence after a definite answer. If that fails, the fence expires by itself."""
         try:
             if fence := self._keys[account.id].fence:
                 await self._fences.end_write(fence, write_id)
@@ -157,155 +161,162 @@ class CachedReads:
             logger.warning("fence.end_failed", extra={"account_id": account.id})
 
     async def hold(self, account: Account, write_id: str, seconds: float) -> None:
-        """Holds the fence up for a write that an earlier process began and did not end."""
+        """Hold the fence for a write that an earlier process began and did not end."""
         if fence := self._keys[account.id].fence:
             await self._fences.hold(fence, write_id, seconds)
 
     async def aclose(self) -> None:
-        """Gives up what is in the air."""
-        await self._flights.aclose()
+        """Cancel all upstream reads in flight."""
+        await self._single_flight.aclose()
 
-    async def _answer_all(self, reads: Sequence[CachedRead]) -> list[Any]:
-        seen = await self._look_up({read.value_key: read for read in reads})
+    async def _read_all(self, reads: Sequence[CachedRead]) -> list[Any]:
+        lookups = await self._look_up({read.value_key: read for read in reads})
         now_s = self._clock().timestamp()
-        answers: list[ReadResult | None] = [
-            find_cached_result(read, seen[read.value_key], now_s) for read in reads
+        results: list[ReadResult | None] = [
+            find_cached_result(read, lookups[read.value_key], now_s) for read in reads
         ]
-        served = [read for read, answer in zip(reads, answers, strict=True) if answer is not None]
-        self._refresh_ahead(served, seen, now_s)
-        misses = [read for read, answer in zip(reads, answers, strict=True) if answer is None]
+        hits = [read for read, result in zip(reads, results, strict=True) if result is not None]
+        self._refresh_ahead(hits, lookups, now_s)
+        misses = [read for read, result in zip(reads, results, strict=True) if result is None]
         if misses:
-            flights = self._join_or_start(misses, seen, now_s)
-            # One provider that hangs must not take the answers of the others with it.
-            await asyncio.wait(set(flights.values()), timeout=self._deadline_s)
+            futures = self._join_or_start(misses, lookups, now_s)
+            # Wait with a timeout: a provider that hangs must not delay the other results further.
+            await asyncio.wait(set(futures.values()), timeout=self._deadline_s)
             for index, read in enumerate(reads):
-                if answers[index] is None:
-                    flight = flights[build_flight_key(read)]
-                    landed = flight.result() if flight.done() else deadline_error()
-                    answers[index] = self._choose_result(read, seen[read.value_key], landed)
-        self._count(reads, answers)
-        return answers
+                if results[index] is None:
+                    future = futures[build_pending_key(read)]
+                    upstream = future.result() if future.done() else deadline_error()
+                    results[index] = self._choose_result(read, lookups[read.value_key], upstream)
+        self._count(reads, results)
+        return results
 
     def _refresh_ahead(
-        self, reads: Sequence[CachedRead], seen: Mapping[str, CacheLookup], now_s: float
+        self, reads: Sequence[CachedRead], lookups: Mapping[str, CacheLookup], now_s: float
     ) -> None:
-        """Reads values that were served anew in the background when they are about to expire.
-
-        A read that takes no such value is a call of its own: it is waited for, and must not be
-        put off with what the budget leaves to the background.
-        """
+        """Refresh values in the background when they were served and are about to expire."""
+        # Only served reads count. A read that missed makes a foreground call of its own, which
+        # must not be replaced by a refresh on the part of the rate limit left to the background.
         groups: dict[Hashable, tuple[PriorityBoost, list[PendingRead]]] = {}
         for read in reads:
-            standing, entry = seen[read.value_key].standing, seen[read.value_key].entry
-            if entry is None or not standing.settled or not needs_refresh(entry, now_s):
+            lookup = lookups[read.value_key]
+            fence_state, entry = lookup.fence_state, lookup.entry
+            if entry is None or not fence_state.settled or not needs_refresh(entry, now_s):
                 continue
-            key = single_flight_key(read.value_key, standing.nonce)
-            if self._flights.in_flight(key) is None:
-                hurry, group = groups.setdefault(
-                    self._upstream.group_key(read), (PriorityBoost(), [])
+            key = single_flight_key(read.value_key, fence_state.nonce)
+            if self._single_flight.find(key) is None:
+                boost, group = groups.setdefault(
+                    self._read_through.build_group_key(read), (PriorityBoost(), [])
                 )
-                group.append((read, standing, self._flights.open(key, now_s, hurry)))
-        for hurry, group in groups.values():
+                future = self._single_flight.start(key, now_s, boost)
+                group.append(PendingRead(read, fence_state, future))
+        for boost, group in groups.values():
             self._metrics.refreshes.inc(len(group))
-            self._flights.run(self._upstream.refresh(group, hurry))
+            self._single_flight.spawn(self._read_through.refresh(group, boost))
 
-    def _count(self, reads: Sequence[CachedRead], answers: Sequence[ReadResult | None]) -> None:
+    def _count(self, reads: Sequence[CachedRead], results: Sequence[ReadResult | None]) -> None:
         counts: Counter[tuple[str, str]] = Counter()
-        for read, answer in zip(reads, answers, strict=True):
-            state = answer.state.value if isinstance(answer, Observed) else "failed"
+        for read, result in zip(reads, results, strict=True):
+            state = result.state.value if isinstance(result, Observed) else "failed"
             counts[read.kind.value, state] += 1
         for (kind, state), count in counts.items():
             self._metrics.reads.labels(kind, state).inc(count)
 
     async def _look_up(self, reads: Mapping[str, CachedRead]) -> dict[str, CacheLookup]:
-        """The mark, the standing and the kept value of each read, each older than the next."""
-        seen = dict.fromkeys(reads, CacheLookup(UNKNOWN_FENCE_STATE, None))
-        fenced = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
-        if not fenced:
-            return seen
-        fences = list(dict.fromkeys(fenced.values()))
-        nonces = self._fences.nonces
-        marks: Mapping[str, ValidityPair] = {}
-        if nonces is not None and self._values.is_enabled:
-            marks = {
-                key: current_validity(nonces, reads[key], fence) for key, fence in fenced.items()
+        """Return the validity, the fence state and the cached entry of each read, by value key."""
+        lookups = dict.fromkeys(reads, CacheLookup(UNKNOWN_FENCE_STATE, None))
+        fence_by_key = {key: read.keys.fence for key, read in reads.items() if read.keys.fence}
+        if not fence_by_key:
+            return lookups
+        fences = list(dict.fromkeys(fence_by_key.values()))
+        versions = self._fences.nonces
+        # The order matters: validity before fence state before entry. Each is then at least as
+        # old as the next, so a change in between can only make a valid entry look invalid.
+        validity: Mapping[str, ValidityPair] = {}
+        if versions is not None and self._store.is_enabled:
+            validity = {
+                key: current_validity(versions, reads[key], fence)
+                for key, fence in fence_by_key.items()
             }
         try:
-            standings = dict(zip(fences, await self._fences.states(fences), strict=True))
-            entries = await self._values.get(list(fenced))
+            states = dict(zip(fences, await self._fences.states(fences), strict=True))
+            entries = await self._store.get(list(fence_by_key))
         except CacheUnavailable:
-            return seen
-        for (key, fence), entry in zip(fenced.items(), entries, strict=True):
-            standing = standings[fence]
-            valid = entry is not None and entry.nonce == standing.nonce
-            seen[key] = CacheLookup(standing, entry if valid else None, marks.get(key))
-        return seen
+            return lookups
+        for (key, fence), entry in zip(fence_by_key.items(), entries, strict=True):
+            state = states[fence]
+            is_valid = entry is not None and entry.nonce == state.nonce
+            lookups[key] = CacheLookup(state, entry if is_valid else None, validity.get(key))
+        return lookups
 
     def _join_or_start(
-        self, misses: Sequence[CachedRead], seen: Mapping[str, CacheLookup], now_s: float
+        self, misses: Sequence[CachedRead], lookups: Mapping[str, CacheLookup], now_s: float
     ) -> dict[Hashable, "asyncio.Future[ReadResult]"]:
-        """A flight for each miss: one that is in the air and may be shared, or a new one."""
-        flights: dict[Hashable, asyncio.Future[ReadResult]] = {}
+        """Return a future for each miss: of a call in flight if possible, or of a new call."""
+        futures: dict[Hashable, asyncio.Future[ReadResult]] = {}
         groups: dict[Hashable, list[PendingRead]] = {}
         for read in misses:
-            name = build_flight_key(read)
-            if name in flights:
+            pending_key = build_pending_key(read)
+            if pending_key in futures:
                 continue
-            standing = seen[read.value_key].standing
-            key = single_flight_key(read.value_key, standing.nonce) if standing.settled else None
-            flight = self._find_joinable(key, read, now_s)
-            if flight is not None:
+            state = lookups[read.value_key].fence_state
+            # Under an unsettled fence a call is not shared: a later read may see a newer value.
+            key = single_flight_key(read.value_key, state.nonce) if state.settled else None
+            future = self._find_joinable(key, read, now_s)
+            if future is not None:
                 self._metrics.reads_coalesced.inc()
             else:
-                flight = self._flights.open(key, now_s)
-                groups.setdefault(self._upstream.group_key(read), []).append(
-                    (read, standing, flight)
+                future = self._single_flight.start(key, now_s)
+                groups.setdefault(self._read_through.build_group_key(read), []).append(
+                    PendingRead(read, state, future)
                 )
-            flights[name] = flight
+            futures[pending_key] = future
         for group in groups.values():
-            # Whoever has an older value to fall back on need not wait for a spent budget.
-            excused = all(
-                self._can_serve_stale(read, seen[read.value_key], now_s) for read, _, _ in group
+            # With a stale value to serve, waiting for an exhausted rate limit is pointless.
+            can_serve_stale = all(
+                self._can_serve_stale(pending.read, lookups[pending.read.value_key], now_s)
+                for pending in group
             )
-            patience = 0.0 if excused else self._deadline_s
-            self._flights.run(self._upstream.run(group, patience))
-        return flights
+            max_wait_s = 0.0 if can_serve_stale else self._deadline_s
+            self._single_flight.spawn(self._read_through.run(group, max_wait_s))
+        return futures
 
     def _find_joinable(
         self, key: Hashable | None, read: CachedRead, now_s: float
     ) -> "asyncio.Future[ReadResult] | None":
-        """A flight in the air that brings what is young enough for this reader."""
-        in_air = self._flights.in_flight(key) if key is not None else None
-        if in_air is None:
+        """Return the future of a call in flight with a result young enough for this reader."""
+        call = self._single_flight.find(key) if key is not None else None
+        if call is None:
             return None
-        # At an age of exactly zero a demand of zero still means: go and look.
-        if read.max_age_s is not None and now_s - in_air.started_s >= read.max_age_s:
+        # ">=", not ">": with a maximum age of zero even a call that starts now is not joined.
+        if read.max_age_s is not None and now_s - call.started_s >= read.max_age_s:
             return None
-        if in_air.hurry is not None:
-            in_air.hurry.request(self._deadline_s)
-        return in_air.flight
+        if call.boost is not None:
+            call.boost.call(self._deadline_s)
+        return call.future
 
-    def _can_serve_stale(self, read: CachedRead, seen: CacheLookup, now_s: float) -> bool:
-        """Whether the kept value would be this reader's answer if the provider failed."""
-        if seen.entry is None or read.on_stale is OnStale.ERROR:
+    def _can_serve_stale(self, read: CachedRead, lookup: CacheLookup, now_s: float) -> bool:
+        """Return whether this reader would get the cached value if the provider failed."""
+        if lookup.entry is None or read.on_stale is OnStale.ERROR:
             return False
-        return now_s - seen.entry.observed_at_s <= self._lifetimes.stale_s
+        return now_s - lookup.entry.observed_at_s <= self._lifetimes.stale_s
 
-    def _choose_result(self, read: CachedRead, seen: CacheLookup, landed: ReadResult) -> ReadResult:
-        """What a reader gets of a flight: its value, or the kept one when the provider failed."""
-        if not isinstance(landed, GatewayError):
-            return landed
-        error = attach_account(read.account, landed)
-        if seen.entry is None or not allows_stale(landed):
+    def _choose_result(
+        self, read: CachedRead, lookup: CacheLookup, upstream: ReadResult
+    ) -> ReadResult:
+        """Return the upstream result, or the cached value when the provider failed."""
+        if not isinstance(upstream, GatewayError):
+            return upstream
+        error = attach_account(read.account, upstream)
+        if lookup.entry is None or not allows_stale(upstream):
             return error
-        age_s = self._clock().timestamp() - seen.entry.observed_at_s
+        age_s = self._clock().timestamp() - lookup.entry.observed_at_s
         if age_s > self._lifetimes.stale_s:
             return error
         if read.on_stale is OnStale.ERROR:
-            stale = TooStale(
-                f"The last value is {int(age_s)} s old and no newer one can be had:"
-                f" {landed.message}",
-                retry_after_s=landed.retry_after_s,
+            too_stale = TooStale(
+                f"The last value is {int(age_s)} s old and no newer value is available:"
+                f" {upstream.message}",
+                retry_after_s=upstream.retry_after_s,
             )
-            return attach_account(read.account, stale)
-        return build_observed(seen.entry, FreshnessState.STALE, landed.message)
+            return attach_account(read.account, too_stale)
+        return build_observed(lookup.entry, FreshnessState.STALE, upstream.message)

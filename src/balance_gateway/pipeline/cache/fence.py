@@ -1,45 +1,56 @@
-"""The write fence: why a value that is kept is never older than an acknowledged write.
+"""The write fence: a cached value is never older than an acknowledged write.
 
-Every account has a *nonce* and a set of *writes in flight*. A kept value carries the nonce that
-its read started under and counts only while that is still the account's nonce, so that changing
-the nonce drops all of the account's values in one atomic step.
+State. Every fence key (usually one account, see ``cache_keys.py``) has a *nonce* and a set of
+*writes in flight*. Every cached value carries the nonce under which its read started, and is valid
+only while that is still the current nonce. A new nonce therefore invalidates all values of the
+account in one atomic step.
 
-A write
-    1. **begins**: takes a new nonce and joins the writes in flight under its own id, atomically,
-       before the provider is called. If this fails the write does not start.
-    2. is sent, once.
-    3. **ends**, only when the provider itself has answered definitely: takes a new nonce and
-       leaves the writes in flight; itself alone, whatever else is in flight or has expired. On an
-       unknown outcome nothing is done, and neither when merely reading shows the amount to be
-       there, which somebody else may have written: the write leaves by itself after the *hold*.
+Writes. A write goes through three steps:
 
-The hold is the write's deadline, plus the longest time that a write may land late (or that
-reading it back takes), plus the longest time that the begin's answer may take on its way here:
-the hold runs from when the cache has it, the write from when the cache has told.
+1. **Begin**, before the provider is called: set a new nonce and add the write's id to the writes
+   in flight, atomically. If this fails, the write must not be sent.
+2. Send the request to the provider, once.
+3. **End**, only after a definite answer from the provider itself: set a new nonce and remove this
+   write's id. Other writes in flight stay, whether or not this write's own hold has expired.
 
-A process that starts **holds** the fence for writes that an earlier one began and that may still
-land, under their own ids: held twice, or held while their process is alive after all, they are one.
+When the outcome is unknown, the write is not ended; its id expires by itself after the *hold*.
+Reading the amount back does not end a write either: another client may have written the same
+amount, and this write may still take effect later.
 
-A read
-    1. remembers the account's **standing** before it asks the provider: the nonce, and whether
-       the account is *settled* (no write in flight, no quarantine);
-    2. keeps what it read under the remembered nonce, and only if the account was settled. If a
-       write has begun since, the nonce has changed and what was stored never counts;
-    3. shares an upstream call only with reads of the same nonce, and only while settled: a read
-       that starts after a write joins no call from before it.
+The hold must cover the whole time in which the write can still take effect: the write's deadline,
+plus the longest delay with which a provider applies a write late (or the time to read it back if
+that is longer), plus the time limit of the begin command. The last part is needed because the hold
+starts when the cache executes the command, and the write only when the reply has arrived.
 
-Why each part is there: with the nonce taken only before the provider's answer, a read that
-started between the two could keep the older value; taken only after it, a read could be served
-the older value while the write is being acknowledged by a replica that then dies. Without the
-writes in flight, a read between an unanswered write and its late landing would keep the older
-value; and if they were only counted, a write that outlasts its hold, or a loss of the keys, would
-on ending take another one's place away.
+A process that starts **holds** the fence for writes that an earlier process began and that may
+still take effect, under their original ids. Holding the same id twice, or holding it while its
+process is in fact alive, counts as one write in flight.
 
-A shared cache that has lost its keys has lost the writes in flight, and one that is back from an
-older copy of them has lost some. Either is recognised by the *epoch*, which is part of every nonce
-there and names the server's process: a missing one, or another process's, is replaced, and a
-**quarantine** as long as the hold begins, in which nothing is kept. A cache that is simply new
-needs none: see ``redis_fence.py``.
+Reads. A read
+
+1. reads the account's **fence state** before it calls the provider: the nonce, and whether the
+   account is *settled* (no write in flight and no quarantine);
+2. stores its result under that nonce, and only if the account was settled. If a write has begun
+   since, the nonce has changed and the stored value is never used;
+3. shares an upstream call only with reads under the same nonce, and only while the account is
+   settled, so that a read that starts after a write never joins a call from before it.
+
+Why both nonces and the set are needed:
+
+* With a new nonce only at the begin, a read that starts while the write is in flight could store
+  the older value under the nonce that stays valid.
+* With a new nonce only at the end, a read could be served the older cached value although the
+  provider has acknowledged the write, if the replica dies before it sets the new nonce.
+* Without the writes in flight, a read between an unanswered write and its late effect would store
+  the older value.
+* With a counter in place of ids, a write that outlasts its hold, or that was lost with the keys,
+  would remove another write's place when it ends.
+
+Lost keys. A shared cache that loses its keys loses its writes in flight, and a cache restored from
+an older copy loses some of them. The *epoch* detects both. It is part of every nonce and contains
+the id of the server process. A missing epoch, or an epoch of another server process, is replaced,
+and a **quarantine** of the length of the hold begins, in which nothing is stored. A cache that is
+simply new needs no quarantine; ``redis_fence.py`` explains how the two cases are distinguished.
 """
 
 import itertools
@@ -53,134 +64,145 @@ from balance_gateway.ports.cache_validity import (
 
 
 class FenceState(NamedTuple):
-    """Where an account stands as a read starts.
+    """The state of an account's fence when a read starts.
 
     Attributes:
-        nonce: values kept under this nonce count now.
-        settled: whether a value read from now on may be kept, and its call be shared.
+        nonce: the current nonce; only values stored under it are valid.
+        settled: whether a value read from now on may be stored, and its upstream call shared.
     """
 
     nonce: str
     settled: bool
 
 
-#: What is known of an account while the shared cache is out of reach: nothing counts.
+#: The state while the shared cache is unreachable: no value is valid, and none is stored.
 UNKNOWN_FENCE_STATE = FenceState(nonce="", settled=False)
 
 
 class Fences(Protocol):
-    """Keeps nonces and writes in flight, by the account's fence key."""
+    """Stores nonces and writes in flight by fence key."""
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
-        """One standing per key, in order.
+        """Return one state per key, in order.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach.
+            CacheUnavailable: the shared cache is unreachable.
         """
         ...
 
     @property
     def nonces(self) -> LocalCacheVersions | None:
-        """All nonces, live, where they are this process's alone; None where they are shared."""
+        """The live nonces, where this process owns them; None where replicas share them."""
         ...
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight.
+        """Set a new nonce and add the write to the writes in flight.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach; the write must not be sent.
+            CacheUnavailable: the shared cache is unreachable; the write must not be sent.
         """
         ...
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight no longer. Only after a definite answer.
+        """Set a new nonce and remove the write. Call it only after a definite answer.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach; the hold expires by itself.
+            CacheUnavailable: the shared cache is unreachable; the hold expires by itself.
         """
         ...
 
     async def hold(self, key: str, write_id: str, seconds: float) -> None:
-        """New nonce, and this write is in flight for at least so long: its process has died.
+        """Set a new nonce and keep a write of a dead process in flight.
+
+        Args:
+            key: the fence key.
+            write_id: the write.
+            seconds: the minimum duration; an existing longer hold of the write stays.
 
         Raises:
-            CacheUnavailable: the shared cache is out of reach.
+            CacheUnavailable: the shared cache is unreachable.
         """
         ...
 
     async def ping(self) -> None:
-        """Raises CacheUnavailable when the shared cache is out of reach."""
+        """Check the shared cache.
+
+        Raises:
+            CacheUnavailable: the shared cache is unreachable.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Closes connections."""
+        """Close connections."""
         ...
 
 
 class MemoryFences:
-    """Fences of a single process; they die with it, as do the values that they guard.
+    """The fences of a single process. They are lost with it, as are the values that they guard.
 
     Args:
-        hold_s: how long a write without an answer counts as in flight.
-        monotonic: tells seconds that never go back.
+        hold_s: for how many seconds a write without an answer counts as in flight.
+        monotonic: returns seconds that never go back.
     """
 
     def __init__(self, hold_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
         self._monotonic = monotonic
         self._holds_until_s: dict[str, dict[str, float]] = {}
-        self._numbers = itertools.count(1)
+        self._nonce_numbers = itertools.count(1)
         self.nonces = LocalCacheVersions()
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
-        """One standing per key, in order."""
-        return [self._standing(key) for key in keys]
+        """Return one state per key, in order."""
+        return [self._get_state(key) for key in keys]
 
-    def _standing(self, key: str) -> FenceState:
-        nonce = self.nonces.by_fence.get(key) or self._renew(key)
-        return FenceState(nonce, settled=not self._in_flight(key))
+    def _get_state(self, key: str) -> FenceState:
+        nonce = self.nonces.by_fence.get(key) or self._renew_nonce(key)
+        return FenceState(nonce, settled=not self._remove_expired_holds(key))
 
-    def _in_flight(self, key: str) -> dict[str, float]:
-        """When the holds of the key end that have not ended yet, by write."""
+    def _remove_expired_holds(self, key: str) -> dict[str, float]:
+        """Return the key's remaining holds: when each ends, by write."""
         holds = self._holds_until_s.get(key)
         if holds is None:
             return {}
         now_s = self._monotonic()
-        left = {write_id: until_s for write_id, until_s in holds.items() if until_s > now_s}
-        self._put(key, left)
-        return left
+        active = {write_id: until_s for write_id, until_s in holds.items() if until_s > now_s}
+        self._set_holds(key, active)
+        return active
 
-    def _put(self, key: str, holds: dict[str, float]) -> None:
+    def _set_holds(self, key: str, holds: dict[str, float]) -> None:
+        # Keys without holds are removed, so that the dictionary stays small.
         if holds:
             self._holds_until_s[key] = holds
         else:
             self._holds_until_s.pop(key, None)
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight."""
+        """Set a new nonce and add the write to the writes in flight."""
         await self.hold(key, write_id, self._hold_s)
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight no longer."""
-        self._renew(key)
-        holds = self._in_flight(key)
+        """Set a new nonce and remove the write from the writes in flight."""
+        self._renew_nonce(key)
+        holds = self._remove_expired_holds(key)
         holds.pop(write_id, None)
-        self._put(key, holds)
+        self._set_holds(key, holds)
 
     async def hold(self, key: str, write_id: str, seconds: float) -> None:
-        """New nonce, and this write is in flight for at least so long."""
-        self._renew(key)
-        holds = self._in_flight(key)
+        """Set a new nonce and keep the write in flight for at least this long."""
+        self._renew_nonce(key)
+        holds = self._remove_expired_holds(key)
         until_s = self._monotonic() + seconds
-        self._put(key, {**holds, write_id: max(until_s, holds.get(write_id, until_s))})
+        # A second hold of the same write never shortens the first.
+        self._set_holds(key, {**holds, write_id: max(until_s, holds.get(write_id, until_s))})
 
     async def ping(self) -> None:
-        """Memory is always in reach."""
+        """Do nothing: memory is always reachable."""
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there are no connections."""
 
-    def _renew(self, key: str) -> str:
-        nonce = str(next(self._numbers))
+    def _renew_nonce(self, key: str) -> str:
+        nonce = str(next(self._nonce_numbers))
         self.nonces.renew(key, nonce)
         return nonce

@@ -1,4 +1,4 @@
-"""Upstream calls for groups of reads: one call each, kept where the fence allows it."""
+"""Make upstream calls for groups of reads, and store the results where the fence allows it."""
 
 import asyncio
 import logging
@@ -20,7 +20,6 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 )
 from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
-from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.ports.cache_validity import (
@@ -44,45 +43,46 @@ logger = logging.getLogger(__name__)
 
 
 class ReadThrough:
-    """Asks providers, or takes what another replica asked for.
+    """Reads from providers, or takes the results of another replica's call.
 
     Args:
         providers: by connector name.
-        values: where what was read is kept.
-        others: the replicas that share the cache.
-        flights: that are in the air; an older one that lands late must not push a newer value out.
-        clock: tells the time.
-        metrics: told what could not be kept.
+        store: stores the results.
+        coalescer: shares calls with the replicas that share the cache.
+        single_flight: the calls in flight; decides whether a call is the newest of its value.
+        clock: returns the current time.
+        metrics: counts results that could not be stored.
         deadline_s: for all attempts of one upstream read together.
-        nonces: told what was kept, where they are this process's alone.
+        versions: the cache versions to invalidate; None where replicas share the cache.
     """
 
     def __init__(
         self,
         *,
         providers: Mapping[str, BalanceProvider],
-        values: CacheStore,
-        others: ReplicaCoalescer,
-        flights: SingleFlight[ReadResult],
+        store: CacheStore,
+        coalescer: ReplicaCoalescer,
+        single_flight: SingleFlight[ReadResult],
         clock: Clock,
         metrics: Metrics,
         deadline_s: float,
-        nonces: LocalCacheVersions | None,
+        versions: LocalCacheVersions | None,
     ) -> None:
         self._providers = providers
-        self._values = values
-        self._others = others
-        self._flights = flights
+        self._store = store
+        self._coalescer = coalescer
+        self._single_flight = single_flight
         self._clock = clock
         self._metrics = metrics
         self._deadline_s = deadline_s
-        self._nonces = nonces
+        self._versions = versions
 
-    def group_key(self, read: CachedRead) -> Hashable:
-        """What is asked for together; a query that cannot be grouped is asked, and fails, alone."""
+    def build_group_key(self, read: CachedRead) -> Hashable:
+        """Return a key that is equal for reads that one upstream call answers together."""
         if read.query is None:
             return read.value_key
         provider = self._providers[read.account.connector]
+        # A query that cannot be grouped is called, and fails, alone: grouping must not raise here.
         try:
             return read.account.connector, provider.balance_group(read.query)
         except GatewayError:
@@ -91,125 +91,134 @@ class ReadThrough:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return read.value_key
 
-    async def refresh(self, group: Sequence[PendingRead], hurrying: PriorityBoost) -> None:
-        """As ``fly``, for values that nobody waits for unless ``hurrying`` is called."""
-        set_call_context(priority=Priority.BACKGROUND, boost=hurrying)
-        await self.run(group, patience=0.0)
+    async def refresh(self, group: Sequence[PendingRead], boost: PriorityBoost) -> None:
+        """Run an upstream call in the background, until ``boost`` is requested."""
+        urgency.set(Priority.BACKGROUND)
+        hurry.set(boost)
+        await self.run(group, max_wait_s=0.0)
 
-    async def run(self, group: Sequence[PendingRead], patience: float) -> None:
-        """One upstream call for a group of reads; lands every flight of it, whatever happens."""
-        set_call_context(max_wait_s=patience, read_timeout_s=self._deadline_s)
+    async def run(self, group: Sequence[PendingRead], max_wait_s: float) -> None:
+        """Make one upstream call for a group of reads and complete every future of it.
+
+        Args:
+            group: reads with the same group key.
+            max_wait_s: how long the call may wait for a rate limit, in seconds.
+        """
+        patience_s.set(max_wait_s)
+        read_within_s.set(self._deadline_s)
         started_at = self._clock()
-        answers: Sequence[ReadResult] = []
+        results: Sequence[ReadResult] = []
         try:
-            answers = await self._others.answers(group)
-            if not answers:
-                answers = await self._from_provider(group, started_at)
+            results = await self._coalescer.wait_for_results(group)
+            if not results:
+                results = await self._read_from_provider(group, started_at)
         finally:
-            for index, (_, _, flight) in enumerate(group):
-                if not flight.done():
-                    lost = Internal("The read was given up.")
-                    flight.set_result(answers[index] if index < len(answers) else lost)
+            # Also when this task is cancelled: readers must not wait for their whole deadline.
+            for index, pending in enumerate(group):
+                if not pending.future.done():
+                    cancelled = Internal("The read was cancelled.")
+                    pending.future.set_result(results[index] if index < len(results) else cancelled)
 
-    async def _from_provider(
+    async def _read_from_provider(
         self, group: Sequence[PendingRead], started_at: datetime
     ) -> Sequence[ReadResult]:
-        """The provider's answers, kept where the fence allows it."""
-        found = await self._ask([read for read, _, _ in group])
-        answers: list[ReadResult] = [
-            answer
-            if isinstance(answer, GatewayError)
-            else Observed(answer, started_at, FreshnessState.LIVE)
-            for answer in found
+        values = await self._call_provider([pending.read for pending in group])
+        results: list[ReadResult] = [
+            value
+            if isinstance(value, GatewayError)
+            else Observed(value, started_at, FreshnessState.LIVE)
+            for value in values
         ]
-        if self._values.is_enabled:
-            newest = [self._is_newest(*boarded) for boarded in group]
-            await self._keep(group, answers, newest)
-            answers = self._marked(group, answers, newest)
-        await self._others.release(group)
-        return answers
+        if self._store.is_enabled:
+            newest = [self._is_newest(pending) for pending in group]
+            await self._store_results(group, results, newest)
+            results = self._attach_cache_terms(group, results, newest)
+        await self._coalescer.release(group)
+        return results
 
-    def _is_newest(
-        self, read: CachedRead, standing: FenceState, flight: "asyncio.Future[ReadResult]"
-    ) -> bool:
-        """Whether no other read of the value has begun since: it knows better, landed or not."""
-        in_air = self._flights.in_flight(single_flight_key(read.value_key, standing.nonce))
-        return in_air is not None and in_air.flight is flight
+    def _is_newest(self, pending: PendingRead) -> bool:
+        """Return whether no other read of the value has started since.
 
-    def _marked(
-        self, group: Sequence[PendingRead], answers: Sequence[ReadResult], newest: Sequence[bool]
-    ) -> list[ReadResult]:
-        """The answers with what they are kept under; what was handed out before is older now.
-
-        Nobody gets in between keeping in memory and this, or sees a newer value before this.
+        A newer read's value must not be overwritten, whether or not that read has finished.
         """
-        nonces = self._nonces
-        if nonces is None:
-            return list(answers)
-        for (read, _, _), is_newest in zip(group, newest, strict=True):
-            if is_newest and read.keys.fence is not None:
-                nonces.invalidate(read.keys.fence, read.value_key)
-                nonces.invalidate(read.keys.fence, read.keys.value)
+        key = single_flight_key(pending.read.value_key, pending.fence_state.nonce)
+        call = self._single_flight.find(key)
+        return call is not None and call.future is pending.future
+
+    def _attach_cache_terms(
+        self, group: Sequence[PendingRead], results: Sequence[ReadResult], newest: Sequence[bool]
+    ) -> list[ReadResult]:
+        """Invalidate responses built from older values, and attach cache terms to the results."""
+        # Storing in memory does not suspend, so no other task runs between storing and this.
+        versions = self._versions
+        if versions is None:
+            return list(results)
+        for pending, is_newest in zip(group, newest, strict=True):
+            keys = pending.read.keys
+            if is_newest and keys.fence is not None:
+                versions.invalidate(keys.fence, pending.read.value_key)
+                versions.invalidate(keys.fence, keys.value)
         return [
-            answer
-            if isinstance(answer, GatewayError) or not is_newest
-            else replace(answer, kept=self._kept_as(nonces, read, standing, answer))
-            for answer, (read, standing, _), is_newest in zip(answers, group, newest, strict=True)
+            result
+            if isinstance(result, GatewayError) or not is_newest
+            else replace(result, kept=self._build_cache_terms(versions, pending, result))
+            for result, pending, is_newest in zip(results, group, newest, strict=True)
         ]
 
-    def _kept_as(
-        self,
-        nonces: LocalCacheVersions,
-        read: CachedRead,
-        standing: FenceState,
-        answer: Observed[Any],
+    def _build_cache_terms(
+        self, versions: LocalCacheVersions, pending: PendingRead, result: Observed[Any]
     ) -> CacheTerms | None:
-        """How a value read under this standing is kept; None where it is not, or counts no more."""
+        """Return the terms of a stored value; None when it is not stored or no longer valid."""
+        read, fence_state, _ = pending
         fence = read.keys.fence
-        if fence is None or not standing.settled or nonces.by_fence.get(fence) != standing.nonce:
+        if fence is None or not fence_state.settled:
             return None
-        until_s = refresh_due_s(answer.observed_at.timestamp(), read)
-        return CacheTerms(*current_validity(nonces, read, fence), until_s)
+        if versions.by_fence.get(fence) != fence_state.nonce:
+            return None
+        until_s = refresh_due_s(result.observed_at.timestamp(), read)
+        return CacheTerms(*current_validity(versions, read, fence), until_s)
 
-    async def _ask(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
-        """The provider's answers, in order; a failure of the call is the answer to each."""
+    async def _call_provider(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
+        """Return the provider's values, in order; a failed call is the error of each read."""
         provider = self._providers[reads[0].account.connector]
         try:
             async with asyncio.timeout(self._deadline_s):
                 if reads[0].query is None:
                     return [await provider.opening_balance(reads[0].account)]
-                answers = await provider.balances([read.query for read in reads if read.query])
-            assert len(answers) == len(reads)
-            return answers
+                values = await provider.balances([read.query for read in reads if read.query])
+            assert len(values) == len(reads)
+            return values
         except GatewayError as error:
             return [error] * len(reads)
         except TimeoutError:
             return [deadline_error()] * len(reads)
         except Exception:
             logger.exception("provider.defect", extra={"connector": provider.connector})
-            return [Internal("The gateway could not read the provider's answer.")] * len(reads)
+            return [Internal("The gateway could not read the provider's response.")] * len(reads)
 
-    async def _keep(
+    async def _store_results(
         self,
         group: Sequence[PendingRead],
-        answers: Sequence[ReadResult],
+        results: Sequence[ReadResult],
         newest: Sequence[bool],
     ) -> None:
-        unsettled = sum(not standing.settled for _, standing, _ in group)
+        unsettled = sum(not pending.fence_state.settled for pending in group)
         if unsettled:
             self._metrics.fills_fenced.inc(unsettled)
         entries = {
             read.value_key: CacheEntry(
-                standing.nonce, answer.observed_at.timestamp(), read.fresh_for_s, answer.value
+                fence_state.nonce, result.observed_at.timestamp(), read.fresh_for_s, result.value
             )
-            for (read, standing, _), answer, is_newest in zip(group, answers, newest, strict=True)
-            if standing.settled and is_newest and not isinstance(answer, GatewayError)
+            for (read, fence_state, _), result, is_newest in zip(
+                group, results, newest, strict=True
+            )
+            if fence_state.settled and is_newest and not isinstance(result, GatewayError)
         }
         if entries:
             try:
-                await self._values.put(entries)
+                await self._store.put(entries)
             except CacheUnavailable:
                 logger.warning("cache.put_failed", extra={"entries": len(entries)})
             except Exception:
-                # What was read is answered all the same.
+                # A defect of the cache must not fail the read: its result is already there.
                 logger.exception("cache.defect")

@@ -1,23 +1,25 @@
-"""The write fence in Redis or Valkey, shared by all replicas; see ``fence.py`` for the protocol.
+"""The write fence in Redis or Valkey, shared by all replicas; ``fence.py`` is the protocol.
 
-Keys: ``n:ACCOUNT`` the nonce, ``h:ACCOUNT`` the writes in flight (a sorted set of their ids by
-when, on the server's clock, the hold of each ends), ``w:ACCOUNT`` is there as long as any of them
-is held, ``epoch`` and ``quarantine``. Those of an account are changed together by scripts, and so
-atomically. Redis must not evict them: use ``maxmemory-policy noeviction``, or memory enough.
+Keys (``cache_keys.py``): ``n:FENCE`` is the nonce. ``h:FENCE`` is the writes in flight: a sorted
+set of write ids, scored by the time at which the hold of each ends, on the server's clock.
+``w:FENCE`` exists while any of them is held. ``epoch`` and ``quarantine`` exist once. Scripts
+change the keys of one fence together, and so atomically. Redis must not evict these keys: use
+``maxmemory-policy noeviction``, or enough memory.
 
-An epoch ends with the ``run_id`` of the server that it was opened on. One of another server means
-that Redis has started again from what it had saved, or that a copy has taken its place: it may be
-older than what stood, and is replaced by an epoch with a quarantine. Where nobody may ask for the
-``run_id`` this is not noticed, and Redis must then keep either everything or nothing.
+An epoch ends with the ``run_id`` of the server process on which it was opened. An epoch of another
+server process means that Redis restarted from its saved data, or that a replica of it took over.
+Its data may be older than before, so the epoch is replaced and a quarantine begins. If the Redis
+user may not read ``run_id``, this is not detected, and Redis must keep either everything or
+nothing when it restarts.
 
-A missing epoch means that the cache is new or that it has lost its keys. It is opened anew
+A missing epoch means that the cache is new, or that it has lost its keys. The epoch is opened
 
-* *with* a quarantine by a process that has seen an epoch before, or whose journal has writes
-  that may still land;
-* *without* one by a process that knows of no write. If it was wrong, because the keys were lost
-  while it was starting for the first time, every other replica finds that its epoch was replaced
-  by one without a quarantine, and opens another one with it. The epoch is part of the nonces,
-  so whatever was kept in between is dropped.
+* *with* a quarantine by a process that has seen an epoch before, or that finds writes in the
+  journal that may still take effect;
+* *without* a quarantine by a process that knows of no such write. This is wrong if the keys were
+  lost while that process was starting for the first time. Every other replica then finds that its
+  epoch was replaced without a quarantine, and opens another epoch with a quarantine. Values that
+  were stored in between are invalid, because the epoch is part of every nonce.
 """
 
 import logging
@@ -38,7 +40,7 @@ from balance_gateway.pipeline.redis_client import RedisClient
 
 logger = logging.getLogger(__name__)
 
-#: What all changes begin with: a new nonce, and no holds that have run out.
+#: The start of every change: set a new nonce and remove expired holds.
 _CHANGE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -46,8 +48,8 @@ redis.call('SET', KEYS[1], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 """
 
-#: What they end with: the account is held until the last hold ends.
-_HELD = """
+#: The end of every change: let the held flag expire with the last hold.
+_UPDATE_HELD_FLAG = """
 local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 if last[2] then
   local left = last[2] - now
@@ -59,165 +61,180 @@ end
 return 1
 """
 
-#: KEYS: nonce, held, writes in flight. ARGV: new nonce, the write's id, hold in ms.
+#: KEYS: nonce, held flag, writes in flight. ARGV: new nonce, write id, hold in ms.
 _HOLD = f"""{_CHANGE}
 local ends = now + ARGV[3]
 local before = redis.call('ZSCORE', KEYS[3], ARGV[2])
 if not before or tonumber(before) < ends then
   redis.call('ZADD', KEYS[3], ends, ARGV[2])
 end
-{_HELD}"""
+{_UPDATE_HELD_FLAG}"""
 
-#: KEYS: nonce, held, writes in flight. ARGV: new nonce, the write's id.
+#: KEYS: nonce, held flag, writes in flight. ARGV: new nonce, write id.
 _END = f"""{_CHANGE}
 redis.call('ZREM', KEYS[3], ARGV[2])
-{_HELD}"""
+{_UPDATE_HELD_FLAG}"""
 
-#: KEYS: epoch, quarantine. ARGV: the epoch to be replaced ('' = none), the new one, quarantine in
-#: ms (0 = none). Returns the epoch that stands; another process may have been quicker.
+#: KEYS: epoch, quarantine. ARGV: the epoch to replace ('' = none), the new epoch, quarantine in ms
+#: (0 = none). Returns the current epoch, which is another one if another process was faster.
 _OPEN_EPOCH = """
-local standing = redis.call('GET', KEYS[1]) or ''
-if standing ~= ARGV[1] then return standing end
+local current = redis.call('GET', KEYS[1]) or ''
+if current ~= ARGV[1] then return current end
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[2], 1, 'PX', ARGV[3]) end
 redis.call('SET', KEYS[1], ARGV[2])
 return ARGV[2]
 """
 
+#: Prefixes of epochs: opened with a quarantine, or trusted without one.
 _QUARANTINED, _TRUSTED = "q-", "t-"
 
-#: A look that finds keys missing puts them in place and is repeated so often.
-_LOOKS_MAX = 5
+#: A lookup that finds keys missing creates them and is repeated; at most this often.
+_LOOKUPS_MAX = 5
 
 
 class RedisFences:
     """Fences shared through Redis.
 
     Args:
-        link: the connection, with its own time limit.
+        redis: the connection, with its own time limit.
         hold_s: how long a write without an answer counts as in flight, and a quarantine lasts.
-        writes_may_land: asks this deployment's journal whether a write may still land.
+        has_unsettled_writes: returns whether the deployment's journal has a write that may still
+            take effect.
     """
 
     def __init__(
-        self, link: RedisClient, hold_s: float, writes_may_land: Callable[[], Awaitable[bool]]
+        self,
+        redis: RedisClient,
+        hold_s: float,
+        has_unsettled_writes: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._link = link
+        self._redis = redis
         self._hold_ms = int(hold_s * 1000)
-        self._writes_may_land = writes_may_land
+        self._has_unsettled_writes = has_unsettled_writes
         self._epoch_seen: str | None = None
-        self._hold = link.client.register_script(_HOLD)
-        self._end = link.client.register_script(_END)
-        self._open = link.client.register_script(_OPEN_EPOCH)
+        self._hold = redis.client.register_script(_HOLD)
+        self._end = redis.client.register_script(_END)
+        self._open = redis.client.register_script(_OPEN_EPOCH)
 
     @property
     def nonces(self) -> None:
-        """None: other replicas change them."""
+        """None: other replicas change the nonces too."""
         return
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
-        """One standing per key, in order, all of one instant."""
-        for _ in range(_LOOKS_MAX):
-            standings = await self._look(keys)
-            if standings is not None:
-                return standings
-        raise CacheUnavailable("The shared cache keeps losing its keys.")
+        """Return one state per key, in order, all read at one instant."""
+        for _ in range(_LOOKUPS_MAX):
+            states = await self._look_up(keys)
+            if states is not None:
+                return states
+        raise CacheUnavailable("The shared cache repeatedly lost its keys.")
 
-    async def _look(self, keys: Sequence[str]) -> Sequence[FenceState] | None:
-        """The standings; None when something was missing and has been put in place."""
-        names = [self._link.key(REDIS_EPOCH), self._link.key(REDIS_QUARANTINE)]
+    async def _look_up(self, keys: Sequence[str]) -> Sequence[FenceState] | None:
+        """Return the states; None when keys were missing and have been created: look up again."""
+        names = [self._redis.key(REDIS_EPOCH), self._redis.key(REDIS_QUARANTINE)]
         for key in keys:
-            names += map(self._link.key, (redis_nonce_name(key), redis_held_flag_name(key)))
-        values = await self._link.run(lambda: self._link.client.mget(names))
-        epoch = await self._trusted_epoch(_text(values[0]))
+            names += map(self._redis.key, (redis_nonce_name(key), redis_held_flag_name(key)))
+        values = await self._redis.run(lambda: self._redis.client.mget(names))
+        epoch = await self._verify_epoch(_decode(values[0]))
         if epoch is None:
             return None
         nonces, holds = values[2::2], values[3::2]
         missing = [names[2 + 2 * index] for index, nonce in enumerate(nonces) if nonce is None]
         if missing:
-            await self._give_nonces(missing)
+            await self._create_nonces(missing)
             return None
         quarantined = values[1] is not None
         return [
-            FenceState(f"{epoch}/{_text(nonce)}", settled=held is None and not quarantined)
+            FenceState(f"{epoch}/{_decode(nonce)}", settled=held is None and not quarantined)
             for nonce, held in zip(nonces, holds, strict=True)
         ]
 
-    async def _trusted_epoch(self, epoch: str | None) -> str | None:
-        """The epoch if it can be relied on; None when it had to be replaced: look again."""
-        run_id = self._link.server.run_id
-        if epoch is not None and _is_of(epoch, run_id):
+    async def _verify_epoch(self, epoch: str | None) -> str | None:
+        """Return the epoch if it is reliable; None when it had to be replaced: look up again."""
+        run_id = self._redis.server.run_id
+        if epoch is not None and _was_opened_on(epoch, run_id):
             seen = self._epoch_seen
+            # A replaced epoch is accepted only with a quarantine: this process knows of the loss.
             if seen is None or epoch == seen or epoch.startswith(_QUARANTINED):
                 self._epoch_seen = epoch
                 return epoch
-        lost = epoch is not None or self._epoch_seen is not None or await self._any_may_land()
-        new = f"{_QUARANTINED if lost else _TRUSTED}{secrets.token_hex(8)}@{run_id}"
-        quarantine_ms = self._hold_ms if lost else 0
-        names = [self._link.key(REDIS_EPOCH), self._link.key(REDIS_QUARANTINE)]
+        keys_were_lost = (
+            epoch is not None or self._epoch_seen is not None or await self._ask_journal()
+        )
+        new = f"{_QUARANTINED if keys_were_lost else _TRUSTED}{secrets.token_hex(8)}@{run_id}"
+        quarantine_ms = self._hold_ms if keys_were_lost else 0
+        names = [self._redis.key(REDIS_EPOCH), self._redis.key(REDIS_QUARANTINE)]
         arguments: list[str | int] = [epoch or "", new, quarantine_ms]
-        standing = await self._link.run(lambda: self._open(keys=names, args=arguments))
-        if _text(standing) == new:
+        current = await self._redis.run(lambda: self._open(keys=names, args=arguments))
+        if _decode(current) == new:
             self._epoch_seen = new
         return None
 
-    async def _any_may_land(self) -> bool:
+    async def _ask_journal(self) -> bool:
         try:
-            return await self._writes_may_land()
+            return await self._has_unsettled_writes()
         except Exception as error:
-            # Nothing can be said of this cache then, and nothing is kept in it.
+            # Without the journal the cache cannot be trusted, so nothing may be stored in it.
             logger.warning("fence.journal_out_of_reach", exc_info=error)
-            raise CacheUnavailable("Whether writes may still land cannot be told.") from error
+            raise CacheUnavailable(
+                "The write journal is unreachable; writes that may still take effect are unknown."
+            ) from error
 
-    async def _give_nonces(self, names: Sequence[str]) -> None:
-        """A first nonce to accounts that have none; the quickest process's counts."""
+    async def _create_nonces(self, names: Sequence[str]) -> None:
+        """Set a first nonce where there is none; the fastest process wins."""
 
-        async def give() -> None:
-            async with self._link.client.pipeline(transaction=False) as pipe:
+        async def create() -> None:
+            async with self._redis.client.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.set(name, secrets.token_hex(8), nx=True)
                 await pipe.execute()
 
-        await self._link.run(give)
+        await self._redis.run(create)
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight."""
+        """Set a new nonce and add the write to the writes in flight."""
         await self._change(self._hold, key, write_id, self._hold_ms)
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """New nonce, and this write is in flight no longer."""
+        """Set a new nonce and remove the write from the writes in flight."""
         await self._change(self._end, key, write_id)
 
     async def hold(self, key: str, write_id: str, seconds: float) -> None:
-        """New nonce, and this write is in flight for at least so long."""
+        """Set a new nonce and keep the write in flight for at least this long."""
         await self._change(self._hold, key, write_id, max(1, int(seconds * 1000)))
 
     async def _change(self, script: Any, key: str, *arguments: str | int) -> None:
         names = [
-            self._link.key(name)
+            self._redis.key(name)
             for name in (redis_nonce_name(key), redis_held_flag_name(key), redis_holds_name(key))
         ]
         values = [secrets.token_hex(8), *arguments]
-        # A write is never held back by an earlier failure: it asks Redis itself.
-        await self._link.run(lambda: script(keys=names, args=values), always=True, writes=True)
+        # An earlier failure must not refuse a write: it always asks Redis itself.
+        await self._redis.run(
+            lambda: script(keys=names, args=values), ignore_backoff=True, is_write=True
+        )
 
     async def ping(self) -> None:
-        """Raises CacheUnavailable when Redis could not fence a write.
+        """Check that Redis can fence a write.
 
-        It does what a write does, for an account that nobody has: a Redis that is full, is a copy
-        that is read only, or runs no scripts for us answers a PING all the same.
+        It runs the end of a write for a fence that no account has. A Redis that is full, that is
+        a read-only replica, or that refuses scripts would still answer a PING.
+
+        Raises:
+            CacheUnavailable: Redis cannot fence a write.
         """
         await self.end_write("ping", "ping")
 
     async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._link.aclose()
+        """Close the connections."""
+        await self._redis.aclose()
 
 
-def _is_of(epoch: str, run_id: str) -> bool:
-    """Whether the epoch was opened on this server, as far as either is known."""
+def _was_opened_on(epoch: str, run_id: str) -> bool:
+    """Return whether the epoch was opened on this server process, if both are known."""
     opened_on = epoch.partition("@")[2]
     return not opened_on or not run_id or opened_on == run_id
 
 
-def _text(value: Any) -> str | None:
+def _decode(value: Any) -> str | None:
     return value.decode() if isinstance(value, bytes) else value

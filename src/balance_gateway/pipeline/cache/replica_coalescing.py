@@ -1,4 +1,4 @@
-"""What another replica's call in the air brings, so that this one need not make it too."""
+"""Coalesce equal upstream calls of several replicas: one calls, the others wait for its values."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,64 +16,80 @@ from balance_gateway.ports.reads import (
 
 
 class ReplicaCoalescer:
-    """Takes what others keep of the calls that they have claimed; see ``claims.py``."""
+    """Takes results from the cache while another replica holds the lease of the same call.
+
+    Args:
+        leases: see ``upstream_leases.py``.
+        store: the shared cached values.
+        clock: returns the current time.
+        metrics: counts coalesced reads.
+    """
 
     def __init__(
-        self, claims: UpstreamLeases, values: CacheStore, clock: Clock, metrics: Metrics
+        self, leases: UpstreamLeases, store: CacheStore, clock: Clock, metrics: Metrics
     ) -> None:
-        self._claims = claims
-        self._values = values
+        self._leases = leases
+        self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._mine: set[str] = set()
-        self._are_none = isinstance(claims, NoLeases)
+        self._own_leases: set[str] = set()
+        self._is_single_process = isinstance(leases, NoLeases)
 
-    async def answers(self, group: Sequence[PendingRead]) -> Sequence[ReadResult]:
-        """An answer for each of the group; nothing when the call is ours to make."""
-        if self._are_none:
+    async def wait_for_results(self, group: Sequence[PendingRead]) -> Sequence[ReadResult]:
+        """Wait for another replica's call for the same group.
+
+        Returns:
+            One result per read; empty when this process must make the call itself.
+        """
+        if self._is_single_process:
             return []
-        if any(read.max_age_s is not None or not standing.settled for read, standing, _ in group):
+        # A reader with a maximum age, or under an unsettled fence, cannot use a stored value.
+        if any(
+            pending.read.max_age_s is not None or not pending.fence_state.settled
+            for pending in group
+        ):
             return []
-        claim = _claim_of(group)
-        if await self._claims.take(claim):
-            self._mine.add(claim)
+        lease = _build_lease_name(group)
+        if await self._leases.take(lease):
+            self._own_leases.add(lease)
             return []
-        since_s = self._clock().timestamp()
-        is_in_air = True
-        while is_in_air:
+        waiting_since_s = self._clock().timestamp()
+        is_held = True
+        while is_held:
             await asyncio.sleep(POLL_S)
-            is_in_air = await self._claims.is_held(claim)
+            is_held = await self._leases.is_held(lease)
             try:
-                fresh = await self._kept_since(since_s - LEASE_S, group)
+                # The other call started at most one lease ago; older values are not its results.
+                results = await self._read_entries_since(waiting_since_s - LEASE_S, group)
             except CacheUnavailable:
                 return []
-            if len(fresh) == len(group):
+            if len(results) == len(group):
                 self._metrics.reads_coalesced.inc(len(group))
-                return fresh
-            if self._clock().timestamp() - since_s > LEASE_S:
+                return results
+            if self._clock().timestamp() - waiting_since_s > LEASE_S:
                 return []
         return []
 
-    async def _kept_since(
+    async def _read_entries_since(
         self, since_s: float, group: Sequence[PendingRead]
     ) -> Sequence[ReadResult]:
-        entries = await self._values.get([read.value_key for read, _, _ in group])
+        entries = await self._store.get([pending.read.value_key for pending in group])
         now_s = self._clock().timestamp()
         return [
             build_observed(entry, FreshnessState.CACHED, None)
-            for entry, (_, standing, _) in zip(entries, group, strict=True)
+            for entry, pending in zip(entries, group, strict=True)
             if entry is not None
-            and entry.nonce == standing.nonce
+            and entry.nonce == pending.fence_state.nonce
             and entry.observed_at_s >= since_s
             and now_s - entry.observed_at_s < entry.fresh_for_s
         ]
 
     async def release(self, group: Sequence[PendingRead]) -> None:
-        """Ends our claim, if it is ours: what we read is kept, or cannot be."""
-        if self._mine and (claim := _claim_of(group)) in self._mine:
-            self._mine.discard(claim)
-            await self._claims.release(claim)
+        """Release the group's lease if this process holds it: its values are stored, or failed."""
+        if self._own_leases and (lease := _build_lease_name(group)) in self._own_leases:
+            self._own_leases.discard(lease)
+            await self._leases.release(lease)
 
 
-def _claim_of(group: Sequence[PendingRead]) -> str:
-    return lease_name(read.value_key for read, _, _ in group)
+def _build_lease_name(group: Sequence[PendingRead]) -> str:
+    return lease_name(pending.read.value_key for pending in group)

@@ -1,4 +1,4 @@
-"""Single flight: equal reads in the air are one upstream call."""
+"""Single flight: concurrent equal reads of this process share one upstream call."""
 
 import asyncio
 from collections.abc import Hashable
@@ -12,61 +12,69 @@ T = TypeVar("T")
 
 
 class InFlight(NamedTuple, Generic[T]):
-    """A flight that can be joined.
+    """An upstream call in progress that other reads can join.
 
     Attributes:
-        flight: lands with the answer.
-        started_s: when, in seconds since 1970: what it brings is as old as that.
-        hurry: of one that nobody waits for yet; None: somebody does.
+        future: receives the result.
+        started_s: when the call started, in seconds since 1970; its result is as old as that.
+        boost: raises the priority of a background refresh; None for a foreground call.
     """
 
-    flight: "asyncio.Future[T]"
+    future: "asyncio.Future[T]"
     started_s: float
-    hurry: PriorityBoost | None
+    boost: PriorityBoost | None
 
 
 class SingleFlight(Generic[T]):
-    """The reads that are in the air in this process, by what makes them equal.
+    """The in-flight reads of this process, by key.
 
-    A flight belongs to nobody: it goes on when the reader that started it goes away, and each
-    reader that joined waits for it under a deadline of its own.
+    A call is independent of the reader that started it: it continues when that reader is
+    cancelled, and each joined reader waits for it under a deadline of its own.
     """
 
     def __init__(self) -> None:
-        self._in_air: dict[Hashable, InFlight[T]] = {}
-        self._crews: set[asyncio.Task[Any]] = set()
+        self._in_flight: dict[Hashable, InFlight[T]] = {}
+        # asyncio holds tasks weakly; this set keeps them from being collected.
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    def in_flight(self, key: Hashable) -> InFlight[T] | None:
-        """The flight with this key that is in the air; None when there is none."""
-        return self._in_air.get(key)
+    def find(self, key: Hashable) -> InFlight[T] | None:
+        """Return the in-flight call with this key; None when there is none."""
+        return self._in_flight.get(key)
 
-    def open(
-        self, key: Hashable | None, started_s: float, hurry: PriorityBoost | None = None
+    def start(
+        self, key: Hashable | None, started_s: float, boost: PriorityBoost | None = None
     ) -> "asyncio.Future[T]":
-        """A new flight. With None as its key nobody can join it."""
-        flight: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        """Register a new call and return the future of its result.
+
+        Args:
+            key: the key under which other reads join; None prevents joining.
+            started_s: when the call starts, in seconds since 1970.
+            boost: see ``InFlight``.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if key is not None:
-            self._in_air[key] = InFlight(flight, started_s, hurry)
-            flight.add_done_callback(lambda _: self._forget(key, flight))
-        return flight
+            self._in_flight[key] = InFlight(future, started_s, boost)
+            future.add_done_callback(lambda _: self._remove(key, future))
+        return future
 
-    def _forget(self, key: Hashable, flight: "asyncio.Future[T]") -> None:
-        in_air = self._in_air.get(key)
-        if in_air is not None and in_air.flight is flight:
-            del self._in_air[key]
+    def _remove(self, key: Hashable, future: "asyncio.Future[T]") -> None:
+        # A newer call may have replaced this one under the same key.
+        call = self._in_flight.get(key)
+        if call is not None and call.future is future:
+            del self._in_flight[key]
 
-    def run(self, crew: Any) -> None:
-        """Runs the coroutine that will land flights, whatever becomes of its starter."""
-        task = asyncio.get_running_loop().create_task(crew)
-        self._crews.add(task)
-        task.add_done_callback(self._crews.discard)
+    def spawn(self, coroutine: Any) -> None:
+        """Run the coroutine that completes the futures, independently of the caller."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def __len__(self) -> int:
-        return len(self._in_air)
+        return len(self._in_flight)
 
     async def aclose(self) -> None:
-        """Cancels what is still in the air."""
-        crews = list(self._crews)
-        for crew in crews:
-            crew.cancel()
-        await asyncio.gather(*crews, return_exceptions=True)
+        """Cancel all calls in flight and wait for their end."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""Single flight across replicas: who asks the provider, and who waits for what the asker keeps.
+"""Single flight across replicas: short leases that decide which replica calls the provider.
 
-A claim is a hint that saves calls, and never what correctness rests on: a value taken from
-another replica counts only under the account's nonce, like any kept value; and who waits for a
-claim that comes to nothing, because its holder died or failed, asks for itself.
+A lease only saves calls; correctness never depends on it. A value that another replica stored is
+valid only under the account's current nonce, like any cached value. A replica that waits for a
+lease that brings no value, because its holder died or failed, calls the provider itself.
 """
 
 from typing import Protocol
@@ -11,55 +11,60 @@ from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.cache.cache_keys import redis_lease_name
 from balance_gateway.pipeline.redis_client import RedisClient
 
-#: After so long a claim is nobody's: its holder died, or its call takes longer than sharing helps.
+#: How long a lease lasts. After that its holder has died, or its call takes so long that waiting
+#: for it no longer helps.
 LEASE_S = 3.0
 
-#: How often the kept values are looked at while another replica's call is in the air.
+#: How often the cached values are checked while another replica's call is in flight.
 POLL_S = 0.02
 
 
 class UpstreamLeases(Protocol):
-    """UpstreamLeases to upstream calls, by a name for what is asked."""
+    """Leases of upstream calls, by the lease name of the group of reads."""
 
     async def take(self, name: str) -> bool:
-        """Whether the call is the caller's to make; False: another replica is making it."""
+        """Try to take the lease.
+
+        Returns:
+            True: the caller must make the call. False: another replica is making it.
+        """
         ...
 
     async def is_held(self, name: str) -> bool:
-        """Whether somebody is making the call."""
+        """Return whether any replica holds the lease."""
         ...
 
     async def release(self, name: str) -> None:
-        """Ends the caller's claim."""
+        """Release the caller's lease."""
         ...
 
 
 class NoLeases:
-    """UpstreamLeases of a process that shares its cache with nobody."""
+    """The leases of a process that does not share its cache: every call is its own."""
 
     async def take(self, name: str) -> bool:  # noqa: ARG002
-        """Always."""
+        """Return True: there is no other replica."""
         return True
 
     async def is_held(self, name: str) -> bool:  # noqa: ARG002
-        """Never."""
+        """Return False."""
         return False
 
     async def release(self, name: str) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class RedisLeases:
-    """UpstreamLeases shared through Redis."""
+    """Leases shared through Redis."""
 
-    def __init__(self, link: RedisClient) -> None:
-        self._link = link
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
 
     async def take(self, name: str) -> bool:
-        """Whether the call is the caller's to make; also when Redis is out of reach."""
-        key, client = self._key(name), self._link.client
+        """Try to take the lease; True also when Redis is unreachable."""
+        key, client = self._key(name), self._redis.client
         try:
-            taken = await self._link.run(
+            taken = await self._redis.run(
                 lambda: client.set(key, b"1", nx=True, px=int(LEASE_S * 1000))
             )
         except CacheUnavailable:
@@ -67,20 +72,20 @@ class RedisLeases:
         return bool(taken)
 
     async def is_held(self, name: str) -> bool:
-        """Whether somebody is making the call."""
-        key, client = self._key(name), self._link.client
+        """Return whether any replica holds the lease."""
+        key, client = self._key(name), self._redis.client
         try:
-            return bool(await self._link.run(lambda: client.exists(key)))
+            return bool(await self._redis.run(lambda: client.exists(key)))
         except CacheUnavailable:
             return False
 
     async def release(self, name: str) -> None:
-        """Ends the caller's claim; if that fails it ends by itself."""
-        key, client = self._key(name), self._link.client
+        """Release the caller's lease. If that fails, the lease expires by itself."""
+        key, client = self._key(name), self._redis.client
         try:
-            await self._link.run(lambda: client.delete(key))
+            await self._redis.run(lambda: client.delete(key))
         except CacheUnavailable:
             return
 
     def _key(self, name: str) -> str:
-        return self._link.key(redis_lease_name(name))
+        return self._redis.key(redis_lease_name(name))
