@@ -1,22 +1,22 @@
-"""Decides whether what clients saw of an account could have been one register, one step at a time.
+"""Check whether a history of an account is linearizable, with the gateway's rules for staleness.
 
-A *history* is what clients saw: writes and reads with the times at which they were asked and
-answered. An account is a register of one value. Every history is judged by these rules:
+A *history* is the clients' view: writes and reads with the times of their requests and answers. An
+account is a register of one value. The rules for a history:
 
 * an **acknowledged** write took effect at one instant between its request and its answer;
 * a **rejected** write never took effect;
-* an **uncertain** one (or one without an answer) took effect at one instant after its request,
-  however late, or never: in no case twice;
-* a read that is not labelled STALE gives the value that stood at one instant between its request
-  and its answer;
-* a STALE read gives a value that stood once, and no older one than an acknowledged write that had
-  been answered before the read was asked.
+* an **uncertain** write (or a write without an answer) took effect at one instant after its
+  request, however late, or never, but not twice;
+* a read that is not labelled STALE returns the value that the register had at one instant between
+  its request and its answer;
+* a STALE read returns a value that the register once had, and never a value older than an
+  acknowledged write that was answered before the read was requested.
 
-Two ways to decide, held against each other and against brute force in ``test_checker.py``:
-``linearizable_by_search`` (Wing and Gong, with Lowe's memory of states) takes any history, but may
-take exponential time; ``linearizable_by_zones`` (Gibbons and Korach) needs every written value to
-be different and takes O(n log n). One comes *before* another when it is answered strictly before
-the other is asked.
+Two algorithms decide; ``test_checker.py`` compares them with each other and with brute force.
+``linearizable_by_search`` (Wing and Gong, with Lowe's memory of states) accepts any history, but
+may take exponential time. ``linearizable_by_zones`` (Gibbons and Korach) requires all written
+values to be different and takes O(n log n). An operation is *before* another when it is answered
+strictly before the other is requested.
 """
 
 import enum
@@ -26,12 +26,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-#: A register's value. None: nothing has been set.
+#: A register's value. None: no value has been set.
 Value = int | None
 
 
 class Outcome(enum.Enum):
-    """What its client was told of a write; UNCERTAIN also when it was told nothing."""
+    """The result of a write, as its client saw it; UNCERTAIN also when there was no answer."""
 
     ACKNOWLEDGED = "acknowledged"
     REJECTED = "rejected"
@@ -40,7 +40,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write as its client saw it; ``expected`` holds the one value it was to replace, if any."""
+    """A write as its client saw it; ``expected`` holds the value that it had to replace, if any."""
 
     value: Value
     invoked: float
@@ -52,7 +52,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read that was answered with a value."""
+    """A read that returned a value."""
 
     value: Value
     invoked: float
@@ -63,7 +63,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One register's writes and reads, and the value it had before all of them."""
+    """One register's initial value, writes and reads."""
 
     initial: Value
     writes: Sequence[Write]
@@ -76,11 +76,15 @@ class History:
 
 
 class Violation(Exception):
-    """A history that no register can have; says which rule is broken, and by what."""
+    """A history breaks a rule; the message names the rule and the operations."""
 
 
 def check(history: History) -> None:
-    """Raises Violation when a rule is broken. Written values have to be different."""
+    """Check all rules. Written values must be different.
+
+    Raises:
+        Violation: a rule is broken.
+    """
     _refuse_unwritten(history)
     reads = [read for read in history.reads if not read.stale]
     problem = zone_conflict(History(history.initial, history.writes, reads))
@@ -90,7 +94,11 @@ def check(history: History) -> None:
 
 
 def check_freshness(history: History) -> None:
-    """The weaker rule alone: nothing older than an acknowledged write once that was answered."""
+    """Check only that no read is older than a write acknowledged before it: the weaker rule.
+
+    Raises:
+        Violation: the rule is broken.
+    """
     _refuse_unwritten(history)
     writes = {write.value: write for write in history.writes}
     acknowledged = [w for w in history.writes if w.outcome is Outcome.ACKNOWLEDGED]
@@ -98,12 +106,12 @@ def check_freshness(history: History) -> None:
         if read.value == history.initial:
             replaced_at = -math.inf
         elif writes[read.value].outcome is Outcome.ACKNOWLEDGED:
-            replaced_at = _end(writes[read.value])
+            replaced_at = _effective_by(writes[read.value])
         else:
             continue
         for newer in acknowledged:
-            if replaced_at < newer.invoked and _end(newer) < read.invoked:
-                raise Violation(f"{read} is older than {newer}, answered before it was asked")
+            if replaced_at < newer.invoked and _effective_by(newer) < read.invoked:
+                raise Violation(f"{read} is older than {newer}, acknowledged before the read")
 
 
 def _refuse_unwritten(history: History) -> None:
@@ -113,15 +121,15 @@ def _refuse_unwritten(history: History) -> None:
             continue
         write = writes.get(read.value)
         if write is None:
-            raise Violation(f"{read}: nobody wrote that value")
+            raise Violation(f"{read}: the value was never written")
         if write.outcome is Outcome.REJECTED:
             raise Violation(f"{read}: its write was rejected, {write}")
         if read.returned < write.invoked:
-            raise Violation(f"{read} came before its write, {write}")
+            raise Violation(f"{read} returned before its write was requested, {write}")
 
 
-def _end(write: Write) -> float:
-    """When it had certainly taken effect: never, for one whose outcome is unknown."""
+def _effective_by(write: Write) -> float:
+    """Return when the write has certainly taken effect; infinity for an unknown outcome."""
     if write.outcome is Outcome.ACKNOWLEDGED and write.returned is not None:
         return write.returned
     return math.inf
@@ -129,7 +137,7 @@ def _end(write: Write) -> float:
 
 @dataclass(slots=True)
 class _Zone:
-    """All operations of one value: from the first answer to the last request."""
+    """All operations of one value, from the first answer to the last request."""
 
     first_answer: float
     last_request: float
@@ -142,17 +150,18 @@ class _Zone:
 
 
 def linearizable_by_zones(history: History) -> bool:
-    """Whether the writes and reads have one order; every written value has to be different."""
+    """Return whether the history is linearizable; all written values must be different."""
     return zone_conflict(history) is None
 
 
 def zone_conflict(history: History) -> str | None:
-    """Why there is no order; None when there is one.
+    """Return why the history is not linearizable; None when it is.
 
-    A value stands from its write to its last read without a gap. Two values cannot take turns:
-    when each has an operation that ended before one of the other's began, there is no order.
+    The register has each value without a gap from its write to its last read. When each of two
+    values has an operation that ended before an operation of the other began, the two would have
+    to alternate, and there is no order.
     """
-    zones = _zones(history)
+    zones = _build_zones(history)
     if zones is None:
         return "a read gives a value that was never written, was rejected, or came later"
     forward = sorted(
@@ -161,53 +170,53 @@ def zone_conflict(history: History) -> str | None:
     )
     for one, other in itertools.pairwise(forward):
         if other.first_answer < one.last_request:
-            return _told(one, other)
+            return _describe_conflict(one, other)
     starts = [zone.first_answer for zone in forward]
     for zone in zones:
         if zone.first_answer < zone.last_request:
             continue
         index = bisect_left(starts, zone.last_request) - 1
         if index >= 0 and zone.first_answer < forward[index].last_request:
-            return _told(forward[index], zone)
+            return _describe_conflict(forward[index], zone)
     return None
 
 
-def _zones(history: History) -> list[_Zone] | None:
+def _build_zones(history: History) -> list[_Zone] | None:
     zones: dict[Value, _Zone] = {history.initial: _Zone(-math.inf, -math.inf)}
     asked: dict[Value, float] = {history.initial: -math.inf}
     for write in history.writes:
         if write.outcome is Outcome.REJECTED:
             continue
-        assert write.value not in zones, "every written value has to be different"
+        assert write.value not in zones, "all written values must be different"
         zone = zones[write.value] = _Zone(math.inf, -math.inf)
-        zone.add(write, write.invoked, _end(write))
+        zone.add(write, write.invoked, _effective_by(write))
         asked[write.value] = write.invoked
     for read in history.reads:
         if read.value not in zones or read.returned < asked[read.value]:
             return None
         zones[read.value].add(read, read.invoked, read.returned)
-    # A write that nobody can tell to have happened may be left out; its zone ends at infinity
-    # and is contained in no other.
+    # An uncertain write without reads needs no check: its zone ends at infinity, so no other
+    # zone contains it.
     return list(zones.values())
 
 
-def _told(one: _Zone, other: _Zone) -> str:
+def _describe_conflict(one: _Zone, other: _Zone) -> str:
     def lines(zone: _Zone) -> str:
         writes = [operation for operation in zone.operations if isinstance(operation, Write)]
         reads = [operation for operation in zone.operations if isinstance(operation, Read)]
-        marks: list[Write | Read] = [*writes]
+        shown: list[Write | Read] = [*writes]
         if reads:
             first = min(reads, key=lambda read: read.returned)
             last = max(reads, key=lambda read: read.invoked)
-            marks += [first] if first is last else [first, last]
-        return "\n".join(f"    {mark}" for mark in marks)
+            shown += [first] if first is last else [first, last]
+        return "\n".join(f"    {operation}" for operation in shown)
 
-    return f"two values take turns:\n{lines(one)}\n  and\n{lines(other)}"
+    return f"two values alternate:\n{lines(one)}\n  and\n{lines(other)}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One operation for the search: what it asks of the register and what it leaves there."""
+    """One operation of the search: the value that it needs, and the value that it leaves."""
 
     invoked: float
     returned: float
@@ -216,12 +225,12 @@ class _Step:
 
 
 def linearizable_by_search(history: History) -> bool:
-    """Whether the writes and reads have one order; any values, and compare-and-set.
+    """Return whether the history is linearizable; any values, and compare-and-set.
 
-    An acknowledged write with ``expected`` has to find that value. Of an uncertain one nothing is
-    asked: what was compared before it was sent need not stand when it lands.
+    An acknowledged write with ``expected`` must replace that value. An uncertain write need not:
+    the value compared before it was sent may have changed by the time it takes effect.
     """
-    steps = sorted(_steps(history), key=lambda step: step.invoked)
+    steps = sorted(_build_steps(history), key=lambda step: step.invoked)
     required = sum(1 << index for index, step in enumerate(steps) if step.returned < math.inf)
     seen: set[tuple[int, Value]] = set()
     stack: list[tuple[int, Value]] = [(0, history.initial)]
@@ -232,7 +241,7 @@ def linearizable_by_search(history: History) -> bool:
         if (done, value) in seen:
             continue
         seen.add((done, value))
-        for index in _enabled(steps, done):
+        for index in _find_enabled(steps, done):
             step = steps[index]
             if step.needs is None or step.needs[0] == value:
                 left = value if step.leaves is None else step.leaves[0]
@@ -240,18 +249,18 @@ def linearizable_by_search(history: History) -> bool:
     return False
 
 
-def _steps(history: History) -> Iterable[_Step]:
+def _build_steps(history: History) -> Iterable[_Step]:
     for write in history.writes:
         if write.outcome is not Outcome.REJECTED:
             certain = write.outcome is Outcome.ACKNOWLEDGED
             needs = write.expected if certain else None
-            yield _Step(write.invoked, _end(write), needs, (write.value,))
+            yield _Step(write.invoked, _effective_by(write), needs, (write.value,))
     for read in history.reads:
         yield _Step(read.invoked, read.returned, (read.value,), None)
 
 
-def _enabled(steps: Sequence[_Step], done: int) -> Iterable[int]:
-    """The operations that can come next: none that is left ended before they began."""
+def _find_enabled(steps: Sequence[_Step], done: int) -> Iterable[int]:
+    """Return the operations that can be next: no remaining operation ended before they began."""
     earliest = math.inf
     found = []
     for index, step in enumerate(steps):

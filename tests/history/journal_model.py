@@ -1,6 +1,6 @@
-"""A model of the write journal: the same answers as SQL's, in memory, shared by all replicas.
+"""A model of the write journal: the behaviour of ``SqlWriteJournal``, in memory.
 
-``test_models.py`` runs the same random calls against it and against ``SqlWriteJournal``.
+All replicas share it. ``test_models.py`` runs the same random calls against both.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _UNSETTLED = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
 
 
 class JournalModel:
-    """The records of all writes; every method is one transaction."""
+    """The records of all writes; every method is one transaction, as the port describes it."""
 
     def __init__(self) -> None:
         self._records: dict[str, WriteRecord] = {}
@@ -32,23 +32,23 @@ class JournalModel:
         self._count = 0
 
     def begin(self, intent: WriteIntent, lease_s: float, now: datetime) -> WriteRecord:
-        """See the port."""
-        known = self.by_key(intent.tenant, intent.idempotency_key)
-        if known is not None:
-            return known
+        """See ``WriteJournal``."""
+        existing = self.by_key(intent.tenant, intent.idempotency_key)
+        if existing is not None:
+            return existing
         for record in list(self._records.values()):
             same = record.intent.remote_account == intent.remote_account
             if not same or record.outcome is not WriteOutcome.STARTED:
                 continue
             if now - record.intent.started_at < timedelta(seconds=lease_s):
                 raise AccountBusy(intent.account_id)
-            self._store(_expired(record, now))
+            self._store(_expire_record(record, now))
         record = WriteRecord(intent, WriteOutcome.STARTED)
         self._records[intent.id] = record
         return record
 
     def finish(self, record: WriteRecord, now: datetime) -> None:
-        """See the port."""
+        """See ``WriteJournal``."""
         stored = self._records[record.intent.id]
         finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
         if replace(finished, finished_at=stored.finished_at) == stored:
@@ -57,7 +57,7 @@ class JournalModel:
             self._store(finished)
 
     def by_key(self, tenant: str, key: str | None) -> WriteRecord | None:
-        """See the port."""
+        """See ``WriteJournal``."""
         for record in self._records.values():
             intent = record.intent
             if (
@@ -69,7 +69,7 @@ class JournalModel:
         return None
 
     def last_applied(self, remote_account: str) -> WriteRecord | None:
-        """See the port."""
+        """See ``WriteJournal``."""
         applied = [
             record
             for record in self._records.values()
@@ -79,11 +79,11 @@ class JournalModel:
         return max(applied, key=lambda one: self._finished_in[one.intent.id], default=None)
 
     def unfinished(self) -> Sequence[WriteRecord]:
-        """See the port."""
+        """See ``WriteJournal``."""
         return self._sorted(WriteOutcome.STARTED)
 
     def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
-        """See the port."""
+        """See ``WriteJournal``."""
         intents = [record.intent for record in self._sorted(*_UNSETTLED)]
         return [
             UnsettledWrite(one.id, one.tenant, one.account_id, one.started_at)
@@ -103,7 +103,7 @@ class JournalModel:
             self._freed.add(record.intent.id)
 
 
-def _expired(started: WriteRecord, now: datetime) -> WriteRecord:
+def _expire_record(started: WriteRecord, now: datetime) -> WriteRecord:
     return replace(
         started,
         outcome=WriteOutcome.UNCERTAIN,

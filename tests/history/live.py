@@ -1,10 +1,10 @@
-"""Live chaos: real gateways, a real Redis and the provider sandbox, killed and disturbed.
+"""Live fault test: real gateways, a real Redis and the provider sandbox, with injected faults.
 
 Two ``balance-gateway serve`` processes share one Redis and one SQLite file. Clients read and write
-a few accounts at Light, Layer and the embedded ledger over GraphQL, while the sandbox refuses,
-delays, drops and lands writes late, and gateways and Redis are killed and started again. Every
-call is written down with its times and judged by ``checker.py``. The seed decides what is tried,
-though not how the machine's scheduler interleaves it.
+a few accounts at Light, Layer and the embedded ledger over GraphQL. Meanwhile the sandbox refuses,
+delays and drops writes or applies them late, and gateways and Redis are killed and restarted. Every
+call is recorded with its times and checked by ``checker.py``. The seed determines the calls and
+faults, but not how the machine's scheduler interleaves them.
 
 From the repository's root, for ten minutes::
 
@@ -34,7 +34,7 @@ from tests.history.checker import History, Outcome, Read, Violation, Write
 from tests.servers import RedisServer, free_port
 
 TIMEOUT_S, LATE_LANDING_S = 1.0, 7.0
-KEY = "chaos-key-not-real"
+KEY = "live-test-key"
 DAYS = ("2026-06-01", "2026-02-01")
 CLIENTS = 8
 _SINCE = "2025-01-01T00:00:00Z"
@@ -61,7 +61,7 @@ class Target:
 
 
 class Process:
-    """A command of ours that can be killed and started again on the same port."""
+    """A gateway command that can be killed and restarted on the same port."""
 
     def __init__(self, directory: Path, name: str, *arguments: str) -> None:
         self.port = free_port()
@@ -72,20 +72,20 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it, without waiting until it serves."""
+        """Start the process, without waiting until it serves."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the process with SIGKILL."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
 
-class Stage:
-    """Everything that runs: two gateways, Redis, the sandbox, and what is under test."""
+class LiveSystem:
+    """All processes: two gateways, Redis and the sandbox; and the accounts under test."""
 
     def __init__(self, directory: Path, *, shared: bool = True) -> None:
         self.directory = directory
@@ -101,11 +101,13 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def running(self, http: httpx.AsyncClient) -> AsyncIterator[None]:
-        """Starts everything, and ends everything."""
+        """Start all processes, and end them on exit."""
         try:
             self.sandbox.start()
             self.redis.start()
-            catalogue = (await _once_up(http, f"{self.sandbox.url}/_control/catalogue")).json()
+            catalogue = (
+                await _wait_until_up(http, f"{self.sandbox.url}/_control/catalogue")
+            ).json()
             limits = dict.fromkeys(
                 ("light_per_minute", "asset_tenant_per_minute", "layer_per_second"), None
             )
@@ -113,12 +115,12 @@ class Stage:
                 f"{self.sandbox.url}/_control/options", json={"limits": limits}
             )
             options.raise_for_status()
-            self.targets = _targets(catalogue)
+            self.targets = _build_targets(catalogue)
             (self.directory / "gateway.toml").write_text(self._config(catalogue))
             for gateway in self.gateways:
                 gateway.start()
             for gateway in self.gateways:
-                await _once_up(http, f"{gateway.url}/readyz")
+                await _wait_until_up(http, f"{gateway.url}/readyz")
             yield
         finally:
             for process in [*self.gateways, self.sandbox]:
@@ -144,7 +146,7 @@ class Stage:
             (
                 "[[auth.api_keys]]",
                 {
-                    "name": "chaos",
+                    "name": "live-test",
                     "key": "file:key",
                     "tenant": "acme",
                     "scopes": ["balances:read", "balances:write"],
@@ -163,7 +165,7 @@ class Stage:
                 **target.remote,
             }
             tables.append(("[[accounts]]", account))
-        # JSON's way to write texts, numbers and lists is TOML's.
+        # JSON's notation of strings, numbers and lists is valid TOML.
         lines = [
             "\n".join([head, *(f"{key} = {json.dumps(value)}" for key, value in values.items())])
             for head, values in tables
@@ -198,15 +200,15 @@ class Stage:
         ]
 
 
-def _targets(catalogue: Mapping[str, Any]) -> list[Target]:
-    """Three accounts at Light, two of one business at Layer, two of our own."""
+def _build_targets(catalogue: Mapping[str, Any]) -> list[Target]:
+    """Choose three accounts at Light, two of one business at Layer, two of the embedded ledger."""
     found = [Target("local-1", "local", "EUR"), Target("local-2", "local", "USD")]
-    wanted = {"light": 3, "layer": 2}
+    missing = {"light": 3, "layer": 2}
     business = None
     for account in catalogue["accounts"]:
         provider = account["provider"]
-        usable = account["tenant"] == "acme" and account["normal_side"] == "debit"
-        if not usable or not wanted.get(provider) or not account["has_opening_balance"]:
+        is_usable = account["tenant"] == "acme" and account["normal_side"] == "debit"
+        if not is_usable or not missing.get(provider) or not account["has_opening_balance"]:
             continue
         if provider == "light":
             remote = {"bank_account_id": account["bank_account_id"]}
@@ -216,90 +218,92 @@ def _targets(catalogue: Mapping[str, Any]) -> list[Target]:
             if None in remote.values() or business not in (None, remote["business_id"]):
                 continue
             business = remote["business_id"]
-        account_id = f"{provider}-{wanted[provider]}"
+        account_id = f"{provider}-{missing[provider]}"
         found.append(Target(account_id, provider, account["currency"], remote))
-        wanted[provider] -= 1
+        missing[provider] -= 1
     return found
 
 
-async def _once_up(http: httpx.AsyncClient, url: str) -> httpx.Response:
+async def _wait_until_up(http: httpx.AsyncClient, url: str) -> httpx.Response:
     for _ in range(300):
         with contextlib.suppress(httpx.TransportError):
             response = await http.get(url)
             if response.status_code == 200:
                 return response
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{url} did not come up")
+    raise AssertionError(f"{url} did not start")
 
 
-class Chaos:
-    """Clients and nemeses on a stage, and what the clients saw."""
+class LiveTest:
+    """Clients and faults on a live system, and the histories of the clients."""
 
-    def __init__(self, stage: Stage, http: httpx.AsyncClient, seed: int, seconds: float) -> None:
-        self.stage = stage
+    def __init__(
+        self, system: LiveSystem, http: httpx.AsyncClient, seed: int, seconds: float
+    ) -> None:
+        self.system = system
         self.http = http
         self.rng = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self._ends_at_s = time.monotonic() + seconds
         self._last_value = 100_000
-        self._first: dict[str, int] = {}
+        self._initial: dict[str, int] = {}
         self._offsets: dict[tuple[str, str], int] = {}
         self._seen: dict[str, tuple[list[Write], list[Read]]] = {}
 
-    async def run(self, *, calm: bool = False) -> dict[str, History]:
-        """Everything at once, until the time is up; then one last look at a calm stage."""
+    async def run(self, *, without_faults: bool = False) -> dict[str, History]:
+        """Run clients and faults until the time is up, then read everything without faults."""
         await self._set_up()
         clients = [asyncio.create_task(self._client(number)) for number in range(CLIENTS)]
-        blows = [(0.8, self._fault), (5.0, self._kill_gateway), (20.0, self._kill_redis)]
-        nemeses = [
-            asyncio.create_task(self._every(mean_s, blow))
-            for mean_s, blow in ([] if calm else blows)
+        faults = [(0.8, self._inject_fault), (5.0, self._kill_gateway), (20.0, self._kill_redis)]
+        fault_tasks = [
+            asyncio.create_task(self._every(mean_s, inject))
+            for mean_s, inject in ([] if without_faults else faults)
         ]
         try:
             await asyncio.gather(*clients)
         finally:
-            for nemesis in nemeses:
-                nemesis.cancel()
-            await asyncio.gather(*nemeses, return_exceptions=True)
-        if not calm:
-            await self._calm_down()
-        for gateway in self.stage.gateways:
+            for fault_task in fault_tasks:
+                fault_task.cancel()
+            await asyncio.gather(*fault_tasks, return_exceptions=True)
+        if not without_faults:
+            await self._stop_faults()
+        for gateway in self.system.gateways:
             for day in DAYS:
-                ids = [target.id for target in self.stage.targets]
-                await self._read(gateway, ids, day, None, "last look")
+                ids = [target.id for target in self.system.targets]
+                await self._read(gateway, ids, day, None, "final read")
         return {
-            name: History(self._first[name.split("/")[0]], writes, reads)
+            name: History(self._initial[name.split("/")[0]], writes, reads)
             for name, (writes, reads) in self._seen.items()
         }
 
-    async def _calm_down(self) -> None:
-        """Ends all faults and starts everything anew."""
-        await self.http.delete(f"{self.stage.sandbox.url}/_control/faults")
-        self.stage.redis.stop()
-        self.stage.redis.start()
-        for gateway in self.stage.gateways:
+    async def _stop_faults(self) -> None:
+        """Remove all faults and restart Redis and the gateways."""
+        await self.http.delete(f"{self.system.sandbox.url}/_control/faults")
+        self.system.redis.stop()
+        self.system.redis.start()
+        for gateway in self.system.gateways:
             gateway.kill()
             gateway.start()
-        for gateway in self.stage.gateways:
-            await _once_up(self.http, f"{gateway.url}/readyz")
+        for gateway in self.system.gateways:
+            await _wait_until_up(self.http, f"{gateway.url}/readyz")
 
     async def _set_up(self) -> None:
-        """A known opening balance for each; what a balance has beyond it is each day's offset."""
-        gateway = self.stage.gateways[0]
-        for target in self.stage.targets:
-            value = self._first[target.id] = self._new_value()
-            outcome, told = await self._ask_for_write(gateway, target, value, None)
-            assert outcome is Outcome.ACKNOWLEDGED, told
+        """Set a known opening balance for each account, and read each day's offset from it."""
+        gateway = self.system.gateways[0]
+        for target in self.system.targets:
+            value = self._initial[target.id] = self._new_value()
+            outcome, message = await self._post_write(gateway, target, value, None)
+            assert outcome is Outcome.ACKNOWLEDGED, message
         for day in DAYS:
-            ids = [target.id for target in self.stage.targets]
-            response = await self._ask(gateway, _READ, {"ids": ids, "day": day, "maxAge": 0})
+            ids = [target.id for target in self.system.targets]
+            response = await self._post(gateway, _READ, {"ids": ids, "day": day, "maxAge": 0})
             for node in response["data"]["bankAccounts"]["nodes"]:
                 bank = node["balance"] and node["balance"]["bank"]
                 if bank is not None:
-                    offset = int(bank["minorUnits"]) - self._first[node["id"]]
+                    offset = int(bank["minorUnits"]) - self._initial[node["id"]]
                     self._offsets[node["id"], day] = offset
             failures = response.get("errors")
-            assert {target.id for target in self.stage.targets if target.provider != "layer"} <= {
+            assert {target.id for target in self.system.targets if target.provider != "layer"} <= {
                 account_id for account_id, of_day in self._offsets if of_day == day
             }, failures
 
@@ -307,25 +311,25 @@ class Chaos:
         self._last_value += 1
         return self._last_value
 
-    async def _every(self, mean_s: float, blow: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, mean_s: float, inject: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(self.rng.expovariate(1 / mean_s))
-            await blow()
+            await inject()
 
     async def _client(self, number: int) -> None:
         rng, name = self.rng, f"client {number}"
         while time.monotonic() < self._ends_at_s:
             await asyncio.sleep(rng.expovariate(20))
-            gateway = rng.choice(self.stage.gateways)
+            gateway = rng.choice(self.system.gateways)
             if rng.random() < 0.06:
-                await self._write(gateway, rng.choice(self.stage.targets), name)
+                await self._write(gateway, rng.choice(self.system.targets), name)
             else:
-                some = rng.sample(self.stage.targets, rng.choice([1, 2, 4]))
+                some = rng.sample(self.system.targets, rng.choice([1, 2, 4]))
                 max_age = 0 if rng.random() < 0.25 else None
                 ids = [target.id for target in some]
                 await self._read(gateway, ids, rng.choice(DAYS), max_age, name)
 
-    async def _ask(
+    async def _post(
         self, gateway: Process, query: str, variables: Mapping[str, Any]
     ) -> dict[str, Any]:
         response = await self.http.post(
@@ -342,28 +346,28 @@ class Chaos:
         value = self._new_value()
         key = f"key-{value}" if self.rng.random() < 0.4 else None
         invoked = time.monotonic_ns()
-        outcome, told = Outcome.UNCERTAIN, "no answer"
+        outcome, message = Outcome.UNCERTAIN, "no answer"
         for _ in range(3 if key else 1):
             try:
-                outcome, told = await self._ask_for_write(gateway, target, value, key)
+                outcome, message = await self._post_write(gateway, target, value, key)
                 break
             except httpx.TransportError:
                 await asyncio.sleep(self.rng.random())
-                gateway = self.rng.choice(self.stage.gateways)
+                gateway = self.rng.choice(self.system.gateways)
         returned = time.monotonic_ns()
         self.counts[f"write {outcome.value}"] += 1
-        write = Write(value, invoked, returned, outcome, None, f"{by}: {told}")
-        self._of(target.id)[0].append(write)
+        write = Write(value, invoked, returned, outcome, None, f"{by}: {message}")
+        self._get_history(target.id)[0].append(write)
         if target.provider == "light":
-            self._of(f"{target.id}/record")[0].append(write)
+            self._get_history(f"{target.id}/record")[0].append(write)
 
-    async def _ask_for_write(
+    async def _post_write(
         self, gateway: Process, target: Target, value: int, key: str | None
     ) -> tuple[Outcome, str]:
         amount = {"minorUnits": str(value), "currency": target.currency}
-        asked = {"accountId": target.id, "amount": amount, "idempotencyKey": key}
-        asked["effectiveAt"] = _SINCE
-        answer = await self._ask(gateway, _WRITE, {"input": asked})
+        fields = {"accountId": target.id, "amount": amount, "idempotencyKey": key}
+        fields["effectiveAt"] = _SINCE
+        answer = await self._post(gateway, _WRITE, {"input": fields})
         result = (answer.get("data") or {}).get("upsertOpeningBalance")
         if result is None:
             return Outcome.UNCERTAIN, str(answer)
@@ -378,7 +382,7 @@ class Chaos:
     ) -> None:
         invoked = time.monotonic_ns()
         try:
-            answer = await self._ask(gateway, _READ, {"ids": ids, "day": day, "maxAge": max_age})
+            answer = await self._post(gateway, _READ, {"ids": ids, "day": day, "maxAge": max_age})
         except httpx.TransportError:
             self.counts["read lost"] += 1
             return
@@ -391,17 +395,17 @@ class Chaos:
             offset = self._offsets.get((account_id, day))
             if balance and balance["bank"] and offset is not None:
                 value = int(balance["bank"]["minorUnits"]) - offset
-                self._note(account_id, value, balance, invoked, returned, f"{by}, {day}")
+                self._record(account_id, value, balance, invoked, returned, f"{by}, {day}")
             if opening is not None:
                 light = account_id.startswith("light")
                 register = f"{account_id}/record" if light else account_id
                 value = int(opening["amount"]["minorUnits"])
-                self._note(register, value, opening, invoked, returned, f"{by}, opening")
+                self._record(register, value, opening, invoked, returned, f"{by}, opening")
             elif account_id not in failed and balance is not None:
-                self._of(account_id)[1].append(Read(None, invoked, returned, False, by))
+                self._get_history(account_id)[1].append(Read(None, invoked, returned, False, by))
             self.counts["read failed"] += account_id in failed
 
-    def _note(
+    def _record(
         self,
         register: str,
         value: int,
@@ -413,13 +417,13 @@ class Chaos:
         state = answer["freshness"]["state"]
         self.counts[f"read {state.lower()}"] += 1
         read = Read(value, invoked, returned, state == "STALE", f"{by}, {state}")
-        self._of(register)[1].append(read)
+        self._get_history(register)[1].append(read)
 
-    def _of(self, register: str) -> tuple[list[Write], list[Read]]:
+    def _get_history(self, register: str) -> tuple[list[Write], list[Read]]:
         return self._seen.setdefault(register, ([], []))
 
-    async def _fault(self) -> None:
-        """One scripted fault; a write lands within what the gateways are told to expect."""
+    async def _inject_fault(self) -> None:
+        """Inject one fault; a late write takes effect within the gateways' ``late_landing_s``."""
         rng = self.rng
         provider, method = rng.choice([("light", "PUT"), ("layer", "POST")])
         faults: list[dict[str, Any]] = [
@@ -439,60 +443,67 @@ class Chaos:
             },
         ]
         fault = {"provider": provider, "times": rng.randint(1, 2), **rng.choice(faults)}
-        response = await self.http.post(f"{self.stage.sandbox.url}/_control/faults", json=fault)
+        response = await self.http.post(f"{self.system.sandbox.url}/_control/faults", json=fault)
         response.raise_for_status()
         self.counts["faults"] += 1
 
     async def _kill_gateway(self) -> None:
-        gateway = self.rng.choice(self.stage.gateways)
+        gateway = self.rng.choice(self.system.gateways)
         await asyncio.to_thread(gateway.kill)
         self.counts["gateways killed"] += 1
         await asyncio.sleep(self.rng.uniform(0, 0.5))
         gateway.start()
-        await _once_up(self.http, f"{gateway.url}/healthz")
+        await _wait_until_up(self.http, f"{gateway.url}/healthz")
 
     async def _kill_redis(self) -> None:
-        await asyncio.to_thread(self.stage.redis.stop)
+        await asyncio.to_thread(self.system.redis.stop)
         self.counts["redis killed"] += 1
         await asyncio.sleep(self.rng.uniform(0, 1.0))
-        await asyncio.to_thread(self.stage.redis.start)
+        await asyncio.to_thread(self.system.redis.start)
 
 
-async def play(
+async def run_live_test(
     directory: Path, *, seed: int, seconds: float, shared: bool = True
 ) -> tuple[Counter[str], list[str]]:
-    """One run: how often what happened, and the violations that were found.
+    """Run the live test once.
 
-    With ``shared=False`` each gateway keeps a cache of its own, and nothing else goes wrong.
+    Args:
+        directory: for configuration, logs and data.
+        seed: determines calls and faults.
+        seconds: how long clients run.
+        shared: False gives each gateway a cache of its own, and injects no faults.
+
+    Returns:
+        Counts of events, and the violations found.
     """
-    stage = Stage(directory, shared=shared)
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, stage.running(http):
-        chaos = Chaos(stage, http, seed, seconds)
-        histories = await chaos.run(calm=not shared)
+    system = LiveSystem(directory, shared=shared)
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, system.running(http):
+        test = LiveTest(system, http, seed, seconds)
+        histories = await test.run(without_faults=not shared)
     violations = []
     for name, history in sorted(histories.items()):
         try:
             checker.check(history)
         except Violation as violation:
             violations.append(f"{name}: {violation}")
-    return chaos.counts, violations
+    return test.counts, violations
 
 
 def main() -> None:
-    """Runs for a while and tells what was found; the logs of all processes are kept on failure."""
+    """Run the live test and print counts and violations; the logs of all processes are kept."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument(
         "--own-caches",
         action="store_true",
-        help="let each gateway keep a cache of its own: violations have to be found",
+        help="give each gateway a cache of its own: violations must be found",
     )
     options = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="live-chaos-"))
+    directory = Path(tempfile.mkdtemp(prefix="live-test-"))
     print(f"seed {options.seed}, logs in {directory}", flush=True)
     counts, violations = asyncio.run(
-        play(
+        run_live_test(
             directory,
             seed=options.seed,
             seconds=options.seconds,

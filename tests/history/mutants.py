@@ -1,7 +1,7 @@
-"""The protocol with one part taken out or done wrong, so that the simulation can show it sees it.
+"""Mutants: the protocol with one part removed or wrong, which the simulation must detect.
 
-Each is a ``Blueprint`` that replaces one part of the real code by a subclass, and the weather in
-which what it lacks is needed.
+Each is a ``Blueprint`` that replaces one part of the real code by a subclass, with the fault
+profile under which that part is needed.
 """
 
 import contextlib
@@ -25,107 +25,107 @@ from balance_gateway.pipeline.cache.fence import Fences, FenceState
 from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
-from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, Server
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
 from balance_gateway.ports.call_context import (
     PriorityBoost,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
-from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
+from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
 
 
 class NoFence(RedisFences):
-    """Values count until they are too old, whatever is written."""
+    """Values are valid until they expire, regardless of writes."""
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         return [FenceState("always", settled=True)] * len(keys)
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def hold(self, key: str, write_id: str, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class CacheAside(CachedReads):
-    """Plain cache-aside: get, fetch, set; the account's values are deleted after a write."""
+    """Plain cache-aside: get, fetch, set; a write deletes the account's values when it ends."""
 
     async def end_write(self, account: Account, write_id: str) -> None:
         keys = self._keys[account.id]
         value_keys = [opening_value_key(keys), *(balance_value_key(keys, day) for day in DAYS)]
-        link: Any = self._values._link  # type: ignore[attr-defined]
+        redis: Any = self._store._redis  # type: ignore[attr-defined]
         with contextlib.suppress(CacheUnavailable):
-            names = [link.key(redis_value_name(value_key)) for value_key in value_keys]
-            await link.run(lambda: link.client.delete(*names))
+            names = [redis.key(redis_value_name(value_key)) for value_key in value_keys]
+            await redis.run(lambda: redis.client.delete(*names))
 
 
-class _OwnSteps(RedisFences):
-    async def _new_nonce(self, key: str) -> None:
-        link = self._link
-        await link.run(
-            lambda: link.client.set(link.key(redis_nonce_name(key)), secrets.token_hex(8)),
-            always=True,
+class _SingleCommands(RedisFences):
+    async def _renew_nonce(self, key: str) -> None:
+        redis = self._redis
+        await redis.run(
+            lambda: redis.client.set(redis.key(redis_nonce_name(key)), secrets.token_hex(8)),
+            ignore_backoff=True,
         )
 
-    async def _raise(self, key: str) -> None:
-        link, name = self._link, self._link.key(redis_held_flag_name(key))
-        await link.run(lambda: link.client.set(name, 1, px=self._hold_ms), always=True)
+    async def _set_held_flag(self, key: str) -> None:
+        redis, name = self._redis, self._redis.key(redis_held_flag_name(key))
+        await redis.run(lambda: redis.client.set(name, 1, px=self._hold_ms), ignore_backoff=True)
 
 
-class NonceOnlyBefore(_OwnSteps):
-    """A new nonce as a write begins, and nothing else: what is read meanwhile is kept."""
+class NonceOnlyBefore(_SingleCommands):
+    """A new nonce at the begin of a write, and nothing else: reads during the write are stored."""
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        await self._new_nonce(key)
+        await self._renew_nonce(key)
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-class NonceOnlyAfter(_OwnSteps):
-    """The write is in flight as it begins, but what is kept goes on counting."""
-
-    async def begin_write(self, key: str, write_id: str) -> None:
-        await self._raise(key)
-
-
-class NothingInFlight(_OwnSteps):
-    """New nonces before and after, but nothing tells that a write may still land."""
+class NonceOnlyAfter(_SingleCommands):
+    """The write is in flight from its begin, but cached values stay valid."""
 
     async def begin_write(self, key: str, write_id: str) -> None:
-        await self._new_nonce(key)
+        await self._set_held_flag(key)
+
+
+class NoWritesInFlight(_SingleCommands):
+    """New nonces at begin and end, but no set of writes that may still take effect."""
+
+    async def begin_write(self, key: str, write_id: str) -> None:
+        await self._renew_nonce(key)
 
     async def end_write(self, key: str, write_id: str) -> None:
-        await self._new_nonce(key)
+        await self._renew_nonce(key)
 
 
 class NoQuarantine(RedisFences):
-    """Lost keys are taken for a new cache."""
+    """Lost keys look like a new cache."""
 
-    async def _trusted_epoch(self, epoch: str | None) -> str | None:
+    async def _verify_epoch(self, epoch: str | None) -> str | None:
         self._epoch_seen = None
-        return await super()._trusted_epoch(epoch)
+        return await super()._verify_epoch(epoch)
 
 
-async def _nothing_may_land() -> bool:
+async def _no_unsettled_writes() -> bool:
     return False
 
 
 class NoQuarantineAtAll(NoQuarantine):
-    """Nor is the journal asked whether a write may still land."""
+    """In addition, the journal is not asked for writes that may still take effect."""
 
-    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
-        super().__init__(link, hold_s, _nothing_may_land)
+    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
+        super().__init__(redis, hold_s, _no_unsettled_writes)
 
 
-class _Unknown(Server):
-    """Tells nobody who answers."""
+class _UnknownServer(ServerIdentity):
+    """An identity that is always unknown."""
 
     @property
     def run_id(self) -> str:
@@ -133,64 +133,64 @@ class _Unknown(Server):
 
     @run_id.setter
     def run_id(self, run_id: str) -> None:
-        """Forgotten."""
+        """Discard it."""
 
 
-class AnyServer(RedisFences):
-    """A server that is back from an older snapshot is taken for the one that stood."""
+class IgnoredServerChange(RedisFences):
+    """A server restored from an older snapshot is not detected."""
 
-    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
-        super().__init__(link, hold_s, writes_may_land)
-        link.server = _Unknown()
-
-
-class HeldTooShort(RedisFences):
-    """The hold leaves no time for its own answer to arrive."""
-
-    def __init__(self, link: Any, hold_s: float, writes_may_land: Any) -> None:
-        super().__init__(link, hold_s - COMMAND_TIMEOUT_S, writes_may_land)
+    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
+        super().__init__(redis, hold_s, has_unsettled_writes)
+        redis.server = _UnknownServer()
 
 
-class FilledUnderNewerNonce(ReadThrough):
-    """What was read is kept under the nonce that stands when it is kept."""
+class HoldTooShort(RedisFences):
+    """The hold does not cover the time in which its own reply arrives."""
+
+    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
+        super().__init__(redis, hold_s - COMMAND_TIMEOUT_S, has_unsettled_writes)
+
+
+class StoredUnderNewerNonce(ReadThrough):
+    """Results are stored under the nonce at the end of the read instead of at its start."""
 
     fences: Fences
 
-    async def _keep(self, group: Any, answers: Any, newest: Any) -> None:
-        fences = [read.keys.fence for read, _, _ in group]
+    async def _store_results(self, group: Any, results: Any, newest: Any) -> None:
+        fences = [pending.read.keys.fence for pending in group]
         try:
-            standings = await self.fences.states(fences)
+            states = await self.fences.states(fences)
         except CacheUnavailable:
             return
         newer = [
-            (read, standing, flight)
-            for (read, _, flight), standing in zip(group, standings, strict=True)
+            pending._replace(fence_state=state)
+            for pending, state in zip(group, states, strict=True)
         ]
-        await super()._keep(newer, answers, newest)
+        await super()._store_results(newer, results, newest)
 
 
-def _with_fills_under_newer_nonces(reads: CachedReads) -> None:
-    upstream = reads._upstream
-    upstream.__class__ = FilledUnderNewerNonce
+def _store_under_newer_nonces(reads: CachedReads) -> None:
+    upstream = reads._read_through
+    upstream.__class__ = StoredUnderNewerNonce
     upstream.fences = reads._fences  # type: ignore[attr-defined]
 
 
-class FlightsAcrossWrites(SingleFlight[Any]):
-    """SingleFlight are joined by what they read, whatever was written since they took off."""
+class CallsSharedAcrossWrites(SingleFlight[Any]):
+    """Calls are joined by their value alone, regardless of writes since they started."""
 
-    def in_flight(self, key: Any) -> Any:
-        return super().in_flight(key[0])
+    def find(self, key: Any) -> Any:
+        return super().find(key[0])
 
-    def open(self, key: Any, started_s: float, hurry: PriorityBoost | None = None) -> Any:
-        return super().open(None if key is None else key[0], started_s, hurry)
+    def start(self, key: Any, started_s: float, boost: PriorityBoost | None = None) -> Any:
+        return super().start(None if key is None else key[0], started_s, boost)
 
 
-def _with_flights_across_writes(reads: CachedReads) -> None:
-    reads._flights = reads._upstream._flights = FlightsAcrossWrites()
+def _share_calls_across_writes(reads: CachedReads) -> None:
+    reads._single_flight = reads._read_through._single_flight = CallsSharedAcrossWrites()
 
 
 class SentTwice:
-    """A write whose answer was lost is sent once more."""
+    """A write without an answer is sent again."""
 
     def __init__(self, provider: ProviderModel) -> None:
         self._provider = provider
@@ -207,38 +207,40 @@ class SentTwice:
         return await self._provider.set_opening_balance(write)
 
 
-def _sent_twice(provider: BalanceProvider) -> BalanceProvider:
+def _send_twice(provider: BalanceProvider) -> BalanceProvider:
     return SentTwice(provider)  # type: ignore[arg-type,return-value]
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed protocol, where it is tried, and within how many seeds it has to be seen."""
+    """A changed protocol, the fault profile to run it under, and the seeds to detect it within."""
 
     blueprint: Blueprint
-    weather: Weather
+    profile: FaultProfile
     seeds: int
 
 
-_CALM, _LOST = WEATHERS["calm"], WEATHERS["lost writes"]
-_SNAPSHOTS = SPECIAL_WEATHERS["redis comes back from a snapshot"]
-_SLOW = SPECIAL_WEATHERS["the fence answers late"]
-_LOSING = replace(_LOST, redis_restart_every_s=4.0, crash_every_s=12.0)
+_NO_FAULTS, _LOST_WRITES = FAULT_PROFILES["no faults"], FAULT_PROFILES["lost writes"]
+_SNAPSHOTS = SPECIAL_FAULT_PROFILES["redis restored from a snapshot"]
+_LATE_REPLIES = SPECIAL_FAULT_PROFILES["late fence replies"]
+_LOST_KEYS = replace(_LOST_WRITES, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
-    "plain cache-aside": Mutant(replace(REAL, fences=NoFence, reads=CacheAside), _CALM, 5),
-    "no fence at all": Mutant(replace(REAL, fences=NoFence), _CALM, 5),
-    "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _CALM, 5),
-    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _CALM, 100),
-    "no writes in flight": Mutant(replace(REAL, fences=NothingInFlight), _LOST, 20),
-    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOSING, 100),
-    "any server": Mutant(replace(REAL, fences=AnyServer), _SNAPSHOTS, 20),
-    "held too short": Mutant(replace(REAL, fences=HeldTooShort), _SLOW, 80),
-    "filled under a newer nonce": Mutant(
-        replace(REAL, dress=_with_fills_under_newer_nonces), _CALM, 20
+    "plain cache-aside": Mutant(replace(REAL, fences=NoFence, reads=CacheAside), _NO_FAULTS, 5),
+    "no fence at all": Mutant(replace(REAL, fences=NoFence), _NO_FAULTS, 5),
+    "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _NO_FAULTS, 5),
+    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100),
+    "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20),
+    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100),
+    "ignored server change": Mutant(replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20),
+    "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LATE_REPLIES, 80),
+    "stored under a newer nonce": Mutant(
+        replace(REAL, modify=_store_under_newer_nonces), _NO_FAULTS, 20
     ),
-    "joined across a write": Mutant(replace(REAL, dress=_with_flights_across_writes), _CALM, 20),
-    "sent twice": Mutant(replace(REAL, provider=_sent_twice), _LOST, 20),
+    "calls shared across writes": Mutant(
+        replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 20
+    ),
+    "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 
 
@@ -246,9 +248,9 @@ if __name__ == "__main__":
     from tests.history.simulation import simulate
 
     for name, mutant in MUTANTS.items():
-        seen = [
+        detected = [
             seed
             for seed in range(1, 101)
-            if simulate(seed, mutant.weather, mutant.blueprint).violation is not None
+            if simulate(seed, mutant.profile, mutant.blueprint).violation is not None
         ]
-        print(f"{name}: first at seed {seen[0] if seen else '-'}, {len(seen)} of 100")
+        print(f"{name}: first at seed {detected[0] if detected else '-'}, {len(detected)} of 100")

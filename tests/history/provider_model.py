@@ -1,14 +1,14 @@
-"""A model of providers whose writes are refused, lost, unanswered or land late.
+"""A model of providers that refuse writes, lose them, do not answer, or apply them late.
 
-What becomes of a write is drawn by weights:
+The result of each write is drawn by weights:
 
 ==============  ==================================================================
-``ok``          taken and answered
-``refused``     not taken, and answered so
-``unsent``      certainly never left
-``lost``        not taken; an unclear failure, or no answer
-``unanswered``  taken within the deadline; an unclear failure, or no answer
-``late``        taken up to ``LATE_LANDING_S`` after the deadline, often at the very end
+``ok``          applied and answered
+``refused``     not applied, and rejected in the answer
+``unsent``      certainly not sent
+``lost``        not applied; an unclear failure, or no answer
+``unanswered``  applied within the deadline; an unclear failure, or no answer
+``late``        applied up to ``LATE_LANDING_S`` after the deadline, often at the end
 ==============  ==================================================================
 """
 
@@ -39,72 +39,72 @@ T = TypeVar("T")
 
 DEADLINE_S = 1.0
 LATE_LANDING_S = 3.0
-_FOR_EVER_S = 3600.0
+_NO_ANSWER_S = 3600.0
 _BASE = frozenset({Capability.READ_BANK_BALANCE, Capability.WRITE_OPENING_BALANCE})
 
 
-class RemoteBooks:
-    """What the providers hold, and how they are doing."""
+class ProviderState:
+    """The balances at the providers, and whether the providers are down."""
 
     def __init__(
         self,
         rng: random.Random,
         now_s: Callable[[], float],
-        fates: Mapping[str, float],
+        write_results: Mapping[str, float],
         slow_read_share: float,
     ) -> None:
         self.rng = rng
         self.now_s = now_s
         self.down_until_s = 0.0
-        self.tell: Callable[[str], None] = lambda text: None
-        self._names, self._weights = list(fates), list(fates.values())
+        self.log: Callable[[str], None] = lambda line: None
+        self._result_names, self._weights = list(write_results), list(write_results.values())
         self._slow_read_share = slow_read_share
         self._held: dict[str, int] = {}
 
     @property
     def down(self) -> bool:
-        """Whether they answer nobody."""
+        """Whether the providers answer no calls."""
         return self.now_s() < self.down_until_s
 
     def held(self, register: str) -> int | None:
-        """What is held now; None when nothing has been set."""
+        """Return the current value; None when none has been set."""
         return self._held.get(register)
 
-    def take(self, register: str, minor_units: int) -> None:
-        """A write takes effect."""
-        self.tell(f"LANDS {register}={minor_units}")
+    def apply(self, register: str, minor_units: int) -> None:
+        """Apply a write."""
+        self.log(f"APPLIED {register}={minor_units}")
         self._held[register] = minor_units
 
-    def fate(self) -> str:
-        """What becomes of the next write."""
+    def draw_write_result(self) -> str:
+        """Draw the result of the next write."""
         if self.down:
             return self.rng.choice(["unsent", "lost"])
-        return self.rng.choices(self._names, self._weights)[0]
+        return self.rng.choices(self._result_names, self._weights)[0]
 
-    async def read(self, look: Callable[[], T]) -> T:
-        """A look at one instant between request and answer; some take long."""
+    async def read(self, read_now: Callable[[], T]) -> T:
+        """Read at one instant between request and answer; some reads are slow."""
         if self.down:
             await asyncio.sleep(self.rng.uniform(0.001, 0.1))
             raise ProviderUnavailable("The provider is down.")
         rng = self.rng
         longest_s = 2 * DEADLINE_S if rng.random() < self._slow_read_share else 0.05
         before_s, after_s = rng.uniform(0.001, longest_s), rng.uniform(0.001, longest_s)
-        return await remotely(look, before_s=before_s, after_s=after_s)
+        return await remotely(read_now, before_s=before_s, after_s=after_s)
 
 
 class ProviderModel:
-    """One replica's connector to the books; a ``BalanceProvider``."""
+    """One replica's connector to the providers; a ``BalanceProvider``."""
 
-    def __init__(self, kind: ProviderKind, books: RemoteBooks, by: str) -> None:
+    def __init__(self, kind: ProviderKind, state: ProviderState, by: str) -> None:
         self.kind = kind
         self.connector = kind.value
-        self._books = books
+        self._state = state
         self._by = by
         reads = kind is ProviderKind.LAYER
         self.capabilities = _BASE | {Capability.READ_OPENING_BALANCE} if reads else _BASE
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """Light: each account alone. Layer: all at once."""
+        """Group Layer reads by day; Light reads are separate calls."""
         if self.kind is ProviderKind.LIGHT:
             return query.account.remote["bank_account_id"], query.as_of
         return query.as_of
@@ -112,76 +112,76 @@ class ProviderModel:
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """Opening balance and no transactions, on every day."""
+        """Return the opening balance as the balance of every day: there are no transactions."""
 
-        def look() -> list[BalanceFigures | GatewayError]:
-            found = [(query, self._money(query.account)) for query in queries]
-            told = ", ".join(f"{one.account.id}={money}" for one, money in found)
-            self._books.tell(f"{self._by} provider reads {told}")
-            return [BalanceFigures(query.as_of, money, None) for query, money in found]
+        def read_now() -> list[BalanceFigures | GatewayError]:
+            balances = [(query, self._money(query.account)) for query in queries]
+            values = ", ".join(f"{one.account.id}={money}" for one, money in balances)
+            self._state.log(f"{self._by} provider reads {values}")
+            return [BalanceFigures(query.as_of, money, None) for query, money in balances]
 
-        return await self._books.read(look)
+        return await self._state.read(read_now)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """What Layer holds; Light has no such thing to ask for."""
+        """Return the opening balance at Layer; Light does not support it."""
         if self.kind is ProviderKind.LIGHT:
-            raise Unsupported("Light cannot be asked for an opening balance.")
+            raise Unsupported("Light has no route for an opening balance.")
 
-        def look() -> OpeningBalance | None:
+        def read_now() -> OpeningBalance | None:
             money = self._money(account)
-            self._books.tell(f"{self._by} provider reads opening {account.id}={money}")
+            self._state.log(f"{self._by} provider reads opening {account.id}={money}")
             if money is None:
                 return None
             return OpeningBalance(money, None, OpeningBalanceSource.PROVIDER)
 
-        return await self._books.read(look)
+        return await self._state.read(read_now)
 
     async def normal_balance(self, account: Account) -> Side:
-        """Debit."""
+        """Return the debit side."""
         return Side.DEBIT
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Whatever fate has in store."""
-        books, rng = self._books, self._books.rng
-        fate = books.fate()
-        register = _register(write.account)
+        """Write with the result that is drawn."""
+        state, rng = self._state, self._state.rng
+        write_result = state.draw_write_result()
+        register = _register_name(write.account)
         minor_units = write.amount.minor_units
-        books.tell(f"{self._by} sends {register}={minor_units}: {fate}")
-        if fate == "unsent":
+        state.log(f"{self._by} sends {register}={minor_units}: {write_result}")
+        if write_result == "unsent":
             await asyncio.sleep(rng.uniform(0.001, 0.1))
             raise ProviderUnavailable("No connection.")
-        if fate == "refused":
+        if write_result == "refused":
             await asyncio.sleep(rng.uniform(0.001, 0.3))
             raise ProviderRejected("No.")
-        lands_s = rng.uniform(0.001, 0.8) * DEADLINE_S
-        if fate == "late":
+        applied_after_s = rng.uniform(0.001, 0.8) * DEADLINE_S
+        if write_result == "late":
             longest_s = DEADLINE_S + LATE_LANDING_S
-            lands_s = longest_s * (
+            applied_after_s = longest_s * (
                 rng.uniform(0.97, 0.9999) if rng.random() < 0.5 else rng.random()
             )
-        if fate != "lost":
-            taken = remotely(
-                lambda: books.take(register, minor_units), before_s=lands_s, after_s=0.01
+        if write_result != "lost":
+            applied = remotely(
+                lambda: state.apply(register, minor_units), before_s=applied_after_s, after_s=0.01
             )
-            if fate == "ok":
-                await taken
+            if write_result == "ok":
+                await applied
                 return OpeningBalance(write.amount, None, OpeningBalanceSource.PROVIDER)
-            landing = asyncio.ensure_future(taken)
+            applying = asyncio.ensure_future(applied)
             await asyncio.sleep(0)
-            landing.add_done_callback(lambda _: None)
-        await asyncio.sleep(rng.uniform(0.001, 0.5) if rng.random() < 0.5 else _FOR_EVER_S)
+            applying.add_done_callback(lambda _: None)
+        await asyncio.sleep(rng.uniform(0.001, 0.5) if rng.random() < 0.5 else _NO_ANSWER_S)
         raise ProviderTimeout("No answer.", maybe_applied=True)
 
     async def probe(self) -> None:
-        """Nothing to see."""
+        """Do nothing."""
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there are no connections."""
 
     def _money(self, account: Account) -> Money | None:
-        held = self._books.held(_register(account))
+        held = self._state.held(_register_name(account))
         return None if held is None else Money(held, account.currency)
 
 
-def _register(account: Account) -> str:
+def _register_name(account: Account) -> str:
     return "/".join([account.provider.value, *account.remote.values()])

@@ -1,8 +1,7 @@
-"""A model of Redis as far as the gateway uses it, and a client of it with weather in between.
+"""A model of the parts of Redis that the gateway uses, and a client with injected faults.
 
 ``RedisModel`` is the server: keys, expiry by a given clock, and the fence's scripts in Python.
 ``test_models.py`` runs the same random commands against it and against a real Redis.
-``ModelClient`` has the few methods of ``redis.asyncio.Redis`` that the gateway calls.
 """
 
 import copy
@@ -13,17 +12,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from balance_gateway.pipeline.cache import redis_fence
-from balance_gateway.pipeline.redis_client import Server
+from balance_gateway.pipeline.redis_client import ServerIdentity
 
 Arguments = Sequence[Any]
 
-#: A text, or a sorted set: scores by member.
+#: A string, or a sorted set: scores by member.
 Value = bytes | dict[str, float]
 Snapshot = tuple[dict[str, Value], dict[str, float]]
 
 
 class RedisModel:
-    """Keys and values of one Redis; every command is one step."""
+    """Keys and values of one Redis; every command is atomic."""
 
     def __init__(self, now_ms: Callable[[], float]) -> None:
         self._now_ms = now_ms
@@ -33,26 +32,26 @@ class RedisModel:
 
     @property
     def run_id(self) -> str:
-        """Of the process that this server is now."""
+        """The identity of the current server process."""
         return f"run{self._runs}"
 
     def execute(self, name: str, *arguments: Any) -> Any:
-        """Runs one command; a script goes by its text as the name EVAL's first argument."""
+        """Run one command; EVAL takes the script's text as its first argument."""
         return getattr(self, f"_{name.lower()}")(*arguments)
 
     def lose_keys(self) -> None:
-        """FLUSHALL."""
+        """Delete all keys, as FLUSHALL does."""
         self._values.clear()
         self._ends_ms.clear()
 
     def restart(self, snapshot: Snapshot | None = None) -> None:
-        """Starts again with nothing, or with an older copy: from disk, or one that took over."""
+        """Restart empty, or with an older copy: from disk, or of a replica that took over."""
         self._runs += 1
         values, ends_ms = snapshot or ({}, {})
         self._values, self._ends_ms = copy.deepcopy(values), dict(ends_ms)
 
     def snapshot(self) -> Snapshot:
-        """Everything there is."""
+        """Return a copy of all keys."""
         return copy.deepcopy(self._values), dict(self._ends_ms)
 
     def _alive(self, key: str) -> bool:
@@ -96,11 +95,11 @@ class RedisModel:
         return int(self._alive(key))
 
     def _delete(self, *keys: str) -> int:
-        gone = [key for key in keys if self._alive(key)]
-        for key in gone:
+        deleted = [key for key in keys if self._alive(key)]
+        for key in deleted:
             del self._values[key]
             self._ends_ms.pop(key, None)
-        return len(gone)
+        return len(deleted)
 
     def _incr(self, key: str, by: int = 1) -> int:
         value = int(self._get(key) or 0) + by
@@ -142,26 +141,26 @@ class RedisModel:
         return _SCRIPTS[text](self, keys, arguments)
 
     def hold(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """``redis_fence._HOLD``."""
-        self._change(keys, arguments)
+        """Run ``redis_fence._HOLD``."""
+        self._start_change(keys, arguments)
         member, ends_ms = str(arguments[1]), int(self._now_ms()) + int(arguments[2])
         before_ms = self._zscore(keys[2], member)
         if before_ms is None or before_ms < ends_ms:
             self._zadd(keys[2], {member: ends_ms})
-        return self._held(keys)
+        return self._update_held_flag(keys)
 
     def end(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """``redis_fence._END``."""
-        self._change(keys, arguments)
+        """Run ``redis_fence._END``."""
+        self._start_change(keys, arguments)
         self._zrem(keys[2], str(arguments[1]))
-        return self._held(keys)
+        return self._update_held_flag(keys)
 
-    def _change(self, keys: Sequence[str], arguments: Arguments) -> None:
+    def _start_change(self, keys: Sequence[str], arguments: Arguments) -> None:
         self._set(keys[0], arguments[0])
         now_ms = int(self._now_ms())
         self._zrem(keys[2], *[one for one, ms in self._scores(keys[2]).items() if ms <= now_ms])
 
-    def _held(self, keys: Sequence[str]) -> int:
+    def _update_held_flag(self, keys: Sequence[str]) -> int:
         scores = self._scores(keys[2])
         if scores:
             left_ms = int(max(scores.values())) - int(self._now_ms())
@@ -172,10 +171,10 @@ class RedisModel:
         return 1
 
     def open_epoch(self, keys: Sequence[str], arguments: Arguments) -> bytes:
-        """``redis_fence._OPEN_EPOCH``."""
-        standing = self._get(keys[0]) or b""
-        if standing != str(arguments[0]).encode():
-            return standing
+        """Run ``redis_fence._OPEN_EPOCH``."""
+        current = self._get(keys[0]) or b""
+        if current != str(arguments[0]).encode():
+            return current
         if int(arguments[2]) > 0:
             self._set(keys[1], 1, px=int(arguments[2]))
         self._set(keys[0], arguments[1])
@@ -190,35 +189,39 @@ _SCRIPTS: Mapping[str, Callable[[RedisModel, Sequence[str], Arguments], Any]] = 
 
 
 class ModelClient:
-    """A client of the model. ``way`` carries each command there: it delays, loses or refuses.
+    """A client of the model; has the methods of ``redis.asyncio.Redis`` that the gateway calls.
 
-    A server that has started again is connected to anew, and greeted, before anything is asked.
+    Args:
+        model: the server.
+        deliver: delivers each command; it may delay, lose or refuse it.
+        server: receives the identity of the server process with each command, as after a
+            reconnect.
     """
 
     def __init__(
         self,
         model: RedisModel,
-        way: Callable[[Callable[[], Any]], Any],
-        server: Server | None = None,
+        deliver: Callable[[Callable[[], Any]], Any],
+        server: ServerIdentity | None = None,
     ) -> None:
         self._model = model
-        self._way = way
-        self._server = server or Server()
+        self._deliver = deliver
+        self._server = server or ServerIdentity()
 
     async def run(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """One command, there and back."""
+        """Run one command."""
         (result,) = await self.run_all([(name, arguments, options)])
         return result
 
     async def run_all(self, commands: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> Any:
-        """Several commands in one step, as MULTI does."""
+        """Run several commands atomically, as MULTI does."""
         model, server = self._model, self._server
 
         def effect() -> list[Any]:
             server.run_id = model.run_id
             return [getattr(model, f"_{name}")(*args, **more) for name, args, more in commands]
 
-        return await self._way(effect)
+        return await self._deliver(effect)
 
     async def get(self, key: str) -> bytes | None:
         return await self.run("get", key)
@@ -244,7 +247,7 @@ class ModelClient:
 
     def register_script(self, text: str) -> Callable[..., Any]:
         if text not in _SCRIPTS:
-            raise ResponseError("the model does not know this script; add it to redis_model.py")
+            raise ResponseError("unknown script: add a model of it to redis_model.py")
 
         async def script(*, keys: Sequence[str], args: Arguments) -> Any:
             return await self.run("eval", text, keys, args)
@@ -252,11 +255,11 @@ class ModelClient:
         return script
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there are no connections."""
 
 
 class ModelPipeline:
-    """Commands that are sent together."""
+    """A pipeline: commands that are sent together."""
 
     def __init__(self, client: ModelClient) -> None:
         self._client = client
@@ -285,5 +288,5 @@ class ModelPipeline:
 
 
 def unreachable() -> RedisConnectionError:
-    """What a client raises that finds nobody there."""
+    """Build the error of a client that cannot connect."""
     return RedisConnectionError("the model is unreachable")

@@ -1,14 +1,14 @@
-"""Simulated gateways around the real cache and write protocol: one seed, one history, exactly.
+"""Simulate gateways around the real cache and write protocol: one seed is exactly one history.
 
-Several replicas run the real ``CachedReads``, fences, values, ``OpeningBalanceWriter`` and
-``Recovery``. What they share is modelled: Redis, the write journal, and providers whose writes are
-refused, lost, delayed or land late. Replicas crash and start again; Redis loses its keys, is slow
-or out of reach. Clients read and write a few accounts; what they saw is judged by ``checker.py``.
+Several replicas run the real ``CachedReads``, fences, stores, ``OpeningBalanceWriter`` and
+``Recovery``. Their shared systems are models: Redis, the write journal, and providers that refuse,
+lose or delay writes, or apply them late. Replicas crash and restart; Redis loses its keys, is slow
+or unreachable. Clients read and write a few accounts, and ``checker.py`` checks their history.
 
 From the repository's root::
 
-    python -m tests.history.simulation --seeds 1000            # every weather in turn
-    python -m tests.history.simulation --weather storm --first-seed 17 --seeds 1 --trace
+    python -m tests.history.simulation --seeds 1000            # every fault profile in turn
+    python -m tests.history.simulation --profile 'all faults' --first-seed 17 --seeds 1 --trace
 """
 
 import argparse
@@ -45,7 +45,7 @@ from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
-from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient, Server
+from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient, ServerIdentity
 from balance_gateway.ports.providers import (
     BalanceProvider,
 )
@@ -69,18 +69,18 @@ from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
-from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
+from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.journal_model import JournalModel
-from tests.history.provider_model import DEADLINE_S, LATE_LANDING_S, ProviderModel, RemoteBooks
+from tests.history.provider_model import DEADLINE_S, LATE_LANDING_S, ProviderModel, ProviderState
 from tests.history.redis_model import ModelClient, RedisModel, unreachable
-from tests.history.virtual_loop import Life, VirtualLoop, remotely
+from tests.history.virtual_loop import ProcessLife, VirtualLoop, remotely
 
 T = TypeVar("T")
 
 READ_BACK_S = 0.5
 PREPARE_S = READ_BACK_S + 2 * COMMAND_TIMEOUT_S
 HOLD_S = COMMAND_TIMEOUT_S + DEADLINE_S + max(LATE_LANDING_S, READ_BACK_S)
-LANDS_WITHIN_S = PREPARE_S + HOLD_S
+APPLIED_WITHIN_S = PREPARE_S + HOLD_S
 LEASE_S = PREPARE_S + DEADLINE_S + READ_BACK_S + 1.0
 DAYS = (date(2026, 3, 1), date(2026, 2, 1))
 WRITER = Principal("client", "acme", frozenset(Scope))
@@ -90,21 +90,21 @@ _LIFETIMES = Lifetimes(today_s=6.0, other_days_s=12.0, opening_balance_s=20.0, s
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """The parts a replica is built of; a mutant replaces one."""
+    """The classes that a replica is built from; a mutant replaces one."""
 
     reads: type[CachedReads] = CachedReads
     writer: type[OpeningBalanceWriter] = OpeningBalanceWriter
     fences: type[RedisFences] = RedisFences
     provider: Callable[[BalanceProvider], BalanceProvider] = lambda provider: provider
-    dress: Callable[[CachedReads], None] = lambda reads: None
+    modify: Callable[[CachedReads], None] = lambda reads: None
 
 
 REAL = Blueprint()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """What came of one run."""
+class SimulationResult:
+    """The result of one run."""
 
     seed: int
     histories: Mapping[str, History]
@@ -114,23 +114,25 @@ class Outcomes:
 
     @property
     def operations(self) -> int:
-        """How many reads and writes were answered or given up."""
+        """How many reads and writes were made."""
         return sum(len(one.writes) + len(one.reads) for one in self.histories.values())
 
 
 class ConnectionLost(Exception):
-    """The replica a client was talking to has crashed."""
+    """The replica crashed before it answered the client."""
 
 
-class World:
-    """Everything there is in one run."""
+class Simulation:
+    """The whole state of one run: replicas, shared systems, clients and their histories."""
 
-    def __init__(self, seed: int, weather: Weather, blueprint: Blueprint, *, trace: bool) -> None:
+    def __init__(
+        self, seed: int, profile: FaultProfile, blueprint: Blueprint, *, trace: bool
+    ) -> None:
         self.rng = random.Random(seed)
-        self.weather = weather
+        self.profile = profile
         self.blueprint = blueprint
         self.loop = VirtualLoop(seed)
-        self.accounts = {account.id: account for account in accounts(weather.aliases)}
+        self.accounts = {account.id: account for account in build_accounts(profile.aliases)}
         self.remote_accounts = {
             account.id: account_keys(account, "sim", {}).remote
             for account in self.accounts.values()
@@ -139,11 +141,13 @@ class World:
         self.redis_down_until_s = 0.0
         self.redis_snapshot = self.redis.snapshot()
         self.journal = JournalModel()
-        self.books = RemoteBooks(self.rng, self.loop.time, weather.fates, weather.slow_read_share)
-        self.books.tell = self.tell
-        self.replicas = [Replica(self, number) for number in range(weather.replicas)]
+        self.provider_state = ProviderState(
+            self.rng, self.loop.time, profile.write_results, profile.slow_read_share
+        )
+        self.provider_state.log = self.log
+        self.replicas = [Replica(self, number) for number in range(profile.replicas)]
         self.metrics = Metrics()
-        self.keeps_trace = trace
+        self.has_trace = trace
         self.trace: list[str] = []
         self._ticks = 0
         self._values = 0
@@ -151,70 +155,70 @@ class World:
         self._histories: dict[str, tuple[list[Write], list[Read]]] = {}
 
     def tick(self) -> int:
-        """One later than everything so far: times of events, without ties."""
+        """Return the next logical time; no two events have the same."""
         self._ticks += 1
         return self._ticks
 
     def new_value(self) -> int:
-        """An amount that nobody has written."""
+        """Return an amount that has not been written before."""
         self._values += 1
         return self._values
 
     def new_id(self) -> str:
-        """The id of a write."""
+        """Return a new write id."""
         self._ids += 1
         return f"write-{self._ids:05}"
 
     def clock(self) -> datetime:
-        """The time on every wall."""
+        """Return the current time."""
         return _EPOCH + timedelta(seconds=self.loop.time())
 
-    def tell(self, text: str) -> None:
-        """A line of the trace."""
-        if self.keeps_trace:
+    def log(self, text: str) -> None:
+        """Add a line to the trace."""
+        if self.has_trace:
             self.trace.append(f"{self.loop.time():9.4f} #{self._ticks:<5} {text}")
 
     def history(self, register: str) -> tuple[list[Write], list[Read]]:
-        """What clients have seen of a register so far."""
+        """Return the writes and reads of a register so far."""
         return self._histories.setdefault(register, ([], []))
 
-    def chance(self, share: float) -> bool:
-        """True in so many cases."""
+    def draw(self, share: float) -> bool:
+        """Return True with this probability."""
         return self.rng.random() < share
 
-    def soon(self) -> float:
-        """A short way over a network."""
+    def draw_delay_s(self) -> float:
+        """Draw a short network delay, in seconds."""
         return self.rng.uniform(0.0005, 0.01)
 
     async def run(self) -> None:
-        """Clients and nemeses at work, then calm, then a last look through every replica."""
+        """Run clients and faults, stop the faults, then read everything through every replica."""
         for replica in self.replicas:
             replica.start()
         await asyncio.sleep(0.2)
-        clients = [self.loop.create_task(self._client(n)) for n in range(self.weather.clients)]
-        nemeses = [self.loop.create_task(nemesis) for nemesis in self._nemeses()]
+        clients = [self.loop.create_task(self._client(n)) for n in range(self.profile.clients)]
+        fault_tasks = [self.loop.create_task(fault_task) for fault_task in self._build_faults()]
         await asyncio.wait(clients)
-        for nemesis in nemeses:
-            nemesis.cancel()
-        self.redis_down_until_s = self.books.down_until_s = 0.0
-        await asyncio.sleep(LANDS_WITHIN_S + 2.0)
+        for fault_task in fault_tasks:
+            fault_task.cancel()
+        self.redis_down_until_s = self.provider_state.down_until_s = 0.0
+        await asyncio.sleep(APPLIED_WITHIN_S + 2.0)
         for replica in self.replicas:
             if not replica.serving:
                 replica.start()
         await asyncio.sleep(2.0)
         for replica in [*self.replicas, *self.replicas]:
-            await Client(self, "last look").look_at_everything(replica)
+            await Client(self, "final read").read_everything(replica)
 
-    def outcomes(self, seed: int) -> Outcomes:
-        """The histories and the verdict."""
+    def build_result(self, seed: int) -> SimulationResult:
+        """Build the result: the histories and the checker's verdict."""
         histories = {
             name: History(None, writes, reads) for name, (writes, reads) in self._histories.items()
         }
         digest = hashlib.sha256(repr(sorted(histories.items())).encode()).hexdigest()[:16]
-        return Outcomes(seed, histories, digest, self._verdict(histories), self.trace)
+        return SimulationResult(seed, histories, digest, self._verdict(histories), self.trace)
 
     def _verdict(self, histories: Mapping[str, History]) -> str | None:
-        check = checker.check_freshness if self.weather.fresh_only else checker.check
+        check = checker.check_freshness if self.profile.only_freshness else checker.check
         for name, history in sorted(histories.items()):
             try:
                 check(history)
@@ -223,45 +227,45 @@ class World:
             compared = any(write.expected is not None for write in history.writes)
             if compared and history.certain and not checker.linearizable_by_search(history):
                 return f"{name}: a compared write replaced another value than the one expected"
-        return self._record_differs(histories)
+        return self._find_record_difference(histories)
 
-    def _record_differs(self, histories: Mapping[str, History]) -> str | None:
-        """Where nothing was uncertain, the gateway's record is what the provider has."""
+    def _find_record_difference(self, histories: Mapping[str, History]) -> str | None:
+        """Compare the journal with the providers, for registers without uncertain writes."""
         for account in self.accounts.values():
-            history = histories.get(register_of(account))
+            history = histories.get(get_register_name(account))
             if account.provider is not ProviderKind.LIGHT:
                 continue
             record = self.journal.last_applied(self.remote_accounts[account.id])
             recorded = None if record is None or record.applied is None else record.applied.amount
-            held = self.books.held(register_of(account))
-            told = None if recorded is None else recorded.minor_units
-            if history is not None and history.certain and told != held:
-                return f"{account.id}: the record says {told}, the provider {held}"
+            held = self.provider_state.held(get_register_name(account))
+            record_units = None if recorded is None else recorded.minor_units
+            if history is not None and history.certain and record_units != held:
+                return f"{account.id}: the record has {record_units}, the provider {held}"
         return None
 
     async def _client(self, number: int) -> None:
         client = Client(self, f"client {number}")
-        while self.loop.time() < self.weather.seconds:
+        while self.loop.time() < self.profile.seconds:
             await asyncio.sleep(self.rng.expovariate(3.0))
             await client.act()
 
-    def _nemeses(self) -> Iterator[Any]:
-        weather = self.weather
-        if weather.crash_every_s:
-            yield self._again_and_again(weather.crash_every_s, self._crash)
-        if weather.redis_restart_every_s and weather.shared:
-            yield self._again_and_again(weather.redis_restart_every_s, self._restart_redis)
-        if weather.redis_outage_every_s and weather.shared:
-            yield self._again_and_again(weather.redis_outage_every_s, self._cut_redis_off)
-        if weather.provider_outage_every_s:
-            yield self._again_and_again(weather.provider_outage_every_s, self._stop_provider)
-        if weather.stalls:
-            yield self._again_and_again(4.0, self._stall)
+    def _build_faults(self) -> Iterator[Any]:
+        profile = self.profile
+        if profile.crash_every_s:
+            yield self._repeat(profile.crash_every_s, self._crash)
+        if profile.redis_restart_every_s and profile.shared:
+            yield self._repeat(profile.redis_restart_every_s, self._restart_redis)
+        if profile.redis_outage_every_s and profile.shared:
+            yield self._repeat(profile.redis_outage_every_s, self._disconnect_redis)
+        if profile.provider_outage_every_s:
+            yield self._repeat(profile.provider_outage_every_s, self._stop_provider)
+        if profile.stalls:
+            yield self._repeat(4.0, self._stall)
 
-    async def _again_and_again(self, every_s: float, blow: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, every_s: float, inject: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(self.rng.expovariate(1 / every_s))
-            await blow()
+            await inject()
 
     async def _crash(self) -> None:
         replica = self.rng.choice(self.replicas)
@@ -271,52 +275,52 @@ class World:
 
     async def _restart_redis(self) -> None:
         self.redis_down_until_s = self.loop.time() + self.rng.uniform(0.0, 0.5)
-        if self.weather.redis_keeps_snapshots:
-            self.tell("redis restarts from its snapshot")
+        if self.profile.redis_keeps_snapshots:
+            self.log("redis restarts from its snapshot")
             self.redis.restart(self.redis_snapshot)
             await asyncio.sleep(self.rng.uniform(0.0, 3.0))
             self.redis_snapshot = self.redis.snapshot()
         else:
-            self.tell("redis loses its keys")
+            self.log("redis loses its keys")
             self.redis.restart()
 
-    async def _cut_redis_off(self) -> None:
-        self.tell("redis is out of reach")
+    async def _disconnect_redis(self) -> None:
+        self.log("redis is unreachable")
         self.redis_down_until_s = self.loop.time() + self.rng.uniform(0.1, 4.0)
 
     async def _stop_provider(self) -> None:
-        self.tell("providers are down")
-        self.books.down_until_s = self.loop.time() + self.rng.uniform(0.5, 6.0)
+        self.log("providers are down")
+        self.provider_state.down_until_s = self.loop.time() + self.rng.uniform(0.5, 6.0)
 
     async def _stall(self) -> None:
         self.rng.choice(self.replicas).stall(self.rng.uniform(0.5, 2 * HOLD_S))
 
-    async def to_redis(self, name: str, effect: Callable[[], T]) -> T:
-        """One command on its way to Redis and back."""
-        rng, weather = self.rng, self.weather
+    async def run_on_redis(self, name: str, effect: Callable[[], T]) -> T:
+        """Run one command on Redis, with network delays and faults."""
+        rng, profile = self.rng, self.profile
         if self.loop.time() < self.redis_down_until_s:
-            await asyncio.sleep(self.soon() if self.chance(0.7) else 9.0)
+            await asyncio.sleep(self.draw_delay_s() if self.draw(0.7) else 9.0)
             raise unreachable()
 
-        def told() -> T:
+        def execute() -> T:
             if self.loop.time() < self.redis_down_until_s:
                 raise unreachable()
             result = effect()
-            if self.keeps_trace:
-                self.tell(f"{name} redis {getattr(effect, 'told', '')} -> {result}")
+            if self.has_trace:
+                self.log(f"{name} redis -> {result}")
             return result
 
-        slow = self.chance(weather.redis_slow_share)
+        slow = self.draw(profile.redis_slow_share)
         before_s, after_s = rng.uniform(0.0001, 0.002), rng.uniform(0.0001, 0.002)
         if slow:
             before_s, after_s = rng.choice(
                 [(before_s, 0.6 * rng.random()), (0.6 * rng.random(), 0)]
             )
-        return await remotely(told, before_s=before_s, after_s=after_s)
+        return await remotely(execute, before_s=before_s, after_s=after_s)
 
 
-def accounts(aliases: bool) -> Sequence[Account]:
-    """Two accounts at Light, two of one business at Layer; perhaps one of them twice."""
+def build_accounts(aliases: bool) -> Sequence[Account]:
+    """Build two accounts at Light and two of one business at Layer; with aliases, one twice."""
 
     def account(account_id: str, kind: ProviderKind, remote: Mapping[str, str]) -> Account:
         zone = ZoneInfo("UTC")
@@ -333,103 +337,108 @@ def accounts(aliases: bool) -> Sequence[Account]:
     return found
 
 
-def register_of(account: Account) -> str:
-    """The remote account, which is the register."""
+def get_register_name(account: Account) -> str:
+    """Return the name of the register: the remote account."""
     return "/".join([account.provider.value, *account.remote.values()])
 
 
 class ReplicaJournal:
-    """The shared journal as one replica reaches it: a ``WriteJournal``."""
+    """One replica's access to the shared journal: a ``WriteJournal``."""
 
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self._simulation = simulation
         self._name = name
 
     async def _ask(self, what: str, effect: Callable[[], T]) -> T:
-        world = self._world
-        fails, before = world.chance(world.weather.journal_failure_share), world.chance(0.5)
+        simulation = self._simulation
+        fails, before = (
+            simulation.draw(simulation.profile.journal_failure_share),
+            simulation.draw(0.5),
+        )
         if fails and before:
-            await asyncio.sleep(world.soon())
-            raise JournalUnavailable("The write journal is out of reach.")
+            await asyncio.sleep(simulation.draw_delay_s())
+            raise JournalUnavailable("The write journal is unreachable.")
 
-        def told() -> T:
+        def execute() -> T:
             result = effect()
-            if world.keeps_trace and what != "last_applied":
-                world.tell(f"{self._name} journal {what} -> {_short(result)}")
+            if simulation.has_trace and what != "last_applied":
+                simulation.log(f"{self._name} journal {what} -> {_summarise(result)}")
             return result
 
-        result = await remotely(told, before_s=world.soon(), after_s=world.soon())
+        result = await remotely(
+            execute, before_s=simulation.draw_delay_s(), after_s=simulation.draw_delay_s()
+        )
         if fails:
-            raise JournalUnavailable("The write journal is out of reach.")
+            raise JournalUnavailable("The write journal is unreachable.")
         return result
 
     async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
-        world = self._world
+        simulation = self._simulation
         return await self._ask(
             f"begin {intent.id} {intent.account_id}={intent.amount.minor_units}"
             f" key={intent.idempotency_key}",
-            lambda: world.journal.begin(intent, lease_s, world.clock()),
+            lambda: simulation.journal.begin(intent, lease_s, simulation.clock()),
         )
 
     async def finish(self, record: WriteRecord) -> None:
-        world = self._world
+        simulation = self._simulation
         await self._ask(
             f"finish {record.intent.id} {record.outcome.value}",
-            lambda: world.journal.finish(record, world.clock()),
+            lambda: simulation.journal.finish(record, simulation.clock()),
         )
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
-        journal = self._world.journal
+        journal = self._simulation.journal
         return await self._ask("by_key", lambda: journal.by_key(tenant, idempotency_key))
 
     async def last_applied(self, remote_account: str) -> WriteRecord | None:
-        journal = self._world.journal
+        journal = self._simulation.journal
         return await self._ask("last_applied", lambda: journal.last_applied(remote_account))
 
     async def unfinished(self) -> Sequence[WriteRecord]:
-        return await self._ask("unfinished", self._world.journal.unfinished)
+        return await self._ask("unfinished", self._simulation.journal.unfinished)
 
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
-        journal = self._world.journal
+        journal = self._simulation.journal
         return await self._ask("unsettled", lambda: journal.unsettled_since(instant))
 
 
-def _short(result: object) -> str:
+def _summarise(result: object) -> str:
     if isinstance(result, WriteRecord):
         return f"{result.intent.id} {result.outcome.value}"
     if isinstance(result, UnsettledWrite):
         return result.id
     if isinstance(result, Sequence) and not isinstance(result, str):
-        return str([_short(one) for one in result])
+        return str([_summarise(one) for one in result])
     return str(result)
 
 
 class Replica:
-    """One gateway process: crashes, and starts again with nothing but what it shares."""
+    """One gateway process; after a crash it restarts with only the shared systems."""
 
     reads: CachedReads
     writer: OpeningBalanceWriter
 
-    def __init__(self, world: World, number: int) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation, number: int) -> None:
+        self.simulation = simulation
         self.name = f"replica {number}"
         self.serving = False
-        self._life = Life()
+        self._life = ProcessLife()
         self._context = self._life.begin()
         self._callers: dict[asyncio.Future[Any], None] = {}
 
     def start(self) -> None:
-        """Starts a process, if none is running."""
+        """Start a process, if none is running."""
         if self.serving:
             return
         self._life.ended = True
-        self._life = Life()
+        self._life = ProcessLife()
         self._context = self._life.begin()
-        self.world.loop.create_task(self._start(), context=self._context)
+        self.simulation.loop.create_task(self._start(), context=self._context)
 
     def crash(self) -> None:
-        """Ends the process where it stands; its callers find their connections closed."""
-        self.world.tell(f"{self.name} crashes")
+        """End the process at once; its callers get ``ConnectionLost``."""
+        self.simulation.log(f"{self.name} crashes")
         self._life.ended = True
         self.serving = False
         for caller in list(self._callers):
@@ -438,21 +447,21 @@ class Replica:
         self._callers.clear()
 
     def stall(self, seconds: float) -> None:
-        """Stands still for so long."""
-        self.world.tell(f"{self.name} stands still for {seconds:.3f}")
-        self._life.stalled_until_s = self.world.loop.time() + seconds
+        """Suspend the process."""
+        self.simulation.log(f"{self.name} is suspended for {seconds:.3f} s")
+        self._life.stalled_until_s = self.simulation.loop.time() + seconds
 
     async def call(self, action: Callable[["Replica"], Awaitable[T]]) -> T:
-        """What a client asks of this replica.
+        """Run a client's request on this replica.
 
         Raises:
-            ConnectionLost: it crashed before it answered.
+            ConnectionLost: the replica is down, or crashed before it answered.
         """
-        world = self.world
-        await asyncio.sleep(world.soon())
+        simulation = self.simulation
+        await asyncio.sleep(simulation.draw_delay_s())
         if not self.serving:
             raise ConnectionLost
-        caller: asyncio.Future[T] = world.loop.create_future()
+        caller: asyncio.Future[T] = simulation.loop.create_future()
         self._callers[caller] = None
 
         async def handle() -> None:
@@ -465,57 +474,57 @@ class Replica:
                 if not caller.done():
                     caller.set_result(result)
 
-        world.loop.create_task(handle(), context=self._context.copy())
+        simulation.loop.create_task(handle(), context=self._context.copy())
         try:
             result = await caller
         finally:
             self._callers.pop(caller, None)
-        await asyncio.sleep(world.soon())
+        await asyncio.sleep(simulation.draw_delay_s())
         return result
 
     async def _start(self) -> None:
         recovery = self._build()
         while True:
             try:
-                await recovery.hold_fences(LANDS_WITHIN_S)
+                await recovery.hold_fences(APPLIED_WITHIN_S)
             except CacheUnavailable:
                 pass
             except Internal:
                 await asyncio.sleep(0.1)
                 continue
             break
-        self.world.loop.create_task(self._resolve(recovery))
+        self.simulation.loop.create_task(self._resolve(recovery))
         self.serving = True
-        self.world.tell(f"{self.name} serves")
+        self.simulation.log(f"{self.name} serves")
 
     async def _resolve(self, recovery: Recovery) -> None:
         with contextlib.suppress(Internal):
             await recovery.resolve_unfinished()
 
     def _build(self) -> Recovery:
-        world, blueprint = self.world, self.world.blueprint
-        journal = ReplicaJournal(world, self.name)
+        simulation, blueprint = self.simulation, self.simulation.blueprint
+        journal = ReplicaJournal(simulation, self.name)
         providers: dict[str, BalanceProvider] = {}
         for kind in (ProviderKind.LIGHT, ProviderKind.LAYER):
-            provider = blueprint.provider(ProviderModel(kind, world.books, self.name))
+            provider = blueprint.provider(ProviderModel(kind, simulation.provider_state, self.name))
             if kind is ProviderKind.LIGHT:
-                provider = RecordedOpeningBalances(provider, journal, world.remote_accounts)
+                provider = RecordedOpeningBalances(provider, journal, simulation.remote_accounts)
             providers[kind.value] = provider
-        fences, values, claims = self._caching(journal)
+        fences, values, leases = self._build_cache(journal)
         self.reads = blueprint.reads(
             providers=providers,
-            keys={one.id: account_keys(one, "sim", {}) for one in world.accounts.values()},
+            keys={one.id: account_keys(one, "sim", {}) for one in simulation.accounts.values()},
             fences=fences,
             values=values,
-            claims=claims,
+            claims=leases,
             lifetimes=_LIFETIMES,
-            clock=world.clock,
-            metrics=world.metrics,
+            clock=simulation.clock,
+            metrics=simulation.metrics,
             deadline_s=5.0,
         )
-        blueprint.dress(self.reads)
+        blueprint.modify(self.reads)
         directory = Directory(
-            list(world.accounts.values()),
+            list(simulation.accounts.values()),
             [Connector(one.connector, one.kind, one.capabilities) for one in providers.values()],
         )
         deadlines_s = dict.fromkeys(providers, DEADLINE_S)
@@ -523,90 +532,92 @@ class Replica:
         self.writer = blueprint.writer(
             directory=directory,
             providers=providers,
-            remote_accounts=world.remote_accounts,
+            remote_accounts=simulation.remote_accounts,
             fence=self.reads,
             journal=journal,
-            clock=world.clock,
-            new_id=world.new_id,
+            clock=simulation.clock,
+            new_id=simulation.new_id,
             limits=limits,
         )
-        return Recovery(directory, providers, self.reads, journal, world.clock, limits)
+        return Recovery(directory, providers, self.reads, journal, simulation.clock, limits)
 
-    def _caching(self, journal: ReplicaJournal) -> tuple[Fences, CacheStore, UpstreamLeases]:
-        world = self.world
-        if not world.weather.shared:
-            return MemoryFences(HOLD_S, world.loop.time), MemoryStore(1000), NoLeases()
+    def _build_cache(self, journal: ReplicaJournal) -> tuple[Fences, CacheStore, UpstreamLeases]:
+        simulation = self.simulation
+        if not simulation.profile.shared:
+            return MemoryFences(HOLD_S, simulation.loop.time), MemoryStore(1000), NoLeases()
 
-        async def writes_may_land() -> bool:
-            since = world.clock() - timedelta(seconds=LANDS_WITHIN_S)
+        async def has_unsettled_writes() -> bool:
+            since = simulation.clock() - timedelta(seconds=APPLIED_WITHIN_S)
             return bool(await journal.unsettled_since(since))
 
-        server = Server()
-        way = lambda effect: world.to_redis(self.name, effect)  # noqa: E731
-        client: Any = ModelClient(world.redis, way, server)
-        link = RedisClient(client, server=server, monotonic=world.loop.time)
-        fences = world.blueprint.fences(link, HOLD_S, writes_may_land)
-        return fences, RedisStore(link, 60.0), RedisLeases(link)
+        server = ServerIdentity()
+        deliver = lambda effect: simulation.run_on_redis(self.name, effect)  # noqa: E731
+        client: Any = ModelClient(simulation.redis, deliver, server)
+        redis = RedisClient(client, server=server, monotonic=simulation.loop.time)
+        fences = simulation.blueprint.fences(redis, HOLD_S, has_unsettled_writes)
+        return fences, RedisStore(redis, 60.0), RedisLeases(redis)
 
 
 class Client:
-    """Reads and writes through any replica, and writes down what it saw."""
+    """A client: reads and writes through any replica, and records the history."""
 
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self._simulation = simulation
         self._name = name
         self._last: dict[str, int | None] = {}
 
     async def act(self) -> None:
-        """One read or write."""
-        world = self._world
-        replica = world.rng.choice(world.replicas)
-        if world.chance(world.weather.write_share):
+        """Make one read or write."""
+        simulation = self._simulation
+        replica = simulation.rng.choice(simulation.replicas)
+        if simulation.draw(simulation.profile.write_share):
             await self._write(replica)
-        elif world.chance(0.3):
-            await self._read_openings(replica, self._some_accounts())
+        elif simulation.draw(0.3):
+            await self._read_openings(replica, self._draw_accounts())
         else:
-            max_age_s = 0 if world.chance(0.25) else None
-            day = world.rng.choice(DAYS)
-            await self._read_balances(replica, self._some_accounts(), day, max_age_s)
+            max_age_s = 0 if simulation.draw(0.25) else None
+            day = simulation.rng.choice(DAYS)
+            await self._read_balances(replica, self._draw_accounts(), day, max_age_s)
 
-    async def look_at_everything(self, replica: Replica) -> None:
-        """Every view of every account."""
-        everything = list(self._world.accounts.values())
+    async def read_everything(self, replica: Replica) -> None:
+        """Read every balance and opening balance of every account."""
+        everything = list(self._simulation.accounts.values())
         for day in DAYS:
             await self._read_balances(replica, everything, day, None)
         await self._read_openings(replica, everything)
 
-    def _some_accounts(self) -> list[Account]:
-        rng = self._world.rng
-        return rng.sample(list(self._world.accounts.values()), rng.choice([1, 1, 2, 3]))
+    def _draw_accounts(self) -> list[Account]:
+        rng = self._simulation.rng
+        return rng.sample(list(self._simulation.accounts.values()), rng.choice([1, 1, 2, 3]))
 
     async def _read_balances(
         self, replica: Replica, accounts: list[Account], day: date, max_age_s: int | None
     ) -> None:
         requests = [BalanceRequest(one, day, day == DAYS[0], max_age_s) for one in accounts]
-        invoked = self._world.tick()
+        invoked = self._simulation.tick()
         try:
             answers = await replica.call(lambda one: one.reads.balances(requests))
         except (ConnectionLost, GatewayError):
             return
         for account, answer in zip(accounts, answers, strict=True):
-            self._note_read(register_of(account), invoked, answer, f"balance {day}", replica)
+            self._record_read(
+                get_register_name(account), invoked, answer, f"balance {day}", replica
+            )
 
     async def _read_openings(self, replica: Replica, accounts: list[Account]) -> None:
-        invoked = self._world.tick()
+        invoked = self._simulation.tick()
         try:
             answers = await replica.call(lambda one: one.reads.opening_balances(accounts))
         except (ConnectionLost, GatewayError):
             return
         for account, answer in zip(accounts, answers, strict=True):
-            register = register_of(account)
+            register = get_register_name(account)
             if account.provider is ProviderKind.LIGHT:
-                # The gateway's own record: another register, of acknowledged writes alone.
+                # The gateway's own record is a separate register, with acknowledged writes only.
                 register += "/record"
-            self._note_read(register, invoked, answer, "opening", replica)
+            self._record_read(register, invoked, answer, "opening", replica)
 
-    def _note_read(
+    def _record_read(
         self,
         register: str,
         invoked: int,
@@ -622,65 +633,69 @@ class Client:
         self._last[register] = amount
         stale = answer.state is FreshnessState.STALE
         by = f"{self._name} at {replica.name}, {view}, {answer.state.value}"
-        read = Read(amount, invoked, self._world.tick(), stale, by)
-        self._world.history(register)[1].append(read)
-        self._world.tell(f"saw {register}={amount} {read}")
+        read = Read(amount, invoked, self._simulation.tick(), stale, by)
+        self._simulation.history(register)[1].append(read)
+        self._simulation.log(f"saw {register}={amount} {read}")
 
     async def _write(self, replica: Replica) -> None:
-        world = self._world
-        account = world.rng.choice(list(world.accounts.values()))
-        register = register_of(account)
-        request = UpsertRequest(account.id, world.new_value(), None, "EUR")
-        if world.chance(0.5):
+        simulation = self._simulation
+        account = simulation.rng.choice(list(simulation.accounts.values()))
+        register = get_register_name(account)
+        request = UpsertRequest(account.id, simulation.new_value(), None, "EUR")
+        if simulation.draw(0.5):
             request = replace(request, idempotency_key=f"key-{request.minor_units}")
-        if self._compares(account) and register in self._last:
+        if self._should_compare(account) and register in self._last:
             request = replace(request, expected_previous=ExpectedPrevious(self._last[register]))
-        invoked = world.tick()
-        world.tell(f"{self._name} writes {register}={request.minor_units} at {replica.name}")
+        invoked = simulation.tick()
+        simulation.log(f"{self._name} writes {register}={request.minor_units} at {replica.name}")
         result = await self._send(replica, request)
         outcome = Outcome.UNCERTAIN
         if isinstance(result, Applied):
             outcome = Outcome.ACKNOWLEDGED
         elif isinstance(result, Rejected):
             outcome = Outcome.REJECTED
-        returned = None if result is None else world.tick()
+        returned = None if result is None else simulation.tick()
         expected = request.expected_previous
         compared = None if expected is None else (expected.minor_units,)
         write = Write(request.minor_units, invoked, returned, outcome, compared, self._name)
-        world.history(register)[0].append(write)
+        simulation.history(register)[0].append(write)
         if account.provider is ProviderKind.LIGHT:
-            world.history(f"{register}/record")[0].append(write)
-        world.tell(f"wrote {register}={request.minor_units} {write} {result}")
+            simulation.history(f"{register}/record")[0].append(write)
+        simulation.log(f"wrote {register}={request.minor_units} {write} {result}")
 
-    def _compares(self, account: Account) -> bool:
-        world = self._world
+    def _should_compare(self, account: Account) -> bool:
+        simulation = self._simulation
         return (
-            world.weather.compares and account.provider is ProviderKind.LAYER and world.chance(0.7)
+            simulation.profile.compare_and_set
+            and account.provider is ProviderKind.LAYER
+            and simulation.draw(0.7)
         )
 
     async def _send(self, replica: Replica, request: UpsertRequest) -> UpsertResult | None:
-        """The result; None when no answer came. With a key it is asked for again elsewhere.
+        """Send a write, and retry it at another replica if it has an idempotency key.
 
-        A rejection that can be tried again tells of its own request alone: when an earlier one
-        had no answer, that one may have been sent.
+        Returns:
+            The result; None when there was no answer.
         """
-        world, lost = self._world, False
-        for _ in range(4 if request.idempotency_key and world.weather.repeats else 1):
+        simulation, lost = self._simulation, False
+        for _ in range(4 if request.idempotency_key and simulation.profile.retries else 1):
             try:
                 result = await replica.call(lambda one: one.writer.upsert(WRITER, request))
+                # A retryable rejection concerns its own request only: an earlier request without
+                # an answer may have been sent.
                 if not (lost and isinstance(result, Rejected) and result.code == Internal.code):
                     return result
                 assert result.retryable
             except ConnectionLost:
                 lost = True
-            await asyncio.sleep(world.rng.uniform(0.0, 0.5))
-            replica = world.rng.choice(world.replicas)
+            await asyncio.sleep(simulation.rng.uniform(0.0, 0.5))
+            replica = simulation.rng.choice(simulation.replicas)
         return None
 
 
 @contextlib.contextmanager
-def _own_chance(seed: int) -> Iterator[None]:
-    """The chance that the gateway takes from the machine itself is taken from the run."""
+def _seed_global_random(seed: int) -> Iterator[None]:
+    """Seed the global random generator, which the gateway uses, and silence the logs."""
     state = random.getstate()
     random.seed(seed)
     logging.disable(logging.CRITICAL)
@@ -692,36 +707,36 @@ def _own_chance(seed: int) -> Iterator[None]:
 
 
 def simulate(
-    seed: int, weather: Weather, blueprint: Blueprint = REAL, *, trace: bool = False
-) -> Outcomes:
-    """One run from its seed, judged."""
-    world = World(seed, weather, blueprint, trace=trace)
-    with _own_chance(seed):
-        world.loop.run_until_complete(world.run())
-    assert not world.loop.failures, world.loop.failures
-    return world.outcomes(seed)
+    seed: int, profile: FaultProfile, blueprint: Blueprint = REAL, *, trace: bool = False
+) -> SimulationResult:
+    """Run one seed and check its histories."""
+    simulation = Simulation(seed, profile, blueprint, trace=trace)
+    with _seed_global_random(seed):
+        simulation.loop.run_until_complete(simulation.run())
+    assert not simulation.loop.failures, simulation.loop.failures
+    return simulation.build_result(seed)
 
 
 def main() -> None:
-    """Runs seeds until one fails, or all have passed; tells how many there were in a minute."""
+    """Run seeds until one fails or all pass, and print the rate."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    weathers = {**WEATHERS, **SPECIAL_WEATHERS}
-    parser.add_argument("--weather", choices=[*weathers, "all"], default="all")
+    profiles = {**FAULT_PROFILES, **SPECIAL_FAULT_PROFILES}
+    parser.add_argument("--profile", choices=[*profiles, "all"], default="all")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--keep-going", action="store_true")
     options = parser.parse_args()
-    names = list(weathers) if options.weather == "all" else [options.weather]
+    names = list(profiles) if options.profile == "all" else [options.profile]
     started, operations, failed = time.monotonic(), 0, 0
     for number in range(options.seeds):
         name, seed = names[number % len(names)], options.first_seed + number
-        outcomes = simulate(seed, weathers[name], trace=options.trace)
-        operations += outcomes.operations
-        print(*outcomes.trace, sep="\n", end="\n" if options.trace else "")
-        if outcomes.violation is not None:
+        result = simulate(seed, profiles[name], trace=options.trace)
+        operations += result.operations
+        print(*result.trace, sep="\n", end="\n" if options.trace else "")
+        if result.violation is not None:
             failed += 1
-            print(f"weather {name!r}, seed {seed}, digest {outcomes.digest}: {outcomes.violation}")
+            print(f"profile {name!r}, seed {seed}, digest {result.digest}: {result.violation}")
             if not options.keep_going:
                 break
     else:

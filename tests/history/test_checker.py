@@ -1,4 +1,4 @@
-"""The checker's two ways to decide, against each other and against every order there is."""
+"""The checker's two algorithms, compared with each other and with brute force."""
 
 import itertools
 import math
@@ -43,19 +43,19 @@ def _random_history(
     return History(0, writes, read)
 
 
-def _by_brute_force(history: History) -> bool:
-    """Tries every choice of uncertain writes that happened, and every order."""
-    sure = [write for write in history.writes if write.outcome is ACK]
-    unsure = [write for write in history.writes if write.outcome is MAYBE]
-    for count in range(len(unsure) + 1):
-        for happened in itertools.combinations(unsure, count):
-            for order in itertools.permutations([*sure, *happened, *history.reads]):
-                if _possible(order, history.initial):
+def _is_linearizable_by_brute_force(history: History) -> bool:
+    """Try every choice of uncertain writes that took effect, and every order."""
+    certain = [write for write in history.writes if write.outcome is ACK]
+    uncertain = [write for write in history.writes if write.outcome is MAYBE]
+    for count in range(len(uncertain) + 1):
+        for happened in itertools.combinations(uncertain, count):
+            for order in itertools.permutations([*certain, *happened, *history.reads]):
+                if _is_possible(order, history.initial):
                     return True
     return False
 
 
-def _possible(order: tuple[Write | Read, ...], value: Value) -> bool:
+def _is_possible(order: tuple[Write | Read, ...], value: Value) -> bool:
     latest = -math.inf
     for operation in order:
         maybe = isinstance(operation, Write) and operation.outcome is MAYBE
@@ -74,30 +74,30 @@ def _possible(order: tuple[Write | Read, ...], value: Value) -> bool:
     return True
 
 
-def test_both_ways_agree_with_every_order_there_is() -> None:
+def test_both_algorithms_agree_with_brute_force() -> None:
     rng = random.Random(1)
     verdicts = {True: 0, False: 0}
     for _ in range(1500):
         history = _random_history(rng, distinct=True)
-        truth = _by_brute_force(history)
+        truth = _is_linearizable_by_brute_force(history)
         assert linearizable_by_search(history) is truth, history
         assert linearizable_by_zones(history) is truth, history
         verdicts[truth] += 1
     assert min(verdicts.values()) > 200
 
 
-def test_search_agrees_with_every_order_when_values_repeat_and_are_compared() -> None:
+def test_search_agrees_with_brute_force_on_repeated_values() -> None:
     rng = random.Random(2)
     verdicts = {True: 0, False: 0}
     for _ in range(1500):
         history = _random_history(rng, distinct=False)
-        truth = _by_brute_force(history)
+        truth = _is_linearizable_by_brute_force(history)
         assert linearizable_by_search(history) is truth, history
         verdicts[truth] += 1
     assert min(verdicts.values()) > 200
 
 
-def test_both_ways_agree_on_longer_histories() -> None:
+def test_both_algorithms_agree_on_longer_histories() -> None:
     rng = random.Random(3)
     verdicts = {True: 0, False: 0}
     for _ in range(2000):
@@ -108,7 +108,7 @@ def test_both_ways_agree_on_longer_histories() -> None:
     assert min(verdicts.values()) > 200
 
 
-def test_zones_take_long_histories_quickly() -> None:
+def test_zones_check_long_histories_quickly() -> None:
     writes = [Write(n, 10 * n, 10 * n + 12, ACK) for n in range(1, 20_000)]
     reads = [Read(n, 10 * n + 5, 10 * n + 8) for n in range(1, 20_000)]
     started = time.perf_counter()
@@ -118,54 +118,54 @@ def test_zones_take_long_histories_quickly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "history"),
+    ("name", "history"),
     [
         ("an old value after an acknowledged write", ([Write(1, 1, 2, ACK)], [Read(0, 3, 4)])),
         ("a rejected write", ([Write(1, 1, 2, NO)], [Read(1, 3, 4)])),
-        ("a value from nowhere", ([], [Read(7, 3, 4)])),
-        ("a value from the future", ([Write(1, 5, 6, ACK)], [Read(1, 3, 4)])),
+        ("a value that was never written", ([], [Read(7, 3, 4)])),
+        ("a value from before its write", ([Write(1, 5, 6, ACK)], [Read(1, 3, 4)])),
         (
-            "an uncertain write that happened twice",
+            "an uncertain write that took effect twice",
             (
                 [Write(1, 1, 2, MAYBE), Write(2, 5, 6, ACK)],
                 [Read(1, 3, 4), Read(2, 7, 8), Read(1, 9, 10)],
             ),
         ),
         (
-            "back and forth while a write is under way",
+            "values that alternate during a write",
             ([Write(1, 1, 9, ACK)], [Read(1, 2, 3), Read(0, 4, 5)]),
         ),
-        ("an old value called stale", ([Write(1, 1, 2, ACK)], [Read(0, 3, 4, stale=True)])),
+        ("an old value labelled stale", ([Write(1, 1, 2, ACK)], [Read(0, 3, 4, stale=True)])),
     ],
 )
-def test_what_no_register_does_is_found(what: str, history: tuple[list[Write], list[Read]]) -> None:
+def test_impossible_histories_are_violations(
+    name: str, history: tuple[list[Write], list[Read]]
+) -> None:
     with pytest.raises(Violation):
         check(History(0, *history))
 
 
 @pytest.mark.parametrize(
-    ("what", "history"),
+    ("name", "history"),
     [
         (
-            "an uncertain write lands late",
+            "an uncertain write that takes effect late",
             ([Write(1, 1, 2, MAYBE), Write(2, 3, 4, ACK)], [Read(2, 5, 6), Read(1, 7, 8)]),
         ),
-        ("an uncertain write never lands", ([Write(1, 1, 2, MAYBE)], [Read(0, 7, 8)])),
+        ("an uncertain write that never takes effect", ([Write(1, 1, 2, MAYBE)], [Read(0, 7, 8)])),
         (
-            "a stale value from before an uncertain write that has landed",
+            "a stale value from before an uncertain write that took effect",
             ([Write(1, 1, 2, MAYBE)], [Read(1, 3, 4), Read(0, 5, 6, stale=True)]),
         ),
         ("reads that overlap a write", ([Write(1, 1, 9, ACK)], [Read(0, 2, 5), Read(1, 3, 4)])),
     ],
 )
-def test_what_a_register_can_do_is_let_pass(
-    what: str, history: tuple[list[Write], list[Read]]
-) -> None:
+def test_possible_histories_pass(name: str, history: tuple[list[Write], list[Read]]) -> None:
     check(History(0, *history))
 
 
-def test_freshness_alone_does_not_ask_for_one_order() -> None:
-    back_and_forth = History(0, [Write(1, 1, 9, ACK)], [Read(1, 2, 3), Read(0, 4, 5)])
-    check_freshness(back_and_forth)
+def test_freshness_alone_does_not_require_linearizability() -> None:
+    alternating = History(0, [Write(1, 1, 9, ACK)], [Read(1, 2, 3), Read(0, 4, 5)])
+    check_freshness(alternating)
     with pytest.raises(Violation):
         check_freshness(History(0, [Write(1, 1, 9, ACK)], [Read(0, 10, 11)]))

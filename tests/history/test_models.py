@@ -1,4 +1,4 @@
-"""The models that the simulation trusts, against the real Redis and the real journal."""
+"""The models of the simulation, compared with a real Redis and the real journal."""
 
 import random
 import time
@@ -34,8 +34,8 @@ from tests.servers import RedisServer, redis_server
 
 KEYS = ("one", "two", "three")
 LONG_MS = 1_000_000
-#: Instants that no test lives to see, and one that is long gone.
-NEVER_MS = (int(time.time() * 1000) + 9 * LONG_MS, int(time.time() * 1000) + 10 * LONG_MS, 1)
+#: Two instants far in the future, and one in the past.
+TIMES_MS = (int(time.time() * 1000) + 9 * LONG_MS, int(time.time() * 1000) + 10 * LONG_MS, 1)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def _random_command(rng: random.Random) -> tuple[str, tuple[Any, ...], dict[str,
             ("decr", (key,), {}),
             ("pexpire", (key, ms), {}),
             ("pttl", (key,), {}),
-            ("zadd", ("h", {write_id: rng.choice(NEVER_MS)}), {}),
+            ("zadd", ("h", {write_id: rng.choice(TIMES_MS)}), {}),
             ("zrem", ("h", write_id), {}),
             ("zscore", ("h", write_id), {}),
             ("eval", (redis_fence._HOLD, (key, other, "h"), (number, write_id, ms)), {}),
@@ -78,7 +78,9 @@ def _random_command(rng: random.Random) -> tuple[str, tuple[Any, ...], dict[str,
     )
 
 
-def _really(client: Any, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def _run_on_redis(
+    client: Any, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
     if name == "mset":
         return client.execute_command("MSET", *arguments) in (True, b"OK")
     if name == "eval":
@@ -87,7 +89,7 @@ def _really(client: Any, name: str, arguments: tuple[Any, ...], options: dict[st
     return getattr(client, name)(*arguments, **options)
 
 
-def test_the_model_answers_as_redis_does(server: RedisServer) -> None:
+def test_the_model_behaves_like_redis(server: RedisServer) -> None:
     rng = random.Random(1)
     with redis.Redis(port=server.port) as client:
         for _ in range(150):
@@ -97,12 +99,12 @@ def test_the_model_answers_as_redis_does(server: RedisServer) -> None:
             for name, arguments, options in commands:
                 if name == "eval" and arguments[1][0] == arguments[1][1]:
                     continue
-                real = _really(client, name, arguments, options)
-                told = getattr(model, f"_{name}")(*arguments, **options)
+                real = _run_on_redis(client, name, arguments, options)
+                modelled = getattr(model, f"_{name}")(*arguments, **options)
                 if (name == "zscore" and real is not None) or (name == "pttl" and real > 0):
-                    assert told == pytest.approx(real, abs=LONG_MS / 4)
+                    assert modelled == pytest.approx(real, abs=LONG_MS / 4)
                 else:
-                    assert told == real, (name, arguments, options, commands)
+                    assert modelled == real, (name, arguments, options, commands)
             for key in (*KEYS, "four"):
                 assert model._get(key) == client.get(key)
                 assert (model._pttl(key) > 0) == (client.pttl(key) > 0)
@@ -110,38 +112,38 @@ def test_the_model_answers_as_redis_does(server: RedisServer) -> None:
             assert model._pttl("h") == pytest.approx(client.pttl("h"), abs=LONG_MS / 4)
 
 
-def test_the_model_forgets_when_redis_does(server: RedisServer) -> None:
+def test_the_model_expires_keys_like_redis(server: RedisServer) -> None:
     now_ms = 0.0
     model = RedisModel(lambda: now_ms)
     with redis.Redis(port=server.port) as client:
         client.flushall()
         for store in (client.set, model._set):
             store("short", 1, px=30)
-            store("kept", 1, px=30)
-            store("kept", 2)
+            store("permanent", 1, px=30)
+            store("permanent", 2)
         time.sleep(0.06)
         now_ms = 60.0
-        assert [model._get("short"), model._get("kept")] == client.mget("short", "kept")
-        assert model._get("kept") == b"2"
+        assert [model._get("short"), model._get("permanent")] == client.mget("short", "permanent")
+        assert model._get("permanent") == b"2"
 
 
-async def _may_land() -> bool:
+async def _has_unsettled_writes() -> bool:
     return False
 
 
-async def test_fences_and_values_see_no_difference(server: RedisServer) -> None:
+async def test_fences_and_stores_behave_the_same_on_the_model(server: RedisServer) -> None:
     rng = random.Random(2)
     model = RedisModel(lambda: time.monotonic() * 1000)
 
-    async def way(effect: Any) -> Any:
+    async def deliver(effect: Any) -> Any:
         return effect()
 
     async with Redis(port=server.port) as real:
         await real.flushall()
-        links = [RedisClient(real, "test"), RedisClient(ModelClient(model, way), "test")]  # type: ignore[arg-type]
+        clients = [RedisClient(real, "test"), RedisClient(ModelClient(model, deliver), "test")]  # type: ignore[arg-type]
         for _ in range(40):
-            fences = [RedisFences(link, 100.0, _may_land) for link in links]
-            values = [RedisStore(link, 100.0) for link in links]
+            fences = [RedisFences(client, 100.0, _has_unsettled_writes) for client in clients]
+            values = [RedisStore(client, 100.0) for client in clients]
             for _ in range(15):
                 key, seconds = rng.choice(KEYS), rng.choice([50.0, 200.0])
                 write_id = rng.choice(["w1", "w2", "w3"])
@@ -157,17 +159,17 @@ async def test_fences_and_values_see_no_difference(server: RedisServer) -> None:
                         await fence.end_write(key, write_id)
                     elif step == "hold":
                         await fence.hold(key, write_id, seconds)
-                    standings = await fence.states(KEYS)
+                    states = await fence.states(KEYS)
                     before = await value.get(KEYS)
                     old = [
-                        entry is not None and entry.nonce == standing.nonce
-                        for entry, standing in zip(before, standings, strict=True)
+                        entry is not None and entry.nonce == state.nonce
+                        for entry, state in zip(before, states, strict=True)
                     ]
                     if step == "look":
                         await value.put(
-                            {key: CacheEntry(standings[KEYS.index(key)].nonce, 1, 1, None)}
+                            {key: CacheEntry(states[KEYS.index(key)].nonce, 1, 1, None)}
                         )
-                    seen.append(([standing.settled for standing in standings], old))
+                    seen.append(([state.settled for state in states], old))
                 assert seen[0] == seen[1], step
 
 
@@ -197,12 +199,14 @@ def _outcome(rng: random.Random, record: WriteRecord, now: datetime) -> WriteRec
         balance = OpeningBalance(record.intent.amount, None, OpeningBalanceSource.PROVIDER)
         return replace(finished, applied=balance, error_code=None, error_message=None)
     retryable = rng.random() < 0.5
-    told = replace(finished, error_code="INTERNAL", error_message="m", error_retryable=retryable)
-    return replace(told, applied=None)
+    modelled = replace(
+        finished, error_code="INTERNAL", error_message="m", error_retryable=retryable
+    )
+    return replace(modelled, applied=None)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_model_answers_as_the_journal_does(tmp_path: Path, seed: int) -> None:
+async def test_the_model_behaves_like_the_journal(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     now = datetime(2026, 3, 1, tzinfo=UTC)
     model = JournalModel()
@@ -214,8 +218,11 @@ async def test_the_model_answers_as_the_journal_does(tmp_path: Path, seed: int) 
             now += timedelta(seconds=rng.random())
             if rng.random() < 0.5 or not begun:
                 intent = _intent(rng, number, now)
-                real, told = await _begun(journal, intent), _begun_in_model(model, intent, now)
-                assert told == real, number
+                real, modelled = (
+                    await _begin_in_journal(journal, intent),
+                    _begin_in_model(model, intent, now),
+                )
+                assert modelled == real, number
                 begun += [real] if isinstance(real, WriteRecord) else []
             else:
                 finished = _outcome(rng, rng.choice(begun), now)
@@ -232,14 +239,14 @@ async def test_the_model_answers_as_the_journal_does(tmp_path: Path, seed: int) 
         await database.aclose()
 
 
-async def _begun(journal: SqlWriteJournal, intent: WriteIntent) -> WriteRecord | None:
+async def _begin_in_journal(journal: SqlWriteJournal, intent: WriteIntent) -> WriteRecord | None:
     try:
         return await journal.begin(intent, lease_s=3.0)
     except AccountBusy:
         return None
 
 
-def _begun_in_model(model: JournalModel, intent: WriteIntent, now: datetime) -> WriteRecord | None:
+def _begin_in_model(model: JournalModel, intent: WriteIntent, now: datetime) -> WriteRecord | None:
     try:
         return model.begin(intent, 3.0, now)
     except AccountBusy:

@@ -1,56 +1,58 @@
-"""The real protocol through every weather, and every mutant of it seen to break."""
+"""The protocol under every fault profile; every mutant of it must be detected."""
 
 import subprocess
 import sys
 
 import pytest
 
-from tests.history.fault_profiles import SPECIAL_WEATHERS, WEATHERS, Weather
+from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.mutants import MUTANTS
-from tests.history.simulation import Outcomes, simulate
+from tests.history.simulation import SimulationResult, simulate
 
 SEEDS = 25
 
 
-def _first_violation(weather: Weather, seeds: range, **more: object) -> Outcomes | None:
+def _find_violation(
+    profile: FaultProfile, seeds: range, **options: object
+) -> SimulationResult | None:
     for seed in seeds:
-        outcomes = simulate(seed, weather, **more)  # type: ignore[arg-type]
-        if outcomes.violation is not None:
-            return outcomes
+        result = simulate(seed, profile, **options)  # type: ignore[arg-type]
+        if result.violation is not None:
+            return result
     return None
 
 
-@pytest.mark.parametrize("name", WEATHERS)
-def test_no_weather_breaks_the_protocol(name: str) -> None:
-    found = _first_violation(WEATHERS[name], range(1, SEEDS + 1))
-    assert found is None, (
-        f"python -m tests.history.simulation --weather {name!r} --first-seed {found.seed} --seeds 1"
-        f" --trace\n{found.digest}: {found.violation}"
+@pytest.mark.parametrize("name", FAULT_PROFILES)
+def test_the_protocol_survives_every_fault_profile(name: str) -> None:
+    violated = _find_violation(FAULT_PROFILES[name], range(1, SEEDS + 1))
+    assert violated is None, (
+        f"python -m tests.history.simulation --profile {name!r} --first-seed {violated.seed}"
+        f" --seeds 1 --trace\n{violated.digest}: {violated.violation}"
     )
 
 
-def test_histories_are_about_something() -> None:
-    outcomes = simulate(1, WEATHERS["storm"])
-    reads = [read for history in outcomes.histories.values() for read in history.reads]
-    assert outcomes.operations > 200
+def test_histories_contain_all_kinds_of_operations() -> None:
+    result = simulate(1, FAULT_PROFILES["all faults"])
+    reads = [read for history in result.histories.values() for read in history.reads]
+    assert result.operations > 200
     assert {read.by.rsplit(", ", 1)[1] for read in reads} >= {"live", "cached"}
-    assert len({write.outcome for one in outcomes.histories.values() for write in one.writes}) == 3
+    assert len({write.outcome for one in result.histories.values() for write in one.writes}) == 3
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_each_mutant_is_seen(name: str) -> None:
+def test_every_mutant_is_detected(name: str) -> None:
     mutant = MUTANTS[name]
     seeds = range(1, mutant.seeds + 1)
-    assert _first_violation(mutant.weather, seeds, blueprint=mutant.blueprint) is not None
+    assert _find_violation(mutant.profile, seeds, blueprint=mutant.blueprint) is not None
 
 
 def test_a_seed_replays_exactly_in_any_process() -> None:
     code = (
         "from tests.history.simulation import simulate;"
-        "from tests.history.fault_profiles import WEATHERS;"
-        "print([simulate(5, weather).digest for weather in WEATHERS.values()])"
+        "from tests.history.fault_profiles import FAULT_PROFILES;"
+        "print([simulate(5, profile).digest for profile in FAULT_PROFILES.values()])"
     )
-    told = {
+    digests = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
@@ -60,21 +62,21 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(told) == 1
-    assert len(set(eval(told.pop()))) == len(WEATHERS)
+    assert len(digests) == 1
+    assert len(set(eval(digests.pop()))) == len(FAULT_PROFILES)
 
 
 @pytest.mark.parametrize(
     ("name", "seeds"),
     [
-        ("compared writes", range(1, 20)),
-        ("aliases", range(1, 20)),
-        ("repeats without a journal", range(1, 60)),
-        ("the fence answers late", range(30, 70)),
-        ("a crash after a wait", range(25, 60)),
-        ("redis comes back from a snapshot", range(1, 20)),
+        ("compare-and-set writes", range(1, 20)),
+        ("aliased accounts", range(1, 20)),
+        ("retries without a journal", range(1, 60)),
+        ("late fence replies", range(30, 70)),
+        ("crash after a wait", range(25, 60)),
+        ("redis restored from a snapshot", range(1, 20)),
     ],
 )
-def test_special_weathers_do_not_break_it_either(name: str, seeds: range) -> None:
-    found = _first_violation(SPECIAL_WEATHERS[name], seeds)
-    assert found is None, f"seed {found.seed}: {found.violation}"
+def test_the_protocol_survives_every_special_fault_profile(name: str, seeds: range) -> None:
+    violated = _find_violation(SPECIAL_FAULT_PROFILES[name], seeds)
+    assert violated is None, f"seed {violated.seed}: {violated.violation}"

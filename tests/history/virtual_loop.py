@@ -1,9 +1,8 @@
-"""An event loop without time, threads or chance: one seed is one run, to the last callback.
+"""A deterministic event loop: one seed is one run, to the last callback.
 
-Time is virtual: when nothing is ready it jumps to the next timer. Of the callbacks that are ready
-a seeded draw takes any one, so that no order that merely happens to hold is relied upon. A
-callback that belongs to a process that has crashed (``Life``, found in its context) is dropped:
-from the crash on nothing that the process was doing has any effect.
+Time is virtual: when no callback is ready, it jumps to the next timer. A seeded draw chooses among
+the ready callbacks, so that no accidental order is relied upon. A callback of a crashed process
+(``ProcessLife``, found in its context) is dropped: after the crash the process has no effect.
 """
 
 import asyncio
@@ -16,42 +15,42 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: More callbacks than any history needs: something is going round in circles.
+#: More callbacks than any history needs; reaching it means an endless loop.
 CALLBACKS_MAX = 2_000_000
 
 
-class Life:
-    """A process: alive until it crashes; it may stand still until an instant."""
+class ProcessLife:
+    """The life of a process: it ends in a crash, and may be suspended for a while."""
 
     def __init__(self) -> None:
         self.ended = False
         self.stalled_until_s = 0.0
 
     def begin(self) -> Context:
-        """A context whose callbacks, and all that come from them, die with this life."""
+        """Return a context for callbacks; they, and all that they cause, end with this life."""
         context = copy_context()
         context.run(_life.set, self)
         return context
 
 
-_life: ContextVar[Life | None] = ContextVar("life", default=None)
+_life: ContextVar[ProcessLife | None] = ContextVar("life", default=None)
 
 
 class VirtualHandle(asyncio.TimerHandle):
-    """A callback with its context; asyncio's own, which knows how to run and be cancelled."""
+    """A callback with its context; asyncio's own class, which can run and be cancelled."""
 
     @property
-    def life(self) -> Life | None:
-        """The process it belongs to; None for the world outside."""
+    def life(self) -> ProcessLife | None:
+        """The process that it belongs to; None for the environment."""
         return self._context.get(_life)
 
     def run(self) -> None:
-        """Runs it in its context."""
+        """Run the callback in its context."""
         self._run()
 
 
-class Stuck(Exception):
-    """Nothing is ready and no timer is set, or there is no end to what is ready."""
+class LoopStuck(Exception):
+    """No callback is ready and no timer is set, or the callbacks never end."""
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -67,25 +66,25 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.failures: list[str] = []
 
     def time(self) -> float:
-        """Virtual seconds since the beginning."""
+        """Return the virtual seconds since the start."""
         return self._now_s
 
     def get_debug(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def is_running(self) -> bool:
-        """Always, to those that ask from inside."""
+        """Return True: callers are inside the loop."""
         return True
 
     def is_closed(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> VirtualHandle:
-        """Has the callback run at this instant, in any order with others."""
+        """Schedule the callback now, in any order with others."""
         handle = VirtualHandle(self._now_s, callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -97,7 +96,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> VirtualHandle:
-        """Has the callback run at an instant."""
+        """Schedule the callback at an instant."""
         handle = VirtualHandle(when, callback, args, self, context)
         self._count += 1
         heapq.heappush(self._timers, (when, self._count, handle))
@@ -110,11 +109,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> VirtualHandle:
-        """Has the callback run after so many virtual seconds."""
+        """Schedule the callback after a delay in virtual seconds."""
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
     def create_future(self) -> "asyncio.Future[Any]":
-        """A future of this loop."""
+        """Create a future of this loop."""
         return asyncio.Future(loop=self)
 
     def create_task(  # type: ignore[override]
@@ -124,21 +123,22 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> "asyncio.Task[T]":
-        """A task of this loop. It is kept: a task that is collected would run its handlers."""
+        """Create a task of this loop."""
         task = asyncio.Task(coro, loop=self, name=name, context=context)
+        # The reference is kept: a task that is garbage-collected would run its handlers.
         self._tasks.append((task, coro))
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Notes what asyncio found wrong, except that a crash left tasks unfinished."""
+        """Record asyncio's errors, except for tasks that a crash left unfinished."""
         if "was destroyed but it is pending" not in context["message"]:
             self.failures.append(f"{context['message']}: {context.get('exception')!r}")
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers are dropped when their time comes."""
+        """Do nothing: cancelled timers are dropped when they are due."""
 
     def run_until_complete(self, future: Any) -> Any:
-        """Runs until the coroutine has its result; returns it."""
+        """Run until the coroutine has finished, and return its result."""
         asyncio._set_running_loop(self)
         try:
             main = self.create_task(future)
@@ -146,15 +146,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 if main.done():
                     return main.result()
                 self._step()
-            raise Stuck("there is no end to it")
+            raise LoopStuck("the callbacks never end")
         finally:
-            self._bury()
+            self._close_tasks()
             asyncio._set_running_loop(None)
 
     def _step(self) -> None:
         if not self._ready:
             if not self._timers:
-                raise Stuck("nothing will ever happen again")
+                raise LoopStuck("all tasks wait, and no timer is set")
             self._now_s = max(self._now_s, self._timers[0][0])
             while self._timers and self._timers[0][0] <= self._now_s:
                 self._ready.append(heapq.heappop(self._timers)[2])
@@ -171,8 +171,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         else:
             handle.run()
 
-    def _bury(self) -> None:
-        """Ends every task where it stands; what its handlers do now is of no consequence."""
+    def _close_tasks(self) -> None:
+        """Close every unfinished task; effects of its handlers no longer matter."""
         for task, coro in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -184,14 +184,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 async def remotely(
     effect: Callable[[], T], *, before_s: float, after_s: float, answered: bool = True
 ) -> T:
-    """What another machine does: a request on its way, an effect there, an answer on its way.
+    """Run an effect on another machine: a request, the effect, and an answer.
 
-    The effect happens whatever becomes of the process that asked. Without an answer this waits
-    until the caller's own time limit.
+    The effect happens even if the calling process crashes.
+
+    Args:
+        effect: runs on the other machine.
+        before_s: how long the request takes.
+        after_s: how long the answer takes.
+        answered: False loses the answer: this waits until the caller's own time limit.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
-    elsewhere = Context()
+    outside = Context()
 
     def deliver(result: T | None, error: Exception | None) -> None:
         if answer.done():
@@ -208,7 +213,7 @@ async def remotely(
         except Exception as raised:
             error = raised
         if answered:
-            loop.call_later(after_s, deliver, result, error, context=elsewhere)
+            loop.call_later(after_s, deliver, result, error, context=outside)
 
-    loop.call_later(before_s, act, context=elsewhere)
+    loop.call_later(before_s, act, context=outside)
     return await answer
