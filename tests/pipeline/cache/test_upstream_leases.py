@@ -84,7 +84,9 @@ async def test_equal_reads_at_two_replicas_are_one_call(replicas: TwoReplicas) -
     assert ledger_minor_units(first) == ledger_minor_units(second) == 100
 
 
-async def test_a_replica_calls_itself_when_the_awaited_call_fails(replicas: TwoReplicas) -> None:
+async def test_a_replica_calls_the_provider_when_the_awaited_call_fails(
+    replicas: TwoReplicas,
+) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
     replicas.provider.failures = [ProviderUnavailable("down"), None]
 
@@ -93,7 +95,9 @@ async def test_a_replica_calls_itself_when_the_awaited_call_fails(replicas: TwoR
     assert (state_of(first), state_of(second)) == ("PROVIDER_UNAVAILABLE", "live")
 
 
-async def test_a_replica_calls_itself_when_the_lease_holder_dies(replicas: TwoReplicas) -> None:
+async def test_a_replica_calls_the_provider_when_the_lease_holder_dies(
+    replicas: TwoReplicas,
+) -> None:
     replicas.provider.wait = asyncio.Event().wait
     dying = asyncio.ensure_future(replicas.read(0))
     await turns()
@@ -140,7 +144,7 @@ async def test_a_read_with_a_maximum_age_waits_for_no_replica(replicas: TwoRepli
     await first
 
 
-async def test_a_waiting_replica_calls_itself_when_values_are_unreachable(
+async def test_a_waiting_replica_calls_the_provider_without_the_cache(
     replicas: TwoReplicas,
 ) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
@@ -177,7 +181,7 @@ async def test_a_redis_lease_expires(redis: RedisClient, monkeypatch: pytest.Mon
     assert await one.take("call")
 
 
-async def test_with_an_unreachable_redis_every_replica_calls_itself(tmp_path: Path) -> None:
+async def test_with_an_unreachable_redis_every_replica_takes_the_lease(tmp_path: Path) -> None:
     alone = RedisLeases(RedisClient.open(f"unix://{tmp_path}/missing.sock"))
 
     assert await alone.take("call")
@@ -185,7 +189,7 @@ async def test_with_an_unreachable_redis_every_replica_calls_itself(tmp_path: Pa
     await alone.release("call")
 
 
-async def test_a_single_process_always_calls_itself() -> None:
+async def test_a_single_process_always_takes_the_lease() -> None:
     single = NoLeases()
 
     assert await single.take("call")
