@@ -1,4 +1,4 @@
-"""From a connector's settings to the provider that speaks for it, and the gate before it."""
+"""Build a connector's provider and call gate from its settings."""
 
 import hashlib
 from collections.abc import Callable
@@ -35,15 +35,21 @@ from balance_gateway.providers.local import LocalProvider
 
 @dataclass(frozen=True, slots=True)
 class ProviderDependencies:
-    """What every provider over HTTP is wired to."""
+    """Dependencies of every provider that is reached over HTTP.
+
+    Attributes:
+        clock: Current time.
+        on_call: Called with the record of every exchange.
+        gate: Call gate of the connector.
+    """
 
     clock: Clock
     on_call: OnCall
     gate: CallGate
 
 
-#: Documented limits, in calls a minute. Light: "300 requests/min per API key or token"; Asset: 300
-#: per tenant and 300 per business; Layer: a bucket refilled with 100 a second.
+#: Documented rate limits in calls per minute. Light: "300 requests/min per API key or token";
+#: Asset: 300 per tenant and 300 per business; Layer: a bucket that is refilled with 100 per second.
 _DOCUMENTED_PER_MINUTE = {
     ProviderKind.LIGHT: 300,
     ProviderKind.ASSET: 300,
@@ -51,32 +57,47 @@ _DOCUMENTED_PER_MINUTE = {
 }
 
 
-def build_gate(settings: ConnectorSettings, link: RedisClient | None) -> ConnectorGate:
-    """The gate of a connector, with the configured budget or the provider's documented one.
+def build_gate(settings: ConnectorSettings, redis: RedisClient | None) -> ConnectorGate:
+    """Build the call gate of a connector with the configured or the documented rate limit.
 
-    Replicas that share Redis spend one budget.
+    Args:
+        settings: The connector's settings.
+        redis: Replicas that share Redis also share the rate limit; None for a limit per process.
     """
     per_minute = settings.requests_per_minute or _DOCUMENTED_PER_MINUTE.get(settings.provider)
     window: SlidingWindow = MemorySlidingWindow()
-    if link is not None and per_minute is not None:
+    if redis is not None and per_minute is not None:
+        # The address is part of the key, so that gateways for different environments of a provider
+        # do not share a limit.
         address = hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]
         window = SharedSlidingWindow(
-            RedisCounter(link, f"{settings.name}:{address}"), MemorySlidingWindow()
+            RedisCounter(redis, f"{settings.name}:{address}"), MemorySlidingWindow()
         )
-    budget = RateLimiter(per_minute, window)
-    return ConnectorGate(settings.name, CircuitBreaker(), budget, settings.max_concurrency)
+    rate_limiter = RateLimiter(per_minute, window)
+    return ConnectorGate(settings.name, CircuitBreaker(), rate_limiter, settings.max_concurrency)
 
 
 def build_provider(
-    settings: ConnectorSettings, ledger: LedgerStore, wiring: ProviderDependencies
+    settings: ConnectorSettings, ledger: LedgerStore, dependencies: ProviderDependencies
 ) -> BalanceProvider:
-    """The provider of a connector; it connects to nothing yet."""
+    """Build the provider of a connector; no connection is opened.
+
+    Args:
+        settings: The connector's settings.
+        ledger: Store of the embedded ledger, for its provider.
+        dependencies: Dependencies of the providers that are reached over HTTP.
+
+    Raises:
+        ValueError: A setting is invalid; the text names it and contains no secret.
+    """
     if settings.provider is ProviderKind.LOCAL:
         return LocalProvider(settings.name, ledger)
-    return _BUILDERS[settings.provider](settings, wiring)
+    return _BUILDERS[settings.provider](settings, dependencies)
 
 
-def _light(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
+def _build_light(
+    settings: ConnectorSettings, dependencies: ProviderDependencies
+) -> BalanceProvider:
     return LightProvider(
         settings.name,
         LightSettings(
@@ -86,13 +107,15 @@ def _light(settings: ConnectorSettings, wiring: ProviderDependencies) -> Balance
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=wiring.clock,
-        on_call=wiring.on_call,
-        gate=wiring.gate,
+        clock=dependencies.clock,
+        on_call=dependencies.on_call,
+        gate=dependencies.gate,
     )
 
 
-def _asset(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
+def _build_asset(
+    settings: ConnectorSettings, dependencies: ProviderDependencies
+) -> BalanceProvider:
     return AssetProvider(
         settings.name,
         AssetSettings(
@@ -100,19 +123,20 @@ def _asset(settings: ConnectorSettings, wiring: ProviderDependencies) -> Balance
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             access_token=settings.access_token,
-            scope=settings.scope,
             basis=settings.basis,
             entries_start=settings.entries_start,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=wiring.clock,
-        on_call=wiring.on_call,
-        gate=wiring.gate,
+        clock=dependencies.clock,
+        on_call=dependencies.on_call,
+        gate=dependencies.gate,
     )
 
 
-def _layer(settings: ConnectorSettings, wiring: ProviderDependencies) -> BalanceProvider:
+def _build_layer(
+    settings: ConnectorSettings, dependencies: ProviderDependencies
+) -> BalanceProvider:
     return LayerProvider(
         settings.name,
         LayerSettings(
@@ -127,16 +151,16 @@ def _layer(settings: ConnectorSettings, wiring: ProviderDependencies) -> Balance
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
         ),
-        clock=wiring.clock,
-        on_call=wiring.on_call,
-        gate=wiring.gate,
+        clock=dependencies.clock,
+        on_call=dependencies.on_call,
+        gate=dependencies.gate,
     )
 
 
 _BUILDERS: dict[
     ProviderKind, Callable[[ConnectorSettings, ProviderDependencies], BalanceProvider]
 ] = {
-    ProviderKind.LIGHT: _light,
-    ProviderKind.ASSET: _asset,
-    ProviderKind.LAYER: _layer,
+    ProviderKind.LIGHT: _build_light,
+    ProviderKind.ASSET: _build_asset,
+    ProviderKind.LAYER: _build_layer,
 }

@@ -1,1 +1,1 @@
-"""Translators: one for each provider, between its own words and the gateway's one port."""
+"""One adapter for each provider, which translates its API into the ``BalanceProvider`` port."""

@@ -1,24 +1,27 @@
-"""Speaks to Asset: one trial balance serves every ledger of a business at one instant.
+"""Adapter for Asset: one trial balance serves every ledger of a business at one instant.
 
 Source: docs.getasset.com, v0: ``PUT …/ledger/{id}/opening-balance``, ``GET …/reports/trial-
 balance``, ``GET …/ledger/{id}``, ``GET /v0/business``.
-Units: decimal major units; "anyOf: number, string". We send plain text and read numbers exactly.
+Units: decimal major units; "anyOf: number, string". Amounts are sent as plain text, and numbers
+are read exactly.
 Dates: ``end_datetime`` "required, inclusive": the day's last microsecond in the account's zone.
 Auth: client credentials at ``POST /v0/auth/token`` (the "password flow" of the page is an
 artefact), or a fixed bearer token.
 
 * Sign: "Positive values represent the normal balance side of the ledger, negative values
-  represent the opposite side." A card that owes 500 has +500 there and −500 here. A trial balance
-  has both sides: debit − credit is the holder's view as it stands.
+  represent the opposite side." A card that owes 500 is +500 there and −500 here. A trial balance
+  has both sides: debit − credit is already the holder's view.
 * The opening balance is "as of the business entries start date": a write cannot choose its date,
-  and one that names another is refused, never quietly moved. There is no read of it.
-* ``external_balance`` has no time of its own, so it is never put under a day: no bank figure.
-* No currency is named anywhere; the account's configured one is used.
+  and a write with another date is rejected, never silently moved. It cannot be read.
+* ``external_balance`` has no date, so it is never reported for a day: there is no bank balance.
+* Asset names no currency; the account's configured currency is used.
 
-Undocumented: a ledger without a row in the trial balance. Rows tell ``has_entries``, so ledgers
-without entries have one: a missing row is a wrong ``ledger_id``, an error and not zero.
-Undocumented: the precision of ``end_datetime``; microseconds. ``basis`` is always sent.
-Undocumented: "never set" and 0 look alike in a derived opening balance: it is 0 then, never None.
+Undocumented: a ledger without a row in the trial balance. Rows have ``has_entries``, so ledgers
+without entries have a row: a missing row means a wrong ``ledger_id``, an error and not zero.
+Undocumented: the precision of ``end_datetime``. It is sent in microseconds; ``basis`` is always
+sent.
+Undocumented: "never set" and 0 are indistinguishable in a derived opening balance. It is 0 then,
+never None.
 """
 
 from collections.abc import Hashable, Sequence
@@ -45,17 +48,17 @@ from balance_gateway.ports.provider_call import (
     OnCall,
 )
 from balance_gateway.providers import json_fields
-from balance_gateway.providers.asset_lookups import NOT_OFFERED, AssetLookups, unwrap_data
+from balance_gateway.providers.asset_lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.authorization import build_authorization
 from balance_gateway.providers.errors import ProviderResponse, build_refusal
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
+from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
 from balance_gateway.providers.preconditions import (
-    effective_at,
-    instant_text,
-    last_instant,
-    own_currency,
-    refuse_notes,
-    remote_id,
+    format_instant,
+    get_last_instant,
+    reject_notes,
+    require_account_currency,
+    require_effective_at,
+    require_remote_id,
 )
 
 CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
@@ -63,25 +66,23 @@ CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSettings:
-    """A connector to Asset.
+    """Settings of a connector to Asset.
 
     Attributes:
         base_url: ``https://api.getasset.com``, or the sandbox's.
-        client_id: with ``client_secret``, for tokens of ``{base_url}/v0/auth/token``.
-        client_secret: see there.
-        access_token: a fixed token instead of the two.
-        scope: asked for with a token; None for all that the client has.
-        basis: the accounting basis of balances.
-        entries_start: when the businesses' books start; None to ask Asset.
-        timeout_s: seconds for a whole call.
-        redirect_hosts: other hosts that may be redirected to, and get the credentials.
+        client_id: Together with ``client_secret``, for tokens of ``{base_url}/v0/auth/token``.
+        client_secret: See ``client_id``.
+        access_token: A fixed token instead of client credentials.
+        basis: Accounting basis of balances.
+        entries_start: Start of the businesses' entries; None to read it from Asset.
+        timeout_s: Time limit for a whole call in seconds.
+        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
     """
 
     base_url: str
     client_id: Secret | None = None
     client_secret: Secret | None = None
     access_token: Secret | None = None
-    scope: str | None = None
     basis: Literal["accrual", "modified_cash"] = "modified_cash"
     entries_start: datetime | None = None
     timeout_s: float = TIMEOUT_S
@@ -89,7 +90,7 @@ class AssetSettings:
 
 
 class AssetProvider:
-    """One connector to Asset. It remembers the ledgers' normal sides, and nothing else."""
+    """One connector to Asset. It caches the ledgers' normal sides and nothing else."""
 
     kind = ProviderKind.ASSET
     capabilities = CAPABILITIES
@@ -104,10 +105,10 @@ class AssetProvider:
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
-        """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
+        """Build the HTTP client; no connection is opened. See ``ProviderHTTP`` for the arguments.
 
         Raises:
-            ValueError: a setting is wrong; the text names it and shows no secret.
+            ValueError: A setting is invalid; the text names it and contains no secret.
         """
         self.connector = connector
         self._settings = settings
@@ -123,35 +124,48 @@ class AssetProvider:
             gate=gate,
         )
         self._lookups = AssetLookups(self._http, clock)
-        self._http.authorize_with(build_authorization(settings, self._token, clock, who="Asset"))
+        self._http.authorize_with(
+            build_authorization(settings, self._request_token, clock, provider_name="Asset")
+        )
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """A business at one instant."""
+        """Group queries by business and instant."""
         business_id = query.account.remote.get("business_id", query.account)
-        return business_id, last_instant(query.account, query.as_of)
+        return business_id, get_last_instant(query.account, query.as_of)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """The books' figures, from one trial balance; the bank's are always None."""
+        """Read ledger balances from one trial balance; bank balances are always None.
+
+        Args:
+            queries: Queries of one group, see ``balance_group``.
+
+        Returns:
+            Figures or an error for each query, in the order of the queries.
+        """
         account = queries[0].account
-        business_id = remote_id(account, "business_id")
-        query = {
-            "end_datetime": instant_text(last_instant(account, queries[0].as_of)),
+        business_id = require_remote_id(account, "business_id")
+        parameters = {
+            "end_datetime": format_instant(get_last_instant(account, queries[0].as_of)),
             "basis": self._settings.basis,
         }
         path = ("v0", "business", business_id, "reports", "trial-balance")
-        answer = await self._http.send("balance read", "GET", *path, query=query)
-        with reading(answer):
-            rows = _rows_by_ledger(unwrap_data(answer, self._clock()))
-        return [self._figures(answer, rows, one) for one in queries]
+        response = await self._http.send("balance read", "GET", *path, query=parameters)
+        with parsing_response(response):
+            rows = _index_rows_by_ledger(unwrap_data(response, self._clock()))
+        return [self._build_figures(response, rows, query) for query in queries]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """Derived from the trial balance of the day that the account is configured with."""
+        """Derive the opening balance from the trial balance of the configured day.
+
+        Raises:
+            Unsupported: The account has no ``derive_opening_balance_as_of``.
+        """
         day = account.derive_opening_balance_as_of
         if day is None:
             message = (
-                "Asset cannot be asked for an opening balance. Set it through this gateway, or "
+                "Asset offers no read of the opening balance. Set it through this gateway, or "
                 "configure derive_opening_balance_as_of, the day of the entries start."
             )
             raise Unsupported(message, account_id=account.id, provider=self.kind.name)
@@ -162,107 +176,116 @@ class AssetProvider:
         return OpeningBalance(figures.ledger, None, OpeningBalanceSource.DERIVED)
 
     async def normal_balance(self, account: Account) -> Side:
-        """As configured, else the ledger's ``debit_credit``; DEBIT where that is not offered."""
+        """Return the configured side, else the ledger's ``debit_credit``; DEBIT if not offered."""
         if account.normal_balance is not None:
             return account.normal_balance
-        business_id, ledger_id = (remote_id(account, key) for key in ("business_id", "ledger_id"))
-        return await self._lookups.side(business_id, ledger_id)
+        business_id, ledger_id = (
+            require_remote_id(account, key) for key in ("business_id", "ledger_id")
+        )
+        return await self._lookups.get_side(business_id, ledger_id)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sends one PUT on the ledger's normal side, and compares the answer with it."""
+        """Send one PUT on the ledger's normal side, and compare the response with it."""
         account = write.account
-        business_id, ledger_id = (remote_id(account, key) for key in ("business_id", "ledger_id"))
-        refuse_notes(write, "Asset")
-        held = own_currency(write)
-        if len(str(abs(held))) > json_fields.AMOUNT_DIGITS_MAX:
-            raise BadInput("The amount has too many digits.", field="amount", account_id=account.id)
-        starts = await self._checked_start(write, business_id)
+        business_id, ledger_id = (
+            require_remote_id(account, key) for key in ("business_id", "ledger_id")
+        )
+        reject_notes(write, "Asset")
+        minor_units = require_account_currency(write)
+        if len(str(abs(minor_units))) > json_fields.AMOUNT_DIGITS_MAX:
+            message = f"The amount must have at most {json_fields.AMOUNT_DIGITS_MAX} digits."
+            raise BadInput(message, field="amount", account_id=account.id)
+        start = await self._require_matching_start(write, business_id)
         side = await self.normal_balance(account)
-        sent = held * side.holder_sign()
+        sent = minor_units * side.holder_sign()
         path = ("v0", "business", business_id, "ledger", ledger_id, "opening-balance")
         body = {"amount": decimal_text(sent, currency_exponent(account.currency))}
-        answer = await self._http.send("opening-balance write", "PUT", *path, body=body)
-        if answer.status == 422:
-            hint = "Check the amount, and that the ledger takes an opening balance."
-            raise build_refusal(answer, self._clock(), hint=hint, field="amount")
-        with reading(answer):
-            record = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
-            if json_fields.text(record, "ledger_id") != ledger_id:
-                raise json_fields.WrongShape("ledger_id is another ledger's")
-            if json_fields.major_units(record, "amount", account.currency) != sent:
-                raise json_fields.WrongShape("amount is not the one that was sent")
-        return OpeningBalance(write.amount, starts, OpeningBalanceSource.PROVIDER)
+        response = await self._http.send("opening-balance write", "PUT", *path, body=body)
+        if response.status == 422:
+            hint = "Check the amount, and that the ledger accepts an opening balance."
+            raise build_refusal(response, self._clock(), hint=hint, field="amount")
+        with parsing_response(response):
+            record = json_fields.require_object(unwrap_data(response, self._clock()), "data")
+            if json_fields.parse_text(record, "ledger_id") != ledger_id:
+                raise json_fields.MalformedResponse("ledger_id belongs to another ledger")
+            if json_fields.parse_major_units(record, "amount", account.currency) != sent:
+                raise json_fields.MalformedResponse("amount differs from the sent one")
+        return OpeningBalance(write.amount, start, OpeningBalanceSource.PROVIDER)
 
     async def probe(self) -> None:
-        """Lists one business.
+        """List one business to check address and credentials.
 
         Raises:
-            Unsupported: the address answers, and does not offer the list: nothing is shown.
-            GatewayError: address or credentials do not work.
+            Unsupported: The address responds but does not offer this endpoint; the probe proves
+                nothing.
+            GatewayError: The address or the credentials do not work.
         """
-        answer = await self._http.send("probe", "GET", "v0", "business", query={"page_size": "1"})
-        if answer.status in NOT_OFFERED:
-            message = "Asset answers at this address, and does not list businesses there."
+        response = await self._http.send("probe", "GET", "v0", "business", query={"page_size": "1"})
+        if response.status in NOT_OFFERED_STATUSES:
+            message = "Asset responds at base_url but does not offer the list of businesses."
             raise Unsupported(message, provider=self.kind.name)
-        unwrap_data(answer, self._clock())
+        unwrap_data(response, self._clock())
 
     async def aclose(self) -> None:
-        """Closes connections."""
+        """Close all connections."""
         await self._lookups.aclose()
         await self._http.aclose()
 
-    async def _token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
+    async def _request_token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
         form = {
             "grant_type": "client_credentials",
             "client_id": client_id.reveal(),
             "client_secret": client_secret.reveal(),
         }
-        if self._settings.scope is not None:
-            form["scope"] = self._settings.scope
         return await self._http.send_form(
             "token request", f"{self._http.base_url}/v0/auth/token", form
         )
 
-    def _figures(
-        self, answer: ProviderResponse, rows: dict[str, list[dict[str, Any]]], query: BalanceQuery
+    def _build_figures(
+        self, response: ProviderResponse, rows: dict[str, list[dict[str, Any]]], query: BalanceQuery
     ) -> BalanceFigures | GatewayError:
         account = query.account
         try:
-            with reading(answer):
-                own = rows.get(remote_id(account, "ledger_id"), [])
-                if len(own) != 1:
-                    what = "no row" if not own else "several rows"
-                    raise json_fields.WrongShape(f"{what} for this ledger; check ledger_id")
-                debit = json_fields.major_units(own[0], "debit", account.currency)
-                credit = json_fields.major_units(own[0], "credit", account.currency)
+            with parsing_response(response):
+                ledger_rows = rows.get(require_remote_id(account, "ledger_id"), [])
+                if len(ledger_rows) != 1:
+                    found = "several rows" if ledger_rows else "no row"
+                    raise json_fields.MalformedResponse(f"{found} for this ledger; check ledger_id")
+                debit = json_fields.parse_major_units(ledger_rows[0], "debit", account.currency)
+                credit = json_fields.parse_major_units(ledger_rows[0], "credit", account.currency)
         except GatewayError as error:
             return with_account(error, account_id=account.id)
         return BalanceFigures(query.as_of, None, Money(debit - credit, account.currency))
 
-    async def _checked_start(self, write: OpeningBalanceWrite, business_id: str) -> datetime | None:
-        """The entries start, if it is known or was asked for by the write's date.
+    async def _require_matching_start(
+        self, write: OpeningBalanceWrite, business_id: str
+    ) -> datetime | None:
+        """Return the business's entries start after checking the write's date against it.
+
+        Returns:
+            The entries start; None if it is not configured and the write has no date to check.
 
         Raises:
-            BadInput: the write names another date, or one that cannot be checked.
+            BadInput: The write's date differs from the entries start, or cannot be checked.
         """
-        starts = self._settings.entries_start
+        start = self._settings.entries_start
         if write.effective_at is None:
-            return starts
-        wanted = effective_at(write)
-        starts = starts or await self._lookups.entries_start(business_id)
-        if starts != wanted:
-            what = "an unknown instant" if starts is None else instant_text(starts)
+            return start
+        requested = require_effective_at(write)
+        start = start or await self._lookups.get_entries_start(business_id)
+        if start != requested:
+            expected = "an unknown instant" if start is None else format_instant(start)
             message = (
-                f"Asset sets an opening balance as of the business's entries start, {what}: "
-                "leave effectiveAt out, or give exactly that."
+                f"Asset sets an opening balance as of the business's entries start, {expected}: "
+                "omit effectiveAt, or set it to exactly that instant."
             )
             raise BadInput(message, field="effectiveAt", account_id=write.account.id)
-        return starts
+        return start
 
 
-def _rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
+def _index_rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
-    for item in json_fields.a_list(data, "data"):
-        row = json_fields.an_object(item, "a row")
-        rows.setdefault(json_fields.text(row, "ledger_id"), []).append(row)
+    for item in json_fields.require_list(data, "data"):
+        row = json_fields.require_object(item, "a row")
+        rows.setdefault(json_fields.parse_text(row, "ledger_id"), []).append(row)
     return rows

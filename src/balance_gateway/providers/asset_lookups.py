@@ -1,4 +1,4 @@
-"""What Asset's adapter looks up: a ledger's normal side, and when a business's books start."""
+"""Look up a ledger's normal side and the entries start of a business at Asset."""
 
 from datetime import datetime
 from typing import Any
@@ -6,99 +6,107 @@ from typing import Any
 from balance_gateway.domain.accounts import Side
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.providers import json_fields
-from balance_gateway.providers.errors import ProviderResponse, bad_response, build_refusal
-from balance_gateway.providers.http import ProviderHTTP, reading
+from balance_gateway.providers.errors import ProviderResponse, build_bad_response, build_refusal
+from balance_gateway.providers.http import ProviderHTTP, parsing_response
 from balance_gateway.providers.single_flight import SingleFlight
 
-#: Statuses of an endpoint that is not there.
-NOT_OFFERED = frozenset({404, 405})
+#: Statuses of an endpoint that the provider does not offer.
+NOT_OFFERED_STATUSES = frozenset({404, 405})
 
-#: Pages of businesses that are searched for an entries start, a hundred businesses each.
+#: Maximum number of pages searched for a business, with a hundred businesses each.
 BUSINESS_PAGES_MAX = 20
 
 _HINT = "Check the account's business_id and ledger_id."
 
 
-def unwrap_data(answer: ProviderResponse, now: datetime) -> Any:
-    """The ``data`` of an answer. What its sibling ``error`` says, the status says too.
+def unwrap_data(response: ProviderResponse, now: datetime) -> Any:
+    """Return ``data`` of a response.
 
     Raises:
-        ProviderError: the status is not 2xx, or the answer says that it is an error all the same.
+        ProviderError: The status is not 2xx, or ``error`` is set in spite of a 2xx status.
     """
-    if not answer.ok:
-        raise build_refusal(answer, now, hint=_HINT)
-    with reading(answer):
-        body = json_fields.an_object(answer.body, "the answer")
+    # For other statuses ``error`` adds nothing to the status.
+    if not response.ok:
+        raise build_refusal(response, now, hint=_HINT)
+    with parsing_response(response):
+        body = json_fields.require_object(response.body, "the response")
         if body.get("error") is not None:
-            raise json_fields.WrongShape("it says that it is an error")
+            raise json_fields.MalformedResponse("error is set with a 2xx status")
         if "data" not in body:
-            raise json_fields.WrongShape("data is missing")
+            raise json_fields.MalformedResponse("data is missing")
     return body["data"]
 
 
 class AssetLookups:
-    """Asks for what is not a balance; remembers normal sides for the life of the process."""
+    """Reads ledgers and businesses; caches normal sides for the life of the process."""
 
     def __init__(self, http: ProviderHTTP, clock: Clock) -> None:
-        """Takes the connector's HTTP."""
+        """Store the connector's HTTP client and clock."""
         self._http = http
         self._clock = clock
         self._sides: dict[tuple[str, str], Side] = {}
-        self._flights: SingleFlight[Side] = SingleFlight()
+        self._side_lookups: SingleFlight[Side] = SingleFlight()
 
     async def aclose(self) -> None:
-        """Ends the look-ups under way."""
-        await self._flights.aclose()
+        """Cancel running look-ups."""
+        await self._side_lookups.aclose()
 
-    async def side(self, business_id: str, ledger_id: str) -> Side:
-        """The ledger's ``debit_credit``; DEBIT, and not remembered, where it is not offered."""
+    async def get_side(self, business_id: str, ledger_id: str) -> Side:
+        """Return the ledger's ``debit_credit``; DEBIT, without caching it, if not offered."""
         key = business_id, ledger_id
-        known = self._sides.get(key)
-        return known or await self._flights.join(key, lambda: self._side(*key))
+        cached = self._sides.get(key)
+        return cached or await self._side_lookups.join(key, lambda: self._read_side(*key))
 
-    async def entries_start(self, business_id: str) -> datetime | None:
-        """The business's ``entries_start``; None where Asset does not tell it."""
-        answer = await self._http.send("business read", "GET", "v0", "business", business_id)
-        if answer.status not in NOT_OFFERED:
-            with reading(answer):
-                business = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
-                return json_fields.optional_instant(business, "entries_start")
+    async def get_entries_start(self, business_id: str) -> datetime | None:
+        """Return the business's ``entries_start``; None if Asset does not provide it.
+
+        Raises:
+            GatewayError: Asset cannot be read, or lists more than ``BUSINESS_PAGES_MAX`` pages.
+        """
+        response = await self._http.send("business read", "GET", "v0", "business", business_id)
+        if response.status not in NOT_OFFERED_STATUSES:
+            with parsing_response(response):
+                business = json_fields.require_object(unwrap_data(response, self._clock()), "data")
+                return json_fields.parse_optional_instant(business, "entries_start")
+        # Reading one business is not documented on any page; the list is.
         query = {"page_size": "100"}
         for _ in range(BUSINESS_PAGES_MAX):
-            answer = await self._http.send("business list", "GET", "v0", "business", query=query)
-            if answer.status in NOT_OFFERED:
+            response = await self._http.send("business list", "GET", "v0", "business", query=query)
+            if response.status in NOT_OFFERED_STATUSES:
                 return None
-            with reading(answer):
-                for item in json_fields.a_list(unwrap_data(answer, self._clock()), "data"):
-                    business = json_fields.an_object(item, "a business")
+            with parsing_response(response):
+                for item in json_fields.require_list(unwrap_data(response, self._clock()), "data"):
+                    business = json_fields.require_object(item, "a business")
                     if business.get("id") == business_id:
-                        return json_fields.optional_instant(business, "entries_start")
-                pagination = answer.body.get("pagination")
+                        return json_fields.parse_optional_instant(business, "entries_start")
+                pagination = response.body.get("pagination")
                 pages = (
-                    {} if pagination is None else json_fields.an_object(pagination, "pagination")
+                    {}
+                    if pagination is None
+                    else json_fields.require_object(pagination, "pagination")
                 )
-                token = json_fields.optional_text(pages, "next_page_token")
+                token = json_fields.parse_optional_text(pages, "next_page_token")
             if token is None:
                 return None
             query["page_token"] = token
-        raise bad_response(answer.operation, "it has too many pages")
+        raise build_bad_response(response.operation, f"it has more than {BUSINESS_PAGES_MAX} pages")
 
-    async def _side(self, business_id: str, ledger_id: str) -> Side:
+    async def _read_side(self, business_id: str, ledger_id: str) -> Side:
         path = ("v0", "business", business_id, "ledger", ledger_id)
-        answer = await self._http.send("normal-balance read", "GET", *path)
-        if answer.status in NOT_OFFERED:
+        response = await self._http.send("normal-balance read", "GET", *path)
+        if response.status in NOT_OFFERED_STATUSES:
             return Side.DEBIT
-        if answer.status in {401, 403}:
-            error = build_refusal(answer, self._clock())
-            error.message += " Or configure the account's normal_balance: debit or credit."
+        if response.status in {401, 403}:
+            error = build_refusal(response, self._clock())
+            error.message += " Or set the account's normal_balance to debit or credit."
             error.args = (error.message,)
             raise error
-        with reading(answer):
-            record = json_fields.an_object(unwrap_data(answer, self._clock()), "data")
+        with parsing_response(response):
+            record = json_fields.require_object(unwrap_data(response, self._clock()), "data")
             try:
-                side = Side(json_fields.text(record, "debit_credit"))
+                side = Side(json_fields.parse_text(record, "debit_credit"))
             except ValueError:
-                what = "debit_credit is neither debit nor credit; configure normal_balance"
-                raise json_fields.WrongShape(what) from None
+                problem = "debit_credit is neither debit nor credit; configure normal_balance"
+                raise json_fields.MalformedResponse(problem) from None
         self._sides[business_id, ledger_id] = side
         return side

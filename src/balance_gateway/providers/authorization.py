@@ -1,8 +1,8 @@
-"""What a connector proves itself with: a fixed header, or a bearer token that is renewed in time.
+"""Authenticate a connector with a fixed header or with a bearer token that is renewed in time.
 
-``expires_in`` is read in three forms: missing (the hour that was asked for by default), up to 1e9
-a duration in seconds, above it "the token expiration time as a unix timestamp (seconds)". Read as
-a duration, that timestamp would keep a token for fifty-six years.
+``expires_in`` of a token response is read in three forms: missing (the default of one hour), up to
+1e9 a duration in seconds, above it "the token expiration time as a unix timestamp (seconds)". Read
+as a duration, that timestamp would keep a token for fifty-six years.
 """
 
 import re
@@ -19,176 +19,201 @@ from balance_gateway.domain.errors import (
     GatewayError,
     ProviderCredentialsRejected,
     ProviderError,
+    with_account,
 )
-from balance_gateway.domain.errors import with_account as copied
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.errors import ProviderResponse, bad_response, build_refusal
-from balance_gateway.providers.json_fields import WrongShape, an_object
+from balance_gateway.providers.errors import ProviderResponse, build_bad_response, build_refusal
+from balance_gateway.providers.json_fields import MalformedResponse, require_object
 from balance_gateway.providers.single_flight import SingleFlight
 
-#: Lifetime of a token whose answer names none: what both providers give by default.
+#: Lifetime of a token whose response has no ``expires_in``: the default of both providers.
 DEFAULT_LIFETIME_S = 3600
 #: Above it, ``expires_in`` is an instant in unix seconds.
 _UNIX_TIME_MIN = 1_000_000_000
-#: No token is kept longer, whatever its answer says: a wrong unit must not last for years.
+#: Maximum lifetime of a token, whatever its response says: a wrong unit must not last for years.
 LIFETIME_MAX = timedelta(days=1)
-#: A token is renewed this long before it expires, or a tenth of its life before, if that is less.
-MARGIN = timedelta(seconds=60)
-#: How long a token is used that seems to be born expired (its clock and ours disagree).
-EXPIRED_AT_BIRTH = timedelta(seconds=5)
-#: Pauses after the second, third, … renewal in a row that failed; the last one repeats.
-PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: A token is renewed this long before it expires, or a tenth of its lifetime if that is less.
+RENEWAL_MARGIN = timedelta(seconds=60)
+#: How long a token is used that seems to be expired when it is issued (the clocks disagree).
+EXPIRED_TOKEN_LIFETIME = timedelta(seconds=5)
+#: Pauses after the first, second, third … consecutive failed renewal; the last one repeats.
+RENEWAL_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
-#: What a header can carry as a credential: printable ASCII without blanks.
+#: Characters that a header can carry as a credential: printable ASCII without spaces.
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 
 
 class Authorization(Protocol):
-    """Gives the value of the ``Authorization`` header."""
+    """Provides the value of the ``Authorization`` header."""
 
-    def ready(self) -> str | None:
-        """The value to send, if it is at hand; None when it has to be waited for."""
+    def cached_header(self) -> str | None:
+        """Return the value if it is available without waiting; None otherwise."""
         ...
 
-    async def header(self) -> str:
-        """The value to send. Raises GatewayError when it cannot be had."""
+    async def get_header(self) -> str:
+        """Return the value, and fetch it if necessary.
+
+        Raises:
+            GatewayError: The value cannot be fetched.
+        """
         ...
 
     def reject(self, header: str) -> bool:
-        """Takes note that the provider refused this value; whether another can be had."""
+        """Record that the provider rejected this value; return whether to retry with another."""
         ...
 
-    def renewed(self, header: str, *, in_vain: bool) -> None:
-        """Takes note of what became of the value that took a rejected one's place."""
+    def record_renewal(self, header: str, *, rejected: bool) -> None:
+        """Record whether the provider rejected the value that replaced a rejected one."""
         ...
 
     async def aclose(self) -> None:
-        """Ends what is under way."""
+        """Cancel a running fetch."""
         ...
 
 
 def require_header_safe(name: str, secret: Secret) -> str:
-    """A configured secret, as a header can carry it.
+    """Return a configured secret after checking that an HTTP header can carry it.
+
+    Args:
+        name: Name of the setting, for the error.
+        secret: The configured secret.
 
     Raises:
-        ValueError: it is empty, or holds blanks, line ends or other letters than ASCII's; the
-            text names the setting, never the value.
+        ValueError: The secret is empty, too long, or contains spaces, line breaks or non-ASCII
+            characters; the text names the setting and never contains the value.
     """
     text = secret.reveal()
     if not _CREDENTIAL.fullmatch(text):
-        raise ValueError(f"{name} is empty or holds characters that no HTTP header can carry")
+        raise ValueError(f"{name} is empty or contains characters that an HTTP header cannot carry")
     return text
 
 
-def basic(client_id: Secret, client_secret: Secret) -> str:
-    """HTTP Basic of a client, as Layer's token endpoint wants it (and Light's API does not)."""
+def build_basic_header(client_id: Secret, client_secret: Secret) -> str:
+    """Build the HTTP Basic header of Layer's token endpoint; Light's API uses another format."""
     pair = f"{client_id.reveal()}:{client_secret.reveal()}"
     return "Basic " + b64encode(pair.encode("ascii")).decode("ascii")
 
 
 class FixedAuthorization:
-    """A header that stays as configured."""
+    """Provides a configured header that never changes."""
 
     def __init__(self, scheme: str, name: str, secret: Secret) -> None:
-        """Takes the scheme ("Basic", "Bearer") and the secret; ``name`` is its setting."""
+        """Check and store the header.
+
+        Args:
+            scheme: "Basic" or "Bearer".
+            name: Name of the secret's setting, for the error.
+            secret: The configured secret.
+
+        Raises:
+            ValueError: An HTTP header cannot carry the secret.
+        """
         self._header = f"{scheme} {require_header_safe(name, secret)}"
 
-    def ready(self) -> str:
-        """The configured value."""
+    def cached_header(self) -> str:
+        """Return the configured value."""
         return self._header
 
-    async def header(self) -> str:
-        """The configured value."""
+    async def get_header(self) -> str:
+        """Return the configured value."""
         return self._header
 
     def reject(self, _: str) -> bool:
-        """False: there is no other."""
+        """Return False: no other value exists."""
         return False
 
-    def renewed(self, header: str, *, in_vain: bool) -> None:
-        """Never called: there is no other."""
+    def record_renewal(self, header: str, *, rejected: bool) -> None:
+        """Do nothing; never called because the value is not renewed."""
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class TokenAuthorization:
-    """A bearer token from a token endpoint: cached, renewed before it expires, once for all.
+    """Provides a bearer token from a token endpoint; caches it and renews it before it expires.
 
-    However many calls need a token at once, one request fetches it, and a caller that gives up
-    does not take it from the others. A failure is not kept: the next call tries again, after a
-    pause that grows when failures repeat.
+    However many calls need a token at the same time, one request fetches it, and a cancelled
+    caller does not cancel it for the others. A failure is not cached: the next call tries again,
+    after a pause that grows with consecutive failures.
     """
 
     def __init__(
         self, fetch: Callable[[], Coroutine[Any, Any, ProviderResponse]], clock: Clock
     ) -> None:
-        """``fetch`` sends one token request and returns its answer, whatever its status."""
+        """Store the fetch function; nothing is fetched.
+
+        Args:
+            fetch: Sends one token request and returns its response, whatever its status.
+            clock: Current time.
+        """
         self._fetch = fetch
         self._clock = clock
-        self._flights: SingleFlight[str] = SingleFlight(for_all=True)
+        # Isolated: any call may join a renewal, so it must not inherit the low priority of a
+        # background refresh that happens to start it.
+        self._renewals: SingleFlight[str] = SingleFlight(isolated=True)
         self._header: str | None = None
         self._renew_at = datetime.min.replace(tzinfo=UTC)
         self._failures = 0
         self._failure: GatewayError | None = None
         self._paused_until = datetime.min.replace(tzinfo=UTC)
-        self._in_vain = 0
-        self._refused: str | None = None
-        self._trusted_until = datetime.min.replace(tzinfo=UTC)
+        self._rejected_renewals = 0
+        self._last_rejected_renewal: str | None = None
+        self._no_renewal_until = datetime.min.replace(tzinfo=UTC)
 
-    def ready(self) -> str | None:
-        """``Bearer`` and a token that is not about to expire."""
+    def cached_header(self) -> str | None:
+        """Return ``Bearer`` and the token if it is not about to expire."""
         if self._header is not None and self._clock() < self._renew_at:
             return self._header
         return None
 
-    async def header(self) -> str:
-        """Likewise; fetched where there is none."""
-        return self.ready() or await self._flights.join("token", self._renewed)
+    async def get_header(self) -> str:
+        """Return ``Bearer`` and a token; fetch the token if none is cached."""
+        return self.cached_header() or await self._renewals.join("token", self._renew)
 
     def reject(self, header: str) -> bool:
-        """Drops the token, unless it has been renewed since; True: another can be fetched.
+        """Drop the token unless it has been renewed since; return whether to retry.
 
-        False for a while after tokens that had just been issued were refused, too: then it is not
-        the token, and asking for more would only spend the budget.
+        Returns False for a while after newly issued tokens were rejected too: the token is not
+        the cause then, and fetching more would only use up the rate limit.
         """
-        if self._clock() < self._trusted_until:
+        if self._clock() < self._no_renewal_until:
             return False
         if header == self._header:
             self._header = None
         return True
 
-    def renewed(self, header: str, *, in_vain: bool) -> None:
-        """Takes note of whether a token that had just been issued was taken.
+    def record_renewal(self, header: str, *, rejected: bool) -> None:
+        """Record whether the provider rejected a newly issued token.
 
-        Once for each token, however many calls it was refused to.
+        A token counts once, however many calls it was rejected for.
         """
-        if not in_vain:
-            self._in_vain = 0
-        elif header != self._refused:
-            self._refused = header
-            pause_s = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)]
-            self._in_vain += 1
-            self._trusted_until = self._clock() + timedelta(seconds=pause_s)
+        if not rejected:
+            self._rejected_renewals = 0
+        elif header != self._last_rejected_renewal:
+            self._last_rejected_renewal = header
+            pause_s = RENEWAL_PAUSES_S[min(self._rejected_renewals, len(RENEWAL_PAUSES_S) - 1)]
+            self._rejected_renewals += 1
+            self._no_renewal_until = self._clock() + timedelta(seconds=pause_s)
 
     async def aclose(self) -> None:
-        """Ends a renewal under way."""
-        await self._flights.aclose()
+        """Cancel a running renewal."""
+        await self._renewals.aclose()
 
-    async def _renewed(self) -> str:
+    async def _renew(self) -> str:
         started = self._clock()
         if self._failure is not None and started < self._paused_until:
-            raise copied(self._failure)
+            # A copy: callers add to an error, and its traceback grows with every raise.
+            raise with_account(self._failure)
         try:
-            answer = await self._fetch()
-            if not answer.ok:
-                raise _token_refusal(answer, started)
+            response = await self._fetch()
+            if not response.ok:
+                raise _build_token_refusal(response, started)
             try:
-                header, self._renew_at = _token(answer, started)
-            except WrongShape as error:
-                raise bad_response(answer.operation, str(error)) from error
+                header, self._renew_at = _parse_token(response, started)
+            except MalformedResponse as error:
+                raise build_bad_response(response.operation, str(error)) from error
         except (CircuitOpen, BudgetSpent):
-            # Our own refusal: the endpoint was not asked, and says nothing by it.
+            # The call gate refused: the endpoint received no request and has not failed.
             raise
         except GatewayError as error:
             self._pause(error)
@@ -197,45 +222,48 @@ class TokenAuthorization:
         return header
 
     def _pause(self, error: GatewayError) -> None:
-        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
-        pause_s = max(pause_s, min(error.retry_after_s or 0.0, PAUSES_S[-1]))
+        pause_s = RENEWAL_PAUSES_S[min(self._failures, len(RENEWAL_PAUSES_S) - 1)]
+        pause_s = max(pause_s, min(error.retry_after_s or 0.0, RENEWAL_PAUSES_S[-1]))
         self._failures += 1
-        self._failure = copied(error)
+        self._failure = with_account(error)
         self._paused_until = self._clock() + timedelta(seconds=pause_s)
 
 
-def _token_refusal(answer: ProviderResponse, now: datetime) -> ProviderError:
-    """A token endpoint's no to a well-formed request is a no to the credentials (RFC 6749, 5.2)."""
-    error = build_refusal(answer, now)
-    if answer.status not in {400, 401, 403, 422}:
+def _build_token_refusal(response: ProviderResponse, now: datetime) -> ProviderError:
+    error = build_refusal(response, now)
+    # A token endpoint that refuses a well-formed request refuses the credentials (RFC 6749, 5.2).
+    if response.status not in {400, 401, 403, 422}:
         return error
-    who = answer.operation.who
-    message = f"{who} refused the connector's client credentials with HTTP {answer.status}."
-    return ProviderCredentialsRejected(message, provider=answer.operation.provider)
+    name = response.operation.provider_name
+    message = (
+        f"{name} refused the connector's client credentials with HTTP {response.status}: "
+        "check client_id and client_secret."
+    )
+    return ProviderCredentialsRejected(message, provider=response.operation.provider)
 
 
-def _token(answer: ProviderResponse, asked_at: datetime) -> tuple[str, datetime]:
-    """The header of a token answer, and when it is to be renewed."""
-    body = an_object(answer.body, "the token answer")
+def _parse_token(response: ProviderResponse, requested_at: datetime) -> tuple[str, datetime]:
+    """Return the header of a token response, and the time of its renewal."""
+    body = require_object(response.body, "the token response")
     token = body.get("access_token")
     if not isinstance(token, str) or not _CREDENTIAL.fullmatch(token):
-        raise WrongShape("access_token is not a token")
+        raise MalformedResponse("access_token is not a token")
     kind = body.get("token_type", "Bearer")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise WrongShape("token_type is not Bearer")
-    return f"Bearer {token}", renewal_time(body.get("expires_in"), asked_at)
+        raise MalformedResponse("token_type is not Bearer")
+    return f"Bearer {token}", compute_renewal_time(body.get("expires_in"), requested_at)
 
 
-def renewal_time(expires_in: object, asked_at: datetime) -> datetime:
-    """When a token has to be renewed that was asked for at an instant.
+def compute_renewal_time(expires_in: object, requested_at: datetime) -> datetime:
+    """Return the time at which a token must be renewed.
 
     Args:
-        expires_in: the answer's member in any of its three forms, also as digits in text; None
-            when it is missing.
-        asked_at: when the request was *started*, so that the life is never overstated.
+        expires_in: The response's field in any of its three forms, also as digits in a string;
+            None if it is missing.
+        requested_at: When the request was *started*, so that the lifetime is never overestimated.
 
     Raises:
-        WrongShape: it is none of the forms.
+        MalformedResponse: The field has none of the forms.
     """
     number: object = expires_in
     if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) <= 15:
@@ -245,13 +273,14 @@ def renewal_time(expires_in: object, asked_at: datetime) -> datetime:
     if isinstance(number, Decimal) and abs(number.adjusted()) <= 15:
         number = int(number)
     if type(number) is not int:
-        raise WrongShape("expires_in is not a number")
+        raise MalformedResponse("expires_in is not a number")
+    # timedelta overflows far above this, and LIFETIME_MAX applies anyway.
     number = min(number, 10**15)
-    seconds = number - asked_at.timestamp() if number > _UNIX_TIME_MIN else number
-    life = timedelta(seconds=min(seconds, LIFETIME_MAX.total_seconds())) if seconds > 0 else None
-    if life is None:
-        return asked_at + EXPIRED_AT_BIRTH
-    return asked_at + life - min(MARGIN, life / 10)
+    seconds = number - requested_at.timestamp() if number > _UNIX_TIME_MIN else number
+    if seconds <= 0:
+        return requested_at + EXPIRED_TOKEN_LIFETIME
+    lifetime = timedelta(seconds=min(seconds, LIFETIME_MAX.total_seconds()))
+    return requested_at + lifetime - min(RENEWAL_MARGIN, lifetime / 10)
 
 
 class _ClientSettings(Protocol):
@@ -268,24 +297,30 @@ def build_authorization(
     fetch: Callable[[Secret, Secret], Coroutine[Any, Any, ProviderResponse]],
     clock: Clock,
     *,
-    who: str,
+    provider_name: str,
 ) -> Authorization:
-    """The authorization of a connector that has client credentials, or a fixed access token.
+    """Build the authorization from client credentials or from a fixed access token.
 
     Args:
-        settings: the connector's.
-        fetch: sends one token request with client id and secret.
-        clock: for the tokens' lives.
-        who: the provider, for messages.
+        settings: The connector's settings.
+        fetch: Sends one token request with client id and secret.
+        clock: Current time, for the lifetimes of tokens.
+        provider_name: Name of the provider for errors.
 
     Raises:
-        ValueError: both or neither are set, or no header can carry them.
+        ValueError: Both or neither are set, or an HTTP header cannot carry them.
     """
     client_id, client_secret = settings.client_id, settings.client_secret
     if settings.access_token is not None and client_id is None and client_secret is None:
         return FixedAuthorization("Bearer", "access_token", settings.access_token)
-    if settings.access_token is not None or client_id is None or client_secret is None:
-        raise ValueError(f"{who} takes either client_id and client_secret, or access_token")
+    if settings.access_token is not None:
+        raise ValueError(
+            f"{provider_name}: set either access_token or client credentials, not both"
+        )
+    if client_id is None or client_secret is None:
+        raise ValueError(
+            f"{provider_name}: set either access_token or both client_id and client_secret"
+        )
     for name, secret in (("client_id", client_id), ("client_secret", client_secret)):
         require_header_safe(name, secret)
     return TokenAuthorization(lambda: fetch(client_id, client_secret), clock)

@@ -1,8 +1,9 @@
-"""Reads an answer's body: bounded while it arrives, inflated under the same bound, decoded exactly.
+"""Read, inflate and decode a response body within a size limit and without losing digits.
 
-Numbers with a point or an exponent become ``Decimal``; no number passes through binary floating
-point. What two JSON readers could read differently is refused: a member given twice, NaN,
-Infinity, bytes that are not UTF-8, a number too long to be meant.
+The size limit applies while the body arrives and again to its inflated form. Numbers with a
+decimal point or an exponent become ``Decimal``; no number passes through binary floating point.
+Input that JSON parsers may interpret differently is rejected: duplicate members, NaN, Infinity,
+bytes that are not UTF-8, and overlong numbers.
 """
 
 import json
@@ -12,89 +13,93 @@ from typing import Any, NoReturn
 
 import httpx
 
-from balance_gateway.providers.json_fields import WrongShape
+from balance_gateway.providers.json_fields import MalformedResponse
 
-#: Longest number with a point or an exponent, in characters. Python bounds integers by itself.
+#: Maximum length of a number with a decimal point or an exponent, in characters. Python limits
+#: the length of integers itself.
 NUMBER_CHARACTERS_MAX = 1000
 
-#: zlib's sign for "gzip or zlib, whichever the bytes say".
-_EITHER_HEADER = 32 + zlib.MAX_WBITS
+#: zlib window bits that detect a gzip or a zlib header automatically.
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
-class BodyTooLarge(WrongShape):
-    """The body passes the bound; the rest of it was not read."""
+class BodyTooLarge(MalformedResponse):
+    """The body exceeds the size limit; the rest of it was not read."""
 
 
 async def read_body(response: httpx.Response, bytes_max: int) -> bytes:
-    """The whole body, inflated, at most ``bytes_max`` bytes at any moment.
+    """Read and inflate a whole body, never holding more than ``bytes_max`` bytes.
 
     Raises:
-        BodyTooLarge: it is larger.
-        WrongShape: it is compressed in a way that was not asked for, or wrongly.
-        httpx.HTTPError: the connection failed on the way.
+        BodyTooLarge: The body exceeds ``bytes_max``.
+        MalformedResponse: The content encoding is not supported, or the compressed body is
+            damaged.
+        httpx.HTTPError: The connection failed.
     """
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in {"identity", "gzip", "deflate", ""}:
-        raise WrongShape("its content encoding was not asked for")
-    inflater = zlib.decompressobj(_EITHER_HEADER) if coding in {"gzip", "deflate"} else None
+        raise MalformedResponse("its content encoding is not gzip, deflate or identity")
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if coding in {"gzip", "deflate"} else None
     chunks: list[bytes] = []
     size = 0
     async for raw in response.aiter_raw():
-        chunk = _inflated(inflater, raw, bytes_max - size) if inflater else raw
+        chunk = _inflate(inflater, raw, bytes_max - size) if inflater else raw
         size += len(chunk)
         if size > bytes_max:
-            raise BodyTooLarge(f"its body is larger than {bytes_max} bytes")
+            raise BodyTooLarge(f"its body exceeds {bytes_max} bytes")
         chunks.append(chunk)
     if inflater and size and not inflater.eof:
-        raise WrongShape("its compressed body is cut off")
+        raise MalformedResponse("its compressed body is truncated")
     return b"".join(chunks)
 
 
-def _inflated(inflater: "zlib._Decompress", raw: bytes, room: int) -> bytes:
+def _inflate(inflater: "zlib._Decompress", raw: bytes, room: int) -> bytes:
     try:
+        # One byte more than allowed is enough to detect an oversized body.
         return inflater.decompress(raw, room + 1)
     except zlib.error:
-        raise WrongShape("its compressed body is broken") from None
+        raise MalformedResponse("its compressed body is damaged") from None
 
 
 def decode_json(body: bytes) -> Any:
-    """One JSON text; fractions as Decimal, objects as dict.
+    """Decode one JSON text; fractions become ``Decimal``, objects become ``dict``.
 
     Raises:
-        WrongShape: see the top of this module.
+        MalformedResponse: The body is not JSON or is rejected by the rules of this module.
     """
     try:
-        return _EXACTLY.decode(body.decode("utf-8"))
+        return _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except RecursionError:
         problem = "it is nested too deeply"
     except ValueError:
         problem = "it is not JSON"
-    # Raised out here, because json's own errors hold the body, and a token answer's is a secret.
-    raise WrongShape(problem)
+    # Raised outside of the handlers, so that the error has no context: the errors of json contain
+    # the body, and the body of a token response contains a secret.
+    raise MalformedResponse(problem)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) != len(pairs):
-        raise WrongShape("an object has the same member twice")
+        raise MalformedResponse("an object has a duplicate member")
     return record
 
 
-def _decimal(literal: str) -> Decimal:
+def _parse_decimal(literal: str) -> Decimal:
     if len(literal) > NUMBER_CHARACTERS_MAX:
-        raise WrongShape("a number is too long")
+        raise MalformedResponse(f"a number has more than {NUMBER_CHARACTERS_MAX} characters")
     try:
         return Decimal(literal)
     except InvalidOperation:
-        raise WrongShape("a number is out of range") from None
+        raise MalformedResponse("a number is out of range") from None
 
 
-def _refuse_constant(_: str) -> NoReturn:
-    raise WrongShape("a number is not finite")
+def _reject_constant(_: str) -> NoReturn:
+    raise MalformedResponse("a number is NaN or infinite")
 
 
-_EXACTLY = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_decimal, parse_constant=_refuse_constant
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_object, parse_float=_parse_decimal, parse_constant=_reject_constant
 )

@@ -1,16 +1,17 @@
-"""The one place where transport errors and statuses become our error tree.
+"""Translate transport errors and HTTP statuses into the gateway's errors.
 
 Whether a failed write may have been applied (``maybe_applied``):
 
 =====================================================  =====
 no connection: refused, DNS, TLS, no free connection   False
-400…499 except 408; 307 and 308 ("not here")           False
+400…499 except 408; 307 and 308 (not processed)        False
 408, 500…599, any other redirect                       True
 deadline passed, or connection lost, once sent         True
-2xx whose content is not what the page promises        True
+2xx with content that contradicts the provider's page  True
 =====================================================  =====
 
-Reads are never "maybe applied". No message holds a provider's text, a URL or a secret.
+For reads ``maybe_applied`` is always False. No message contains a provider's text, a URL or a
+secret.
 """
 
 import ssl
@@ -38,16 +39,16 @@ from balance_gateway.transport.rate_headers import (
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
-CHECK_FIRST = " It may have been applied: read the opening balance before setting it again."
+CHECK_BEFORE_RETRY = " It may have been applied: read the opening balance before setting it again."
 
 
 class Operation(NamedTuple):
-    """What was being asked of whom; what every message begins with.
+    """Identifies a call in messages, metrics and logs.
 
     Attributes:
-        provider: the provider's kind, such as ``LIGHT``.
-        name: what was asked for, as a noun: "balance read".
-        write: whether it changes anything at the provider.
+        provider: The provider's kind, such as ``LIGHT``.
+        name: The operation as a noun, such as "balance read".
+        write: Whether it changes anything at the provider.
     """
 
     provider: str
@@ -55,20 +56,20 @@ class Operation(NamedTuple):
     write: bool = False
 
     @property
-    def who(self) -> str:
-        """The provider's name as people write it."""
+    def provider_name(self) -> str:
+        """The provider's name for messages, such as "Light"."""
         return self.provider.capitalize()
 
 
 class ProviderResponse(NamedTuple):
-    """A provider's whole answer.
+    """A provider's complete response.
 
     Attributes:
-        operation: what it answers.
-        status: the HTTP status.
-        headers: by lower-case name.
-        body: the decoded JSON, fractions as Decimal. None for null, for an empty answer, and for
-            an unreadable one with a status other than 2xx.
+        operation: The operation that it responds to.
+        status: HTTP status.
+        headers: Response headers by lower-case name.
+        body: Decoded JSON, fractions as ``Decimal``. None for JSON ``null``, for an empty body,
+            and for an unreadable body with a status other than 2xx.
     """
 
     operation: Operation
@@ -78,48 +79,61 @@ class ProviderResponse(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether the status is any of 2xx; the pages promise no particular one."""
+        """Whether the status is 2xx; the providers' pages do not promise a particular one."""
         return 200 <= self.status < 300
 
 
-def bad_response(
-    operation: Operation, what: str, *, maybe_applied: bool | None = None
+def build_bad_response(
+    operation: Operation, problem: str, *, maybe_applied: bool | None = None
 ) -> ProviderBadResponse:
-    """The error for an answer that is not what the page promises; ``what`` says so in our words."""
+    """Build the error for a response that contradicts the provider's page.
+
+    Args:
+        operation: The operation that failed.
+        problem: What is wrong, in our own words.
+        maybe_applied: Whether a write may have been applied; None for ``operation.write``.
+    """
     if maybe_applied is None:
         maybe_applied = operation.write
-    advice = CHECK_FIRST if maybe_applied else ""
-    message = f"{operation.who}'s answer to the {operation.name} cannot be used: {what}.{advice}"
+    advice = CHECK_BEFORE_RETRY if maybe_applied else ""
+    name = operation.provider_name
+    message = f"{name}'s response to the {operation.name} is not usable: {problem}.{advice}"
     return ProviderBadResponse(message, maybe_applied=maybe_applied, provider=operation.provider)
 
 
 def translate_transport_error(
     operation: Operation, error: Exception, timeout_s: float
 ) -> ProviderError:
-    """The error for an exchange that ended without a usable answer."""
-    never = isinstance(error, _NEVER_SENT) or get_sent(error) is Sent.NEVER
-    maybe_applied = operation.write and not never
-    advice = CHECK_FIRST if maybe_applied else " Try again later."
-    who, name = operation.who, operation.name
+    """Build the error for an exchange that ended without a usable response.
+
+    Args:
+        operation: The operation that failed.
+        error: The transport's error, or ``TimeoutError``.
+        timeout_s: The configured time limit, for the message.
+    """
+    never_sent = isinstance(error, _NEVER_SENT) or sent(error) is Sent.NEVER
+    maybe_applied = operation.write and not never_sent
+    advice = CHECK_BEFORE_RETRY if maybe_applied else " Try again later."
+    provider, name = operation.provider_name, operation.name
     if isinstance(error, _UNREADABLE):
-        return bad_response(operation, "its size or compression is not acceptable")
+        return build_bad_response(operation, "it exceeds a size limit or cannot be decompressed")
     if isinstance(error, TimeoutError | httpx.TimeoutException):
-        message = f"{who} did not answer the {name} within {timeout_s:g} s.{advice}"
+        message = f"{provider} did not respond to the {name} within {timeout_s:g} s.{advice}"
         kind: type[ProviderError] = ProviderTimeout
     elif _is_untrusted(error):
-        message = f"{who}'s certificate is not trusted for the {name}: check base_url."
+        message = f"{provider}'s certificate is not trusted for the {name}: check base_url."
         kind = ProviderUntrusted
-    elif never:
-        message = f"{who} could not be reached for the {name}.{advice}"
+    elif never_sent:
+        message = f"Cannot connect to {provider} for the {name}.{advice}"
         kind = ProviderUnavailable
     else:
-        message = f"The connection to {who} broke during the {name}.{advice}"
+        message = f"The connection to {provider} failed during the {name}.{advice}"
         kind = ProviderUnavailable
     return kind(message, maybe_applied=maybe_applied, provider=operation.provider)
 
 
 def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether the certificate was refused, whatever that was wrapped in."""
+    """Return whether the certificate was rejected; searches the whole chain of causes."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True
@@ -128,63 +142,66 @@ def _is_untrusted(error: BaseException | None) -> bool:
 
 
 def build_refusal(
-    answer: ProviderResponse,
+    response: ProviderResponse,
     now: datetime,
     *,
     hint: str = "Check the account's ids and the input.",
     field: str | None = None,
     provider_code: str | None = None,
 ) -> ProviderError:
-    """The error for an answer with a status other than 2xx.
+    """Build the error for a response with a status other than 2xx.
 
     Args:
-        answer: what was answered.
-        now: for reading instants in the rate headers.
-        hint: the next step, where the provider understood and refused (400, 404, 409, 422).
-        field: the input field at fault, in the same case.
-        provider_code: the provider's own stable code.
+        response: The response.
+        now: Current time, for instants in the rate limit headers.
+        hint: The next step if the provider understood and refused (400, 404, 409, 422).
+        field: The input field at fault in the same case; None for none.
+        provider_code: The provider's own stable error code; None for none.
     """
-    operation, status = answer.operation, answer.status
-    name = f"{operation.name} with HTTP {status}"
+    operation, status = response.operation, response.status
+    provider = operation.provider_name
+    refused = f"{provider} refused the {operation.name} with HTTP {status}"
+    wait_s = _read_wait_s(status, response.headers, now)
+    wait = "" if wait_s is None else f" (Retry-After: {wait_s:g} s)"
     maybe_applied = operation.write and (status == 408 or not 400 <= status < 500)
     kind: type[ProviderError] = ProviderRejected
-    message = f"{operation.who} refused the {name}. {hint}"
+    message = f"{refused}. {hint}"
     if status in {401, 403}:
         kind = ProviderCredentialsRejected
-        what = "lack a right" if status == 403 else "are not accepted"
-        message = f"{operation.who} refused the {name}: check the credentials, they {what}."
+        problem = "lack a permission" if status == 403 else "are not accepted"
+        message = f"{refused}: check the connector's credentials, they {problem}."
         field = None
     elif status == 408:
-        kind, message = ProviderTimeout, f"{operation.who} gave up on the {name}."
+        kind = ProviderTimeout
+        message = f"{provider} timed out on the {operation.name} with HTTP {status}."
     elif status == 429:
         kind = ProviderRateLimited
-        message = f"{operation.who} refused the {name}: its rate limit is spent. Try again later."
+        message = f"{refused}: its rate limit is exhausted{wait}. Try again later."
     elif status >= 500:
-        kind, message = ProviderUnavailable, f"{operation.who} answered the {name}."
+        kind = ProviderUnavailable
+        message = f"{provider} is unavailable for the {operation.name}: HTTP {status}{wait}."
     elif status < 400:
-        return bad_response(operation, f"HTTP {status} is none its page knows")
+        return build_bad_response(operation, f"HTTP {status} is not a documented status")
     if maybe_applied:
-        message += CHECK_FIRST
+        message += CHECK_BEFORE_RETRY
     elif kind in {ProviderTimeout, ProviderUnavailable}:
         message += " Try again later."
     return kind(
         message,
         maybe_applied=maybe_applied,
         provider_code=provider_code,
-        retry_after_s=_retry_after_s(status, answer.headers, now),
+        retry_after_s=wait_s,
         field=field if kind is ProviderRejected else None,
         provider=operation.provider,
     )
 
 
-def _retry_after_s(status: int, headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds to wait, as 429 and 503 may tell; None where they do not.
-
-    The reset header says when the rate limit is full again, which is no wait for a 503.
-    """
+def _read_wait_s(status: int, headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the wait in seconds that a 429 or 503 asks for; None if it asks for none."""
     if status not in {429, 503}:
         return None
     asked_s = retry_after_s(headers, now.timestamp())
+    # The reset header says when the rate limit is full again: a wait for a 429, not for a 503.
     if asked_s is None and status == 429:
         return reset_in_s(headers, now.timestamp())
     return asked_s

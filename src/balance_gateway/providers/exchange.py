@@ -1,4 +1,4 @@
-"""What one call is made of: what is sent, until when, and what is told of it."""
+"""Data of one HTTP exchange: the request, its remaining time, and what is reported about it."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,24 +10,25 @@ from balance_gateway.ports.provider_call import (
     ProviderCall,
 )
 from balance_gateway.providers.errors import Operation
-from balance_gateway.providers.redirects import REDIRECTS
+from balance_gateway.providers.redirects import REDIRECT_STATUSES
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What is to be sent, and what is left of its deadline.
+    """A request and its remaining time.
 
     Attributes:
-        about: what is being asked of whom.
+        operation: Name, kind and provider of the operation.
         method: GET, PUT or POST.
-        content: the body's bytes; empty for none.
-        content_type: sent in any case.
-        left_s: seconds left; what has been waited for takes off its time.
-        empty_ok: whether an answer of 2xx may have no body.
-        before_repeat: awaited before a read is sent again whose connection was closed unanswered.
+        content: Bytes of the body; empty for no body.
+        content_type: Sent with every request, even without a body.
+        left_s: Remaining time in seconds. Time spent waiting in the call gate does not count.
+        empty_ok: Whether a 2xx response may have an empty body.
+        before_repeat: Awaited before a read is resent because its connection closed without a
+            response; None without a call gate.
     """
 
-    about: Operation
+    operation: Operation
     method: str
     content: bytes
     content_type: str
@@ -38,25 +39,32 @@ class Exchange:
 
 @dataclass(slots=True)
 class ExchangeResult:
-    """What has been seen of an exchange so far."""
+    """The part of a response that has been received so far.
+
+    Attributes:
+        outcome: See ``ProviderCall.outcome``; ``cancelled`` until a response head or an error
+            is received.
+        status: HTTP status; None until the response head is received.
+        headers: Response headers by lower-case name.
+    """
 
     outcome: str = "cancelled"
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Takes note of an answer's head."""
+    def record_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Record the head of the response."""
         self.status, self.headers, self.outcome = status, headers, classify_status(status)
 
-    def call(
-        self, connector: str, provider: ProviderKind, about: Operation, duration_s: float
+    def build_provider_call(
+        self, connector: str, provider: ProviderKind, operation: Operation, duration_s: float
     ) -> ProviderCall:
-        """What is told of it."""
+        """Build the record of this exchange for metrics, budgets and logs."""
         return ProviderCall(
             connector=connector,
             provider=provider,
-            operation=about.name,
-            write=about.write,
+            operation=operation.name,
+            write=operation.write,
             outcome=self.outcome,
             status=self.status,
             duration_s=duration_s,
@@ -65,31 +73,37 @@ class ExchangeResult:
 
 
 def classify_status(status: int) -> str:
-    """The outcome of an exchange that was answered."""
+    """Return the outcome of an exchange with this response status."""
     if 200 <= status < 300:
         return "ok"
-    return "redirected" if status in REDIRECTS else "refused"
+    return "redirected" if status in REDIRECT_STATUSES else "refused"
 
 
 def build_path(segments: Collection[str]) -> str:
-    """A path of segments, each quoted whole: none of them can lead elsewhere."""
-    return "".join(map(_quoted, segments))
+    """Build a path from segments, each fully quoted so that none can change the path's structure.
+
+    Raises:
+        ValueError: A segment is empty, ``.`` or ``..``.
+    """
+    return "".join(map(_quote_segment, segments))
 
 
 def build_query(query: Mapping[str, str] | None) -> str:
-    """The question mark and what follows it; nothing for an empty query."""
+    """Build ``?name=value&...``; an empty string for an empty query."""
     if not query:
         return ""
-    return "?" + "&".join([f"{_plus(name)}={_plus(value)}" for name, value in query.items()])
+    pairs = [f"{_quote_query_text(name)}={_quote_query_text(v)}" for name, v in query.items()]
+    return "?" + "&".join(pairs)
 
 
+# Paths and queries repeat the same ids and dates, and quoting is a visible part of a call's cost.
 @lru_cache(maxsize=4096)
-def _quoted(segment: str) -> str:
+def _quote_segment(segment: str) -> str:
     if segment in {"", ".", ".."}:
-        raise ValueError("A path segment is empty or leads upwards")
+        raise ValueError("a path segment must not be empty, '.' or '..'")
     return "/" + quote(segment, safe="")
 
 
 @lru_cache(maxsize=4096)
-def _plus(text: str) -> str:
+def _quote_query_text(text: str) -> str:
     return quote_plus(text)

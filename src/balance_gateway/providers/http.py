@@ -1,12 +1,8 @@
-"""Speaks HTTP for one connector: address, credentials, deadline, bounds, redirects, JSON.
+"""Send one connector's HTTP calls: address, credentials, deadline, limits, redirects, JSON.
 
-A call ends in a ``ProviderResponse`` of any status, or in an error of our tree. It never ends in
-bytes of unknown size, in a wait beyond the deadline, or in a second sending of a write that may have been
-taken: a write is sent again only after an answer that says it was not done (401, 307, 308).
-
-httpx's client is passed by on purpose: its cookies, its redirects and its environment proxies
-would all have to be switched off, and its work per call is most of a call's cost. Transports and
-their errors are httpx's own; how a request travels is ``wire``'s.
+A call returns a ``ProviderResponse`` with any status, or raises a ``GatewayError``. Body size and
+time are bounded. A write is resent only after a response that proves that it was not processed
+(401, 307, 308).
 """
 
 import asyncio
@@ -40,7 +36,7 @@ from balance_gateway.providers.body import decode_json
 from balance_gateway.providers.errors import (
     Operation,
     ProviderResponse,
-    bad_response,
+    build_bad_response,
     translate_transport_error,
 )
 from balance_gateway.providers.exchange import Exchange, ExchangeResult, build_path, build_query
@@ -52,12 +48,12 @@ from balance_gateway.providers.http_wire import (
     Wire,
     parse_address,
 )
-from balance_gateway.providers.json_fields import WrongShape
+from balance_gateway.providers.json_fields import MalformedResponse
 from balance_gateway.providers.redirects import (
-    NOT_HERE,
-    REDIRECTS,
+    NOT_PROCESSED_STATUSES,
+    REDIRECT_STATUSES,
     REDIRECTS_MAX,
-    redirect_target,
+    resolve_redirect,
 )
 from balance_gateway.transport import HttptoolsTransport
 from balance_gateway.transport.errors import Sent, get_sent
@@ -70,7 +66,12 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class ProviderHTTP:
-    """One connector's HTTP. Belongs to the event loop that first uses it."""
+    """HTTP client of one connector. Belongs to the event loop that first uses it.
+
+    It uses httpx's transports and errors, but not ``httpx.AsyncClient``: its cookies, redirects
+    and environment proxies would all have to be disabled, and its work per call is most of a
+    call's cost.
+    """
 
     def __init__(
         self,
@@ -86,27 +87,30 @@ class ProviderHTTP:
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
-        """Takes what a connector is configured with; connects to nothing yet.
+        """Store the settings; no connection is opened.
 
         Args:
-            connector: its name.
-            kind: the provider's kind.
-            base_url: http or https, host, and a path that every call's path is put behind.
-            timeout_s: for a whole call, redirects and token included, in seconds.
-            redirect_hosts: see ``redirects``.
-            content_type: sent with every call, also with reads, as Layer wants it.
-            body_bytes_max: for an answer's body, inflated.
-            transport: closed with this object. It has to send writes on fresh connections, as
-                ``HttptoolsTransport`` does: on a kept one a refusal cannot be told from a loss.
-            on_call: told of every exchange.
-            gate: entered around every exchange.
+            connector: Name of the connector.
+            kind: The provider's kind.
+            base_url: http or https URL with a host; its path is the prefix of every call's path.
+            timeout_s: Time limit for a whole call in seconds, redirects and token included.
+            redirect_hosts: Hosts that redirects may lead to, see ``redirects``.
+            content_type: Sent with every call, also with reads, because Layer requires it.
+            body_bytes_max: Size limit of an inflated response body.
+            transport: Closed with this object; None for a new ``HttptoolsTransport``. It must send
+                each write on a fresh connection, as ``HttptoolsTransport`` does: on a kept
+                connection a refusal is indistinguishable from a lost response.
+            on_call: Called with the record of every exchange; None for no observer.
+            gate: Entered around every exchange; None for no limits.
 
         Raises:
-            ValueError: the base_url is none.
+            ValueError: ``base_url`` is not valid.
         """
         url = httpx.URL(base_url)
         if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
-            raise ValueError("base_url has to be http:// or https:// with a host and no user")
+            raise ValueError(
+                "base_url must be an http:// or https:// URL with a host, without user and query"
+            )
         self.connector = connector
         self._kind = kind
         self._base_url = base_url.rstrip("/")
@@ -115,7 +119,7 @@ class ProviderHTTP:
         self._timeout_s = timeout_s
         self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
         self._content_type = content_type
-        self._wire = _wire_of(
+        self._wire = _build_wire(
             transport if transport is not None else HttptoolsTransport(), body_bytes_max
         )
         self._on_call = on_call
@@ -125,11 +129,11 @@ class ProviderHTTP:
 
     @property
     def base_url(self) -> str:
-        """Without a slash at its end."""
+        """The base URL without a trailing slash."""
         return self._base_url
 
     def authorize_with(self, authorization: Authorization) -> None:
-        """Sets what ``send`` proves itself with; closed with this object."""
+        """Set the credentials of ``send``; they are closed with this object."""
         self._authorization = authorization
 
     async def send(
@@ -141,149 +145,181 @@ class ProviderHTTP:
         body: Any = None,
         empty_ok: bool = False,
     ) -> ProviderResponse:
-        """One call, everything but GET being a write.
+        """Send one call; every method except GET is a write.
 
         Args:
-            operation: for messages, metrics and logs: "balance read".
+            operation: Name of the operation for messages, metrics and logs: "balance read".
             method: GET, PUT or POST.
-            segments: of the path; each is quoted as a whole.
-            query: sent as given.
-            body: sent as JSON; None for no body.
-            empty_ok: whether an answer of 2xx may have no body.
+            segments: Path segments; each is quoted as a whole.
+            query: Query parameters, in order.
+            body: Sent as JSON; None for no body.
+            empty_ok: Whether a 2xx response may have an empty body.
+
+        Returns:
+            The response after redirects, with any status.
 
         Raises:
-            ProviderError: no answer came, or one of 2xx that is not JSON.
-            GatewayError: what the gate raised.
+            ProviderError: No response arrived, or a 2xx response is not JSON.
+            GatewayError: The call gate refused the exchange.
         """
         if (write := current_call().send_status) is not None:
             write.mark_waiting()
         target = self._prefix + build_path(segments) + build_query(query)
         address = Address(self._base.origin, target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
-        about = Operation(self._kind.name, operation, write=method != "GET")
-        exchange = Exchange(about, method, content, self._content_type, self._timeout_s, empty_ok)
-        answer = None
+        exchange = Exchange(
+            Operation(self._kind.name, operation, write=method != "GET"),
+            method,
+            content,
+            self._content_type,
+            self._timeout_s,
+            empty_ok,
+        )
+        response = None
+        # A 401 renews the token and resends the call once.
         for is_last in (False, True):
-            header = await self._authorized(exchange)
-            answer = await self._follow(exchange, address, header)
+            header = await self._get_authorization_header(exchange)
+            response = await self._follow_redirects(exchange, address, header)
             if header is None or self._authorization is None:
                 break
             if is_last:
-                self._authorization.renewed(header, in_vain=answer.status == 401)
-            elif answer.status != 401 or not self._authorization.reject(header):
+                self._authorization.record_renewal(header, rejected=response.status == 401)
+            elif response.status != 401 or not self._authorization.reject(header):
                 break
-        assert answer is not None
-        return answer
+        assert response is not None
+        return response
 
     async def send_form(
         self, operation: str, url: str, form: Mapping[str, str], authorization: str | None = None
     ) -> ProviderResponse:
-        """A form for a token endpoint. It changes nothing, and is never redirected."""
-        about = Operation(self._kind.name, operation)
-        exchange = Exchange(about, "POST", urlencode(form).encode(), _FORM, self._timeout_s)
-        return await self._exchange(exchange, parse_address(url), authorization)
+        """Send a form to a token endpoint. It counts as a read and follows no redirect.
+
+        Args:
+            operation: Name of the operation for messages, metrics and logs.
+            url: Absolute URL of the endpoint.
+            form: Fields of the form.
+            authorization: Value of the ``Authorization`` header; None for no header.
+        """
+        exchange = Exchange(
+            Operation(self._kind.name, operation),
+            "POST",
+            urlencode(form).encode(),
+            _FORM,
+            self._timeout_s,
+        )
+        return await self._send_exchange(exchange, parse_address(url), authorization)
 
     async def aclose(self) -> None:
-        """Closes connections and ends a token's renewal."""
+        """Cancel a running token renewal and close all connections."""
         if self._authorization is not None:
             await self._authorization.aclose()
         await self._wire.aclose()
 
-    async def _authorized(self, exchange: Exchange) -> str | None:
+    async def _get_authorization_header(self, exchange: Exchange) -> str | None:
         if self._authorization is None:
             return None
-        header = self._authorization.ready()
+        header = self._authorization.cached_header()
         if header is not None:
             return header
         started = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, exchange.left_s)):
-                return await self._authorization.header()
+                return await self._authorization.get_header()
         except TimeoutError as error:
-            # Nothing of this call has left, or its last sending was refused with 401.
-            about = Operation(self._kind.name, exchange.about.name)
-            raise translate_transport_error(about, error, self._timeout_s) from error
+            # Reported as a read, so not as "maybe applied": nothing of this call has been sent, or
+            # its last attempt was refused with 401.
+            operation = Operation(self._kind.name, exchange.operation.name)
+            raise translate_transport_error(operation, error, self._timeout_s) from error
         finally:
             exchange.left_s -= time.monotonic() - started
 
-    async def _follow(
+    async def _follow_redirects(
         self, exchange: Exchange, address: Address, header: str | None
     ) -> ProviderResponse:
+        operation = exchange.operation
         for _ in range(REDIRECTS_MAX + 1):
-            answer = await self._exchange(exchange, address, header)
-            if answer.status not in REDIRECTS:
-                return answer
-            not_here = answer.status in NOT_HERE
-            about = exchange.about
-            if about.write and not not_here:
-                raise bad_response(about, f"it redirects a write with HTTP {answer.status}")
+            response = await self._send_exchange(exchange, address, header)
+            if response.status not in REDIRECT_STATUSES:
+                return response
+            if operation.write and response.status not in NOT_PROCESSED_STATUSES:
+                # 301, 302 and 303 may mean that the write was processed: it is not resent.
+                problem = f"it redirects a write with HTTP {response.status}"
+                raise build_bad_response(operation, problem)
             try:
-                location = answer.headers.get("location")
-                there = redirect_target(address.url, location, self._redirect_hosts)
-            except WrongShape as error:
-                raise bad_response(about, str(error), maybe_applied=False) from None
-            address = parse_address(there)
-        what = f"it redirects more than {REDIRECTS_MAX} times"
-        raise bad_response(exchange.about, what, maybe_applied=False)
+                location = response.headers.get("location")
+                target = resolve_redirect(address.url, location, self._redirect_hosts)
+            except MalformedResponse as error:
+                raise build_bad_response(operation, str(error), maybe_applied=False) from None
+            address = parse_address(target)
+        problem = f"it redirects more than {REDIRECTS_MAX} times"
+        raise build_bad_response(operation, problem, maybe_applied=False)
 
-    async def _exchange(
+    async def _send_exchange(
         self, exchange: Exchange, address: Address, header: str | None
     ) -> ProviderResponse:
-        """One real HTTP exchange."""
+        """Send one exchange through the call gate and report it to the observer."""
         slot: AbstractAsyncContextManager[None] = nullcontext()
         if self._gate is not None:
-            slot = self._gate.slot(write=exchange.about.write)
+            slot = self._gate.slot(write=exchange.operation.write)
             exchange.before_repeat = self._gate.count_resend
         async with slot:
-            seen = ExchangeResult()
+            result = ExchangeResult()
+            # Started inside of the slot: waiting for it does not count against the time limit.
             started = time.monotonic()
             try:
-                return await self._answer(exchange, address, header, seen)
+                return await self._transmit(exchange, address, header, result)
             except asyncio.CancelledError:
-                if seen.outcome == "cancelled" and _had_time(time.monotonic() - started):
-                    seen.outcome = ProviderTimeout.code
+                if result.outcome == "cancelled" and _is_provider_slow(time.monotonic() - started):
+                    result.outcome = ProviderTimeout.code
                 raise
             except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
-                failure = self._failed(exchange, seen, error)
+                failure = self._build_failure(exchange, result, error)
                 if isinstance(failure, ProviderResponse):
                     return failure
-                seen.outcome = failure.code
+                result.outcome = failure.code
                 raise failure from error
             except RuntimeError as error:
-                if get_sent(error) is not Sent.NEVER:
+                # The transport raises it, marked as never sent, once it is closed.
+                if sent(error) is not Sent.NEVER:
                     raise
-                seen.outcome = ProviderUnavailable.code
-                raise translate_transport_error(exchange.about, error, self._timeout_s) from error
+                result.outcome = ProviderUnavailable.code
+                raise translate_transport_error(
+                    exchange.operation, error, self._timeout_s
+                ) from error
             except GatewayError as error:
-                seen.outcome = error.code
+                result.outcome = error.code
                 raise
             finally:
                 duration_s = time.monotonic() - started
                 exchange.left_s -= duration_s
                 if self._on_call is not None:
-                    about = exchange.about
-                    self._on_call(seen.call(self.connector, self._kind, about, duration_s))
+                    self._on_call(
+                        result.build_provider_call(
+                            self.connector, self._kind, exchange.operation, duration_s
+                        )
+                    )
 
-    async def _answer(
-        self, exchange: Exchange, address: Address, header: str | None, seen: ExchangeResult
+    async def _transmit(
+        self, exchange: Exchange, address: Address, header: str | None, result: ExchangeResult
     ) -> ProviderResponse:
-        headers = self._headers(exchange.content_type, header)
+        headers = self._build_headers(exchange.content_type, header)
         body = None
-        if exchange.about.write and (write := current_call().send_status) is not None:
-            # From here on bytes may leave; how far they came, the wire's error tells.
-            write.sent = True
+        if exchange.operation.write and (write := departure.get()) is not None:
+            # From here on bytes may be sent; the wire's error says whether any were.
+            write.left = True
         try:
-            raw = await self._wire.exchange(exchange, address, headers, seen)
+            raw = await self._wire.exchange(exchange, address, headers, result)
             if raw or not exchange.empty_ok:
                 body = decode_json(raw)
-        except WrongShape as error:
-            if seen.outcome == "ok":
-                raise bad_response(exchange.about, str(error)) from None
-        assert seen.status is not None
-        return ProviderResponse(exchange.about, seen.status, seen.headers, body)
+        except MalformedResponse as error:
+            # An unreadable error body does not matter: the status alone decides.
+            if result.outcome == "ok":
+                raise build_bad_response(exchange.operation, str(error)) from None
+        assert result.status is not None
+        return ProviderResponse(exchange.operation, result.status, result.headers, body)
 
-    def _headers(self, content_type: str, authorization: str | None) -> Headers:
-        """The request's headers: the same object as long as they are the same."""
+    def _build_headers(self, content_type: str, authorization: str | None) -> Headers:
+        # Returning the same tuple for the same values saves the transport from validating it again.
         key = (content_type, authorization)
         if self._last_headers is not None and self._last_headers[0] == key:
             return self._last_headers[1]
@@ -298,38 +334,39 @@ class ProviderHTTP:
         self._last_headers = key, tuple(headers)
         return self._last_headers[1]
 
-    def _failed(
-        self, exchange: Exchange, seen: ExchangeResult, error: Exception
+    def _build_failure(
+        self, exchange: Exchange, result: ExchangeResult, error: Exception
     ) -> ProviderError | ProviderResponse:
-        """The error for a lost exchange; a refusal whose body was lost is still a refusal."""
-        if seen.status is not None and seen.status >= 400:
-            return ProviderResponse(exchange.about, seen.status, seen.headers, None)
-        return translate_transport_error(exchange.about, error, self._timeout_s)
+        """Build the error for a failed exchange, or the response if its status decides alone."""
+        # A refusal remains a refusal even if its body was lost.
+        if result.status is not None and result.status >= 400:
+            return ProviderResponse(exchange.operation, result.status, result.headers, None)
+        return translate_transport_error(exchange.operation, error, self._timeout_s)
 
 
-def _had_time(duration_s: float) -> bool:
-    """Whether an exchange that was cut off had most of the time that its read may take.
+def _is_provider_slow(duration_s: float) -> bool:
+    """Return whether a cancelled exchange had used at least half of the time its read may take.
 
-    Then it is the provider that is slow. One that was cut off early had waited for its place, or
-    its caller went away.
+    If so, the provider is slow. An exchange cancelled earlier had waited for its slot, or its
+    caller disconnected.
     """
     allowed_s = current_call().read_timeout_s
     return allowed_s is not None and duration_s >= allowed_s / 2
 
 
-def _wire_of(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:
+def _build_wire(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:
     if isinstance(transport, HttptoolsTransport):
         return PoolWire(transport, body_bytes_max)
     return HttpxWire(transport, body_bytes_max)
 
 
-def reading(answer: ProviderResponse) -> AbstractContextManager[None]:
-    """Turns a WrongShape of what is read inside into the error for an unusable answer."""
-    return _Reading(answer.operation)
+def parsing_response(response: ProviderResponse) -> AbstractContextManager[None]:
+    """Return a context that turns ``MalformedResponse`` into ``ProviderBadResponse``."""
+    return _ParsingContext(response.operation)
 
 
-class _Reading:
-    """A class, since a generator as a context manager costs more than the reading."""
+class _ParsingContext:
+    # A class, because a generator-based context manager costs more than the parsing inside of it.
 
     __slots__ = ("_operation",)
 
@@ -345,5 +382,5 @@ class _Reading:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, WrongShape):
-            raise bad_response(self._operation, str(error)) from None
+        if isinstance(error, MalformedResponse):
+            raise build_bad_response(self._operation, str(error)) from None

@@ -1,8 +1,8 @@
-"""How an exchange travels: straight through our own pools, or over any transport of httpx.
+"""Transmit an exchange, either through our own connection pools or through an httpx transport.
 
-The pools are the way of every call in service. They have deadlines and bounds of their own, and
-spare a call httpx's requests, responses and addresses, which cost more than sending it does.
-Errors are httpx's either way.
+All calls in production use the pools. They enforce deadlines and size limits themselves, and avoid
+httpx's request, response and URL objects, which cost more than sending the call. Errors are
+httpx's in both cases.
 """
 
 import asyncio
@@ -15,16 +15,16 @@ from balance_gateway.providers.body import BodyTooLarge, read_body
 from balance_gateway.providers.exchange import Exchange, ExchangeResult
 from balance_gateway.transport import HttptoolsTransport, Timeouts
 
-#: As a transport takes them; a tuple that is used again is checked only once.
+#: Raw header pairs. The transport validates a tuple once and recognises it when it is reused.
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Address(NamedTuple):
-    """Where a request goes.
+    """Destination of a request.
 
     Attributes:
-        origin: scheme, host and port, as in ``https://api.example``.
-        target: path and query.
+        origin: Scheme, host and port, such as ``https://api.example``.
+        target: Path and query.
     """
 
     origin: str
@@ -32,77 +32,81 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """All of it."""
+        """The absolute URL."""
         return self.origin + self.target
 
 
 def parse_address(url: str) -> Address:
-    """The parts of an absolute URL; a fragment is left out, as it is never sent."""
+    """Split an absolute URL; a fragment is dropped because it is never sent."""
     parsed = httpx.URL(url)
     return Address(f"{parsed.scheme}://{parsed.netloc.decode()}", parsed.raw_path.decode())
 
 
 class Wire(Protocol):
-    """Sends one request and reads its answer, within the exchange's seconds."""
+    """Sends one request and reads its response within the remaining time of the exchange."""
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
+        self, exchange: Exchange, address: Address, headers: Headers, result: ExchangeResult
     ) -> bytes:
-        """The answer's body, inflated; its status and headers are noted in ``seen``.
+        """Send the request, record status and headers in ``result``, and return the body.
+
+        Returns:
+            The inflated body.
 
         Raises:
-            WrongShape: the body cannot be taken.
-            httpx.HTTPError, httpx.StreamError, OSError, TimeoutError: no whole answer came.
-            RuntimeError: the transport is closed.
+            MalformedResponse: The body exceeds a limit or cannot be inflated.
+            httpx.HTTPError, httpx.StreamError, OSError, TimeoutError: The response is incomplete
+                or missing.
+            RuntimeError: The transport is closed.
         """
         ...
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         ...
 
 
 class PoolWire:
-    """Our own transport, its pools used directly."""
+    """Uses the pools of our own transport directly."""
 
     def __init__(self, transport: HttptoolsTransport, body_bytes_max: int) -> None:
         self._transport = transport
         self._body_bytes_max = body_bytes_max
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
+        self, exchange: Exchange, address: Address, headers: Headers, result: ExchangeResult
     ) -> bytes:
-        """As ``Wire`` says; status and body come together."""
-        answer = await self._transport.pool(address.origin).exchange(
+        """See ``Wire``. Status and body become known at the same time."""
+        response = await self._transport.pool(address.origin).exchange(
             exchange.method,
             address.target,
             headers,
             exchange.content,
-            timeouts=_timeouts(exchange),
+            timeouts=_build_timeouts(exchange),
             before_repeat=exchange.before_repeat,
         )
-        seen.head(answer.status, by_name(answer.headers))
-        if len(answer.body) > self._body_bytes_max:
-            raise BodyTooLarge(f"its body is larger than {self._body_bytes_max} bytes")
-        return answer.body
+        result.record_head(response.status, index_headers(response.headers))
+        if len(response.body) > self._body_bytes_max:
+            raise BodyTooLarge(f"its body exceeds {self._body_bytes_max} bytes")
+        return response.body
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         await self._transport.aclose()
 
 
 class HttpxWire:
-    """Any transport of httpx; it need have neither a deadline for the whole nor bounds."""
+    """Uses any httpx transport, and adds the total deadline and the size limit."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> None:
         self._transport = transport
         self._body_bytes_max = body_bytes_max
 
     async def exchange(
-        self, exchange: Exchange, address: Address, headers: Headers, seen: ExchangeResult
+        self, exchange: Exchange, address: Address, headers: Headers, result: ExchangeResult
     ) -> bytes:
-        """As ``Wire`` says; a status may be known whose body never comes."""
-        timeouts = _timeouts(exchange)
+        """See ``Wire``. The status may be known even if reading the body fails."""
+        timeouts = _build_timeouts(exchange)
         phases = {
             "connect": timeouts.connect_s,
             "pool": timeouts.pool_s,
@@ -119,27 +123,26 @@ class HttpxWire:
             )
             response = await self._transport.handle_async_request(request)
             try:
-                seen.head(response.status_code, response.headers)
+                result.record_head(response.status_code, response.headers)
                 return await read_body(response, self._body_bytes_max)
             finally:
                 await response.aclose()
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         await self._transport.aclose()
 
 
-def _timeouts(exchange: Exchange) -> Timeouts:
-    """Each phase may take what is left of the whole; connecting, and waiting for it, nine tenths.
-
-    That way a connection that never came fails as itself before everything does.
-    """
+def _build_timeouts(exchange: Exchange) -> Timeouts:
     left_s = max(0.0, exchange.left_s)
+    # Connecting, and waiting for a pooled connection, get nine tenths of the remaining time: a
+    # missing connection then raises its own error before the total deadline passes, and that error
+    # proves that a write was not sent.
     return Timeouts(left_s * 0.9, left_s, left_s, left_s * 0.9, left_s)
 
 
-#: The headers that anybody reads; the others of each answer are not even decoded.
-_READ = frozenset(
+#: The headers that the gateway reads; all others are not even decoded.
+_RELEVANT_HEADERS = frozenset(
     {
         b"location",
         b"retry-after",
@@ -150,17 +153,18 @@ _READ = frozenset(
 )
 
 
-def by_name(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """What is read of the headers, by lower-case name; a name's values are joined by commas."""
-    named: dict[str, str] = {}
+def index_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """Return the relevant headers by lower-case name; repeated values are joined by commas."""
+    indexed: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        if (lower := raw_name.lower()) in _READ:
-            name, value = lower.decode("ascii"), _text(raw_value)
-            named[name] = f"{named[name]}, {value}" if name in named else value
-    return named
+        if (lower := raw_name.lower()) in _RELEVANT_HEADERS:
+            name, value = lower.decode("ascii"), _decode_header_value(raw_value)
+            indexed[name] = f"{indexed[name]}, {value}" if name in indexed else value
+    return indexed
 
 
-def _text(value: bytes) -> str:
+def _decode_header_value(value: bytes) -> str:
+    # The same order as in httpx: UTF-8 first, Latin-1 accepts all other bytes.
     try:
         return value.decode()
     except UnicodeDecodeError:

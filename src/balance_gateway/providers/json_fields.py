@@ -1,7 +1,7 @@
-"""Takes what a provider's page promises out of decoded JSON, and refuses anything else.
+"""Extract typed fields from decoded JSON and reject everything the provider's page rules out.
 
-Every reader names the member at fault in its error, never the value: an error's text is shown to
-callers, and a provider's text is not ours to show.
+Each parser names the field at fault in its error and never its value: callers see the text of an
+error, and a provider's data must not be shown to them.
 """
 
 import re
@@ -12,11 +12,11 @@ from typing import Any
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import INT64_MAX, INT64_MIN, parse_minor_units
 
-#: Most digits of an amount, before and after the point. It keeps ``1e999999999`` from being
-#: written out, and is far beyond any sum of money.
+#: Maximum number of an amount's digits before and after the decimal point. It prevents expanding
+#: ``1e999999999`` and exceeds any sum of money by far.
 AMOUNT_DIGITS_MAX = 100
 
-#: Deepest nesting that is walked or handed on: ledger trees and free metadata.
+#: Maximum nesting depth of ledger trees and of free-form metadata.
 DEPTH_MAX = 64
 
 _INSTANT = re.compile(
@@ -27,58 +27,59 @@ _INSTANT = re.compile(
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-class WrongShape(Exception):
-    """An answer is not what the page promises. The text says what is wrong, without its value."""
+class MalformedResponse(Exception):
+    """A response contradicts the provider's page. The text says how, without any value."""
 
 
-def an_object(value: Any, what: str) -> dict[str, Any]:
-    """The value, a JSON object."""
+def require_object(value: Any, what: str) -> dict[str, Any]:
+    """Return the value if it is a JSON object; ``what`` names it in the error."""
     if not isinstance(value, dict):
-        raise WrongShape(f"{what} is not an object")
+        raise MalformedResponse(f"{what} is not an object")
     return value
 
 
-def a_list(value: Any, what: str) -> list[Any]:
-    """The value, a JSON array."""
+def require_list(value: Any, what: str) -> list[Any]:
+    """Return the value if it is a JSON array; ``what`` names it in the error."""
     if not isinstance(value, list):
-        raise WrongShape(f"{what} is not a list")
+        raise MalformedResponse(f"{what} is not a list")
     return value
 
 
-def optional_list(record: dict[str, Any], key: str) -> list[Any]:
-    """The member, a JSON array; empty when it is null or missing."""
+def parse_optional_list(record: dict[str, Any], key: str) -> list[Any]:
+    """Return a JSON array; an empty list if the field is null or missing."""
     value = record.get(key)
-    return [] if value is None else a_list(value, key)
+    return [] if value is None else require_list(value, key)
 
 
-def integer(record: dict[str, Any], key: str) -> int:
-    """The member, a JSON integer of any size; ``true``, ``1.0`` and ``"1"`` are none."""
+def parse_integer(record: dict[str, Any], key: str) -> int:
+    """Return a JSON integer of any size; ``true``, ``1.0`` and ``"1"`` are rejected."""
     value = record.get(key)
+    # type() and not isinstance(), because bool is a subclass of int.
     if type(value) is not int:
-        raise WrongShape(f"{key} is not an integer")
+        raise MalformedResponse(f"{key} is not an integer")
     return value
 
 
-def int64(record: dict[str, Any], key: str) -> int:
-    """The member, a JSON integer that fits 64 bits."""
-    value = integer(record, key)
+def parse_int64(record: dict[str, Any], key: str) -> int:
+    """Return a JSON integer that fits into 64 bits."""
+    value = parse_integer(record, key)
     if not INT64_MIN <= value <= INT64_MAX:
-        raise WrongShape(f"{key} is outside of int64")
+        raise MalformedResponse(f"{key} is outside of int64")
     return value
 
 
-def nullable_int64(record: dict[str, Any], key: str) -> int | None:
-    """The member, int64 or null. A member that is missing says nothing, and is refused."""
+def parse_nullable_int64(record: dict[str, Any], key: str) -> int | None:
+    """Return an int64, or None for null. A missing field has no meaning and is rejected."""
     if key not in record:
-        raise WrongShape(f"{key} is missing")
-    return None if record[key] is None else int64(record, key)
+        raise MalformedResponse(f"{key} is missing")
+    return None if record[key] is None else parse_int64(record, key)
 
 
-def major_units(record: dict[str, Any], key: str, currency: str) -> int:
-    """The member, a JSON number of major units, as minor units of the currency; never rounded."""
+def parse_major_units(record: dict[str, Any], key: str, currency: str) -> int:
+    """Convert a JSON number of major units to minor units of the currency, without rounding."""
     value = record.get(key)
     if type(value) is not int and not isinstance(value, Decimal):
-        raise WrongShape(f"{key} is not a number")
+        raise MalformedResponse(f"{key} is not a number")
     number = Decimal(value)
     if not number:
         return 0
@@ -86,76 +87,84 @@ def major_units(record: dict[str, Any], key: str, currency: str) -> int:
     if not isinstance(exponent, int) or not (
         number.adjusted() < AMOUNT_DIGITS_MAX and exponent >= -AMOUNT_DIGITS_MAX
     ):
-        raise WrongShape(f"{key} is out of range")
+        raise MalformedResponse(f"{key} is out of range")
     try:
         return parse_minor_units(format(number, "f"), currency)
     except BadInput:
-        raise WrongShape(f"{key} has more decimals than {currency} has") from None
+        raise MalformedResponse(f"{key} has more decimals than {currency} allows") from None
 
 
-def text(record: dict[str, Any], key: str) -> str:
-    """The member, a string that can be written out again (no half of a surrogate pair)."""
+def parse_text(record: dict[str, Any], key: str) -> str:
+    """Return a string that can be encoded as UTF-8; lone surrogates are rejected."""
     value = record.get(key)
     if not isinstance(value, str):
-        raise WrongShape(f"{key} is not a string")
-    if not _is_writable(value):
-        raise WrongShape(f"{key} is not Unicode text")
+        raise MalformedResponse(f"{key} is not a string")
+    if not _is_encodable(value):
+        raise MalformedResponse(f"{key} is not Unicode text")
     return value
 
 
-def optional_text(record: dict[str, Any], key: str) -> str | None:
-    """The member, a string; None when it is null or missing."""
-    return None if record.get(key) is None else text(record, key)
+def parse_optional_text(record: dict[str, Any], key: str) -> str | None:
+    """Return a string; None if the field is null or missing."""
+    return None if record.get(key) is None else parse_text(record, key)
 
 
-def instant(record: dict[str, Any], key: str) -> datetime:
-    """The member, an RFC 3339 date-time with an offset, in UTC, to the microsecond."""
-    value = text(record, key)
+def parse_instant(record: dict[str, Any], key: str) -> datetime:
+    """Parse an RFC 3339 date-time with an offset; returns UTC with microseconds."""
+    value = parse_text(record, key)
     if not _INSTANT.fullmatch(value):
-        raise WrongShape(f"{key} is not a date-time with an offset")
+        raise MalformedResponse(f"{key} is not a date-time with an offset")
     try:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise WrongShape(f"{key} is not a date-time that exists") from None
+        raise MalformedResponse(f"{key} is not an existing date-time") from None
 
 
-def optional_instant(record: dict[str, Any], key: str) -> datetime | None:
-    """The member, a date-time with an offset; None when it is null or missing."""
-    return None if record.get(key) is None else instant(record, key)
+def parse_optional_instant(record: dict[str, Any], key: str) -> datetime | None:
+    """Parse a date-time with an offset; None if the field is null or missing."""
+    return None if record.get(key) is None else parse_instant(record, key)
 
 
-def day(record: dict[str, Any], key: str) -> date:
-    """The member, a date written YYYY-MM-DD."""
-    value = text(record, key)
+def parse_day(record: dict[str, Any], key: str) -> date:
+    """Parse a date in the form YYYY-MM-DD."""
+    value = parse_text(record, key)
     if not _DAY.fullmatch(value):
-        raise WrongShape(f"{key} is not a date")
+        raise MalformedResponse(f"{key} is not a date")
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise WrongShape(f"{key} is not a date that exists") from None
+        raise MalformedResponse(f"{key} is not an existing date") from None
 
 
-def same_instant(one: datetime, other: datetime) -> bool:
-    """Whether two instants are one, to the second: providers keep different precisions."""
+def is_same_instant(one: datetime, other: datetime) -> bool:
+    """Return whether two instants differ by less than a second.
+
+    The precision with which providers store instants is not documented.
+    """
     return abs(one - other) < timedelta(seconds=1)
 
 
-def free_json(value: Any, what: str, depth: int = 0) -> Any:
-    """A JSON value of the provider's caller, as any JSON writer can hand it on.
+def normalize_json(value: Any, what: str, depth: int = 0) -> Any:
+    """Convert free-form JSON to values that any JSON encoder can write.
 
-    A number that a 64-bit integer or a double carries exactly stays a number; any other becomes
-    its decimal text, so that no digit is lost. These are never amounts.
+    A number that a 64-bit integer or a double represents exactly remains a number; any other
+    number becomes its decimal text, so that no digit is lost. These numbers are never amounts.
+
+    Args:
+        value: Decoded JSON.
+        what: Name of the value for the error.
+        depth: Nesting depth of the value.
     """
     if depth > DEPTH_MAX:
-        raise WrongShape(f"{what} is nested too deeply")
+        raise MalformedResponse(f"{what} is nested too deeply")
     if isinstance(value, dict):
-        if not all(map(_is_writable, value)):
-            raise WrongShape(f"{what} is not Unicode text")
-        return {key: free_json(member, what, depth + 1) for key, member in value.items()}
+        if not all(map(_is_encodable, value)):
+            raise MalformedResponse(f"{what} is not Unicode text")
+        return {key: normalize_json(member, what, depth + 1) for key, member in value.items()}
     if isinstance(value, list):
-        return [free_json(member, what, depth + 1) for member in value]
-    if isinstance(value, str) and not _is_writable(value):
-        raise WrongShape(f"{what} is not Unicode text")
+        return [normalize_json(member, what, depth + 1) for member in value]
+    if isinstance(value, str) and not _is_encodable(value):
+        raise MalformedResponse(f"{what} is not Unicode text")
     if isinstance(value, Decimal):
         nearest = float(value)
         return nearest if Decimal(repr(nearest)) == value else str(value)
@@ -164,7 +173,7 @@ def free_json(value: Any, what: str, depth: int = 0) -> Any:
     return value
 
 
-def _is_writable(value: str) -> bool:
+def _is_encodable(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:

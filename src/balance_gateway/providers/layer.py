@@ -1,25 +1,27 @@
-"""Speaks to Layer: opening balances one by one, balances as one ledger tree per business.
+"""Adapter for Layer: single opening balances, and balances as one ledger tree per business.
 
 Source: docs.layerfi.com, v1: ``GET …/external-accounts/{id}/opening-balance``, ``GET …/ledger/
 balances``, ``POST …/custom-accounts/{id}/balance`` and ``…/opening-balance``, ``GET /whoami``.
 Units: "integer … in cents".
 Dates: ``end_date`` is exclusive: the first instant of the next day in the account's zone.
-Auth: client credentials with HTTP Basic at a token URL of its own, or a fixed bearer token.
+Auth: client credentials with HTTP Basic at a separate token URL, or a fixed bearer token.
 
 * "Content-Type must be set to application/json", on reads too.
 * The opening-balance page shows a bare object, the JSON-data page ``data`` xor ``errors``: both
-  are taken, and ``errors`` is a failure whatever the status. ``error_enum`` is "a stable,
+  are accepted, and ``errors`` is a failure whatever the status. ``error_enum`` is "a stable,
   machine-readable identifier": it is kept as ``provider_code``; descriptions are not shown.
-* Setting is two calls for custom accounts: "sets the balance of the account at a specific time",
+* For custom accounts a write is two calls: "sets the balance of the account at a specific time",
   then "overwrite the opening balance … based on the current balance and the transaction history".
-  When the first is done and the second fails, something may have been applied. Other accounts
-  have only the route of Layer's own client (``upsert_route = "bank_account"``), on no page.
+  If the first succeeds and the second fails, the write may have been applied in part. Other
+  accounts have only the route of Layer's own client (``upsert_route = "bank_account"``), which no
+  page documents.
 
-Undocumented: the status of ``NoOpeningBalanceFound``; with 2xx, 400 or 404 it means None.
-Undocumented: the sign of an opening balance; taken to be on the account's normal side, as ledger
-balances are, so that a card owing 500 opens at +500 there and −500 here.
-Undocumented: "cents" of a currency without two decimals; taken as its minor units, and no
-amount outside of int64 is sent. Undocumented: precision of ``effective_at``; see ``same_instant``.
+Undocumented: the status of ``NoOpeningBalanceFound``. With 2xx, 400 or 404 it means None.
+Undocumented: the sign of an opening balance. It is assumed to be on the account's normal side, as
+ledger balances are, so that a card owing 500 opens at +500 there and −500 here.
+Undocumented: "cents" of a currency without two decimals. They are assumed to be its minor units;
+no amount outside of int64 is sent.
+Undocumented: the precision of ``effective_at``; see ``is_same_instant``.
 """
 
 from collections.abc import Hashable, Sequence
@@ -50,19 +52,23 @@ from balance_gateway.ports.provider_call import (
     OnCall,
 )
 from balance_gateway.providers import json_fields, layer_responses
-from balance_gateway.providers.authorization import basic, build_authorization
+from balance_gateway.providers.authorization import build_authorization, build_basic_header
 from balance_gateway.providers.errors import ProviderResponse
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
-from balance_gateway.providers.layer_ledger import NOT_OFFERED, LayerLedger, external_path
+from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.layer_ledger import (
+    NOT_OFFERED_STATUSES,
+    LayerLedger,
+    build_external_path,
+)
 from balance_gateway.providers.preconditions import (
-    effective_at,
-    first_instant_after,
-    instant_text,
-    optional_remote_id,
-    own_currency,
-    refuse_notes,
-    remote_id,
-    within_int64,
+    find_remote_id,
+    format_instant,
+    get_first_instant_after,
+    reject_notes,
+    require_account_currency,
+    require_effective_at,
+    require_int64,
+    require_remote_id,
 )
 
 CAPABILITIES = frozenset(
@@ -77,21 +83,22 @@ CAPABILITIES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSettings:
-    """A connector to Layer.
+    """Settings of a connector to Layer.
 
     Attributes:
         base_url: ``https://api.layerfi.com``, or the sandbox's.
-        token_url: ``https://auth.layerfi.com/oauth2/token``; needed with client credentials.
-        scope: such as ``https://api.layerfi.com/production``; None to ask for none.
-        client_id: with ``client_secret``, for tokens.
-        client_secret: see there.
-        access_token: a fixed token instead of the two.
-        reporting_basis: the accounting basis of balances.
-        upsert_route: None or ``custom_account`` for the documented route, which needs the
+        token_url: ``https://auth.layerfi.com/oauth2/token``; required with client credentials.
+        scope: Scope of tokens, such as ``https://api.layerfi.com/production``; None for no scope.
+        client_id: Together with ``client_secret``, for tokens.
+        client_secret: See ``client_id``.
+        access_token: A fixed token instead of client credentials.
+        reporting_basis: Accounting basis of balances.
+        upsert_route: None or ``custom_account`` for the documented route, which requires the
             account's ``custom_account_id``; ``bank_account`` for the route of Layer's own client,
-            which needs its ``bank_account_id``.
-        timeout_s: seconds for a whole call; a write of the documented route makes two.
-        redirect_hosts: other hosts that may be redirected to, and get the credentials.
+            which requires its ``bank_account_id``.
+        timeout_s: Time limit for a whole call in seconds; a write by the documented route makes
+            two calls.
+        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
     """
 
     base_url: str
@@ -107,7 +114,7 @@ class LayerSettings:
 
 
 class LayerProvider:
-    """One connector to Layer. It remembers normal sides and ledger account ids, nothing else."""
+    """One connector to Layer. It caches normal sides and ledger account ids, nothing else."""
 
     kind = ProviderKind.LAYER
     capabilities = CAPABILITIES
@@ -122,10 +129,10 @@ class LayerProvider:
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
-        """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
+        """Build the HTTP client; no connection is opened. See ``ProviderHTTP`` for the arguments.
 
         Raises:
-            ValueError: a setting is wrong; the text names it and shows no secret.
+            ValueError: A setting is invalid; the text names it and contains no secret.
         """
         self.connector = connector
         self._settings = settings
@@ -142,102 +149,116 @@ class LayerProvider:
         )
         self._ledger = LayerLedger(self._http, clock, settings.reporting_basis)
         if settings.access_token is None and settings.token_url is None:
-            raise ValueError("Layer takes client_id and client_secret with a token_url")
-        self._http.authorize_with(build_authorization(settings, self._token, clock, who="Layer"))
+            raise ValueError("Layer: set token_url, which client credentials require")
+        self._http.authorize_with(
+            build_authorization(settings, self._request_token, clock, provider_name="Layer")
+        )
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """A business at one instant."""
+        """Group queries by business and instant."""
         business_id = query.account.remote.get("business_id", query.account)
-        return business_id, first_instant_after(query.account, query.as_of)
+        return business_id, get_first_instant_after(query.account, query.as_of)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """The books' figures, from one ledger tree; the bank's are always None.
+        """Read ledger balances from one ledger tree; bank balances are always None.
 
-        A parent's balance includes its children's, as Layer gives it.
+        A parent's balance includes its children's, as in Layer's response.
+
+        Args:
+            queries: Queries of one group, see ``balance_group``.
+
+        Returns:
+            Figures or an error for each query, in the order of the queries.
         """
-        return await self._ledger.figures(queries)
+        return await self._ledger.read_figures(queries)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The opening balance with all that Layer keeps of it. None: none is set."""
-        path = external_path(account)
-        answer = await self._http.send("opening-balance read", "GET", *path, "opening-balance")
-        if layer_responses.is_not_set(answer):
+        """Read the opening balance with every field that Layer stores; None if none is set."""
+        path = build_external_path(account)
+        response = await self._http.send("opening-balance read", "GET", *path, "opening-balance")
+        if layer_responses.is_opening_balance_unset(response):
             return None
-        record = layer_responses.unwrap_data(answer, self._clock())
+        record = layer_responses.unwrap_data(response, self._clock())
         side = await self.normal_balance(account)
-        with reading(answer):
+        with parsing_response(response):
             return layer_responses.parse_opening_balance(record, account.currency, side)
 
     async def normal_balance(self, account: Account) -> Side:
-        """As configured, else the ``normality`` of the configured ``ledger_account_id``.
+        """Return the configured side, else ``normality`` of the configured ledger account.
 
-        DEBIT where no ledger account is configured, or Layer does not offer its tree.
+        DEBIT if no ``ledger_account_id`` is configured, or Layer does not offer the ledger tree.
         """
-        return await self._ledger.side(account)
+        return await self._ledger.get_side(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sets it by the configured route, and compares what is answered with what was sent."""
+        """Set it by the configured route, and compare the response with the sent values."""
         account = write.account
-        refuse_notes(write, "Layer")
-        at = effective_at(write)
-        held = own_currency(write)
-        business_id = remote_id(account, "business_id")
+        reject_notes(write, "Layer")
+        at = require_effective_at(write)
+        minor_units = require_account_currency(write)
+        business_id = require_remote_id(account, "business_id")
         by_bank_account = self._settings.upsert_route == "bank_account"
         key = "bank_account_id" if by_bank_account else "custom_account_id"
-        account_id = optional_remote_id(account, key)
+        account_id = find_remote_id(account, key)
         if account_id is None:
             message = (
-                f"Layer has no route to set this account's opening balance: configure its {key}"
+                f"Layer cannot set this account's opening balance: configure the account's {key}"
                 + ("." if by_bank_account else ', or the connector\'s upsert_route "bank_account".')
             )
             raise Unsupported(message, account_id=account.id, provider=self.kind.name)
         side = await self.normal_balance(account)
-        cents = within_int64(held * side.holder_sign(), write, "Layer")
+        cents = require_int64(minor_units * side.holder_sign(), write, "Layer")
         resource = "bank-accounts" if by_bank_account else "custom-accounts"
         path = ("v1", "businesses", business_id, resource, account_id)
         if by_bank_account:
-            body = {"effective_at": instant_text(at), "balance": cents}
-            answer = await self._post((*path, "opening-balance"), body)
+            body = {"effective_at": format_instant(at), "balance": cents}
+            response = await self._post((*path, "opening-balance"), body)
         else:
-            answer = await self._state_and_recalculate(path, cents, instant_text(at))
-        record = layer_responses.unwrap_data(answer, self._clock())
-        with reading(answer):
+            response = await self._set_then_recalculate(path, cents, format_instant(at))
+        record = layer_responses.unwrap_data(response, self._clock())
+        with parsing_response(response):
+            # The undocumented route may respond without the opening balance.
             if by_bank_account and not layer_responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
             stored = layer_responses.parse_opening_balance(record, account.currency, side)
             if stored.amount != write.amount:
-                raise json_fields.WrongShape("balance is not the one that was sent")
-            if stored.effective_at is None or not json_fields.same_instant(stored.effective_at, at):
-                raise json_fields.WrongShape("effective_at is not the one that was sent")
+                raise json_fields.MalformedResponse("balance differs from the sent one")
+            if stored.effective_at is None or not json_fields.is_same_instant(
+                stored.effective_at, at
+            ):
+                raise json_fields.MalformedResponse(
+                    "effective_at differs from the sent effective_at"
+                )
         return stored
 
     async def probe(self) -> None:
-        """Asks who we are.
+        """Request ``whoami`` to check address and credentials.
 
         Raises:
-            Unsupported: the address answers, and does not offer the question: nothing is shown.
-            GatewayError: address or credentials do not work.
+            Unsupported: The address responds but does not offer this endpoint; the probe proves
+                nothing.
+            GatewayError: The address or the credentials do not work.
         """
-        answer = await self._http.send("probe", "GET", "whoami")
-        if answer.status in NOT_OFFERED:
-            message = "Layer answers at this address, and does not tell who is asking there."
+        response = await self._http.send("probe", "GET", "whoami")
+        if response.status in NOT_OFFERED_STATUSES:
+            message = "Layer responds at base_url but does not offer whoami."
             raise Unsupported(message, provider=self.kind.name)
-        layer_responses.unwrap_data(answer, self._clock())
+        layer_responses.unwrap_data(response, self._clock())
 
     async def aclose(self) -> None:
-        """Closes connections."""
+        """Close all connections."""
         await self._ledger.aclose()
         await self._http.aclose()
 
-    async def _token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
+    async def _request_token(self, client_id: Secret, client_secret: Secret) -> ProviderResponse:
         form = {"grant_type": "client_credentials", "client_id": client_id.reveal()}
         if self._settings.scope is not None:
             form["scope"] = self._settings.scope
         assert self._settings.token_url is not None
-        proof = basic(client_id, client_secret)
-        return await self._http.send_form("token request", self._settings.token_url, form, proof)
+        header = build_basic_header(client_id, client_secret)
+        return await self._http.send_form("token request", self._settings.token_url, form, header)
 
     async def _post(
         self, path: tuple[str, ...], body: dict[str, object] | None
@@ -246,30 +267,35 @@ class LayerProvider:
             "opening-balance write", "POST", *path, body=body, empty_ok=True
         )
 
-    async def _state_and_recalculate(
+    async def _set_then_recalculate(
         self, path: tuple[str, ...], cents: int, at: str
     ) -> ProviderResponse:
-        """Both calls of the documented route; a failure of the second may have been applied."""
-        stated = await self._post((*path, "balance"), {"amount": cents, "date": at})
-        layer_responses.unwrap_data(stated, self._clock())
+        """Make both calls of the documented route.
+
+        Raises:
+            ProviderError: If the second call failed, with ``maybe_applied`` set.
+            GatewayError: The first call failed.
+        """
+        balance_response = await self._post((*path, "balance"), {"amount": cents, "date": at})
+        layer_responses.unwrap_data(balance_response, self._clock())
         try:
-            answer = await self._post((*path, "opening-balance"), None)
-            layer_responses.unwrap_data(answer, self._clock())
+            response = await self._post((*path, "opening-balance"), None)
+            layer_responses.unwrap_data(response, self._clock())
         except ProviderError as error:
-            # A copy: an error of a token's renewal is shared by all that wait for the token.
             raise partial_write_error(error) from error
         except GatewayError as error:
             raise partial_write_error(
                 ProviderUnavailable(error.message, provider=self.kind.name)
             ) from error
-        return answer
+        return response
 
 
 def partial_write_error(error: ProviderError) -> ProviderError:
-    """A copy of the second call's error that says that the first was taken."""
+    """Return a copy of the second call's error which says that the first call succeeded."""
+    # A copy, because all calls that wait for a token share the error of its renewal.
     copy = with_account(error)
     assert isinstance(copy, ProviderError)
     copy.maybe_applied = True
-    copy.message += " Layer took the balance and may not have recalculated the opening balance."
+    copy.message += " Layer set the balance and may not have recalculated the opening balance."
     copy.args = (copy.message,)
     return copy

@@ -1,26 +1,27 @@
-"""Speaks to Light: one call per account and day gives the bank's figure and the books'.
+"""Adapter for Light: one call per account and day returns bank and ledger balance.
 
 Source: docs.light.inc, v1 - Bank Accounts: ``GET`` and ``PUT /v1/bank-accounts/{id}/balance``.
-Units: "Balance amount in minor units (e.g. cents)", int64. + is money in the bank.
+Units: "Balance amount in minor units (e.g. cents)", int64. Positive is money in the bank.
 Dates: ``asOf`` is a date, inclusive: "all bank transactions on or before `asOf`".
 Auth: "Basic authentication header of the form **Basic** **<api_key>**" (the key itself, not
 base64), or a bearer token.
 
 * ``asOf`` "defaults to today" and ``balanceAt`` "defaults to current timestamp if not provided":
-  both are always sent, since nobody says whose today it is, and a correction of the amount alone
-  would move the opening date.
+  both are always sent, because the page does not name the time zone of "today", and correcting
+  only the amount would move the opening date.
 * ``bankBalance`` is "null if no opening balance has been set": None, which is neither 0 nor
   missing. ``ledgerBalance`` is not nullable.
-* No success status is stated (``default``): any 2xx is one.
-* There is no read of the opening balance. By the documented formula the bank's balance on a day
-  before the first transaction *is* the opening balance; which day that is, the account's owner has
-  to vouch for (``derive_opening_balance_as_of``). Its date cannot be recovered.
+* The page states no success status (``default``): any 2xx is a success.
+* The opening balance cannot be read. By the documented formula the bank balance on a day before
+  the first transaction *is* the opening balance; the account's owner must configure that day
+  (``derive_opening_balance_as_of``). The date of the opening balance cannot be recovered.
 
-Undocumented: an answer without ``bankBalance``, ``ledgerBalance`` or ``currency`` is refused: a
-missing member says nothing. ``bankAccountId`` and ``asOf`` are compared where they are there.
-Undocumented: whether minor units follow ISO 4217 for currencies without two decimals; they are
-taken to. Undocumented: the books' sign for what is owed; + is taken as the holder's.
-Undocumented: how precisely ``balanceAt`` is kept; an echo within a second of it is the same.
+Undocumented: a response without ``bankBalance``, ``ledgerBalance`` or ``currency``. It is rejected,
+because a missing field has no meaning. ``bankAccountId`` and ``asOf`` are compared if present.
+Undocumented: whether minor units follow ISO 4217 for currencies without two decimals. They are
+assumed to.
+Undocumented: the sign of a ledger balance that is owed. Positive is assumed to be the holder's.
+Undocumented: the precision of ``balanceAt``. An echo within a second of it counts as equal.
 """
 
 from collections.abc import Hashable, Sequence
@@ -48,14 +49,14 @@ from balance_gateway.ports.provider_call import (
 from balance_gateway.providers import json_fields
 from balance_gateway.providers.authorization import FixedAuthorization
 from balance_gateway.providers.errors import ProviderResponse, build_refusal
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, reading
+from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
 from balance_gateway.providers.preconditions import (
-    effective_at,
-    instant_text,
-    own_currency,
-    refuse_notes,
-    remote_id,
-    within_int64,
+    format_instant,
+    reject_notes,
+    require_account_currency,
+    require_effective_at,
+    require_int64,
+    require_remote_id,
 )
 
 CAPABILITIES = frozenset(
@@ -72,14 +73,15 @@ _HINT = "Check the account's bank_account_id."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightSettings:
-    """A connector to Light.
+    """Settings of a connector to Light.
 
     Attributes:
         base_url: ``https://api.light.inc``.
-        api_key: sent as ``Authorization: Basic <api_key>``.
-        access_token: sent as ``Authorization: Bearer <access_token>``; exactly one of the two.
-        timeout_s: seconds for a whole call.
-        redirect_hosts: other hosts that may be redirected to, and get the credentials.
+        api_key: Sent as ``Authorization: Basic <api_key>``.
+        access_token: Sent as ``Authorization: Bearer <access_token>``. Exactly one of ``api_key``
+            and ``access_token`` must be set.
+        timeout_s: Time limit for a whole call in seconds.
+        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
     """
 
     base_url: str
@@ -90,7 +92,7 @@ class LightSettings:
 
 
 class LightProvider:
-    """One connector to Light."""
+    """One connector to Light. Keeps no state except its connections."""
 
     kind = ProviderKind.LIGHT
     capabilities = CAPABILITIES
@@ -105,10 +107,10 @@ class LightProvider:
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
-        """Takes what ``ProviderHTTP`` takes; connects to nothing yet.
+        """Build the HTTP client; no connection is opened. See ``ProviderHTTP`` for the arguments.
 
         Raises:
-            ValueError: a setting is wrong; the text names it and shows no secret.
+            ValueError: A setting is invalid; the text names it and contains no secret.
         """
         self.connector = connector
         self._clock = clock
@@ -124,7 +126,7 @@ class LightProvider:
             gate=gate,
         )
         if (settings.api_key is None) == (settings.access_token is None):
-            raise ValueError("Light takes either api_key or access_token")
+            raise ValueError("Light: set either api_key or access_token, exactly one of them")
         if settings.api_key is not None:
             fixed = FixedAuthorization("Basic", "api_key", settings.api_key)
         elif settings.access_token is not None:
@@ -132,118 +134,129 @@ class LightProvider:
         self._http.authorize_with(fixed)
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
-        """Each account and day alone."""
+        """Return a group of its own for each account and day."""
         return query.account.id, query.as_of
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """Both figures, one call for each account and day among the queries."""
+        """Read bank and ledger balances with one call per account and day.
+
+        Returns:
+            Figures or an error for each query, in the order of the queries.
+        """
         if len(queries) == 1:
-            return [await self._balance(queries[0].account, queries[0].as_of)]
+            return [await self._read_balance(queries[0].account, queries[0].as_of)]
         groups = {self.balance_group(query): query for query in queries}
         if len(groups) == 1:
-            figures = await self._balance(queries[0].account, queries[0].as_of)
+            figures = await self._read_balance(queries[0].account, queries[0].as_of)
             return [figures] * len(queries)
-        answers = {key: await self._balance_or_error(query) for key, query in groups.items()}
-        return [answers[self.balance_group(query)] for query in queries]
+        results = {key: await self._try_read_balance(query) for key, query in groups.items()}
+        return [results[self.balance_group(query)] for query in queries]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """Derived from the balance on the day that the account is configured with.
+        """Derive the opening balance from the balance on the configured day.
 
-        None: on that day Light had no opening balance for it.
+        Returns:
+            The opening balance without a date; None if none is set at Light.
+
+        Raises:
+            Unsupported: The account has no ``derive_opening_balance_as_of``.
         """
         day = account.derive_opening_balance_as_of
         if day is None:
             message = (
-                "Light cannot be asked for an opening balance. Set it through this gateway, or "
+                "Light offers no read of the opening balance. Set it through this gateway, or "
                 "configure derive_opening_balance_as_of, a day before the first transaction."
             )
             raise Unsupported(message, account_id=account.id, provider=self.kind.name)
-        figures = await self._balance(account, day)
+        figures = await self._read_balance(account, day)
         if figures.bank is None:
             return None
         return OpeningBalance(figures.bank, None, OpeningBalanceSource.DERIVED)
 
     async def normal_balance(self, account: Account) -> Side:
-        """As configured; else DEBIT, because Light's figures are the holder's as they are."""
+        """Return the configured side; otherwise DEBIT, because Light's amounts are the holder's."""
         return account.normal_balance or Side.DEBIT
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sends one PUT with amount and date, and compares what is echoed with what was sent."""
+        """Send one PUT with amount and date, and compare the echo with the sent values."""
         account = write.account
-        bank_account_id = remote_id(account, "bank_account_id")
-        refuse_notes(write, "Light")
-        at = effective_at(write)
-        balance = within_int64(own_currency(write), write, "Light")
+        bank_account_id = require_remote_id(account, "bank_account_id")
+        reject_notes(write, "Light")
+        at = require_effective_at(write)
+        balance = require_int64(require_account_currency(write), write, "Light")
         path = ("v1", "bank-accounts", bank_account_id, "balance")
-        body = {"balance": balance, "balanceAt": instant_text(at)}
-        answer = await self._http.send("opening-balance write", "PUT", *path, body=body)
-        self._require_ok(answer, account)
-        with reading(answer):
-            record = json_fields.an_object(answer.body, "the answer")
-            _same_account(record, bank_account_id, is_required=True)
-            if json_fields.int64(record, "balance") != balance:
-                raise json_fields.WrongShape("balance is not the one that was sent")
-            stored_at = json_fields.instant(record, "balanceAt")
-            if not json_fields.same_instant(stored_at, at):
-                raise json_fields.WrongShape("balanceAt is not the one that was sent")
+        body = {"balance": balance, "balanceAt": format_instant(at)}
+        response = await self._http.send("opening-balance write", "PUT", *path, body=body)
+        self._require_ok(response, account)
+        with parsing_response(response):
+            record = json_fields.require_object(response.body, "the response")
+            _require_same_account(record, bank_account_id, is_required=True)
+            if json_fields.parse_int64(record, "balance") != balance:
+                raise json_fields.MalformedResponse("balance differs from the sent one")
+            stored_at = json_fields.parse_instant(record, "balanceAt")
+            if not json_fields.is_same_instant(stored_at, at):
+                raise json_fields.MalformedResponse("balanceAt differs from the sent one")
         return OpeningBalance(write.amount, stored_at, OpeningBalanceSource.PROVIDER)
 
     async def probe(self) -> None:
-        """Lists the bank accounts.
+        """List the bank accounts to check address and credentials.
 
         Raises:
-            Unsupported: the address answers, and does not offer the list: nothing is shown.
-            GatewayError: address or credentials do not work.
+            Unsupported: The address responds but does not offer this endpoint; the probe proves
+                nothing.
+            GatewayError: The address or the credentials do not work.
         """
-        answer = await self._http.send("probe", "GET", "v1", "bank-accounts")
-        if answer.status in {404, 405}:
-            message = "Light answers at this address, and does not list bank accounts there."
+        response = await self._http.send("probe", "GET", "v1", "bank-accounts")
+        if response.status in {404, 405}:
+            message = "Light responds at base_url but does not offer the list of bank accounts."
             raise Unsupported(message, provider=self.kind.name)
-        self._require_ok(answer)
-        with reading(answer):
-            json_fields.a_list(answer.body, "the answer")
+        self._require_ok(response)
+        with parsing_response(response):
+            json_fields.require_list(response.body, "the response")
 
     async def aclose(self) -> None:
-        """Closes connections."""
+        """Close all connections."""
         await self._http.aclose()
 
-    async def _balance_or_error(self, query: BalanceQuery) -> BalanceFigures | GatewayError:
+    async def _try_read_balance(self, query: BalanceQuery) -> BalanceFigures | GatewayError:
         try:
-            return await self._balance(query.account, query.as_of)
+            return await self._read_balance(query.account, query.as_of)
         except GatewayError as error:
             return with_account(error, account_id=query.account.id)
 
-    async def _balance(self, account: Account, as_of: date) -> BalanceFigures:
-        bank_account_id = remote_id(account, "bank_account_id")
+    async def _read_balance(self, account: Account, as_of: date) -> BalanceFigures:
+        bank_account_id = require_remote_id(account, "bank_account_id")
         path = ("v1", "bank-accounts", bank_account_id, "balance")
         query = {"asOf": as_of.isoformat()}
-        answer = await self._http.send("balance read", "GET", *path, query=query)
-        self._require_ok(answer, account)
-        with reading(answer):
-            record = json_fields.an_object(answer.body, "the answer")
-            _same_account(record, bank_account_id, is_required=False)
-            if json_fields.text(record, "currency") != account.currency:
-                raise json_fields.WrongShape(f"currency is not the account's, {account.currency}")
-            if record.get("asOf") is not None and json_fields.day(record, "asOf") != as_of:
-                raise json_fields.WrongShape("asOf is another day than the one asked for")
-            bank = json_fields.nullable_int64(record, "bankBalance")
-            ledger = json_fields.int64(record, "ledgerBalance")
+        response = await self._http.send("balance read", "GET", *path, query=query)
+        self._require_ok(response, account)
+        with parsing_response(response):
+            record = json_fields.require_object(response.body, "the response")
+            _require_same_account(record, bank_account_id, is_required=False)
+            if json_fields.parse_text(record, "currency") != account.currency:
+                raise json_fields.MalformedResponse(
+                    f"currency differs from the account's, {account.currency}"
+                )
+            if record.get("asOf") is not None and json_fields.parse_day(record, "asOf") != as_of:
+                raise json_fields.MalformedResponse("asOf differs from the requested day")
+            bank = json_fields.parse_nullable_int64(record, "bankBalance")
+            ledger = json_fields.parse_int64(record, "ledgerBalance")
         return BalanceFigures(
             as_of=as_of,
             bank=None if bank is None else Money(bank, account.currency),
             ledger=Money(ledger, account.currency),
         )
 
-    def _require_ok(self, answer: ProviderResponse, account: Account | None = None) -> None:
-        if not answer.ok:
-            error = build_refusal(answer, self._clock(), hint=_HINT)
+    def _require_ok(self, response: ProviderResponse, account: Account | None = None) -> None:
+        if not response.ok:
+            error = build_refusal(response, self._clock(), hint=_HINT)
             raise with_account(error, account_id=account.id if account else None)
 
 
-def _same_account(record: dict[str, object], wanted: str, *, is_required: bool) -> None:
+def _require_same_account(record: dict[str, object], expected: str, *, is_required: bool) -> None:
     if record.get("bankAccountId") is None and not is_required:
         return
-    if json_fields.text(record, "bankAccountId").lower() != wanted.lower():
-        raise json_fields.WrongShape("bankAccountId is another account's")
+    if json_fields.parse_text(record, "bankAccountId").lower() != expected.lower():
+        raise json_fields.MalformedResponse("bankAccountId belongs to another account")

@@ -1,11 +1,11 @@
-"""The embedded ledger as a provider: opening balances and entries kept by the gateway itself.
+"""Adapter for the embedded ledger: opening balances and entries in the gateway's own database.
 
-Source: the meaning is that of Light's "Get bank account balance": "The bank balance is derived
+Source: the same meaning as Light's "Get bank account balance": "The bank balance is derived
     from the opening balance plus all bank transactions on or before ``asOf``; the ledger balance
     is the sum of ledger transaction lines posted on or before ``asOf``".
-Units: integers of minor units, of any size; + is money the holder has.
+Units: integers of minor units, of any size; positive is money the holder has.
 Dates: an entry counts from its day on, whatever the time zone. "All bank transactions" is taken
-    by its word: an entry dated before the opening balance's ``effective_at`` counts too.
+    literally: an entry dated before the opening balance's ``effective_at`` counts too.
 Auth: none.
 """
 
@@ -45,8 +45,8 @@ class LocalProvider:
     """Implements ``ports.providers.BalanceProvider`` over a ``LedgerStore``.
 
     Args:
-        connector: the connector's configured name.
-        store: where the ledger is kept; whoever made it closes it.
+        connector: Name of the connector.
+        store: Stores the ledger. The caller closes it.
     """
 
     kind = ProviderKind.LOCAL
@@ -57,31 +57,32 @@ class LocalProvider:
         self._store = store
 
     def balance_group(self, query: BalanceQuery) -> Hashable:  # noqa: ARG002
-        """All accounts and days of the connector together: the store answers them at once."""
+        """Return one group for all queries of the connector: the store reads them in one query."""
         return self.connector
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
-        """The balances asked for, in order, one per query.
+        """Read the balances.
 
-        ``bank`` is None while no opening balance is set; ``ledger`` is always known, and 0
-        without entries.
+        Returns:
+            Figures for each query, in the order of the queries. ``bank`` is None if no opening
+            balance is set; ``ledger`` is never None, and 0 without entries.
         """
         sums = await self._store.sums(queries)
-        return [_figures(query, of_query) for query, of_query in zip(queries, sums, strict=True)]
+        return [_build_figures(query, one) for query, one in zip(queries, sums, strict=True)]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """The opening balance; None when none is set.
+        """Read the opening balance; None if none is set.
 
         Raises:
-            ProviderBadResponse: it was set while the account was configured with another currency.
+            ProviderBadResponse: It was set while the account was configured with another currency.
         """
         opening = await self._store.opening_balance(account)
         if opening is not None and opening.amount.currency != account.currency:
             message = (
-                f"The opening balance was set in {opening.amount.currency}, "
-                f"and the account is configured in {account.currency}."
+                f"The opening balance was set in {opening.amount.currency}, but the account is "
+                f"configured in {account.currency}: set the opening balance again."
             )
             raise ProviderBadResponse(
                 message, account_id=account.id, provider=ProviderKind.LOCAL.name
@@ -89,16 +90,16 @@ class LocalProvider:
         return opening
 
     async def normal_balance(self, account: Account) -> Side:
-        """The configured normal side; DEBIT when none is configured."""
+        """Return the configured normal side; DEBIT if none is configured."""
         return account.normal_balance or Side.DEBIT
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
-        """Sets the opening balance, in place of the one that is there, and returns it.
+        """Replace the opening balance and return the new one.
 
-        Without ``effective_at`` it is effective from now.
+        Without ``effective_at`` it is effective from now on.
 
         Raises:
-            BadInput: the amount is not in the account's currency, or a text holds a character
+            BadInput: The amount is not in the account's currency, or a text contains a character
                 that cannot be stored; nothing was set.
         """
         if write.amount.currency != write.account.currency:
@@ -109,13 +110,13 @@ class LocalProvider:
             ("referenceNumber", write.reference_number),
         ):
             if text is not None and not is_storable(text):
-                message = f"{field} holds a NUL or a lone surrogate, which cannot be stored"
+                message = f"{field} contains a NUL or a lone surrogate, which cannot be stored"
                 raise BadInput(message, field=field, account_id=write.account.id)
         return await self._store.set_opening_balance(write)
 
     async def probe(self) -> None:
-        """One read, of an account that nobody has."""
-        nobody = Account(
+        """Read an account that does not exist, to check the store."""
+        missing_account = Account(
             id="",
             tenant="",
             connector=self.connector,
@@ -124,18 +125,18 @@ class LocalProvider:
             currency="EUR",
             time_zone=ZoneInfo("UTC"),
         )
-        await self._store.sums([BalanceQuery(nobody, date(2000, 1, 1))])
+        await self._store.sums([BalanceQuery(missing_account, date(2000, 1, 1))])
 
     async def aclose(self) -> None:
-        """Nothing to close: the store belongs to whoever made it."""
+        """Do nothing: the caller closes the store."""
 
 
 def is_storable(text: str) -> bool:
-    """Whether every database can keep the text: UTF-8, and no NUL."""
+    """Return whether every supported database can store the text: valid UTF-8 without NUL."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
+def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
     currency = query.account.currency
     bank = None if sums.opening is None else Money(sums.opening + sums.bank, currency)
     return BalanceFigures(as_of=query.as_of, bank=bank, ledger=Money(sums.ledger, currency))

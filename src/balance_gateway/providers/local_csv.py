@@ -1,7 +1,7 @@
-"""Imports a CSV file of bank transactions and ledger lines into the embedded ledger.
+"""Import a CSV file of bank transactions and ledger lines into the embedded ledger.
 
-The file is read once, row by row, while the store takes the entries in: all of them or, when any
-row is bad, none. The format is described in ``docs/providers/local.md``.
+The file is streamed row by row into the store, which keeps all entries or, if any row is bad, none.
+The format is described in ``docs/providers/local.md``.
 """
 
 import csv
@@ -26,7 +26,7 @@ from balance_gateway.ports.ledger_store import (
     LedgerStore,
 )
 
-#: Bad rows that are collected before the import gives up.
+#: Maximum number of bad rows that are collected before the import stops.
 BAD_ROWS_MAX = 20
 
 ID_LENGTH_MAX = 200
@@ -37,24 +37,24 @@ REQUIRED_COLUMNS = ("id", "book", "date", "amount")
 OPTIONAL_COLUMNS = ("description",)
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-#: Undecodable bytes appear as lone surrogates.
+#: Includes lone surrogates, as which undecodable bytes appear.
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_CONTROL_BUT_BLANK = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL_EXCEPT_WHITESPACE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BOOKS = {book.value: book for book in Book}
 _ROWS_PER_PROGRESS = 5_000
 
-#: Called with bytes done and bytes in total, now and then and once at the end.
+#: Called with the bytes read and the total bytes, at intervals and once at the end.
 OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """What is wrong with one row.
+    """Describes an error in one row.
 
     Attributes:
-        line: where the row begins in the file; the first line is 1.
-        column: the name of the column; empty when the whole row is meant.
-        message: what is wrong and what is expected.
+        line: First line of the row in the file, counted from 1.
+        column: Name of the column; empty if the error concerns the whole row.
+        message: What is wrong and what is expected.
     """
 
     line: int
@@ -67,10 +67,10 @@ class BadRow:
 
 
 class BadRows(BadInput):
-    """A file that was not imported, with everything that is wrong with it.
+    """A file was not imported because of bad rows.
 
     Attributes:
-        rows: in the file's order; at most 20, then reading stopped.
+        rows: The bad rows in the file's order; reading stops after ``BAD_ROWS_MAX``.
     """
 
     def __init__(self, rows: Sequence[BadRow]) -> None:
@@ -86,34 +86,41 @@ async def import_entries(
     path: Path,
     on_progress: OnProgress = lambda _done, _total: None,
 ) -> ImportResult:
-    """Imports a file into an account: all rows or none.
+    """Import all rows of a file into an account, or none of them.
 
-    Rows whose id the account's book has already, from the file or the store, with the same day
-    and amount, are counted as already there.
+    A row with the id, day and amount of an existing entry, in the file or in the store, is counted
+    as already present.
+
+    Args:
+        store: Stores the entries.
+        account: An account of the embedded ledger.
+        path: The CSV file.
+        on_progress: Called with the bytes read and the total bytes.
 
     Raises:
-        BadRows: rows are malformed, or have a known id with another day or amount.
-        BadInput: the account is not of the embedded ledger, or the file cannot be read.
-        GatewayError: the store failed; nothing was imported unless ``maybe_applied`` says so.
+        BadRows: Rows are malformed, or have an existing id with another day or amount.
+        BadInput: The account is not in the embedded ledger, or the file cannot be read.
+        GatewayError: The store failed; nothing was imported unless ``maybe_applied`` is set.
     """
     if account.provider is not ProviderKind.LOCAL:
         raise BadInput(f"{account.id} is not an account of the embedded ledger", field="account")
+    # Fails early for an unknown currency, before the file is opened.
     currency_exponent(account.currency)
     try:
         with path.open("rb") as file:
-            rows = _Rows(file, account.currency, on_progress)
+            rows = _RowReader(file, account.currency, on_progress)
             return await store.add_entries(account, (entry for _, entry in rows))
     except EntryConflict as conflict:
-        raise BadRows(_conflicting_rows(path, account.currency, conflict)) from conflict
+        raise BadRows(_find_conflicting_rows(path, account.currency, conflict)) from conflict
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from error
 
 
-class _Rows:
-    """The rows of a file as entries, each with the line on which it begins.
+class _RowReader:
+    """Reads the rows of a file as entries, each with its first line.
 
-    Iterating raises BadRows at the end, or after 20 bad rows; from the first bad row on nothing
-    is yielded.
+    Iterating raises ``BadRows`` at the end, or after ``BAD_ROWS_MAX`` bad rows. It yields nothing
+    after the first bad row.
     """
 
     def __init__(self, file: BinaryIO, currency: str, on_progress: OnProgress) -> None:
@@ -126,30 +133,32 @@ class _Rows:
         self._days: dict[str, date] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Entry]]:
-        reader = csv.reader(self._lines(), strict=True)
-        begins = 1
+        reader = csv.reader(self._read_lines(), strict=True)
+        first_line = 1
         try:
-            columns = self._columns(next(reader, []))
+            columns = self._read_header(next(reader, []))
             while True:
-                begins = reader.line_num + 1
+                first_line = reader.line_num + 1
                 row = next(reader, None)
                 if row is None:
                     break
                 if reader.line_num % _ROWS_PER_PROGRESS == 0:
                     self._on_progress(self._bytes_done, self._bytes_total)
                 if row:
-                    entry = self._entry(begins, row, columns)
+                    entry = self._parse_row(first_line, row, columns)
                     if entry is not None and not self._bad:
-                        yield begins, entry
+                        yield first_line, entry
         except csv.Error as error:
-            # What follows a broken quotation cannot be told apart from it.
-            self._refuse(begins, "", f"not CSV ({error}); the rest of the file was not read")
+            # After an unbalanced quote the row boundaries are unknown.
+            self._add_bad_row(
+                first_line, "", f"not CSV ({error}); the rest of the file was not read"
+            )
             raise BadRows(self._bad) from None
         if self._bad:
             raise BadRows(self._bad)
         self._on_progress(self._bytes_total, self._bytes_total)
 
-    def _lines(self) -> Iterator[str]:
+    def _read_lines(self) -> Iterator[str]:
         encoding = "utf-8-sig"
         while line := self._file.readline(LINE_BYTES_MAX):
             if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
@@ -158,97 +167,102 @@ class _Rows:
             yield line.decode(encoding, errors="surrogateescape")
             encoding = "utf-8"
 
-    def _columns(self, header: list[str]) -> dict[str, int]:
-        """The position of each column.
+    def _read_header(self, header: list[str]) -> dict[str, int]:
+        """Return the position of each column.
 
         Raises:
-            BadRows: the header is not one; there is no point in reading on.
+            BadRows: The header is invalid, so that the rows cannot be interpreted.
         """
         known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
         for name in header:
             if name not in known:
                 expected = f"the columns are {','.join(known)}, separated by commas, in UTF-8"
-                self._refuse(1, "", f"unknown column {name[:40]!r}; {expected}")
+                self._add_bad_row(1, "", f"unknown column {name[:40]!r}; {expected}")
             elif header.count(name) > 1:
-                self._refuse(1, name, "the column is there twice")
+                self._add_bad_row(1, name, "duplicate column in the header")
         for name in REQUIRED_COLUMNS:
             if name not in header:
-                self._refuse(1, name, "the column is missing from the header")
+                self._add_bad_row(1, name, "the column is missing from the header")
         if self._bad:
             raise BadRows(self._bad)
         return {name: position for position, name in enumerate(header)}
 
-    def _entry(self, line: int, row: list[str], columns: dict[str, int]) -> Entry | None:
-        """The row as an entry; None, and the fault noted, when it is bad.
+    def _parse_row(self, line: int, row: list[str], columns: dict[str, int]) -> Entry | None:
+        """Return the row as an entry; None if it is bad, after recording the errors.
 
         Raises:
-            BadRows: it was the twentieth.
+            BadRows: ``BAD_ROWS_MAX`` is reached.
         """
         if len(row) != len(columns):
-            self._refuse(line, "", f"has {len(row)} fields, and the header has {len(columns)}")
+            self._add_bad_row(line, "", f"has {len(row)} fields, but the header has {len(columns)}")
             return None
         before = len(self._bad)
-        entry_id = self._id(line, row[columns["id"]])
+        entry_id = self._parse_id(line, row[columns["id"]])
         book = _BOOKS.get(row[columns["book"]])
         if book is None:
-            self._refuse(line, "book", f"must be bank or ledger: {row[columns['book']][:40]!r}")
-        day = self._day(line, row[columns["date"]])
-        minor_units = self._minor_units(line, row[columns["amount"]])
+            self._add_bad_row(
+                line, "book", f"must be bank or ledger: {row[columns['book']][:40]!r}"
+            )
+        day = self._parse_day(line, row[columns["date"]])
+        minor_units = self._parse_amount(line, row[columns["amount"]])
         description = row[columns["description"]] if "description" in columns else ""
         if len(description) > DESCRIPTION_LENGTH_MAX:
-            self._refuse(line, "description", f"is longer than {DESCRIPTION_LENGTH_MAX:,}")
-        elif _CONTROL_BUT_BLANK.search(description):
-            self._refuse(line, "description", "holds a control character, or is not UTF-8")
+            self._add_bad_row(
+                line, "description", f"is longer than {DESCRIPTION_LENGTH_MAX:,} characters"
+            )
+        elif _CONTROL_EXCEPT_WHITESPACE.search(description):
+            self._add_bad_row(line, "description", "contains a control character, or is not UTF-8")
         if len(self._bad) > before or book is None or day is None:
             return None
         return Entry(entry_id, book, day, minor_units, description or None)
 
-    def _id(self, line: int, text: str) -> str:
+    def _parse_id(self, line: int, text: str) -> str:
         if not text.strip():
-            self._refuse(line, "id", "is empty")
+            self._add_bad_row(line, "id", "is empty")
         elif len(text) > ID_LENGTH_MAX:
-            self._refuse(line, "id", f"is longer than {ID_LENGTH_MAX} characters")
+            self._add_bad_row(line, "id", f"is longer than {ID_LENGTH_MAX} characters")
         elif _CONTROL.search(text):
-            self._refuse(line, "id", "holds a control character, or is not UTF-8")
+            self._add_bad_row(line, "id", "contains a control character, or is not UTF-8")
         return text
 
-    def _day(self, line: int, text: str) -> date | None:
-        known = self._days.get(text)
-        if known is not None:
-            return known
+    def _parse_day(self, line: int, text: str) -> date | None:
+        # Parsed days are cached: a file has many rows per day.
+        cached = self._days.get(text)
+        if cached is not None:
+            return cached
         try:
             if not _DAY.fullmatch(text):
                 raise ValueError
             day = date.fromisoformat(text)
         except ValueError:
-            self._refuse(line, "date", f"is not a day written YYYY-MM-DD: {text[:40]!r}")
+            self._add_bad_row(line, "date", f"must be a date in the form YYYY-MM-DD: {text[:40]!r}")
             return None
         self._days[text] = day
         return day
 
-    def _minor_units(self, line: int, text: str) -> int:
+    def _parse_amount(self, line: int, text: str) -> int:
         try:
             return parse_minor_units(text, self._currency)
         except BadInput as error:
-            self._refuse(line, "amount", error.message.removeprefix("amount "))
+            self._add_bad_row(line, "amount", error.message.removeprefix("amount "))
             return 0
 
-    def _refuse(self, line: int, column: str, message: str) -> None:
+    def _add_bad_row(self, line: int, column: str, message: str) -> None:
         self._bad.append(BadRow(line, column, message))
         if len(self._bad) >= BAD_ROWS_MAX:
             raise BadRows(self._bad)
 
 
-def _conflicting_rows(path: Path, currency: str, conflict: EntryConflict) -> list[BadRow]:
-    """Reads the file again for the lines of the entries that the store names."""
-    wanted = set(conflict.entries)
+def _find_conflicting_rows(path: Path, currency: str, conflict: EntryConflict) -> list[BadRow]:
+    """Read the file again to find the lines of the entries that the store reported."""
+    conflicting = set(conflict.entries)
     stored = conflict.stored
     first: dict[tuple[Book, str], tuple[int, Entry]] = {}
     bad: list[BadRow] = []
     with path.open("rb") as file:
-        for line, entry in _Rows(file, currency, lambda _done, _total: None):
+        for line, entry in _RowReader(file, currency, lambda _done, _total: None):
             key = (entry.book, entry.id)
-            if key not in wanted or len(bad) == BAD_ROWS_MAX:
+            if key not in conflicting or len(bad) == BAD_ROWS_MAX:
                 continue
             earlier_line, earlier = first.setdefault(key, (line, entry))
             name = f"{entry.book.value} entry {entry.id!r}"

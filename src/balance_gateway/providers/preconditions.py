@@ -1,4 +1,4 @@
-"""What an adapter checks of its input before anything is sent."""
+"""Check an adapter's input before anything is sent."""
 
 import re
 from datetime import UTC, date, datetime
@@ -9,15 +9,16 @@ from balance_gateway.domain.calendar_days import day_end_exclusive, day_end_incl
 from balance_gateway.domain.errors import BadInput, Unsupported
 from balance_gateway.domain.money import fits_int64
 
-#: The providers' ids: UUIDs and prefixed strings. No dot and no slash, so no way out of a path.
+#: The providers' ids are UUIDs and prefixed strings. Without dot and slash an id cannot change
+#: the structure of a path.
 _REMOTE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
-def remote_id(account: Account, key: str) -> str:
-    """The provider's id that the account is configured with.
+def require_remote_id(account: Account, key: str) -> str:
+    """Return the provider's id from the account's configuration.
 
     Raises:
-        BadInput: it is missing, or no id that a provider gives out; ``field`` is the key.
+        BadInput: The id is missing, or is malformed; ``field`` is the key.
     """
     value = account.remote.get(key)
     if value is None or not _REMOTE_ID.fullmatch(value):
@@ -27,82 +28,86 @@ def remote_id(account: Account, key: str) -> str:
     return value
 
 
-def optional_remote_id(account: Account, key: str) -> str | None:
-    """Likewise; None when it is not configured."""
-    return remote_id(account, key) if key in account.remote else None
+def find_remote_id(account: Account, key: str) -> str | None:
+    """Return the provider's id from the account's configuration; None if it is not configured.
+
+    Raises:
+        BadInput: The id is malformed; ``field`` is the key.
+    """
+    return require_remote_id(account, key) if key in account.remote else None
 
 
-def last_instant(account: Account, day: date) -> datetime:
-    """The last instant of the day in the account's zone, in UTC (inclusive bound)."""
+def get_last_instant(account: Account, day: date) -> datetime:
+    """Return the last instant of the day in the account's time zone, in UTC (inclusive bound)."""
     try:
         return day_end_inclusive(day, account.time_zone)
     except OverflowError:
-        raise _day_out_of_range(account) from None
+        raise _build_day_out_of_range(account) from None
 
 
-def first_instant_after(account: Account, day: date) -> datetime:
-    """The first instant after the day in the account's zone, in UTC (exclusive bound)."""
+def get_first_instant_after(account: Account, day: date) -> datetime:
+    """Return the first instant after the day in the account's zone, in UTC (exclusive bound)."""
     try:
         return day_end_exclusive(day, account.time_zone)
     except OverflowError:
-        raise _day_out_of_range(account) from None
+        raise _build_day_out_of_range(account) from None
 
 
-def _day_out_of_range(account: Account) -> BadInput:
-    message = "asOf is too close to the end of the calendar."
+def _build_day_out_of_range(account: Account) -> BadInput:
+    message = "asOf is too close to the end of the calendar: choose another day."
     return BadInput(message, field="asOf", account_id=account.id)
 
 
-def effective_at(write: OpeningBalanceWrite) -> datetime:
-    """The instant that the write takes effect at, in UTC.
+def require_effective_at(write: OpeningBalanceWrite) -> datetime:
+    """Return the instant at which the write takes effect, in UTC.
 
     Raises:
-        BadInput: there is none, or it has no offset.
+        BadInput: The instant is missing, or has no offset.
     """
-    given = write.effective_at
-    if given is None or given.tzinfo is None:
-        message = "effectiveAt has to be given, as an instant with an offset."
+    at = write.effective_at
+    if at is None or at.tzinfo is None:
+        message = "effectiveAt must be set to an instant with an offset."
         raise BadInput(message, field="effectiveAt", account_id=write.account.id)
-    return given.astimezone(UTC)
+    return at.astimezone(UTC)
 
 
-def instant_text(at: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``; microseconds only when there are any."""
+def format_instant(at: datetime) -> str:
+    """Format as RFC 3339 in UTC with ``Z``; microseconds only if they are not zero."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def refuse_notes(write: OpeningBalanceWrite, who: str) -> None:
-    """Refuses a memo or a reference number, for providers that can keep neither.
+def reject_notes(write: OpeningBalanceWrite, provider_name: str) -> None:
+    """Reject a memo or a reference number, for providers that can store neither.
 
     Raises:
-        Unsupported: ``field`` names the one that is given.
+        Unsupported: One of them is set; ``field`` names it.
     """
     notes = {"memo": write.memo, "referenceNumber": write.reference_number}
     for field, note in notes.items():
         if note is not None:
-            message = f"{who} cannot store a {field} with an opening balance: leave it out."
+            message = f"{provider_name} cannot store a {field} with an opening balance: omit it."
             raise Unsupported(message, field=field, account_id=write.account.id)
 
 
-def own_currency(write: OpeningBalanceWrite) -> int:
-    """The amount's minor units, once it is certain that they are the account's.
+def require_account_currency(write: OpeningBalanceWrite) -> int:
+    """Return the amount's minor units after checking its currency.
 
     Raises:
-        BadInput: the amount is in another currency.
+        BadInput: The amount is not in the account's currency.
     """
     if write.amount.currency != write.account.currency:
-        message = f"The account is in {write.account.currency}: give the amount in it."
+        message = f"amount.currency must be the account's currency, {write.account.currency}."
         raise BadInput(message, field="amount.currency", account_id=write.account.id)
     return write.amount.minor_units
 
 
-def within_int64(minor_units: int, write: OpeningBalanceWrite, who: str) -> int:
-    """The amount, once it is certain that an int64 of the provider can carry it.
+def require_int64(minor_units: int, write: OpeningBalanceWrite, provider_name: str) -> int:
+    """Return the amount after checking that the provider's int64 can hold it.
 
     Raises:
-        BadInput: it cannot.
+        BadInput: The amount does not fit into 64 bits.
     """
     if not fits_int64(minor_units):
-        message = f"{who} takes amounts within 64 bits of minor units only."
+        message = f"{provider_name} only accepts amounts that fit into 64 bits of minor units."
         raise BadInput(message, field="amount", account_id=write.account.id)
     return minor_units

@@ -1,56 +1,62 @@
-"""Where a redirect may lead: the same origin, or a host that the connector's settings allow.
+"""Decide which redirects may be followed.
 
-Light's page: "Make sure your HTTP client follows redirects and forward the `Authorization`
-header, as some endpoints may redirect to other URLs." Undocumented: to which hosts. Credentials
-go nowhere that was not configured.
+A redirect may lead to the same origin or to a host that the connector's settings allow.
+
+Source: Light's page: "Make sure your HTTP client follows redirects and forward the
+`Authorization` header, as some endpoints may redirect to other URLs."
+Undocumented: to which hosts. Credentials are sent to configured hosts only.
 """
 
 from collections.abc import Collection
 
 import httpx
 
-from balance_gateway.providers.json_fields import WrongShape
+from balance_gateway.providers.json_fields import MalformedResponse
 
-#: A redirect that keeps method and body, and says that nothing was done here.
-NOT_HERE = frozenset({307, 308})
+#: Redirects that keep method and body, and mean that the request was not processed.
+NOT_PROCESSED_STATUSES = frozenset({307, 308})
 
-#: Statuses that name another address.
-REDIRECTS = NOT_HERE | {301, 302, 303}
+#: All statuses that name another address.
+REDIRECT_STATUSES = NOT_PROCESSED_STATUSES | {301, 302, 303}
 
 REDIRECTS_MAX = 3
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def redirect_target(url: str, location: str | None, allowed_hosts: Collection[str]) -> str:
-    """The address a redirect leads to.
+def resolve_redirect(url: str, location: str | None, allowed_hosts: Collection[str]) -> str:
+    """Return the absolute URL that a redirect leads to.
 
     Args:
-        url: the address that answered.
-        location: the header, absolute or relative.
-        allowed_hosts: ``host`` (on its scheme's own port) or ``host:port``, lower case.
+        url: URL of the request that was redirected.
+        location: Value of the ``Location`` header, absolute or relative.
+        allowed_hosts: ``host`` (on the default port of its scheme) or ``host:port``, lower case.
 
     Raises:
-        WrongShape: there is none, or it leads to another host; the host is named, nothing else.
+        MalformedResponse: ``Location`` is missing or invalid, or leads to a host that is not
+            allowed. The text contains the host and no other part of the URL.
     """
     if not location:
-        raise WrongShape("it redirects without saying where")
-    here = httpx.URL(url)
+        raise MalformedResponse("the redirect has no Location header")
+    source = httpx.URL(url)
     try:
-        there = here.join(location)
+        target = source.join(location)
     except (httpx.InvalidURL, ValueError):
-        raise WrongShape("it redirects to an address that is none") from None
-    if there.scheme not in _DEFAULT_PORTS or there.userinfo or not there.host:
-        raise WrongShape("it redirects to an address that is not taken")
-    if here.scheme == "https" and there.scheme != "https":
-        raise WrongShape("it redirects from https to http")
-    if _origin(here) != _origin(there) and not _is_allowed(there, allowed_hosts):
-        host = there.host if len(there.host) <= 253 else "a very long name"
-        raise WrongShape(f"it redirects to {host}, which redirect_hosts does not allow")
-    return str(there)
+        raise MalformedResponse("Location is not a valid URL") from None
+    if target.scheme not in _DEFAULT_PORTS or target.userinfo or not target.host:
+        raise MalformedResponse(
+            "Location must be an http or https URL with a host and without a user"
+        )
+    if source.scheme == "https" and target.scheme != "https":
+        raise MalformedResponse("Location redirects from https to http")
+    if _get_origin(source) != _get_origin(target) and not _is_allowed(target, allowed_hosts):
+        # DNS allows 253 characters; a longer name would only inflate the error.
+        host = target.host if len(target.host) <= 253 else "a host with an overlong name"
+        raise MalformedResponse(f"it redirects to {host}, which redirect_hosts does not allow")
+    return str(target)
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
+def _get_origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme]
 
 

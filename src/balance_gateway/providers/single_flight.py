@@ -1,4 +1,4 @@
-"""Calls in flight, joined by key: any number of callers, one call."""
+"""Share one running call among all callers that use the same key."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -9,38 +9,41 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Joins callers that want the same thing at the same time.
+    """Deduplicates concurrent calls by key.
 
-    A flight is a task of its own, so that it outlives any of its callers: the one that started it
-    may be cancelled and the others still get their value. Nothing is kept once it has landed.
+    Each call runs in its own task and therefore outlives any of its callers: if the caller that
+    started it is cancelled, the others still receive the value. A finished call is forgotten.
 
     Args:
-        for_all: what is fetched is not its starter's affair: how urgent that one was says nothing
-            of those who join, so that a flight has a context of its own.
+        isolated: Run each call in an empty context instead of a copy of the first caller's
+            context. Use it if the first caller's context, such as its priority, must not apply
+            to the callers that join later.
     """
 
-    def __init__(self, *, for_all: bool = False) -> None:
-        self._for_all = for_all
+    def __init__(self, *, isolated: bool = False) -> None:
+        self._isolated = isolated
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
 
     async def join(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The value of the flight under way for the key, or of a new one."""
+        """Return the value of the running call for ``key``, or of a new call if none runs."""
         task = self._tasks.get(key)
         if task is None:
-            task = asyncio.create_task(start(), context=Context() if self._for_all else None)
+            task = asyncio.create_task(start(), context=Context() if self._isolated else None)
             self._tasks[key] = task
-            task.add_done_callback(lambda landed: self._land(key, landed))
+            task.add_done_callback(lambda finished: self._forget(key, finished))
+        # Cancelling one caller must not cancel the task of the others.
         return await asyncio.shield(task)
 
     async def aclose(self) -> None:
-        """Ends what is still under way."""
+        """Cancel all running calls and wait until they have ended."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _land(self, key: Hashable, task: asyncio.Task[T]) -> None:
+    def _forget(self, key: Hashable, task: asyncio.Task[T]) -> None:
         self._tasks.pop(key, None)
         if not task.cancelled():
-            # Looked at here, so that a failure nobody waits for any more is not logged as lost.
+            # Retrieving the exception keeps asyncio from logging it as "never retrieved" if all
+            # callers have been cancelled.
             task.exception()
