@@ -13,7 +13,6 @@ from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
-    set_call_context,
 )
 from balance_gateway.ports.provider_call import (
     ProviderCall,

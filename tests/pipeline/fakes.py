@@ -27,7 +27,6 @@ from balance_gateway.ports.cache_validity import (
 )
 from balance_gateway.ports.call_context import (
     Priority,
-    current_call,
 )
 from balance_gateway.ports.reads import (
     BalanceRequest,

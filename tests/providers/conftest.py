@@ -23,7 +23,7 @@ from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
 from balance_gateway_sandbox import build_catalogue, create_sandbox
-from tests.providers import doubles
+from tests.providers import fake_servers
 
 NOW = datetime(2026, 5, 7, 10, tzinfo=UTC)
 ENTRIES_START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,11 +45,14 @@ def make_account(provider: ProviderKind, currency: str = "EUR", **options: Any) 
     zone = ZoneInfo(options.pop("zone", "UTC"))
     if remote is None:
         remote = {
-            ProviderKind.LIGHT: {"bank_account_id": doubles.LIGHT_ID},
-            ProviderKind.ASSET: {"business_id": doubles.BUSINESS, "ledger_id": doubles.LEDGER},
+            ProviderKind.LIGHT: {"bank_account_id": fake_servers.LIGHT_ID},
+            ProviderKind.ASSET: {
+                "business_id": fake_servers.BUSINESS,
+                "ledger_id": fake_servers.LEDGER,
+            },
             ProviderKind.LAYER: {
-                "business_id": doubles.LAYER_BUSINESS,
-                "external_account_id": doubles.EXTERNAL,
+                "business_id": fake_servers.LAYER_BUSINESS,
+                "external_account_id": fake_servers.EXTERNAL,
             },
         }[provider]
     return Account(
@@ -70,7 +73,7 @@ def make_write(account: Account, minor_units: int, **options: Any) -> OpeningBal
     return OpeningBalanceWrite(account, Money(minor_units, account.currency), at, **options)
 
 
-def on(account: Account, day: str) -> BalanceQuery:
+def make_query(account: Account, day: str) -> BalanceQuery:
     return BalanceQuery(account, date.fromisoformat(day))
 
 
@@ -80,7 +83,7 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(autouse=True)
-def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def check_logs_for_secrets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever a test does, no secret and no token reaches a log."""
     with caplog.at_level(logging.DEBUG):
         # The test's own client of the control endpoints has no secrets to tell.
@@ -88,15 +91,15 @@ def no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
             caplog.set_level(logging.WARNING, logger=name)
         yield
     text = "\n".join(record.getMessage() for record in caplog.records)
-    assert not [secret for secret in doubles.SECRETS if secret in text]
+    assert not [secret for secret in fake_servers.SECRETS if secret in text]
     assert "not-real" not in text
 
 
-def assert_tells_no_secret(error: BaseException | None) -> None:
+def assert_contains_no_secret(error: BaseException | None) -> None:
     """Neither an error nor its causes hold a secret, in any of their forms."""
     while error is not None:
         shown = f"{error!s} {error!r} {vars(error)!r}"
-        assert not [secret for secret in doubles.SECRETS if secret in shown]
+        assert not [secret for secret in fake_servers.SECRETS if secret in shown]
         assert "not-real" not in shown
         assert "-token-" not in shown
         error = error.__cause__ or error.__context__
@@ -106,64 +109,70 @@ def assert_tells_no_secret(error: BaseException | None) -> None:
 
 
 @pytest.fixture
-async def light_double() -> AsyncIterator[doubles.LightDouble]:
-    double = doubles.LightDouble()
-    async with doubles.serving(double):
+async def fake_light() -> AsyncIterator[fake_servers.FakeLightServer]:
+    double = fake_servers.FakeLightServer()
+    async with fake_servers.run_server(double):
         yield double
 
 
 @pytest.fixture
-async def asset_double() -> AsyncIterator[doubles.AssetDouble]:
-    double = doubles.AssetDouble()
-    async with doubles.serving(double):
+async def fake_asset() -> AsyncIterator[fake_servers.FakeAssetServer]:
+    double = fake_servers.FakeAssetServer()
+    async with fake_servers.run_server(double):
         yield double
 
 
 @pytest.fixture
-async def layer_double() -> AsyncIterator[doubles.LayerDouble]:
-    double = doubles.LayerDouble()
-    async with doubles.serving(double):
+async def fake_layer() -> AsyncIterator[fake_servers.FakeLayerServer]:
+    double = fake_servers.FakeLayerServer()
+    async with fake_servers.run_server(double):
         yield double
 
 
 @dataclass
-class Maker:
+class ProviderFactory:
     """Makes adapters and closes them."""
 
     clock: FakeClock
     made: list[Provider]
 
-    def light(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+    def light(self, url: str, *, dependencies: dict[str, Any] | None = None, **options: Any) -> Any:
         options.setdefault("timeout_s", 5.0)
         if "access_token" not in options:
-            options.setdefault("api_key", Secret(doubles.API_KEY))
+            options.setdefault("api_key", Secret(fake_servers.API_KEY))
         settings = LightSettings(base_url=url, **options)
-        return self._kept(LightProvider("light_1", settings, clock=self.clock, **wiring or {}))
+        return self._register(
+            LightProvider("light_1", settings, clock=self.clock, **dependencies or {})
+        )
 
-    def asset(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+    def asset(self, url: str, *, dependencies: dict[str, Any] | None = None, **options: Any) -> Any:
         settings = AssetSettings(base_url=url, **self._client(options))
-        return self._kept(AssetProvider("asset_1", settings, clock=self.clock, **wiring or {}))
+        return self._register(
+            AssetProvider("asset_1", settings, clock=self.clock, **dependencies or {})
+        )
 
-    def layer(self, url: str, *, wiring: dict[str, Any] | None = None, **options: Any) -> Any:
+    def layer(self, url: str, *, dependencies: dict[str, Any] | None = None, **options: Any) -> Any:
         options.setdefault("token_url", f"{url}/oauth2/token")
         settings = LayerSettings(base_url=url, **self._client(options))
-        return self._kept(LayerProvider("layer_1", settings, clock=self.clock, **wiring or {}))
+        return self._register(
+            LayerProvider("layer_1", settings, clock=self.clock, **dependencies or {})
+        )
 
     def _client(self, options: dict[str, Any]) -> dict[str, Any]:
         options.setdefault("timeout_s", 5.0)
         if "access_token" not in options:
-            options.setdefault("client_id", Secret(doubles.CLIENT_ID))
-            options.setdefault("client_secret", Secret(doubles.CLIENT_SECRET))
+            options.setdefault("client_id", Secret(fake_servers.CLIENT_ID))
+            options.setdefault("client_secret", Secret(fake_servers.CLIENT_SECRET))
         return options
 
-    def _kept(self, provider: Provider) -> Provider:
+    def _register(self, provider: Provider) -> Provider:
         self.made.append(provider)
         return provider
 
 
 @pytest.fixture
-async def make(clock: FakeClock) -> AsyncIterator[Maker]:
-    maker = Maker(clock, [])
+async def make(clock: FakeClock) -> AsyncIterator[ProviderFactory]:
+    maker = ProviderFactory(clock, [])
     yield maker
     for provider in maker.made:
         await provider.aclose()
@@ -173,16 +182,16 @@ async def make(clock: FakeClock) -> AsyncIterator[Maker]:
 
 
 @dataclass
-class Box:
+class SandboxServer:
     """A sandbox behind a real uvicorn."""
 
     url: str
     client: httpx.Client
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.client.request(method, f"/_control/{path}", json=body)
-        assert answer.is_success, answer.text
-        return json.loads(answer.content, parse_float=Decimal) if answer.content else None
+        response = self.client.request(method, f"/_control/{path}", json=body)
+        assert response.is_success, response.text
+        return json.loads(response.content, parse_float=Decimal) if response.content else None
 
     def fault(self, kind: str, **spec: Any) -> None:
         self.control("POST", "faults", {"kind": kind, **spec})
@@ -200,7 +209,7 @@ class Box:
 
 
 @pytest.fixture(scope="session")
-def sandbox_server() -> Iterator[Box]:
+def sandbox_server() -> Iterator[SandboxServer]:
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         create_sandbox(), loop="uvloop", http="httptools", log_level="warning", access_log=False
@@ -210,7 +219,7 @@ def sandbox_server() -> Iterator[Box]:
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
-        yield Box(url, client)
+        yield SandboxServer(url, client)
     # Slow faults of the last test may still be under way.
     server.should_exit = server.force_exit = True
     thread.join(timeout=5)
@@ -218,7 +227,7 @@ def sandbox_server() -> Iterator[Box]:
 
 
 @pytest.fixture
-def sandbox(sandbox_server: Box) -> Box:
+def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
     sandbox_server.control("POST", "reset")
     sandbox_server.control("PUT", "clock", {"now": NOW.isoformat()})
     limits = {"light_per_minute": None, "asset_tenant_per_minute": None}
@@ -252,7 +261,7 @@ def sandbox_account(provider: str, name: str, **options: Any) -> Account:
 
 
 @pytest.fixture
-def connect(make: Maker, sandbox: Box) -> Callable[..., Any]:
+def connect(make: ProviderFactory, sandbox: SandboxServer) -> Callable[..., Any]:
     """Connects an adapter to the sandbox with acme's credentials."""
 
     def connected(provider: str, **options: Any) -> Any:

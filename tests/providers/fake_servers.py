@@ -1,7 +1,7 @@
 """Light, Asset and Layer as small raw servers, from their opening-balance and balance pages alone.
 
 Only the endpoints of those pages and the token endpoints exist; everything else is 404. They share
-nothing with the sandbox. A test may take any request over with ``take_over`` and write bytes.
+nothing with the sandbox. A test may take any request over with ``handler`` and write bytes.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ AMOUNT = re.compile(r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", re.ASCII)
 
 
 @dataclass
-class Received:
+class ReceivedRequest:
     method: str
     target: str
     headers: dict[str, str]
@@ -66,36 +66,36 @@ class Reply:
 
 
 #: Takes a request over: returns a reply, or None after having written (or not) to the socket.
-TakeOver = Callable[[Received, asyncio.StreamWriter], Awaitable[Reply | None]]
+RequestHandler = Callable[[ReceivedRequest, asyncio.StreamWriter], Awaitable[Reply | None]]
 
 
-class Double:
+class FakeServer:
     """A raw server; subclasses answer."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.received: list[Received] = []
-        self.take_over: TakeOver | None = None
+        self.received: list[ReceivedRequest] = []
+        self.handler: RequestHandler | None = None
         self.issued = 0
         self.valid: set[str] = set()
         self.token_body: dict[str, Any] = {"token_type": "Bearer", "expires_in": 3600}
         self.token_delay_s = 0.0
 
-    def answer(self, request: Received) -> Reply:
+    def respond(self, request: ReceivedRequest) -> Reply:
         raise NotImplementedError
 
     def reply_with(self, *replies: Reply) -> None:
         """Answers the next calls (token calls excepted) with these, then as usual."""
         left = list(replies)
 
-        async def scripted(request: Received, _: asyncio.StreamWriter) -> Reply | None:
+        async def scripted(request: ReceivedRequest, _: asyncio.StreamWriter) -> Reply | None:
             if request.path.endswith("/token") or not left:
-                return self.answer(request)
+                return self.respond(request)
             return left.pop(0)
 
-        self.take_over = scripted
+        self.handler = scripted
 
-    def calls(self, method: str | None = None) -> list[Received]:
+    def calls(self, method: str | None = None) -> list[ReceivedRequest]:
         """The calls seen, token calls excepted."""
         return [
             one
@@ -112,7 +112,7 @@ class Double:
         self.valid.add(token)
         return Reply(body={"access_token": token, **self.token_body})
 
-    def is_bearer(self, request: Received) -> bool:
+    def is_bearer(self, request: ReceivedRequest) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return scheme == "Bearer" and (token in self.valid or token == ACCESS_TOKEN)
 
@@ -123,10 +123,10 @@ class Double:
                 self.received.append(request)
                 if request.path.endswith("/token"):
                     await asyncio.sleep(self.token_delay_s)
-                if self.take_over is not None:
-                    reply = await self.take_over(request, writer)
+                if self.handler is not None:
+                    reply = await self.handler(request, writer)
                 else:
-                    reply = self.answer(request)
+                    reply = self.respond(request)
                 if reply is None:
                     break
                 writer.write(reply.wire())
@@ -136,17 +136,17 @@ class Double:
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> Received:
+    async def _read(self, reader: asyncio.StreamReader) -> ReceivedRequest:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *rest = head.rstrip("\r\n").split("\r\n")
         method, target, _ = line.split(" ")
         pairs = (one.split(": ", 1) for one in rest)
         headers = {name.lower(): value for name, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        return Received(method, target, headers, body)
+        return ReceivedRequest(method, target, headers, body)
 
 
-class LightDouble(Double):
+class FakeLightServer(FakeServer):
     """``GET`` and ``PUT /v1/bank-accounts/{id}/balance``."""
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ class LightDouble(Double):
         self.balance_at: str | None = None
         self.ledger = 90_00
 
-    def answer(self, request: Received) -> Reply:
+    def respond(self, request: ReceivedRequest) -> Reply:
         allowed = {f"Basic {API_KEY}", f"Bearer {ACCESS_TOKEN}"}
         if request.headers.get("authorization") not in allowed:
             return Reply(401, {"type": "UNAUTHORIZED", "message": "Credentials are required"})
@@ -177,14 +177,14 @@ class LightDouble(Double):
         return Reply(body=body)
 
 
-class AssetDouble(Double):
+class FakeAssetServer(FakeServer):
     """``PUT /v0/business/{b}/ledger/{l}/opening-balance`` and ``POST /v0/auth/token``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.amount: Decimal | None = None
 
-    def answer(self, request: Received) -> Reply:
+    def respond(self, request: ReceivedRequest) -> Reply:
         if request.path == "/v0/auth/token":
             form = parse_qs(request.body.decode())
             if form.get("client_secret") != [CLIENT_SECRET]:
@@ -206,7 +206,7 @@ class AssetDouble(Double):
         return Reply(body=body.encode())
 
 
-class LayerDouble(Double):
+class FakeLayerServer(FakeServer):
     """``GET …/external-accounts/{id}/opening-balance`` and a token endpoint."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class LayerDouble(Double):
             "reference_number": "<string>",
         }
 
-    def answer(self, request: Received) -> Reply:
+    def respond(self, request: ReceivedRequest) -> Reply:
         if request.path == "/oauth2/token":
             pair = f"{CLIENT_ID}:{CLIENT_SECRET}".encode()
             if request.headers.get("authorization") != "Basic " + base64.b64encode(pair).decode():
@@ -251,7 +251,7 @@ class LayerDouble(Double):
 
 
 @asynccontextmanager
-async def serving(double: Double) -> AsyncIterator[None]:
+async def run_server(double: FakeServer) -> AsyncIterator[None]:
     """Serves the double on a free port of the loopback."""
     server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
     double.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -20,12 +20,12 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.authorization import TokenAuthorization, renewal_time
+from balance_gateway.providers.authorization import TokenAuthorization, compute_renewal_time
 from balance_gateway.providers.errors import Operation, ProviderResponse
-from balance_gateway.providers.json_fields import WrongShape
-from tests.providers import doubles
-from tests.providers.conftest import FakeClock, assert_tells_no_secret, make_account, make_write
-from tests.providers.doubles import AssetDouble, LayerDouble, Received, Reply
+from balance_gateway.providers.json_fields import MalformedResponse
+from tests.providers import fake_servers
+from tests.providers.conftest import FakeClock, assert_contains_no_secret, make_account, make_write
+from tests.providers.fake_servers import FakeAssetServer, FakeLayerServer, ReceivedRequest, Reply
 
 LAYER = make_account(ProviderKind.LAYER)
 ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
@@ -51,50 +51,50 @@ AT = datetime(2026, 5, 1, 16, 39, 28, tzinfo=UTC)
 )
 def test_expiry_is_read_in_its_three_forms(expires_in: object, life_s: float) -> None:
     """1777657168 is Asset's own example: an instant, not fifty-six years."""
-    assert renewal_time(expires_in, AT) == AT + timedelta(seconds=life_s)
+    assert compute_renewal_time(expires_in, AT) == AT + timedelta(seconds=life_s)
 
 
 @pytest.mark.parametrize("expires_in", [True, "soon", "1e3", "-5", [], {}, "٣", Decimal("1e999")])
 def test_expiry_in_no_known_form_is_refused(expires_in: object) -> None:
-    with pytest.raises(WrongShape):
-        renewal_time(expires_in, AT)
+    with pytest.raises(MalformedResponse):
+        compute_renewal_time(expires_in, AT)
 
 
 @pytest.mark.parametrize("form", ["absent", "duration", "unix"])
 async def test_a_token_is_kept_until_shortly_before_it_expires(
-    make: Any, layer_double: LayerDouble, clock: FakeClock, form: str
+    make: Any, fake_layer: FakeLayerServer, clock: FakeClock, form: str
 ) -> None:
     expires = {"duration": 3600, "unix": int(clock.now.timestamp()) + 3600}
-    layer_double.token_body = {"token_type": "bearer"}
+    fake_layer.token_body = {"token_type": "bearer"}
     if form in expires:
-        layer_double.token_body["expires_in"] = expires[form]
-    layer = make.layer(layer_double.url)
+        fake_layer.token_body["expires_in"] = expires[form]
+    layer = make.layer(fake_layer.url)
 
     await layer.opening_balance(LAYER)
     clock.now += timedelta(seconds=3539)
     await layer.opening_balance(LAYER)
-    assert layer_double.token_calls() == 1
+    assert fake_layer.token_calls() == 1
 
     clock.now += timedelta(seconds=2)
     await layer.opening_balance(LAYER)
-    assert layer_double.token_calls() == 2
+    assert fake_layer.token_calls() == 2
 
 
-async def test_fifty_calls_at_once_fetch_one_token(make: Any, layer_double: LayerDouble) -> None:
-    layer_double.token_delay_s = 0.05
-    layer = make.layer(layer_double.url)
+async def test_fifty_calls_at_once_fetch_one_token(make: Any, fake_layer: FakeLayerServer) -> None:
+    fake_layer.token_delay_s = 0.05
+    layer = make.layer(fake_layer.url)
 
     await asyncio.gather(*(layer.opening_balance(LAYER) for _ in range(50)))
 
-    assert layer_double.token_calls() == 1
-    assert len(layer_double.calls()) == 50
+    assert fake_layer.token_calls() == 1
+    assert len(fake_layer.calls()) == 50
 
 
 async def test_a_cancelled_first_caller_does_not_take_the_token_from_the_others(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.token_delay_s = 0.1
-    layer = make.layer(layer_double.url)
+    fake_layer.token_delay_s = 0.1
+    layer = make.layer(fake_layer.url)
     first = asyncio.create_task(layer.opening_balance(LAYER))
     await asyncio.sleep(0.03)
     others = [asyncio.create_task(layer.opening_balance(LAYER)) for _ in range(5)]
@@ -103,33 +103,33 @@ async def test_a_cancelled_first_caller_does_not_take_the_token_from_the_others(
     first.cancel()
 
     assert all(await asyncio.gather(*others))
-    assert layer_double.token_calls() == 1
+    assert fake_layer.token_calls() == 1
 
 
 async def test_revoked_token_is_renewed_once_and_the_read_repeated(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer = make.layer(layer_double.url)
+    layer = make.layer(fake_layer.url)
     await layer.opening_balance(LAYER)
-    layer_double.valid.clear()
+    fake_layer.valid.clear()
 
     await asyncio.gather(*(layer.opening_balance(LAYER) for _ in range(10)))
 
-    assert layer_double.token_calls() == 2
+    assert fake_layer.token_calls() == 2
 
 
 async def test_revoked_token_is_renewed_once_and_the_write_repeated(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
     """A 401 is a definite refusal: the first sending did nothing."""
-    asset = make.asset(asset_double.url)
+    asset = make.asset(fake_asset.url)
     await asset.set_opening_balance(make_write(ASSET, 1, effective_at=None))
-    asset_double.valid.clear()
+    fake_asset.valid.clear()
 
     await asset.set_opening_balance(make_write(ASSET, 2, effective_at=None))
 
-    assert asset_double.amount == Decimal("0.02")
-    assert len(asset_double.calls("PUT")) == 3
+    assert fake_asset.amount == Decimal("0.02")
+    assert len(fake_asset.calls("PUT")) == 3
 
 
 async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: FakeClock) -> None:
@@ -142,27 +142,27 @@ async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: F
         )
 
     tokens = TokenAuthorization(fetch, clock)
-    assert tokens.ready() is None
-    older = await tokens.header()
-    assert tokens.ready() == older
+    assert tokens.cached_header() is None
+    older = await tokens.get_header()
+    assert tokens.cached_header() == older
     tokens.reject(older)
-    assert tokens.ready() is None
-    newer = await tokens.header()
+    assert tokens.cached_header() is None
+    newer = await tokens.get_header()
 
     tokens.reject(older)
 
-    assert await tokens.header() == newer != older
+    assert await tokens.get_header() == newer != older
     assert fetched == ["t0", "t1"]
 
 
 @pytest.mark.parametrize("write", [False, True])
 async def test_a_second_401_is_the_credentials_fault(
-    make: Any, asset_double: AssetDouble, layer_double: LayerDouble, write: bool
+    make: Any, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer, write: bool
 ) -> None:
-    double: Any = asset_double if write else layer_double
+    double: Any = fake_asset if write else fake_layer
     double.reply_with(*[Reply(401, {})] * 5)
 
-    asset, layer = make.asset(asset_double.url), make.layer(layer_double.url)
+    asset, layer = make.asset(fake_asset.url), make.layer(fake_layer.url)
     request = make_write(ASSET, 1, effective_at=None)
 
     with pytest.raises(ProviderCredentialsRejected) as caught:
@@ -171,37 +171,37 @@ async def test_a_second_401_is_the_credentials_fault(
     assert not caught.value.maybe_applied
     assert len(double.calls()) == 2
     assert double.token_calls() == 2
-    assert_tells_no_secret(caught.value)
+    assert_contains_no_secret(caught.value)
 
 
 async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_for_all_the_time(
-    make: Any, layer_double: LayerDouble, clock: FakeClock
+    make: Any, fake_layer: FakeLayerServer, clock: FakeClock
 ) -> None:
     """It is not the token then: more of them would only spend the budget."""
-    layer_double.reply_with(*[Reply(401, {})] * 13)
-    layer = make.layer(layer_double.url)
+    fake_layer.reply_with(*[Reply(401, {})] * 13)
+    layer = make.layer(fake_layer.url)
     for _ in range(10):
         with pytest.raises(ProviderCredentialsRejected):
             await layer.opening_balance(LAYER)
-    refused = len(layer_double.calls()), layer_double.token_calls()
+    refused = len(fake_layer.calls()), fake_layer.token_calls()
 
     clock.now += timedelta(seconds=1)
     await layer.opening_balance(LAYER)
 
     assert refused == (12, 3)
-    assert layer_double.token_calls() == 4
+    assert fake_layer.token_calls() == 4
 
 
 async def test_a_token_that_is_refused_to_many_calls_at_once_is_one_renewal_in_vain(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.reply_with(*[Reply(401, {})] * 40)
-    layer = make.layer(layer_double.url)
+    fake_layer.reply_with(*[Reply(401, {})] * 40)
+    layer = make.layer(fake_layer.url)
 
     outcomes = await asyncio.gather(
         *(layer.opening_balance(LAYER) for _ in range(20)), return_exceptions=True
     )
-    layer_double.valid.clear()
+    fake_layer.valid.clear()
     again = await layer.opening_balance(LAYER)
 
     assert {type(one) for one in outcomes} == {ProviderCredentialsRejected}
@@ -218,7 +218,7 @@ async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:
         return ProviderResponse(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
 
     mood.set("in the background")
-    await TokenAuthorization(fetch, FakeClock()).header()
+    await TokenAuthorization(fetch, FakeClock()).get_header()
 
     assert moods == ["waited for"]
 
@@ -237,18 +237,18 @@ async def test_what_our_own_gate_refused_is_no_failure_of_the_token_endpoint(
     tokens = TokenAuthorization(fetch, FakeClock())
     for _ in range(5):
         with pytest.raises(type(refusal)):
-            await tokens.header()
+            await tokens.get_header()
 
-    assert await tokens.header() == "Bearer t"
+    assert await tokens.get_header() == "Bearer t"
 
 
-async def test_a_fixed_token_is_not_renewed(make: Any, layer_double: LayerDouble) -> None:
-    layer = make.layer(layer_double.url, access_token=Secret("wrong"), token_url=None)
+async def test_a_fixed_token_is_not_renewed(make: Any, fake_layer: FakeLayerServer) -> None:
+    layer = make.layer(fake_layer.url, access_token=Secret("wrong"), token_url=None)
 
     with pytest.raises(ProviderCredentialsRejected):
         await layer.opening_balance(LAYER)
 
-    assert len(layer_double.received) == 1
+    assert len(fake_layer.received) == 1
 
 
 @pytest.mark.parametrize(
@@ -270,27 +270,29 @@ async def test_a_fixed_token_is_not_renewed(make: Any, layer_double: LayerDouble
     ],
 )
 async def test_a_write_without_a_token_was_never_sent(
-    make: Any, asset_double: AssetDouble, reply: Reply, kind: type[ProviderError] | None
+    make: Any, fake_asset: FakeAssetServer, reply: Reply, kind: type[ProviderError] | None
 ) -> None:
-    async def no_token(request: Received, _: Any) -> Reply | None:
-        return reply if request.path.endswith("token") else asset_double.answer(request)
+    async def no_token(request: ReceivedRequest, _: Any) -> Reply | None:
+        return reply if request.path.endswith("token") else fake_asset.respond(request)
 
-    asset_double.take_over = no_token
+    fake_asset.handler = no_token
 
     with pytest.raises(kind or ProviderBadResponse) as caught:
-        await make.asset(asset_double.url).set_opening_balance(
+        await make.asset(fake_asset.url).set_opening_balance(
             make_write(ASSET, 1, effective_at=None)
         )
 
     assert not caught.value.maybe_applied
-    assert asset_double.calls() == []
-    assert asset_double.token_calls() == 1
-    assert_tells_no_secret(caught.value)
+    assert fake_asset.calls() == []
+    assert fake_asset.token_calls() == 1
+    assert_contains_no_secret(caught.value)
 
 
-async def test_a_slow_token_ends_within_the_deadline(make: Any, asset_double: AssetDouble) -> None:
-    asset_double.token_delay_s = 2
-    asset = make.asset(asset_double.url, timeout_s=0.2)
+async def test_a_slow_token_ends_within_the_deadline(
+    make: Any, fake_asset: FakeAssetServer
+) -> None:
+    fake_asset.token_delay_s = 2
+    asset = make.asset(fake_asset.url, timeout_s=0.2)
 
     async with asyncio.timeout(1):
         with pytest.raises(ProviderTimeout) as caught:
@@ -300,33 +302,33 @@ async def test_a_slow_token_ends_within_the_deadline(make: Any, asset_double: As
 
 
 async def test_a_failed_renewal_is_not_kept_and_not_hammered(
-    make: Any, layer_double: LayerDouble, clock: FakeClock
+    make: Any, fake_layer: FakeLayerServer, clock: FakeClock
 ) -> None:
-    async def down(_: Received, __: Any) -> Reply | None:
+    async def down(_: ReceivedRequest, __: Any) -> Reply | None:
         return Reply(503, {})
 
-    layer_double.take_over = down
-    layer = make.layer(layer_double.url)
+    fake_layer.handler = down
+    layer = make.layer(fake_layer.url)
     for _ in range(20):
         with pytest.raises(ProviderUnavailable):
             await layer.opening_balance(LAYER)
-    assert layer_double.token_calls() == 2
+    assert fake_layer.token_calls() == 2
 
-    layer_double.take_over = None
+    fake_layer.handler = None
     clock.now += timedelta(seconds=1)
     assert await layer.opening_balance(LAYER)
 
 
 async def test_one_failed_renewal_does_not_fail_the_next_call(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     failures = [Reply(500, {})]
 
-    async def once(request: Received, _: Any) -> Reply | None:
-        return failures.pop() if failures else layer_double.answer(request)
+    async def once(request: ReceivedRequest, _: Any) -> Reply | None:
+        return failures.pop() if failures else fake_layer.respond(request)
 
-    layer_double.take_over = once
-    layer = make.layer(layer_double.url)
+    fake_layer.handler = once
+    layer = make.layer(fake_layer.url)
 
     with pytest.raises(ProviderUnavailable):
         await layer.opening_balance(LAYER)
@@ -335,15 +337,15 @@ async def test_one_failed_renewal_does_not_fail_the_next_call(
 
 
 async def test_asset_asks_with_a_form_and_layer_with_basic(
-    make: Any, asset_double: AssetDouble, layer_double: LayerDouble
+    make: Any, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer
 ) -> None:
-    await make.asset(asset_double.url).set_opening_balance(make_write(ASSET, 1, effective_at=None))
-    await make.layer(layer_double.url, scope="https://x/y").opening_balance(LAYER)
+    await make.asset(fake_asset.url).set_opening_balance(make_write(ASSET, 1, effective_at=None))
+    await make.layer(fake_layer.url, scope="https://x/y").opening_balance(LAYER)
 
-    asset_form = asset_double.received[0]
-    layer_form = layer_double.received[0]
+    asset_form = fake_asset.received[0]
+    layer_form = fake_layer.received[0]
     assert asset_form.headers["content-type"] == "application/x-www-form-urlencoded"
     assert b"grant_type=client_credentials" in asset_form.body
     assert b"scope=https%3A%2F%2Fx%2Fy" in layer_form.body
     assert b"grant_type=client_credentials" in layer_form.body
-    assert doubles.CLIENT_SECRET.encode() not in layer_form.body
+    assert fake_servers.CLIENT_SECRET.encode() not in layer_form.body

@@ -29,11 +29,11 @@ from balance_gateway.domain.money import Money, currency_exponent
 from balance_gateway.domain.secret import Secret
 from tests.providers.conftest import (
     ENTRIES_START,
-    Box,
-    assert_tells_no_secret,
+    SandboxServer,
+    assert_contains_no_secret,
     make_account,
+    make_query,
     make_write,
-    on,
     sandbox_account,
 )
 
@@ -41,7 +41,7 @@ Connect = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class ProviderCase:
     """What the suite has to know of a provider.
 
     ``owed`` is an account that owes money, ``unset`` one without an opening balance.
@@ -60,33 +60,37 @@ class Case:
     def account(self, name: str, **options: Any) -> Account:
         return sandbox_account(self.name, name, **options)
 
-    def remote_id(self, account: Account) -> str:
+    def get_remote_id(self, account: Account) -> str:
         keys = {"light": "bank_account_id", "asset": "ledger_id", "layer": "external_account_id"}
         return account.remote[keys[self.name]]
 
     def write(self, account: Account, minor_units: int) -> OpeningBalanceWrite:
-        return make_write(account, minor_units, effective_at=self.effective_at())
+        return make_write(account, minor_units, effective_at=self.get_effective_at())
 
-    def effective_at(self, at: datetime = ENTRIES_START) -> datetime | None:
+    def get_effective_at(self, at: datetime = ENTRIES_START) -> datetime | None:
         return None if self.kind is ProviderKind.ASSET else at
 
 
 CASES = [
-    Case(
+    ProviderCase(
         ProviderKind.LIGHT, "Operating USD", "Company card EUR", "New account USD", "Operating EUR"
     ),
-    Case(ProviderKind.ASSET, "Operating checking", "Company card", "New savings", "Legacy reserve"),
-    Case(ProviderKind.LAYER, "Operating checking", "Company card", "New savings", "Legacy reserve"),
+    ProviderCase(
+        ProviderKind.ASSET, "Operating checking", "Company card", "New savings", "Legacy reserve"
+    ),
+    ProviderCase(
+        ProviderKind.LAYER, "Operating checking", "Company card", "New savings", "Legacy reserve"
+    ),
 ]
 
 
 @pytest.fixture(params=CASES, ids=[case.name for case in CASES])
-def case(request: pytest.FixtureRequest) -> Case:
-    found: Case = request.param
+def case(request: pytest.FixtureRequest) -> ProviderCase:
+    found: ProviderCase = request.param
     return found
 
 
-def held(state: dict[str, Any], currency: str, provider: str) -> int | None:
+def read_stored_opening(state: dict[str, Any], currency: str, provider: str) -> int | None:
     """The opening balance that the sandbox stores, in minor units, from the holder's side."""
     if state["opening"] is None:
         return None
@@ -98,7 +102,7 @@ def held(state: dict[str, Any], currency: str, provider: str) -> int | None:
     return int(amount)
 
 
-def booked(state: dict[str, Any], account: Account, day: str, provider: str) -> int:
+def compute_ledger_balance(state: dict[str, Any], account: Account, day: str, provider: str) -> int:
     """The books' figure at the end of the day, from the sandbox's own entries."""
     until = day_end_exclusive(date.fromisoformat(day), account.time_zone)
     basis = "cash" if provider == "asset" else "accrual"
@@ -113,11 +117,11 @@ def booked(state: dict[str, Any], account: Account, day: str, provider: str) -> 
     total = sum(amounts, Decimal(0))
     minor = int(total.scaleb(2)) if provider == "asset" else int(total)
     if provider != "light" and until > ENTRIES_START:
-        minor += held(state, account.currency, provider) or 0
+        minor += read_stored_opening(state, account.currency, provider) or 0
     return minor
 
 
-async def test_capabilities_are_those_of_its_page(connect: Connect, case: Case) -> None:
+async def test_capabilities_are_those_of_its_page(connect: Connect, case: ProviderCase) -> None:
     provider = connect(case.name)
 
     assert provider.kind is case.kind
@@ -132,7 +136,9 @@ async def test_capabilities_are_those_of_its_page(connect: Connect, case: Case) 
     assert bank is (case.kind is ProviderKind.LIGHT)
 
 
-async def test_probe_is_one_read_that_succeeds(connect: Connect, case: Case, sandbox: Box) -> None:
+async def test_probe_is_one_read_that_succeeds(
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+) -> None:
     await connect(case.name).probe()
 
     calls = [one for one in sandbox.requests() if "token" not in one["path"]]
@@ -141,61 +147,67 @@ async def test_probe_is_one_read_that_succeeds(connect: Connect, case: Case, san
 
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-05-06", "2026-05-07"])
 async def test_ledger_figure_is_the_books_at_the_end_of_the_day(
-    connect: Connect, case: Case, sandbox: Box, day: str
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, day: str
 ) -> None:
     account = case.account(case.operating)
 
-    [figures] = await connect(case.name).balances([on(account, day)])
+    [figures] = await connect(case.name).balances([make_query(account, day)])
 
     assert isinstance(figures, BalanceFigures)
     assert figures.as_of == date.fromisoformat(day)
-    state = sandbox.state(case.name, case.remote_id(account))
-    wanted = booked(state, account, day, case.name)
+    state = sandbox.state(case.name, case.get_remote_id(account))
+    wanted = compute_ledger_balance(state, account, day, case.name)
     assert figures.ledger == Money(wanted, account.currency)
     assert (figures.bank is None) is (case.kind is not ProviderKind.LIGHT)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
 async def test_day_ends_where_the_account_is(
-    connect: Connect, case: Case, sandbox: Box, zone: str
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, zone: str
 ) -> None:
     """Light takes a date and never learns the zone; the others get the zone's own bounds."""
     if case.kind is ProviderKind.LIGHT:
         zone = "UTC"
     account = case.account(case.operating, zone=zone)
     provider = connect(case.name)
-    [before] = await provider.balances([on(account, "2026-05-06")])
-    [next_before] = await provider.balances([on(account, "2026-05-07")])
+    [before] = await provider.balances([make_query(account, "2026-05-06")])
+    [next_before] = await provider.balances([make_query(account, "2026-05-07")])
     end = day_end_exclusive(date(2026, 5, 6), account.time_zone)
     last, first = end.timestamp() - 0.000001, end.timestamp()
     for amount, at in ((100, last), (10_000, first)):
         text = amount if case.kind is not ProviderKind.ASSET else f"{amount / 100:.2f}"
         moment = datetime.fromtimestamp(at, UTC).isoformat()
-        entry = {"provider": case.name, "account": case.remote_id(account), "amount": text}
+        entry = {"provider": case.name, "account": case.get_remote_id(account), "amount": text}
         sandbox.control("POST", "transactions", entry | {"at": moment, "book": "ledger"})
 
-    [after] = await provider.balances([on(account, "2026-05-06")])
-    [next_after] = await provider.balances([on(account, "2026-05-07")])
+    [after] = await provider.balances([make_query(account, "2026-05-06")])
+    [next_after] = await provider.balances([make_query(account, "2026-05-07")])
 
     assert after.ledger.minor_units - before.ledger.minor_units == 100
     assert next_after.ledger.minor_units - next_before.ledger.minor_units == 10_100
 
 
-async def test_money_owed_is_negative(connect: Connect, case: Case, sandbox: Box) -> None:
+async def test_money_owed_is_negative(
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+) -> None:
     account = case.account(case.owed)
-    state = sandbox.state(case.name, case.remote_id(account))
+    state = sandbox.state(case.name, case.get_remote_id(account))
 
-    [figures] = await connect(case.name).balances([on(account, "2026-01-01")])
+    [figures] = await connect(case.name).balances([make_query(account, "2026-01-01")])
 
-    assert figures.ledger.minor_units == booked(state, account, "2026-01-01", case.name) < 0
+    assert (
+        figures.ledger.minor_units
+        == compute_ledger_balance(state, account, "2026-01-01", case.name)
+        < 0
+    )
 
 
 async def test_queries_of_a_group_are_answered_by_one_call_in_order(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     accounts = [case.account(name) for name in (case.owed, case.operating, case.third)]
     provider = connect(case.name)
-    queries = [on(account, "2026-05-06") for account in accounts]
+    queries = [make_query(account, "2026-05-06") for account in accounts]
     await provider.balances(queries[:1])
     sandbox.control("DELETE", "requests")
 
@@ -209,19 +221,25 @@ async def test_queries_of_a_group_are_answered_by_one_call_in_order(
     assert list(together) == alone
 
 
-async def test_group_tells_days_and_zones_apart(connect: Connect, case: Case) -> None:
+async def test_group_tells_days_and_zones_apart(connect: Connect, case: ProviderCase) -> None:
     provider = connect(case.name)
     account = case.account(case.operating)
-    today, tomorrow = on(account, "2026-05-07"), on(account, "2026-05-08")
+    today, tomorrow = make_query(account, "2026-05-07"), make_query(account, "2026-05-08")
 
-    assert provider.balance_group(today) == provider.balance_group(on(account, "2026-05-07"))
+    assert provider.balance_group(today) == provider.balance_group(
+        make_query(account, "2026-05-07")
+    )
     assert provider.balance_group(today) != provider.balance_group(tomorrow)
     if case.kind is not ProviderKind.LIGHT:
         elsewhere = case.account(case.operating, zone="Asia/Tokyo")
-        assert provider.balance_group(on(elsewhere, "2026-05-07")) != provider.balance_group(today)
+        assert provider.balance_group(
+            make_query(elsewhere, "2026-05-07")
+        ) != provider.balance_group(today)
 
 
-async def test_one_unknown_account_does_not_spoil_the_others(connect: Connect, case: Case) -> None:
+async def test_one_unknown_account_does_not_spoil_the_others(
+    connect: Connect, case: ProviderCase
+) -> None:
     good = case.account(case.operating)
     remote = dict(good.remote)
     for key in ("bank_account_id", "ledger_id", "ledger_account_id"):
@@ -229,7 +247,9 @@ async def test_one_unknown_account_does_not_spoil_the_others(connect: Connect, c
             remote[key] = "6f1c0b6e-3c0e-4d0a-9c56-1d1d6a7f2a11"
     bad = make_account(case.kind, good.currency, remote=remote, id="acct_bad")
 
-    result = await connect(case.name).balances([on(bad, "2026-05-06"), on(good, "2026-05-06")])
+    result = await connect(case.name).balances(
+        [make_query(bad, "2026-05-06"), make_query(good, "2026-05-06")]
+    )
 
     assert isinstance(result[0], GatewayError)
     assert result[0].account_id == "acct_bad"
@@ -237,7 +257,7 @@ async def test_one_unknown_account_does_not_spoil_the_others(connect: Connect, c
 
 
 async def test_normal_side_is_configured_or_else_the_providers(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name)
     owed = case.account(case.owed)
@@ -252,7 +272,7 @@ async def test_normal_side_is_configured_or_else_the_providers(
 
 
 async def test_opening_balance_is_read_where_the_page_has_it(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name)
     account = case.account(case.owed)
@@ -263,8 +283,10 @@ async def test_opening_balance_is_read_where_the_page_has_it(
         return
     opening = await provider.opening_balance(account)
 
-    state = sandbox.state(case.name, case.remote_id(account))
-    assert opening.amount == Money(held(state, account.currency, case.name) or 0, account.currency)
+    state = sandbox.state(case.name, case.get_remote_id(account))
+    assert opening.amount == Money(
+        read_stored_opening(state, account.currency, case.name) or 0, account.currency
+    )
     assert opening.effective_at == ENTRIES_START
     assert opening.source is OpeningBalanceSource.PROVIDER
     assert await provider.opening_balance(case.account(case.unset)) is None
@@ -277,17 +299,17 @@ async def test_opening_balance_is_read_where_the_page_has_it(
     ids=lambda case: case.name,
 )
 async def test_opening_balance_is_derived_from_a_day_that_is_vouched_for(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     account = case.account(case.operating)
-    state = sandbox.state(case.name, case.remote_id(account))
+    state = sandbox.state(case.name, case.get_remote_id(account))
     # Operating USD has history before its opening at Light: the day lies before all of it.
     day = date(2025, 6, 1) if case.kind is ProviderKind.LIGHT else date(2026, 1, 1)
     vouched = case.account(case.operating, derive_opening_balance_as_of=day)
 
     opening = await connect(case.name).opening_balance(vouched)
 
-    assert opening.amount.minor_units == held(state, account.currency, case.name)
+    assert opening.amount.minor_units == read_stored_opening(state, account.currency, case.name)
     assert opening.source is OpeningBalanceSource.DERIVED
     assert opening.effective_at is None
 
@@ -295,16 +317,16 @@ async def test_opening_balance_is_derived_from_a_day_that_is_vouched_for(
 @pytest.mark.parametrize("minor_units", [0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1])
 @pytest.mark.parametrize("which", ["operating", "owed", "unset"])
 async def test_what_is_written_is_what_is_stored(
-    connect: Connect, case: Case, sandbox: Box, which: str, minor_units: int
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, which: str, minor_units: int
 ) -> None:
     account = case.account(getattr(case, which))
     provider = connect(case.name)
-    at = case.effective_at(datetime(2025, 12, 1, 9, 30, tzinfo=UTC))
+    at = case.get_effective_at(datetime(2025, 12, 1, 9, 30, tzinfo=UTC))
 
     stored = await provider.set_opening_balance(make_write(account, minor_units, effective_at=at))
 
-    state = sandbox.state(case.name, case.remote_id(account))
-    assert held(state, account.currency, case.name) == minor_units
+    state = sandbox.state(case.name, case.get_remote_id(account))
+    assert read_stored_opening(state, account.currency, case.name) == minor_units
     assert stored.amount == Money(minor_units, account.currency)
     assert stored.effective_at == at
     if at is not None:
@@ -315,10 +337,10 @@ async def test_what_is_written_is_what_is_stored(
 
 
 async def test_amount_in_another_currency_is_never_sent(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     account = case.account(case.operating)
-    write = make_write(account, 1, effective_at=case.effective_at())
+    write = make_write(account, 1, effective_at=case.get_effective_at())
     write = type(write)(account, Money(1, "CHF"), write.effective_at)
 
     with pytest.raises(BadInput) as caught:
@@ -329,7 +351,7 @@ async def test_amount_in_another_currency_is_never_sent(
 
 
 async def test_instant_without_an_offset_is_never_sent(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 - that is the point
     write = make_write(case.account(case.operating), 1, effective_at=naive)
@@ -341,30 +363,30 @@ async def test_instant_without_an_offset_is_never_sent(
     assert not [one for one in sandbox.requests() if one["method"] in {"PUT", "POST"}]
 
 
-async def test_wrong_credentials_are_told_as_such(connect: Connect, case: Case) -> None:
+async def test_wrong_credentials_are_told_as_such(connect: Connect, case: ProviderCase) -> None:
     keys = {"light": "api_key"}
     wrong = {keys.get(case.name, "client_secret"): Secret("wrong-client-secret-8c")}
     provider = connect(case.name, **wrong)
     account = case.account(case.operating, configured_side=True)
 
     with pytest.raises(ProviderCredentialsRejected) as read:
-        await provider.balances([on(account, "2026-05-07")])
+        await provider.balances([make_query(account, "2026-05-07")])
     with pytest.raises(ProviderCredentialsRejected) as write:
         await provider.set_opening_balance(case.write(account, 1))
 
     assert not write.value.maybe_applied
     for caught in (read, write):
-        assert_tells_no_secret(caught.value)
+        assert_contains_no_secret(caught.value)
 
 
 async def test_account_of_another_tenant_is_refused_as_unknown(
-    connect: Connect, case: Case, sandbox: Box
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name, credential=f"{case.name}-globex")
     account = case.account(case.operating, configured_side=True)
 
     with pytest.raises(ProviderError):
-        await provider.balances([on(account, "2026-05-07")])
+        await provider.balances([make_query(account, "2026-05-07")])
     with pytest.raises(ProviderError) as caught:
         await provider.set_opening_balance(case.write(account, 1))
 
@@ -372,12 +394,14 @@ async def test_account_of_another_tenant_is_refused_as_unknown(
 
 
 async def test_the_ends_of_the_calendar_are_bad_input_or_answered(
-    connect: Connect, case: Case
+    connect: Connect, case: ProviderCase
 ) -> None:
     account = case.account(case.operating, zone="Pacific/Kiritimati")
 
     for day in (date.max, date.min):
         try:
-            await connect(case.name).balances([type(on(account, "2026-01-01"))(account, day)])
+            await connect(case.name).balances(
+                [type(make_query(account, "2026-01-01"))(account, day)]
+            )
         except (BadInput, ProviderError) as error:
-            assert_tells_no_secret(error)
+            assert_contains_no_secret(error)

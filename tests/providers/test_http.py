@@ -23,29 +23,26 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.call_context import (
-    set_call_context,
-)
 from balance_gateway.ports.provider_call import (
     ProviderCall,
 )
 from balance_gateway.providers.errors import Operation, translate_transport_error
 from balance_gateway.providers.exchange import build_path
-from balance_gateway.providers.json_fields import WrongShape
-from balance_gateway.providers.redirects import redirect_target
-from tests.providers import doubles
+from balance_gateway.providers.json_fields import MalformedResponse
+from balance_gateway.providers.redirects import resolve_redirect
+from tests.providers import fake_servers
 from tests.providers.conftest import (
     NOW,
     FakeClock,
-    assert_tells_no_secret,
+    assert_contains_no_secret,
     make_account,
+    make_query,
     make_write,
-    on,
 )
-from tests.providers.doubles import LightDouble, Received, Reply
+from tests.providers.fake_servers import FakeLightServer, ReceivedRequest, Reply
 
 LIGHT = make_account(ProviderKind.LIGHT)
-QUERY = on(LIGHT, "2026-05-07")
+QUERY = make_query(LIGHT, "2026-05-07")
 
 STATUSES = [
     (400, ProviderRejected, False),
@@ -69,11 +66,11 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "kind", "maybe_applied"), STATUSES)
 async def test_each_status_is_one_error_and_a_write_is_sent_once(
-    make: Any, light_double: LightDouble, status: int, kind: type, maybe_applied: bool
+    make: Any, fake_light: FakeLightServer, status: int, kind: type, maybe_applied: bool
 ) -> None:
-    light = make.light(light_double.url)
+    light = make.light(fake_light.url)
     body = b"" if status == 304 else b"RAW TEXT"
-    light_double.reply_with(Reply(status, body), Reply(status, body))
+    fake_light.reply_with(Reply(status, body), Reply(status, body))
 
     with pytest.raises(ProviderError) as read:
         await light.balances([QUERY])
@@ -82,7 +79,7 @@ async def test_each_status_is_one_error_and_a_write_is_sent_once(
 
     assert (type(read.value), type(write.value)) == (kind, kind)
     assert (read.value.maybe_applied, write.value.maybe_applied) == (False, maybe_applied)
-    assert len(light_double.calls("PUT")) == 1
+    assert len(fake_light.calls("PUT")) == 1
     assert str(status) in str(write.value) or status == 408
     assert write.value.provider == "LIGHT"
     assert "RAW" not in str(write.value)
@@ -103,13 +100,13 @@ async def test_each_status_is_one_error_and_a_write_is_sent_once(
     ],
 )
 async def test_rate_limit_says_when_to_come_back(
-    make: Any, light_double: LightDouble, headers: dict[str, str], seconds: float | None
+    make: Any, fake_light: FakeLightServer, headers: dict[str, str], seconds: float | None
 ) -> None:
     """Asset documents no `Retry-After`: its reset header is read instead."""
-    light_double.reply_with(Reply(429, {}, headers))
+    fake_light.reply_with(Reply(429, {}, headers))
 
     with pytest.raises(ProviderRateLimited) as caught:
-        await make.light(light_double.url).balances([QUERY])
+        await make.light(fake_light.url).balances([QUERY])
 
     assert caught.value.retry_after_s == seconds
 
@@ -118,13 +115,13 @@ async def test_rate_limit_says_when_to_come_back(
     ("headers", "seconds"), [({"Retry-After": "7"}, 7), ({"x-ratelimit-reset": "40"}, None)]
 )
 async def test_only_a_retry_after_says_how_long_an_outage_lasts(
-    make: Any, light_double: LightDouble, headers: dict[str, str], seconds: float | None
+    make: Any, fake_light: FakeLightServer, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """A reset header stands on every answer, and is about the rate limit alone."""
-    light_double.reply_with(Reply(503, {}, headers))
+    """A reset header stands on every response, and is about the rate limit alone."""
+    fake_light.reply_with(Reply(503, {}, headers))
 
     with pytest.raises(ProviderUnavailable) as caught:
-        await make.light(light_double.url).balances([QUERY])
+        await make.light(fake_light.url).balances([QUERY])
 
     assert caught.value.retry_after_s == seconds
 
@@ -173,18 +170,18 @@ async def test_a_write_whose_connection_never_came_was_never_sent(make: Any) -> 
 
 
 async def test_a_refused_write_is_refused_even_if_its_body_never_ends(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
     """With httpx's own transport, which hands the status over before the body has come."""
 
-    async def refuse_slowly(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+    async def refuse_slowly(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
         writer.write(b"HTTP/1.1 422 X\r\ncontent-length: 1000\r\n\r\n")
         await asyncio.sleep(3)
         return None
 
-    light_double.take_over = refuse_slowly
-    wiring = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
-    light = make.light(light_double.url, timeout_s=0.3, wiring=wiring)
+    fake_light.handler = refuse_slowly
+    dependencies = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+    light = make.light(fake_light.url, timeout_s=0.3, dependencies=dependencies)
 
     with pytest.raises(ProviderRejected) as caught:
         await light.set_opening_balance(make_write(LIGHT, 1))
@@ -192,16 +189,16 @@ async def test_a_refused_write_is_refused_even_if_its_body_never_ends(
     assert not caught.value.maybe_applied
 
 
-async def test_writes_use_a_connection_of_their_own(make: Any, light_double: LightDouble) -> None:
+async def test_writes_use_a_connection_of_their_own(make: Any, fake_light: FakeLightServer) -> None:
     """A keep-alive race would make a refusal look like a loss."""
     connections: list[int] = []
 
-    async def note(request: Received, writer: asyncio.StreamWriter) -> Reply | None:
+    async def note(request: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
         connections.append(writer.get_extra_info("peername")[1])
-        return light_double.answer(request)
+        return fake_light.respond(request)
 
-    light_double.take_over = note
-    light = make.light(light_double.url)
+    fake_light.handler = note
+    light = make.light(fake_light.url)
 
     await light.balances([QUERY])
     await light.balances([QUERY])
@@ -217,55 +214,55 @@ async def test_writes_use_a_connection_of_their_own(make: Any, light_double: Lig
 
 
 async def test_a_read_follows_the_same_origin_with_its_credentials(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
+    target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
     for status in (301, 302, 303, 307, 308):
-        light_double.reply_with(Reply(status, b"", {"location": target}))
+        fake_light.reply_with(Reply(status, b"", {"location": target}))
 
-        [figures] = await make.light(light_double.url).balances([QUERY])
+        [figures] = await make.light(fake_light.url).balances([QUERY])
 
         assert figures.bank.minor_units == 12500
 
 
 @pytest.mark.parametrize("status", [307, 308])
 async def test_a_write_that_was_not_done_here_is_done_there(
-    make: Any, light_double: LightDouble, status: int
+    make: Any, fake_light: FakeLightServer, status: int
 ) -> None:
-    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance"
-    light_double.reply_with(Reply(status, b"", {"location": target}))
+    target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance"
+    fake_light.reply_with(Reply(status, b"", {"location": target}))
 
-    await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 77))
+    await make.light(fake_light.url).set_opening_balance(make_write(LIGHT, 77))
 
-    first, second = light_double.calls("PUT")
+    first, second = fake_light.calls("PUT")
     assert first.body == second.body
-    assert light_double.opening == 77
+    assert fake_light.opening == 77
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
 async def test_a_write_is_not_sent_again_after_an_unclear_redirect(
-    make: Any, light_double: LightDouble, status: int
+    make: Any, fake_light: FakeLightServer, status: int
 ) -> None:
-    light_double.reply_with(Reply(status, b"", {"location": "/elsewhere"}))
+    fake_light.reply_with(Reply(status, b"", {"location": "/elsewhere"}))
 
     with pytest.raises(ProviderBadResponse) as caught:
-        await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 1))
+        await make.light(fake_light.url).set_opening_balance(make_write(LIGHT, 1))
 
     assert caught.value.maybe_applied
-    assert len(light_double.received) == 1
+    assert len(fake_light.received) == 1
 
 
 async def test_credentials_go_to_no_other_host_unless_it_is_allowed(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    other = doubles.LightDouble()
-    async with doubles.serving(other):
-        path = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
-        there = Reply(307, b"", {"location": other.url + path + "&token=SECRET-IN-QUERY"})
-        light_double.reply_with(there, there, there)
+    other = fake_servers.FakeLightServer()
+    async with fake_servers.run_server(other):
+        path = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
+        redirect = Reply(307, b"", {"location": other.url + path + "&token=SECRET-IN-QUERY"})
+        fake_light.reply_with(redirect, redirect, redirect)
 
         for write in (False, True):
-            light = make.light(light_double.url)
+            light = make.light(fake_light.url)
             call = light.set_opening_balance(make_write(LIGHT, 1)) if write else None
             with pytest.raises(ProviderBadResponse, match=r"127\.0\.0\.1") as caught:
                 await (call or light.balances([QUERY]))
@@ -273,18 +270,18 @@ async def test_credentials_go_to_no_other_host_unless_it_is_allowed(
             assert "SECRET-IN-QUERY" not in str(caught.value)
         assert other.received == []
 
-        allowed = make.light(light_double.url, redirect_hosts=(other.url.removeprefix("http://"),))
+        allowed = make.light(fake_light.url, redirect_hosts=(other.url.removeprefix("http://"),))
         await allowed.balances([QUERY])
-        assert other.received[0].headers["authorization"] == f"Basic {doubles.API_KEY}"
+        assert other.received[0].headers["authorization"] == f"Basic {fake_servers.API_KEY}"
 
 
-async def test_redirects_come_to_an_end(make: Any, light_double: LightDouble) -> None:
-    light_double.reply_with(*[Reply(307, b"", {"location": "/again"})] * 10)
+async def test_redirects_come_to_an_end(make: Any, fake_light: FakeLightServer) -> None:
+    fake_light.reply_with(*[Reply(307, b"", {"location": "/again"})] * 10)
 
     with pytest.raises(ProviderBadResponse, match="more than 3"):
-        await make.light(light_double.url).balances([QUERY])
+        await make.light(fake_light.url).balances([QUERY])
 
-    assert len(light_double.received) == 4
+    assert len(fake_light.received) == 4
 
 
 @pytest.mark.parametrize(
@@ -305,8 +302,8 @@ async def test_redirects_come_to_an_end(make: Any, light_double: LightDouble) ->
     ],
 )
 def test_redirects_that_lead_astray_are_refused(location: str | None) -> None:
-    with pytest.raises(WrongShape):
-        redirect_target("https://api.light.inc/v1/a", location, {"files.light.inc"})
+    with pytest.raises(MalformedResponse):
+        resolve_redirect("https://api.light.inc/v1/a", location, {"files.light.inc"})
 
 
 def test_redirects_that_stay_are_followed() -> None:
@@ -317,23 +314,23 @@ def test_redirects_that_stay_are_followed() -> None:
         ("https://files.light.inc/b", "https://files.light.inc/b"),
         ("https://other.light.inc:8443/b", "https://other.light.inc:8443/b"),
     ):
-        assert redirect_target("https://api.light.inc/v1/a", location, allowed) == target
+        assert resolve_redirect("https://api.light.inc/v1/a", location, allowed) == target
 
 
 # --- hooks, gates, settings ---------------------------------------------------------------------
 
 
-async def test_every_exchange_is_told_once(make: Any, light_double: LightDouble) -> None:
+async def test_every_exchange_is_told_once(make: Any, fake_light: FakeLightServer) -> None:
     calls: list[ProviderCall] = []
-    light = make.light(light_double.url, wiring={"on_call": calls.append})
-    here = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
-    light_double.reply_with(
+    light = make.light(fake_light.url, dependencies={"on_call": calls.append})
+    here = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
+    fake_light.reply_with(
         Reply(307, b"", {"location": here}), Reply(200, {}, {"X-RateLimit-Remaining": "5"})
     )
 
     with pytest.raises(ProviderBadResponse):
         await light.balances([QUERY])
-    light_double.reply_with(Reply(503, {}), Reply(200, b"{"))
+    fake_light.reply_with(Reply(503, {}), Reply(200, b"{"))
     with pytest.raises(ProviderUnavailable):
         await light.set_opening_balance(make_write(LIGHT, 1))
     with pytest.raises(ProviderBadResponse):
@@ -351,7 +348,7 @@ async def test_every_exchange_is_told_once(make: Any, light_double: LightDouble)
     assert all(0 < call.duration_s < 1 for call in calls)
 
 
-class OneAtATime:
+class SingleSlotGate:
     """A gate that notes what passes; ``full`` refuses."""
 
     def __init__(self) -> None:
@@ -375,40 +372,42 @@ class OneAtATime:
 
 
 async def test_gate_counts_real_calls_and_its_wait_is_no_timeout(
-    make: Any, layer_double: Any
+    make: Any, fake_layer: Any
 ) -> None:
     """One place at the gate, tokens included: fetching a token inside of a call would lock up."""
-    gate = OneAtATime()
+    gate = SingleSlotGate()
     account = make_account(ProviderKind.LAYER)
-    layer = make.layer(layer_double.url, wiring={"gate": gate}, timeout_s=1.0)
+    layer = make.layer(fake_layer.url, dependencies={"gate": gate}, timeout_s=1.0)
 
     await layer.opening_balance(account)
     await asyncio.gather(*(layer.opening_balance(account) for _ in range(4)))
 
-    assert len(gate.passed) == len(layer_double.received) == 6
+    assert len(gate.passed) == len(fake_layer.received) == 6
 
 
-async def test_what_a_gate_refuses_was_never_sent(make: Any, light_double: LightDouble) -> None:
-    gate = OneAtATime()
+async def test_what_a_gate_refuses_was_never_sent(make: Any, fake_light: FakeLightServer) -> None:
+    gate = SingleSlotGate()
     gate.full = True
-    light = make.light(light_double.url, wiring={"gate": gate})
+    light = make.light(fake_light.url, dependencies={"gate": gate})
 
     with pytest.raises(ProviderRateLimited) as caught:
         await light.set_opening_balance(make_write(LIGHT, 1))
 
     assert not caught.value.maybe_applied
-    assert light_double.received == []
+    assert fake_light.received == []
 
 
-async def test_cancelled_write_is_told_and_seen_once(make: Any, light_double: LightDouble) -> None:
+async def test_cancelled_write_is_told_and_seen_once(
+    make: Any, fake_light: FakeLightServer
+) -> None:
     calls: list[ProviderCall] = []
 
-    async def wait(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+    async def wait(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
         await asyncio.sleep(0.5)
         return None
 
-    light_double.take_over = wait
-    light = make.light(light_double.url, wiring={"on_call": calls.append})
+    fake_light.handler = wait
+    light = make.light(fake_light.url, dependencies={"on_call": calls.append})
     task = asyncio.create_task(light.set_opening_balance(make_write(LIGHT, 1)))
     await asyncio.sleep(0.1)
 
@@ -417,26 +416,26 @@ async def test_cancelled_write_is_told_and_seen_once(make: Any, light_double: Li
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [call.outcome for call in calls] == ["cancelled"]
-    assert len(light_double.received) == 1
+    assert len(fake_light.received) == 1
 
 
 async def test_no_cookie_is_kept_and_no_environment_proxy_is_used(
-    make: Any, light_double: LightDouble, monkeypatch: pytest.MonkeyPatch
+    make: Any, fake_light: FakeLightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    light = make.light(light_double.url)
+    light = make.light(fake_light.url)
 
-    async def with_cookie(request: Received, _: asyncio.StreamWriter) -> Reply | None:
-        reply = light_double.answer(request)
+    async def with_cookie(request: ReceivedRequest, _: asyncio.StreamWriter) -> Reply | None:
+        reply = fake_light.respond(request)
         reply.headers["set-cookie"] = "session=1; Path=/"
         return reply
 
-    light_double.take_over = with_cookie
+    fake_light.handler = with_cookie
     await light.balances([QUERY])
     await light.balances([QUERY])
 
-    assert all("cookie" not in call.headers for call in light_double.received)
+    assert all("cookie" not in call.headers for call in fake_light.received)
 
 
 @pytest.mark.parametrize("secret", ["", "a b", "a\r\nX: y", "é", "a\x00"])
@@ -475,29 +474,29 @@ def test_path_segments_cannot_lead_elsewhere() -> None:
 def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
     light = make.light("http://127.0.0.1:1")
 
-    assert doubles.API_KEY not in repr(Secret(doubles.API_KEY))
-    assert doubles.API_KEY not in f"{Secret(doubles.API_KEY)}"
-    assert doubles.API_KEY not in repr(light)
-    assert_tells_no_secret(GatewayError("x"))
+    assert fake_servers.API_KEY not in repr(Secret(fake_servers.API_KEY))
+    assert fake_servers.API_KEY not in f"{Secret(fake_servers.API_KEY)}"
+    assert fake_servers.API_KEY not in repr(light)
+    assert_contains_no_secret(GatewayError("x"))
 
 
 async def test_a_read_that_is_sent_again_passes_the_gate_again(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
     """The provider counts both: of a kept connection that it closed on the second request."""
-    gate = OneAtATime()
-    light = make.light(light_double.url, wiring={"gate": gate})
+    gate = SingleSlotGate()
+    light = make.light(fake_light.url, dependencies={"gate": gate})
     await light.balances([QUERY])
 
-    async def hang_up(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
-        light_double.take_over = None
+    async def hang_up(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
+        fake_light.handler = None
         writer.close()
         return None
 
-    light_double.take_over = hang_up
+    fake_light.handler = hang_up
     await light.balances([QUERY])
 
-    assert len(gate.passed) == len(light_double.received) == 3
+    assert len(gate.passed) == len(fake_light.received) == 3
 
 
 @pytest.mark.parametrize(
@@ -506,7 +505,7 @@ async def test_a_read_that_is_sent_again_passes_the_gate_again(
 )
 async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
     make: Any,
-    light_double: LightDouble,
+    fake_light: FakeLightServer,
     allowed_s: float | None,
     cut_off_s: float,
     outcome: str,
@@ -514,13 +513,13 @@ async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
     """Else no breaker would learn of a provider that hangs longer than a request may take."""
     calls: list[ProviderCall] = []
 
-    async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+    async def hang(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
         await asyncio.sleep(1)
         return None
 
-    light_double.take_over = hang
-    light = make.light(light_double.url, wiring={"on_call": calls.append})
-    set_call_context(read_timeout_s=allowed_s)
+    fake_light.handler = hang
+    light = make.light(fake_light.url, dependencies={"on_call": calls.append})
+    read_within_s.set(allowed_s)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(cut_off_s):

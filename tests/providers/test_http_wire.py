@@ -12,17 +12,17 @@ from balance_gateway.ports.provider_call import (
     ProviderCall,
 )
 from balance_gateway.providers.http import ProviderHTTP
-from balance_gateway.providers.http_wire import by_name, parse_address
+from balance_gateway.providers.http_wire import index_headers, parse_address
 from balance_gateway.transport import HttptoolsTransport
-from tests.providers import doubles
-from tests.providers.conftest import make_account, make_write, on
-from tests.providers.doubles import LightDouble, Received, Reply
+from tests.providers import fake_servers
+from tests.providers.conftest import make_account, make_query, make_write
+from tests.providers.fake_servers import FakeLightServer, ReceivedRequest, Reply
 
 LIGHT = make_account(ProviderKind.LIGHT)
-QUERY = on(LIGHT, "2026-05-07")
+QUERY = make_query(LIGHT, "2026-05-07")
 
 
-class Wrapped(httpx.AsyncBaseTransport):
+class HttpxApiTransport(httpx.AsyncBaseTransport):
     """Our transport, hidden, so that it is used through httpx's API."""
 
     def __init__(self) -> None:
@@ -35,7 +35,9 @@ class Wrapped(httpx.AsyncBaseTransport):
         await self.within.aclose()
 
 
-async def sent_over(transport: httpx.AsyncBaseTransport, base_url: str, double: Any) -> Received:
+async def send_over(
+    transport: httpx.AsyncBaseTransport, base_url: str, double: Any
+) -> ReceivedRequest:
     provider = ProviderHTTP("c", ProviderKind.LIGHT, base_url, transport=transport)
     query = {"from": "a b+c&d=e", "to": "é/?#", "none": ""}
     double.reply_with(Reply(200, {}))
@@ -43,59 +45,61 @@ async def sent_over(transport: httpx.AsyncBaseTransport, base_url: str, double: 
     await provider.send("read", "GET", "v1", "a/b?c#d", "é~%2F", query=query)
 
     await provider.aclose()
-    found: Received = double.received[-1]
+    found: ReceivedRequest = double.received[-1]
     return found
 
 
 @pytest.mark.parametrize("path", ["", "/", "/prefix", "/pre fix/ü/", "/a/../b/./c", "//twice"])
-async def test_both_ways_send_the_same_bytes(light_double: LightDouble, path: str) -> None:
-    ours = await sent_over(HttptoolsTransport(), light_double.url + path, light_double)
-    theirs = await sent_over(Wrapped(), light_double.url + path, light_double)
+async def test_both_ways_send_the_same_bytes(fake_light: FakeLightServer, path: str) -> None:
+    ours = await send_over(HttptoolsTransport(), fake_light.url + path, fake_light)
+    theirs = await send_over(HttpxApiTransport(), fake_light.url + path, fake_light)
 
     assert ours == theirs
     assert ours.target.startswith("/")
 
 
-@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
-async def test_a_body_past_the_bound_is_refused(light_double: LightDouble, transport: Any) -> None:
+@pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
+async def test_a_body_past_the_bound_is_refused(
+    fake_light: FakeLightServer, transport: Any
+) -> None:
     provider = ProviderHTTP(
-        "c", ProviderKind.LIGHT, light_double.url, transport=transport(), body_bytes_max=100
+        "c", ProviderKind.LIGHT, fake_light.url, transport=transport(), body_bytes_max=100
     )
-    light_double.reply_with(Reply(200, b'"' + b"x" * 98 + b'"'), Reply(200, b" " * 101))
+    fake_light.reply_with(Reply(200, b'"' + b"x" * 98 + b'"'), Reply(200, b" " * 101))
 
-    answer = await provider.send("read", "GET", "v1")
+    response = await provider.send("read", "GET", "v1")
     with pytest.raises(ProviderBadResponse):
         await provider.send("read", "GET", "v1")
 
-    assert answer.body == "x" * 98
+    assert response.body == "x" * 98
     await provider.aclose()
 
 
-@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
+@pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
 async def test_a_redirects_fragment_is_not_sent(
-    make: Any, light_double: LightDouble, transport: Any
+    make: Any, fake_light: FakeLightServer, transport: Any
 ) -> None:
-    target = f"/v1/bank-accounts/{doubles.LIGHT_ID}/balance?asOf=2026-05-07"
-    light_double.reply_with(Reply(307, b"", {"location": f"{target}#part"}))
-    light = make.light(light_double.url, wiring={"transport": transport()})
+    target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
+    fake_light.reply_with(Reply(307, b"", {"location": f"{target}#part"}))
+    light = make.light(fake_light.url, dependencies={"transport": transport()})
 
     await light.balances([QUERY])
 
-    assert [call.target for call in light_double.calls()] == [target, target]
+    assert [call.target for call in fake_light.calls()] == [target, target]
 
 
-@pytest.mark.parametrize("transport", [HttptoolsTransport, Wrapped])
+@pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
 async def test_the_seconds_are_for_all_redirects_together(
-    make: Any, light_double: LightDouble, transport: Any
+    make: Any, fake_light: FakeLightServer, transport: Any
 ) -> None:
-    async def redirect_slowly(_: Received, __: Any) -> Reply:
+    async def redirect_slowly(_: ReceivedRequest, __: Any) -> Reply:
         await asyncio.sleep(0.2)
         return Reply(307, b"", {"location": "/again"})
 
-    light_double.take_over = redirect_slowly
+    fake_light.handler = redirect_slowly
     calls: list[ProviderCall] = []
-    wiring = {"transport": transport(), "on_call": calls.append}
-    light = make.light(light_double.url, timeout_s=0.5, wiring=wiring)
+    dependencies = {"transport": transport(), "on_call": calls.append}
+    light = make.light(fake_light.url, timeout_s=0.5, dependencies=dependencies)
 
     with pytest.raises(Exception, match=r"within 0\.5 s"):
         await light.set_opening_balance(make_write(LIGHT, 1))
@@ -112,8 +116,8 @@ def test_headers_are_read_by_name_as_httpx_reads_them() -> None:
         (b"Retry-After", b""),
     ]
 
-    assert by_name(raw) == dict(httpx.Headers(raw))
-    assert by_name([(b"Location", b"\xe9"), (b"Date", b"today")]) == {"location": "é"}
+    assert index_headers(raw) == dict(httpx.Headers(raw))
+    assert index_headers([(b"Location", b"\xe9"), (b"Date", b"today")]) == {"location": "é"}
 
 
 @pytest.mark.parametrize(

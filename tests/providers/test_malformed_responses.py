@@ -18,9 +18,15 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from tests.providers import doubles
-from tests.providers.conftest import assert_tells_no_secret, make_account, make_write, on
-from tests.providers.doubles import AssetDouble, LayerDouble, LightDouble, Received, Reply
+from tests.providers import fake_servers
+from tests.providers.conftest import assert_contains_no_secret, make_account, make_query, make_write
+from tests.providers.fake_servers import (
+    FakeAssetServer,
+    FakeLayerServer,
+    FakeLightServer,
+    ReceivedRequest,
+    Reply,
+)
 
 LIGHT = make_account(ProviderKind.LIGHT)
 ASSET = make_account(ProviderKind.ASSET)
@@ -30,7 +36,7 @@ RAW = "SOMETHING-THE-PROVIDER-SAID"
 
 def light_body(**changes: Any) -> dict[str, Any]:
     body = {
-        "bankAccountId": doubles.LIGHT_ID,
+        "bankAccountId": fake_servers.LIGHT_ID,
         "currency": "EUR",
         "bankBalance": 1,
         "ledgerBalance": 2,
@@ -63,7 +69,7 @@ LIGHT_GARBAGE: dict[str, Any] = {
     "no ledgerBalance": light_body(ledgerBalance=...),
     "null ledgerBalance": light_body(ledgerBalance=None),
     "object balance": light_body(bankBalance={"value": 1}),
-    "other account": light_body(bankAccountId=doubles.EXTERNAL),
+    "other account": light_body(bankAccountId=fake_servers.EXTERNAL),
     "account is a number": light_body(bankAccountId=5),
     "other currency": light_body(currency="USD"),
     "no currency": light_body(currency=...),
@@ -93,37 +99,41 @@ LIGHT_GARBAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LIGHT_GARBAGE)
 async def test_light_garbage_is_a_bad_response(
-    make: Any, light_double: LightDouble, name: str
+    make: Any, fake_light: FakeLightServer, name: str
 ) -> None:
-    light_double.reply_with(Reply(200, LIGHT_GARBAGE[name]))
+    fake_light.reply_with(Reply(200, LIGHT_GARBAGE[name]))
 
     with pytest.raises(ProviderBadResponse) as caught:
-        await make.light(light_double.url, timeout_s=5).balances([on(LIGHT, "2026-05-07")])
+        await make.light(fake_light.url, timeout_s=5).balances([make_query(LIGHT, "2026-05-07")])
 
     assert not caught.value.maybe_applied
     assert RAW not in str(caught.value)
-    assert_tells_no_secret(caught.value)
+    assert_contains_no_secret(caught.value)
 
 
 async def test_the_body_that_garbage_is_made_of_is_fine(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    light_double.reply_with(Reply(200, light_body()), Reply(200, light_body(asOf=...)))
-    light = make.light(light_double.url)
+    fake_light.reply_with(Reply(200, light_body()), Reply(200, light_body(asOf=...)))
+    light = make.light(fake_light.url)
 
-    await light.balances([on(LIGHT, "2026-05-07")])
-    await light.balances([on(LIGHT, "2026-05-07")])
+    await light.balances([make_query(LIGHT, "2026-05-07")])
+    await light.balances([make_query(LIGHT, "2026-05-07")])
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"bankAccountId": doubles.EXTERNAL, "balance": 5, "balanceAt": "2026-01-01T00:00:00Z"},
-        {"bankAccountId": doubles.LIGHT_ID, "balance": 6, "balanceAt": "2026-01-01T00:00:00Z"},
-        {"bankAccountId": doubles.LIGHT_ID, "balance": 5, "balanceAt": "2026-01-02T00:00:00Z"},
-        {"bankAccountId": doubles.LIGHT_ID, "balance": 5, "balanceAt": "2026-01-01T00:00:00"},
-        {"bankAccountId": doubles.LIGHT_ID, "balance": 5},
-        {"bankAccountId": doubles.LIGHT_ID, "balance": "5", "balanceAt": "2026-01-01T00:00:00Z"},
+        {"bankAccountId": fake_servers.EXTERNAL, "balance": 5, "balanceAt": "2026-01-01T00:00:00Z"},
+        {"bankAccountId": fake_servers.LIGHT_ID, "balance": 6, "balanceAt": "2026-01-01T00:00:00Z"},
+        {"bankAccountId": fake_servers.LIGHT_ID, "balance": 5, "balanceAt": "2026-01-02T00:00:00Z"},
+        {"bankAccountId": fake_servers.LIGHT_ID, "balance": 5, "balanceAt": "2026-01-01T00:00:00"},
+        {"bankAccountId": fake_servers.LIGHT_ID, "balance": 5},
+        {
+            "bankAccountId": fake_servers.LIGHT_ID,
+            "balance": "5",
+            "balanceAt": "2026-01-01T00:00:00Z",
+        },
         {"balance": 5, "balanceAt": "2026-01-01T00:00:00Z"},
         {"type": "BAD_REQUEST", "message": RAW},
         b"",
@@ -131,54 +141,54 @@ async def test_the_body_that_garbage_is_made_of_is_fine(
     ],
 )
 async def test_light_write_with_a_wrong_echo_may_have_been_applied(
-    make: Any, light_double: LightDouble, body: Any
+    make: Any, fake_light: FakeLightServer, body: Any
 ) -> None:
-    light_double.reply_with(Reply(200, body))
+    fake_light.reply_with(Reply(200, body))
 
     with pytest.raises(ProviderBadResponse) as caught:
-        await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 5))
+        await make.light(fake_light.url).set_opening_balance(make_write(LIGHT, 5))
 
     assert caught.value.maybe_applied
-    assert len(light_double.calls("PUT")) == 1
+    assert len(fake_light.calls("PUT")) == 1
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b'{"ledger_id": "%s", "amount": 0.050000000000000001}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s", "amount": "0.05"}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s", "amount": 0.06}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s", "amount": 1e400}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s", "amount": null}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s", "amount": true}' % doubles.LEDGER.encode(),
-        b'{"ledger_id": "%s"}' % doubles.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": 0.050000000000000001}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": "0.05"}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": 0.06}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": 1e400}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": null}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s", "amount": true}' % fake_servers.LEDGER.encode(),
+        b'{"ledger_id": "%s"}' % fake_servers.LEDGER.encode(),
         b'{"ledger_id": "ldg_other", "amount": 0.05}',
         b"null",
         b"[]",
     ],
 )
 async def test_asset_write_with_a_wrong_answer_may_have_been_applied(
-    make: Any, asset_double: AssetDouble, data: bytes
+    make: Any, fake_asset: FakeAssetServer, data: bytes
 ) -> None:
-    asset_double.reply_with(Reply(404, {}), Reply(200, b'{"data": ' + data + b"}"))
+    fake_asset.reply_with(Reply(404, {}), Reply(200, b'{"data": ' + data + b"}"))
 
     with pytest.raises(ProviderBadResponse) as caught:
-        await make.asset(asset_double.url).set_opening_balance(
+        await make.asset(fake_asset.url).set_opening_balance(
             make_write(ASSET, 5, effective_at=None)
         )
 
     assert caught.value.maybe_applied
-    assert len(asset_double.calls("PUT")) == 1
+    assert len(fake_asset.calls("PUT")) == 1
 
 
 async def test_asset_answer_with_an_error_and_200_is_refused(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
-    record = {"ledger_id": doubles.LEDGER, "amount": 0.05}
-    asset_double.reply_with(Reply(404, {}), Reply(200, {"error": RAW, "data": record}))
+    record = {"ledger_id": fake_servers.LEDGER, "amount": 0.05}
+    fake_asset.reply_with(Reply(404, {}), Reply(200, {"error": RAW, "data": record}))
 
     with pytest.raises(ProviderBadResponse) as caught:
-        await make.asset(asset_double.url).set_opening_balance(
+        await make.asset(fake_asset.url).set_opening_balance(
             make_write(ASSET, 5, effective_at=None)
         )
 
@@ -190,19 +200,19 @@ async def test_asset_answer_with_an_error_and_200_is_refused(
     "number", ["0.05", "0.0500", "5e-2", "0.50E-1", "0.05000000000000000000000000000000000000"]
 )
 async def test_asset_number_is_read_whatever_its_spelling(
-    make: Any, asset_double: AssetDouble, number: str
+    make: Any, fake_asset: FakeAssetServer, number: str
 ) -> None:
-    body = f'{{"data": {{"ledger_id": "{doubles.LEDGER}", "amount": {number}}}}}'
-    asset_double.reply_with(Reply(404, {}), Reply(200, body.encode()))
+    body = f'{{"data": {{"ledger_id": "{fake_servers.LEDGER}", "amount": {number}}}}}'
+    fake_asset.reply_with(Reply(404, {}), Reply(200, body.encode()))
 
-    stored = await make.asset(asset_double.url).set_opening_balance(
+    stored = await make.asset(fake_asset.url).set_opening_balance(
         make_write(ASSET, 5, effective_at=None)
     )
 
     assert stored.amount.minor_units == 5
 
 
-ROW = {"ledger_id": doubles.LEDGER, "debit": 10, "credit": 0, "ledger_type": "NEW"}
+ROW = {"ledger_id": fake_servers.LEDGER, "debit": 10, "credit": 0, "ledger_type": "NEW"}
 
 
 @pytest.mark.parametrize(
@@ -213,25 +223,26 @@ ROW = {"ledger_id": doubles.LEDGER, "debit": 10, "credit": 0, "ledger_type": "NE
         [ROW, ROW],
         [ROW | {"debit": "10"}],
         [ROW | {"credit": None}],
-        [{"ledger_id": doubles.LEDGER, "debit": 1}],
+        [{"ledger_id": fake_servers.LEDGER, "debit": 1}],
         [ROW | {"debit": True}],
-        b'[{"ledger_id": "%s", "debit": 10.001, "credit": 0}]' % doubles.LEDGER.encode(),
-        b'[{"ledger_id": "%s", "debit": NaN, "credit": 0}]' % doubles.LEDGER.encode(),
-        b'[{"ledger_id": "%s", "debit": 1e400, "credit": 0}]' % doubles.LEDGER.encode(),
-        b'[{"ledger_id": "%s", "debit": 1, "debit": 2, "credit": 0}]' % doubles.LEDGER.encode(),
+        b'[{"ledger_id": "%s", "debit": 10.001, "credit": 0}]' % fake_servers.LEDGER.encode(),
+        b'[{"ledger_id": "%s", "debit": NaN, "credit": 0}]' % fake_servers.LEDGER.encode(),
+        b'[{"ledger_id": "%s", "debit": 1e400, "credit": 0}]' % fake_servers.LEDGER.encode(),
+        b'[{"ledger_id": "%s", "debit": 1, "debit": 2, "credit": 0}]'
+        % fake_servers.LEDGER.encode(),
         [5],
         {},
         None,
     ],
 )
 async def test_asset_trial_balance_without_one_clear_row_is_an_error(
-    make: Any, asset_double: AssetDouble, rows: Any
+    make: Any, fake_asset: FakeAssetServer, rows: Any
 ) -> None:
     encoded = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
-    asset_double.reply_with(Reply(200, b'{"data": ' + encoded + b"}"))
+    fake_asset.reply_with(Reply(200, b'{"data": ' + encoded + b"}"))
 
     try:
-        [result] = await make.asset(asset_double.url).balances([on(ASSET, "2026-05-07")])
+        [result] = await make.asset(fake_asset.url).balances([make_query(ASSET, "2026-05-07")])
     except GatewayError as error:
         result = error
 
@@ -260,26 +271,26 @@ async def test_asset_trial_balance_without_one_clear_row_is_an_error(
     ],
 )
 async def test_layer_field_of_the_wrong_kind_is_a_bad_response(
-    make: Any, layer_double: LayerDouble, changes: dict[str, Any]
+    make: Any, fake_layer: FakeLayerServer, changes: dict[str, Any]
 ) -> None:
-    layer_double.reply_with(Reply(200, layer_double.opening | changes))
+    fake_layer.reply_with(Reply(200, fake_layer.opening | changes))
 
     with pytest.raises(ProviderBadResponse):
-        await make.layer(layer_double.url).opening_balance(LAYER)
+        await make.layer(fake_layer.url).opening_balance(LAYER)
 
 
 async def test_layer_unknown_enums_and_members_never_fail(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.opening |= {"external_account_source": "NEW_BANK", "later": {"x": [1.5]}}
+    fake_layer.opening |= {"external_account_source": "NEW_BANK", "later": {"x": [1.5]}}
 
-    assert await make.layer(layer_double.url).opening_balance(LAYER) is not None
+    assert await make.layer(fake_layer.url).opening_balance(LAYER) is not None
 
 
 # --- what comes in slowly, endlessly or packed --------------------------------------------------
 
 
-async def trickle(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+async def trickle(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
     writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 1000\r\n\r\n")
     for _ in range(1000):
         writer.write(b" ")
@@ -288,7 +299,7 @@ async def trickle(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
     return None
 
 
-async def endless(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+async def endless(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
     writer.write(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
     for _ in range(10_000):
         writer.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
@@ -296,21 +307,21 @@ async def endless(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
     return None
 
 
-async def silence(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+async def silence(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
     await asyncio.sleep(5)
     return None
 
 
-async def hang_up(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+async def hang_up(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
     return None
 
 
-async def cut_off(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+async def cut_off(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
     writer.write(b'HTTP/1.1 200 X\r\ncontent-length: 1000\r\n\r\n{"balance"')
     return None
 
 
-async def no_http(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
+async def no_http(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
     writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     return None
 
@@ -328,12 +339,12 @@ async def no_http(_: Received, writer: asyncio.StreamWriter) -> Reply | None:
 )
 @pytest.mark.parametrize("write", [False, True])
 async def test_bad_connections_end_in_time_in_the_right_error(
-    make: Any, light_double: LightDouble, behaviour: Any, kind: type[ProviderError], write: bool
+    make: Any, fake_light: FakeLightServer, behaviour: Any, kind: type[ProviderError], write: bool
 ) -> None:
-    light_double.take_over = behaviour
-    light = make.light(light_double.url, timeout_s=0.4 if kind is ProviderTimeout else 5)
+    fake_light.handler = behaviour
+    light = make.light(fake_light.url, timeout_s=0.4 if kind is ProviderTimeout else 5)
     started = time.monotonic()
-    query = on(LIGHT, "2026-05-07")
+    query = make_query(LIGHT, "2026-05-07")
 
     with pytest.raises(kind) as caught:
         await (
@@ -342,27 +353,27 @@ async def test_bad_connections_end_in_time_in_the_right_error(
 
     assert time.monotonic() - started < 2
     assert caught.value.maybe_applied is write
-    assert len(light_double.calls("PUT")) == (1 if write else 0)
-    assert_tells_no_secret(caught.value)
+    assert len(fake_light.calls("PUT")) == (1 if write else 0)
+    assert_contains_no_secret(caught.value)
 
 
 async def test_a_small_body_that_inflates_past_the_bound_is_refused(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
     body = json.dumps(light_body(padding=" " * 50_000_000)).encode()
-    light_double.reply_with(
+    fake_light.reply_with(
         Reply(200, gzip.compress(body, compresslevel=1), {"content-encoding": "gzip"})
     )
 
     with pytest.raises(ProviderBadResponse):
-        await make.light(light_double.url, timeout_s=5).balances([on(LIGHT, "2026-05-07")])
+        await make.light(fake_light.url, timeout_s=5).balances([make_query(LIGHT, "2026-05-07")])
 
 
-async def test_a_compressed_body_is_read(make: Any, light_double: LightDouble) -> None:
+async def test_a_compressed_body_is_read(make: Any, fake_light: FakeLightServer) -> None:
     body = gzip.compress(json.dumps(light_body()).encode())
-    light_double.reply_with(Reply(200, body, {"content-encoding": "gzip"}))
+    fake_light.reply_with(Reply(200, body, {"content-encoding": "gzip"}))
 
-    [figures] = await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+    [figures] = await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
     assert figures.bank.minor_units == 1
 
@@ -371,12 +382,12 @@ async def test_a_compressed_body_is_read(make: Any, light_double: LightDouble) -
     ("body", "coding"), [(b"not gzip", "gzip"), (b"x", "br"), (gzip.compress(b"{}")[:-9], "gzip")]
 )
 async def test_a_broken_or_unknown_compression_is_refused(
-    make: Any, light_double: LightDouble, body: bytes, coding: str
+    make: Any, fake_light: FakeLightServer, body: bytes, coding: str
 ) -> None:
-    light_double.reply_with(Reply(200, body, {"content-encoding": coding}))
+    fake_light.reply_with(Reply(200, body, {"content-encoding": coding}))
 
     with pytest.raises(ProviderBadResponse):
-        await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+        await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
 
 HTTPX_CASES: dict[str, tuple[Any, type[ProviderError]]] = {
@@ -399,48 +410,48 @@ HTTPX_CASES: dict[str, tuple[Any, type[ProviderError]]] = {
 
 @pytest.mark.parametrize("name", HTTPX_CASES)
 async def test_bounds_hold_over_httpx_own_transport_too(
-    make: Any, light_double: LightDouble, name: str
+    make: Any, fake_light: FakeLightServer, name: str
 ) -> None:
     """It knows no bounds of its own; a transport may be injected."""
     behaviour, kind = HTTPX_CASES[name]
     if isinstance(behaviour, Reply):
-        light_double.reply_with(behaviour)
+        fake_light.reply_with(behaviour)
     else:
-        light_double.take_over = behaviour
-    wiring = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+        fake_light.handler = behaviour
+    dependencies = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
     timeout_s = 0.4 if kind is ProviderTimeout else 5
-    light = make.light(light_double.url, timeout_s=timeout_s, wiring=wiring)
+    light = make.light(fake_light.url, timeout_s=timeout_s, dependencies=dependencies)
     started = time.monotonic()
 
     with pytest.raises(kind):
-        await light.balances([on(LIGHT, "2026-05-07")])
+        await light.balances([make_query(LIGHT, "2026-05-07")])
 
     assert time.monotonic() - started < timeout_s + 1
 
 
 async def test_both_compressions_are_read_over_httpx_own_transport(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
     content = json.dumps(light_body()).encode()
-    light_double.reply_with(
+    fake_light.reply_with(
         Reply(200, gzip.compress(content), {"content-encoding": "gzip"}),
         Reply(200, zlib.compress(content), {"content-encoding": "deflate"}),
     )
-    wiring = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
-    light = make.light(light_double.url, wiring=wiring)
+    dependencies = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+    light = make.light(fake_light.url, dependencies=dependencies)
 
-    first = await light.balances([on(LIGHT, "2026-05-07")])
-    second = await light.balances([on(LIGHT, "2026-05-07")])
+    first = await light.balances([make_query(LIGHT, "2026-05-07")])
+    second = await light.balances([make_query(LIGHT, "2026-05-07")])
 
     assert first == second
 
 
 async def test_header_injection_by_a_provider_is_harmless(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    light_double.reply_with(Reply(429, {}, {"retry-after": "1\u00b2"}))
+    fake_light.reply_with(Reply(429, {}, {"retry-after": "1\u00b2"}))
 
     with pytest.raises(ProviderError) as caught:
-        await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+        await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
     assert caught.value.retry_after_s is None

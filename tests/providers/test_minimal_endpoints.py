@@ -16,59 +16,59 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
-from tests.providers import doubles
-from tests.providers.conftest import make_account, make_write, on
-from tests.providers.doubles import AssetDouble, LayerDouble, LightDouble, Reply
+from tests.providers import fake_servers
+from tests.providers.conftest import make_account, make_query, make_write
+from tests.providers.fake_servers import FakeAssetServer, FakeLayerServer, FakeLightServer, Reply
 
 LIGHT = make_account(ProviderKind.LIGHT)
 ASSET = make_account(ProviderKind.ASSET)
 LAYER = make_account(ProviderKind.LAYER)
 
 
-async def test_light_balance_has_both_figures(make: Any, light_double: LightDouble) -> None:
-    [figures] = await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+async def test_light_balance_has_both_figures(make: Any, fake_light: FakeLightServer) -> None:
+    [figures] = await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
     assert figures == BalanceFigures(date(2026, 5, 7), Money(12500, "EUR"), Money(9000, "EUR"))
 
 
 async def test_light_is_sent_the_key_itself_and_an_explicit_day(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+    await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
-    [call] = light_double.calls()
-    assert call.headers["authorization"] == f"Basic {doubles.API_KEY}"
+    [call] = fake_light.calls()
+    assert call.headers["authorization"] == f"Basic {fake_servers.API_KEY}"
     assert call.query == {"asOf": "2026-05-07"}
     assert call.headers["content-type"] == "application/json;charset=UTF-8"
 
 
-async def test_light_takes_an_access_token_instead(make: Any, light_double: LightDouble) -> None:
-    light = make.light(light_double.url, access_token=Secret(doubles.ACCESS_TOKEN))
+async def test_light_takes_an_access_token_instead(make: Any, fake_light: FakeLightServer) -> None:
+    light = make.light(fake_light.url, access_token=Secret(fake_servers.ACCESS_TOKEN))
 
-    await light.balances([on(LIGHT, "2026-05-07")])
+    await light.balances([make_query(LIGHT, "2026-05-07")])
 
-    assert light_double.calls()[0].headers["authorization"] == f"Bearer {doubles.ACCESS_TOKEN}"
+    assert fake_light.calls()[0].headers["authorization"] == f"Bearer {fake_servers.ACCESS_TOKEN}"
 
 
 @pytest.mark.parametrize("bank", [None, 0, -5, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)])
 async def test_light_null_zero_and_large_are_told_apart(
-    make: Any, light_double: LightDouble, bank: int | None
+    make: Any, fake_light: FakeLightServer, bank: int | None
 ) -> None:
-    light_double.opening = bank
+    fake_light.opening = bank
 
-    [figures] = await make.light(light_double.url).balances([on(LIGHT, "2026-05-07")])
+    [figures] = await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
     assert figures.bank == (None if bank is None else Money(bank, "EUR"))
 
 
-async def test_light_write_names_its_instant_in_utc(make: Any, light_double: LightDouble) -> None:
+async def test_light_write_names_its_instant_in_utc(make: Any, fake_light: FakeLightServer) -> None:
     at = datetime.fromisoformat("2026-01-01T01:30:00.250000+02:00")
 
-    stored = await make.light(light_double.url).set_opening_balance(
+    stored = await make.light(fake_light.url).set_opening_balance(
         make_write(LIGHT, 2**53 + 1, effective_at=at)
     )
 
-    [call] = light_double.calls()
+    [call] = fake_light.calls()
     assert call.json() == {"balance": 2**53 + 1, "balanceAt": "2025-12-31T23:30:00.250000Z"}
     assert stored.amount == Money(2**53 + 1, "EUR")
     assert stored.effective_at == at
@@ -76,52 +76,52 @@ async def test_light_write_names_its_instant_in_utc(make: Any, light_double: Lig
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-async def test_light_takes_any_2xx(make: Any, light_double: LightDouble, status: int) -> None:
+async def test_light_takes_any_2xx(make: Any, fake_light: FakeLightServer, status: int) -> None:
     """The page declares its answers as `default` only."""
-    body = {"bankAccountId": doubles.LIGHT_ID.upper(), "balance": 1}
-    light_double.reply_with(Reply(status, body | {"balanceAt": "2026-01-01T00:00:00Z"}))
+    body = {"bankAccountId": fake_servers.LIGHT_ID.upper(), "balance": 1}
+    fake_light.reply_with(Reply(status, body | {"balanceAt": "2026-01-01T00:00:00Z"}))
 
-    stored = await make.light(light_double.url).set_opening_balance(make_write(LIGHT, 1))
+    stored = await make.light(fake_light.url).set_opening_balance(make_write(LIGHT, 1))
 
     assert stored.amount.minor_units == 1
 
 
 @pytest.mark.parametrize("amount", [2**63, -(2**63) - 1])
 async def test_light_amount_outside_int64_is_never_sent(
-    make: Any, light_double: LightDouble, amount: int
+    make: Any, fake_light: FakeLightServer, amount: int
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        await make.light(light_double.url).set_opening_balance(make_write(LIGHT, amount))
+        await make.light(fake_light.url).set_opening_balance(make_write(LIGHT, amount))
 
     assert caught.value.field == "amount"
-    assert light_double.received == []
+    assert fake_light.received == []
 
 
 async def test_light_opening_balance_is_unsupported_unless_a_day_is_vouched_for(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    light = make.light(light_double.url)
+    light = make.light(fake_light.url)
     vouched = make_account(ProviderKind.LIGHT, derive_opening_balance_as_of=date(2025, 12, 31))
 
     with pytest.raises(Unsupported, match="derive_opening_balance_as_of"):
         await light.opening_balance(LIGHT)
     derived = await light.opening_balance(vouched)
-    light_double.opening = None
+    fake_light.opening = None
 
     assert derived.amount == Money(12500, "EUR")
     assert (derived.source, derived.effective_at) == (OpeningBalanceSource.DERIVED, None)
-    assert light_double.calls()[0].query == {"asOf": "2025-12-31"}
+    assert fake_light.calls()[0].query == {"asOf": "2025-12-31"}
     assert await light.opening_balance(vouched) is None
 
 
 async def test_asset_write_works_with_the_seed_endpoint_alone(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
-    stored = await make.asset(asset_double.url).set_opening_balance(
+    stored = await make.asset(fake_asset.url).set_opening_balance(
         make_write(ASSET, -123456, effective_at=None)
     )
 
-    [put] = asset_double.calls("PUT")
+    [put] = fake_asset.calls("PUT")
     assert put.json() == {"amount": "-1234.56"}
     assert stored.amount == Money(-123456, "EUR")
     assert stored.effective_at is None
@@ -140,48 +140,48 @@ async def test_asset_write_works_with_the_seed_endpoint_alone(
     ],
 )
 async def test_asset_amounts_are_plain_text_and_come_back_exactly(
-    make: Any, asset_double: AssetDouble, currency: str, minor_units: int, text: str
+    make: Any, fake_asset: FakeAssetServer, currency: str, minor_units: int, text: str
 ) -> None:
     account = make_account(ProviderKind.ASSET, currency, normal_balance=Side.DEBIT)
 
-    stored = await make.asset(asset_double.url).set_opening_balance(
+    stored = await make.asset(fake_asset.url).set_opening_balance(
         make_write(account, minor_units, effective_at=None)
     )
 
-    [put] = asset_double.calls()
+    [put] = fake_asset.calls()
     assert put.json() == {"amount": text}
     assert stored.amount == Money(minor_units, currency)
 
 
 async def test_asset_credit_normal_ledger_gets_the_opposite_sign(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
     """'Positive values represent the normal balance side of the ledger.'"""
     card = make_account(ProviderKind.ASSET, normal_balance=Side.CREDIT)
 
-    stored = await make.asset(asset_double.url).set_opening_balance(
+    stored = await make.asset(fake_asset.url).set_opening_balance(
         make_write(card, -50000, effective_at=None)
     )
 
-    assert asset_double.amount == Decimal("500.00")
+    assert fake_asset.amount == Decimal("500.00")
     assert stored.amount == Money(-50000, "EUR")
 
 
 async def test_asset_date_that_cannot_be_checked_is_refused_and_nothing_is_written(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        await make.asset(asset_double.url).set_opening_balance(make_write(ASSET, 1))
+        await make.asset(fake_asset.url).set_opening_balance(make_write(ASSET, 1))
 
     assert caught.value.field == "effectiveAt"
-    assert asset_double.calls("PUT") == []
+    assert fake_asset.calls("PUT") == []
 
 
 async def test_asset_date_is_checked_against_the_configured_entries_start(
-    make: Any, asset_double: AssetDouble
+    make: Any, fake_asset: FakeAssetServer
 ) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    asset = make.asset(asset_double.url, entries_start=start)
+    asset = make.asset(fake_asset.url, entries_start=start)
 
     same = datetime.fromisoformat("2025-12-31T19:00:00-05:00")
     stored = await asset.set_opening_balance(make_write(ASSET, 1, effective_at=same))
@@ -191,7 +191,7 @@ async def test_asset_date_is_checked_against_the_configured_entries_start(
         )
 
     assert stored.effective_at == start
-    assert len(asset_double.calls("PUT")) == 1
+    assert len(fake_asset.calls("PUT")) == 1
 
 
 @pytest.mark.parametrize(
@@ -199,30 +199,30 @@ async def test_asset_date_is_checked_against_the_configured_entries_start(
     [(401, ProviderCredentialsRejected), (403, ProviderCredentialsRejected)],
 )
 async def test_asset_normal_side_that_may_not_be_read_says_to_configure_it(
-    make: Any, asset_double: AssetDouble, status: int, error: type[Exception]
+    make: Any, fake_asset: FakeAssetServer, status: int, error: type[Exception]
 ) -> None:
-    asset_double.reply_with(*[Reply(status, {"error": "no", "data": None})] * 2)
+    fake_asset.reply_with(*[Reply(status, {"error": "no", "data": None})] * 2)
 
     with pytest.raises(error, match="normal_balance") as caught:
-        await make.asset(asset_double.url).set_opening_balance(
+        await make.asset(fake_asset.url).set_opening_balance(
             make_write(ASSET, 1, effective_at=None)
         )
 
     assert not caught.value.maybe_applied  # type: ignore[attr-defined]
-    assert asset_double.calls("PUT") == []
+    assert fake_asset.calls("PUT") == []
 
 
 async def test_layer_opening_balance_has_every_field_of_the_page(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    opening = await make.layer(layer_double.url).opening_balance(LAYER)
+    opening = await make.layer(fake_layer.url).opening_balance(LAYER)
 
     assert opening.amount == Money(432100, "EUR")
     assert opening.effective_at == datetime(2023, 11, 7, 5, 31, 56, tzinfo=UTC)
     assert opening.created_at == datetime(2023, 11, 7, 5, 31, 57, tzinfo=UTC)
     assert opening.updated_at == datetime(2023, 11, 8, 5, 31, 58, tzinfo=UTC)
     assert (opening.memo, opening.reference_number) == ("<string>", "<string>")
-    assert opening.metadata == layer_double.opening["metadata"]
+    assert opening.metadata == fake_layer.opening["metadata"]
     [tag] = opening.tags
     assert (tag.key, tag.value) == ("ExampleTagKey", "ExampleTagValue")
     assert tag.archived_at == datetime(2023, 11, 7, 5, 31, 56, tzinfo=UTC)
@@ -231,69 +231,73 @@ async def test_layer_opening_balance_has_every_field_of_the_page(
 @pytest.mark.parametrize("status", [200, 400, 404])
 @pytest.mark.parametrize("listed", [False, True])
 async def test_layer_no_opening_balance_found_is_none(
-    make: Any, layer_double: LayerDouble, status: int, listed: bool
+    make: Any, fake_layer: FakeLayerServer, status: int, listed: bool
 ) -> None:
     """The enum is stable; the status that comes with it is on no page."""
     error = {"type": "BadRequest", "description": "", "error_enum": "NoOpeningBalanceFound"}
-    layer_double.reply_with(Reply(status, {"errors": [error]} if listed else error))
+    fake_layer.reply_with(Reply(status, {"errors": [error]} if listed else error))
 
-    assert await make.layer(layer_double.url).opening_balance(LAYER) is None
+    assert await make.layer(fake_layer.url).opening_balance(LAYER) is None
 
 
 async def test_layer_other_404_is_an_error_with_its_code(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     error = {"type": "ResourceNotFound", "description": "x", "error_enum": "SpecifiedIdNotFound"}
-    layer_double.reply_with(Reply(404, error))
+    fake_layer.reply_with(Reply(404, error))
 
     with pytest.raises(ProviderRejected) as caught:
-        await make.layer(layer_double.url).opening_balance(LAYER)
+        await make.layer(fake_layer.url).opening_balance(LAYER)
 
     assert caught.value.provider_code == "SpecifiedIdNotFound"
 
 
-async def test_layer_errors_with_200_are_a_failure(make: Any, layer_double: LayerDouble) -> None:
+async def test_layer_errors_with_200_are_a_failure(make: Any, fake_layer: FakeLayerServer) -> None:
     error = {"type": "InvalidState", "description": "x", "error_enum": None}
-    layer_double.reply_with(Reply(200, {"data": layer_double.opening, "errors": [error]}))
+    fake_layer.reply_with(Reply(200, {"data": fake_layer.opening, "errors": [error]}))
 
     with pytest.raises(ProviderRejected):
-        await make.layer(layer_double.url).opening_balance(LAYER)
+        await make.layer(fake_layer.url).opening_balance(LAYER)
 
 
-async def test_layer_wrapped_envelope_reads_the_same(make: Any, layer_double: LayerDouble) -> None:
-    layer = make.layer(layer_double.url)
+async def test_layer_wrapped_envelope_reads_the_same(
+    make: Any, fake_layer: FakeLayerServer
+) -> None:
+    layer = make.layer(fake_layer.url)
     bare = await layer.opening_balance(LAYER)
-    data = {"type": "Opening_Balance", **layer_double.opening}
-    layer_double.reply_with(Reply(200, {"data": data, "meta": {}}))
+    data = {"type": "Opening_Balance", **fake_layer.opening}
+    fake_layer.reply_with(Reply(200, {"data": data, "meta": {}}))
 
     assert await layer.opening_balance(LAYER) == bare
 
 
-async def test_layer_card_opens_on_the_side_that_owes(make: Any, layer_double: LayerDouble) -> None:
+async def test_layer_card_opens_on_the_side_that_owes(
+    make: Any, fake_layer: FakeLayerServer
+) -> None:
     card = make_account(ProviderKind.LAYER, normal_balance=Side.CREDIT)
 
-    opening = await make.layer(layer_double.url).opening_balance(card)
+    opening = await make.layer(fake_layer.url).opening_balance(card)
 
     assert opening.amount == Money(-432100, "EUR")
 
 
 async def test_layer_without_ledger_endpoint_takes_the_debit_side(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     remote = {**LAYER.remote, "ledger_account_id": "led-1"}
     account = make_account(ProviderKind.LAYER, remote=remote)
-    layer = make.layer(layer_double.url)
+    layer = make.layer(fake_layer.url)
 
     assert (await layer.opening_balance(account)).amount.minor_units == 432100
     assert await layer.normal_balance(account) is Side.DEBIT
 
 
 async def test_layer_nulls_are_none_and_missing_dates_too(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.opening = {"balance": 0, "memo": None, "metadata": None, "transaction_tags": None}
+    fake_layer.opening = {"balance": 0, "memo": None, "metadata": None, "transaction_tags": None}
 
-    opening = await make.layer(layer_double.url).opening_balance(LAYER)
+    opening = await make.layer(fake_layer.url).opening_balance(LAYER)
 
     assert opening.amount.minor_units == 0
     assert (opening.effective_at, opening.memo, opening.metadata) == (None, None, None)
@@ -301,52 +305,52 @@ async def test_layer_nulls_are_none_and_missing_dates_too(
 
 
 async def test_layer_metadata_numbers_keep_their_digits(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     raw = b'{"balance": 1, "metadata": {"a": 0.1, "b": 70368744177664.01, "c": 1e400, "d": 9e18}}'
-    layer_double.reply_with(Reply(200, raw))
+    fake_layer.reply_with(Reply(200, raw))
 
-    opening = await make.layer(layer_double.url).opening_balance(LAYER)
+    opening = await make.layer(fake_layer.url).opening_balance(LAYER)
 
     assert opening.metadata == {"a": 0.1, "b": "70368744177664.01", "c": "1E+400", "d": 9e18}
 
 
 async def test_layer_write_without_a_route_says_what_to_configure(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     with pytest.raises(Unsupported, match="custom_account_id"):
-        await make.layer(layer_double.url).set_opening_balance(make_write(LAYER, 1))
+        await make.layer(fake_layer.url).set_opening_balance(make_write(LAYER, 1))
     with pytest.raises(Unsupported, match="bank_account_id"):
-        await make.layer(layer_double.url, upsert_route="bank_account").set_opening_balance(
+        await make.layer(fake_layer.url, upsert_route="bank_account").set_opening_balance(
             make_write(LAYER, 1)
         )
 
-    assert layer_double.received == []
+    assert fake_layer.received == []
 
 
 @pytest.mark.parametrize("note", [{"memo": "x"}, {"reference_number": "x"}])
 async def test_notes_that_no_page_can_store_are_refused_before_anything_is_sent(
-    make: Any, light_double: LightDouble, note: dict[str, str]
+    make: Any, fake_light: FakeLightServer, note: dict[str, str]
 ) -> None:
     for provider, account in (
-        (make.light(light_double.url), LIGHT),
-        (make.asset(light_double.url), ASSET),
-        (make.layer(light_double.url), LAYER),
+        (make.light(fake_light.url), LIGHT),
+        (make.asset(fake_light.url), ASSET),
+        (make.layer(fake_light.url), LAYER),
     ):
         with pytest.raises(Unsupported) as caught:
             await provider.set_opening_balance(make_write(account, 1, **note))
         assert caught.value.field in {"memo", "referenceNumber"}
 
-    assert light_double.received == []
+    assert fake_light.received == []
 
 
 async def test_probe_of_a_double_without_its_endpoint_says_unsupported(
-    make: Any, light_double: LightDouble, asset_double: AssetDouble, layer_double: LayerDouble
+    make: Any, fake_light: FakeLightServer, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer
 ) -> None:
     for provider in (
-        make.light(light_double.url),
-        make.asset(asset_double.url),
-        make.layer(layer_double.url),
+        make.light(fake_light.url),
+        make.asset(fake_asset.url),
+        make.layer(fake_layer.url),
     ):
         with pytest.raises(Unsupported):
             await provider.probe()
@@ -356,7 +360,7 @@ async def test_probe_of_a_double_without_its_endpoint_says_unsupported(
     "bad", ["..", ".", "", "a/b", "../../admin", "a%2fb", "a?b", "a\r\nHost: x", "x" * 129, "é"]
 )
 async def test_ids_that_lead_out_of_the_path_are_never_sent(
-    make: Any, light_double: LightDouble, bad: str
+    make: Any, fake_light: FakeLightServer, bad: str
 ) -> None:
     light = make_account(ProviderKind.LIGHT, remote={"bank_account_id": bad})
     asset = make_account(ProviderKind.ASSET, remote={"business_id": bad, "ledger_id": "l"})
@@ -365,9 +369,9 @@ async def test_ids_that_lead_out_of_the_path_are_never_sent(
     )
 
     with pytest.raises(BadInput):
-        await make.light(light_double.url).balances([on(light, "2026-05-07")])
+        await make.light(fake_light.url).balances([make_query(light, "2026-05-07")])
     with pytest.raises(BadInput):
-        await make.asset(light_double.url).balances([on(asset, "2026-05-07")])
+        await make.asset(fake_light.url).balances([make_query(asset, "2026-05-07")])
     with pytest.raises(BadInput):
-        await make.layer(light_double.url).opening_balance(layer)
-    assert light_double.received == []
+        await make.layer(fake_light.url).opening_balance(layer)
+    assert fake_light.received == []

@@ -20,10 +20,10 @@ from balance_gateway.providers import json_fields
 from balance_gateway.providers.body import decode_json
 from tests.providers.conftest import (
     ENTRIES_START,
-    Box,
+    SandboxServer,
     make_account,
+    make_query,
     make_write,
-    on,
     sandbox_account,
 )
 
@@ -33,13 +33,13 @@ def test_numbers_never_pass_through_binary_floating_point() -> None:
     record = decode_json(b'{"amount": 70368744177664.01, "small": 0.29}')
 
     assert record["amount"] == Decimal("70368744177664.01")
-    assert json_fields.major_units(record, "amount", "USD") == 7036874417766401
-    assert json_fields.major_units(record, "small", "USD") == 29
+    assert json_fields.parse_major_units(record, "amount", "USD") == 7036874417766401
+    assert json_fields.parse_major_units(record, "small", "USD") == 29
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99999999999999999999"])
 def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> None:
-    with pytest.raises(json_fields.WrongShape):
+    with pytest.raises(json_fields.MalformedResponse):
         decode_json(f'{{"balance": 1, "metadata": {{"x": {number}}}}}'.encode())
 
 
@@ -61,7 +61,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> N
 def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units: int) -> None:
     record = decode_json(f'{{"n": {number}}}'.encode())
 
-    assert json_fields.major_units(record, "n", currency) == minor_units
+    assert json_fields.parse_major_units(record, "n", currency) == minor_units
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,18 @@ def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units
 def test_what_does_not_fit_the_currency_is_refused_and_never_rounded(
     number: str, currency: str
 ) -> None:
-    with pytest.raises(json_fields.WrongShape):
-        json_fields.major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
+    with pytest.raises(json_fields.MalformedResponse):
+        json_fields.parse_major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
 
 
 async def test_light_amounts_above_int32_and_2_to_53_survive(connect: Any) -> None:
     light = connect("light")
 
-    [treasury] = await light.balances([on(sandbox_account("light", "Treasury USD"), "2025-06-01")])
+    [treasury] = await light.balances(
+        [make_query(sandbox_account("light", "Treasury USD"), "2025-06-01")]
+    )
     yen = sandbox_account("light", "Long-term reserve JPY")
-    [reserve] = await light.balances([on(yen, "2025-06-01")])
+    [reserve] = await light.balances([make_query(yen, "2025-06-01")])
 
     assert treasury.bank == Money(42_949_672_96_01, "USD")
     assert reserve.bank == Money(9_007_199_254_740_993, "JPY")
@@ -88,7 +90,7 @@ async def test_light_amounts_above_int32_and_2_to_53_survive(connect: Any) -> No
 async def test_light_null_bank_balance_keeps_the_ledger(connect: Any) -> None:
     account = sandbox_account("light", "New account USD")
 
-    [figures] = await connect("light").balances([on(account, "2026-05-07")])
+    [figures] = await connect("light").balances([make_query(account, "2026-05-07")])
 
     assert figures.bank is None
     assert figures.ledger is not None
@@ -98,13 +100,13 @@ async def test_light_null_bank_balance_keeps_the_ledger(connect: Any) -> None:
 async def test_light_zero_is_a_value(connect: Any) -> None:
     account = sandbox_account("light", "Dormant GBP")
 
-    [figures] = await connect("light").balances([on(account, "2025-06-01")])
+    [figures] = await connect("light").balances([make_query(account, "2025-06-01")])
 
     assert figures.bank == Money(0, "GBP")
 
 
 async def test_light_correction_of_the_amount_does_not_move_the_date(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     """'Defaults to current timestamp if not provided.'"""
     account = sandbox_account("light", "Operating USD")
@@ -119,7 +121,9 @@ async def test_light_correction_of_the_amount_does_not_move_the_date(
         await light.set_opening_balance(make_write(account, 3, effective_at=None))
 
 
-async def test_light_older_prefix_redirects_and_is_followed(sandbox: Box, make: Any) -> None:
+async def test_light_older_prefix_redirects_and_is_followed(
+    sandbox: SandboxServer, make: Any
+) -> None:
     from balance_gateway.domain.secret import Secret
     from tests.providers.conftest import SANDBOX
 
@@ -128,13 +132,13 @@ async def test_light_older_prefix_redirects_and_is_followed(sandbox: Box, make: 
     light = make.light(f"{sandbox.url}/light/rest/ext", api_key=key)
 
     await light.set_opening_balance(make_write(account, 5))
-    [figures] = await light.balances([on(account, "2025-06-01")])
+    [figures] = await light.balances([make_query(account, "2025-06-01")])
 
     assert figures.bank == Money(5, "USD")
 
 
 async def test_asset_card_that_owes_500_stands_at_plus_500_there(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     card = sandbox_account("asset", "Company card")
     asset = connect("asset")
@@ -149,7 +153,7 @@ async def test_asset_card_that_owes_500_stands_at_plus_500_there(
     assert (await asset.opening_balance(vouched)).amount == Money(-500_00, "USD")
 
 
-async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: Box) -> None:
+async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: SandboxServer) -> None:
     account = sandbox_account("asset", "Operating checking")
     asset = connect("asset")
 
@@ -165,7 +169,7 @@ async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: Box) -
 
 @pytest.mark.parametrize("status", [404, 405])
 async def test_asset_entries_start_is_looked_for_in_the_documented_list(
-    connect: Any, sandbox: Box, status: int
+    connect: Any, sandbox: SandboxServer, status: int
 ) -> None:
     """Reading one business is on no page that was found; the list is."""
     account = sandbox_account("asset", "Operating checking")
@@ -177,7 +181,7 @@ async def test_asset_entries_start_is_looked_for_in_the_documented_list(
 
 
 async def test_asset_entries_start_that_cannot_be_read_now_writes_nothing(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("asset", "Operating checking")
     sandbox.fault("503", provider="asset", path="/business/[^/]+$", times=None)
@@ -189,11 +193,11 @@ async def test_asset_entries_start_that_cannot_be_read_now_writes_nothing(
     assert not [one for one in sandbox.requests() if one["method"] == "PUT"]
 
 
-async def test_asset_basis_is_always_named(connect: Any, sandbox: Box) -> None:
+async def test_asset_basis_is_always_named(connect: Any, sandbox: SandboxServer) -> None:
     account = sandbox_account("asset", "Operating checking")
 
-    await connect("asset").balances([on(account, "2026-05-07")])
-    await connect("asset", basis="accrual").balances([on(account, "2026-05-07")])
+    await connect("asset").balances([make_query(account, "2026-05-07")])
+    await connect("asset", basis="accrual").balances([make_query(account, "2026-05-07")])
 
     queries = [one["query"] for one in sandbox.requests() if "trial-balance" in one["path"]]
     assert "basis=modified_cash" in queries[0]
@@ -202,19 +206,21 @@ async def test_asset_basis_is_always_named(connect: Any, sandbox: Box) -> None:
 
 
 async def test_asset_scope_that_is_missing_is_the_credentials_fault(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("asset", "Operating checking")
     asset = connect("asset", credential="asset-acme-read-only")
 
-    await asset.balances([on(account, "2026-05-07")])
+    await asset.balances([make_query(account, "2026-05-07")])
     with pytest.raises(ProviderCredentialsRejected) as caught:
         await asset.set_opening_balance(make_write(account, 1, effective_at=None))
 
     assert not caught.value.maybe_applied
 
 
-async def test_asset_remembers_a_side_only_when_it_was_told(connect: Any, sandbox: Box) -> None:
+async def test_asset_remembers_a_side_only_when_it_was_told(
+    connect: Any, sandbox: SandboxServer
+) -> None:
     card = sandbox_account("asset", "Company card")
     asset = connect("asset")
     sandbox.fault("404", provider="asset", path="/ledger/[^/]+$", times=1)
@@ -228,7 +234,7 @@ async def test_asset_remembers_a_side_only_when_it_was_told(connect: Any, sandbo
 @pytest.mark.parametrize("errors", ["bare", "list"])
 @pytest.mark.parametrize("status", [400, 404])
 async def test_layer_in_all_its_shapes(
-    connect: Any, sandbox: Box, envelope: str, ids: str, errors: str, status: int
+    connect: Any, sandbox: SandboxServer, envelope: str, ids: str, errors: str, status: int
 ) -> None:
     sandbox.options(
         layer_envelope=envelope,
@@ -241,7 +247,7 @@ async def test_layer_in_all_its_shapes(
 
     assert (await layer.opening_balance(card)).amount == Money(-4_512_90, "USD")
     assert await layer.opening_balance(sandbox_account("layer", "New savings")) is None
-    [figures] = await layer.balances([on(card, "2026-01-01")])
+    [figures] = await layer.balances([make_query(card, "2026-01-01")])
     assert figures.ledger == Money(-4_512_90, "USD")
     unknown = make_account(ProviderKind.LAYER, remote={**card.remote, "external_account_id": "x"})
     with pytest.raises(ProviderRejected) as caught:
@@ -250,15 +256,15 @@ async def test_layer_in_all_its_shapes(
 
 
 async def test_layer_ledger_account_is_found_through_the_external_account(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     full = sandbox_account("layer", "Company card")
     remote = {k: v for k, v in full.remote.items() if k != "ledger_account_id"}
     account = make_account(ProviderKind.LAYER, "USD", remote=remote)
     layer = connect("layer")
 
-    [figures] = await layer.balances([on(account, "2026-01-01")])
-    await layer.balances([on(account, "2026-01-01")])
+    [figures] = await layer.balances([make_query(account, "2026-01-01")])
+    await layer.balances([make_query(account, "2026-01-01")])
 
     assert figures.ledger == Money(-4_512_90, "USD")
     reads = [one for one in sandbox.requests() if "/external-accounts/" in one["path"]]
@@ -266,20 +272,20 @@ async def test_layer_ledger_account_is_found_through_the_external_account(
 
 
 async def test_layer_ledger_account_that_is_not_told_has_to_be_configured(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     full = sandbox_account("layer", "Company card")
     remote = {k: v for k, v in full.remote.items() if k != "ledger_account_id"}
     account = make_account(ProviderKind.LAYER, "USD", remote=remote)
     sandbox.fault("404", provider="layer", path="/external-accounts/", times=None)
 
-    [result] = await connect("layer").balances([on(account, "2026-01-01")])
+    [result] = await connect("layer").balances([make_query(account, "2026-01-01")])
 
     assert isinstance(result, Unsupported)
     assert "ledger_account_id" in result.message
 
 
-async def test_layer_parent_includes_its_children(connect: Any, sandbox: Box) -> None:
+async def test_layer_parent_includes_its_children(connect: Any, sandbox: SandboxServer) -> None:
     """Layer's number is taken as it is: a roll-up, never summed again."""
     sandbox.fault(
         "body",
@@ -295,21 +301,27 @@ async def test_layer_parent_includes_its_children(connect: Any, sandbox: Box) ->
         for id_ in ("p", "c")
     )
 
-    result = await connect("layer").balances([on(parent, "2026-01-01"), on(child, "2026-01-01")])
+    result = await connect("layer").balances(
+        [make_query(parent, "2026-01-01"), make_query(child, "2026-01-01")]
+    )
 
     assert [one.ledger.minor_units for one in result] == [30, -10]
 
 
-async def test_layer_bounds_and_basis_are_always_named(connect: Any, sandbox: Box) -> None:
+async def test_layer_bounds_and_basis_are_always_named(
+    connect: Any, sandbox: SandboxServer
+) -> None:
     account = sandbox_account("layer", "Operating checking", zone="America/New_York")
 
-    await connect("layer", reporting_basis="CASH").balances([on(account, "2026-05-07")])
+    await connect("layer", reporting_basis="CASH").balances([make_query(account, "2026-05-07")])
 
     [query] = [one["query"] for one in sandbox.requests() if "ledger" in one["path"]]
     assert query == "end_date=2026-05-08T04%3A00%3A00Z&reporting_basis=CASH"
 
 
-async def test_layer_first_look_at_fifty_cards_is_one_look(connect: Any, sandbox: Box) -> None:
+async def test_layer_first_look_at_fifty_cards_is_one_look(
+    connect: Any, sandbox: SandboxServer
+) -> None:
     import asyncio
 
     cards = [sandbox_account("layer", name) for name in ("Company card", "Fleet card")] * 25
@@ -321,17 +333,21 @@ async def test_layer_first_look_at_fifty_cards_is_one_look(connect: Any, sandbox
     assert len([one for one in sandbox.requests() if "ledger" in one["path"]]) == 1
 
 
-async def test_layer_side_is_learned_from_a_balance_read(connect: Any, sandbox: Box) -> None:
+async def test_layer_side_is_learned_from_a_balance_read(
+    connect: Any, sandbox: SandboxServer
+) -> None:
     card = sandbox_account("layer", "Company card")
     layer = connect("layer")
-    await layer.balances([on(card, "2026-05-07")])
+    await layer.balances([make_query(card, "2026-05-07")])
     sandbox.control("DELETE", "requests")
 
     assert await layer.normal_balance(card) is Side.CREDIT
     assert sandbox.requests() == []
 
 
-async def test_layer_period_that_is_closed_is_the_dates_fault(connect: Any, sandbox: Box) -> None:
+async def test_layer_period_that_is_closed_is_the_dates_fault(
+    connect: Any, sandbox: SandboxServer
+) -> None:
     sandbox.options(layer_closing_date="2026-03-01")
     account = sandbox_account("layer", "Operating checking")
 
@@ -344,7 +360,7 @@ async def test_layer_period_that_is_closed_is_the_dates_fault(connect: Any, sand
 
 
 async def test_layer_upsert_that_fails_half_way_may_have_been_applied(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     """Even a refusal of the second call leaves the stated balance behind."""
     account = sandbox_account("layer", "Operating checking", configured_side=True)
@@ -358,7 +374,7 @@ async def test_layer_upsert_that_fails_half_way_may_have_been_applied(
 
 
 async def test_layer_recalculation_that_comes_to_another_amount_is_not_called_applied(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     """'Based on the current balance and the transaction history': it may differ from the wish."""
     account = sandbox_account("layer", "Legacy reserve")
@@ -372,7 +388,7 @@ async def test_layer_recalculation_that_comes_to_another_amount_is_not_called_ap
 @pytest.mark.parametrize("route", ["custom_account", "bank_account"])
 @pytest.mark.parametrize("change", [{"balance": 6}, {"effective_at": "2026-01-02T00:00:00Z"}])
 async def test_layer_answer_with_another_amount_or_date_may_have_been_applied(
-    connect: Any, sandbox: Box, route: str, change: dict[str, Any]
+    connect: Any, sandbox: SandboxServer, route: str, change: dict[str, Any]
 ) -> None:
     account = sandbox_account("layer", "Operating checking", configured_side=True)
     layer = connect("layer", upsert_route=route)
@@ -386,7 +402,7 @@ async def test_layer_answer_with_another_amount_or_date_may_have_been_applied(
 
 @pytest.mark.parametrize("minor_units", [0, 5, -5])
 async def test_layer_route_of_its_own_client_takes_zero_too(
-    connect: Any, sandbox: Box, minor_units: int
+    connect: Any, sandbox: SandboxServer, minor_units: int
 ) -> None:
     card = sandbox_account("layer", "Company card")
     layer = connect("layer", upsert_route="bank_account")
@@ -400,7 +416,7 @@ async def test_layer_route_of_its_own_client_takes_zero_too(
 
 
 async def test_layer_answers_without_a_body_are_taken_where_none_is_promised(
-    connect: Any, sandbox: Box
+    connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("layer", "Operating checking")
     sandbox.fault("body", provider="layer", path="bank-accounts", body="")

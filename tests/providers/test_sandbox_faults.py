@@ -18,8 +18,13 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from tests.providers.conftest import Box, assert_tells_no_secret, make_write, on
-from tests.providers.test_contract import CASES, Case, Connect
+from tests.providers.conftest import (
+    SandboxServer,
+    assert_contains_no_secret,
+    make_query,
+    make_write,
+)
+from tests.providers.test_contract import CASES, Connect, ProviderCase
 
 #: The deadline for faults that cause a timeout.
 TIMEOUT_S = 0.4
@@ -80,25 +85,25 @@ def build_fault_id(fault: Any) -> str:
 
 
 @pytest.fixture(params=CASES, ids=[case.name for case in CASES])
-def case(request: pytest.FixtureRequest) -> Case:
-    found: Case = request.param
+def case(request: pytest.FixtureRequest) -> ProviderCase:
+    found: ProviderCase = request.param
     return found
 
 
-def build_write_path_pattern(case: Case) -> str:
-    """Match the call whose response contains the opening balance: at Layer, the second."""
+def match_last_write(case: ProviderCase) -> str:
+    """Of Layer's two calls the one that answers with the opening balance."""
     return "/balance$" if case.name == "light" else "/opening-balance$"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=build_fault_id)
 async def test_fault_on_a_balance_read(
-    connect: Connect, case: Case, sandbox: Box, fault: Any
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, fault: Any
 ) -> None:
     kind, options, expected, _, _ = fault
     account = case.account(case.operating, configured_side=True)
-    provider = connect(case.name, timeout_s=get_deadline_s(expected))
-    query = on(account, "2026-05-07")
-    sandbox.fault(kind, provider=case.name, path="balance", **UNLIMITED, **options)
+    provider = connect(case.name, timeout_s=deadline_s(wanted))
+    query = make_query(account, "2026-05-07")
+    sandbox.fault(kind, provider=case.name, path="balance", **ANY_TIME, **options)
 
     started = time.monotonic()
     try:
@@ -113,20 +118,22 @@ async def test_fault_on_a_balance_read(
         assert not result.maybe_applied
         assert result.provider == case.kind.name
         assert "Scripted" not in str(result)
-        assert_tells_no_secret(result)
+        assert_contains_no_secret(result)
     if kind == "429":
         assert isinstance(result, ProviderRateLimited)
         assert result.retry_after_s == options.get("retry_after_s")
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=build_fault_id)
-async def test_fault_on_a_write(connect: Connect, case: Case, sandbox: Box, fault: Any) -> None:
-    kind, options, _, expected, maybe_applied = fault
+@pytest.mark.parametrize("fault", FAULTS, ids=fault_id)
+async def test_fault_on_a_write(
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, fault: Any
+) -> None:
+    kind, options, _, wanted, maybe_applied = fault
     account = case.account(case.operating, configured_side=True)
-    provider = connect(case.name, timeout_s=get_deadline_s(expected))
-    path = build_write_path_pattern(case)
-    sandbox.fault(kind, provider=case.name, path=path, **UNLIMITED, **options)
-    write = make_write(account, 4242, effective_at=case.effective_at())
+    provider = connect(case.name, timeout_s=deadline_s(wanted))
+    path = match_last_write(case)
+    sandbox.fault(kind, provider=case.name, path=path, **ANY_TIME, **options)
+    write = make_write(account, 4242, effective_at=case.get_effective_at())
 
     started = time.monotonic()
     result: Any = None
@@ -142,14 +149,14 @@ async def test_fault_on_a_write(connect: Connect, case: Case, sandbox: Box, faul
         # Layer has accepted the first of two calls, so its state is uncertain.
         assert result.maybe_applied is (maybe_applied or case.name == "layer")
         assert "Scripted" not in str(result)
-        assert_tells_no_secret(result)
-    sent = [request for request in sandbox.requests() if "token" not in request["path"]]
+        assert_contains_no_secret(result)
+    sent = [one for one in sandbox.requests() if "token" not in one["path"]]
     assert len(sent) == (2 if case.name == "layer" else 1)
 
 
 @pytest.mark.parametrize("kind", ["400", "429", "500", "drop_before", "drop_after", "body"])
-async def test_fault_on_the_first_of_layers_two_calls(
-    connect: Connect, sandbox: Box, kind: str
+async def test_fault_on_layers_first_of_two_calls(
+    connect: Connect, sandbox: SandboxServer, kind: str
 ) -> None:
     """The second call is not made, and the first call's outcome is reported as for any write."""
     case = CASES[2]
@@ -167,8 +174,8 @@ async def test_fault_on_the_first_of_layers_two_calls(
 
 
 @pytest.mark.parametrize("kind", ["wrong_account", "wrong_currency"])
-async def test_response_for_another_account_or_currency(
-    connect: Connect, case: Case, sandbox: Box, kind: str
+async def test_answer_for_another_account_or_currency(
+    connect: Connect, case: ProviderCase, sandbox: SandboxServer, kind: str
 ) -> None:
     """Only Light's responses contain a currency, so only Light detects a wrong one."""
     account = case.account(case.operating, configured_side=True)
@@ -177,7 +184,7 @@ async def test_response_for_another_account_or_currency(
     harmless = kind == "wrong_currency" and case.name != "light"
 
     try:
-        [result] = await provider.balances([on(account, "2026-05-07")])
+        [result] = await provider.balances([make_query(account, "2026-05-07")])
     except GatewayError as error:
         result = error
 
@@ -198,8 +205,13 @@ async def test_response_for_another_account_or_currency(
         ("redirect", {"location": "http://evil.example/x"}, Bad),
     ],
 )
-async def test_fault_on_the_token_endpoint(
-    connect: Connect, sandbox: Box, provider_name: str, kind: str, options: Any, expected: type
+async def test_fault_of_the_token_endpoint(
+    connect: Connect,
+    sandbox: SandboxServer,
+    provider_name: str,
+    kind: str,
+    options: Any,
+    wanted: type,
 ) -> None:
     [case] = [case for case in CASES if case.name == provider_name]
     account = case.account(case.operating, configured_side=True)
@@ -207,28 +219,28 @@ async def test_fault_on_the_token_endpoint(
     sandbox.fault(kind, provider=provider_name, path="/token$", **UNLIMITED, **options)
 
     started = time.monotonic()
-    with pytest.raises(expected) as caught:
-        await provider.set_opening_balance(make_write(account, 1, effective_at=case.effective_at()))
+    with pytest.raises(wanted) as caught:
+        await provider.set_opening_balance(
+            make_write(account, 1, effective_at=case.get_effective_at())
+        )
 
     assert time.monotonic() - started < get_deadline_s(expected) + 1
     assert not caught.value.maybe_applied  # type: ignore[attr-defined]
-    assert_tells_no_secret(caught.value)
-    assert [
-        request for request in sandbox.requests() if not request["path"].endswith("/token")
-    ] == []
+    assert_contains_no_secret(caught.value)
+    assert [one for one in sandbox.requests() if not one["path"].endswith("/token")] == []
 
 
 @pytest.mark.parametrize("provider_name", ["asset", "layer"])
 async def test_revoked_tokens_are_renewed(
-    connect: Connect, sandbox: Box, provider_name: str
+    connect: Connect, sandbox: SandboxServer, provider_name: str
 ) -> None:
     [case] = [case for case in CASES if case.name == provider_name]
     account = case.account(case.operating, configured_side=True)
     provider = connect(provider_name)
-    await provider.balances([on(account, "2026-05-07")])
+    await provider.balances([make_query(account, "2026-05-07")])
     sandbox.control("DELETE", "tokens")
 
-    write = make_write(account, 99, effective_at=case.effective_at())
+    write = make_write(account, 99, effective_at=case.get_effective_at())
     stored = await provider.set_opening_balance(write)
 
     assert stored.amount.minor_units == 99

@@ -12,20 +12,20 @@ from balance_gateway.ports.call_context import (
     SendStatus,
     set_call_context,
 )
-from tests.providers import doubles
+from tests.providers import fake_servers
 from tests.providers.conftest import make_account, make_write
-from tests.providers.doubles import LayerDouble, LightDouble, Received, Reply
+from tests.providers.fake_servers import FakeLayerServer, FakeLightServer, ReceivedRequest, Reply
 
 LIGHT = make_account(ProviderKind.LIGHT)
 IDS = {
-    "business_id": doubles.LAYER_BUSINESS,
-    "external_account_id": doubles.EXTERNAL,
-    "custom_account_id": doubles.EXTERNAL,
+    "business_id": fake_servers.LAYER_BUSINESS,
+    "external_account_id": fake_servers.EXTERNAL,
+    "custom_account_id": fake_servers.EXTERNAL,
 }
 LAYER = make_account(ProviderKind.LAYER, remote=IDS)
 
 
-class Places:
+class LimitedGate:
     """A gate with so many places, none of which comes free."""
 
     def __init__(self, count: int) -> None:
@@ -46,12 +46,12 @@ class Places:
         pass
 
 
-async def hang(_: Received, __: asyncio.StreamWriter) -> Reply | None:
+async def hang(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
     await asyncio.sleep(0.5)
     return None
 
 
-async def left(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
+async def get_sent_state(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
     """What is told of a write that is given up, or that ends."""
     told = SendStatus()
     set_call_context(send_status=told)
@@ -64,52 +64,54 @@ async def left(writing: Awaitable[object], within_s: float = 0.3) -> bool | None
 
 
 async def test_a_write_that_waits_for_a_place_has_not_left(
-    make: Any, light_double: LightDouble
+    make: Any, fake_light: FakeLightServer
 ) -> None:
-    light = make.light(light_double.url, wiring={"gate": Places(0)})
+    light = make.light(fake_light.url, dependencies={"gate": LimitedGate(0)})
 
-    assert await left(light.set_opening_balance(make_write(LIGHT, 1))) is False
-    assert light_double.received == []
+    assert await get_sent_state(light.set_opening_balance(make_write(LIGHT, 1))) is False
+    assert fake_light.received == []
 
 
 async def test_a_write_that_waits_for_a_token_has_not_left(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.token_delay_s = 5.0
-    layer = make.layer(layer_double.url)
+    fake_layer.token_delay_s = 5.0
+    layer = make.layer(fake_layer.url)
 
-    assert await left(layer.set_opening_balance(make_write(LAYER, 1))) is False
-    assert layer_double.calls() == []
+    assert await get_sent_state(layer.set_opening_balance(make_write(LAYER, 1))) is False
+    assert fake_layer.calls() == []
 
 
 async def test_a_write_that_reads_what_it_needs_has_not_left(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    layer_double.take_over = hang
+    fake_layer.handler = hang
     account = make_account(ProviderKind.LAYER, remote=IDS | {"ledger_account_id": "l-1"})
-    layer = make.layer(layer_double.url, access_token=Secret(doubles.ACCESS_TOKEN))
+    layer = make.layer(fake_layer.url, access_token=Secret(fake_servers.ACCESS_TOKEN))
 
-    assert await left(layer.set_opening_balance(make_write(account, 1))) is False
-    assert [one.method for one in layer_double.received] == ["GET"]
+    assert await get_sent_state(layer.set_opening_balance(make_write(account, 1))) is False
+    assert [one.method for one in fake_layer.received] == ["GET"]
 
 
-async def test_a_write_that_is_not_answered_has_left(make: Any, light_double: LightDouble) -> None:
-    light_double.take_over = hang
-    light = make.light(light_double.url)
+async def test_a_write_that_is_not_answered_has_left(
+    make: Any, fake_light: FakeLightServer
+) -> None:
+    fake_light.handler = hang
+    light = make.light(fake_light.url)
 
-    assert await left(light.set_opening_balance(make_write(LIGHT, 1))) is True
+    assert await get_sent_state(light.set_opening_balance(make_write(LIGHT, 1))) is True
 
 
 async def test_a_write_whose_second_call_waits_has_left(
-    make: Any, layer_double: LayerDouble
+    make: Any, fake_layer: FakeLayerServer
 ) -> None:
     """Layer took the balance with the first."""
-    layer_double.reply_with(Reply(body={"data": {}}))
-    token = Secret(doubles.ACCESS_TOKEN)
-    layer = make.layer(layer_double.url, wiring={"gate": Places(1)}, access_token=token)
+    fake_layer.reply_with(Reply(body={"data": {}}))
+    token = Secret(fake_servers.ACCESS_TOKEN)
+    layer = make.layer(fake_layer.url, dependencies={"gate": LimitedGate(1)}, access_token=token)
 
-    assert await left(layer.set_opening_balance(make_write(LAYER, 1))) is True
-    assert [one.method for one in layer_double.received] == ["POST"]
+    assert await get_sent_state(layer.set_opening_balance(make_write(LAYER, 1))) is True
+    assert [one.method for one in fake_layer.received] == ["POST"]
 
 
 @pytest.mark.parametrize("told", [None, True])

@@ -22,9 +22,6 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.call_context import (
-    current_call,
-)
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
 from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, WriterHarness, opening, upsert
 

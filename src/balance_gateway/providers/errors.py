@@ -31,7 +31,7 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
+from balance_gateway.transport.errors import ResponseTooLarge, Sent
 from balance_gateway.transport.rate_headers import (
     reset_in_s,
     retry_after_s,

@@ -56,7 +56,7 @@ from balance_gateway.providers.redirects import (
     resolve_redirect,
 )
 from balance_gateway.transport import HttptoolsTransport
-from balance_gateway.transport.errors import Sent, get_sent
+from balance_gateway.transport.errors import Sent
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 TIMEOUT_S = 10.0

@@ -9,7 +9,6 @@ from balance_gateway.pipeline.cache.cache_entry_rules import REFRESH_FROM
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
-    current_call,
 )
 from balance_gateway.ports.reads import (
     OnStale,

@@ -29,7 +29,6 @@ from balance_gateway.ports.cache_validity import (
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
-    set_call_context,
 )
 from balance_gateway.ports.providers import (
     BalanceProvider,
