@@ -1,4 +1,4 @@
-"""Adapters in front of seed-only doubles and of the sandbox, over real sockets."""
+"""Fixtures: adapters that call fake servers or the sandbox over real sockets."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ Provider = LightProvider | AssetProvider | LayerProvider
 
 
 class FakeClock:
-    """Time as the test sets it."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -84,9 +84,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def check_logs_for_secrets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever a test does, no secret and no token reaches a log."""
+    """Fail any test that logs a secret or a token."""
     with caplog.at_level(logging.DEBUG):
-        # The test's own client of the control endpoints has no secrets to tell.
+        # The client of the control endpoints handles no secrets, and its debug logs are long.
         for name in ("httpx", "httpcore"):
             caplog.set_level(logging.WARNING, logger=name)
         yield
@@ -96,7 +96,7 @@ def check_logs_for_secrets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def assert_contains_no_secret(error: BaseException | None) -> None:
-    """Neither an error nor its causes hold a secret, in any of their forms."""
+    """Fail if an error or one of its causes contains a secret in its text or attributes."""
     while error is not None:
         shown = f"{error!s} {error!r} {vars(error)!r}"
         assert not [secret for secret in fake_servers.SECRETS if secret in shown]
@@ -105,36 +105,36 @@ def assert_contains_no_secret(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-# --- adapters in front of doubles ---------------------------------------------------------------
+# --- adapters that call fake servers -------------------------------------------------------------
 
 
 @pytest.fixture
 async def fake_light() -> AsyncIterator[fake_servers.FakeLightServer]:
-    double = fake_servers.FakeLightServer()
-    async with fake_servers.run_server(double):
-        yield double
+    server = fake_servers.FakeLightServer()
+    async with fake_servers.run_server(server):
+        yield server
 
 
 @pytest.fixture
 async def fake_asset() -> AsyncIterator[fake_servers.FakeAssetServer]:
-    double = fake_servers.FakeAssetServer()
-    async with fake_servers.run_server(double):
-        yield double
+    server = fake_servers.FakeAssetServer()
+    async with fake_servers.run_server(server):
+        yield server
 
 
 @pytest.fixture
 async def fake_layer() -> AsyncIterator[fake_servers.FakeLayerServer]:
-    double = fake_servers.FakeLayerServer()
-    async with fake_servers.run_server(double):
-        yield double
+    server = fake_servers.FakeLayerServer()
+    async with fake_servers.run_server(server):
+        yield server
 
 
 @dataclass
 class ProviderFactory:
-    """Makes adapters and closes them."""
+    """Creates adapters, and closes them after the test."""
 
     clock: FakeClock
-    made: list[Provider]
+    created: list[Provider]
 
     def light(self, url: str, *, dependencies: dict[str, Any] | None = None, **options: Any) -> Any:
         options.setdefault("timeout_s", 5.0)
@@ -166,24 +166,24 @@ class ProviderFactory:
         return options
 
     def _register(self, provider: Provider) -> Provider:
-        self.made.append(provider)
+        self.created.append(provider)
         return provider
 
 
 @pytest.fixture
 async def make(clock: FakeClock) -> AsyncIterator[ProviderFactory]:
-    maker = ProviderFactory(clock, [])
-    yield maker
-    for provider in maker.made:
+    factory = ProviderFactory(clock, [])
+    yield factory
+    for provider in factory.created:
         await provider.aclose()
 
 
-# --- adapters in front of the sandbox -----------------------------------------------------------
+# --- adapters that call the sandbox --------------------------------------------------------------
 
 
 @dataclass
 class SandboxServer:
-    """A sandbox behind a real uvicorn."""
+    """A sandbox on a real uvicorn server, and its control endpoints."""
 
     url: str
     client: httpx.Client
@@ -220,7 +220,7 @@ def sandbox_server() -> Iterator[SandboxServer]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with httpx.Client(base_url=url, trust_env=False, timeout=5) as client:
         yield SandboxServer(url, client)
-    # Slow faults of the last test may still be under way.
+    # Slow faults of the last test may still be running.
     server.should_exit = server.force_exit = True
     thread.join(timeout=5)
     listener.close()
@@ -240,14 +240,14 @@ SANDBOX = build_catalogue(1)
 
 
 def sandbox_account(provider: str, name: str, **options: Any) -> Account:
-    """The sandbox's account of this name as the gateway would be configured with it."""
+    """Build the gateway's account for the sandbox's account of this name."""
     found = SANDBOX.get_account(provider, name)  # type: ignore[arg-type]
     keys = (
         "bank_account_id business_id ledger_id external_account_id custom_account_id "
         "ledger_account_id"
     )
-    wanted = [key for key in keys.split() if key not in options.pop("without", ())]
-    remote = {key: getattr(found, key) for key in wanted if getattr(found, key) is not None}
+    expected = [key for key in keys.split() if key not in options.pop("without", ())]
+    remote = {key: getattr(found, key) for key in expected if getattr(found, key) is not None}
     if options.pop("configured_side", False):
         options["normal_balance"] = Side(found.normal_side)
     return make_account(
@@ -262,9 +262,9 @@ def sandbox_account(provider: str, name: str, **options: Any) -> Account:
 
 @pytest.fixture
 def connect(make: ProviderFactory, sandbox: SandboxServer) -> Callable[..., Any]:
-    """Connects an adapter to the sandbox with acme's credentials."""
+    """Return a function that connects an adapter to the sandbox with acme's credentials."""
 
-    def connected(provider: str, **options: Any) -> Any:
+    def connect_provider(provider: str, **options: Any) -> Any:
         credential = SANDBOX.get_credential(options.pop("credential", f"{provider}-acme"))
         if provider == "light":
             key = Secret(credential.api_key or "")
@@ -281,4 +281,4 @@ def connect(make: ProviderFactory, sandbox: SandboxServer) -> Callable[..., Any]
         } | options
         return make.layer(f"{sandbox.url}/layer", **options)
 
-    return connected
+    return connect_provider

@@ -1,7 +1,8 @@
-"""Light, Asset and Layer as small raw servers, from their opening-balance and balance pages alone.
+"""Minimal servers of Light, Asset and Layer, written from their balance pages alone.
 
-Only the endpoints of those pages and the token endpoints exist; everything else is 404. They share
-nothing with the sandbox. A test may take any request over with ``handler`` and write bytes.
+Only the endpoints of the opening-balance and balance pages and the token endpoints exist;
+everything else is 404. They share no code with the sandbox. A test may set ``handler`` to handle
+any request itself and to write raw bytes.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ LEDGER = "ldg_WQMDNUHpBThYSNh4AprDBo"
 LAYER_BUSINESS = "0e0b7a2c-5d6e-4d7a-8f12-aa0c9c1f7b01"
 EXTERNAL = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
-#: Asset's own pattern for an amount given as text.
+#: Asset's documented pattern for an amount sent as text.
 AMOUNT = re.compile(r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", re.ASCII)
 
 
@@ -65,12 +66,12 @@ class Reply:
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
-#: Takes a request over: returns a reply, or None after having written (or not) to the socket.
+#: Handles a request: returns a reply, or None after handling the socket itself.
 RequestHandler = Callable[[ReceivedRequest, asyncio.StreamWriter], Awaitable[Reply | None]]
 
 
 class FakeServer:
-    """A raw server; subclasses answer."""
+    """A raw HTTP server; subclasses implement ``respond``."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -85,18 +86,18 @@ class FakeServer:
         raise NotImplementedError
 
     def reply_with(self, *replies: Reply) -> None:
-        """Answers the next calls (token calls excepted) with these, then as usual."""
-        left = list(replies)
+        """Reply to the next calls (except token calls) with these, then as usual."""
+        remaining = list(replies)
 
         async def scripted(request: ReceivedRequest, _: asyncio.StreamWriter) -> Reply | None:
-            if request.path.endswith("/token") or not left:
+            if request.path.endswith("/token") or not remaining:
                 return self.respond(request)
-            return left.pop(0)
+            return remaining.pop(0)
 
         self.handler = scripted
 
     def calls(self, method: str | None = None) -> list[ReceivedRequest]:
-        """The calls seen, token calls excepted."""
+        """Return the received calls, except token calls."""
         return [
             one
             for one in self.received
@@ -251,10 +252,10 @@ class FakeLayerServer(FakeServer):
 
 
 @asynccontextmanager
-async def run_server(double: FakeServer) -> AsyncIterator[None]:
-    """Serves the double on a free port of the loopback."""
-    server = await asyncio.start_server(double.serve, "127.0.0.1", 0)
-    double.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def run_server(fake: FakeServer) -> AsyncIterator[None]:
+    """Run the fake server on a free local port."""
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Access tokens: three forms of expiry, one request for all, renewal, failure."""
+"""Access tokens: three forms of expiry, one shared request, renewal, failures."""
 
 import asyncio
 from contextvars import ContextVar
@@ -49,19 +49,19 @@ AT = datetime(2026, 5, 1, 16, 39, 28, tzinfo=UTC)
         (1_000_000_001, 5),
     ],
 )
-def test_expiry_is_read_in_its_three_forms(expires_in: object, life_s: float) -> None:
-    """1777657168 is Asset's own example: an instant, not fifty-six years."""
+def test_expiry_is_read_in_three_forms(expires_in: object, life_s: float) -> None:
+    """1777657168 is the example on Asset's page: an instant, not fifty-six years."""
     assert compute_renewal_time(expires_in, AT) == AT + timedelta(seconds=life_s)
 
 
 @pytest.mark.parametrize("expires_in", [True, "soon", "1e3", "-5", [], {}, "٣", Decimal("1e999")])
-def test_expiry_in_no_known_form_is_refused(expires_in: object) -> None:
+def test_expiry_in_unknown_form_is_rejected(expires_in: object) -> None:
     with pytest.raises(MalformedResponse):
         compute_renewal_time(expires_in, AT)
 
 
 @pytest.mark.parametrize("form", ["absent", "duration", "unix"])
-async def test_a_token_is_kept_until_shortly_before_it_expires(
+async def test_token_is_cached_until_shortly_before_expiry(
     make: Any, fake_layer: FakeLayerServer, clock: FakeClock, form: str
 ) -> None:
     expires = {"duration": 3600, "unix": int(clock.now.timestamp()) + 3600}
@@ -90,7 +90,7 @@ async def test_fifty_calls_at_once_fetch_one_token(make: Any, fake_layer: FakeLa
     assert len(fake_layer.calls()) == 50
 
 
-async def test_a_cancelled_first_caller_does_not_take_the_token_from_the_others(
+async def test_cancelling_first_caller_keeps_renewal_for_others(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     fake_layer.token_delay_s = 0.1
@@ -106,7 +106,7 @@ async def test_a_cancelled_first_caller_does_not_take_the_token_from_the_others(
     assert fake_layer.token_calls() == 1
 
 
-async def test_revoked_token_is_renewed_once_and_the_read_repeated(
+async def test_revoked_token_is_renewed_once_and_read_resent(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     layer = make.layer(fake_layer.url)
@@ -118,10 +118,10 @@ async def test_revoked_token_is_renewed_once_and_the_read_repeated(
     assert fake_layer.token_calls() == 2
 
 
-async def test_revoked_token_is_renewed_once_and_the_write_repeated(
+async def test_revoked_token_is_renewed_once_and_write_resent(
     make: Any, fake_asset: FakeAssetServer
 ) -> None:
-    """A 401 is a definite refusal: the first sending did nothing."""
+    """A 401 is a definite refusal: the first request changed nothing."""
     asset = make.asset(fake_asset.url)
     await asset.set_opening_balance(make_write(ASSET, 1, effective_at=None))
     fake_asset.valid.clear()
@@ -132,7 +132,7 @@ async def test_revoked_token_is_renewed_once_and_the_write_repeated(
     assert len(fake_asset.calls("PUT")) == 3
 
 
-async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: FakeClock) -> None:
+async def test_late_401_for_old_token_keeps_new_token(clock: FakeClock) -> None:
     fetched: list[str] = []
 
     async def fetch() -> ProviderResponse:
@@ -156,11 +156,11 @@ async def test_a_late_401_of_an_older_token_does_not_cost_the_newer_one(clock: F
 
 
 @pytest.mark.parametrize("write", [False, True])
-async def test_a_second_401_is_the_credentials_fault(
+async def test_second_401_rejects_the_credentials(
     make: Any, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer, write: bool
 ) -> None:
-    double: Any = fake_asset if write else fake_layer
-    double.reply_with(*[Reply(401, {})] * 5)
+    server: Any = fake_asset if write else fake_layer
+    server.reply_with(*[Reply(401, {})] * 5)
 
     asset, layer = make.asset(fake_asset.url), make.layer(fake_layer.url)
     request = make_write(ASSET, 1, effective_at=None)
@@ -169,15 +169,15 @@ async def test_a_second_401_is_the_credentials_fault(
         await (asset.set_opening_balance(request) if write else layer.opening_balance(LAYER))
 
     assert not caught.value.maybe_applied
-    assert len(double.calls()) == 2
-    assert double.token_calls() == 2
+    assert len(server.calls()) == 2
+    assert server.token_calls() == 2
     assert_contains_no_secret(caught.value)
 
 
-async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_for_all_the_time(
+async def test_rejected_new_tokens_pause_further_renewals(
     make: Any, fake_layer: FakeLayerServer, clock: FakeClock
 ) -> None:
-    """It is not the token then: more of them would only spend the budget."""
+    """The token is not the cause then: fetching more would only use up the rate limit."""
     fake_layer.reply_with(*[Reply(401, {})] * 13)
     layer = make.layer(fake_layer.url)
     for _ in range(10):
@@ -192,7 +192,7 @@ async def test_tokens_that_are_refused_as_soon_as_they_are_issued_are_not_asked_
     assert fake_layer.token_calls() == 4
 
 
-async def test_a_token_that_is_refused_to_many_calls_at_once_is_one_renewal_in_vain(
+async def test_token_rejected_for_many_calls_counts_as_one_renewal(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     fake_layer.reply_with(*[Reply(401, {})] * 40)
@@ -208,23 +208,26 @@ async def test_a_token_that_is_refused_to_many_calls_at_once_is_one_renewal_in_v
     assert again
 
 
-async def test_a_renewal_is_no_refresh_because_a_refresh_began_it() -> None:
-    """Others join it: a write would be refused what the budget keeps from the background."""
-    mood: ContextVar[str] = ContextVar("mood", default="waited for")
-    moods: list[str] = []
+async def test_renewal_does_not_inherit_background_priority() -> None:
+    """A write may join a renewal that a background refresh started.
+
+    With inherited priority it would be refused by a rate limit reserved for foreground calls.
+    """
+    priority: ContextVar[str] = ContextVar("priority", default="foreground")
+    priorities: list[str] = []
 
     async def fetch() -> ProviderResponse:
-        moods.append(mood.get())
+        priorities.append(priority.get())
         return ProviderResponse(Operation("LAYER", "token request"), 200, {}, {"access_token": "t"})
 
-    mood.set("in the background")
+    priority.set("background")
     await TokenAuthorization(fetch, FakeClock()).get_header()
 
-    assert moods == ["waited for"]
+    assert priorities == ["foreground"]
 
 
 @pytest.mark.parametrize("refusal", [BudgetSpent("x", retry_after_s=30), CircuitOpen("x")])
-async def test_what_our_own_gate_refused_is_no_failure_of_the_token_endpoint(
+async def test_call_gate_refusal_is_not_a_token_endpoint_failure(
     refusal: ProviderError,
 ) -> None:
     refusals = [refusal] * 5
@@ -242,7 +245,7 @@ async def test_what_our_own_gate_refused_is_no_failure_of_the_token_endpoint(
     assert await tokens.get_header() == "Bearer t"
 
 
-async def test_a_fixed_token_is_not_renewed(make: Any, fake_layer: FakeLayerServer) -> None:
+async def test_fixed_token_is_not_renewed(make: Any, fake_layer: FakeLayerServer) -> None:
     layer = make.layer(fake_layer.url, access_token=Secret("wrong"), token_url=None)
 
     with pytest.raises(ProviderCredentialsRejected):
@@ -269,7 +272,7 @@ async def test_a_fixed_token_is_not_renewed(make: Any, fake_layer: FakeLayerServ
         (Reply(307, b"", {"location": "/oauth2/elsewhere/token"}), ProviderBadResponse),
     ],
 )
-async def test_a_write_without_a_token_was_never_sent(
+async def test_write_without_token_was_never_sent(
     make: Any, fake_asset: FakeAssetServer, reply: Reply, kind: type[ProviderError] | None
 ) -> None:
     async def no_token(request: ReceivedRequest, _: Any) -> Reply | None:
@@ -288,9 +291,7 @@ async def test_a_write_without_a_token_was_never_sent(
     assert_contains_no_secret(caught.value)
 
 
-async def test_a_slow_token_ends_within_the_deadline(
-    make: Any, fake_asset: FakeAssetServer
-) -> None:
+async def test_slow_token_fails_within_time_limit(make: Any, fake_asset: FakeAssetServer) -> None:
     fake_asset.token_delay_s = 2
     asset = make.asset(fake_asset.url, timeout_s=0.2)
 
@@ -301,7 +302,7 @@ async def test_a_slow_token_ends_within_the_deadline(
     assert not caught.value.maybe_applied
 
 
-async def test_a_failed_renewal_is_not_kept_and_not_hammered(
+async def test_failed_renewal_is_retried_after_a_pause(
     make: Any, fake_layer: FakeLayerServer, clock: FakeClock
 ) -> None:
     async def down(_: ReceivedRequest, __: Any) -> Reply | None:
@@ -319,7 +320,7 @@ async def test_a_failed_renewal_is_not_kept_and_not_hammered(
     assert await layer.opening_balance(LAYER)
 
 
-async def test_one_failed_renewal_does_not_fail_the_next_call(
+async def test_failed_renewal_does_not_fail_the_next_call(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     failures = [Reply(500, {})]
@@ -336,7 +337,7 @@ async def test_one_failed_renewal_does_not_fail_the_next_call(
     assert await layer.opening_balance(LAYER)
 
 
-async def test_asset_asks_with_a_form_and_layer_with_basic(
+async def test_asset_token_uses_form_and_layer_token_uses_basic(
     make: Any, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer
 ) -> None:
     await make.asset(fake_asset.url).set_opening_balance(make_write(ASSET, 1, effective_at=None))

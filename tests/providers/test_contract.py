@@ -1,6 +1,6 @@
-"""One suite for every provider that is reached over HTTP, against the sandbox, over real sockets.
+"""Contract suite of all HTTP providers, run against the sandbox over real sockets.
 
-A new provider joins by a line in ``CASES`` and in ``connect``.
+To add a provider, add a line to ``CASES`` and a branch to ``connect``.
 """
 
 from collections.abc import Callable
@@ -42,9 +42,14 @@ Connect = Callable[..., Any]
 
 @dataclass(frozen=True)
 class ProviderCase:
-    """What the suite has to know of a provider.
+    """A provider and the sandbox accounts to test it with.
 
-    ``owed`` is an account that owes money, ``unset`` one without an opening balance.
+    Attributes:
+        kind: The provider's kind.
+        operating: Name of an account that holds money.
+        owed: Name of an account that owes money.
+        unset: Name of an account without an opening balance.
+        third: Name of another account of the same business.
     """
 
     kind: ProviderKind
@@ -91,7 +96,7 @@ def case(request: pytest.FixtureRequest) -> ProviderCase:
 
 
 def read_stored_opening(state: dict[str, Any], currency: str, provider: str) -> int | None:
-    """The opening balance that the sandbox stores, in minor units, from the holder's side."""
+    """Return the opening balance stored by the sandbox in minor units, from the holder's side."""
     if state["opening"] is None:
         return None
     amount = Decimal(state["opening"]["amount"])
@@ -103,7 +108,7 @@ def read_stored_opening(state: dict[str, Any], currency: str, provider: str) -> 
 
 
 def compute_ledger_balance(state: dict[str, Any], account: Account, day: str, provider: str) -> int:
-    """The books' figure at the end of the day, from the sandbox's own entries."""
+    """Compute the ledger balance at the end of the day from the sandbox's entries."""
     until = day_end_exclusive(date.fromisoformat(day), account.time_zone)
     basis = "cash" if provider == "asset" else "accrual"
     amounts = (
@@ -121,7 +126,7 @@ def compute_ledger_balance(state: dict[str, Any], account: Account, day: str, pr
     return minor
 
 
-async def test_capabilities_are_those_of_its_page(connect: Connect, case: ProviderCase) -> None:
+async def test_capabilities_match_the_documentation(connect: Connect, case: ProviderCase) -> None:
     provider = connect(case.name)
 
     assert provider.kind is case.kind
@@ -136,7 +141,7 @@ async def test_capabilities_are_those_of_its_page(connect: Connect, case: Provid
     assert bank is (case.kind is ProviderKind.LIGHT)
 
 
-async def test_probe_is_one_read_that_succeeds(
+async def test_probe_is_one_successful_read(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     await connect(case.name).probe()
@@ -146,7 +151,7 @@ async def test_probe_is_one_read_that_succeeds(
 
 
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-05-06", "2026-05-07"])
-async def test_ledger_figure_is_the_books_at_the_end_of_the_day(
+async def test_ledger_balance_includes_entries_until_end_of_day(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer, day: str
 ) -> None:
     account = case.account(case.operating)
@@ -156,16 +161,16 @@ async def test_ledger_figure_is_the_books_at_the_end_of_the_day(
     assert isinstance(figures, BalanceFigures)
     assert figures.as_of == date.fromisoformat(day)
     state = sandbox.state(case.name, case.get_remote_id(account))
-    wanted = compute_ledger_balance(state, account, day, case.name)
-    assert figures.ledger == Money(wanted, account.currency)
+    expected = compute_ledger_balance(state, account, day, case.name)
+    assert figures.ledger == Money(expected, account.currency)
     assert (figures.bank is None) is (case.kind is not ProviderKind.LIGHT)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
-async def test_day_ends_where_the_account_is(
+async def test_day_ends_in_the_accounts_zone(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer, zone: str
 ) -> None:
-    """Light takes a date and never learns the zone; the others get the zone's own bounds."""
+    """Light receives a date without a zone; the others receive the bounds in the zone."""
     if case.kind is ProviderKind.LIGHT:
         zone = "UTC"
     account = case.account(case.operating, zone=zone)
@@ -202,7 +207,7 @@ async def test_money_owed_is_negative(
     )
 
 
-async def test_queries_of_a_group_are_answered_by_one_call_in_order(
+async def test_queries_of_a_group_use_one_call_in_order(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     accounts = [case.account(name) for name in (case.owed, case.operating, case.third)]
@@ -221,7 +226,7 @@ async def test_queries_of_a_group_are_answered_by_one_call_in_order(
     assert list(together) == alone
 
 
-async def test_group_tells_days_and_zones_apart(connect: Connect, case: ProviderCase) -> None:
+async def test_group_depends_on_day_and_zone(connect: Connect, case: ProviderCase) -> None:
     provider = connect(case.name)
     account = case.account(case.operating)
     today, tomorrow = make_query(account, "2026-05-07"), make_query(account, "2026-05-08")
@@ -231,13 +236,13 @@ async def test_group_tells_days_and_zones_apart(connect: Connect, case: Provider
     )
     assert provider.balance_group(today) != provider.balance_group(tomorrow)
     if case.kind is not ProviderKind.LIGHT:
-        elsewhere = case.account(case.operating, zone="Asia/Tokyo")
+        other_zone = case.account(case.operating, zone="Asia/Tokyo")
         assert provider.balance_group(
-            make_query(elsewhere, "2026-05-07")
+            make_query(other_zone, "2026-05-07")
         ) != provider.balance_group(today)
 
 
-async def test_one_unknown_account_does_not_spoil_the_others(
+async def test_unknown_account_does_not_fail_other_accounts(
     connect: Connect, case: ProviderCase
 ) -> None:
     good = case.account(case.operating)
@@ -256,7 +261,7 @@ async def test_one_unknown_account_does_not_spoil_the_others(
     assert isinstance(result[1], BalanceFigures)
 
 
-async def test_normal_side_is_configured_or_else_the_providers(
+async def test_normal_side_is_configured_or_read_from_provider(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name)
@@ -271,7 +276,7 @@ async def test_normal_side_is_configured_or_else_the_providers(
     assert sandbox.requests() == []
 
 
-async def test_opening_balance_is_read_where_the_page_has_it(
+async def test_opening_balance_is_read_if_documented(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name)
@@ -292,22 +297,22 @@ async def test_opening_balance_is_read_where_the_page_has_it(
     assert await provider.opening_balance(case.account(case.unset)) is None
 
 
-# Layer's API has the opening balance, so that it is never derived.
+# Layer is left out: its API has the opening balance, which is therefore never derived.
 @pytest.mark.parametrize(
     "case",
     [case for case in CASES if case.kind is not ProviderKind.LAYER],
     ids=lambda case: case.name,
 )
-async def test_opening_balance_is_derived_from_a_day_that_is_vouched_for(
+async def test_opening_balance_is_derived_from_configured_day(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     account = case.account(case.operating)
     state = sandbox.state(case.name, case.get_remote_id(account))
-    # Operating USD has history before its opening at Light: the day lies before all of it.
+    # At Light, Operating USD has entries before its opening balance: the day is before them all.
     day = date(2025, 6, 1) if case.kind is ProviderKind.LIGHT else date(2026, 1, 1)
-    vouched = case.account(case.operating, derive_opening_balance_as_of=day)
+    configured = case.account(case.operating, derive_opening_balance_as_of=day)
 
-    opening = await connect(case.name).opening_balance(vouched)
+    opening = await connect(case.name).opening_balance(configured)
 
     assert opening.amount.minor_units == read_stored_opening(state, account.currency, case.name)
     assert opening.source is OpeningBalanceSource.DERIVED
@@ -316,7 +321,7 @@ async def test_opening_balance_is_derived_from_a_day_that_is_vouched_for(
 
 @pytest.mark.parametrize("minor_units", [0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1])
 @pytest.mark.parametrize("which", ["operating", "owed", "unset"])
-async def test_what_is_written_is_what_is_stored(
+async def test_written_amount_is_stored(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer, which: str, minor_units: int
 ) -> None:
     account = case.account(getattr(case, which))
@@ -363,7 +368,7 @@ async def test_instant_without_an_offset_is_never_sent(
     assert not [one for one in sandbox.requests() if one["method"] in {"PUT", "POST"}]
 
 
-async def test_wrong_credentials_are_told_as_such(connect: Connect, case: ProviderCase) -> None:
+async def test_wrong_credentials_are_reported(connect: Connect, case: ProviderCase) -> None:
     keys = {"light": "api_key"}
     wrong = {keys.get(case.name, "client_secret"): Secret("wrong-client-secret-8c")}
     provider = connect(case.name, **wrong)
@@ -379,7 +384,7 @@ async def test_wrong_credentials_are_told_as_such(connect: Connect, case: Provid
         assert_contains_no_secret(caught.value)
 
 
-async def test_account_of_another_tenant_is_refused_as_unknown(
+async def test_account_of_another_tenant_is_refused(
     connect: Connect, case: ProviderCase, sandbox: SandboxServer
 ) -> None:
     provider = connect(case.name, credential=f"{case.name}-globex")
@@ -393,7 +398,7 @@ async def test_account_of_another_tenant_is_refused_as_unknown(
     assert not caught.value.maybe_applied
 
 
-async def test_the_ends_of_the_calendar_are_bad_input_or_answered(
+async def test_first_and_last_calendar_day_never_crash(
     connect: Connect, case: ProviderCase
 ) -> None:
     account = case.account(case.operating, zone="Pacific/Kiritimati")

@@ -1,4 +1,4 @@
-"""One connector's HTTP: statuses, redirects, what is sent how often, hooks and gates."""
+"""One connector's HTTP client: statuses, redirects, resending, observers and call gates."""
 
 import asyncio
 import socket
@@ -65,7 +65,7 @@ STATUSES = [
 
 
 @pytest.mark.parametrize(("status", "kind", "maybe_applied"), STATUSES)
-async def test_each_status_is_one_error_and_a_write_is_sent_once(
+async def test_each_status_maps_to_one_error_and_write_is_sent_once(
     make: Any, fake_light: FakeLightServer, status: int, kind: type, maybe_applied: bool
 ) -> None:
     light = make.light(fake_light.url)
@@ -99,10 +99,10 @@ async def test_each_status_is_one_error_and_a_write_is_sent_once(
         ({}, None),
     ],
 )
-async def test_rate_limit_says_when_to_come_back(
+async def test_rate_limit_error_has_retry_after(
     make: Any, fake_light: FakeLightServer, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """Asset documents no `Retry-After`: its reset header is read instead."""
+    """Asset documents no `Retry-After`; its reset header is read instead."""
     fake_light.reply_with(Reply(429, {}, headers))
 
     with pytest.raises(ProviderRateLimited) as caught:
@@ -114,10 +114,10 @@ async def test_rate_limit_says_when_to_come_back(
 @pytest.mark.parametrize(
     ("headers", "seconds"), [({"Retry-After": "7"}, 7), ({"x-ratelimit-reset": "40"}, None)]
 )
-async def test_only_a_retry_after_says_how_long_an_outage_lasts(
+async def test_outage_wait_is_read_from_retry_after_only(
     make: Any, fake_light: FakeLightServer, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """A reset header stands on every response, and is about the rate limit alone."""
+    """A reset header is part of every response, and concerns the rate limit only."""
     fake_light.reply_with(Reply(503, {}, headers))
 
     with pytest.raises(ProviderUnavailable) as caught:
@@ -127,14 +127,14 @@ async def test_only_a_retry_after_says_how_long_an_outage_lasts(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid"])
-async def test_a_write_that_found_no_connection_was_never_sent(make: Any, host: str) -> None:
+async def test_write_without_connection_was_never_sent(make: Any, host: str) -> None:
     with pytest.raises(ProviderUnavailable) as caught:
         await make.light(f"http://{host}").set_opening_balance(make_write(LIGHT, 1))
 
     assert not caught.value.maybe_applied
 
 
-async def test_a_write_whose_tls_failed_was_never_sent(make: Any) -> None:
+async def test_write_with_failed_tls_was_never_sent(make: Any) -> None:
     async def no_tls(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
         writer.close()
@@ -149,30 +149,30 @@ async def test_a_write_whose_tls_failed_was_never_sent(make: Any) -> None:
     assert not caught.value.maybe_applied
 
 
-async def test_a_write_whose_connection_never_came_was_never_sent(make: Any) -> None:
+async def test_write_with_connect_timeout_was_never_sent(make: Any) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        held = []
+        connections = []
         for _ in range(8):
             one = socket.socket()
             one.setblocking(False)
             one.connect_ex(full.getsockname())
-            held.append(one)
+            connections.append(one)
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
 
         with pytest.raises(ProviderTimeout) as caught:
             await make.light(url, timeout_s=0.3).set_opening_balance(make_write(LIGHT, 1))
 
-        for one in held:
+        for one in connections:
             one.close()
     assert not caught.value.maybe_applied
 
 
-async def test_a_refused_write_is_refused_even_if_its_body_never_ends(
+async def test_refused_write_stays_refused_without_complete_body(
     make: Any, fake_light: FakeLightServer
 ) -> None:
-    """With httpx's own transport, which hands the status over before the body has come."""
+    """Uses httpx's transport, which returns the status before the body has arrived."""
 
     async def refuse_slowly(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
         writer.write(b"HTTP/1.1 422 X\r\ncontent-length: 1000\r\n\r\n")
@@ -189,15 +189,17 @@ async def test_a_refused_write_is_refused_even_if_its_body_never_ends(
     assert not caught.value.maybe_applied
 
 
-async def test_writes_use_a_connection_of_their_own(make: Any, fake_light: FakeLightServer) -> None:
-    """A keep-alive race would make a refusal look like a loss."""
+async def test_each_write_uses_a_fresh_connection(make: Any, fake_light: FakeLightServer) -> None:
+    """On a reused connection a keep-alive race would look like a lost response."""
     connections: list[int] = []
 
-    async def note(request: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
+    async def record_connection(
+        request: ReceivedRequest, writer: asyncio.StreamWriter
+    ) -> Reply | None:
         connections.append(writer.get_extra_info("peername")[1])
         return fake_light.respond(request)
 
-    fake_light.handler = note
+    fake_light.handler = record_connection
     light = make.light(fake_light.url)
 
     await light.balances([QUERY])
@@ -213,7 +215,7 @@ async def test_writes_use_a_connection_of_their_own(make: Any, fake_light: FakeL
 # --- redirects ----------------------------------------------------------------------------------
 
 
-async def test_a_read_follows_the_same_origin_with_its_credentials(
+async def test_read_follows_same_origin_redirect_with_credentials(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
@@ -226,7 +228,7 @@ async def test_a_read_follows_the_same_origin_with_its_credentials(
 
 
 @pytest.mark.parametrize("status", [307, 308])
-async def test_a_write_that_was_not_done_here_is_done_there(
+async def test_write_follows_307_and_308(
     make: Any, fake_light: FakeLightServer, status: int
 ) -> None:
     target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance"
@@ -240,7 +242,7 @@ async def test_a_write_that_was_not_done_here_is_done_there(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303])
-async def test_a_write_is_not_sent_again_after_an_unclear_redirect(
+async def test_write_is_not_resent_after_ambiguous_redirect(
     make: Any, fake_light: FakeLightServer, status: int
 ) -> None:
     fake_light.reply_with(Reply(status, b"", {"location": "/elsewhere"}))
@@ -252,7 +254,7 @@ async def test_a_write_is_not_sent_again_after_an_unclear_redirect(
     assert len(fake_light.received) == 1
 
 
-async def test_credentials_go_to_no_other_host_unless_it_is_allowed(
+async def test_credentials_are_sent_to_allowed_hosts_only(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     other = fake_servers.FakeLightServer()
@@ -275,7 +277,7 @@ async def test_credentials_go_to_no_other_host_unless_it_is_allowed(
         assert other.received[0].headers["authorization"] == f"Basic {fake_servers.API_KEY}"
 
 
-async def test_redirects_come_to_an_end(make: Any, fake_light: FakeLightServer) -> None:
+async def test_number_of_redirects_is_limited(make: Any, fake_light: FakeLightServer) -> None:
     fake_light.reply_with(*[Reply(307, b"", {"location": "/again"})] * 10)
 
     with pytest.raises(ProviderBadResponse, match="more than 3"):
@@ -301,12 +303,12 @@ async def test_redirects_come_to_an_end(make: Any, fake_light: FakeLightServer) 
         "https://[::1/",
     ],
 )
-def test_redirects_that_lead_astray_are_refused(location: str | None) -> None:
+def test_redirects_to_disallowed_targets_are_rejected(location: str | None) -> None:
     with pytest.raises(MalformedResponse):
         resolve_redirect("https://api.light.inc/v1/a", location, {"files.light.inc"})
 
 
-def test_redirects_that_stay_are_followed() -> None:
+def test_redirects_to_allowed_targets_are_followed() -> None:
     allowed = {"files.light.inc", "other.light.inc:8443"}
     for location, target in (
         ("/v2/b", "https://api.light.inc/v2/b"),
@@ -317,15 +319,15 @@ def test_redirects_that_stay_are_followed() -> None:
         assert resolve_redirect("https://api.light.inc/v1/a", location, allowed) == target
 
 
-# --- hooks, gates, settings ---------------------------------------------------------------------
+# --- observers, call gates, settings --------------------------------------------------------------
 
 
-async def test_every_exchange_is_told_once(make: Any, fake_light: FakeLightServer) -> None:
+async def test_every_exchange_is_reported_once(make: Any, fake_light: FakeLightServer) -> None:
     calls: list[ProviderCall] = []
     light = make.light(fake_light.url, dependencies={"on_call": calls.append})
-    here = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
+    location = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
     fake_light.reply_with(
-        Reply(307, b"", {"location": here}), Reply(200, {}, {"X-RateLimit-Remaining": "5"})
+        Reply(307, b"", {"location": location}), Reply(200, {}, {"X-RateLimit-Remaining": "5"})
     )
 
     with pytest.raises(ProviderBadResponse):
@@ -336,8 +338,8 @@ async def test_every_exchange_is_told_once(make: Any, fake_light: FakeLightServe
     with pytest.raises(ProviderBadResponse):
         await light.balances([QUERY])
 
-    told = [(call.outcome, call.status, call.write) for call in calls]
-    assert told == [
+    outcomes = [(call.outcome, call.status, call.write) for call in calls]
+    assert outcomes == [
         ("redirected", 307, False),
         ("ok", 200, False),
         ("refused", 503, True),
@@ -349,7 +351,7 @@ async def test_every_exchange_is_told_once(make: Any, fake_light: FakeLightServe
 
 
 class SingleSlotGate:
-    """A gate that notes what passes; ``full`` refuses."""
+    """A call gate with one slot that records exchanges; ``full`` refuses all."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -371,10 +373,10 @@ class SingleSlotGate:
             raise ProviderRateLimited("The budget is spent.")
 
 
-async def test_gate_counts_real_calls_and_its_wait_is_no_timeout(
+async def test_gate_counts_all_exchanges_and_waiting_is_no_timeout(
     make: Any, fake_layer: Any
 ) -> None:
-    """One place at the gate, tokens included: fetching a token inside of a call would lock up."""
+    """Token requests use the gate too: fetching one inside of a slot would deadlock."""
     gate = SingleSlotGate()
     account = make_account(ProviderKind.LAYER)
     layer = make.layer(fake_layer.url, dependencies={"gate": gate}, timeout_s=1.0)
@@ -385,7 +387,7 @@ async def test_gate_counts_real_calls_and_its_wait_is_no_timeout(
     assert len(gate.passed) == len(fake_layer.received) == 6
 
 
-async def test_what_a_gate_refuses_was_never_sent(make: Any, fake_light: FakeLightServer) -> None:
+async def test_write_refused_by_gate_was_never_sent(make: Any, fake_light: FakeLightServer) -> None:
     gate = SingleSlotGate()
     gate.full = True
     light = make.light(fake_light.url, dependencies={"gate": gate})
@@ -397,7 +399,7 @@ async def test_what_a_gate_refuses_was_never_sent(make: Any, fake_light: FakeLig
     assert fake_light.received == []
 
 
-async def test_cancelled_write_is_told_and_seen_once(
+async def test_cancelled_write_is_reported_and_sent_once(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     calls: list[ProviderCall] = []
@@ -419,7 +421,7 @@ async def test_cancelled_write_is_told_and_seen_once(
     assert len(fake_light.received) == 1
 
 
-async def test_no_cookie_is_kept_and_no_environment_proxy_is_used(
+async def test_cookies_and_environment_proxies_are_ignored(
     make: Any, fake_light: FakeLightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -439,7 +441,7 @@ async def test_no_cookie_is_kept_and_no_environment_proxy_is_used(
 
 
 @pytest.mark.parametrize("secret", ["", "a b", "a\r\nX: y", "é", "a\x00"])
-def test_a_secret_that_no_header_can_carry_stops_the_start(make: Any, secret: str) -> None:
+def test_secret_that_no_header_can_carry_is_rejected(make: Any, secret: str) -> None:
     for arguments in ({"api_key": Secret(secret)}, {"access_token": Secret(secret)}):
         with pytest.raises(ValueError, match=r"api_key|access_token") as caught:
             make.light("http://127.0.0.1", **arguments)
@@ -448,7 +450,7 @@ def test_a_secret_that_no_header_can_carry_stops_the_start(make: Any, secret: st
         make.asset("http://127.0.0.1", client_secret=Secret(secret))
 
 
-def test_credentials_are_either_or(make: Any) -> None:
+def test_exactly_one_kind_of_credentials_is_required(make: Any) -> None:
     both = {"api_key": Secret("a"), "access_token": Secret("b")}
     with pytest.raises(ValueError, match="either"):
         make.light("http://127.0.0.1", **both)
@@ -459,19 +461,19 @@ def test_credentials_are_either_or(make: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "x", "https://", "https://u:p@x", "https://x?a=b"])
-def test_a_wrong_address_stops_the_start(make: Any, url: str) -> None:
+def test_invalid_base_url_is_rejected(make: Any, url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         make.light(url)
 
 
-def test_path_segments_cannot_lead_elsewhere() -> None:
+def test_path_segments_cannot_change_the_path() -> None:
     assert build_path(("a/b", "c?d", "é")) == "/a%2Fb/c%3Fd/%C3%A9"
     for segment in ("", ".", ".."):
         with pytest.raises(ValueError, match="segment"):
             build_path(("v1", segment))
 
 
-def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
+def test_settings_and_providers_hide_secrets(clock: FakeClock, make: Any) -> None:
     light = make.light("http://127.0.0.1:1")
 
     assert fake_servers.API_KEY not in repr(Secret(fake_servers.API_KEY))
@@ -480,10 +482,8 @@ def test_settings_show_no_secret(clock: FakeClock, make: Any) -> None:
     assert_contains_no_secret(GatewayError("x"))
 
 
-async def test_a_read_that_is_sent_again_passes_the_gate_again(
-    make: Any, fake_light: FakeLightServer
-) -> None:
-    """The provider counts both: of a kept connection that it closed on the second request."""
+async def test_resent_read_passes_the_gate_again(make: Any, fake_light: FakeLightServer) -> None:
+    """The provider counts both requests if it closes a reused connection without a response."""
     gate = SingleSlotGate()
     light = make.light(fake_light.url, dependencies={"gate": gate})
     await light.balances([QUERY])
@@ -503,14 +503,14 @@ async def test_a_read_that_is_sent_again_passes_the_gate_again(
     ("allowed_s", "cut_off_s", "outcome"),
     [(0.2, 0.2, "PROVIDER_TIMEOUT"), (5.0, 0.2, "cancelled"), (None, 0.2, "cancelled")],
 )
-async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
+async def test_exchange_cancelled_after_most_of_its_time_is_a_timeout(
     make: Any,
     fake_light: FakeLightServer,
     allowed_s: float | None,
     cut_off_s: float,
     outcome: str,
 ) -> None:
-    """Else no breaker would learn of a provider that hangs longer than a request may take."""
+    """Otherwise no breaker would open for a provider that hangs longer than a request may take."""
     calls: list[ProviderCall] = []
 
     async def hang(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
@@ -528,7 +528,7 @@ async def test_an_exchange_that_had_its_time_and_was_cut_off_was_too_slow(
     assert [call.outcome for call in calls] == [outcome]
 
 
-def test_a_certificate_that_is_refused_is_told_and_was_never_sent() -> None:
+def test_untrusted_certificate_has_own_error_and_was_never_sent() -> None:
     error = httpx.ConnectError("certificate verify failed")
     error.__cause__ = ssl.SSLCertVerificationError("Hostname mismatch")
 

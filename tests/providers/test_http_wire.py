@@ -1,4 +1,4 @@
-"""Both ways a call travels send the same and read the same: our pools, and httpx's transports."""
+"""Our pools and httpx transports send the same bytes and read the same responses."""
 
 import asyncio
 from typing import Any
@@ -23,34 +23,34 @@ QUERY = make_query(LIGHT, "2026-05-07")
 
 
 class HttpxApiTransport(httpx.AsyncBaseTransport):
-    """Our transport, hidden, so that it is used through httpx's API."""
+    """Wraps our transport, so that it is used through httpx's transport API."""
 
     def __init__(self) -> None:
-        self.within = HttptoolsTransport()
+        self.inner = HttptoolsTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self.within.handle_async_request(request)
+        return await self.inner.handle_async_request(request)
 
     async def aclose(self) -> None:
-        await self.within.aclose()
+        await self.inner.aclose()
 
 
 async def send_over(
-    transport: httpx.AsyncBaseTransport, base_url: str, double: Any
+    transport: httpx.AsyncBaseTransport, base_url: str, server: Any
 ) -> ReceivedRequest:
     provider = ProviderHTTP("c", ProviderKind.LIGHT, base_url, transport=transport)
     query = {"from": "a b+c&d=e", "to": "é/?#", "none": ""}
-    double.reply_with(Reply(200, {}))
+    server.reply_with(Reply(200, {}))
 
     await provider.send("read", "GET", "v1", "a/b?c#d", "é~%2F", query=query)
 
     await provider.aclose()
-    found: ReceivedRequest = double.received[-1]
+    found: ReceivedRequest = server.received[-1]
     return found
 
 
 @pytest.mark.parametrize("path", ["", "/", "/prefix", "/pre fix/ü/", "/a/../b/./c", "//twice"])
-async def test_both_ways_send_the_same_bytes(fake_light: FakeLightServer, path: str) -> None:
+async def test_both_transports_send_the_same_bytes(fake_light: FakeLightServer, path: str) -> None:
     ours = await send_over(HttptoolsTransport(), fake_light.url + path, fake_light)
     theirs = await send_over(HttpxApiTransport(), fake_light.url + path, fake_light)
 
@@ -59,9 +59,7 @@ async def test_both_ways_send_the_same_bytes(fake_light: FakeLightServer, path: 
 
 
 @pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
-async def test_a_body_past_the_bound_is_refused(
-    fake_light: FakeLightServer, transport: Any
-) -> None:
+async def test_body_past_the_limit_is_rejected(fake_light: FakeLightServer, transport: Any) -> None:
     provider = ProviderHTTP(
         "c", ProviderKind.LIGHT, fake_light.url, transport=transport(), body_bytes_max=100
     )
@@ -76,7 +74,7 @@ async def test_a_body_past_the_bound_is_refused(
 
 
 @pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
-async def test_a_redirects_fragment_is_not_sent(
+async def test_redirect_fragment_is_not_sent(
     make: Any, fake_light: FakeLightServer, transport: Any
 ) -> None:
     target = f"/v1/bank-accounts/{fake_servers.LIGHT_ID}/balance?asOf=2026-05-07"
@@ -89,7 +87,7 @@ async def test_a_redirects_fragment_is_not_sent(
 
 
 @pytest.mark.parametrize("transport", [HttptoolsTransport, HttpxApiTransport])
-async def test_the_seconds_are_for_all_redirects_together(
+async def test_time_limit_covers_all_redirects(
     make: Any, fake_light: FakeLightServer, transport: Any
 ) -> None:
     async def redirect_slowly(_: ReceivedRequest, __: Any) -> Reply:
@@ -108,7 +106,7 @@ async def test_the_seconds_are_for_all_redirects_together(
     assert sum(call.duration_s for call in calls) == pytest.approx(0.5, abs=0.1)
 
 
-def test_headers_are_read_by_name_as_httpx_reads_them() -> None:
+def test_headers_are_indexed_as_in_httpx() -> None:
     raw = [
         (b"X-RateLimit-Limit", b"1"),
         (b"x-ratelimit-limit", b"2"),
@@ -129,6 +127,6 @@ def test_headers_are_read_by_name_as_httpx_reads_them() -> None:
         ("https://bücher.example/", "https://xn--bcher-kva.example", "/"),
     ],
 )
-def test_an_address_is_an_origin_and_a_target(url: str, origin: str, target: str) -> None:
+def test_url_is_split_into_origin_and_target(url: str, origin: str, target: str) -> None:
     assert parse_address(url) == (origin, target)
     assert parse_address(parse_address(url).url) == (origin, target)

@@ -1,4 +1,4 @@
-"""Answers that no page promises: each is refused in time, none is guessed at, none is shown."""
+"""Responses that contradict the pages: each is rejected in time, and none is shown or guessed."""
 
 import asyncio
 import gzip
@@ -46,11 +46,11 @@ def light_body(**changes: Any) -> dict[str, Any]:
 
 
 def raw(number: str, key: str = "bankBalance") -> bytes:
-    """The body with a number as it is written here."""
+    """Return the body with this literal number."""
     return json.dumps(light_body(**{key: 777777})).replace("777777", number).encode()
 
 
-LIGHT_GARBAGE: dict[str, Any] = {
+MALFORMED_LIGHT_BODIES: dict[str, Any] = {
     "text balance": light_body(bankBalance="12"),
     "bool balance": light_body(bankBalance=True),
     "fraction": raw("12.5"),
@@ -76,7 +76,7 @@ LIGHT_GARBAGE: dict[str, Any] = {
     "null currency": light_body(currency=None),
     "other day": light_body(asOf="2026-05-08"),
     "day is an instant": light_body(asOf="2026-05-07T00:00:00Z"),
-    "day that is none": light_body(asOf="2026-02-30"),
+    "day that does not exist": light_body(asOf="2026-02-30"),
     "same member twice": raw('1, "bankBalance": 666'),
     "array": [light_body()],
     "null": None,
@@ -97,11 +97,11 @@ LIGHT_GARBAGE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", LIGHT_GARBAGE)
-async def test_light_garbage_is_a_bad_response(
+@pytest.mark.parametrize("name", MALFORMED_LIGHT_BODIES)
+async def test_malformed_light_body_is_a_bad_response(
     make: Any, fake_light: FakeLightServer, name: str
 ) -> None:
-    fake_light.reply_with(Reply(200, LIGHT_GARBAGE[name]))
+    fake_light.reply_with(Reply(200, MALFORMED_LIGHT_BODIES[name]))
 
     with pytest.raises(ProviderBadResponse) as caught:
         await make.light(fake_light.url, timeout_s=5).balances([make_query(LIGHT, "2026-05-07")])
@@ -111,9 +111,7 @@ async def test_light_garbage_is_a_bad_response(
     assert_contains_no_secret(caught.value)
 
 
-async def test_the_body_that_garbage_is_made_of_is_fine(
-    make: Any, fake_light: FakeLightServer
-) -> None:
+async def test_unmodified_light_body_is_accepted(make: Any, fake_light: FakeLightServer) -> None:
     fake_light.reply_with(Reply(200, light_body()), Reply(200, light_body(asOf=...)))
     light = make.light(fake_light.url)
 
@@ -140,7 +138,7 @@ async def test_the_body_that_garbage_is_made_of_is_fine(
         b"{",
     ],
 )
-async def test_light_write_with_a_wrong_echo_may_have_been_applied(
+async def test_light_write_with_wrong_echo_is_uncertain(
     make: Any, fake_light: FakeLightServer, body: Any
 ) -> None:
     fake_light.reply_with(Reply(200, body))
@@ -167,7 +165,7 @@ async def test_light_write_with_a_wrong_echo_may_have_been_applied(
         b"[]",
     ],
 )
-async def test_asset_write_with_a_wrong_answer_may_have_been_applied(
+async def test_asset_write_with_wrong_response_is_uncertain(
     make: Any, fake_asset: FakeAssetServer, data: bytes
 ) -> None:
     fake_asset.reply_with(Reply(404, {}), Reply(200, b'{"data": ' + data + b"}"))
@@ -181,9 +179,7 @@ async def test_asset_write_with_a_wrong_answer_may_have_been_applied(
     assert len(fake_asset.calls("PUT")) == 1
 
 
-async def test_asset_answer_with_an_error_and_200_is_refused(
-    make: Any, fake_asset: FakeAssetServer
-) -> None:
+async def test_asset_error_with_200_is_rejected(make: Any, fake_asset: FakeAssetServer) -> None:
     record = {"ledger_id": fake_servers.LEDGER, "amount": 0.05}
     fake_asset.reply_with(Reply(404, {}), Reply(200, {"error": RAW, "data": record}))
 
@@ -199,7 +195,7 @@ async def test_asset_answer_with_an_error_and_200_is_refused(
 @pytest.mark.parametrize(
     "number", ["0.05", "0.0500", "5e-2", "0.50E-1", "0.05000000000000000000000000000000000000"]
 )
-async def test_asset_number_is_read_whatever_its_spelling(
+async def test_asset_number_is_read_in_any_notation(
     make: Any, fake_asset: FakeAssetServer, number: str
 ) -> None:
     body = f'{{"data": {{"ledger_id": "{fake_servers.LEDGER}", "amount": {number}}}}}'
@@ -235,7 +231,7 @@ ROW = {"ledger_id": fake_servers.LEDGER, "debit": 10, "credit": 0, "ledger_type"
         None,
     ],
 )
-async def test_asset_trial_balance_without_one_clear_row_is_an_error(
+async def test_asset_trial_balance_requires_exactly_one_valid_row(
     make: Any, fake_asset: FakeAssetServer, rows: Any
 ) -> None:
     encoded = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
@@ -270,7 +266,7 @@ async def test_asset_trial_balance_without_one_clear_row_is_an_error(
         {"reference_number": []},
     ],
 )
-async def test_layer_field_of_the_wrong_kind_is_a_bad_response(
+async def test_layer_field_of_wrong_type_is_a_bad_response(
     make: Any, fake_layer: FakeLayerServer, changes: dict[str, Any]
 ) -> None:
     fake_layer.reply_with(Reply(200, fake_layer.opening | changes))
@@ -279,7 +275,7 @@ async def test_layer_field_of_the_wrong_kind_is_a_bad_response(
         await make.layer(fake_layer.url).opening_balance(LAYER)
 
 
-async def test_layer_unknown_enums_and_members_never_fail(
+async def test_layer_accepts_unknown_enums_and_fields(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     fake_layer.opening |= {"external_account_source": "NEW_BANK", "later": {"x": [1.5]}}
@@ -287,7 +283,7 @@ async def test_layer_unknown_enums_and_members_never_fail(
     assert await make.layer(fake_layer.url).opening_balance(LAYER) is not None
 
 
-# --- what comes in slowly, endlessly or packed --------------------------------------------------
+# --- slow, endless and compressed responses -------------------------------------------------------
 
 
 async def trickle(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | None:
@@ -338,7 +334,7 @@ async def no_http(_: ReceivedRequest, writer: asyncio.StreamWriter) -> Reply | N
     ],
 )
 @pytest.mark.parametrize("write", [False, True])
-async def test_bad_connections_end_in_time_in_the_right_error(
+async def test_bad_connections_fail_in_time_with_matching_error(
     make: Any, fake_light: FakeLightServer, behaviour: Any, kind: type[ProviderError], write: bool
 ) -> None:
     fake_light.handler = behaviour
@@ -357,7 +353,7 @@ async def test_bad_connections_end_in_time_in_the_right_error(
     assert_contains_no_secret(caught.value)
 
 
-async def test_a_small_body_that_inflates_past_the_bound_is_refused(
+async def test_compressed_body_that_inflates_past_limit_is_rejected(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     body = json.dumps(light_body(padding=" " * 50_000_000)).encode()
@@ -369,7 +365,7 @@ async def test_a_small_body_that_inflates_past_the_bound_is_refused(
         await make.light(fake_light.url, timeout_s=5).balances([make_query(LIGHT, "2026-05-07")])
 
 
-async def test_a_compressed_body_is_read(make: Any, fake_light: FakeLightServer) -> None:
+async def test_compressed_body_is_read(make: Any, fake_light: FakeLightServer) -> None:
     body = gzip.compress(json.dumps(light_body()).encode())
     fake_light.reply_with(Reply(200, body, {"content-encoding": "gzip"}))
 
@@ -381,7 +377,7 @@ async def test_a_compressed_body_is_read(make: Any, fake_light: FakeLightServer)
 @pytest.mark.parametrize(
     ("body", "coding"), [(b"not gzip", "gzip"), (b"x", "br"), (gzip.compress(b"{}")[:-9], "gzip")]
 )
-async def test_a_broken_or_unknown_compression_is_refused(
+async def test_damaged_or_unknown_compression_is_rejected(
     make: Any, fake_light: FakeLightServer, body: bytes, coding: str
 ) -> None:
     fake_light.reply_with(Reply(200, body, {"content-encoding": coding}))
@@ -409,10 +405,10 @@ HTTPX_CASES: dict[str, tuple[Any, type[ProviderError]]] = {
 
 
 @pytest.mark.parametrize("name", HTTPX_CASES)
-async def test_bounds_hold_over_httpx_own_transport_too(
+async def test_limits_apply_to_httpx_transport(
     make: Any, fake_light: FakeLightServer, name: str
 ) -> None:
-    """It knows no bounds of its own; a transport may be injected."""
+    """httpx's transport has no limits itself, and a transport may be injected."""
     behaviour, kind = HTTPX_CASES[name]
     if isinstance(behaviour, Reply):
         fake_light.reply_with(behaviour)
@@ -429,7 +425,7 @@ async def test_bounds_hold_over_httpx_own_transport_too(
     assert time.monotonic() - started < timeout_s + 1
 
 
-async def test_both_compressions_are_read_over_httpx_own_transport(
+async def test_httpx_transport_reads_gzip_and_deflate(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     content = json.dumps(light_body()).encode()
@@ -446,9 +442,7 @@ async def test_both_compressions_are_read_over_httpx_own_transport(
     assert first == second
 
 
-async def test_header_injection_by_a_provider_is_harmless(
-    make: Any, fake_light: FakeLightServer
-) -> None:
+async def test_non_ascii_retry_after_is_ignored(make: Any, fake_light: FakeLightServer) -> None:
     fake_light.reply_with(Reply(429, {}, {"retry-after": "1\u00b2"}))
 
     with pytest.raises(ProviderError) as caught:

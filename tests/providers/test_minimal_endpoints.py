@@ -1,4 +1,4 @@
-"""Adapters against doubles that have only what the opening-balance and balance pages show."""
+"""Adapters against fake servers with only the endpoints of the balance pages."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -25,13 +25,13 @@ ASSET = make_account(ProviderKind.ASSET)
 LAYER = make_account(ProviderKind.LAYER)
 
 
-async def test_light_balance_has_both_figures(make: Any, fake_light: FakeLightServer) -> None:
+async def test_light_read_returns_both_balances(make: Any, fake_light: FakeLightServer) -> None:
     [figures] = await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
 
     assert figures == BalanceFigures(date(2026, 5, 7), Money(12500, "EUR"), Money(9000, "EUR"))
 
 
-async def test_light_is_sent_the_key_itself_and_an_explicit_day(
+async def test_light_read_sends_raw_key_and_explicit_day(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     await make.light(fake_light.url).balances([make_query(LIGHT, "2026-05-07")])
@@ -42,7 +42,9 @@ async def test_light_is_sent_the_key_itself_and_an_explicit_day(
     assert call.headers["content-type"] == "application/json;charset=UTF-8"
 
 
-async def test_light_takes_an_access_token_instead(make: Any, fake_light: FakeLightServer) -> None:
+async def test_light_accepts_access_token_instead_of_key(
+    make: Any, fake_light: FakeLightServer
+) -> None:
     light = make.light(fake_light.url, access_token=Secret(fake_servers.ACCESS_TOKEN))
 
     await light.balances([make_query(LIGHT, "2026-05-07")])
@@ -51,7 +53,7 @@ async def test_light_takes_an_access_token_instead(make: Any, fake_light: FakeLi
 
 
 @pytest.mark.parametrize("bank", [None, 0, -5, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)])
-async def test_light_null_zero_and_large_are_told_apart(
+async def test_light_null_zero_and_large_balances_are_distinct(
     make: Any, fake_light: FakeLightServer, bank: int | None
 ) -> None:
     fake_light.opening = bank
@@ -61,7 +63,7 @@ async def test_light_null_zero_and_large_are_told_apart(
     assert figures.bank == (None if bank is None else Money(bank, "EUR"))
 
 
-async def test_light_write_names_its_instant_in_utc(make: Any, fake_light: FakeLightServer) -> None:
+async def test_light_write_sends_instant_in_utc(make: Any, fake_light: FakeLightServer) -> None:
     at = datetime.fromisoformat("2026-01-01T01:30:00.250000+02:00")
 
     stored = await make.light(fake_light.url).set_opening_balance(
@@ -76,8 +78,8 @@ async def test_light_write_names_its_instant_in_utc(make: Any, fake_light: FakeL
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-async def test_light_takes_any_2xx(make: Any, fake_light: FakeLightServer, status: int) -> None:
-    """The page declares its answers as `default` only."""
+async def test_light_accepts_any_2xx(make: Any, fake_light: FakeLightServer, status: int) -> None:
+    """The page declares its responses as `default` only."""
     body = {"bankAccountId": fake_servers.LIGHT_ID.upper(), "balance": 1}
     fake_light.reply_with(Reply(status, body | {"balanceAt": "2026-01-01T00:00:00Z"}))
 
@@ -97,24 +99,24 @@ async def test_light_amount_outside_int64_is_never_sent(
     assert fake_light.received == []
 
 
-async def test_light_opening_balance_is_unsupported_unless_a_day_is_vouched_for(
+async def test_light_opening_balance_requires_configured_day(
     make: Any, fake_light: FakeLightServer
 ) -> None:
     light = make.light(fake_light.url)
-    vouched = make_account(ProviderKind.LIGHT, derive_opening_balance_as_of=date(2025, 12, 31))
+    configured = make_account(ProviderKind.LIGHT, derive_opening_balance_as_of=date(2025, 12, 31))
 
     with pytest.raises(Unsupported, match="derive_opening_balance_as_of"):
         await light.opening_balance(LIGHT)
-    derived = await light.opening_balance(vouched)
+    derived = await light.opening_balance(configured)
     fake_light.opening = None
 
     assert derived.amount == Money(12500, "EUR")
     assert (derived.source, derived.effective_at) == (OpeningBalanceSource.DERIVED, None)
     assert fake_light.calls()[0].query == {"asOf": "2025-12-31"}
-    assert await light.opening_balance(vouched) is None
+    assert await light.opening_balance(configured) is None
 
 
-async def test_asset_write_works_with_the_seed_endpoint_alone(
+async def test_asset_write_requires_only_documented_endpoint(
     make: Any, fake_asset: FakeAssetServer
 ) -> None:
     stored = await make.asset(fake_asset.url).set_opening_balance(
@@ -139,7 +141,7 @@ async def test_asset_write_works_with_the_seed_endpoint_alone(
         ("USD", 10**25 + 1, "1" + "0" * 22 + "0.01"),
     ],
 )
-async def test_asset_amounts_are_plain_text_and_come_back_exactly(
+async def test_asset_amounts_are_sent_as_plain_text_without_loss(
     make: Any, fake_asset: FakeAssetServer, currency: str, minor_units: int, text: str
 ) -> None:
     account = make_account(ProviderKind.ASSET, currency, normal_balance=Side.DEBIT)
@@ -167,7 +169,7 @@ async def test_asset_credit_normal_ledger_gets_the_opposite_sign(
     assert stored.amount == Money(-50000, "EUR")
 
 
-async def test_asset_date_that_cannot_be_checked_is_refused_and_nothing_is_written(
+async def test_asset_write_with_unverifiable_date_is_rejected(
     make: Any, fake_asset: FakeAssetServer
 ) -> None:
     with pytest.raises(BadInput) as caught:
@@ -177,7 +179,7 @@ async def test_asset_date_that_cannot_be_checked_is_refused_and_nothing_is_writt
     assert fake_asset.calls("PUT") == []
 
 
-async def test_asset_date_is_checked_against_the_configured_entries_start(
+async def test_asset_date_is_compared_with_configured_entries_start(
     make: Any, fake_asset: FakeAssetServer
 ) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -198,7 +200,7 @@ async def test_asset_date_is_checked_against_the_configured_entries_start(
     ("status", "error"),
     [(401, ProviderCredentialsRejected), (403, ProviderCredentialsRejected)],
 )
-async def test_asset_normal_side_that_may_not_be_read_says_to_configure_it(
+async def test_asset_forbidden_side_read_suggests_configuring_it(
     make: Any, fake_asset: FakeAssetServer, status: int, error: type[Exception]
 ) -> None:
     fake_asset.reply_with(*[Reply(status, {"error": "no", "data": None})] * 2)
@@ -212,7 +214,7 @@ async def test_asset_normal_side_that_may_not_be_read_says_to_configure_it(
     assert fake_asset.calls("PUT") == []
 
 
-async def test_layer_opening_balance_has_every_field_of_the_page(
+async def test_layer_opening_balance_has_every_documented_field(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     opening = await make.layer(fake_layer.url).opening_balance(LAYER)
@@ -233,14 +235,14 @@ async def test_layer_opening_balance_has_every_field_of_the_page(
 async def test_layer_no_opening_balance_found_is_none(
     make: Any, fake_layer: FakeLayerServer, status: int, listed: bool
 ) -> None:
-    """The enum is stable; the status that comes with it is on no page."""
+    """The enum is stable; no page documents its status."""
     error = {"type": "BadRequest", "description": "", "error_enum": "NoOpeningBalanceFound"}
     fake_layer.reply_with(Reply(status, {"errors": [error]} if listed else error))
 
     assert await make.layer(fake_layer.url).opening_balance(LAYER) is None
 
 
-async def test_layer_other_404_is_an_error_with_its_code(
+async def test_layer_other_404_is_an_error_with_provider_code(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     error = {"type": "ResourceNotFound", "description": "x", "error_enum": "SpecifiedIdNotFound"}
@@ -260,7 +262,7 @@ async def test_layer_errors_with_200_are_a_failure(make: Any, fake_layer: FakeLa
         await make.layer(fake_layer.url).opening_balance(LAYER)
 
 
-async def test_layer_wrapped_envelope_reads_the_same(
+async def test_layer_reads_bare_and_wrapped_envelope(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     layer = make.layer(fake_layer.url)
@@ -271,9 +273,7 @@ async def test_layer_wrapped_envelope_reads_the_same(
     assert await layer.opening_balance(LAYER) == bare
 
 
-async def test_layer_card_opens_on_the_side_that_owes(
-    make: Any, fake_layer: FakeLayerServer
-) -> None:
+async def test_layer_credit_account_opens_negative(make: Any, fake_layer: FakeLayerServer) -> None:
     card = make_account(ProviderKind.LAYER, normal_balance=Side.CREDIT)
 
     opening = await make.layer(fake_layer.url).opening_balance(card)
@@ -281,7 +281,7 @@ async def test_layer_card_opens_on_the_side_that_owes(
     assert opening.amount == Money(-432100, "EUR")
 
 
-async def test_layer_without_ledger_endpoint_takes_the_debit_side(
+async def test_layer_without_ledger_endpoint_uses_debit_side(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     remote = {**LAYER.remote, "ledger_account_id": "led-1"}
@@ -292,7 +292,7 @@ async def test_layer_without_ledger_endpoint_takes_the_debit_side(
     assert await layer.normal_balance(account) is Side.DEBIT
 
 
-async def test_layer_nulls_are_none_and_missing_dates_too(
+async def test_layer_nulls_and_missing_dates_are_none(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     fake_layer.opening = {"balance": 0, "memo": None, "metadata": None, "transaction_tags": None}
@@ -315,7 +315,7 @@ async def test_layer_metadata_numbers_keep_their_digits(
     assert opening.metadata == {"a": 0.1, "b": "70368744177664.01", "c": "1E+400", "d": 9e18}
 
 
-async def test_layer_write_without_a_route_says_what_to_configure(
+async def test_layer_write_without_route_names_missing_setting(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     with pytest.raises(Unsupported, match="custom_account_id"):
@@ -329,7 +329,7 @@ async def test_layer_write_without_a_route_says_what_to_configure(
 
 
 @pytest.mark.parametrize("note", [{"memo": "x"}, {"reference_number": "x"}])
-async def test_notes_that_no_page_can_store_are_refused_before_anything_is_sent(
+async def test_unsupported_notes_are_rejected_before_sending(
     make: Any, fake_light: FakeLightServer, note: dict[str, str]
 ) -> None:
     for provider, account in (
@@ -344,7 +344,7 @@ async def test_notes_that_no_page_can_store_are_refused_before_anything_is_sent(
     assert fake_light.received == []
 
 
-async def test_probe_of_a_double_without_its_endpoint_says_unsupported(
+async def test_probe_without_its_endpoint_is_unsupported(
     make: Any, fake_light: FakeLightServer, fake_asset: FakeAssetServer, fake_layer: FakeLayerServer
 ) -> None:
     for provider in (
@@ -359,7 +359,7 @@ async def test_probe_of_a_double_without_its_endpoint_says_unsupported(
 @pytest.mark.parametrize(
     "bad", ["..", ".", "", "a/b", "../../admin", "a%2fb", "a?b", "a\r\nHost: x", "x" * 129, "é"]
 )
-async def test_ids_that_lead_out_of_the_path_are_never_sent(
+async def test_ids_that_change_the_path_are_never_sent(
     make: Any, fake_light: FakeLightServer, bad: str
 ) -> None:
     light = make_account(ProviderKind.LIGHT, remote={"bank_account_id": bad})

@@ -1,4 +1,4 @@
-"""The traps that the three providers' pages set, each sprung on purpose."""
+"""One named test for each pitfall of the three providers' pages."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -38,7 +38,7 @@ def test_numbers_never_pass_through_binary_floating_point() -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99999999999999999999"])
-def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> None:
+def test_non_finite_numbers_are_rejected_in_any_field(number: str) -> None:
     with pytest.raises(json_fields.MalformedResponse):
         decode_json(f'{{"balance": 1, "metadata": {{"x": {number}}}}}'.encode())
 
@@ -58,7 +58,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(number: str) -> N
         ("9" * 60, "USD", int("9" * 60 + "00")),
     ],
 )
-def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units: int) -> None:
+def test_decimals_follow_iso_4217(number: str, currency: str, minor_units: int) -> None:
     record = decode_json(f'{{"n": {number}}}'.encode())
 
     assert json_fields.parse_major_units(record, "n", currency) == minor_units
@@ -67,14 +67,12 @@ def test_exponents_are_those_of_iso_4217(number: str, currency: str, minor_units
 @pytest.mark.parametrize(
     ("number", "currency"), [("0.5", "JPY"), ("0.001", "USD"), ("1e-101", "USD"), ("1e100", "USD")]
 )
-def test_what_does_not_fit_the_currency_is_refused_and_never_rounded(
-    number: str, currency: str
-) -> None:
+def test_amount_with_too_many_decimals_is_rejected_not_rounded(number: str, currency: str) -> None:
     with pytest.raises(json_fields.MalformedResponse):
         json_fields.parse_major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
 
 
-async def test_light_amounts_above_int32_and_2_to_53_survive(connect: Any) -> None:
+async def test_light_amounts_above_int32_and_2_to_53_are_exact(connect: Any) -> None:
     light = connect("light")
 
     [treasury] = await light.balances(
@@ -87,7 +85,7 @@ async def test_light_amounts_above_int32_and_2_to_53_survive(connect: Any) -> No
     assert reserve.bank == Money(9_007_199_254_740_993, "JPY")
 
 
-async def test_light_null_bank_balance_keeps_the_ledger(connect: Any) -> None:
+async def test_light_null_bank_balance_keeps_ledger_balance(connect: Any) -> None:
     account = sandbox_account("light", "New account USD")
 
     [figures] = await connect("light").balances([make_query(account, "2026-05-07")])
@@ -105,9 +103,7 @@ async def test_light_zero_is_a_value(connect: Any) -> None:
     assert figures.bank == Money(0, "GBP")
 
 
-async def test_light_correction_of_the_amount_does_not_move_the_date(
-    connect: Any, sandbox: SandboxServer
-) -> None:
+async def test_light_amount_correction_keeps_the_date(connect: Any, sandbox: SandboxServer) -> None:
     """'Defaults to current timestamp if not provided.'"""
     account = sandbox_account("light", "Operating USD")
     light = connect("light")
@@ -121,9 +117,7 @@ async def test_light_correction_of_the_amount_does_not_move_the_date(
         await light.set_opening_balance(make_write(account, 3, effective_at=None))
 
 
-async def test_light_older_prefix_redirects_and_is_followed(
-    sandbox: SandboxServer, make: Any
-) -> None:
+async def test_light_follows_redirect_from_old_prefix(sandbox: SandboxServer, make: Any) -> None:
     from balance_gateway.domain.secret import Secret
     from tests.providers.conftest import SANDBOX
 
@@ -137,7 +131,7 @@ async def test_light_older_prefix_redirects_and_is_followed(
     assert figures.bank == Money(5, "USD")
 
 
-async def test_asset_card_that_owes_500_stands_at_plus_500_there(
+async def test_asset_stores_owed_amount_on_normal_side(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     card = sandbox_account("asset", "Company card")
@@ -147,10 +141,10 @@ async def test_asset_card_that_owes_500_stands_at_plus_500_there(
 
     state = sandbox.state("asset", card.remote["ledger_id"])
     assert Decimal(state["opening"]["amount"]) == 500
-    vouched = sandbox_account(
+    configured = sandbox_account(
         "asset", "Company card", derive_opening_balance_as_of=ENTRIES_START.date()
     )
-    assert (await asset.opening_balance(vouched)).amount == Money(-500_00, "USD")
+    assert (await asset.opening_balance(configured)).amount == Money(-500_00, "USD")
 
 
 async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: SandboxServer) -> None:
@@ -168,10 +162,10 @@ async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: Sandbo
 
 
 @pytest.mark.parametrize("status", [404, 405])
-async def test_asset_entries_start_is_looked_for_in_the_documented_list(
+async def test_asset_entries_start_falls_back_to_documented_list(
     connect: Any, sandbox: SandboxServer, status: int
 ) -> None:
-    """Reading one business is on no page that was found; the list is."""
+    """No page documents reading one business; the list is documented."""
     account = sandbox_account("asset", "Operating checking")
     sandbox.fault("status", provider="asset", path="/business/[^/]+$", status=status, times=None)
 
@@ -180,7 +174,7 @@ async def test_asset_entries_start_is_looked_for_in_the_documented_list(
     assert stored.effective_at == ENTRIES_START
 
 
-async def test_asset_entries_start_that_cannot_be_read_now_writes_nothing(
+async def test_asset_writes_nothing_if_entries_start_is_unreadable(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("asset", "Operating checking")
@@ -193,7 +187,7 @@ async def test_asset_entries_start_that_cannot_be_read_now_writes_nothing(
     assert not [one for one in sandbox.requests() if one["method"] == "PUT"]
 
 
-async def test_asset_basis_is_always_named(connect: Any, sandbox: SandboxServer) -> None:
+async def test_asset_read_always_sends_basis(connect: Any, sandbox: SandboxServer) -> None:
     account = sandbox_account("asset", "Operating checking")
 
     await connect("asset").balances([make_query(account, "2026-05-07")])
@@ -205,7 +199,7 @@ async def test_asset_basis_is_always_named(connect: Any, sandbox: SandboxServer)
     assert "2026-05-07T23%3A59%3A59.999999Z" in queries[0]
 
 
-async def test_asset_scope_that_is_missing_is_the_credentials_fault(
+async def test_asset_missing_scope_rejects_the_credentials(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("asset", "Operating checking")
@@ -218,9 +212,7 @@ async def test_asset_scope_that_is_missing_is_the_credentials_fault(
     assert not caught.value.maybe_applied
 
 
-async def test_asset_remembers_a_side_only_when_it_was_told(
-    connect: Any, sandbox: SandboxServer
-) -> None:
+async def test_asset_caches_side_only_if_provided(connect: Any, sandbox: SandboxServer) -> None:
     card = sandbox_account("asset", "Company card")
     asset = connect("asset")
     sandbox.fault("404", provider="asset", path="/ledger/[^/]+$", times=1)
@@ -233,7 +225,7 @@ async def test_asset_remembers_a_side_only_when_it_was_told(
 @pytest.mark.parametrize("ids", ["text", "object"])
 @pytest.mark.parametrize("errors", ["bare", "list"])
 @pytest.mark.parametrize("status", [400, 404])
-async def test_layer_in_all_its_shapes(
+async def test_layer_response_shapes_are_all_understood(
     connect: Any, sandbox: SandboxServer, envelope: str, ids: str, errors: str, status: int
 ) -> None:
     sandbox.options(
@@ -255,7 +247,7 @@ async def test_layer_in_all_its_shapes(
     assert caught.value.provider_code == "SpecifiedIdNotFound"
 
 
-async def test_layer_ledger_account_is_found_through_the_external_account(
+async def test_layer_finds_ledger_account_via_external_account(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     full = sandbox_account("layer", "Company card")
@@ -271,7 +263,7 @@ async def test_layer_ledger_account_is_found_through_the_external_account(
     assert len(reads) == 1
 
 
-async def test_layer_ledger_account_that_is_not_told_has_to_be_configured(
+async def test_layer_requires_configured_id_without_external_account(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     full = sandbox_account("layer", "Company card")
@@ -286,7 +278,7 @@ async def test_layer_ledger_account_that_is_not_told_has_to_be_configured(
 
 
 async def test_layer_parent_includes_its_children(connect: Any, sandbox: SandboxServer) -> None:
-    """Layer's number is taken as it is: a roll-up, never summed again."""
+    """Layer's number already includes the children and is never summed again."""
     sandbox.fault(
         "body",
         provider="layer",
@@ -308,7 +300,7 @@ async def test_layer_parent_includes_its_children(connect: Any, sandbox: Sandbox
     assert [one.ledger.minor_units for one in result] == [30, -10]
 
 
-async def test_layer_bounds_and_basis_are_always_named(
+async def test_layer_read_always_sends_end_date_and_basis(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     account = sandbox_account("layer", "Operating checking", zone="America/New_York")
@@ -319,7 +311,7 @@ async def test_layer_bounds_and_basis_are_always_named(
     assert query == "end_date=2026-05-08T04%3A00%3A00Z&reporting_basis=CASH"
 
 
-async def test_layer_first_look_at_fifty_cards_is_one_look(
+async def test_layer_reads_sides_of_fifty_accounts_with_one_call(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     import asyncio
@@ -333,9 +325,7 @@ async def test_layer_first_look_at_fifty_cards_is_one_look(
     assert len([one for one in sandbox.requests() if "ledger" in one["path"]]) == 1
 
 
-async def test_layer_side_is_learned_from_a_balance_read(
-    connect: Any, sandbox: SandboxServer
-) -> None:
+async def test_layer_caches_side_from_balance_read(connect: Any, sandbox: SandboxServer) -> None:
     card = sandbox_account("layer", "Company card")
     layer = connect("layer")
     await layer.balances([make_query(card, "2026-05-07")])
@@ -345,7 +335,7 @@ async def test_layer_side_is_learned_from_a_balance_read(
     assert sandbox.requests() == []
 
 
-async def test_layer_period_that_is_closed_is_the_dates_fault(
+async def test_layer_closed_period_blames_effective_at(
     connect: Any, sandbox: SandboxServer
 ) -> None:
     sandbox.options(layer_closing_date="2026-03-01")
@@ -359,10 +349,8 @@ async def test_layer_period_that_is_closed_is_the_dates_fault(
     assert not caught.value.maybe_applied
 
 
-async def test_layer_upsert_that_fails_half_way_may_have_been_applied(
-    connect: Any, sandbox: SandboxServer
-) -> None:
-    """Even a refusal of the second call leaves the stated balance behind."""
+async def test_layer_partial_write_is_uncertain(connect: Any, sandbox: SandboxServer) -> None:
+    """The first call has set the balance, even if the second call is refused."""
     account = sandbox_account("layer", "Operating checking", configured_side=True)
     layer = connect("layer")
     sandbox.fault("400", provider="layer", path="custom-accounts/.*/opening-balance$")
@@ -373,10 +361,10 @@ async def test_layer_upsert_that_fails_half_way_may_have_been_applied(
     assert caught.value.maybe_applied
 
 
-async def test_layer_recalculation_that_comes_to_another_amount_is_not_called_applied(
+async def test_layer_recalculation_to_another_amount_is_uncertain(
     connect: Any, sandbox: SandboxServer
 ) -> None:
-    """'Based on the current balance and the transaction history': it may differ from the wish."""
+    """'Based on the current balance and the transaction history': it may differ from the input."""
     account = sandbox_account("layer", "Legacy reserve")
 
     with pytest.raises(GatewayError) as caught:
@@ -387,7 +375,7 @@ async def test_layer_recalculation_that_comes_to_another_amount_is_not_called_ap
 
 @pytest.mark.parametrize("route", ["custom_account", "bank_account"])
 @pytest.mark.parametrize("change", [{"balance": 6}, {"effective_at": "2026-01-02T00:00:00Z"}])
-async def test_layer_answer_with_another_amount_or_date_may_have_been_applied(
+async def test_layer_response_with_other_amount_or_date_is_uncertain(
     connect: Any, sandbox: SandboxServer, route: str, change: dict[str, Any]
 ) -> None:
     account = sandbox_account("layer", "Operating checking", configured_side=True)
@@ -401,7 +389,7 @@ async def test_layer_answer_with_another_amount_or_date_may_have_been_applied(
 
 
 @pytest.mark.parametrize("minor_units", [0, 5, -5])
-async def test_layer_route_of_its_own_client_takes_zero_too(
+async def test_layer_bank_account_route_accepts_zero(
     connect: Any, sandbox: SandboxServer, minor_units: int
 ) -> None:
     card = sandbox_account("layer", "Company card")
@@ -415,9 +403,7 @@ async def test_layer_route_of_its_own_client_takes_zero_too(
     assert len([one for one in posts if "bank-accounts" in one["path"]]) == 1
 
 
-async def test_layer_answers_without_a_body_are_taken_where_none_is_promised(
-    connect: Any, sandbox: SandboxServer
-) -> None:
+async def test_layer_accepts_empty_write_response(connect: Any, sandbox: SandboxServer) -> None:
     account = sandbox_account("layer", "Operating checking")
     sandbox.fault("body", provider="layer", path="bank-accounts", body="")
 

@@ -1,4 +1,4 @@
-"""Whether a write has left, as its connector tells whoever stops waiting for it."""
+"""Whether a write was sent, as reported to a caller that stops waiting for it."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -26,21 +26,21 @@ LAYER = make_account(ProviderKind.LAYER, remote=IDS)
 
 
 class LimitedGate:
-    """A gate with so many places, none of which comes free."""
+    """A call gate with a number of slots, none of which is ever released."""
 
     def __init__(self, count: int) -> None:
-        self.left = count
+        self.free = count
 
     def slot(self, *, write: bool) -> Any:
         return self
 
     async def count_resend(self) -> None:
-        raise AssertionError("nothing is sent twice here")
+        raise AssertionError("no resend is expected")
 
     async def __aenter__(self) -> None:
-        if self.left == 0:
+        if self.free == 0:
             await asyncio.Event().wait()
-        self.left -= 1
+        self.free -= 1
 
     async def __aexit__(self, *_: object) -> None:
         pass
@@ -52,29 +52,25 @@ async def hang(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
 
 
 async def get_sent_state(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
-    """What is told of a write that is given up, or that ends."""
-    told = SendStatus()
-    set_call_context(send_status=told)
+    """Run a write with a time limit and return its send status."""
+    status = SendStatus()
+    departure.set(status)
     try:
         async with asyncio.timeout(within_s):
             await writing
     except TimeoutError:
         pass
-    return told.sent
+    return status.left
 
 
-async def test_a_write_that_waits_for_a_place_has_not_left(
-    make: Any, fake_light: FakeLightServer
-) -> None:
+async def test_write_waiting_for_slot_was_not_sent(make: Any, fake_light: FakeLightServer) -> None:
     light = make.light(fake_light.url, dependencies={"gate": LimitedGate(0)})
 
     assert await get_sent_state(light.set_opening_balance(make_write(LIGHT, 1))) is False
     assert fake_light.received == []
 
 
-async def test_a_write_that_waits_for_a_token_has_not_left(
-    make: Any, fake_layer: FakeLayerServer
-) -> None:
+async def test_write_waiting_for_token_was_not_sent(make: Any, fake_layer: FakeLayerServer) -> None:
     fake_layer.token_delay_s = 5.0
     layer = make.layer(fake_layer.url)
 
@@ -82,7 +78,7 @@ async def test_a_write_that_waits_for_a_token_has_not_left(
     assert fake_layer.calls() == []
 
 
-async def test_a_write_that_reads_what_it_needs_has_not_left(
+async def test_write_that_is_still_reading_was_not_sent(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
     fake_layer.handler = hang
@@ -93,19 +89,17 @@ async def test_a_write_that_reads_what_it_needs_has_not_left(
     assert [one.method for one in fake_layer.received] == ["GET"]
 
 
-async def test_a_write_that_is_not_answered_has_left(
-    make: Any, fake_light: FakeLightServer
-) -> None:
+async def test_write_without_response_was_sent(make: Any, fake_light: FakeLightServer) -> None:
     fake_light.handler = hang
     light = make.light(fake_light.url)
 
     assert await get_sent_state(light.set_opening_balance(make_write(LIGHT, 1))) is True
 
 
-async def test_a_write_whose_second_call_waits_has_left(
+async def test_write_waiting_for_second_call_was_sent(
     make: Any, fake_layer: FakeLayerServer
 ) -> None:
-    """Layer took the balance with the first."""
+    """Layer has set the balance with the first call."""
     fake_layer.reply_with(Reply(body={"data": {}}))
     token = Secret(fake_servers.ACCESS_TOKEN)
     layer = make.layer(fake_layer.url, dependencies={"gate": LimitedGate(1)}, access_token=token)
@@ -114,10 +108,10 @@ async def test_a_write_whose_second_call_waits_has_left(
     assert [one.method for one in fake_layer.received] == ["POST"]
 
 
-@pytest.mark.parametrize("told", [None, True])
-def test_once_a_write_has_left_it_stays_so(*, told: bool | None) -> None:
-    write = SendStatus(sent=told)
+@pytest.mark.parametrize("left", [None, True])
+def test_sent_write_stays_sent(*, left: bool | None) -> None:
+    write = SendStatus(left=left)
 
     write.mark_waiting()
 
-    assert write.sent is (told or False)
+    assert write.left is (left or False)
