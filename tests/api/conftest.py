@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api.fakes import World
+from tests.api.fakes import GatewayHarness
 
 
 @pytest.fixture
-def harness() -> World:
-    return World()
+def harness() -> GatewayHarness:
+    return GatewayHarness()

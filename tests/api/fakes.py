@@ -18,28 +18,15 @@ from balance_gateway.api.execution.engine import Engine
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    OpeningBalance,
-    OpeningBalanceSource,
-)
+from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.errors import AccountNotFound, GatewayError
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money, parse_minor_units
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    FreshnessState,
-    Observed,
-)
+from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 from balance_gateway.server.http_protocol import DeadlineProtocol
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
-from balance_gateway.service.opening_balances import (
-    Applied,
-    Rejected,
-    UpsertRequest,
-    UpsertResult,
-)
+from balance_gateway.service.opening_balances import Applied, Rejected, UpsertRequest, UpsertResult
 from balance_gateway.web.auth import ApiKey, ApiKeys
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
@@ -212,7 +199,7 @@ class FakeWatch:
         )
 
 
-class World:
+class GatewayHarness:
     """A gateway with fake dependencies, and its web application."""
 
     def __init__(self, known: Sequence[Account] | None = None) -> None:
@@ -270,7 +257,7 @@ def api_keys() -> list[ApiKey]:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
+async def run_server(app: Any) -> AsyncIterator[str]:
     """Run a real server of the application on a free port, and yield its URL."""
     # Without uvicorn's server object, which checks only every 100 ms whether it should stop.
     config = uvicorn.Config(
@@ -326,10 +313,10 @@ class Client:
 
 
 @asynccontextmanager
-async def asking(harness: World, **settings: Any) -> AsyncIterator[Client]:
+async def open_client(harness: GatewayHarness, **settings: Any) -> AsyncIterator[Client]:
     """Run a server for the harness, and yield its client."""
     async with (
-        served(harness.app(**settings)) as url,
+        run_server(harness.app(**settings)) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
     ):
         yield Client(http)

@@ -14,9 +14,7 @@ from balance_gateway.app.gateway_builder import GatewayComponents
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.calendar_days import system_clock
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-)
+from balance_gateway.ports.reads import BalanceRequest
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
 ADMIN = Principal("admin", "acme", frozenset(Scope))

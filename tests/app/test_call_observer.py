@@ -11,12 +11,8 @@ from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
-from balance_gateway.ports.call_context import (
-    Priority,
-)
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
+from balance_gateway.ports.call_context import Priority, set_call_context
+from balance_gateway.ports.provider_call import ProviderCall
 
 
 @pytest.mark.parametrize(
@@ -35,7 +31,7 @@ async def test_every_call_is_logged_with_its_cause_and_outcome(
     }
     on_call = make_call_observer(Metrics(), gates, HealthTracker(gates, system_clock))
     call = ProviderCall("main", ProviderKind.LIGHT, "balance read", write, "ok", 200, 0.0417, {})
-    urgency.set(priority)
+    set_call_context(priority=priority)
 
     on_call(call)
     caplog.set_level("DEBUG", "balance_gateway.app.call_observer")

@@ -10,11 +10,8 @@ import pytest
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.health import HealthState
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.reads import (
-    Observed,
-)
+from balance_gateway.ports.reads import Observed
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
-<<<<<<< ours
 from tests.app.gateway_harness import (
     DAY,
     LIGHT,
@@ -24,11 +21,7 @@ from tests.app.gateway_harness import (
     with_connector,
     with_request_timeout,
 )
-from tests.providers.doubles import LightDouble, Received, Reply, serving
-=======
-from tests.app.gateway_harness import DAY, LIGHT, Sandbox, caching, changed, impatient, running
 from tests.providers.fake_servers import FakeLightServer, ReceivedRequest, Reply, run_server
->>>>>>> theirs
 from tests.servers import RedisServer
 
 WRITES = {"connector": "light-acme", "operation": "opening-balance write"}
@@ -161,36 +154,20 @@ async def test_concurrent_calls_are_limited_to_the_configured_number(
 ) -> None:
     concurrent, maximum = 0, 0
 
-<<<<<<< ours
-    async def respond_slowly(_: Received, __: asyncio.StreamWriter) -> Reply:
+    async def respond_slowly(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply:
         nonlocal concurrent, maximum
         concurrent += 1
         maximum = max(maximum, concurrent)
-=======
-    async def slow(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
->>>>>>> theirs
         await asyncio.sleep(0.05)
         concurrent -= 1
         return Reply(status=404)
 
-<<<<<<< ours
-    light = LightDouble()
-    light.take_over = respond_slowly
-    async with serving(light):
+    light = FakeLightServer()
+    light.handler = respond_slowly
+    async with run_server(light):
         settings = with_connector(demo_settings, base_url=light.url, max_concurrency=2)
         async with run_gateway(settings) as gateway:
             await gateway.read(*gateway.list_accounts("light-acme")[:8])
-=======
-    light = FakeLightServer()
-    light.handler = slow
-    async with run_server(light):
-        settings = changed(demo_settings, base_url=light.url, max_concurrency=2)
-        async with running(settings) as house:
-            await house.read(*house.accounts("light-acme")[:8])
->>>>>>> theirs
 
     assert len(light.received) == 8
     assert maximum == 2

@@ -8,15 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from balance_gateway.domain.errors import ProviderTimeout
-from balance_gateway.domain.writes import (
-    UnsettledWrite,
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-)
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.write_journal import AccountBusy
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 _UNSETTLED = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)

@@ -26,12 +26,8 @@ from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
-from balance_gateway.ports.call_context import (
-    PriorityBoost,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.call_context import PriorityBoost
+from balance_gateway.ports.providers import BalanceProvider
 from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint

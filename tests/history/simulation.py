@@ -26,19 +26,12 @@ from zoneinfo import ZoneInfo
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    OpeningBalance,
-)
+from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.writes import (
-    UnsettledWrite,
-    WriteIntent,
-    WriteRecord,
-)
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
-from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, RedisStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
@@ -46,17 +39,9 @@ from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient, ServerIdentity
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    FreshnessState,
-    Observed,
-)
-from balance_gateway.ports.write_journal import (
-    JournalUnavailable,
-)
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
+from balance_gateway.ports.write_journal import JournalUnavailable
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import (
     Applied,
@@ -134,7 +119,7 @@ class Simulation:
         self.loop = VirtualLoop(seed)
         self.accounts = {account.id: account for account in build_accounts(profile.aliases)}
         self.remote_accounts = {
-            account.id: account_keys(account, "sim", {}).remote
+            account.id: compute_account_keys(account, "sim", {}).remote
             for account in self.accounts.values()
         }
         self.redis = RedisModel(lambda: self.loop.time() * 1000)
@@ -513,7 +498,9 @@ class Replica:
         fences, values, leases = self._build_cache(journal)
         self.reads = blueprint.reads(
             providers=providers,
-            keys={one.id: account_keys(one, "sim", {}) for one in simulation.accounts.values()},
+            keys={
+                one.id: compute_account_keys(one, "sim", {}) for one in simulation.accounts.values()
+            },
             fences=fences,
             values=values,
             claims=leases,

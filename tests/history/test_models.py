@@ -14,18 +14,12 @@ from redis.asyncio import Redis
 
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import (
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
+from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.pipeline.cache import redis_fence
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, RedisStore
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_client import RedisClient
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-)
+from balance_gateway.ports.write_journal import AccountBusy
 from balance_gateway.storage.database import open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from tests.history.journal_model import JournalModel

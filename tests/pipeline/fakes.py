@@ -18,19 +18,13 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, FenceState, MemoryFences
-from balance_gateway.ports.cache_validity import (
-    LocalCacheVersions,
-)
-from balance_gateway.ports.call_context import (
-    Priority,
-)
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-)
+from balance_gateway.ports.cache_validity import LocalCacheVersions
+from balance_gateway.ports.call_context import Priority, current_call
+from balance_gateway.ports.reads import BalanceRequest
 from tests.pipeline.virtual_time import VirtualTime
 
 TODAY = date(2026, 5, 7)
@@ -91,7 +85,7 @@ class FakeProvider:
         self.opening: OpeningBalance | None = opening(7)
         self.calls: list[list[str]] = []
         self.opening_calls = 0
-        self.moods: list[tuple[Priority, float]] = []
+        self.priorities: list[tuple[Priority, float]] = []
         self.failures: list[BaseException | None] = []
         self.failing: BaseException | None = None
         self.wait: Callable[[], Any] | None = None
@@ -138,7 +132,7 @@ class FakeProvider:
         self.closed = True
 
     async def _finish_call(self) -> None:
-        self.moods.append((urgency.get(), patience_s.get()))
+        self.priorities.append((current_call().priority, current_call().max_wait_s))
         if self.wait is not None:
             await self.wait()
         failure = self.failures.pop(0) if self.failures else self.failing
@@ -146,7 +140,7 @@ class FakeProvider:
             raise failure
 
 
-class LostFences:
+class UnreachableFences:
     """Fences in a shared cache that can become unreachable."""
 
     def __init__(self, fences: Fences) -> None:
@@ -222,12 +216,14 @@ class CacheHarness:
         self.accounts = [account(f"acct_{name}", provider=kind) for name in "abcd"]
         if remote:
             self.accounts = [replace(one, remote={**one.remote, **remote}) for one in self.accounts]
-        self.fences = LostFences(MemoryFences(self.HOLD_S, time.monotonic))
+        self.fences = UnreachableFences(MemoryFences(self.HOLD_S, time.monotonic))
         self.values = UnreachableStore(MemoryStore(100))
         self.providers = {"main": self.provider}
         self.reads = CachedReads(
             providers=self.providers,
-            keys={one.id: account_keys(one, "https://provider", {}) for one in self.accounts},
+            keys={
+                one.id: compute_account_keys(one, "https://provider", {}) for one in self.accounts
+            },
             fences=self.fences,
             values=self.values,
             lifetimes=self.LIFETIMES,
@@ -255,12 +251,12 @@ def ledger_minor_units(result: Any) -> int:
     return result.value.ledger.minor_units
 
 
-def state_of(result: Any) -> str:
+def get_state(result: Any) -> str:
     """Return live, cached or stale; or the code of an error."""
     return result.code if isinstance(result, GatewayError) else result.state.value
 
 
-async def turns(count: int = 20) -> None:
+async def run_pending_tasks(count: int = 20) -> None:
     """Let all other tasks run, without advancing time."""
     for _ in range(count):
         await asyncio.sleep(0)

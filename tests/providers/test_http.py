@@ -23,9 +23,8 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
+from balance_gateway.ports.call_context import set_call_context
+from balance_gateway.ports.provider_call import ProviderCall
 from balance_gateway.providers.errors import Operation, translate_transport_error
 from balance_gateway.providers.exchange import build_path
 from balance_gateway.providers.json_fields import MalformedResponse
@@ -519,7 +518,7 @@ async def test_exchange_cancelled_after_most_of_its_time_is_a_timeout(
 
     fake_light.handler = hang
     light = make.light(fake_light.url, dependencies={"on_call": calls.append})
-    read_within_s.set(allowed_s)
+    set_call_context(read_timeout_s=allowed_s)
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(cut_off_s):

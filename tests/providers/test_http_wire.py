@@ -8,9 +8,7 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import ProviderBadResponse
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
+from balance_gateway.ports.provider_call import ProviderCall
 from balance_gateway.providers.http import ProviderHTTP
 from balance_gateway.providers.http_wire import index_headers, parse_address
 from balance_gateway.transport import HttptoolsTransport

@@ -165,7 +165,7 @@ async def test_fault_on_first_of_layers_two_write_calls(
         await layer.set_opening_balance(make_write(account, 1))
 
     assert caught.value.maybe_applied is (kind not in {"400", "429"})
-    posts = [request["path"] for request in sandbox.requests() if request["method"] == "POST"]
+    posts = [one["path"] for one in sandbox.requests() if one["method"] == "POST"]
     assert not [path for path in posts if path.endswith("/opening-balance")]
 
 
@@ -209,7 +209,7 @@ async def test_fault_of_the_token_endpoint(
     options: Any,
     expected: type,
 ) -> None:
-    [case] = [case for case in CASES if case.name == provider_name]
+    [case] = [one for one in CASES if one.name == provider_name]
     account = case.account(case.operating, configured_side=True)
     provider = connect(provider_name, timeout_s=choose_timeout_s(expected))
     sandbox.fault(kind, provider=provider_name, path="/token$", **UNLIMITED, **options)
@@ -230,7 +230,7 @@ async def test_fault_of_the_token_endpoint(
 async def test_revoked_tokens_are_renewed(
     connect: Connect, sandbox: SandboxServer, provider_name: str
 ) -> None:
-    [case] = [case for case in CASES if case.name == provider_name]
+    [case] = [one for one in CASES if one.name == provider_name]
     account = case.account(case.operating, configured_side=True)
     provider = connect(provider_name)
     await provider.balances([make_query(account, "2026-05-07")])

@@ -8,10 +8,7 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.call_context import (
-    SendStatus,
-    set_call_context,
-)
+from balance_gateway.ports.call_context import SendStatus, set_call_context
 from tests.providers import fake_servers
 from tests.providers.conftest import make_account, make_write
 from tests.providers.fake_servers import FakeLayerServer, FakeLightServer, ReceivedRequest, Reply
@@ -54,13 +51,13 @@ async def hang(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
 async def get_sent_state(writing: Awaitable[object], within_s: float = 0.3) -> bool | None:
     """Run a write with a time limit and return its send status."""
     status = SendStatus()
-    departure.set(status)
+    set_call_context(send_status=status)
     try:
         async with asyncio.timeout(within_s):
             await writing
     except TimeoutError:
         pass
-    return status.left
+    return status.sent
 
 
 async def test_write_waiting_for_slot_was_not_sent(make: Any, fake_light: FakeLightServer) -> None:
@@ -108,10 +105,10 @@ async def test_write_waiting_for_second_call_was_sent(
     assert [one.method for one in fake_layer.received] == ["POST"]
 
 
-@pytest.mark.parametrize("left", [None, True])
-def test_sent_write_stays_sent(*, left: bool | None) -> None:
-    write = SendStatus(left=left)
+@pytest.mark.parametrize("sent", [None, True])
+def test_sent_write_stays_sent(*, sent: bool | None) -> None:
+    write = SendStatus(sent=sent)
 
     write.mark_waiting()
 
-    assert write.left is (left or False)
+    assert write.sent is (sent or False)

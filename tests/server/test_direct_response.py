@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from balance_gateway.server import direct_response
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web import graphql
-from tests.api.fakes import READ, World, served
+from tests.api.fakes import READ, GatewayHarness, run_server
 
 QUERY = b'{"query": "{ __typename }"}'
 INVALID_QUERY = b'{"query": "{ nonsense }"}'
@@ -60,11 +60,11 @@ class DirectWrites:
         monkeypatch.setattr(graphql, "write_directly", write_and_count)
 
 
-async def send_all(world: World, requests: list[bytes]) -> bytes:
+async def send_all(world: GatewayHarness, requests: list[bytes]) -> bytes:
     """Send the requests at once on one connection; return all bytes received."""
     world.app()
     # The endpoint without Starlette in between, as the gateway serves it.
-    async with served(world.endpoint) as url, asyncio.timeout(10):
+    async with run_server(world.endpoint) as url, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         writer.write(b"".join(requests))
         received = await reader.read(-1)
@@ -74,7 +74,7 @@ async def send_all(world: World, requests: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("last", CLOSING, ids=["close", "HTTP/1.0"])
 async def test_direct_and_asgi_responses_have_the_same_bytes(
-    world: World, monkeypatch: pytest.MonkeyPatch, last: bytes
+    world: GatewayHarness, monkeypatch: pytest.MonkeyPatch, last: bytes
 ) -> None:
     direct = DirectWrites(monkeypatch, allowed=True)
     direct_bytes = await send_all(world, [*KEEP_ALIVE, *KEEP_ALIVE, last])

@@ -19,15 +19,8 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import (
-    UnsettledWrite,
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-)
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.write_journal import AccountBusy
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines

@@ -7,16 +7,10 @@ import pytest
 
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, ProviderKind
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-)
+from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import AccountNotFound, ProviderTimeout, ProviderUnavailable
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    FreshnessState,
-    Observed,
-)
+from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 from balance_gateway.service.balances import compute_totals
 from balance_gateway.service.directory import AccountFilter, Connector, Directory
 from tests.service.fakes import ADMIN, EVERYTHING, account

@@ -224,9 +224,7 @@ async def test_an_account_that_stays_busy_is_a_retryable_rejection(harness: Writ
 
 
 def busy() -> Exception:
-    from balance_gateway.ports.write_journal import (
-        AccountBusy,
-    )
+    from balance_gateway.ports.write_journal import AccountBusy
 
     return AccountBusy()
 

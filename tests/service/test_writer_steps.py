@@ -22,6 +22,7 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.call_context import current_call
 from balance_gateway.service.opening_balances import Applied, Rejected, Uncertain
 from tests.service.fakes import ADMIN, EVERYTHING, LIMITS, READER, WriterHarness, opening, upsert
 
@@ -252,11 +253,11 @@ async def test_a_timed_out_write_is_rejected_if_it_was_not_sent(
     """It was once uncertain and left the account fenced, although it only waited for a token."""
 
     async def wait_forever() -> None:
-        status = departure.get()
+        status = current_call().send_status
         assert status is not None
-        status.wait()
+        status.mark_waiting()
         if was_sent:
-            status.left = True
+            status.sent = True
         await Never().wait()
 
     harness.provider.before = wait_forever

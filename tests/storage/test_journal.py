@@ -12,16 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import (
-    UnsettledWrite,
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-    JournalUnavailable,
-)
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
 from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.journal import SqlWriteJournal

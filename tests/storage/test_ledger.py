@@ -16,16 +16,9 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import ProviderUnavailable
-from balance_gateway.domain.ledger import (
-    Book,
-    Entry,
-    ImportResult,
-    Sums,
-)
+from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.ledger_store import (
-    EntryConflict,
-)
+from balance_gateway.ports.ledger_store import EntryConflict
 from balance_gateway.storage.ledger import SqlLedgerStore
 
 DAY = date(2026, 1, 10)

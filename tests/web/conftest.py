@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api.fakes import World
+from tests.api.fakes import GatewayHarness
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> GatewayHarness:
+    return GatewayHarness()

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from balance_gateway.web.jwks import Jwks
 from balance_gateway.web.jwt import JwtAuthenticator
-from tests.api.fakes import served
+from tests.api.fakes import run_server
 
 ISSUER, AUDIENCE = "https://issuer.example/", "balance-gateway"
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -210,7 +210,7 @@ async def run_issuer(*keys: Any) -> AsyncIterator[TokenHarness]:
         Route("/jwks.json", issuer.serve_keys),
         Route("/elsewhere.json", issuer.serve_redirect_target),
     ]
-    async with served(Starlette(routes=routes)) as url:
+    async with run_server(Starlette(routes=routes)) as url:
         issuer.url = f"{url}/jwks.json"
         jwks = Jwks(issuer.url, lambda: clocks.monotonic_s)
         authenticator = JwtAuthenticator(

@@ -8,7 +8,7 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import ApiKey, ApiKeys, parse_bearer_token
 from balance_gateway.web.graphql import headers_by_name
-from tests.api.fakes import READ, World, asking
+from tests.api.fakes import READ, GatewayHarness, open_client
 
 BODY = {"query": "{ __typename }"}
 
@@ -88,8 +88,10 @@ def test_any_other_authorization_is_rejected(values):
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json", "x/y"])
-async def test_a_request_without_a_valid_credential_gets_a_401(world: World, headers, accept):
-    async with asking(world) as client:
+async def test_a_request_without_a_valid_credential_gets_a_401(
+    world: GatewayHarness, headers, accept
+):
+    async with open_client(world) as client:
         responses = [
             await client.http.post("/graphql", json=BODY, headers=[*headers, ("Accept", accept)]),
             await client.http.get("/graphql", params=BODY, headers=[*headers, ("Accept", accept)]),
@@ -104,8 +106,8 @@ async def test_a_request_without_a_valid_credential_gets_a_401(world: World, hea
         assert "data" not in response.json()
 
 
-async def test_a_key_in_the_query_string_is_ignored(world: World):
-    async with asking(world) as client:
+async def test_a_key_in_the_query_string_is_ignored(world: GatewayHarness):
+    async with open_client(world) as client:
         response = await client.http.get("/graphql", params={**BODY, "access_token": READ})
 
     assert response.status_code == 401

@@ -19,7 +19,7 @@ from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
-from tests.api.fakes import READ, Client, World, api_keys, served
+from tests.api.fakes import READ, Client, GatewayHarness, api_keys, run_server
 
 STATIC = Path(console.__file__).parent / "static"
 PAGE = (STATIC / "console.html").read_text()
@@ -37,13 +37,13 @@ NODE = shutil.which("node")
 @asynccontextmanager
 async def serve(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[Client]:
     app = build_web_app(
-        graphql=GraphQLEndpoint(Engine(World().gateway), ApiKeys(api_keys())),
+        graphql=GraphQLEndpoint(Engine(GatewayHarness().gateway), ApiKeys(api_keys())),
         operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
         dashboard=dashboard,
         console=on,
     )
     async with (
-        served(app) as url,
+        run_server(app) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
     ):
         yield Client(http)

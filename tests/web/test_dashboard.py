@@ -7,9 +7,9 @@ import pytest
 
 from balance_gateway.api.execution.documents import Documents
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.build import core_schema
+from balance_gateway.api.schema.build import build_core_schema
 from balance_gateway.web import dashboard
-from tests.api.fakes import World, account, asking
+from tests.api.fakes import GatewayHarness, account, open_client
 
 STATIC = Path(dashboard.__file__).parent / "static"
 SCRIPT = (STATIC / "dashboard.js").read_text()
@@ -21,8 +21,8 @@ QUERY = re.search(r"const QUERY = `(.*?)`;", SCRIPT, re.DOTALL)[1]  # type: igno
     [("/", "text/html"), ("/dashboard.js", "text/javascript"), ("/money.js", "text/javascript"),
      ("/dashboard.css", "text/css"), ("/favicon.svg", "image/svg+xml")],
 )  # fmt: skip
-async def test_every_file_has_a_strict_security_policy(world: World, path, media_type):
-    async with asking(world) as client:
+async def test_every_file_has_a_strict_security_policy(world: GatewayHarness, path, media_type):
+    async with open_client(world) as client:
         response = await client.http.get(path)
 
     assert response.status_code == 200
@@ -36,8 +36,8 @@ async def test_every_file_has_a_strict_security_policy(world: World, path, media
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_other_paths_are_not_found(world: World):
-    async with asking(world) as client:
+async def test_other_paths_are_not_found(world: GatewayHarness):
+    async with open_client(world) as client:
         for path in ("/dashboard.py", "/static/index.html", "/..%2fapp.py", "/nothing"):
             assert (await client.http.get(path)).status_code == 404
 
@@ -71,10 +71,10 @@ def test_every_control_has_a_label_and_every_column_a_header():
 
 
 async def test_its_query_succeeds_within_the_cost_limit():
-    world = World([account(f"a{n:03}") for n in range(230)])
-    prepared = Documents(core_schema(), Limits()).get_operation(QUERY, None)
+    world = GatewayHarness([account(f"a{n:03}") for n in range(230)])
+    prepared = Documents(build_core_schema(), Limits()).get_operation(QUERY, None)
 
-    async with asking(world) as client:
+    async with open_client(world) as client:
         first = await client.data(QUERY, {"asOf": None, "after": None, "first": 200})
         cursor = first["bankAccounts"]["pageInfo"]["endCursor"]
         second = await client.data(QUERY, {"asOf": "2026-01-31", "after": cursor, "first": 200})

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.api.fakes import ADMIN, READ, World, served
+from tests.api.fakes import ADMIN, READ, GatewayHarness, run_server
 
 READ_QUERY = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 MUTATION = (
@@ -35,7 +35,7 @@ async def wait_until(condition) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_disconnect_cancels_a_read(world: World):
+async def test_a_disconnect_cancels_a_read(world: GatewayHarness):
     begun = asyncio.Event()
 
     class SignallingGate(asyncio.Event):
@@ -45,15 +45,15 @@ async def test_a_disconnect_cancels_a_read(world: World):
 
     world.reads.gate = SignallingGate()
 
-    async with served(world.app()) as url:
+    async with run_server(world.app()) as url:
         await send_and_disconnect(url, READ_QUERY, READ, begun)
         await wait_until(lambda: world.reads.cancelled == 1)
 
 
-async def test_a_disconnect_does_not_cancel_a_write(world: World):
+async def test_a_disconnect_does_not_cancel_a_write(world: GatewayHarness):
     world.writer.gate = asyncio.Event()
 
-    async with served(world.app()) as url:
+    async with run_server(world.app()) as url:
         await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
         await asyncio.sleep(0.05)
         assert world.writer.finished == 0
@@ -63,10 +63,10 @@ async def test_a_disconnect_does_not_cancel_a_write(world: World):
     assert world.reads.opening_answers["acct_yen"].value.amount.minor_units == 7
 
 
-async def test_draining_waits_for_writes(world: World):
+async def test_draining_waits_for_writes(world: GatewayHarness):
     world.writer.gate = asyncio.Event()
 
-    async with served(world.app()) as url:
+    async with run_server(world.app()) as url:
         await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
         assert world.endpoint is not None
         draining = asyncio.ensure_future(world.endpoint.drain())
@@ -79,7 +79,7 @@ async def test_draining_waits_for_writes(world: World):
 
 
 @pytest.mark.parametrize("query", [READ_QUERY, MUTATION])
-async def test_a_cancelled_server_task_does_not_cancel_a_write(world: World, query):
+async def test_a_cancelled_server_task_does_not_cancel_a_write(world: GatewayHarness, query):
     """At the end of its shutdown timeout, uvicorn cancels the tasks that still run."""
     world.writer.gate = asyncio.Event()
     world.reads.gate = asyncio.Event()

@@ -8,7 +8,7 @@ import pytest
 from balance_gateway.web.graphql import EndpointLimits
 from balance_gateway.web.load_shedding import LoadLimits
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
-from tests.api.fakes import ADMIN, READ, World, asking
+from tests.api.fakes import ADMIN, READ, GatewayHarness, open_client
 
 AUTH = {"Authorization": f"Bearer {READ}"}
 MUTATION = (
@@ -56,8 +56,8 @@ def test_a_long_header_is_parsed_and_not_cached(parse):
     assert negotiate(header) == JSON
 
 
-async def send(world: World, query: str, accept: str, key: str = READ, **settings):
-    async with asking(world, **settings) as client:
+async def send(world: GatewayHarness, query: str, accept: str, key: str = READ, **settings):
+    async with open_client(world, **settings) as client:
         return await client.http.post(
             "/graphql",
             json={"query": query},
@@ -80,7 +80,7 @@ async def send(world: World, query: str, accept: str, key: str = READ, **setting
         (MUTATION, ADMIN, 200),
     ],
 )
-async def test_each_media_type_has_its_statuses(world: World, query, key, status):
+async def test_each_media_type_has_its_statuses(world: GatewayHarness, query, key, status):
     strict = await send(world, query, GRAPHQL_RESPONSE, key)
     plain = await send(world, query, JSON, key)
 
@@ -93,15 +93,15 @@ async def test_each_media_type_has_its_statuses(world: World, query, key, status
         assert not strict.json().get("data")
 
 
-async def test_an_unacceptable_media_type_gets_a_406(world: World):
+async def test_an_unacceptable_media_type_gets_a_406(world: GatewayHarness):
     response = await send(world, "{ __typename }", "text/html")
 
     assert response.status_code == 406
     assert "application/json" in response.json()["errors"][0]["message"]
 
 
-async def test_a_get_executes_a_query(world: World):
-    async with asking(world) as client:
+async def test_a_get_executes_a_query(world: GatewayHarness):
+    async with open_client(world) as client:
         response = await client.http.get(
             "/graphql",
             params={
@@ -116,8 +116,8 @@ async def test_a_get_executes_a_query(world: World):
     assert response.json() == {"data": {"bankAccount": {"id": "acct_yen"}}}
 
 
-async def test_a_get_never_executes_a_mutation(world: World):
-    async with asking(world) as client:
+async def test_a_get_never_executes_a_mutation(world: GatewayHarness):
+    async with open_client(world) as client:
         for accept in (JSON, GRAPHQL_RESPONSE):
             response = await client.http.get(
                 "/graphql",
@@ -131,16 +131,16 @@ async def test_a_get_never_executes_a_mutation(world: World):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
-async def test_other_methods_get_a_405(world: World, method):
-    async with asking(world) as client:
+async def test_other_methods_get_a_405(world: GatewayHarness, method):
+    async with open_client(world) as client:
         response = await client.http.request(method, "/graphql", headers=AUTH)
 
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, POST"
 
 
-async def test_responses_are_not_cacheable_and_have_a_request_id(world: World):
-    async with asking(world) as client:
+async def test_responses_are_not_cacheable_and_have_a_request_id(world: GatewayHarness):
+    async with open_client(world) as client:
         response = await client.http.post(
             "/graphql",
             json={"query": "{ __typename }"},
@@ -156,12 +156,12 @@ async def test_responses_are_not_cacheable_and_have_a_request_id(world: World):
     assert len(forged.headers["x-request-id"]) == 32
 
 
-async def test_an_internal_error_is_masked(world: World, caplog):
+async def test_an_internal_error_is_masked(world: GatewayHarness, caplog):
     class BrokenEngine:
         def prepare(self, request):
             raise RuntimeError("secret")
 
-    async with asking(world) as client:
+    async with open_client(world) as client:
         assert world.endpoint is not None
         world.endpoint._engine = BrokenEngine()  # type: ignore[assignment]
         response = await client.post("{ __typename }")
@@ -173,14 +173,14 @@ async def test_an_internal_error_is_masked(world: World, caplog):
     assert "secret" not in response.text + " ".join(str(vars(record)) for record in caplog.records)
 
 
-async def test_requests_above_the_limit_get_a_503_with_retry_after(world: World):
+async def test_requests_above_the_limit_get_a_503_with_retry_after(world: GatewayHarness):
     import asyncio
 
     world.reads.gate = asyncio.Event()
     query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 
     limits = EndpointLimits(load=LoadLimits(reads=1))
-    async with asking(world, endpoint_limits=limits) as client:
+    async with open_client(world, endpoint_limits=limits) as client:
         first = asyncio.ensure_future(client.post(query))
         while not world.reads.calls:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -195,16 +195,16 @@ async def test_requests_above_the_limit_get_a_503_with_retry_after(world: World)
     assert (completed.status_code, again.status_code) == (200, 200)
 
 
-async def test_cors_headers_are_sent_only_for_configured_origins(world: World):
+async def test_cors_headers_are_sent_only_for_configured_origins(world: GatewayHarness):
     preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
 
-    async with asking(world) as client:
+    async with open_client(world) as client:
         without = await client.http.options("/graphql", headers=preflight)
-    async with asking(world, cors_origins=["https://app.example"]) as client:
+    async with open_client(world, cors_origins=["https://app.example"]) as client:
         with_origin = await client.http.options("/graphql", headers=preflight)
         other = await client.http.options(
             "/graphql", headers={**preflight, "Origin": "https://evil.example"}

@@ -5,32 +5,32 @@ import asyncio
 from prometheus_client import CollectorRegistry, Counter
 
 from balance_gateway.web.health_endpoints import HealthEndpoints
-from tests.api.fakes import World, asking
+from tests.api.fakes import GatewayHarness, open_client
 
 
 async def pass_check():
     return None
 
 
-async def test_healthz_returns_200(world: World):
-    async with asking(world) as client:
+async def test_healthz_returns_200(world: GatewayHarness):
+    async with open_client(world) as client:
         response = await client.http.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_it_is_ready_when_every_check_passes(world: World):
+async def test_it_is_ready_when_every_check_passes(world: GatewayHarness):
     world.checks.update(storage=pass_check, cache=pass_check)
 
-    async with asking(world) as client:
+    async with open_client(world) as client:
         response = await client.http.get("/readyz")
 
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "checks": {"storage": "ok", "cache": "ok"}}
 
 
-async def test_a_failing_check_makes_it_not_ready_and_is_named(world: World):
+async def test_a_failing_check_makes_it_not_ready_and_is_named(world: GatewayHarness):
     async def fail():
         raise RuntimeError("secret dsn")
 
@@ -42,7 +42,7 @@ async def test_a_failing_check_makes_it_not_ready_and_is_named(world: World):
 
     world.checks.update(storage=pass_check, cache=fail, other=return_false, slow=hang)
 
-    async with asking(world) as client:
+    async with open_client(world) as client:
         response = await client.http.get("/readyz")
         health = await client.http.get("/healthz")
 
@@ -55,8 +55,8 @@ async def test_a_failing_check_makes_it_not_ready_and_is_named(world: World):
     assert health.status_code == 200
 
 
-async def test_it_is_not_ready_while_draining_and_still_serves(world: World):
-    async with asking(world) as client:
+async def test_it_is_not_ready_while_draining_and_still_serves(world: GatewayHarness):
+    async with open_client(world) as client:
         assert world.operations is not None
         world.operations.start_draining()
         ready = await client.http.get("/readyz")
@@ -66,8 +66,8 @@ async def test_it_is_not_ready_while_draining_and_still_serves(world: World):
     assert data == {"__typename": "Query"}
 
 
-async def test_metrics_are_read_from_the_registry(world: World):
-    async with asking(world) as client:
+async def test_metrics_are_read_from_the_registry(world: GatewayHarness):
+    async with open_client(world) as client:
         registry = CollectorRegistry()
         Counter("balance_gateway_test", "A test.", registry=registry).inc(3)
         assert world.operations is not None

@@ -17,7 +17,7 @@ from balance_gateway.web.auth import INVALID_CREDENTIAL, ApiKeys, KeyOrTokenAuth
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
-from tests.api.fakes import ADMIN, READ, World, api_keys, served
+from tests.api.fakes import ADMIN, READ, GatewayHarness, api_keys, run_server
 from tests.servers import free_port
 from tests.web.issuer import (
     AUDIENCE,
@@ -49,7 +49,7 @@ REFUSAL = {
 
 @asynccontextmanager
 async def serve() -> AsyncIterator[tuple[TokenHarness, httpx.AsyncClient]]:
-    world = World()
+    world = GatewayHarness()
     async with run_issuer() as harness:
         authenticator = KeyOrTokenAuthenticator(ApiKeys(api_keys()), harness.authenticator)
         app = build_web_app(
@@ -57,7 +57,7 @@ async def serve() -> AsyncIterator[tuple[TokenHarness, httpx.AsyncClient]]:
             operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
         )
         async with (
-            served(app) as url,
+            run_server(app) as url,
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
         ):
             yield harness, http
@@ -185,7 +185,7 @@ async def run_gateway(
     app = build_app(parse_settings(values, directory), clock=lambda: NOW)
     async with (
         app.running(),
-        served(app) as url,
+        run_server(app) as url,
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
     ):
         yield http

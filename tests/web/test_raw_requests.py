@@ -15,7 +15,7 @@ from balance_gateway.api.execution.engine import GraphQLResponse
 from balance_gateway.api.request.context import Caller
 from balance_gateway.domain.access import Principal
 from balance_gateway.web.load_shedding import LoadLimits
-from tests.api.fakes import READ, World, served
+from tests.api.fakes import READ, GatewayHarness, run_server
 
 BODY = json.dumps({"query": "{ __typename }"}).encode()
 ANSWER = b'{"data":{"__typename":"Query"}}'
@@ -76,8 +76,8 @@ async def connect(url: str) -> AsyncIterator[RawConnection]:
 
 
 @pytest.fixture
-async def url(world: World) -> AsyncIterator[str]:
-    async with served(world.app()) as address:
+async def url(world: GatewayHarness) -> AsyncIterator[str]:
+    async with run_server(world.app()) as address:
         yield address
 
 
@@ -151,10 +151,12 @@ async def test_time_spent_sending_the_body_does_not_count_as_waiting(
         assert (await connection.response()).status == 200
 
 
-async def test_time_behind_a_pipelined_request_does_not_count_as_waiting(world: World) -> None:
+async def test_time_behind_a_pipelined_request_does_not_count_as_waiting(
+    world: GatewayHarness,
+) -> None:
     world.reads.gate = asyncio.Event()
     slow = b'{"query": "{ bankAccount(id: \\"acct_yen\\") { balance { asOf } } }"}'
-    async with served(world.app()) as url, connect(url) as connection:
+    async with run_server(world.app()) as url, connect(url) as connection:
         connection.writer.write(request(body=slow) + request())
         await asyncio.sleep(LONGER_S)
         world.reads.gate.set()
@@ -163,8 +165,8 @@ async def test_time_behind_a_pipelined_request_does_not_count_as_waiting(world: 
         assert (await connection.response()).body == ANSWER
 
 
-async def test_time_spent_authenticating_does_not_count_as_waiting(world: World) -> None:
-    async with served(world.app()) as url, connect(url) as connection:
+async def test_time_spent_authenticating_does_not_count_as_waiting(world: GatewayHarness) -> None:
+    async with run_server(world.app()) as url, connect(url) as connection:
         connection.writer.write(request())
         assert (await connection.response()).status == 200
         endpoint = world.endpoint
@@ -181,8 +183,10 @@ async def test_time_spent_authenticating_does_not_count_as_waiting(world: World)
         assert (await connection.response()).status == 200
 
 
-async def test_a_request_that_waits_for_a_computing_process_gets_a_503(world: World) -> None:
-    async with served(world.app()) as url, connect(url) as one, connect(url) as other:
+async def test_a_request_that_waits_for_a_computing_process_gets_a_503(
+    world: GatewayHarness,
+) -> None:
+    async with run_server(world.app()) as url, connect(url) as one, connect(url) as other:
         for connection in (one, other):
             connection.writer.write(request())
             assert (await connection.response()).status == 200

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from balance_gateway.app.write_deadlines import compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
-from balance_gateway.pipeline.cache.cache_keys import AccountKeys, account_keys, response_settings
+from balance_gateway.pipeline.cache.cache_keys import (
+    AccountKeys,
+    compute_account_keys,
+    response_settings,
+)
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, NoStore, RedisStore
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
@@ -69,7 +73,7 @@ def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
     """Compute the cache keys of every account, by account id."""
     connectors = {connector.name: connector for connector in settings.connectors}
     return {
-        account.id: account_keys(
+        account.id: compute_account_keys(
             account,
             connectors[account.connector].base_url,
             _response_settings(connectors[account.connector]),

@@ -7,14 +7,8 @@ from collections.abc import Mapping
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
-from balance_gateway.ports.call_context import (
-    Priority,
-    current_call,
-)
-from balance_gateway.ports.provider_call import (
-    OnCall,
-    ProviderCall,
-)
+from balance_gateway.ports.call_context import Priority, current_call
+from balance_gateway.ports.provider_call import OnCall, ProviderCall
 
 logger = logging.getLogger(__name__)
 

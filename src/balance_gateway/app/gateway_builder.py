@@ -31,9 +31,7 @@ from balance_gateway.pipeline.calls.health_tracked_provider import HealthTracked
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery
@@ -160,7 +158,7 @@ def _register_gauges(
     """Register the metrics that ``/metrics`` reads from the state of gates and cache."""
     for name, gate in gates.items():
         metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
-        if gate.budget.per_minute is not None:
+        if gate.rate_limiter.per_minute is not None:
             metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
             metrics.budget_refills_seconds.labels(name).set_function(partial(_refills_in_s, gate))
     link = cache.link
@@ -172,11 +170,11 @@ def _is_open(gate: ConnectorGate) -> float:
 
 
 def _refills_in_s(gate: ConnectorGate) -> float:
-    return gate.budget.refills_in_s() or 0.0
+    return gate.rate_limiter.refills_in_s() or 0.0
 
 
 def _remaining(gate: ConnectorGate) -> float:
-    return float(gate.budget.remaining() or 0)
+    return float(gate.rate_limiter.remaining() or 0)
 
 
 def _decorate_provider(

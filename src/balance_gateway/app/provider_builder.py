@@ -10,23 +10,16 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
-from balance_gateway.pipeline.calls.redis_sliding_window import RedisCounter
+from balance_gateway.pipeline.calls.redis_sliding_window import RedisCallCounter
 from balance_gateway.pipeline.calls.sliding_window import (
     MemorySlidingWindow,
     SharedSlidingWindow,
     SlidingWindow,
 )
 from balance_gateway.pipeline.redis_client import RedisClient
-from balance_gateway.ports.ledger_store import (
-    LedgerStore,
-)
-from balance_gateway.ports.provider_call import (
-    CallGate,
-    OnCall,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.ledger_store import LedgerStore
+from balance_gateway.ports.provider_call import CallGate, OnCall
+from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.asset import AssetProvider, AssetSettings
 from balance_gateway.providers.layer import LayerProvider, LayerSettings
 from balance_gateway.providers.light import LightProvider, LightSettings
@@ -71,7 +64,7 @@ def build_gate(settings: ConnectorSettings, redis: RedisClient | None) -> Connec
         # do not share a limit.
         address = hashlib.sha256(settings.base_url.encode()).hexdigest()[:16]
         window = SharedSlidingWindow(
-            RedisCounter(redis, f"{settings.name}:{address}"), MemorySlidingWindow()
+            RedisCallCounter(redis, f"{settings.name}:{address}"), MemorySlidingWindow()
         )
     rate_limiter = RateLimiter(per_minute, window)
     return ConnectorGate(settings.name, CircuitBreaker(), rate_limiter, settings.max_concurrency)

@@ -43,10 +43,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.provider_call import (
-    CallGate,
-    OnCall,
-)
+from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers import json_fields
 from balance_gateway.providers.asset_lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.authorization import build_authorization

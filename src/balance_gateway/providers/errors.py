@@ -31,11 +31,8 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.transport.errors import ResponseTooLarge, Sent
-from balance_gateway.transport.rate_headers import (
-    reset_in_s,
-    retry_after_s,
-)
+from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
+from balance_gateway.transport.rate_headers import reset_in_s, retry_after_s
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
@@ -111,7 +108,7 @@ def translate_transport_error(
         error: The transport's error, or ``TimeoutError``.
         timeout_s: The configured time limit, for the message.
     """
-    never_sent = isinstance(error, _NEVER_SENT) or sent(error) is Sent.NEVER
+    never_sent = isinstance(error, _NEVER_SENT) or get_sent(error) is Sent.NEVER
     maybe_applied = operation.write and not never_sent
     advice = CHECK_BEFORE_RETRY if maybe_applied else " Try again later."
     provider, name = operation.provider_name, operation.name

@@ -24,13 +24,8 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from balance_gateway.ports.call_context import (
-    current_call,
-)
-from balance_gateway.ports.provider_call import (
-    CallGate,
-    OnCall,
-)
+from balance_gateway.ports.call_context import current_call
+from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.authorization import Authorization
 from balance_gateway.providers.body import decode_json
 from balance_gateway.providers.errors import (
@@ -56,7 +51,7 @@ from balance_gateway.providers.redirects import (
     resolve_redirect,
 )
 from balance_gateway.transport import HttptoolsTransport
-from balance_gateway.transport.errors import Sent
+from balance_gateway.transport.errors import Sent, get_sent
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 TIMEOUT_S = 10.0
@@ -280,7 +275,7 @@ class ProviderHTTP:
                 raise failure from error
             except RuntimeError as error:
                 # The transport raises it, marked as never sent, once it is closed.
-                if sent(error) is not Sent.NEVER:
+                if get_sent(error) is not Sent.NEVER:
                     raise
                 result.outcome = ProviderUnavailable.code
                 raise translate_transport_error(
@@ -304,9 +299,9 @@ class ProviderHTTP:
     ) -> ProviderResponse:
         headers = self._build_headers(exchange.content_type, header)
         body = None
-        if exchange.operation.write and (write := departure.get()) is not None:
+        if exchange.operation.write and (write := current_call().send_status) is not None:
             # From here on bytes may be sent; the wire's error says whether any were.
-            write.left = True
+            write.sent = True
         try:
             raw = await self._wire.exchange(exchange, address, headers, result)
             if raw or not exchange.empty_ok:

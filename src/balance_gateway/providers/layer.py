@@ -47,10 +47,7 @@ from balance_gateway.domain.errors import (
     with_account,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.provider_call import (
-    CallGate,
-    OnCall,
-)
+from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers import json_fields, layer_responses
 from balance_gateway.providers.authorization import build_authorization, build_basic_header
 from balance_gateway.providers.errors import ProviderResponse

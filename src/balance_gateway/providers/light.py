@@ -42,10 +42,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
-from balance_gateway.ports.provider_call import (
-    CallGate,
-    OnCall,
-)
+from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers import json_fields
 from balance_gateway.providers.authorization import FixedAuthorization
 from balance_gateway.providers.errors import ProviderResponse, build_refusal

@@ -21,13 +21,9 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderBadResponse
-from balance_gateway.domain.ledger import (
-    Sums,
-)
+from balance_gateway.domain.ledger import Sums
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.ledger_store import (
-    LedgerStore,
-)
+from balance_gateway.ports.ledger_store import LedgerStore
 
 CAPABILITIES = frozenset(
     {

@@ -15,16 +15,9 @@ from typing import BinaryIO
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.ledger import (
-    Book,
-    Entry,
-    ImportResult,
-)
+from balance_gateway.domain.ledger import Book, Entry, ImportResult
 from balance_gateway.domain.money import currency_exponent, parse_minor_units
-from balance_gateway.ports.ledger_store import (
-    EntryConflict,
-    LedgerStore,
-)
+from balance_gateway.ports.ledger_store import EntryConflict, LedgerStore
 
 #: Maximum number of bad rows that are collected before the import stops.
 BAD_ROWS_MAX = 20

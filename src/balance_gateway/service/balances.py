@@ -5,15 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-)
+from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    Observed,
-)
+from balance_gateway.ports.reads import BalanceRequest, Observed
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ from typing import Protocol
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus
-from balance_gateway.ports.reads import (
-    ReadPipeline,
-)
+from balance_gateway.ports.reads import ReadPipeline
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 

@@ -4,12 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import (
-    OpeningBalance,
-)
-from balance_gateway.ports.reads import (
-    Observed,
-)
+from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.ports.reads import Observed
 
 
 @dataclass(frozen=True, slots=True)

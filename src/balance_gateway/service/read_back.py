@@ -8,9 +8,7 @@ from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsupported
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
 
 logger = logging.getLogger(__name__)

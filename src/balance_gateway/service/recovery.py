@@ -8,19 +8,10 @@ from datetime import timedelta
 
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import ProviderTimeout
-from balance_gateway.domain.writes import (
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    WriteFence,
-)
-from balance_gateway.ports.write_journal import (
-    WriteJournal,
-)
+from balance_gateway.domain.writes import WriteOutcome, WriteRecord
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import WriteFence
+from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.read_back import UNCERTAIN, resolve_by_reading, with_failure
 from balance_gateway.service.write_execution import WriteDeadlines

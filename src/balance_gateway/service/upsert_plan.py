@@ -9,9 +9,7 @@ from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.errors import BadInput, Unsupported
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.amount_input import AmountInput, resolve_minor_units
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
 

@@ -9,20 +9,11 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import GatewayError, Internal, ProviderError, ProviderTimeout
-from balance_gateway.domain.writes import (
-    WriteOutcome,
-    WriteRecord,
-)
+from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.call_context import SendStatus, set_call_context
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    WriteFence,
-)
-from balance_gateway.ports.write_journal import (
-    WriteJournal,
-)
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import WriteFence
+from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.read_back import (
     read_back,
     read_previous,

@@ -29,29 +29,13 @@ from typing import TypeVar
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import (
-    OpeningBalance,
-)
+from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import BadInput, CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.writes import (
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    FreshnessState,
-    Observed,
-    WriteFence,
-)
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-    JournalUnavailable,
-    WriteJournal,
-)
+from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
+from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable, WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import (
     Applied,

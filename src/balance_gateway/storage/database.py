@@ -5,12 +5,7 @@ import importlib.util
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    nullcontext,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from threading import Thread
 from weakref import WeakSet
 

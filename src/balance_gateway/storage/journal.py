@@ -14,16 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import (
-    UnsettledWrite,
-    WriteIntent,
-    WriteOutcome,
-    WriteRecord,
-)
-from balance_gateway.ports.write_journal import (
-    AccountBusy,
-    JournalUnavailable,
-)
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError

@@ -28,13 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from balance_gateway.domain.ledger import (
-    Book,
-    Entry,
-)
-from balance_gateway.ports.ledger_store import (
-    EntryConflict,
-)
+from balance_gateway.domain.ledger import Book, Entry
+from balance_gateway.ports.ledger_store import EntryConflict
 from balance_gateway.storage.tables import BigIntText, Day, ledger_entries
 
 #: Number of entries sent to the database at a time.

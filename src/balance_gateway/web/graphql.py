@@ -24,7 +24,7 @@ from balance_gateway.api.execution.engine import (
     build_refusal_response,
 )
 from balance_gateway.api.request.context import Caller
-from balance_gateway.api.schema.errors import RequestRefused, internal_message, log_defect
+from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
@@ -132,7 +132,7 @@ class GraphQLEndpoint:
             return
         except Exception as defect:
             log_defect(defect, request_id)
-            status, body = 500, _encode_error(internal_message(request_id), "INTERNAL")
+            status, body = 500, _encode_error(build_internal_message(request_id), "INTERNAL")
         await _send(send, status, body, media_type or JSON, request_id, extra_headers)
 
     async def drain(self) -> None:

@@ -8,9 +8,9 @@ from balance_gateway.api.execution.documents import Documents
 from balance_gateway.api.execution.engine import Engine, GraphQLRequest
 from balance_gateway.api.execution.query_cost import apply_defaults
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.build import core_schema
+from balance_gateway.api.schema.build import build_core_schema
 from balance_gateway.api.schema.errors import RequestRefused
-from tests.api.fakes import ADMIN, World, account, asking
+from tests.api.fakes import ADMIN, GatewayHarness, account, open_client
 
 #: Generous: a refusal takes milliseconds, exponential work takes minutes.
 REFUSAL_TIME_S = 1.0
@@ -175,7 +175,7 @@ ACCEPTED = {
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(World().gateway, limits=Limits(cost=20_000, page_size=500, ids=500))
+    return Engine(GatewayHarness().gateway, limits=Limits(cost=20_000, page_size=500, ids=500))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -266,7 +266,7 @@ SIZED = """query ($n: Int = 2, $ids: [ID!]!) {
     ],
 )
 def test_cost_depends_on_variables(variables, cost):
-    documents = Documents(core_schema(), Limits(page_size=500))
+    documents = Documents(build_core_schema(), Limits(page_size=500))
     prepared = documents.get_operation(SIZED, None)
 
     found = prepared.cost.total(apply_defaults(prepared.node, variables))
@@ -276,10 +276,10 @@ def test_cost_depends_on_variables(variables, cost):
 
 @pytest.mark.parametrize("first", [20, 21])
 async def test_cost_is_checked_with_the_variables_of_the_request(first):
-    harness = World([account("a")])
+    harness = GatewayHarness([account("a")])
     query = "query ($n: Int!) { bankAccounts(first: $n) { nodes { id name } } }"
 
-    async with asking(harness, limits=Limits(cost=1 + 3 * 20)) as client:
+    async with open_client(harness, limits=Limits(cost=1 + 3 * 20)) as client:
         answer = await client.ask(query, {"n": first})
 
     assert ("errors" in answer) is (first > 20)
@@ -300,25 +300,27 @@ def test_cost_with_variables_is_linear_in_fragments(engine: Engine):
     assert time.perf_counter() - started < REFUSAL_TIME_S
 
 
-async def test_number_of_validation_errors_is_bounded(harness: World):
-    async with asking(harness) as client:
+async def test_number_of_validation_errors_is_bounded(harness: GatewayHarness):
+    async with open_client(harness) as client:
         answer = await client.ask("{" + " ".join(f"no{n}" for n in range(100)) + "}")
 
     assert 1 < len(answer["errors"]) <= 9
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
 
 
-async def test_number_of_variable_errors_is_bounded(harness: World):
+async def test_number_of_variable_errors_is_bounded(harness: GatewayHarness):
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         answer = await client.ask(query, {"ids": [None] * 500})
 
     assert 1 < len(answer["errors"]) <= 9
 
 
 def test_document_cache_is_bounded_by_number_and_size():
-    documents = Documents(core_schema(), Limits(cached_documents=3, cached_document_characters=200))
+    documents = Documents(
+        build_core_schema(), Limits(cached_documents=3, cached_document_characters=200)
+    )
     texts = [f"{{ a{n}: __typename }}" for n in range(5)]
 
     first = documents.get_operation(texts[0], None)
@@ -335,7 +337,7 @@ def test_document_cache_is_bounded_by_number_and_size():
 
 
 def test_least_recently_used_document_is_evicted():
-    documents = Documents(core_schema(), Limits(cached_documents=2))
+    documents = Documents(build_core_schema(), Limits(cached_documents=2))
     one, two, three = (f"{{ a{n}: __typename }}" for n in range(3))
 
     for text in (one, two, one, three):
@@ -345,7 +347,7 @@ def test_least_recently_used_document_is_evicted():
 
 
 def test_invalid_document_is_not_cached():
-    documents = Documents(core_schema(), Limits())
+    documents = Documents(build_core_schema(), Limits())
 
     for _ in range(2):
         with pytest.raises(RequestRefused, match="Cannot query field"):
@@ -371,8 +373,8 @@ def test_document_without_the_operation_is_refused(engine, query, operation_name
         engine.prepare(GraphQLRequest(query, None, operation_name))
 
 
-async def test_named_operation_is_executed(harness: World):
-    async with asking(harness) as client:
+async def test_named_operation_is_executed(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data(
             "query A { a: __typename } mutation B { b: __typename }", operationName="B", key=ADMIN
         )

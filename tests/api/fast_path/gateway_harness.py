@@ -25,7 +25,7 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import ProviderTimeout, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
-from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
@@ -121,7 +121,7 @@ class GatewayHarness:
     request_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        keys = {account.id: account_keys(account, "", {}) for account in ACCOUNTS}
+        keys = {account.id: compute_account_keys(account, "", {}) for account in ACCOUNTS}
         memory_fences = MemoryFences(30.0, self._read_clock)
         self.reads = CachedReads(
             providers={"main": self.provider},

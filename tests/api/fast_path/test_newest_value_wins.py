@@ -6,13 +6,13 @@ from balance_gateway.api.request.context import Caller
 from balance_gateway.pipeline.cache.cache_store import MemoryStore
 from balance_gateway.pipeline.cache.fence import MemoryFences
 from tests.api.fast_path.gateway_harness import READER, FiguresProvider, GatewayHarness
-from tests.pipeline.fakes import LostFences
+from tests.pipeline.fakes import UnreachableFences
 
 PLAIN = "{ balance { ledger { amount } } }"
 UNCACHED = "{ balance(maxAgeSeconds: 0) { ledger { amount } } }"
 
 
-class SharedFences(LostFences):
+class SharedFences(UnreachableFences):
     """Fences that other processes can change, so there are no local cache versions."""
 
     @property

@@ -4,27 +4,21 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from balance_gateway.domain.errors import (
-    ProviderBadResponse,
-    ProviderRateLimited,
-    TooStale,
-)
-from balance_gateway.ports.reads import (
-    OnStale,
-)
-from tests.api.fakes import World, asking
+from balance_gateway.domain.errors import ProviderBadResponse, ProviderRateLimited, TooStale
+from balance_gateway.ports.reads import OnStale
+from tests.api.fakes import GatewayHarness, open_client
 
 ALL = "{ bankAccounts { nodes { id balance { asOf bank { amount } } } } }"
 
 
-async def test_aliased_balances_are_read_in_one_call(harness: World):
+async def test_aliased_balances_are_read_in_one_call(harness: GatewayHarness):
     fields = "\n".join(
         f'a{index}: bankAccount(id: "acct_operating") '
         f'{{ balance(asOf: "2026-01-{index + 1:02}") {{ asOf }} }}'
         for index in range(28)
     )
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data("{" + fields + "}")
 
     assert len(harness.reads.calls) == 1
@@ -32,8 +26,8 @@ async def test_aliased_balances_are_read_in_one_call(harness: World):
     assert data["a27"]["balance"]["asOf"] == "2026-01-28"
 
 
-async def test_repeated_balance_is_requested_once(harness: World):
-    async with asking(harness) as client:
+async def test_repeated_balance_is_requested_once(harness: GatewayHarness):
+    async with open_client(harness) as client:
         await client.data(
             '{ a: bankAccount(id: "acct_yen") { balance { asOf } } balanceTotals { currency }'
             ' b: bankAccount(id: "acct_yen") { x: balance { asOf } y: balance { asOf } } }'
@@ -43,11 +37,11 @@ async def test_repeated_balance_is_requested_once(harness: World):
     assert len(harness.reads.calls[0]) == 5
 
 
-async def test_today_is_resolved_once_per_time_zone(harness: World):
+async def test_today_is_resolved_once_per_time_zone(harness: GatewayHarness):
     """At 15:10 UTC it is already the next day in Tokyo, but not in Lima."""
     harness.now = datetime(2026, 11, 21, 15, 10, tzinfo=UTC)
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(ALL)
 
     days = {node["id"]: node["balance"]["asOf"] for node in data["bankAccounts"]["nodes"]}
@@ -57,7 +51,7 @@ async def test_today_is_resolved_once_per_time_zone(harness: World):
     assert all(request.is_today for request in harness.reads.calls[0])
 
 
-async def test_request_at_midnight_has_one_today(harness: World):
+async def test_request_at_midnight_has_one_today(harness: GatewayHarness):
     """The clock can be read only once: a second read would be after midnight."""
     instants = iter([datetime(2026, 11, 21, 23, 59, 59, 999999, tzinfo=UTC)])
     harness._clock = lambda: next(instants)  # type: ignore[method-assign]
@@ -65,7 +59,7 @@ async def test_request_at_midnight_has_one_today(harness: World):
         harness.directory, harness.reads, harness.writer, harness.gateway.watch, harness._clock
     )
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(
             '{ bankAccount(id: "acct_operating") { balance { asOf freshness { ageSeconds } } }'
             " balanceTotals { currency } }"
@@ -74,8 +68,8 @@ async def test_request_at_midnight_has_one_today(harness: World):
     assert data["bankAccount"]["balance"]["asOf"] == "2026-11-21"
 
 
-async def test_explicit_current_day_counts_as_today(harness: World):
-    async with asking(harness) as client:
+async def test_explicit_current_day_counts_as_today(harness: GatewayHarness):
+    async with open_client(harness) as client:
         await client.data(
             '{ bankAccount(id: "acct_operating") { t: balance(asOf: "2026-11-21") { asOf }'
             ' p: balance(asOf: "2026-11-20") { asOf } f: balance(asOf: "2027-01-01") { asOf } } }'
@@ -89,11 +83,11 @@ async def test_explicit_current_day_counts_as_today(harness: World):
     ]
 
 
-async def test_max_age_and_on_stale_are_passed_on(harness: World):
+async def test_max_age_and_on_stale_are_passed_on(harness: GatewayHarness):
     query = """query ($age: Int, $stale: OnStale) { bankAccount(id: "acct_yen") {
       balance(maxAgeSeconds: $age, onStale: $stale) { asOf } } }"""
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         await client.data(query, {"age": 0, "stale": "ERROR"})
         await client.data(query, {"age": None, "stale": None})
         await client.data(query, {})
@@ -110,8 +104,8 @@ async def test_max_age_and_on_stale_are_passed_on(harness: World):
         ('asOf: "9999-12-31"', "asOf"),
     ],
 )
-async def test_invalid_argument_error_names_the_field(harness: World, arguments, field):
-    async with asking(harness) as client:
+async def test_invalid_argument_error_names_the_field(harness: GatewayHarness, arguments, field):
+    async with open_client(harness) as client:
         answer = await client.ask(
             f'{{ bankAccount(id: "acct_yen") {{ id balance({arguments}) {{ asOf }} }} }}'
         )
@@ -123,14 +117,14 @@ async def test_invalid_argument_error_names_the_field(harness: World, arguments,
     assert field in error["message"]
 
 
-async def test_each_failed_balance_has_its_own_error(harness: World):
+async def test_each_failed_balance_has_its_own_error(harness: GatewayHarness):
     harness.reads.balance_answers = {
         "acct_card": ProviderRateLimited("Budget spent.", account_id="acct_card", provider="ASSET"),
         "acct_yen": TooStale("Too old.", account_id="acct_yen"),
         "acct_dinar": ProviderBadResponse("Nonsense.", account_id="acct_dinar"),
     }
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         answer = await client.ask(ALL)
 
     nodes = answer["data"]["bankAccounts"]["nodes"]
@@ -139,10 +133,10 @@ async def test_each_failed_balance_has_its_own_error(harness: World):
     assert found == {0: "PROVIDER_RATE_LIMITED", 1: "PROVIDER_BAD_RESPONSE", 4: "TOO_STALE"}
 
 
-async def test_defect_is_masked_and_logged_without_its_text(harness: World, caplog):
+async def test_defect_is_masked_and_logged_without_its_text(harness: GatewayHarness, caplog):
     harness.reads.whole_call = RuntimeError("secret 12345.67")
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         response = await client.post(ALL)
 
     answer = response.json()
@@ -157,12 +151,12 @@ async def test_defect_is_masked_and_logged_without_its_text(harness: World, capl
     assert response.headers["x-request-id"] in logged
 
 
-async def test_slow_read_times_out_and_other_fields_are_returned(harness: World):
+async def test_slow_read_times_out_and_other_fields_are_returned(harness: GatewayHarness):
     import asyncio
 
     harness.reads.gate = asyncio.Event()
 
-    async with asking(harness, request_timeout_s=0.05) as client:
+    async with open_client(harness, request_timeout_s=0.05) as client:
         answer = await client.ask('{ bankAccount(id: "acct_yen") { name balance { asOf } } }')
 
     assert answer["data"] == {"bankAccount": {"name": "Yen", "balance": None}}

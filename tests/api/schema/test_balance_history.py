@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from balance_gateway.api.schema.history import HistoryStep, count_days, list_days
 from balance_gateway.domain.errors import BadInput, ProviderTimeout
-from tests.api.fakes import World, asking
+from tests.api.fakes import GatewayHarness, open_client
 
 QUERY = """query ($from: Date!, $to: Date!, $step: HistoryStep) {
   bankAccounts { nodes { id balanceHistory(from: $from, to: $to, step: $step) { asOf } } } }"""
@@ -44,8 +44,8 @@ def test_month_steps_keep_the_day_or_use_the_last_day():
     ]  # fmt: skip
 
 
-async def test_all_days_of_all_accounts_are_read_in_one_call(harness: World):
-    async with asking(harness) as client:
+async def test_all_days_of_all_accounts_are_read_in_one_call(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data(QUERY, {"from": "2026-01-01", "to": "2026-01-31"})
 
     assert len(harness.reads.calls) == 1
@@ -59,8 +59,8 @@ async def test_all_days_of_all_accounts_are_read_in_one_call(harness: World):
     [("2026-01-02", "2026-01-01", "DAY"), ("2020-01-01", "2026-01-01", "DAY"),
      ("1000-01-01", "2026-01-01", "MONTH"), ("0001-01-01", "0001-01-02", "DAY")],
 )  # fmt: skip
-async def test_invalid_range_error_names_from(harness: World, start, end, step):
-    async with asking(harness) as client:
+async def test_invalid_range_error_names_from(harness: GatewayHarness, start, end, step):
+    async with open_client(harness) as client:
         answer = await client.ask(
             "query ($from: Date!, $to: Date!, $step: HistoryStep) { bankAccount(id: "
             '"acct_yen") { balanceHistory(from: $from, to: $to, step: $step) { asOf } } }',
@@ -72,10 +72,10 @@ async def test_invalid_range_error_names_from(harness: World, start, end, step):
     assert harness.reads.calls == []
 
 
-async def test_failed_day_nulls_only_its_account(harness: World):
+async def test_failed_day_nulls_only_its_account(harness: GatewayHarness):
     harness.reads.balance_answers["acct_card"] = ProviderTimeout("Slow.", account_id="acct_card")
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         answer = await client.ask(QUERY, {"from": "2026-01-01", "to": "2026-01-03"})
 
     nodes = answer["data"]["bankAccounts"]["nodes"]

@@ -3,23 +3,17 @@
 from datetime import UTC, datetime
 
 from balance_gateway.domain.accounts import Side
-from balance_gateway.domain.balances import (
-    OpeningBalance,
-    OpeningBalanceSource,
-    Tag,
-)
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.errors import ProviderTimeout, ProviderUnavailable
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.reads import (
-    FreshnessState,
-)
-from tests.api.fakes import OTHER, World, asking, observed
+from balance_gateway.ports.reads import FreshnessState
+from tests.api.fakes import OTHER, GatewayHarness, observed, open_client
 
 ONE = "query ($id: ID!) { bankAccount(id: $id) { id name currency provider normalBalance } }"
 
 
-async def test_account_returns_configured_fields(harness: World):
-    async with asking(harness) as client:
+async def test_account_returns_configured_fields(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data(ONE, {"id": "acct_card"})
 
     assert data["bankAccount"] == {
@@ -32,19 +26,19 @@ async def test_account_returns_configured_fields(harness: World):
     assert harness.reads.side_calls == []
 
 
-async def test_unknown_normal_balance_is_read_from_the_provider(harness: World):
+async def test_unknown_normal_balance_is_read_from_the_provider(harness: GatewayHarness):
     harness.reads.sides["acct_yen"] = Side.CREDIT
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(ONE, {"id": "acct_yen"})
 
     assert data["bankAccount"]["normalBalance"] == "CREDIT"
 
 
-async def test_failed_normal_balance_nulls_only_its_account(harness: World):
+async def test_failed_normal_balance_nulls_only_its_account(harness: GatewayHarness):
     harness.reads.sides["acct_yen"] = ProviderTimeout("Too slow.", account_id="acct_yen")
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         answer = await client.ask("{ bankAccounts { nodes { id normalBalance } } }")
 
     nodes = answer["data"]["bankAccounts"]["nodes"]
@@ -56,8 +50,8 @@ async def test_failed_normal_balance_nulls_only_its_account(harness: World):
     assert error["extensions"]["code"] == "PROVIDER_TIMEOUT"
 
 
-async def test_foreign_account_looks_like_an_unknown_account(harness: World):
-    async with asking(harness) as client:
+async def test_foreign_account_looks_like_an_unknown_account(harness: GatewayHarness):
+    async with open_client(harness) as client:
         foreign = await client.ask(ONE, {"id": "acct_foreign"})
         missing = await client.ask(ONE, {"id": "acct_missing"})
         mine = await client.data(ONE, {"id": "acct_foreign"}, key=OTHER)
@@ -75,8 +69,8 @@ async def test_foreign_account_looks_like_an_unknown_account(harness: World):
     assert foreign["errors"][0]["message"] == missing["errors"][0]["message"]
 
 
-async def test_malformed_id_is_unknown_and_long_id_is_rejected(harness: World):
-    async with asking(harness) as client:
+async def test_malformed_id_is_unknown_and_long_id_is_rejected(harness: GatewayHarness):
+    async with open_client(harness) as client:
         malformed = await client.ask(ONE, {"id": "../../admin"})
         long = await client.ask(ONE, {"id": "a" * 65})
 
@@ -95,14 +89,14 @@ OPENING = """{ bankAccount(id: "acct_operating") { openingBalance {
 } } }"""
 
 
-async def test_missing_opening_balance_is_null_without_an_error(harness: World):
-    async with asking(harness) as client:
+async def test_missing_opening_balance_is_null_without_an_error(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data(OPENING)
 
     assert data == {"bankAccount": {"openingBalance": None}}
 
 
-async def test_opening_balance_returns_every_provider_field(harness: World):
+async def test_opening_balance_returns_every_provider_field(harness: GatewayHarness):
     at = datetime(2025, 1, 31, 23, 0, tzinfo=UTC)
     harness.reads.opening_answers["acct_operating"] = observed(
         OpeningBalance(
@@ -114,7 +108,7 @@ async def test_opening_balance_returns_every_provider_field(harness: World):
         stale_reason="The provider is down.",
     )  # fmt: skip
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(OPENING)
 
     opening = data["bankAccount"]["openingBalance"]
@@ -131,14 +125,14 @@ async def test_opening_balance_returns_every_provider_field(harness: World):
     assert opening["freshness"]["staleReason"] == "The provider is down."
 
 
-async def test_memo_with_half_a_surrogate_pair_is_encoded(harness: World):
+async def test_memo_with_half_a_surrogate_pair_is_encoded(harness: GatewayHarness):
     harness.reads.opening_answers["acct_operating"] = observed(
         OpeningBalance(
             Money(1, "EUR"), None, OpeningBalanceSource.PROVIDER, memo="\ud800", metadata={"n": 1}
         )
     )
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         response = await client.post(OPENING)
 
     assert response.status_code == 200
@@ -146,12 +140,12 @@ async def test_memo_with_half_a_surrogate_pair_is_encoded(harness: World):
     assert response.json()["data"]["bankAccount"]["openingBalance"]["metadata"] == {"n": 1}
 
 
-async def test_failed_opening_balance_keeps_the_balance(harness: World):
+async def test_failed_opening_balance_keeps_the_balance(harness: GatewayHarness):
     harness.reads.opening_answers["acct_operating"] = ProviderUnavailable(
         "The provider is down.", account_id="acct_operating", provider="LIGHT", retry_after_s=1.2
     )
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         answer = await client.ask(
             '{ bankAccount(id: "acct_operating") { openingBalance { memo } balance { asOf } } }'
         )
@@ -169,18 +163,18 @@ async def test_failed_opening_balance_keeps_the_balance(harness: World):
     }
 
 
-async def test_opening_balances_are_read_in_one_call(harness: World):
-    async with asking(harness) as client:
+async def test_opening_balances_are_read_in_one_call(harness: GatewayHarness):
+    async with open_client(harness) as client:
         await client.data("{ bankAccounts { nodes { openingBalance { memo } } } }")
 
     assert len(harness.reads.opening_calls) == 1
     assert len(harness.reads.opening_calls[0]) == 5
 
 
-async def test_age_is_never_negative(harness: World):
+async def test_age_is_never_negative(harness: GatewayHarness):
     harness.now = add_seconds(harness.now, -5)
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(
             '{ bankAccount(id: "acct_yen") { balance { freshness { ageSeconds } } } }'
         )

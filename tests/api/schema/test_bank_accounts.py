@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.connection import build_connection, decode_cursor, encode_cursor
 from balance_gateway.domain.errors import BadInput
-from tests.api.fakes import OTHER, World, account, asking
+from tests.api.fakes import OTHER, GatewayHarness, account, open_client
 
 MAX = Limits().page_size
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
@@ -57,8 +57,8 @@ def test_other_text_is_rejected_as_cursor(text):
 @pytest.mark.parametrize(
     "cursor", ["", "acct_yen", "YTE6", encode_cursor("acct_yen") + "=", "💶", "%"]
 )
-async def test_invalid_cursor_error_names_after(harness: World, cursor):
-    async with asking(harness) as client:
+async def test_invalid_cursor_error_names_after(harness: GatewayHarness, cursor):
+    async with open_client(harness) as client:
         answer = await client.ask(PAGE, {"first": 2, "after": cursor})
 
     assert answer["data"] is None
@@ -66,8 +66,8 @@ async def test_invalid_cursor_error_names_after(harness: World, cursor):
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_page_info_describes_the_position(harness: World):
-    async with asking(harness) as client:
+async def test_page_info_describes_the_position(harness: GatewayHarness):
+    async with open_client(harness) as client:
         first = await client.data(PAGE, {"first": 2})
         after = first["bankAccounts"]["pageInfo"]["endCursor"]
         last = await client.data(PAGE, {"first": 3, "after": after})
@@ -87,9 +87,9 @@ async def test_page_info_describes_the_position(harness: World):
 
 
 async def test_tenant_without_accounts_gets_an_empty_page():
-    harness = World([])
+    harness = GatewayHarness([])
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(PAGE, {})
 
     assert data["bankAccounts"] == {
@@ -100,8 +100,8 @@ async def test_tenant_without_accounts_gets_an_empty_page():
 
 
 @pytest.mark.parametrize("first", [0, -1, MAX + 1, 2**31 - 1])
-async def test_first_out_of_range_is_rejected(harness: World, first):
-    async with asking(harness) as client:
+async def test_first_out_of_range_is_rejected(harness: GatewayHarness, first):
+    async with open_client(harness) as client:
         answer = await client.ask(PAGE, {"first": first})
 
     assert answer["errors"][0]["extensions"]["field"] == "first"
@@ -109,9 +109,9 @@ async def test_first_out_of_range_is_rejected(harness: World, first):
 
 
 async def test_first_defaults_to_one_hundred():
-    harness = World([account(f"a{index:03}") for index in range(150)])
+    harness = GatewayHarness([account(f"a{index:03}") for index in range(150)])
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         for variables in ({}, {"first": None}):
             data = await client.data(PAGE, variables)
             assert len(data["bankAccounts"]["nodes"]) == 100
@@ -128,8 +128,8 @@ async def test_first_defaults_to_one_hundred():
         ({"nameContains": "eur"}, ["acct_operating", "acct_savings"]),
     ],
 )
-async def test_accounts_match_every_filter_condition(harness: World, conditions, expected):
-    async with asking(harness) as client:
+async def test_accounts_match_every_filter_condition(harness: GatewayHarness, conditions, expected):
+    async with open_client(harness) as client:
         data = await client.data(PAGE, {"filter": conditions})
 
     assert [node["id"] for node in data["bankAccounts"]["nodes"]] == expected
@@ -143,16 +143,16 @@ async def test_accounts_match_every_filter_condition(harness: World, conditions,
         ({"currencies": ["EUR"] * (Limits().ids + 1)}, "filter.currencies"),
     ],
 )
-async def test_oversized_filter_is_rejected(harness: World, conditions, field):
-    async with asking(harness) as client:
+async def test_oversized_filter_is_rejected(harness: GatewayHarness, conditions, field):
+    async with open_client(harness) as client:
         answer = await client.ask(PAGE, {"filter": conditions})
 
     assert answer["errors"][0]["extensions"]["field"] == field
     assert field in answer["errors"][0]["message"]
 
 
-async def test_tenant_sees_only_its_own_accounts(harness: World):
-    async with asking(harness) as client:
+async def test_tenant_sees_only_its_own_accounts(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data(PAGE, {}, key=OTHER)
 
     assert data["bankAccounts"]["nodes"] == [{"id": "acct_foreign"}]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance_gateway.api.schema.scalars import (
-    instant_text,
-    json_value,
+    encode_json_value,
+    format_instant,
     parse_big_int,
     parse_currency,
     parse_date,
@@ -19,7 +19,7 @@ from balance_gateway.api.schema.scalars import (
     parse_instant,
 )
 from balance_gateway.domain.money import decimal_text, parse_minor_units
-from tests.api.fakes import World, asking
+from tests.api.fakes import GatewayHarness, open_client
 
 DIGITS = "٣४三𝟛"
 
@@ -91,8 +91,8 @@ def test_date_time_round_trips_in_utc(instant):
     parsed = parse_instant(instant.isoformat())
 
     assert parsed == instant
-    assert instant_text(parsed).endswith("Z")
-    assert parse_instant(instant_text(parsed)) == instant
+    assert format_instant(parsed).endswith("Z")
+    assert parse_instant(format_instant(parsed)) == instant
 
 
 def test_date_time_without_offset_error_says_to_append_one():
@@ -132,7 +132,7 @@ def test_json_numbers_are_exact():
         "nan": Decimal("NaN"),
     }
 
-    text = orjson.dumps(json_value(value)).decode()
+    text = orjson.dumps(encode_json_value(value)).decode()
 
     assert orjson.loads(text)["list"] == [1, None, True, "x"]
     assert orjson.loads(text)["nan"] is None
@@ -145,8 +145,8 @@ UPSERT = """mutation ($input: UpsertOpeningBalanceInput!) {
   upsertOpeningBalance(input: $input) { __typename ... on OpeningBalanceRejected { message } } }"""
 
 
-async def test_decimal_literal_is_used_as_written(harness: World):
-    async with asking(harness) as client:
+async def test_decimal_literal_is_used_as_written(harness: GatewayHarness):
+    async with open_client(harness) as client:
         await client.data(
             'mutation { upsertOpeningBalance(input: {accountId: "acct_operating", amount: '
             '{amount: 12345678901234567890.10, currency: "EUR"}}) { __typename } }',
@@ -164,8 +164,8 @@ async def test_decimal_literal_is_used_as_written(harness: World):
         ({"minorUnits": "1", "currency": "euro"}, ["$input", ".amount.currency", "CurrencyCode"]),
     ],
 )
-async def test_invalid_variable_error_names_path_and_rule(harness: World, amount, words):
-    async with asking(harness) as client:
+async def test_invalid_variable_error_names_path_and_rule(harness: GatewayHarness, amount, words):
+    async with open_client(harness) as client:
         answer = await client.ask(
             UPSERT, {"input": {"accountId": "a", "amount": amount}}, key="key-admin"
         )
@@ -176,8 +176,8 @@ async def test_invalid_variable_error_names_path_and_rule(harness: World, amount
     assert not harness.writer.requests
 
 
-async def test_invalid_literal_error_hides_python_text(harness: World):
-    async with asking(harness) as client:
+async def test_invalid_literal_error_hides_python_text(harness: GatewayHarness):
+    async with open_client(harness) as client:
         answer = await client.ask(
             '{ bankAccount(id: "acct_yen") { balance(asOf: "2026-02-30") { asOf } } }'
         )

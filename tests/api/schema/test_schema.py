@@ -10,7 +10,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from balance_gateway.api.schema.build import core_schema, print_sdl
+from balance_gateway.api.schema.build import build_core_schema, print_sdl
 from balance_gateway.api.schema.errors import build_extensions
 from balance_gateway.domain import accounts, balances, errors, health
 from balance_gateway.ports import reads
@@ -119,7 +119,7 @@ FIELDED = GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType
 def collect_types():
     return {
         name: type_
-        for name, type_ in core_schema().type_map.items()
+        for name, type_ in build_core_schema().type_map.items()
         if not is_introspection_type(type_) and not is_specified_scalar_type(type_)
     }
 

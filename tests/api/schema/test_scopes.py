@@ -2,8 +2,8 @@
 
 import pytest
 
-from balance_gateway.api.schema.build import core_schema
-from tests.api.fakes import AUDITOR, READ, World, asking
+from balance_gateway.api.schema.build import build_core_schema
+from tests.api.fakes import AUDITOR, READ, GatewayHarness, open_client
 
 READS = [
     'node(id: "acct_yen") { id }',
@@ -25,8 +25,8 @@ WRITES = [
     [(f"{{ {field} }}", AUDITOR, "balances:read") for field in READS]
     + [(f"mutation {{ {field} }}", READ, "balances:write") for field in WRITES],
 )
-async def test_missing_scope_is_forbidden(harness: World, document, key, scope):
-    async with asking(harness) as client:
+async def test_missing_scope_is_forbidden(harness: GatewayHarness, document, key, scope):
+    async with open_client(harness) as client:
         answer = await client.ask(document, key=key)
 
     [error] = answer["errors"]
@@ -37,8 +37,8 @@ async def test_missing_scope_is_forbidden(harness: World, document, key, scope):
     assert harness.writer.requests == []
 
 
-async def test_introspection_needs_a_credential_but_no_scope(harness: World):
-    async with asking(harness) as client:
+async def test_introspection_needs_a_credential_but_no_scope(harness: GatewayHarness):
+    async with open_client(harness) as client:
         data = await client.data("{ __schema { queryType { name } } }", key=AUDITOR)
 
     assert data["__schema"]["queryType"]["name"] == "Query"
@@ -48,4 +48,4 @@ def test_scope_cases_cover_every_root_field():
     for root, documents in (("Query", READS), ("Mutation", WRITES)):
         named = {document.partition("(")[0].split()[0] for document in documents}
 
-        assert named == set(core_schema().type_map[root].fields)
+        assert named == set(build_core_schema().type_map[root].fields)

@@ -10,7 +10,7 @@ from balance_gateway.service.opening_balances import (
     Uncertain,
     UpsertRequest,
 )
-from tests.api.fakes import ADMIN, NOW, World, asking
+from tests.api.fakes import ADMIN, NOW, GatewayHarness, open_client
 
 UPSERT = """mutation ($input: UpsertOpeningBalanceInput!) { upsertOpeningBalance(input: $input) {
   __typename
@@ -25,13 +25,13 @@ def build_variables(**changes):
     return {"input": {"accountId": "acct_operating", "amount": amount, **changes}}
 
 
-async def upsert(harness: World, variables):
-    async with asking(harness) as client:
+async def upsert(harness: GatewayHarness, variables):
+    async with open_client(harness) as client:
         data = await client.data(UPSERT, variables, key=ADMIN)
     return data["upsertOpeningBalance"]
 
 
-async def test_applied_write_returns_current_opening_balance(harness: World):
+async def test_applied_write_returns_current_opening_balance(harness: GatewayHarness):
     result = await upsert(
         harness, build_variables(effectiveAt="2026-01-31T23:00:00+01:00", memo="M")
     )
@@ -51,7 +51,7 @@ async def test_applied_write_returns_current_opening_balance(harness: World):
     }
 
 
-async def test_every_input_field_reaches_the_writer(harness: World):
+async def test_every_input_field_reaches_the_writer(harness: GatewayHarness):
     await upsert(
         harness,
         build_variables(
@@ -72,7 +72,7 @@ async def test_every_input_field_reaches_the_writer(harness: World):
     ]  # fmt: skip
 
 
-async def test_omitted_fields_reach_the_writer_as_none(harness: World):
+async def test_omitted_fields_reach_the_writer_as_none(harness: GatewayHarness):
     await upsert(harness, build_variables())
     await upsert(
         harness, build_variables(effectiveAt=None, expectedPrevious=None, idempotencyKey=None)
@@ -82,7 +82,7 @@ async def test_omitted_fields_reach_the_writer_as_none(harness: World):
     assert harness.writer.requests == [expected, expected]
 
 
-async def test_empty_idempotency_key_is_passed_to_the_writer(harness: World):
+async def test_empty_idempotency_key_is_passed_to_the_writer(harness: GatewayHarness):
     await upsert(harness, build_variables(idempotencyKey=""))
 
     assert harness.writer.requests[0].idempotency_key == ""
@@ -95,7 +95,7 @@ async def test_empty_idempotency_key_is_passed_to_the_writer(harness: World):
         ({"amount": {"minorUnits": -5, "currency": "EUR"}}, ExpectedPrevious(-5)),
     ],
 )
-async def test_expected_previous_reaches_the_writer(harness: World, expected, previous):
+async def test_expected_previous_reaches_the_writer(harness: GatewayHarness, expected, previous):
     await upsert(harness, build_variables(expectedPrevious=expected))
 
     assert harness.writer.requests[0].expected_previous == previous
@@ -119,7 +119,9 @@ async def test_expected_previous_reaches_the_writer(harness: World, expected, pr
         ),
     ],
 )
-async def test_invalid_amount_is_rejected_before_the_writer(harness: World, changes, field):
+async def test_invalid_amount_is_rejected_before_the_writer(
+    harness: GatewayHarness, changes, field
+):
     result = await upsert(harness, build_variables(**changes))
 
     assert result["__typename"] == "OpeningBalanceRejected"
@@ -129,7 +131,7 @@ async def test_invalid_amount_is_rejected_before_the_writer(harness: World, chan
     assert harness.writer.requests == []
 
 
-async def test_too_many_decimals_give_a_rejected_result(harness: World):
+async def test_too_many_decimals_give_a_rejected_result(harness: GatewayHarness):
     result = await upsert(harness, build_variables(amount={"amount": "1.234", "currency": "EUR"}))
 
     assert result["code"] == "BAD_USER_INPUT"
@@ -137,7 +139,9 @@ async def test_too_many_decimals_give_a_rejected_result(harness: World):
 
 
 @pytest.mark.parametrize("account_id", ["acct_foreign", "acct_missing", "../x"])
-async def test_unknown_and_foreign_accounts_get_the_same_rejection(harness: World, account_id):
+async def test_unknown_and_foreign_accounts_get_the_same_rejection(
+    harness: GatewayHarness, account_id
+):
     result = await upsert(harness, build_variables(accountId=account_id))
 
     assert result == {
@@ -149,7 +153,7 @@ async def test_unknown_and_foreign_accounts_get_the_same_rejection(harness: Worl
     }
 
 
-async def test_uncertain_write_returns_uncertain_result(harness: World):
+async def test_uncertain_write_returns_uncertain_result(harness: GatewayHarness):
     account = harness.directory._by_tenant["acme"]["acct_operating"]
     harness.writer.results["acct_operating"] = Uncertain(account, "write-1", "No answer.")
 
@@ -163,7 +167,7 @@ async def test_uncertain_write_returns_uncertain_result(harness: World):
     }
 
 
-async def test_rejected_write_returns_code_and_field(harness: World):
+async def test_rejected_write_returns_code_and_field(harness: GatewayHarness):
     harness.writer.results["acct_operating"] = Rejected("PROVIDER_REJECTED", "No.", True, "memo")
 
     result = await upsert(harness, build_variables())
@@ -172,7 +176,7 @@ async def test_rejected_write_returns_code_and_field(harness: World):
     assert (result["retryable"], result["field"]) == (True, "memo")
 
 
-async def test_defect_during_write_gives_uncertain_result(harness: World):
+async def test_defect_during_write_gives_uncertain_result(harness: GatewayHarness):
     harness.writer.results["acct_operating"] = RuntimeError("secret 50.00")
 
     result = await upsert(harness, build_variables())
@@ -182,7 +186,7 @@ async def test_defect_during_write_gives_uncertain_result(harness: World):
     assert "secret" not in result["message"]
 
 
-async def test_reads_after_a_write_are_not_from_before_it(harness: World):
+async def test_reads_after_a_write_are_not_from_before_it(harness: GatewayHarness):
     """Two writes in one document: the second must not return the value read after the first."""
     opening = "openingBalance { amount { amount } }"
     one, two = (
@@ -192,7 +196,7 @@ async def test_reads_after_a_write_are_not_from_before_it(harness: World):
         for alias, minor_units in (("one", 100), ("two", 200))
     )
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(f"mutation {{ {one} {two} }}", key=ADMIN)
 
     read = [data[alias]["bankAccount"]["openingBalance"]["amount"] for alias in ("one", "two")]
@@ -200,13 +204,13 @@ async def test_reads_after_a_write_are_not_from_before_it(harness: World):
     assert len(harness.reads.calls) == 2
 
 
-async def test_read_deadline_does_not_bound_a_write(harness: World):
+async def test_read_deadline_does_not_bound_a_write(harness: GatewayHarness):
     import asyncio
 
     harness.writer.gate = asyncio.Event()
     query = UPSERT.replace("bankAccount { id }\n", "bankAccount { balance { asOf } }\n", 1)
 
-    async with asking(harness, request_timeout_s=0.1) as client:
+    async with open_client(harness, request_timeout_s=0.1) as client:
         asked = asyncio.ensure_future(client.data(query, build_variables(), key=ADMIN))
         await harness.writer.started.wait()
         await asyncio.sleep(0.2)

@@ -1,6 +1,6 @@
 """The mutation ``upsertOpeningBalances``: several independent writes, one after the other."""
 
-from tests.api.fakes import ADMIN, World, asking
+from tests.api.fakes import ADMIN, GatewayHarness, open_client
 
 UPSERT = """mutation ($inputs: [UpsertOpeningBalanceInput!]!) {
   upsertOpeningBalances(inputs: $inputs) { __typename
@@ -12,7 +12,7 @@ def build_input(account_id: str, currency: str = "EUR", **amount):
     return {"accountId": account_id, "amount": {"currency": currency, **amount}}
 
 
-async def test_each_write_has_its_own_result(harness: World):
+async def test_each_write_has_its_own_result(harness: GatewayHarness):
     harness.writer.results["acct_card"] = RuntimeError("defect")
     inputs = [
         build_input("acct_operating", minorUnits="1"),
@@ -22,7 +22,7 @@ async def test_each_write_has_its_own_result(harness: World):
         build_input("acct_yen", "JPY", minorUnits="4"),
     ]
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(UPSERT, {"inputs": inputs}, key=ADMIN)
 
     results = data["upsertOpeningBalances"]
@@ -35,18 +35,18 @@ async def test_each_write_has_its_own_result(harness: World):
     assert results[4]["bankAccount"]["openingBalance"]["amount"]["amount"] == "4"
 
 
-async def test_writes_are_sent_in_order(harness: World):
+async def test_writes_are_sent_in_order(harness: GatewayHarness):
     inputs = [build_input("acct_operating", minorUnits=str(index)) for index in range(100)]
 
-    async with asking(harness) as client:
+    async with open_client(harness) as client:
         data = await client.data(UPSERT, {"inputs": inputs}, key=ADMIN)
 
     assert [request.minor_units for request in harness.writer.requests] == list(range(100))
     assert len(data["upsertOpeningBalances"]) == 100
 
 
-async def test_wrong_number_of_inputs_is_rejected_before_any_write(harness: World):
-    async with asking(harness) as client:
+async def test_wrong_number_of_inputs_is_rejected_before_any_write(harness: GatewayHarness):
+    async with open_client(harness) as client:
         for count in (0, 101):
             inputs = [build_input("acct_operating", minorUnits="1")] * count
             answer = await client.ask(UPSERT, {"inputs": inputs}, key=ADMIN)

@@ -14,8 +14,8 @@ from balance_gateway.pipeline.cache.cache_keys import (
     REDIS_EPOCH,
     REDIS_QUARANTINE,
     AccountKeys,
-    account_keys,
     balance_value_key,
+    compute_account_keys,
     lease_name,
     opening_value_key,
     pending_read_key,
@@ -35,7 +35,7 @@ REMOTE = MappingProxyType({"bank_account_id": "remote-1"})
 def keys(
     address: str = "https://p", shape: dict[str, str] | None = None, **changes: Any
 ) -> AccountKeys:
-    return account_keys(account(**{"remote": REMOTE, **changes}), address, shape or {})
+    return compute_account_keys(account(**{"remote": REMOTE, **changes}), address, shape or {})
 
 
 def asset(business: str, ledger: str, account_id: str = "acct_a") -> AccountKeys:

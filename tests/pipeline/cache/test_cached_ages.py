@@ -17,10 +17,14 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     Unsupported,
 )
-from balance_gateway.ports.reads import (
-    OnStale,
+from balance_gateway.ports.reads import OnStale
+from tests.pipeline.fakes import (
+    TODAY,
+    CacheHarness,
+    get_state,
+    ledger_minor_units,
+    run_pending_tasks,
 )
-from tests.pipeline.fakes import TODAY, CacheHarness, ledger_minor_units, state_of, turns
 
 DOWN = ProviderUnavailable("It is down.", retry_after_s=3)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -32,7 +36,7 @@ async def test_the_first_read_is_live_and_the_second_is_cached(harness: CacheHar
     harness.time.advance(10)
     second = await harness.read()
 
-    assert (state_of(first), state_of(second)) == ("live", "cached")
+    assert (get_state(first), get_state(second)) == ("live", "cached")
     assert first.value == second.value
     assert len(harness.provider.calls) == 1
 
@@ -75,12 +79,12 @@ async def test_age_and_max_age_decide_which_value_is_served(
 
     harness.provider.failing = DOWN
     when_down = await harness.read(max_age_s=max_age_s)
-    await turns()
+    await run_pending_tasks()
     harness.provider.failing = None
     when_up = await harness.read(max_age_s=max_age_s)
 
-    assert state_of(when_down) == down
-    assert state_of(when_up) == up
+    assert get_state(when_down) == down
+    assert get_state(when_up) == up
 
 
 async def test_a_stale_value_has_its_age_and_the_reason(harness: CacheHarness) -> None:
@@ -101,7 +105,7 @@ async def test_on_stale_error_returns_too_stale_with_the_reason(harness: CacheHa
 
     refused = await harness.read(on_stale=OnStale.ERROR)
 
-    assert state_of(refused) == "TOO_STALE"
+    assert get_state(refused) == "TOO_STALE"
     assert "100 s old" in refused.message
     assert "It is down." in refused.message
     assert refused.retry_after_s == 3
@@ -115,7 +119,7 @@ async def test_on_stale_error_returns_the_failure_when_nothing_is_cached(
 
     refused = await harness.read(on_stale=OnStale.ERROR)
 
-    assert state_of(refused) == "PROVIDER_UNAVAILABLE"
+    assert get_state(refused) == "PROVIDER_UNAVAILABLE"
     assert (refused.account_id, refused.provider) == ("acct_a", "LIGHT")
 
 
@@ -125,7 +129,7 @@ async def test_on_stale_error_accepts_a_fresh_value(harness: CacheHarness) -> No
 
     fresh = await harness.read(on_stale=OnStale.ERROR)
 
-    assert state_of(fresh) == "cached"
+    assert get_state(fresh) == "cached"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ async def test_a_stale_value_replaces_failures_but_not_rejections(
 
     answer = await harness.read()
 
-    assert state_of(answer) == served
+    assert get_state(answer) == served
 
 
 async def test_past_days_and_opening_balances_are_fresh_for_longer(harness: CacheHarness) -> None:
@@ -168,8 +172,8 @@ async def test_past_days_and_opening_balances_are_fresh_for_longer(harness: Cach
     yesterday_later = await harness.read(as_of=YESTERDAY, is_today=False)
     (opening,) = await harness.reads.opening_balances([account])
 
-    assert (state_of(yesterday), state_of(yesterday_later)) == ("cached", "live")
-    assert state_of(opening) == "cached"
+    assert (get_state(yesterday), get_state(yesterday_later)) == ("cached", "live")
+    assert get_state(opening) == "cached"
     assert harness.provider.opening_calls == 1
 
 
@@ -190,7 +194,7 @@ async def test_a_missing_opening_balance_is_cached_too(harness: CacheHarness) ->
 
     answers = [await harness.reads.opening_balances([harness.accounts[0]]) for _ in range(2)]
 
-    assert [(one.value, state_of(one)) for (one,) in answers] == [(None, "live"), (None, "cached")]
+    assert [(one.value, get_state(one)) for (one,) in answers] == [(None, "live"), (None, "cached")]
     assert harness.provider.opening_calls == 1
 
 
@@ -205,8 +209,8 @@ async def test_an_unsupported_opening_balance_is_never_served_stale(
     harness.provider.failing = Unsupported("There is no route.")
     (other,) = await harness.reads.opening_balances(harness.accounts[1:2])
 
-    assert state_of(fresh) == "cached"
-    assert state_of(other) == "UNSUPPORTED_BY_PROVIDER"
+    assert get_state(fresh) == "cached"
+    assert get_state(other) == "UNSUPPORTED_BY_PROVIDER"
 
 
 @pytest.mark.parametrize("failure", [DOWN, BadInput("no"), KeyError("defect"), TimeoutError()])
@@ -217,7 +221,7 @@ async def test_errors_are_never_cached(harness: CacheHarness, failure: Any) -> N
     again = await harness.read()
 
     assert isinstance(failed, GatewayError)
-    assert state_of(again) == "live"
+    assert get_state(again) == "live"
     assert len(harness.provider.calls) == 2
 
 
@@ -230,7 +234,7 @@ async def test_a_failure_keeps_the_cached_value(harness: CacheHarness) -> None:
     harness.time.advance(100)
     still = await harness.read()
 
-    assert state_of(still) == "stale"
+    assert get_state(still) == "stale"
 
 
 async def test_no_requests_return_no_results(harness: CacheHarness) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import CacheUnavailable, ProviderUnavailable
-from tests.pipeline.fakes import CacheHarness, ledger_minor_units, state_of, turns
+from tests.pipeline.fakes import CacheHarness, get_state, ledger_minor_units, run_pending_tasks
 from tests.pipeline.virtual_time import VirtualTime
 
 
@@ -16,7 +16,7 @@ async def test_a_write_invalidates_the_cached_value(harness: CacheHarness) -> No
     await harness.write(200)
 
     after = await harness.read()
-    assert (ledger_minor_units(after), state_of(after)) == (200, "live")
+    assert (ledger_minor_units(after), get_state(after)) == (200, "live")
 
 
 async def test_a_write_invalidates_every_day_and_the_opening_balance(harness: CacheHarness) -> None:
@@ -27,7 +27,7 @@ async def test_a_write_invalidates_every_day_and_the_opening_balance(harness: Ca
 
     other_day = await harness.read(is_today=False)
     (opening,) = await harness.reads.opening_balances(harness.accounts[:1])
-    assert (state_of(other_day), state_of(opening)) == ("live", "live")
+    assert (get_state(other_day), get_state(opening)) == ("live", "live")
 
 
 async def test_a_write_keeps_values_of_other_accounts(harness: CacheHarness) -> None:
@@ -35,7 +35,7 @@ async def test_a_write_keeps_values_of_other_accounts(harness: CacheHarness) -> 
 
     await harness.write(200)
 
-    assert state_of(await harness.read(1)) == "cached"
+    assert get_state(await harness.read(1)) == "cached"
 
 
 async def test_an_invalidated_value_is_not_served_stale(harness: CacheHarness) -> None:
@@ -45,7 +45,7 @@ async def test_an_invalidated_value_is_not_served_stale(harness: CacheHarness) -
 
     after = await harness.read()
 
-    assert state_of(after) == "PROVIDER_UNAVAILABLE"
+    assert get_state(after) == "PROVIDER_UNAVAILABLE"
 
 
 async def start_slow_read(harness: CacheHarness) -> tuple["asyncio.Task[object]", asyncio.Event]:
@@ -53,7 +53,7 @@ async def start_slow_read(harness: CacheHarness) -> tuple["asyncio.Task[object]"
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     reading = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     harness.provider.wait = None
     return reading, may_answer
 
@@ -67,7 +67,7 @@ async def test_a_read_that_a_write_overtook_is_not_cached(harness: CacheHarness)
 
     after = await harness.read()
     assert ledger_minor_units(overtaken) == 100
-    assert (ledger_minor_units(after), state_of(after)) == (200, "live")
+    assert (ledger_minor_units(after), get_state(after)) == (200, "live")
 
 
 async def test_a_read_that_ends_during_a_write_is_not_cached(harness: CacheHarness) -> None:
@@ -78,7 +78,7 @@ async def test_a_read_that_ends_during_a_write_is_not_cached(harness: CacheHarne
     await reading
     await harness.reads.end_write(harness.accounts[0], "w1")
 
-    assert state_of(await harness.read()) == "live"
+    assert get_state(await harness.read()) == "live"
 
 
 async def test_a_read_that_starts_during_a_write_is_not_cached(
@@ -93,7 +93,7 @@ async def test_a_read_that_starts_during_a_write_is_not_cached(
     await reading
 
     after = await harness.read()
-    assert (ledger_minor_units(after), state_of(after)) == (200, "live")
+    assert (ledger_minor_units(after), get_state(after)) == (200, "live")
 
 
 async def test_a_read_after_a_write_joins_no_call_from_before_it(harness: CacheHarness) -> None:
@@ -128,7 +128,7 @@ async def test_reads_during_a_write_are_neither_cached_nor_shared(
 
     answers = await asyncio.gather(*(harness.read() for _ in range(3)))
 
-    assert {state_of(answer) for answer in answers} == {"live"}
+    assert {get_state(answer) for answer in answers} == {"live"}
     assert len(harness.provider.calls) == 3
     assert harness.values.puts == []
 
@@ -145,7 +145,7 @@ async def test_an_unanswered_write_holds_the_fence_until_the_hold_expires(
     await harness.read()
     settled = await harness.read()
 
-    assert (state_of(unsettled), state_of(settled)) == ("live", "cached")
+    assert (get_state(unsettled), get_state(settled)) == ("live", "cached")
 
 
 async def test_reads_of_a_held_account_are_not_cached(harness: CacheHarness) -> None:
@@ -156,8 +156,8 @@ async def test_reads_of_a_held_account_are_not_cached(harness: CacheHarness) -> 
     harness.time.advance(5.0)
     after = [await harness.read(), await harness.read()]
 
-    assert [state_of(answer) for answer in held] == ["live", "live"]
-    assert [state_of(answer) for answer in after] == ["live", "cached"]
+    assert [get_state(answer) for answer in held] == ["live", "live"]
+    assert [get_state(answer) for answer in after] == ["live", "cached"]
 
 
 async def test_an_unsettled_account_in_a_batch_does_not_affect_the_others(
@@ -169,7 +169,7 @@ async def test_an_unsettled_account_in_a_batch_does_not_affect_the_others(
     await harness.read_all()
     answers = await harness.read_all()
 
-    assert [state_of(answer) for answer in answers] == ["live", "cached", "cached", "cached"]
+    assert [get_state(answer) for answer in answers] == ["live", "cached", "cached", "cached"]
     assert harness.provider.calls[1] == ["acct_a"]
 
 
@@ -179,7 +179,7 @@ async def test_with_an_unreachable_cache_reads_call_the_provider(harness: CacheH
 
     answers = await asyncio.gather(*(harness.read() for _ in range(3)))
 
-    assert {state_of(answer) for answer in answers} == {"live"}
+    assert {get_state(answer) for answer in answers} == {"live"}
     assert len(harness.provider.calls) == 4
     assert len(harness.values.puts) == 1
 
@@ -204,7 +204,7 @@ async def test_with_unreachable_values_reads_call_the_provider(harness: CacheHar
 
     answer = await harness.read()
 
-    assert state_of(answer) == "live"
+    assert get_state(answer) == "live"
 
 
 async def test_a_value_that_cannot_be_stored_is_still_returned(harness: CacheHarness) -> None:
@@ -212,7 +212,7 @@ async def test_a_value_that_cannot_be_stored_is_still_returned(harness: CacheHar
 
     answers = [await harness.read(), await harness.read()]
 
-    assert [state_of(answer) for answer in answers] == ["live", "live"]
+    assert [get_state(answer) for answer in answers] == ["live", "live"]
 
 
 async def test_a_read_with_an_unknown_fence_state_joins_no_call(harness: CacheHarness) -> None:
@@ -234,7 +234,7 @@ async def test_a_write_of_a_layer_account_invalidates_its_business(time: Virtual
 
     await harness.write(200)
 
-    assert state_of(await harness.read(1)) == "live"
+    assert get_state(await harness.read(1)) == "live"
 
 
 async def test_writes_of_the_embedded_ledger_need_no_fence(time: VirtualTime) -> None:

@@ -14,10 +14,10 @@ from tests.pipeline.fakes import (
     CacheHarness,
     FakeProvider,
     account,
+    get_state,
     ledger_minor_units,
     request,
-    state_of,
-    turns,
+    run_pending_tasks,
 )
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -30,7 +30,7 @@ async def test_concurrent_equal_reads_are_one_call(harness: CacheHarness) -> Non
     answers = await asyncio.gather(*(harness.read() for _ in range(50)))
 
     assert harness.provider.calls == [["acct_a"]]
-    assert {state_of(answer) for answer in answers} == {"live"}
+    assert {get_state(answer) for answer in answers} == {"live"}
 
 
 async def test_concurrent_equal_reads_share_a_failure_with_its_account(
@@ -69,17 +69,17 @@ async def test_cancelling_the_first_reader_does_not_cancel_the_others(
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     first = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     second = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
 
     first.cancel()
-    await turns()
+    await run_pending_tasks()
     may_answer.set()
     answer = await second
 
     assert first.cancelled()
-    assert state_of(answer) == "live"
+    assert get_state(answer) == "live"
     assert len(harness.provider.calls) == 1
 
 
@@ -87,26 +87,26 @@ async def test_the_result_of_a_cancelled_reader_is_cached(harness: CacheHarness)
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     first = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     first.cancel()
     may_answer.set()
-    await turns()
+    await run_pending_tasks()
 
     later = await harness.read()
 
-    assert state_of(later) == "cached"
+    assert get_state(later) == "cached"
 
 
 async def test_a_live_read_joins_no_call_and_can_be_joined(harness: CacheHarness) -> None:
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     before = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     harness.provider.value = 200
     live = asyncio.ensure_future(harness.read(max_age_s=0))
-    await turns()
+    await run_pending_tasks()
     after = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
 
     may_answer.set()
     answers = await asyncio.gather(before, live, after)
@@ -140,7 +140,7 @@ async def test_only_missing_values_of_a_group_are_requested(harness: CacheHarnes
     answers = await harness.read_all()
 
     assert harness.provider.calls == [["acct_b"], ["acct_a", "acct_c", "acct_d"]]
-    assert [state_of(answer) for answer in answers] == ["live", "cached", "live", "live"]
+    assert [get_state(answer) for answer in answers] == ["live", "cached", "live", "live"]
 
 
 async def test_a_failure_inside_a_batch_affects_only_its_account(harness: CacheHarness) -> None:
@@ -153,11 +153,11 @@ async def test_a_failure_inside_a_batch_affects_only_its_account(harness: CacheH
     first = await harness.read_all()
     second = await harness.read_all()
 
-    assert [state_of(answer) for answer in first] == [
+    assert [get_state(answer) for answer in first] == [
         "live", "PROVIDER_BAD_RESPONSE", "live", "live",
     ]  # fmt: skip
     assert first[1].account_id == "acct_b"
-    assert [state_of(answer) for answer in second][::2] == ["cached", "cached"]
+    assert [get_state(answer) for answer in second][::2] == ["cached", "cached"]
     assert harness.provider.calls[1] == ["acct_b"]
 
 
@@ -187,7 +187,7 @@ async def test_an_unexpected_exception_affects_only_its_own_reads(
 
     answers = await harness.read_all()
 
-    assert [state_of(answer) for answer in answers] == ["live", "live", "INTERNAL", "INTERNAL"]
+    assert [get_state(answer) for answer in answers] == ["live", "live", "INTERNAL", "INTERNAL"]
     assert [answer.account_id for answer in answers[2:]] == ["acct_c", "acct_d"]
 
 
@@ -208,8 +208,8 @@ async def test_a_query_that_cannot_be_grouped_fails_alone(
     again = await asyncio.wait_for(harness.read_all(), 1)
 
     refused = "BAD_USER_INPUT" if isinstance(failure, BadInput) else "INTERNAL"
-    assert [state_of(answer) for answer in first] == ["live", "live", refused, refused]
-    assert [state_of(answer) for answer in again] == ["cached", "cached", "live", "live"]
+    assert [get_state(answer) for answer in first] == ["live", "live", refused, refused]
+    assert [get_state(answer) for answer in again] == ["cached", "cached", "live", "live"]
 
 
 @pytest.mark.parametrize("answers", [[], ["one"], ["one"] * 5])
@@ -223,7 +223,7 @@ async def test_a_wrong_number_of_results_is_a_defect_and_not_cached(
     harness.provider.balances = answer_wrong_number  # type: ignore[method-assign]
     found = await harness.read_all()
 
-    assert {state_of(answer) for answer in found} == {"INTERNAL"}
+    assert {get_state(answer) for answer in found} == {"INTERNAL"}
     assert harness.values.puts == []
 
 
@@ -233,7 +233,7 @@ async def test_a_hanging_provider_times_out_at_the_deadline(harness: CacheHarnes
 
     answer = await harness.read()
 
-    assert state_of(answer) == "PROVIDER_TIMEOUT"
+    assert get_state(answer) == "PROVIDER_TIMEOUT"
     assert harness.time.monotonic() - started_s == pytest.approx(20.0)
 
 
@@ -244,8 +244,8 @@ async def test_a_hanging_provider_does_not_prevent_caching_of_others(time: Virtu
     answers = await harness.read_all()
     cached = await harness.read(0)
 
-    assert [state_of(answer) for answer in answers][::2] == ["live", "PROVIDER_TIMEOUT"]
-    assert state_of(cached) == "cached"
+    assert [get_state(answer) for answer in answers][::2] == ["live", "PROVIDER_TIMEOUT"]
+    assert get_state(cached) == "cached"
 
 
 async def test_closing_fails_reads_in_flight(
@@ -253,11 +253,11 @@ async def test_closing_fails_reads_in_flight(
 ) -> None:
     harness.provider.wait = asyncio.Event().wait
     reading = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
 
     await harness.reads.aclose()
 
-    assert state_of(await reading) == "INTERNAL"
+    assert get_state(await reading) == "INTERNAL"
 
 
 async def test_the_embedded_ledger_is_neither_cached_nor_shared(time: VirtualTime) -> None:
@@ -278,12 +278,12 @@ async def test_a_call_is_joined_only_if_its_result_is_young_enough(
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     first = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     harness.time.advance(9)
 
     demanding = asyncio.ensure_future(harness.read(max_age_s=2))
     patient = asyncio.ensure_future(harness.read(max_age_s=10))
-    await turns()
+    await run_pending_tasks()
     calls = len(harness.provider.calls)
     may_answer.set()
     ages = [
@@ -299,7 +299,7 @@ async def test_an_older_call_that_ends_late_replaces_no_newer_value(harness: Cac
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     slow = asyncio.ensure_future(harness.read())
-    await turns()
+    await run_pending_tasks()
     harness.provider.wait, harness.provider.value = None, 200
 
     newer = await harness.read(max_age_s=0)
@@ -308,4 +308,4 @@ async def test_an_older_call_that_ends_late_replaces_no_newer_value(harness: Cac
     later = await harness.read()
 
     assert [ledger_minor_units(answer) for answer in (newer, older, later)] == [200, 100, 200]
-    assert state_of(later) == "cached"
+    assert get_state(later) == "cached"

@@ -3,7 +3,7 @@
 import asyncio
 
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
-from tests.pipeline.fakes import turns
+from tests.pipeline.fakes import run_pending_tasks
 
 
 async def test_a_call_can_be_joined_until_it_completes() -> None:
@@ -12,7 +12,7 @@ async def test_a_call_can_be_joined_until_it_completes() -> None:
     joined = calls.find("k")
 
     future.set_result(1)
-    await turns()
+    await run_pending_tasks()
 
     assert joined is not None
     assert joined.future is future
@@ -43,7 +43,7 @@ async def test_an_older_call_that_completes_does_not_remove_the_newer_one() -> N
     older, newer = calls.start("k", 0.0), calls.start("k", 0.0)
 
     older.set_result(1)
-    await turns()
+    await run_pending_tasks()
 
     in_flight = calls.find("k")
     assert in_flight is not None
@@ -64,7 +64,7 @@ async def test_a_call_continues_when_its_first_reader_is_cancelled() -> None:
         await asyncio.wait({future})
 
     reader = asyncio.ensure_future(read())
-    await turns()
+    await run_pending_tasks()
     reader.cancel()
     may_complete.set()
 
@@ -82,7 +82,7 @@ async def test_closing_cancels_calls_in_flight() -> None:
             ended.append("cancelled")
 
     calls.spawn(hang())
-    await turns()
+    await run_pending_tasks()
     await calls.aclose()
 
     assert ended == ["cancelled"]

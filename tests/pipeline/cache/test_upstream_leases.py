@@ -13,10 +13,10 @@ from balance_gateway.pipeline.redis_client import RedisClient
 from tests.pipeline.fakes import (
     CacheHarness,
     FakeProvider,
+    get_state,
     ledger_minor_units,
     request,
-    state_of,
-    turns,
+    run_pending_tasks,
 )
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -80,7 +80,7 @@ async def test_equal_reads_at_two_replicas_are_one_call(replicas: TwoReplicas) -
     first, second = await asyncio.gather(replicas.read(0), replicas.read(1))
 
     assert replicas.provider.calls == [["acct_a"]]
-    assert (state_of(first), state_of(second)) == ("live", "cached")
+    assert (get_state(first), get_state(second)) == ("live", "cached")
     assert ledger_minor_units(first) == ledger_minor_units(second) == 100
 
 
@@ -92,7 +92,7 @@ async def test_a_replica_calls_the_provider_when_the_awaited_call_fails(
 
     first, second = await asyncio.gather(replicas.read(0), replicas.read(1))
 
-    assert (state_of(first), state_of(second)) == ("PROVIDER_UNAVAILABLE", "live")
+    assert (get_state(first), get_state(second)) == ("PROVIDER_UNAVAILABLE", "live")
 
 
 async def test_a_replica_calls_the_provider_when_the_lease_holder_dies(
@@ -100,13 +100,13 @@ async def test_a_replica_calls_the_provider_when_the_lease_holder_dies(
 ) -> None:
     replicas.provider.wait = asyncio.Event().wait
     dying = asyncio.ensure_future(replicas.read(0))
-    await turns()
+    await run_pending_tasks()
     replicas.provider.wait = None
     started_s = replicas.harness.time.monotonic()
 
     second = await replicas.read(1)
 
-    assert state_of(second) == "live"
+    assert get_state(second) == "live"
     assert replicas.harness.time.monotonic() - started_s == pytest.approx(
         upstream_leases.LEASE_S, abs=0.1
     )
@@ -120,11 +120,11 @@ async def test_a_value_from_before_a_write_is_not_taken_from_another_replica(
     may_answer = asyncio.Event()
     replicas.provider.wait = may_answer.wait
     before = asyncio.ensure_future(replicas.read(0))
-    await turns()
+    await run_pending_tasks()
     replicas.provider.wait = None
     await replicas.harness.write(200)
     after = asyncio.ensure_future(replicas.read(1))
-    await turns()
+    await run_pending_tasks()
 
     may_answer.set()
     answers = await asyncio.gather(before, after)
@@ -135,11 +135,11 @@ async def test_a_value_from_before_a_write_is_not_taken_from_another_replica(
 async def test_a_read_with_a_maximum_age_waits_for_no_replica(replicas: TwoReplicas) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
     first = asyncio.ensure_future(replicas.read(0))
-    await turns()
+    await run_pending_tasks()
 
     second = await replicas.read(1, max_age_s=0)
 
-    assert state_of(second) == "live"
+    assert get_state(second) == "live"
     assert len(replicas.provider.calls) == 2
     await first
 
@@ -149,13 +149,13 @@ async def test_a_waiting_replica_calls_the_provider_without_the_cache(
 ) -> None:
     replicas.provider.wait = lambda: asyncio.sleep(1)
     first = asyncio.ensure_future(replicas.read(0))
-    await turns()
+    await run_pending_tasks()
     second = asyncio.ensure_future(replicas.read(1))
-    await turns()
+    await run_pending_tasks()
 
     replicas.harness.values.fails_get = True
 
-    assert state_of(await second) == "live"
+    assert get_state(await second) == "live"
     assert len(replicas.provider.calls) == 2
     await first
 

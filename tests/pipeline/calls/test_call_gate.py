@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.errors import (
-    CircuitOpen,
-    ProviderRateLimited,
-    ProviderUnavailable,
-)
+from balance_gateway.domain.errors import CircuitOpen, ProviderRateLimited, ProviderUnavailable
 from balance_gateway.domain.health import HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState, CircuitBreaker
@@ -25,10 +21,8 @@ from balance_gateway.ports.call_context import (
     current_call,
     set_call_context,
 )
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
-from tests.pipeline.fakes import turns
+from balance_gateway.ports.provider_call import ProviderCall
+from tests.pipeline.fakes import run_pending_tasks
 from tests.pipeline.virtual_time import VirtualTime
 
 
@@ -141,7 +135,7 @@ async def test_a_probe_without_an_exchange_lets_the_next_call_probe(
     time: VirtualTime,
 ) -> None:
     gate = await make_half_open_gate(time)
-    gate.budget.observe(429, {"retry-after": "5"})
+    gate.rate_limiter.observe(429, {"retry-after": "5"})
     set_call_context(max_wait_s=0.0)
 
     with pytest.raises(ProviderRateLimited):
@@ -181,7 +175,7 @@ async def test_a_call_without_a_free_slot_in_time_is_refused_and_leaks_none(
             await may_end.wait()
 
     holder = asyncio.ensure_future(hold())
-    await turns()
+    await run_pending_tasks()
     started_s = time.monotonic()
     with pytest.raises(ProviderUnavailable):
         await pass_through(gate, make_call())
@@ -209,9 +203,9 @@ async def test_a_call_cancelled_while_waiting_leaks_no_slot(
         await pass_through(gate, make_call())
 
     holder = asyncio.ensure_future(hold())
-    await turns()
+    await run_pending_tasks()
     waiting = [asyncio.ensure_future(call()) for _ in range(3)]
-    await turns()
+    await run_pending_tasks()
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
@@ -237,7 +231,7 @@ async def test_background_reads_hold_a_quarter_of_the_slots_and_writes_do_not_co
     tasks = [call("refresh", Priority.BACKGROUND, False) for _ in range(8)]
     tasks += [call("write", Priority.BACKGROUND, True), call("read", Priority.FOREGROUND, False)]
     running = [asyncio.ensure_future(task) for task in tasks]
-    await turns()
+    await run_pending_tasks()
     at_once = sorted(entered)
     await asyncio.gather(*running)
 
@@ -250,8 +244,8 @@ async def test_the_rate_limiter_observes_every_exchange(time: VirtualTime) -> No
 
     await pass_through(gate, make_call(429, retry_after="90"))
 
-    assert gate.budget.remaining() == 0
-    assert gate.budget.refills_in_s() == 90
+    assert gate.rate_limiter.remaining() == 0
+    assert gate.rate_limiter.refills_in_s() == 90
 
 
 async def test_an_outcome_outside_a_slot_does_not_reach_the_breaker(time: VirtualTime) -> None:
@@ -362,7 +356,7 @@ async def test_waiting_calls_are_refused_when_the_breaker_opens(
 
     assert 5 <= len(sent) <= 6
     assert sum(isinstance(result, CircuitOpen) for result in results) == 50 - len(sent)
-    assert gate.budget.remaining() == 100 - len(sent), "an unsent call is not counted"
+    assert gate.rate_limiter.remaining() == 100 - len(sent), "an unsent call is not counted"
 
 
 async def test_a_boosted_refresh_goes_before_other_refreshes(
@@ -380,10 +374,10 @@ async def test_a_boosted_refresh_goes_before_other_refreshes(
             await asyncio.sleep(1)
 
     running = [asyncio.ensure_future(refresh(number)) for number in range(10)]
-    await turns()
+    await run_pending_tasks()
     boosts[8].request(max_wait_s=5.0)
     boosts[9].request(max_wait_s=5.0)
-    await turns()
+    await run_pending_tasks()
     at_once = list(entered)
     running[1].cancel()
     await asyncio.wait(running)
@@ -399,7 +393,7 @@ async def test_a_resend_counts_against_the_rate_limit(time: VirtualTime) -> None
 
     async with gate.slot(write=False):
         await gate.count_resend()
-        left = gate.budget.remaining()
+        left = gate.rate_limiter.remaining()
         with pytest.raises(ProviderRateLimited):
             await gate.count_resend()
 

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from balance_gateway.domain.errors import CircuitOpen, ProviderRateLimited
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import WINDOW_S, MemorySlidingWindow
-from balance_gateway.ports.call_context import (
-    Priority,
-    set_call_context,
-)
+from balance_gateway.ports.call_context import Priority, set_call_context
 from tests.pipeline.virtual_time import VirtualTime
 
 

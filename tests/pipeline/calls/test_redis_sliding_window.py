@@ -6,16 +6,14 @@ import pytest
 
 from balance_gateway.domain.errors import ProviderRateLimited
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
-from balance_gateway.pipeline.calls.redis_sliding_window import RedisCounter
+from balance_gateway.pipeline.calls.redis_sliding_window import RedisCallCounter
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow, SharedSlidingWindow
 from balance_gateway.pipeline.redis_client import RedisClient
-from balance_gateway.ports.call_context import (
-    set_call_context,
-)
+from balance_gateway.ports.call_context import set_call_context
 
 
 def make_window(link: RedisClient, budget: str) -> SharedSlidingWindow:
-    return SharedSlidingWindow(RedisCounter(link, budget), MemorySlidingWindow())
+    return SharedSlidingWindow(RedisCallCounter(link, budget), MemorySlidingWindow())
 
 
 async def test_replicas_share_one_budget(link: RedisClient) -> None:

@@ -20,9 +20,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
-from balance_gateway.ports.call_context import (
-    set_call_context,
-)
+from balance_gateway.ports.call_context import set_call_context
 from tests.pipeline.fakes import TODAY, FakeProvider, account
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -56,7 +54,7 @@ async def test_a_read_is_retried_after_a_quick_failure(
 
     await read(retrying)
 
-    assert len(inner.moods) == 3
+    assert len(inner.priorities) == 3
 
 
 async def test_a_read_fails_after_the_third_attempt(
@@ -93,7 +91,7 @@ async def test_other_failures_are_not_retried(
     with pytest.raises(type(failure)):
         await read(retrying)
 
-    assert len(inner.moods) == 1
+    assert len(inner.priorities) == 1
 
 
 @pytest.mark.parametrize("failure", [ProviderUnavailable("x"), ProviderRateLimited("x")])

@@ -11,7 +11,7 @@ import pytest
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.pipeline.cache.cache_keys import account_keys
+from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
 from balance_gateway.pipeline.cache.cache_store import MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import MemoryFences
@@ -20,10 +20,8 @@ from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
-from tests.pipeline.fakes import FakeProvider, account, request, state_of
+from balance_gateway.ports.provider_call import ProviderCall
+from tests.pipeline.fakes import FakeProvider, account, get_state, request
 from tests.pipeline.virtual_time import VirtualTime
 
 PER_MINUTE = 300
@@ -66,7 +64,7 @@ def make_reads(provider: FakeProvider, time: VirtualTime, today_s: float) -> Cac
     )
     return CachedReads(
         providers={"main": RetryingProvider(provider, RetryBudget(time.monotonic))},
-        keys={one.id: account_keys(one, "https://provider", {}) for one in ACCOUNTS},
+        keys={one.id: compute_account_keys(one, "https://provider", {}) for one in ACCOUNTS},
         fences=MemoryFences(40.0, time.monotonic),
         values=MemoryStore(1000),
         lifetimes=lifetimes,
@@ -96,7 +94,7 @@ async def test_polling_browsers_stay_within_the_budget_and_get_values(
         await asyncio.sleep(rng.uniform(0, POLL_S))
         while time.monotonic() < ends_s:
             requests = [request(one) for one in ACCOUNTS]
-            seen.update(state_of(answer) for answer in await reads.balances(requests))
+            seen.update(get_state(answer) for answer in await reads.balances(requests))
             await asyncio.sleep(POLL_S)
 
     ends_s = time.monotonic() + MINUTES * 60

@@ -38,7 +38,7 @@ class _Measurement:
     introspection_fields: int = 0
 
 
-class DocumentMeasure:
+class DocumentMeasurement:
     """The measurement of every operation of a document.
 
     Args:

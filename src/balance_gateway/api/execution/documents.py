@@ -14,7 +14,7 @@ from graphql import (
     validate,
 )
 
-from balance_gateway.api.execution.document_limits import DocumentMeasure, build_limit_refusal
+from balance_gateway.api.execution.document_limits import DocumentMeasurement, build_limit_refusal
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import build_refusal, refusal_from_errors
@@ -79,7 +79,7 @@ class Documents:
     def _prepare(self, query: str) -> tuple[PreparedOperation, ...]:
         document = self._parse(query)
         # Before validation, which takes far longer on a document beyond the limits.
-        costs = DocumentMeasure(document, self._limits).costs
+        costs = DocumentMeasurement(document, self._limits).costs
         errors = validate(self._schema, document, max_errors=self._limits.validation_errors)
         if errors:
             raise refusal_from_errors(errors)

@@ -18,7 +18,7 @@ from balance_gateway.api.execution.documents import Documents, PreparedOperation
 from balance_gateway.api.execution.query_cost import apply_defaults
 from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.build import build_schema, core_schema
+from balance_gateway.api.schema.build import build_core_schema, build_schema
 from balance_gateway.api.schema.errors import (
     RequestRefused,
     build_refusal,
@@ -80,7 +80,7 @@ class Engine:
         self._gateway = gateway
         self._limits = limits or Limits()
         self._request_timeout_s = request_timeout_s
-        self._schema = core_schema()
+        self._schema = build_core_schema()
         self._executor_class = build_schema().execution_context_class
         self._documents = Documents(self._schema, self._limits)
 
@@ -91,9 +91,9 @@ class Engine:
             RequestRefused: the document is invalid or exceeds a limit, or the cost is too high.
         """
         prepared = self._documents.get_operation(request.query, request.operation_name)
-        return self.affordable(prepared, request.variables)
+        return self.check_cost(prepared, request.variables)
 
-    def affordable(self, prepared: PreparedOperation, given: Mapping[str, Any] | None) -> Operation:
+    def check_cost(self, prepared: PreparedOperation, given: Mapping[str, Any] | None) -> Operation:
         """Return a valid operation with its variables, within the cost limit.
 
         Raises:

@@ -170,7 +170,7 @@ class FastPathEngine:
                 self._store_template(text, request, operation)
             return operation
         self._templates.move_to_end(text)
-        operation_of_template = self._engine.affordable(template.prepared, request.variables)
+        operation_of_template = self._engine.check_cost(template.prepared, request.variables)
         return FastPathOperation(
             operation_of_template.prepared,
             operation_of_template.variables,

@@ -19,7 +19,7 @@ from balance_gateway.api.fast_path.collect_fields import (
     FragmentDefinitions,
     collect_fields,
 )
-from balance_gateway.api.schema.scalars import instant_text, json_value
+from balance_gateway.api.schema.scalars import encode_json_value, format_instant
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Tag
 from balance_gateway.domain.money import Money, decimal_text
 from balance_gateway.ports.reads import Observed
@@ -85,7 +85,7 @@ class ObjectType(Generic[T]):
 
 
 def _format_optional_instant(value: datetime | None) -> str | None:
-    return None if value is None else instant_text(value)
+    return None if value is None else format_instant(value)
 
 
 MONEY: ObjectType[Money] = ObjectType(
@@ -103,7 +103,7 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
     "Freshness",
     leaves={
         "state": lambda observed, _: observed.state.name,
-        "observedAt": lambda observed, _: instant_text(observed.observed_at),
+        "observedAt": lambda observed, _: format_instant(observed.observed_at),
         "ageSeconds": lambda observed, now: max(
             0, int((now - observed.observed_at).total_seconds())
         ),
@@ -171,7 +171,7 @@ OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
         "updatedAt": lambda observed, _: _format_optional_instant(observed.value.updated_at),
         "memo": lambda observed, _: observed.value.memo,
         "referenceNumber": lambda observed, _: observed.value.reference_number,
-        "metadata": lambda observed, _: json_value(observed.value.metadata),
+        "metadata": lambda observed, _: encode_json_value(observed.value.metadata),
     },
     objects={
         "amount": _build_money_compiler(lambda observed: observed.value.amount),

@@ -94,7 +94,7 @@ class MissingReads:
         reads = self._context.gateway.reads
         results: Sequence[Any]
         try:
-            results = await self._context.deadline.keep(reads.balances(requests))
+            results = await self._context.deadline.wait_for(reads.balances(requests))
         except Exception as error:
             results = [error] * len(requests)
         self._balances.update(zip(requests, results, strict=True))
@@ -103,7 +103,7 @@ class MissingReads:
         reads = self._context.gateway.reads
         results: Sequence[Any]
         try:
-            results = await self._context.deadline.keep(reads.opening_balances(accounts))
+            results = await self._context.deadline.wait_for(reads.opening_balances(accounts))
         except Exception as error:
             results = [error] * len(accounts)
         for account, result in zip(accounts, results, strict=True):
@@ -119,8 +119,8 @@ class MissingReads:
     def prime_loaders(self) -> None:
         """Store the results in the request's loaders, so that graphql-core reads nothing twice."""
         context, accounts = self._context, self.accounts
-        context.balances.learn(self._balances)
-        context.opening_balances.learn(
+        context.balances.prime(self._balances)
+        context.opening_balances.prime(
             {accounts[account_id]: result for account_id, result in self._opening_balances.items()}
         )
 

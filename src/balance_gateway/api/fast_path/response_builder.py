@@ -34,7 +34,7 @@ from balance_gateway.api.request.context import RequestContext
 from balance_gateway.api.schema.errors import format_error
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
-from balance_gateway.domain.errors import GatewayError
+from balance_gateway.domain.errors import Forbidden, GatewayError
 from balance_gateway.ports.reads import FreshnessState
 
 
@@ -73,7 +73,7 @@ class ResponseBuilder:
             # graphql-core reports the missing scope at each root field.
             raise FallBackToGraphQLCore from None
         now_s = context.now.timestamp()
-        accounts = context.gateway.directory.accounts_of(context.principal)
+        accounts = directory.accounts_of(context.principal)
         root_fields = []
         for root in plan.roots:
             root_field = self._build_root_field(root, context, variables, slot_values)

@@ -12,16 +12,9 @@ from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.request.loaders import Deadline, Loader
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    OpeningBalance,
-)
+from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.calendar_days import today
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    Observed,
-    OnStale,
-)
+from balance_gateway.ports.reads import BalanceRequest, Observed, OnStale
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.gateway import Gateway
 

@@ -32,7 +32,7 @@ class Deadline:
         """Give reads the whole time again; called after a write, which has no deadline here."""
         self._at = asyncio.get_running_loop().time() + self._timeout_s
 
-    async def keep(self, awaitable: Awaitable[R]) -> R:
+    async def wait_for(self, awaitable: Awaitable[R]) -> R:
         """Await the awaitable until the deadline, and return its result.
 
         Raises:
@@ -108,7 +108,7 @@ class Loader(Generic[K, V]):
             return in_order([])
         return cast(R, _map_future(asyncio.gather(*map(self._wait, missing)), in_order))
 
-    def learn(self, results: Mapping[K, V | Exception]) -> None:
+    def prime(self, results: Mapping[K, V | Exception]) -> None:
         """Add results that were read for the same request without this loader."""
         self._results.update(results)
 
@@ -160,7 +160,7 @@ class Loader(Generic[K, V]):
         results: Sequence[V | Exception]
         keys = list(batch)
         try:
-            results = await self._deadline.keep(self._fetch(keys))
+            results = await self._deadline.wait_for(self._fetch(keys))
         except Exception as error:
             results = [error] * len(keys)
         for key, result in zip(keys, results, strict=True):

@@ -23,7 +23,7 @@ def build_schema() -> strawberry.Schema:
     )
 
 
-def core_schema() -> GraphQLSchema:
+def build_core_schema() -> GraphQLSchema:
     """Return the graphql-core schema below Strawberry's; graphql-core executes documents on it."""
     return build_schema()._schema  # Strawberry has no public name for it.
 

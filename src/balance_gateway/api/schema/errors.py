@@ -96,7 +96,7 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
             **(error.extensions or {}),
         }
     else:
-        entry["message"] = internal_message(request_id)
+        entry["message"] = build_internal_message(request_id)
         entry["extensions"] = {"code": "INTERNAL", "retryable": False}
         log_defect(cause, request_id, path=error.path)
     return entry
@@ -110,7 +110,7 @@ def _find_cause(error: GraphQLError) -> Exception | None:
     return cause
 
 
-def internal_message(request_id: str) -> str:
+def build_internal_message(request_id: str) -> str:
     """Return the message that a caller gets about a defect."""
     return f"Internal error of the gateway. Its log has the cause under request id {request_id}."
 

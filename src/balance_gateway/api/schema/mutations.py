@@ -12,7 +12,7 @@ from balance_gateway.api.schema.bank_account import (
     build_bank_account,
     build_opening_balance,
 )
-from balance_gateway.api.schema.errors import internal_message, log_defect
+from balance_gateway.api.schema.errors import build_internal_message, log_defect
 from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
     build_upsert_request,
@@ -121,7 +121,7 @@ def _build_defect_result(
 ) -> OpeningBalanceUncertain | OpeningBalanceRejected:
     """Build the result of a write that raised an unexpected exception; the exception is logged."""
     log_defect(defect, context.request_id)
-    message = internal_message(context.request_id)
+    message = build_internal_message(context.request_id)
     try:
         account = context.gateway.directory.account(context.principal, account_id)
     except AccountNotFound:

@@ -25,14 +25,9 @@ from balance_gateway.api.schema.connectors import (
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
 from balance_gateway.domain.access import Principal
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-)
+from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError, TooExpensive
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    Observed,
-)
+from balance_gateway.ports.reads import BalanceRequest, Observed
 from balance_gateway.service.balances import compute_totals
 from balance_gateway.service.directory import AccountFilter, Directory
 

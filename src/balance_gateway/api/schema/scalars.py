@@ -126,7 +126,7 @@ def parse_instant(value: object) -> datetime:
         raise GraphQLError(f"The instant does not exist. {_INSTANT_RULE}") from None
 
 
-def instant_text(value: datetime) -> str:
+def format_instant(value: datetime) -> str:
     """Format an aware datetime as RFC 3339 in UTC, with ``Z``."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -148,7 +148,7 @@ def parse_currency(value: object) -> str:
     return value
 
 
-def json_value(value: object) -> object:
+def encode_json_value(value: object) -> object:
     """Return a JSON value in which every number is serialized exactly, at any size.
 
     NaN and infinite numbers, which JSON does not have, become null.
@@ -159,9 +159,9 @@ def json_value(value: object) -> object:
         finite = isinstance(value, int) or value.is_finite()
         return orjson.Fragment(str(value)) if finite else None
     if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
+        return {str(key): encode_json_value(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [json_value(item) for item in value]
+        return [encode_json_value(item) for item in value]
     return value
 
 
@@ -212,7 +212,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
         description="An RFC 3339 instant, returned in UTC. Input without an offset is rejected.",
-        serialize=instant_text,
+        serialize=format_instant,
         parse_value=parse_instant,
         parse_literal=_literal(parse_instant),
     ),
@@ -227,7 +227,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
     Json: strawberry.scalar(
         name="JSON",
         description="Any JSON value, as stored by the provider.",
-        serialize=json_value,
+        serialize=encode_json_value,
         parse_value=_refuse_json,
         parse_literal=_refuse_json,
     ),

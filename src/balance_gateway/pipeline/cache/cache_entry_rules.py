@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import (
-    BalanceQuery,
-)
+from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
@@ -30,17 +28,8 @@ from balance_gateway.pipeline.cache.cache_keys import (
 )
 from balance_gateway.pipeline.cache.cache_store import CacheEntry
 from balance_gateway.pipeline.cache.fence import FenceState
-from balance_gateway.ports.cache_validity import (
-    CacheTerms,
-    CacheValidity,
-    LocalCacheVersions,
-)
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    FreshnessState,
-    Observed,
-    OnStale,
-)
+from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity, LocalCacheVersions
+from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed, OnStale
 
 #: A value in use is refreshed from a random point in this range on, in parts of its lifetime.
 REFRESH_FROM = (0.75, 0.95)

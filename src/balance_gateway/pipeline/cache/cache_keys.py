@@ -53,7 +53,7 @@ class AccountKeys:
     remote: str
 
 
-def account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
+def compute_account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
     """Compute the keys of an account.
 
     Args:

@@ -11,10 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    OpeningBalance,
-)
+from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
 from balance_gateway.observability.metrics import Metrics
@@ -43,21 +40,10 @@ from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
-from balance_gateway.ports.cache_validity import (
-    LocalCacheVersions,
-)
-from balance_gateway.ports.call_context import (
-    PriorityBoost,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    BalanceRequest,
-    FreshnessState,
-    Observed,
-    OnStale,
-)
+from balance_gateway.ports.cache_validity import LocalCacheVersions
+from balance_gateway.ports.call_context import PriorityBoost
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed, OnStale
 
 logger = logging.getLogger(__name__)
 
@@ -291,7 +277,7 @@ class CachedReads:
         if read.max_age_s is not None and now_s - call.started_s >= read.max_age_s:
             return None
         if call.boost is not None:
-            call.boost.call(self._deadline_s)
+            call.boost.request(self._deadline_s)
         return call.future
 
     def _can_serve_stale(self, read: CachedRead, lookup: CacheLookup, now_s: float) -> bool:

@@ -58,9 +58,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from balance_gateway.ports.cache_validity import (
-    LocalCacheVersions,
-)
+from balance_gateway.ports.cache_validity import LocalCacheVersions
 
 
 class FenceState(NamedTuple):

@@ -22,21 +22,10 @@ from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
-from balance_gateway.ports.cache_validity import (
-    CacheTerms,
-    LocalCacheVersions,
-)
-from balance_gateway.ports.call_context import (
-    Priority,
-    PriorityBoost,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.reads import (
-    FreshnessState,
-    Observed,
-)
+from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
+from balance_gateway.ports.call_context import Priority, PriorityBoost, set_call_context
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.reads import FreshnessState, Observed
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +81,7 @@ class ReadThrough:
 
     async def refresh(self, group: Sequence[PendingRead], boost: PriorityBoost) -> None:
         """Run an upstream call in the background, until ``boost`` is requested."""
-        urgency.set(Priority.BACKGROUND)
-        hurry.set(boost)
+        set_call_context(priority=Priority.BACKGROUND, boost=boost)
         await self.run(group, max_wait_s=0.0)
 
     async def run(self, group: Sequence[PendingRead], max_wait_s: float) -> None:
@@ -103,8 +91,7 @@ class ReadThrough:
             group: reads with the same group key.
             max_wait_s: how long the call may wait for a rate limit, in seconds.
         """
-        patience_s.set(max_wait_s)
-        read_within_s.set(self._deadline_s)
+        set_call_context(max_wait_s=max_wait_s, read_timeout_s=self._deadline_s)
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:

@@ -10,9 +10,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import PendingRead, ReadRe
 from balance_gateway.pipeline.cache.cache_keys import lease_name
 from balance_gateway.pipeline.cache.cache_store import CacheStore
 from balance_gateway.pipeline.cache.upstream_leases import LEASE_S, POLL_S, NoLeases, UpstreamLeases
-from balance_gateway.ports.reads import (
-    FreshnessState,
-)
+from balance_gateway.ports.reads import FreshnessState
 
 
 class ReplicaCoalescer:

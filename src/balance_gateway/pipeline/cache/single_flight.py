@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from balance_gateway.ports.call_context import (
-    PriorityBoost,
-)
+from balance_gateway.ports.call_context import PriorityBoost
 
 T = TypeVar("T")
 

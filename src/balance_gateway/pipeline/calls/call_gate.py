@@ -18,9 +18,7 @@ from balance_gateway.ports.call_context import (
     enter_breaker_generation,
     leave_breaker_generation,
 )
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
+from balance_gateway.ports.provider_call import ProviderCall
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +45,7 @@ class ConnectorGate:
     ) -> None:
         self.connector = connector
         self.breaker = breaker
-        self.budget = rate_limiter
+        self.rate_limiter = rate_limiter
         self._slots = asyncio.Semaphore(in_flight_max)
         self._background_slots = asyncio.Semaphore(
             max(1, in_flight_max // _SLOTS_PER_BACKGROUND_SLOT)
@@ -130,11 +128,11 @@ class ConnectorGate:
         Raises:
             BudgetSpent: The rate limit leaves no call for it.
         """
-        await self.budget.acquire()
+        await self.rate_limiter.acquire()
 
     def observe(self, call: ProviderCall) -> None:
         """Record the outcome of an exchange; only one made inside a slot reaches the breaker."""
-        self.budget.observe(call.status, call.headers)
+        self.rate_limiter.observe(call.status, call.headers)
         generation = current_call().breaker_generation
         if generation is None:
             return
@@ -173,7 +171,7 @@ class _CallSlot:
             try:
                 gate.breaker.recheck(self._generation)
                 # Last, so that a call is sent as soon as it has been counted.
-                self._acquired_s = await gate.budget.acquire()
+                self._acquired_s = await gate.rate_limiter.acquire()
                 gate.breaker.recheck(self._generation)
             except BaseException:
                 gate.release(background=self._background)
@@ -188,7 +186,7 @@ class _CallSlot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._gate.budget.record_end(self._acquired_s)
+        self._gate.rate_limiter.record_end(self._acquired_s)
         self._gate.release(background=self._background)
         self._leave()
 

@@ -16,9 +16,7 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.providers import BalanceProvider
 
 T = TypeVar("T")
 

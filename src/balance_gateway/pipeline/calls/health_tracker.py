@@ -8,9 +8,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
-from balance_gateway.ports.provider_call import (
-    ProviderCall,
-)
+from balance_gateway.ports.provider_call import ProviderCall
 
 #: Outcomes that show nothing about the provider's health.
 _NEUTRAL_OUTCOMES = frozenset({"cancelled", "redirected"})
@@ -73,14 +71,14 @@ class HealthTracker:
     def status(self, connector: str) -> ConnectorStatus:
         """Return the connector's health and its call budget."""
         history, gate = self._histories[connector], self._gates[connector]
-        refills_in_s = gate.budget.refills_in_s()
+        refills_in_s = gate.rate_limiter.refills_in_s()
         return ConnectorStatus(
             state=_state(history, gate.breaker.state),
             last_success_at=history.last_success_at,
             last_failure_at=history.last_failure_at,
             last_failure_code=history.last_failure_code,
-            requests_per_minute=gate.budget.per_minute,
-            remaining=gate.budget.remaining(),
+            requests_per_minute=gate.rate_limiter.per_minute,
+            remaining=gate.rate_limiter.remaining(),
             refills_at=None
             if refills_in_s is None
             else self._clock() + timedelta(seconds=refills_in_s),

@@ -10,9 +10,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.providers import BalanceProvider
 
 
 class ProviderDecorator:

@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping
 
 from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
 from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
-from balance_gateway.ports.call_context import (
-    Priority,
-    current_call,
-)
-from balance_gateway.transport.rate_headers import (
-    parse_number,
-    reset_in_s,
-    retry_after_s,
-)
+from balance_gateway.ports.call_context import Priority, current_call
+from balance_gateway.transport.rate_headers import parse_number, reset_in_s, retry_after_s
 
 #: The part of the budget that background refreshes leave to foreground reads.
 FOREGROUND_RESERVE = 0.3

@@ -16,12 +16,8 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
-from balance_gateway.ports.write_journal import (
-    WriteJournal,
-)
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.write_journal import WriteJournal
 
 
 class RecordedOpeningBalances(ProviderDecorator):

@@ -45,7 +45,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 
 
-class RedisCounter:
+class RedisCallCounter:
     """Counts the calls of one budget in Redis; a ``sliding_window.SharedCallCounter``.
 
     Args:

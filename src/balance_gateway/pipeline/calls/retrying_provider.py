@@ -13,11 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import (
-    BalanceFigures,
-    BalanceQuery,
-    OpeningBalance,
-)
+from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, OpeningBalance
 from balance_gateway.domain.errors import (
     CircuitOpen,
     GatewayError,
@@ -26,12 +22,8 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
-from balance_gateway.ports.call_context import (
-    current_call,
-)
-from balance_gateway.ports.providers import (
-    BalanceProvider,
-)
+from balance_gateway.ports.call_context import current_call
+from balance_gateway.ports.providers import BalanceProvider
 
 logger = logging.getLogger(__name__)
 
