@@ -1,4 +1,4 @@
-"""Each wrong value is refused in one line that names its key, and shows no secret."""
+"""Tests that an invalid value is reported in one line with its key and without secrets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from balance_gateway.config.settings import Settings
 
-Refusal = Callable[[str], str]
-Read = Callable[[str], Settings]
+ReadError = Callable[[str], str]
+ReadText = Callable[[str], Settings]
 LIGHT = '[connectors.main]\nprovider = "light"\nbase_url = "https://x"\napi_key = "env:KEY"\n'
 ASSET = '[connectors.main]\nprovider = "asset"\nbase_url = "https://x"\naccess_token = "env:KEY"\n'
 LAYER = '[connectors.main]\nprovider = "layer"\nbase_url = "https://x"\naccess_token = "env:KEY"\n'
@@ -20,10 +20,10 @@ BOOKS = LOCAL + ACCOUNT
 PASSWORD = "hunter2"
 
 
-def changed(text: str, key: str, line: str) -> str:
-    """The text with the line of a key replaced, or dropped."""
-    kept = [row for row in text.splitlines() if not row.startswith(f"{key} =")]
-    return "\n".join([*kept, line]) + "\n"
+def replace_line(text: str, key: str, line: str) -> str:
+    """Return the text with the line of a key replaced or removed."""
+    others = [row for row in text.splitlines() if not row.startswith(f"{key} =")]
+    return "\n".join([*others, line]) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def changed(text: str, key: str, line: str) -> str:
         (LIGHT + LIGHT_ACCOUNT + "timezone = 'UTC'", "accounts[0].timezone", "time_zone"),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_known_one(
-    refusal: Refusal, text: str, key: str, nearest: str
+def test_an_unknown_key_is_reported_with_the_nearest_known_key(
+    read_error: ReadError, text: str, key: str, nearest: str
 ) -> None:
-    message = refusal(text)
+    message = read_error(text)
 
     assert message == f"{key} is not a known key; did you mean '{nearest}'?"
 
 
-def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> None:
-    assert refusal("[storage]\nqqqq = 1") == "storage.qqqq is not a known key; known: url"
+def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: ReadError) -> None:
+    assert read_error("[storage]\nqqqq = 1") == "storage.qqqq is not a known key; known: url"
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> 
         ("[cache]\nentries_max = 0", "cache.entries_max"),
         ("[auth]\napi_keys = 1", "auth.api_keys"),
         ("[auth]\napi_keys = [1]", "auth.api_keys[0]"),
-        *[(changed(KEY, name, ""), f"auth.api_keys[0].{name}") for name in (
+        *[(replace_line(KEY, name, ""), f"auth.api_keys[0].{name}") for name in (
             "name", "key", "tenant", "scopes")],
-        (changed(KEY, "scopes", "scopes = []"), "auth.api_keys[0].scopes"),
-        (changed(KEY, "scopes", "scopes = ['balance:read']"), "auth.api_keys[0].scopes"),
+        (replace_line(KEY, "scopes", "scopes = []"), "auth.api_keys[0].scopes"),
+        (replace_line(KEY, "scopes", "scopes = ['balance:read']"), "auth.api_keys[0].scopes"),
         (KEY + KEY.replace("env:KEY", "env:OTHER_KEY"), "auth.api_keys"),
         (KEY + KEY.replace('"n"', '"m"'), "auth.api_keys"),
         ("[auth.jwt]\naudience = 'a'\njwks_url = 'https://x'", "auth.jwt.issuer"),
@@ -94,8 +94,9 @@ def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> 
         ("[connectors]\nmain = 1", "connectors.main"),
         ("[connectors.main]", "connectors.main.provider"),
         ("[connectors.main]\nprovider = 'lihgt'", "connectors.main.provider"),
-        (changed(LIGHT, "base_url", ""), "connectors.main.base_url"),
-        *[(changed(LIGHT, "base_url", f"base_url = '{u}'"), "connectors.main.base_url") for u in (
+        (replace_line(LIGHT, "base_url", ""), "connectors.main.base_url"),
+        *[(replace_line(LIGHT, "base_url", f"base_url = '{url}'"), "connectors.main.base_url")
+          for url in (
             "http://api.light.inc", "ftp://x", "x", "https://", "https://u@x", "https://u:p@x",
             "https://x?a=b", "https://x#f", "https://[x", "https://x:port", "//x")],
         (LIGHT + "timeout_s = 0", "connectors.main.timeout_s"),
@@ -110,13 +111,13 @@ def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> 
             "12:00:00")],
         (LAYER + "reporting_basis = 'accrual'", "connectors.main.reporting_basis"),
         (LAYER + "upsert_route = 'any'", "connectors.main.upsert_route"),
-        (changed(BOOKS, "connector", "connector = 'other'"), "accounts[0].connector"),
-        *[(changed(BOOKS, name, ""), f"accounts[0].{name}") for name in (
+        (replace_line(BOOKS, "connector", "connector = 'other'"), "accounts[0].connector"),
+        *[(replace_line(BOOKS, name, ""), f"accounts[0].{name}") for name in (
             "id", "tenant", "connector", "name", "currency")],
-        *[(changed(BOOKS, "id", f"id = '{value}'"), "accounts[0].id") for value in (
+        *[(replace_line(BOOKS, "id", f"id = '{value}'"), "accounts[0].id") for value in (
             "a b", "ä", "x" * 65, "a.b")],
-        (changed(BOOKS, "currency", "currency = 'eur'"), "accounts[0].currency"),
-        (changed(BOOKS, "currency", "currency = 'XXX'"), "accounts[0].currency"),
+        (replace_line(BOOKS, "currency", "currency = 'eur'"), "accounts[0].currency"),
+        (replace_line(BOOKS, "currency", "currency = 'XXX'"), "accounts[0].currency"),
         *[(BOOKS + f"time_zone = '{zone}'", "accounts[0].time_zone") for zone in (
             "Europe/Kopenhagen", "Europe", "../etc/passwd", "/etc/passwd", "CEST+2")],
         (BOOKS + "normal_balance = 'kredit'", "accounts[0].normal_balance"),
@@ -128,10 +129,10 @@ def test_an_unknown_key_near_to_none_is_told_what_is_known(refusal: Refusal) -> 
         (LAYER + ACCOUNT + "business_id = 'b'", "accounts[0].external_account_id"),
     ],
 )  # fmt: skip
-def test_a_wrong_or_missing_value_is_refused_by_its_key(
-    refusal: Refusal, text: str, key: str
+def test_an_invalid_or_missing_value_is_reported_by_its_key(
+    read_error: ReadError, text: str, key: str
 ) -> None:
-    message = refusal(text)
+    message = read_error(text)
 
     assert message.startswith((f"{key} ", f"{key}:"))
 
@@ -151,34 +152,36 @@ def test_a_wrong_or_missing_value_is_refused_by_its_key(
          "accounts[0].derive_opening_balance_as_of"),
     ],
 )  # fmt: skip
-def test_what_another_provider_takes_is_refused(refusal: Refusal, text: str, key: str) -> None:
-    assert refusal(text).startswith(f"{key} is not a known key")
+def test_keys_of_another_provider_are_rejected(read_error: ReadError, text: str, key: str) -> None:
+    assert read_error(text).startswith(f"{key} is not a known key")
 
 
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (changed(LIGHT, "api_key", ""), "api_key"),
-        (changed(ASSET, "access_token", "client_id = 'env:KEY'"), "client_secret"),
-        (changed(ASSET, "access_token", "client_secret = 'env:KEY'"), "client_id"),
-        (changed(LAYER, "access_token",
+        (replace_line(LIGHT, "api_key", ""), "api_key"),
+        (replace_line(ASSET, "access_token", "client_id = 'env:KEY'"), "client_secret"),
+        (replace_line(ASSET, "access_token", "client_secret = 'env:KEY'"), "client_id"),
+        (replace_line(LAYER, "access_token",
                  "client_id = 'env:KEY'\nclient_secret = 'env:OTHER_KEY'"), "token_url"),
         (LIGHT + "access_token = 'env:KEY'", "access_token"),
         (ASSET + "client_id = 'env:KEY'", "access_token"),
     ],
 )  # fmt: skip
-def test_credentials_are_given_whole_and_of_one_kind(refusal: Refusal, text: str, key: str) -> None:
-    assert refusal(text).startswith(f"connectors.main.{key} ")
+def test_credentials_must_be_complete_and_of_one_kind(
+    read_error: ReadError, text: str, key: str
+) -> None:
+    assert read_error(text).startswith(f"connectors.main.{key} ")
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, f"enV:{PASSWORD}", f"https://u:{PASSWORD}@x", "env:"])
 @pytest.mark.parametrize(
     ("text", "key"), [(LIGHT, "api_key"), (ASSET, "access_token"), (KEY, "key")]
 )
-def test_a_literal_secret_is_refused_and_not_repeated(
-    refusal: Refusal, text: str, key: str, secret: str
+def test_a_literal_secret_is_rejected_and_not_shown(
+    read_error: ReadError, text: str, key: str, secret: str
 ) -> None:
-    message = refusal(changed(text, key, f"{key} = '{secret}'"))
+    message = read_error(replace_line(text, key, f"{key} = '{secret}'"))
 
     assert "must be a reference" in message
     assert PASSWORD not in message
@@ -188,81 +191,87 @@ def test_a_literal_secret_is_refused_and_not_repeated(
 @pytest.mark.parametrize(
     "url", [f"redis://:{PASSWORD}@h/0", f"postgresql://u:{PASSWORD}@h/d", f"x://u:{PASSWORD}@[/"]
 )
-def test_a_url_with_a_password_is_refused_and_not_repeated(
-    refusal: Refusal, table: str, url: str
+def test_a_url_with_a_password_is_rejected_and_not_shown(
+    read_error: ReadError, table: str, url: str
 ) -> None:
-    message = refusal(f"[{table}]\nurl = '{url}'")
+    message = read_error(f"[{table}]\nurl = '{url}'")
 
     assert message.startswith(f"{table}.url ")
     assert PASSWORD not in message
 
 
-def test_a_url_with_a_password_is_taken_by_reference_and_not_shown(
-    read: Read, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+def test_a_url_with_a_password_is_accepted_by_reference(
+    read_text: ReadText, read_error: ReadError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACHE_URL", f"redis://:{PASSWORD}@h/0")
     monkeypatch.setenv("WRONG_URL", f"redis://:{PASSWORD}@[")
 
-    found = read("[cache]\nurl = 'env:CACHE_URL'")
-    message = refusal("[cache]\nurl = 'env:WRONG_URL'")
+    found = read_text("[cache]\nurl = 'env:CACHE_URL'")
+    message = read_error("[cache]\nurl = 'env:WRONG_URL'")
 
     assert found.cache.url.reveal().endswith("@h/0")
     assert PASSWORD not in repr(found)
     assert PASSWORD not in message
 
 
-def test_a_base_url_with_a_password_is_not_repeated(refusal: Refusal) -> None:
-    message = refusal(changed(LIGHT, "base_url", f"base_url = 'https://u:{PASSWORD}@x'"))
+def test_a_password_in_a_base_url_is_not_shown(read_error: ReadError) -> None:
+    message = read_error(replace_line(LIGHT, "base_url", f"base_url = 'https://u:{PASSWORD}@x'"))
 
     assert PASSWORD not in message
 
 
-def test_a_secret_is_read_from_a_file_beside_the_configuration(read: Read, tmp_path: Path) -> None:
+def test_a_secret_is_read_from_a_file_relative_to_the_configuration(
+    read_text: ReadText, tmp_path: Path
+) -> None:
     (tmp_path / "secret.txt").write_text(f"  {PASSWORD}\n")
 
-    found = read(changed(KEY, "key", "key = 'file:secret.txt'"))
-    absolute = read(changed(KEY, "key", f"key = 'file:{tmp_path}/secret.txt'"))
+    found = read_text(replace_line(KEY, "key", "key = 'file:secret.txt'"))
+    absolute = read_text(replace_line(KEY, "key", f"key = 'file:{tmp_path}/secret.txt'"))
 
     assert found.api_keys[0].key.reveal() == absolute.api_keys[0].key.reveal() == PASSWORD
 
 
 @pytest.mark.parametrize("name", ["NOWHERE_SET", "EMPTY"])
-def test_a_variable_that_is_not_set_is_named(
-    refusal: Refusal, monkeypatch: pytest.MonkeyPatch, name: str
+def test_an_unset_environment_variable_is_reported(
+    read_error: ReadError, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("EMPTY", "")
 
-    message = refusal(changed(LIGHT, "api_key", f"api_key = 'env:{name}'"))
+    message = read_error(replace_line(LIGHT, "api_key", f"api_key = 'env:{name}'"))
 
     assert message == f"connectors.main.api_key: the environment variable {name} is not set"
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "binary", ".", "a\\u0000b"])
-def test_a_file_that_gives_no_secret_is_named(refusal: Refusal, tmp_path: Path, name: str) -> None:
+def test_an_unusable_secret_file_is_reported(
+    read_error: ReadError, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "binary").write_bytes(b"\xff")
 
-    message = refusal(changed(KEY, "key", f'key = "file:{name}"'))
+    message = read_error(replace_line(KEY, "key", f'key = "file:{name}"'))
 
     assert message.startswith("auth.api_keys[0].key: ")
 
 
-def test_two_accounts_with_one_id_are_refused_even_of_two_tenants(refusal: Refusal) -> None:
-    message = refusal(BOOKS + changed(ACCOUNT, "tenant", "tenant = 'u'"))
+def test_duplicate_account_ids_are_rejected_across_tenants(read_error: ReadError) -> None:
+    message = read_error(BOOKS + replace_line(ACCOUNT, "tenant", "tenant = 'u'"))
 
     assert message == "accounts: duplicate account id 'a'"
 
 
-def test_more_workers_need_a_shared_cache_and_storage(refusal: Refusal, read: Read) -> None:
+def test_several_workers_need_a_shared_cache_and_storage(
+    read_error: ReadError, read_text: ReadText
+) -> None:
     many = "[server]\nworkers = 2\n"
     shared = "[cache]\nurl = 'redis://h/0'\n"
 
-    assert "cache.url is memory://" in refusal(many)
-    assert "storage.url is in memory" in refusal(many + shared + "[storage]\nurl = 'sqlite://'")
-    assert read(many + shared).server.workers == 2
-    assert read(many + "[cache]\nenabled = false\n").server.workers == 2
+    assert "cache.url is memory://" in read_error(many)
+    assert "storage.url is in memory" in read_error(many + shared + "[storage]\nurl = 'sqlite://'")
+    assert read_text(many + shared).server.workers == 2
+    assert read_text(many + "[cache]\nenabled = false\n").server.workers == 2
 
 
-def test_a_key_that_breaks_the_line_is_shown_in_one(refusal: Refusal) -> None:
-    assert refusal('"a\\nb" = 1').startswith("'a\\nb' is not a known key")
-    assert refusal('[connectors."a\\nb"]').startswith("connectors.'a\\nb'.provider is missing")
+def test_a_key_with_a_line_break_is_shown_on_one_line(read_error: ReadError) -> None:
+    assert read_error('"a\\nb" = 1').startswith("'a\\nb' is not a known key")
+    assert read_error('[connectors."a\\nb"]').startswith("connectors.'a\\nb'.provider is missing")

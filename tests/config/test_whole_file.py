@@ -1,4 +1,4 @@
-"""A whole configuration file: every key is read, and junk is refused in one way only."""
+"""Tests a complete configuration file and the handling of random values."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -124,11 +124,11 @@ FULL = """
     name = "Books"
     currency = "JPY"
 """
-Read = Callable[[str], Settings]
+ReadText = Callable[[str], Settings]
 
 
-def test_every_key_of_server_storage_and_cache_is_read(read: Read) -> None:
-    found = read(FULL)
+def test_every_key_of_server_storage_and_cache_is_read(read_text: ReadText) -> None:
+    found = read_text(FULL)
 
     assert found.server == ServerSettings(
         host="0.0.0.0", port=8080, workers=3, request_timeout_s=12.5,
@@ -142,8 +142,8 @@ def test_every_key_of_server_storage_and_cache_is_read(read: Read) -> None:
     assert found.cache.url.reveal() == "redis://host:6379/0"
 
 
-def test_every_key_of_auth_is_read(read: Read) -> None:
-    found = read(FULL)
+def test_every_key_of_auth_is_read(read_text: ReadText) -> None:
+    found = read_text(FULL)
 
     (key,) = found.api_keys
     assert (key.name, key.tenant, key.key.reveal()) == ("dashboard", "acme", "k" * 40)
@@ -154,8 +154,8 @@ def test_every_key_of_auth_is_read(read: Read) -> None:
     assert found.jwt.jwks_url == "https://issuer.example/jwks.json"
 
 
-def test_every_key_of_connectors_is_read(read: Read) -> None:
-    light, asset, layer, token, books = read(FULL).connectors
+def test_every_key_of_connectors_is_read(read_text: ReadText) -> None:
+    light, asset, layer, token, books = read_text(FULL).connectors
 
     assert (light.name, light.provider, light.base_url) == (
         "light_eu", ProviderKind.LIGHT, "https://api.light.inc",
@@ -186,16 +186,16 @@ def test_every_key_of_connectors_is_read(read: Read) -> None:
         ("http://[::1]:8001/light", "http://[::1]:8001/light"),
     ],
 )
-def test_an_address_has_one_spelling(read: Read, written: str, meant: str) -> None:
+def test_base_urls_are_normalised(read_text: ReadText, written: str, meant: str) -> None:
     light = '[connectors.main]\nprovider = "light"\naccess_token = "env:KEY"\n'
 
-    (connector,) = read(f'{light}base_url = "{written}"').connectors
+    (connector,) = read_text(f'{light}base_url = "{written}"').connectors
 
     assert connector.base_url == meant
 
 
-def test_every_key_of_accounts_is_read(read: Read) -> None:
-    light, asset, layer, books = read(FULL).accounts
+def test_every_key_of_accounts_is_read(read_text: ReadText) -> None:
+    light, asset, layer, books = read_text(FULL).accounts
 
     assert (light.id, light.tenant, light.connector) == ("acct_operating", "acme", "light_eu")
     assert (light.currency, light.time_zone.key) == ("EUR", "Europe/Copenhagen")
@@ -213,8 +213,8 @@ def test_every_key_of_accounts_is_read(read: Read) -> None:
     assert (books.currency, books.time_zone.key, books.normal_balance) == ("JPY", "UTC", None)
 
 
-def test_an_empty_file_is_all_defaults(read: Read) -> None:
-    found = read("")
+def test_an_empty_file_gives_the_defaults(read_text: ReadText) -> None:
+    found = read_text("")
 
     assert found.server == ServerSettings()
     assert found.cache == CacheSettings()
@@ -222,15 +222,15 @@ def test_an_empty_file_is_all_defaults(read: Read) -> None:
     assert found.storage.url.reveal() == "sqlite:///balance-gateway.db"
 
 
-def test_no_secret_shows_in_the_printed_settings(read: Read) -> None:
-    shown = repr(read(FULL))
+def test_printed_settings_contain_no_secret(read_text: ReadText) -> None:
+    shown = repr(read_text(FULL))
 
     assert "kkkk" not in shown
     assert "oooo" not in shown
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"[server", "not TOML"),
         (b"port = 1\nport = 2", "not TOML"),
@@ -240,17 +240,19 @@ def test_no_secret_shows_in_the_printed_settings(read: Read) -> None:
     ],
     ids=["unclosed", "twice", "not utf-8", "nested", "huge"],
 )
-def test_what_is_not_toml_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+def test_invalid_toml_is_reported_with_the_path(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
     path = tmp_path / "gateway.toml"
     path.write_bytes(content)
 
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=expected) as caught:
         read_settings(path)
 
     assert str(path) in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_settings(tmp_path / "nowhere.toml")
     with pytest.raises(ConfigError, match="directory"):
@@ -293,15 +295,15 @@ FILES = st.dictionaries(KEYS, JUNK, max_size=5) | st.fixed_dictionaries(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(values=FILES)
-def test_junk_is_refused_in_one_line_or_read(
+def test_random_values_are_read_or_rejected_in_one_line(
     values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "k" * 40)
 
-    refusal = "none"
+    message = "none"
     try:
         parse_settings(values, tmp_path)
     except ConfigError as error:
-        refusal = str(error)
+        message = str(error)
 
-    assert refusal.isprintable()
+    assert message.isprintable()

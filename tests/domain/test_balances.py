@@ -1,4 +1,4 @@
-"""Balances: the difference of two figures, the holder's view, and JSON there and back."""
+"""Tests balances: the difference, the holder's sign and the JSON round trip."""
 
 import json
 from datetime import date, datetime, timedelta, timezone
@@ -55,17 +55,17 @@ OPENINGS = st.builds(
 
 
 @given(st.none() | MONEY)
-def test_money_comes_back_from_json_exactly(money: Money | None) -> None:
+def test_money_survives_json(money: Money | None) -> None:
     assert money_from_json(json.loads(json.dumps(money_to_json(money)))) == money
 
 
 @given(st.builds(BalanceFigures, st.dates(), st.none() | MONEY, st.none() | MONEY))
-def test_figures_come_back_from_json_exactly(figures: BalanceFigures) -> None:
+def test_figures_survive_json(figures: BalanceFigures) -> None:
     assert figures_from_json(json.loads(json.dumps(figures_to_json(figures)))) == figures
 
 
 @given(OPENINGS)
-def test_opening_balances_come_back_from_json_exactly(opening: OpeningBalance) -> None:
+def test_opening_balances_survive_json(opening: OpeningBalance) -> None:
     back = opening_balance_from_json(json.loads(json.dumps(opening_balance_to_json(opening))))
 
     assert back == opening
@@ -74,14 +74,14 @@ def test_opening_balances_come_back_from_json_exactly(opening: OpeningBalance) -
     )
 
 
-def test_an_amount_goes_as_text_because_numbers_lose_digits() -> None:
+def test_amounts_are_text_in_json_to_keep_all_digits() -> None:
     assert money_to_json(Money(2**63 + 1, "EUR")) == {
         "minor_units": "9223372036854775809",
         "currency": "EUR",
     }
 
 
-def test_the_difference_is_bank_minus_ledger_and_known_only_when_both_are() -> None:
+def test_the_difference_is_bank_minus_ledger_if_both_are_known() -> None:
     five, seven = Money(5, "EUR"), Money(7, "EUR")
 
     differences = [
@@ -92,11 +92,11 @@ def test_the_difference_is_bank_minus_ledger_and_known_only_when_both_are() -> N
     assert differences == [Money(-2, "EUR"), None, None, Money(0, "EUR")]
 
 
-def test_the_normal_side_turns_an_amount_into_the_holders_view() -> None:
+def test_the_normal_side_gives_the_sign_for_the_holder() -> None:
     assert (Side.DEBIT.holder_sign(), Side.CREDIT.holder_sign()) == (1, -1)
 
 
-def test_account_ids_are_plain_and_short() -> None:
+def test_account_ids_are_limited_in_characters_and_length() -> None:
     good = ["a", "acct_1", "A-b_9", "x" * 64]
     bad = ["", "x" * 65, "a b", "ä", "a\n", "a.b", "a/b", "١"]
 

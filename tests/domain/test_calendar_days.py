@@ -1,4 +1,4 @@
-"""Days: where they begin and end, in zones that shift, skip and repeat."""
+"""Tests the limits of days in time zones with clock changes and skipped days."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -41,7 +41,7 @@ def instant(text: str) -> datetime:
         (date(2011, 12, 30), "Pacific/Apia", 0),
     ],
 )
-def test_days_are_as_long_as_the_clocks_say(day: date, zone: str, hours: float) -> None:
+def test_day_length_follows_clock_changes(day: date, zone: str, hours: float) -> None:
     length = day_end_exclusive(day, ZoneInfo(zone)) - day_start(day, ZoneInfo(zone))
 
     assert length == timedelta(hours=hours)
@@ -56,7 +56,7 @@ def test_days_are_as_long_as_the_clocks_say(day: date, zone: str, hours: float) 
         (date(2026, 5, 7), "Asia/Kathmandu", "2026-05-06T18:15:00+00:00"),
         # Clocks went from 24:00 of the 3rd to 01:00 of the 4th: midnight does not exist.
         (date(2018, 11, 4), "America/Sao_Paulo", "2018-11-04T03:00:00+00:00"),
-        # Clocks went back from 01:00 to 00:00: midnight comes twice.
+        # Clocks went back from 01:00 to 00:00: midnight occurs twice.
         (date(2025, 11, 2), "America/Havana", "2025-11-02T04:00:00+00:00"),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_day_starts_at_its_first_instant(day: date, zone: str, start: str) -> 
 
 
 @given(DAYS, ZONES)
-def test_the_ends_of_a_day_touch_the_next_one(day: date, zone: ZoneInfo) -> None:
+def test_a_day_ends_where_the_next_one_starts(day: date, zone: ZoneInfo) -> None:
     next_start = day_start(day + timedelta(days=1), zone)
 
     assert day_end_exclusive(day, zone) == next_start
@@ -79,11 +79,9 @@ def test_the_ends_of_a_day_touch_the_next_one(day: date, zone: ZoneInfo) -> None
 
 
 @given(DAYS, ZONES)
-def test_the_first_and_last_instant_are_of_the_day_and_their_neighbours_are_not(
-    day: date, zone: ZoneInfo
-) -> None:
+def test_the_first_and_last_instants_are_the_limits_of_the_day(day: date, zone: ZoneInfo) -> None:
     first, last = day_start(day, zone), day_end_inclusive(day, zone)
-    if last < first:  # a day that the zone skipped altogether
+    if last < first:  # the zone skipped this whole day
         assert (zone.key, day) == ("Pacific/Apia", date(2011, 12, 30))
         return
 
@@ -93,7 +91,7 @@ def test_the_first_and_last_instant_are_of_the_day_and_their_neighbours_are_not(
 
 
 @given(INSTANTS, ZONES)
-def test_every_instant_is_within_its_own_day(now: datetime, zone: ZoneInfo) -> None:
+def test_every_instant_is_within_its_day(now: datetime, zone: ZoneInfo) -> None:
     day = today(now, zone)
 
     assert day_start(day, zone) <= now < day_end_exclusive(day, zone)
@@ -113,9 +111,9 @@ def test_every_instant_is_within_its_own_day(now: datetime, zone: ZoneInfo) -> N
         ("2026-05-08T01:00:00+05:00", "UTC", date(2026, 5, 7)),
     ],
 )
-def test_today_is_decided_by_the_zone(now: str, zone: str, day: date) -> None:
+def test_today_depends_on_the_time_zone(now: str, zone: str, day: date) -> None:
     assert today(instant(now), ZoneInfo(zone)) == day
 
 
-def test_the_machines_clock_tells_an_aware_instant() -> None:
+def test_the_system_clock_returns_utc() -> None:
     assert system_clock().utcoffset() == timedelta(0)

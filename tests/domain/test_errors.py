@@ -1,4 +1,4 @@
-"""The tree of errors, and what callers may do."""
+"""Tests the tree of errors and the scopes of callers."""
 
 import pytest
 
@@ -20,35 +20,35 @@ CODES = set(NAMES.split())
 RETRYABLE = {"PROVIDER_UNAVAILABLE", "PROVIDER_TIMEOUT", "PROVIDER_RATE_LIMITED", "TOO_STALE"}
 
 
-def all_below(error: type[GatewayError]) -> list[type[GatewayError]]:
-    below = [each for each in error.__subclasses__() if each.__module__ == error.__module__]
-    return below + [deeper for each in below for deeper in all_below(each)]
+def list_subclasses(error: type[GatewayError]) -> list[type[GatewayError]]:
+    subclasses = [each for each in error.__subclasses__() if each.__module__ == error.__module__]
+    return subclasses + [deeper for each in subclasses for deeper in list_subclasses(each)]
 
 
-LEAVES = [each for each in all_below(GatewayError) if each is not ProviderError]
+CONCRETE_ERRORS = [each for each in list_subclasses(GatewayError) if each is not ProviderError]
 
 
-def made(error: type[GatewayError]) -> GatewayError:
+def make_error(error: type[GatewayError]) -> GatewayError:
     return error("acct_a") if error is AccountNotFound else error("It failed.")
 
 
-@pytest.mark.parametrize("error", LEAVES)
-def test_every_error_has_a_stable_code_and_says_whether_to_retry(
+@pytest.mark.parametrize("error", CONCRETE_ERRORS)
+def test_every_error_has_a_stable_code_and_a_retryable_flag(
     error: type[GatewayError],
 ) -> None:
     assert "code" in vars(error)
     assert error.code in CODES
     assert error.retryable is (error.code in RETRYABLE)
-    assert str(made(error)) == made(error).message
+    assert str(make_error(error)) == make_error(error).message
 
 
-def test_every_code_is_some_errors() -> None:
-    assert {error.code for error in LEAVES} == CODES
+def test_every_code_belongs_to_an_error() -> None:
+    assert {error.code for error in CONCRETE_ERRORS} == CODES
 
 
-@pytest.mark.parametrize("error", LEAVES)
-def test_a_located_copy_leaves_the_original_as_it_was(error: type[GatewayError]) -> None:
-    original = made(error)
+@pytest.mark.parametrize("error", CONCRETE_ERRORS)
+def test_a_copy_with_account_leaves_the_original_unchanged(error: type[GatewayError]) -> None:
+    original = make_error(error)
     account_before = original.account_id
     original.field, original.retry_after_s = "amount", 3.5
     cause = KeyError("the cause")
@@ -64,7 +64,7 @@ def test_a_located_copy_leaves_the_original_as_it_was(error: type[GatewayError])
     assert (original.account_id, original.provider) == (account_before, None)
 
 
-def test_a_located_copy_keeps_what_only_providers_errors_have() -> None:
+def test_a_copy_with_account_keeps_provider_attributes() -> None:
     original = ProviderRejected("No.", maybe_applied=True, provider_code="ERR_7", provider="LAYER")
 
     copy = with_account(original, account_id="acct_b")
@@ -75,7 +75,7 @@ def test_a_located_copy_keeps_what_only_providers_errors_have() -> None:
         raise copy
 
 
-def test_copies_of_one_error_do_not_know_each_other() -> None:
+def test_copies_of_one_error_are_independent() -> None:
     original = BadInput("No.")
 
     one, other = with_account(original, account_id="a"), with_account(original, account_id="b")
@@ -83,12 +83,12 @@ def test_copies_of_one_error_do_not_know_each_other() -> None:
     assert (one.account_id, other.account_id, original.account_id) == ("a", "b", None)
 
 
-def test_a_provider_error_is_not_thought_to_be_applied_unless_it_says_so() -> None:
+def test_maybe_applied_defaults_to_false() -> None:
     assert not ProviderRejected("No.").maybe_applied
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_a_caller_may_do_what_its_scopes_say_and_nothing_else(scope: Scope) -> None:
+def test_a_caller_has_only_its_own_scopes(scope: Scope) -> None:
     principal = Principal("key", "acme", frozenset({scope}))
 
     principal.require(scope)
@@ -98,7 +98,7 @@ def test_a_caller_may_do_what_its_scopes_say_and_nothing_else(scope: Scope) -> N
             principal.require(other)
 
 
-def test_the_scopes_are_named_as_the_configuration_names_them() -> None:
+def test_scopes_have_the_names_used_in_the_configuration() -> None:
     assert {scope.value for scope in Scope} == {
         "balances:read", "balances:write", "accounts:admin", "audit:read",
     }  # fmt: skip

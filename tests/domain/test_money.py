@@ -1,4 +1,4 @@
-"""Money: exact both ways, at any size, in every currency; or refused."""
+"""Tests money: exact conversion at any size in every currency, or an error."""
 
 from decimal import Decimal, localcontext
 
@@ -23,16 +23,14 @@ AMOUNTS = st.integers() | st.integers(-(10**300), 10**300)
 
 
 @given(AMOUNTS, CURRENCIES)
-def test_minor_units_come_back_from_their_text(minor_units: int, currency: str) -> None:
+def test_minor_units_survive_text(minor_units: int, currency: str) -> None:
     money = Money(minor_units, currency)
 
     assert parse_minor_units(money.amount, currency) == minor_units
 
 
 @given(AMOUNTS, CURRENCIES)
-def test_the_text_has_the_amounts_value_and_all_of_its_decimals(
-    minor_units: int, currency: str
-) -> None:
+def test_amount_text_has_the_value_and_all_decimals(minor_units: int, currency: str) -> None:
     text = Money(minor_units, currency).amount
 
     with localcontext() as context:
@@ -51,7 +49,7 @@ def test_the_text_has_the_amounts_value_and_all_of_its_decimals(
     more_zeros=st.integers(0, 5),
     currency=CURRENCIES,
 )
-def test_any_plain_decimal_text_is_read_exactly(
+def test_plain_decimal_text_is_parsed_exactly(
     sign: str, zeros: int, whole: int, decimals: str, more_zeros: int, currency: str
 ) -> None:
     exponent = EXPONENTS[currency]
@@ -85,7 +83,7 @@ def test_any_plain_decimal_text_is_read_exactly(
         ("9007199254740993", "JPY", 9007199254740993),
     ],
 )
-def test_texts_at_the_edges_are_taken(text: str, currency: str, minor_units: int) -> None:
+def test_unusual_but_valid_texts_are_accepted(text: str, currency: str, minor_units: int) -> None:
     assert parse_minor_units(text, currency) == minor_units
 
 
@@ -95,7 +93,7 @@ def test_texts_at_the_edges_are_taken(text: str, currency: str, minor_units: int
      "inf", "1_000", "1,000", "1,5", " 1", "1 ", "1\n", "\n1", "1\t", "1 000", "1.2.3", "١", "１",
      "1.²", "−1", "€1", "1\x00", "None"],
 )  # fmt: skip
-def test_what_is_no_plain_decimal_number_is_refused(text: str) -> None:
+def test_other_texts_are_rejected(text: str) -> None:
     with pytest.raises(BadInput) as caught:
         parse_minor_units(text, "EUR", field="amount.amount")
 
@@ -106,14 +104,12 @@ def test_what_is_no_plain_decimal_number_is_refused(text: str) -> None:
     ("text", "currency"),
     [("1.5", "JPY"), ("1.001", "EUR"), ("0.009", "EUR"), ("1.0001", "KWD"), ("1.00001", "CLF")],
 )
-def test_more_decimals_than_the_currency_has_are_refused_not_rounded(
-    text: str, currency: str
-) -> None:
+def test_excess_decimals_are_rejected_not_rounded(text: str, currency: str) -> None:
     with pytest.raises(BadInput, match="not rounded"):
         parse_minor_units(text, currency)
 
 
-def test_text_beyond_the_limit_is_refused_before_it_is_converted() -> None:
+def test_overlong_text_is_rejected_before_conversion() -> None:
     longest = "9" * AMOUNT_DIGITS_MAX
 
     with pytest.raises(BadInput, match="longer"):
@@ -122,7 +118,7 @@ def test_text_beyond_the_limit_is_refused_before_it_is_converted() -> None:
     assert Money(parse_minor_units(longest, "CLF"), "CLF").amount == longest + ".0000"
 
 
-def test_a_refusal_shows_only_the_beginning_of_a_long_text() -> None:
+def test_the_error_shows_only_the_start_of_a_long_text() -> None:
     with pytest.raises(BadInput) as caught:
         parse_minor_units("x" * 900, "EUR")
 
@@ -130,7 +126,7 @@ def test_a_refusal_shows_only_the_beginning_of_a_long_text() -> None:
 
 
 @given(st.text(max_size=12), CURRENCIES)
-def test_any_other_text_is_refused_or_means_what_decimal_says(text: str, currency: str) -> None:
+def test_accepted_text_has_the_same_value_as_decimal(text: str, currency: str) -> None:
     try:
         minor_units = parse_minor_units(text, currency)
     except BadInput:
@@ -139,7 +135,7 @@ def test_any_other_text_is_refused_or_means_what_decimal_says(text: str, currenc
     assert Decimal(text).scaleb(EXPONENTS[currency]) == minor_units
 
 
-def test_every_iso_currency_has_its_exponent_or_is_refused() -> None:
+def test_every_iso_currency_has_its_exponent_or_is_rejected() -> None:
     for currency in Currency:
         if currency.exponent is None:
             with pytest.raises(BadInput):
@@ -148,19 +144,19 @@ def test_every_iso_currency_has_its_exponent_or_is_refused() -> None:
             assert currency_exponent(currency.code) == currency.exponent
 
 
-# CLDR shows all of these without decimals; the minor units of ISO 4217 are others.
+# CLDR displays all of these without decimals, but ISO 4217 defines minor units.
 @pytest.mark.parametrize(
     ("currency", "exponent"),
     [("AFN", 2), ("ALL", 2), ("IRR", 2), ("IQD", 3), ("KPW", 2), ("LAK", 2), ("LBP", 2),
      ("MGA", 2), ("MMK", 2), ("RSD", 2), ("SOS", 2), ("SYP", 2), ("YER", 2)],
 )  # fmt: skip
-def test_where_display_digits_differ_iso_counts(currency: str, exponent: int) -> None:
+def test_iso_minor_units_override_display_digits(currency: str, exponent: int) -> None:
     assert currency_exponent(currency) == exponent
     assert parse_minor_units("1", currency) == 10**exponent
 
 
 @pytest.mark.parametrize("currency", ["XAU", "XXX", "XTS", "eur", "EU", "EURO", "", "€", "EUR\n"])
-def test_what_is_no_spendable_currency_is_refused(currency: str) -> None:
+def test_codes_without_minor_unit_are_rejected(currency: str) -> None:
     with pytest.raises(BadInput) as caught:
         currency_exponent(currency)
 
@@ -176,7 +172,7 @@ def test_sums_and_differences_are_exact(one: int, other: int) -> None:
     )  # fmt: skip
 
 
-def test_different_currencies_are_never_added_or_subtracted() -> None:
+def test_different_currencies_cannot_be_added_or_subtracted() -> None:
     with pytest.raises(ValueError, match="cannot add"):
         Money(1, "EUR") + Money(1, "USD")
     with pytest.raises(ValueError, match="cannot add"):
@@ -195,5 +191,5 @@ def test_decimal_text_of_small_amounts(minor_units: int, exponent: int, text: st
     ("minor_units", "fits"),
     [(2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False), (0, True)],
 )
-def test_what_an_int64_can_carry(minor_units: int, fits: bool) -> None:
+def test_int64_limits(minor_units: int, fits: bool) -> None:
     assert fits_int64(minor_units) is fits

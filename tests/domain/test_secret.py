@@ -1,4 +1,4 @@
-"""A secret is shown nowhere."""
+"""Tests that a secret is never displayed."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ TEXT = "hunter2-hunter2"
 
 @dataclass(frozen=True)
 class Holder:
-    """Something that holds a secret."""
+    """A class with a secret attribute."""
 
     key: Secret
 
@@ -40,7 +40,7 @@ SHOWN: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("way", SHOWN)
-def test_a_secret_never_shows(way: str) -> None:
+def test_a_secret_is_never_displayed(way: str) -> None:
     assert TEXT not in str(SHOWN[way]())
 
 
@@ -57,7 +57,7 @@ def test_a_secret_never_shows(way: str) -> None:
     ],
     ids=["pickle", "pickle of a holder", "deepcopy", "json", "orjson", "vars", "format spec"],
 )
-def test_what_would_give_a_secret_away_fails_without_showing_it(act: Callable[[], object]) -> None:
+def test_operations_that_would_expose_a_secret_fail(act: Callable[[], object]) -> None:
     with pytest.raises(TypeError) as caught:
         act()
 
@@ -73,11 +73,11 @@ def test_a_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert TEXT not in repr(vars(caplog.records[0]))
 
 
-def test_only_reveal_gives_it_out() -> None:
+def test_only_reveal_returns_the_text() -> None:
     assert SECRET.reveal() == TEXT
 
 
-def test_secrets_are_equal_by_their_text_and_to_nothing_else() -> None:
+def test_secrets_are_equal_only_to_secrets_with_the_same_text() -> None:
     assert Secret("ä") == Secret("ä")
     assert hash(Secret("a")) == hash(Secret("a"))
     assert Secret("a") != Secret("b")

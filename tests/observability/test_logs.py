@@ -1,4 +1,4 @@
-"""Logs tell what happened, and nothing of what it was about."""
+"""Tests that logs contain events but no confidential data."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from balance_gateway.observability.logs import configure_logs
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What is logged, as JSON; the loggers are left as they were."""
+    """The logged JSON lines; the loggers are restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
@@ -28,7 +28,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def logged(stream: io.StringIO) -> list[dict[str, Any]]:
+def parse_lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -40,7 +40,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("library", [True, False], ids=["logging", "structlog"])
-def test_an_exception_is_told_by_kind_and_place_and_never_by_its_text(
+def test_an_exception_is_logged_by_type_and_place_without_text(
     lines: io.StringIO, library: bool
 ) -> None:
     logger: Any = logging.getLogger("x") if library else structlog.get_logger("x")
@@ -49,7 +49,7 @@ def test_an_exception_is_told_by_kind_and_place_and_never_by_its_text(
     except RuntimeError:
         logger.exception("something.failed")
 
-    (line,) = logged(lines)
+    (line,) = parse_lines(lines)
 
     assert (line["event"], line["level"]) == ("something.failed", "error")
     assert line["kinds"] == ["RuntimeError", "ValueError"]
@@ -58,19 +58,17 @@ def test_an_exception_is_told_by_kind_and_place_and_never_by_its_text(
     assert "Operating" not in lines.getvalue()
 
 
-def test_facts_stand_beside_the_event(lines: io.StringIO) -> None:
+def test_extra_fields_are_logged_with_the_event(lines: io.StringIO) -> None:
     logging.getLogger("x").info("write.resolved", extra={"outcome": "applied"})
 
-    (line,) = logged(lines)
+    (line,) = parse_lines(lines)
 
     assert (line["event"], line["outcome"]) == ("write.resolved", "applied")
     assert line["timestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize("name", ["strawberry.execution", "uvicorn.access", "httpx", "aiocache"])
-def test_libraries_that_log_what_must_not_be_logged_are_silent(
-    lines: io.StringIO, name: str
-) -> None:
+def test_loggers_with_confidential_data_are_silent(lines: io.StringIO, name: str) -> None:
     logging.getLogger(name).error("GET /secret?key=1234")
 
     assert lines.getvalue() == ""
@@ -84,10 +82,10 @@ def test_libraries_that_log_what_must_not_be_logged_are_silent(
         ("ERROR", []),
     ],
 )
-def test_below_info_only_the_gateway_tells(
+def test_only_the_gateway_logs_below_info(
     monkeypatch: pytest.MonkeyPatch, lines: io.StringIO, level: str, shown: list[str]
 ) -> None:
-    """What libraries tell at DEBUG would bury it, and holds statements and values."""
+    """Libraries log very much at DEBUG, including statements and values."""
     monkeypatch.setattr(sys, "stderr", lines)
     configure_logs(level, terminal=False)
 
@@ -96,4 +94,4 @@ def test_below_info_only_the_gateway_tells(
     logging.getLogger("balance_gateway.app").info("ours.info")
     logging.getLogger("other").info("theirs.info")
 
-    assert [line["event"] for line in logged(lines)] == shown
+    assert [line["event"] for line in parse_lines(lines)] == shown

