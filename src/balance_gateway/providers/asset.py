@@ -145,6 +145,7 @@ class AssetProvider:
         business_id = require_remote_id(account, "business_id")
         parameters = {
             "end_datetime": format_instant(get_last_instant(account, queries[0].as_of)),
+            # Always sent, so that the result does not depend on Asset's default.
             "basis": self._settings.basis,
         }
         path = ("v0", "business", business_id, "reports", "trial-balance")
@@ -176,24 +177,24 @@ class AssetProvider:
         """Return the configured side, else the ledger's ``debit_credit``; DEBIT if not offered."""
         if account.normal_balance is not None:
             return account.normal_balance
-        business_id, ledger_id = (
-            require_remote_id(account, key) for key in ("business_id", "ledger_id")
-        )
+        business_id = require_remote_id(account, "business_id")
+        ledger_id = require_remote_id(account, "ledger_id")
         return await self._lookups.get_side(business_id, ledger_id)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Send one PUT on the ledger's normal side, and compare the response with it."""
         account = write.account
-        business_id, ledger_id = (
-            require_remote_id(account, key) for key in ("business_id", "ledger_id")
-        )
+        business_id = require_remote_id(account, "business_id")
+        ledger_id = require_remote_id(account, "ledger_id")
         reject_notes(write, "Asset")
         minor_units = require_account_currency(write)
         if len(str(abs(minor_units))) > json_fields.AMOUNT_DIGITS_MAX:
             message = f"The amount must have at most {json_fields.AMOUNT_DIGITS_MAX} digits."
             raise BadInput(message, field="amount", account_id=account.id)
+        # Asset's write has no date: any other date would be dropped silently.
         start = await self._require_matching_start(write, business_id)
         side = await self.normal_balance(account)
+        # Asset expects the amount on the ledger's normal side.
         sent = minor_units * side.holder_sign()
         path = ("v0", "business", business_id, "ledger", ledger_id, "opening-balance")
         body = {"amount": decimal_text(sent, currency_exponent(account.currency))}
@@ -245,6 +246,7 @@ class AssetProvider:
         try:
             with parsing_response(response):
                 ledger_rows = rows.get(require_remote_id(account, "ledger_id"), [])
+                # Ledgers without entries have a row too: a missing row is not a zero balance.
                 if len(ledger_rows) != 1:
                     found = "several rows" if ledger_rows else "no row"
                     raise json_fields.MalformedResponse(f"{found} for this ledger; check ledger_id")
@@ -252,6 +254,7 @@ class AssetProvider:
                 credit = json_fields.parse_major_units(ledger_rows[0], "credit", account.currency)
         except GatewayError as error:
             return with_account(error, account_id=account.id)
+        # Both sides are in the row, so the difference needs no normal side.
         return BalanceFigures(query.as_of, None, Money(debit - credit, account.currency))
 
     async def _require_matching_start(

@@ -112,11 +112,13 @@ def translate_transport_error(
     maybe_applied = operation.write and not never_sent
     advice = CHECK_BEFORE_RETRY if maybe_applied else " Try again later."
     provider, name = operation.provider_name, operation.name
+    # A response arrived but cannot be read: trying again later would not help.
     if isinstance(error, _UNREADABLE):
         return build_bad_response(operation, "it exceeds a size limit or cannot be decompressed")
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         message = f"{provider} did not respond to the {name} within {timeout_s:g} s.{advice}"
         kind: type[ProviderError] = ProviderTimeout
+    # Before never_sent: a failed TLS handshake is also a connection error.
     elif _is_untrusted(error):
         message = f"{provider}'s certificate is not trusted for the {name}: check base_url."
         kind = ProviderUntrusted
@@ -160,10 +162,12 @@ def build_refusal(
     refused = f"{provider} refused the {operation.name} with HTTP {status}"
     wait_s = _read_wait_s(status, response.headers, now)
     wait = "" if wait_s is None else f" (Retry-After: {wait_s:g} s)"
+    # 4xx means that the provider refused before doing anything; a 408 proves nothing.
     maybe_applied = operation.write and (status == 408 or not 400 <= status < 500)
     kind: type[ProviderError] = ProviderRejected
     message = f"{refused}. {hint}"
     if status in {401, 403}:
+        # No input of the caller is at fault.
         kind = ProviderCredentialsRejected
         problem = "lack a permission" if status == 403 else "are not accepted"
         message = f"{refused}: check the connector's credentials, they {problem}."

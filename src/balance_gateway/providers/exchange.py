@@ -46,6 +46,7 @@ class ExchangeResult:
         headers: Response headers by lower-case name.
     """
 
+    # Remains if the task is cancelled before anything arrives.
     outcome: str = "cancelled"
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -205,6 +205,7 @@ class LayerProvider:
                 + ("." if by_bank_account else ', or the connector\'s upsert_route "bank_account".')
             )
             raise Unsupported(message, account_id=account.id, provider=self.kind.name)
+        # Read before anything is sent, so that a failure leaves no partial write.
         side = await self.normal_balance(account)
         cents = require_int64(minor_units * side.holder_sign(), write, "Layer")
         resource = "bank-accounts" if by_bank_account else "custom-accounts"
@@ -220,14 +221,12 @@ class LayerProvider:
             if by_bank_account and not layer_responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
             stored = layer_responses.parse_opening_balance(record, account.currency, side)
+            # Layer recalculates the opening balance from the transactions: it may differ.
             if stored.amount != write.amount:
                 raise json_fields.MalformedResponse("balance differs from the sent one")
-            if stored.effective_at is None or not json_fields.is_same_instant(
-                stored.effective_at, at
-            ):
-                raise json_fields.MalformedResponse(
-                    "effective_at differs from the sent effective_at"
-                )
+            stored_at = stored.effective_at
+            if stored_at is None or not json_fields.is_same_instant(stored_at, at):
+                raise json_fields.MalformedResponse("effective_at differs from the sent one")
         return stored
 
     async def probe(self) -> None:
@@ -270,8 +269,7 @@ class LayerProvider:
         """Make both calls of the documented route.
 
         Raises:
-            ProviderError: If the second call failed, with ``maybe_applied`` set.
-            GatewayError: The first call failed.
+            GatewayError: A call failed; ``maybe_applied`` is set if it was the second one.
         """
         balance_response = await self._post((*path, "balance"), {"amount": cents, "date": at})
         layer_responses.unwrap_data(balance_response, self._clock())
@@ -279,15 +277,16 @@ class LayerProvider:
             response = await self._post((*path, "opening-balance"), None)
             layer_responses.unwrap_data(response, self._clock())
         except ProviderError as error:
-            raise partial_write_error(error) from error
+            raise build_partial_write_error(error) from error
         except GatewayError as error:
-            raise partial_write_error(
+            # Only a ProviderError has maybe_applied.
+            raise build_partial_write_error(
                 ProviderUnavailable(error.message, provider=self.kind.name)
             ) from error
         return response
 
 
-def partial_write_error(error: ProviderError) -> ProviderError:
+def build_partial_write_error(error: ProviderError) -> ProviderError:
     """Return a copy of the second call's error which says that the first call succeeded."""
     # A copy, because all calls that wait for a token share the error of its renewal.
     copy = with_account(error)

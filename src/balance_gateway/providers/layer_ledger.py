@@ -78,6 +78,7 @@ class LayerLedger:
             rows = layer_responses.index_rows_by_account(
                 layer_responses.unwrap_data(response, self._clock())
             )
+        # The tree has every account's normal side: a later write need not read it again.
         self._learn_sides(business_id, rows)
         return [
             ledger_id
@@ -118,6 +119,7 @@ class LayerLedger:
 
     async def _learn_business_sides(self, account: Account, business_id: str) -> bool:
         """Cache the normal sides of a whole business; return False if Layer does not offer them."""
+        # Normal sides do not depend on the day.
         day = today(self._clock(), account.time_zone)
         until = format_instant(get_first_instant_after(account, day))
         response = await self._read_tree("normal-balance read", business_id, until)
@@ -133,6 +135,7 @@ class LayerLedger:
     def _learn_sides(self, business_id: str, rows: layer_responses.Rows) -> None:
         for ledger_id, entries in rows.items():
             side = layer_responses.find_side(entries[0])
+            # A duplicate id is ambiguous and is not cached.
             if side is not None and len(entries) == 1:
                 self._sides[business_id, ledger_id] = side
 
@@ -147,6 +150,7 @@ class LayerLedger:
                     raise json_fields.MalformedResponse(
                         f"{found} for this account; check ledger_account_id"
                     )
+                # Without the normal side the sign of the balance is unknown.
                 side = layer_responses.find_side(entries[0])
                 if side is None:
                     raise json_fields.MalformedResponse("normality is neither DEBIT nor CREDIT")

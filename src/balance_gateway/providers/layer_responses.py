@@ -41,6 +41,7 @@ def unwrap_data(response: ProviderResponse, now: datetime) -> Any:
     code = _parse_error_code(error)
     hint = _HINTS.get(code or "", _HINT)
     field = "effectiveAt" if code in _HINTS else None
+    # Errors with a 2xx status are failures too.
     if not response.ok:
         raise build_refusal(response, now, hint=hint, field=field, provider_code=code)
     raise _build_refusal_with_2xx(response, error, code, hint, field)
@@ -49,6 +50,7 @@ def unwrap_data(response: ProviderResponse, now: datetime) -> Any:
 def is_opening_balance_unset(response: ProviderResponse) -> bool:
     """Return whether the response says that no opening balance is set; this is no failure."""
     error = _find_api_error(response)
+    # The status of this error is not documented; other statuses, such as 401, take precedence.
     status_fits = response.ok or response.status in {400, 404}
     return status_fits and error is not None and _parse_error_code(error) == _NO_OPENING_BALANCE
 

@@ -122,13 +122,16 @@ class LightProvider:
             on_call=on_call,
             gate=gate,
         )
-        if (settings.api_key is None) == (settings.access_token is None):
-            raise ValueError("Light: set either api_key or access_token, exactly one of them")
+        if settings.api_key is not None and settings.access_token is not None:
+            raise ValueError("Light: set either api_key or access_token, not both")
         if settings.api_key is not None:
-            fixed = FixedAuthorization("Basic", "api_key", settings.api_key)
+            # The page's "Basic" takes the key itself, unlike HTTP Basic.
+            authorization = FixedAuthorization("Basic", "api_key", settings.api_key)
         elif settings.access_token is not None:
-            fixed = FixedAuthorization("Bearer", "access_token", settings.access_token)
-        self._http.authorize_with(fixed)
+            authorization = FixedAuthorization("Bearer", "access_token", settings.access_token)
+        else:
+            raise ValueError("Light: set either api_key or access_token")
+        self._http.authorize_with(authorization)
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """Return a group of its own for each account and day."""
@@ -146,6 +149,7 @@ class LightProvider:
             return [await self._read_balance(queries[0].account, queries[0].as_of)]
         groups = {self.balance_group(query): query for query in queries}
         if len(groups) == 1:
+            # Errors are raised here: they concern all queries of the group.
             figures = await self._read_balance(queries[0].account, queries[0].as_of)
             return [figures] * len(queries)
         results = {key: await self._try_read_balance(query) for key, query in groups.items()}
@@ -184,6 +188,7 @@ class LightProvider:
         at = require_effective_at(write)
         balance = require_int64(require_account_currency(write), write, "Light")
         path = ("v1", "bank-accounts", bank_account_id, "balance")
+        # Without balanceAt Light would move the opening date to the current time.
         body = {"balance": balance, "balanceAt": format_instant(at)}
         response = await self._http.send("opening-balance write", "PUT", *path, body=body)
         self._require_ok(response, account)
@@ -226,6 +231,7 @@ class LightProvider:
     async def _read_balance(self, account: Account, as_of: date) -> BalanceFigures:
         bank_account_id = require_remote_id(account, "bank_account_id")
         path = ("v1", "bank-accounts", bank_account_id, "balance")
+        # Always sent: "today", the default, depends on an undocumented time zone.
         query = {"asOf": as_of.isoformat()}
         response = await self._http.send("balance read", "GET", *path, query=query)
         self._require_ok(response, account)
@@ -238,6 +244,7 @@ class LightProvider:
                 )
             if record.get("asOf") is not None and json_fields.parse_day(record, "asOf") != as_of:
                 raise json_fields.MalformedResponse("asOf differs from the requested day")
+            # Null means that no opening balance is set; a missing field is an error.
             bank = json_fields.parse_nullable_int64(record, "bankBalance")
             ledger = json_fields.parse_int64(record, "ledgerBalance")
         return BalanceFigures(

@@ -75,6 +75,7 @@ class LocalProvider:
             ProviderBadResponse: It was set while the account was configured with another currency.
         """
         opening = await self._store.opening_balance(account)
+        # Possible after the account's currency was changed in the configuration.
         if opening is not None and opening.amount.currency != account.currency:
             message = (
                 f"The opening balance was set in {opening.amount.currency}, but the account is "
@@ -105,6 +106,7 @@ class LocalProvider:
             ("memo", write.memo),
             ("referenceNumber", write.reference_number),
         ):
+            # Checked here, because the databases differ in how they reject such a text.
             if text is not None and not is_storable(text):
                 message = f"{field} contains a NUL or a lone surrogate, which cannot be stored"
                 raise BadInput(message, field=field, account_id=write.account.id)
@@ -134,5 +136,6 @@ def is_storable(text: str) -> bool:
 
 def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
     currency = query.account.currency
+    # Without an opening balance the bank balance is unknown, and not the sum of transactions.
     bank = None if sums.opening is None else Money(sums.opening + sums.bank, currency)
     return BalanceFigures(as_of=query.as_of, bank=bank, ledger=Money(sums.ledger, currency))
