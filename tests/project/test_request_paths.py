@@ -80,7 +80,9 @@ async def trace(url: str, key: str, query: str) -> tuple[dict[str, Any], set[str
 
 async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path) -> None:
     with sandbox_url() as providers:
-        settings = read_settings(write_demo_files(tmp_path, build_catalogue(1), providers).config_path)
+        settings = read_settings(
+            write_demo_files(tmp_path, build_catalogue(1), providers).config_path
+        )
         admin = next(key for key in settings.api_keys if len(key.scopes) > 1)
         service = Service(build_app(settings), bind("127.0.0.1", 0))
         server = Server(service)

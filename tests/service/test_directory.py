@@ -73,10 +73,10 @@ def test_a_filter_selects_accounts_that_match_all_criteria(
 
 def test_every_look_up_is_limited_to_one_tenant(directory: Directory) -> None:
     assert (ids(directory.select(ADMIN)), ids(directory.select(OTHER))) == ("abc", "z")
-    assert list(directory.accounts_of(OTHER)) == ["z"]
+    assert list(directory.accounts_for(OTHER)) == ["z"]
     assert directory.select(NO_ACCOUNTS) == []
-    assert [one.id for one in directory.connectors_of(ADMIN)] == ["books", "light_eu"]
-    assert [one.id for one in directory.connectors_of(OTHER)] == ["layer_us"]
+    assert [one.id for one in directory.connectors_for(ADMIN)] == ["books", "light_eu"]
+    assert [one.id for one in directory.connectors_for(OTHER)] == ["layer_us"]
 
 
 @pytest.mark.parametrize("account_id", ["z", "unknown", ""])

@@ -81,10 +81,10 @@ def replace_exception(
     error = info[1] if isinstance(info, tuple) else info
     if not isinstance(error, BaseException):
         return event
-    return {**event, **facts_of(error)}
+    return {**event, **describe_exception(error)}
 
 
-def facts_of(error: BaseException) -> dict[str, list[str]]:
+def describe_exception(error: BaseException) -> dict[str, list[str]]:
     """Describe an exception and its causes without their texts.
 
     Returns:

@@ -78,7 +78,7 @@ class Directory:
         self._by_tenant = by_tenant
         self._connectors = {connector.id: connector for connector in connectors}
 
-    def accounts_of(self, principal: Principal) -> Mapping[str, Account]:
+    def accounts_for(self, principal: Principal) -> Mapping[str, Account]:
         """Return all accounts of the caller's tenant by id, sorted by id."""
         return MappingProxyType(self._by_tenant.get(principal.tenant, {}))
 
@@ -123,7 +123,7 @@ class Directory:
         """
         return self._connectors[connector_id]
 
-    def connectors_of(self, principal: Principal) -> list[Connector]:
+    def connectors_for(self, principal: Principal) -> list[Connector]:
         """Return the connectors of the caller's accounts, sorted by name."""
-        names = {account.connector for account in self.accounts_of(principal).values()}
+        names = {account.connector for account in self.accounts_for(principal).values()}
         return [self._connectors[name] for name in sorted(names)]

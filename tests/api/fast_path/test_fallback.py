@@ -106,5 +106,5 @@ async def test_a_request_that_falls_back_has_one_deadline(
 
     response = await harness.send(harness.fast_path, late)
 
-    assert b"No answer within the 0.05 s that a request may take." in response
+    assert b"The provider did not respond within the 0.05 s limit of the request." in response
     assert len(deadlines) == 1

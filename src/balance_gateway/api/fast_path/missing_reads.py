@@ -38,7 +38,7 @@ class MissingReads:
 
     def __init__(self, partial: PartialResponse) -> None:
         self._context = partial.context
-        self.accounts = partial.context.gateway.directory.accounts_of(partial.context.principal)
+        self.accounts = partial.context.gateway.directory.accounts_for(partial.context.principal)
         self._requests: dict[tuple[int, str], list[BalanceRequest]] = {}
         self._balances: dict[BalanceRequest, Any] = {}
         self._accounts_with_opening: dict[str, Account] = {}

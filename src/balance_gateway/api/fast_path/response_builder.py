@@ -73,7 +73,7 @@ class ResponseBuilder:
             # graphql-core reports the missing scope at each root field.
             raise FallBackToGraphQLCore from None
         now_s = context.now.timestamp()
-        accounts = directory.accounts_of(context.principal)
+        accounts = directory.accounts_for(context.principal)
         root_fields = []
         for root in plan.roots:
             root_field = self._build_root_field(root, context, variables, slot_values)

@@ -13,7 +13,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from balance_gateway.domain.errors import GatewayError
-from balance_gateway.observability.logs import facts_of
+from balance_gateway.observability.logs import describe_exception
 
 logger = logging.getLogger(__name__)
 
@@ -119,5 +119,5 @@ def log_defect(cause: BaseException, request_id: str, path: list[str | int] | No
     """Log the type of an unexpected exception and where it was raised."""
     shown = ".".join(str(step) for step in path or [])
     # Without the text of the exception, which may contain amounts or secrets.
-    facts = {"request_id": request_id, "path": shown, **facts_of(cause)}
+    facts = {"request_id": request_id, "path": shown, **describe_exception(cause)}
     logger.error("graphql.defect", extra=facts)

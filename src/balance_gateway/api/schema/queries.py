@@ -242,7 +242,7 @@ def _refuse_too_many(count: int, accounts_max: int) -> None:
 
 def _connectors(info: Info) -> list[Connector]:
     context = info.context
-    connectors = context.directory_for_reading().connectors_of(context.principal)
+    connectors = context.directory_for_reading().connectors_for(context.principal)
     return [build_connector(connector) for connector in connectors]
 
 
