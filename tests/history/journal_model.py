@@ -102,6 +102,6 @@ def _expire_record(started: WriteRecord, now: datetime) -> WriteRecord:
         outcome=WriteOutcome.UNCERTAIN,
         finished_at=now,
         error_code=ProviderTimeout.code,
-        error_message="The write was begun and never finished; it may have been applied.",
+        error_message="The write was started and never finished; it may have been applied.",
         error_retryable=True,
     )

@@ -192,7 +192,7 @@ async def test_a_conflict_with_a_stored_entry_stores_nothing(store, account, oth
     assert (await sums(store, account)).bank == 6
 
 
-async def test_a_conflict_within_an_import_stores_nothing(store, account):
+async def test_one_import_with_two_contents_for_an_id_keeps_nothing(store, account):
     with pytest.raises(EntryConflict, match=r"bank entry 'a' occurs twice"):
         await store.add_entries(account, [entry("a", 5), entry("a", 6)])
 
@@ -340,7 +340,7 @@ async def test_fifty_accounts_need_one_statement(store, database, make_account):
     assert len([one for one in statements if "BEGIN" not in one]) == 1
 
 
-async def test_an_unavailable_database_is_an_unavailable_provider(store, account, database):
+async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):
     async with database.write_transaction() as connection:
         await connection.execute(text("DROP TABLE ledger_days"))
         await connection.execute(text("DROP TABLE ledger_opening_balances"))
