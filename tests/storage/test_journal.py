@@ -446,7 +446,7 @@ async def test_the_database_rejects_a_second_started_write(journal, make_intent,
             )
 
 
-async def test_a_journal_out_of_reach_says_so(journal, make_intent, database):
+async def test_an_unavailable_database_is_an_unavailable_journal(journal, make_intent, database):
     async with database.write_transaction() as connection:
         await connection.execute(text("ALTER TABLE writes RENAME TO elsewhere"))
 
@@ -467,7 +467,7 @@ async def test_frequent_queries_use_the_partial_indexes(journal, make_intent, da
     }
 
     async with database.read_transaction() as connection:
-        for where, index in questions.items():
+        for where, index in queries_by_index.items():
             plan = await connection.exec_driver_sql(
                 f"EXPLAIN QUERY PLAN SELECT * FROM writes WHERE {where}", ("x",)
             )

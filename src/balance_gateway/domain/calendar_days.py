@@ -35,3 +35,8 @@ def day_end_exclusive(day: date, time_zone: ZoneInfo) -> datetime:
 def day_end_inclusive(day: date, time_zone: ZoneInfo) -> datetime:
     """Return the last microsecond of the day, in UTC."""
     return day_end_exclusive(day, time_zone) - timedelta(microseconds=1)
+
+
+def format_instant(instant: datetime) -> str:
+    """Format an aware instant as RFC 3339 in UTC with ``Z``; microseconds only if there are any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -33,14 +33,14 @@ class Observed(Generic[T]):
         state: live, cached or stale.
         stale_reason: for STALE, a short sentence saying why no newer value was available;
             otherwise None.
-        kept: the terms under which the value is cached; None when it is not cached.
+        cache_terms: the terms under which the value is cached; None when it is not cached.
     """
 
     value: T
     observed_at: datetime
     state: FreshnessState
     stale_reason: str | None = None
-    kept: CacheTerms | None = field(default=None, compare=False, repr=False)
+    cache_terms: CacheTerms | None = field(default=None, compare=False, repr=False)
 
 
 class OnStale(enum.Enum):

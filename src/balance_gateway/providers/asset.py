@@ -39,7 +39,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calendar_days import Clock
+from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
@@ -50,7 +50,6 @@ from balance_gateway.providers.authorization import build_authorization
 from balance_gateway.providers.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
 from balance_gateway.providers.preconditions import (
-    format_instant,
     get_last_instant,
     reject_notes,
     require_account_currency,

@@ -38,7 +38,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calendar_days import Clock
+from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
@@ -59,7 +59,6 @@ from balance_gateway.providers.layer_ledger import (
 )
 from balance_gateway.providers.preconditions import (
     find_remote_id,
-    format_instant,
     get_first_instant_after,
     reject_notes,
     require_account_currency,

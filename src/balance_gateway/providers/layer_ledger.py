@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from balance_gateway.domain.accounts import Account, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
-from balance_gateway.domain.calendar_days import Clock, today
+from balance_gateway.domain.calendar_days import Clock, format_instant, today
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
 from balance_gateway.providers import json_fields, layer_responses
@@ -17,7 +17,6 @@ from balance_gateway.providers.errors import ProviderResponse
 from balance_gateway.providers.http import ProviderHTTP, parsing_response
 from balance_gateway.providers.preconditions import (
     find_remote_id,
-    format_instant,
     get_first_instant_after,
     require_remote_id,
 )

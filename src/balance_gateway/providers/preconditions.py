@@ -71,11 +71,6 @@ def require_effective_at(write: OpeningBalanceWrite) -> datetime:
     return at.astimezone(UTC)
 
 
-def format_instant(at: datetime) -> str:
-    """Format as RFC 3339 in UTC with ``Z``; microseconds only if they are not zero."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def reject_notes(write: OpeningBalanceWrite, provider_name: str) -> None:
     """Reject a memo or a reference number, for providers that can store neither.
 

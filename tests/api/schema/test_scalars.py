@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from balance_gateway.api.schema.scalars import (
     encode_json_value,
-    format_instant,
     parse_big_int,
     parse_currency,
     parse_date,
     parse_decimal,
     parse_instant,
 )
+from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.money import decimal_text, parse_minor_units
 from tests.api.fakes import GatewayHarness, open_client
 

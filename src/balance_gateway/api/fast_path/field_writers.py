@@ -19,8 +19,9 @@ from balance_gateway.api.fast_path.collect_fields import (
     FragmentDefinitions,
     collect_fields,
 )
-from balance_gateway.api.schema.scalars import encode_json_value, format_instant
+from balance_gateway.api.schema.scalars import encode_json_value
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Tag
+from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.money import Money, decimal_text
 from balance_gateway.ports.reads import Observed
 

@@ -193,7 +193,7 @@ class ResponseBuilder:
         observed: list[Any],
     ) -> None:
         """Cache the account's JSON, unless the next equal request would get different JSON."""
-        if any(each.kept is None for each in observed):
+        if any(each.cache_terms is None for each in observed):
             return
         projection, valid_until_s = root_field.root.projection, NEVER_EXPIRES_S
         for each in observed:
@@ -208,7 +208,7 @@ class ResponseBuilder:
             if arguments.max_age_s is not None:
                 expires_s = each.observed_at.timestamp() + arguments.max_age_s
                 valid_until_s = min(valid_until_s, expires_s)
-        terms = [each.kept for each in observed]
+        terms = [each.cache_terms for each in observed]
         entry = build_cached_account_json(body, terms, valid_until_s)
         if entry is not None:
             key = _build_projection_key(root_field, context.today(account))

@@ -14,6 +14,7 @@ import strawberry
 from graphql import FloatValueNode, GraphQLError, IntValueNode, StringValueNode, ValueNode
 from strawberry.types.scalar import ScalarDefinition
 
+from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import AMOUNT_DIGITS_MAX, currency_exponent
 
@@ -124,11 +125,6 @@ def parse_instant(value: object) -> datetime:
         return datetime.fromisoformat(f"{day}T{time}{(fraction or '')[:7]}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise GraphQLError(f"The instant does not exist. {_INSTANT_RULE}") from None
-
-
-def format_instant(value: datetime) -> str:
-    """Format an aware datetime as RFC 3339 in UTC, with ``Z``."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_currency(value: object) -> str:

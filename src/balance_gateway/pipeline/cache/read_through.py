@@ -147,7 +147,7 @@ class ReadThrough:
         return [
             result
             if isinstance(result, GatewayError) or not is_newest
-            else replace(result, kept=self._build_cache_terms(versions, pending, result))
+            else replace(result, cache_terms=self._build_cache_terms(versions, pending, result))
             for result, pending, is_newest in zip(results, group, newest, strict=True)
         ]
 
