@@ -6,5 +6,5 @@ from tests.api.fakes import GatewayHarness
 
 
 @pytest.fixture
-def world() -> GatewayHarness:
+def harness() -> GatewayHarness:
     return GatewayHarness()

@@ -60,11 +60,11 @@ class DirectWrites:
         monkeypatch.setattr(graphql, "write_directly", write_and_count)
 
 
-async def send_all(world: GatewayHarness, requests: list[bytes]) -> bytes:
+async def send_all(harness: GatewayHarness, requests: list[bytes]) -> bytes:
     """Send the requests at once on one connection; return all bytes received."""
-    world.app()
+    harness.app()
     # The endpoint without Starlette in between, as the gateway serves it.
-    async with run_server(world.endpoint) as url, asyncio.timeout(10):
+    async with run_server(harness.endpoint) as url, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         writer.write(b"".join(requests))
         received = await reader.read(-1)
@@ -74,13 +74,13 @@ async def send_all(world: GatewayHarness, requests: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("last", CLOSING, ids=["close", "HTTP/1.0"])
 async def test_direct_and_asgi_responses_have_the_same_bytes(
-    world: GatewayHarness, monkeypatch: pytest.MonkeyPatch, last: bytes
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch, last: bytes
 ) -> None:
     direct = DirectWrites(monkeypatch, allowed=True)
-    direct_bytes = await send_all(world, [*KEEP_ALIVE, *KEEP_ALIVE, last])
+    direct_bytes = await send_all(harness, [*KEEP_ALIVE, *KEEP_ALIVE, last])
     monkeypatch.undo()
     indirect = DirectWrites(monkeypatch, allowed=False)
-    asgi_bytes = await send_all(world, [*KEEP_ALIVE, *KEEP_ALIVE, last])
+    asgi_bytes = await send_all(harness, [*KEEP_ALIVE, *KEEP_ALIVE, last])
 
     assert direct_bytes == asgi_bytes
     assert direct_bytes.count(b"HTTP/1.1 200 OK") > 8

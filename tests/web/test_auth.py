@@ -89,9 +89,9 @@ def test_any_other_authorization_is_rejected(values):
 )
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json", "x/y"])
 async def test_a_request_without_a_valid_credential_gets_a_401(
-    world: GatewayHarness, headers, accept
+    harness: GatewayHarness, headers, accept
 ):
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         responses = [
             await client.http.post("/graphql", json=BODY, headers=[*headers, ("Accept", accept)]),
             await client.http.get("/graphql", params=BODY, headers=[*headers, ("Accept", accept)]),
@@ -106,8 +106,8 @@ async def test_a_request_without_a_valid_credential_gets_a_401(
         assert "data" not in response.json()
 
 
-async def test_a_key_in_the_query_string_is_ignored(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_a_key_in_the_query_string_is_ignored(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.get("/graphql", params={**BODY, "access_token": READ})
 
     assert response.status_code == 401

@@ -21,8 +21,8 @@ QUERY = re.search(r"const QUERY = `(.*?)`;", SCRIPT, re.DOTALL)[1]  # type: igno
     [("/", "text/html"), ("/dashboard.js", "text/javascript"), ("/money.js", "text/javascript"),
      ("/dashboard.css", "text/css"), ("/favicon.svg", "image/svg+xml")],
 )  # fmt: skip
-async def test_every_file_has_a_strict_security_policy(world: GatewayHarness, path, media_type):
-    async with open_client(world) as client:
+async def test_every_file_has_a_strict_security_policy(harness: GatewayHarness, path, media_type):
+    async with open_client(harness) as client:
         response = await client.http.get(path)
 
     assert response.status_code == 200
@@ -36,8 +36,8 @@ async def test_every_file_has_a_strict_security_policy(world: GatewayHarness, pa
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_other_paths_are_not_found(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_other_paths_are_not_found(harness: GatewayHarness):
+    async with open_client(harness) as client:
         for path in ("/dashboard.py", "/static/index.html", "/..%2fapp.py", "/nothing"):
             assert (await client.http.get(path)).status_code == 404
 
@@ -71,10 +71,10 @@ def test_every_control_has_a_label_and_every_column_a_header():
 
 
 async def test_its_query_succeeds_within_the_cost_limit():
-    world = GatewayHarness([account(f"a{n:03}") for n in range(230)])
+    harness = GatewayHarness([account(f"a{n:03}") for n in range(230)])
     prepared = Documents(build_core_schema(), Limits()).get_operation(QUERY, None)
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         first = await client.data(QUERY, {"asOf": None, "after": None, "first": 200})
         cursor = first["bankAccounts"]["pageInfo"]["endCursor"]
         second = await client.data(QUERY, {"asOf": "2026-01-31", "after": cursor, "first": 200})

@@ -35,7 +35,7 @@ async def wait_until(condition) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_disconnect_cancels_a_read(world: GatewayHarness):
+async def test_a_disconnect_cancels_a_read(harness: GatewayHarness):
     begun = asyncio.Event()
 
     class SignallingGate(asyncio.Event):
@@ -43,48 +43,48 @@ async def test_a_disconnect_cancels_a_read(world: GatewayHarness):
             begun.set()
             return await super().wait()
 
-    world.reads.gate = SignallingGate()
+    harness.reads.gate = SignallingGate()
 
-    async with run_server(world.app()) as url:
+    async with run_server(harness.app()) as url:
         await send_and_disconnect(url, READ_QUERY, READ, begun)
-        await wait_until(lambda: world.reads.cancelled == 1)
+        await wait_until(lambda: harness.reads.cancelled == 1)
 
 
-async def test_a_disconnect_does_not_cancel_a_write(world: GatewayHarness):
-    world.writer.gate = asyncio.Event()
+async def test_a_disconnect_does_not_cancel_a_write(harness: GatewayHarness):
+    harness.writer.gate = asyncio.Event()
 
-    async with run_server(world.app()) as url:
-        await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
+    async with run_server(harness.app()) as url:
+        await send_and_disconnect(url, MUTATION, ADMIN, harness.writer.started)
         await asyncio.sleep(0.05)
-        assert world.writer.finished == 0
-        world.writer.gate.set()
-        await wait_until(lambda: world.writer.finished == 1)
+        assert harness.writer.finished == 0
+        harness.writer.gate.set()
+        await wait_until(lambda: harness.writer.finished == 1)
 
-    assert world.reads.opening_answers["acct_yen"].value.amount.minor_units == 7
+    assert harness.reads.opening_answers["acct_yen"].value.amount.minor_units == 7
 
 
-async def test_draining_waits_for_writes(world: GatewayHarness):
-    world.writer.gate = asyncio.Event()
+async def test_draining_waits_for_writes(harness: GatewayHarness):
+    harness.writer.gate = asyncio.Event()
 
-    async with run_server(world.app()) as url:
-        await send_and_disconnect(url, MUTATION, ADMIN, world.writer.started)
-        assert world.endpoint is not None
-        draining = asyncio.ensure_future(world.endpoint.drain())
+    async with run_server(harness.app()) as url:
+        await send_and_disconnect(url, MUTATION, ADMIN, harness.writer.started)
+        assert harness.endpoint is not None
+        draining = asyncio.ensure_future(harness.endpoint.drain())
         await asyncio.sleep(0.05)
         assert not draining.done()
-        world.writer.gate.set()
+        harness.writer.gate.set()
         await asyncio.wait_for(draining, 5)
 
-    assert world.writer.finished == 1
+    assert harness.writer.finished == 1
 
 
 @pytest.mark.parametrize("query", [READ_QUERY, MUTATION])
-async def test_a_cancelled_server_task_does_not_cancel_a_write(world: GatewayHarness, query):
+async def test_a_cancelled_server_task_does_not_cancel_a_write(harness: GatewayHarness, query):
     """At the end of its shutdown timeout, uvicorn cancels the tasks that still run."""
-    world.writer.gate = asyncio.Event()
-    world.reads.gate = asyncio.Event()
-    world.app()
-    endpoint = world.endpoint
+    harness.writer.gate = asyncio.Event()
+    harness.reads.gate = asyncio.Event()
+    harness.app()
+    endpoint = harness.endpoint
     assert endpoint is not None
     sent: list[object] = []
     body = json.dumps({"query": query}).encode()
@@ -108,14 +108,14 @@ async def test_a_cancelled_server_task_does_not_cancel_a_write(world: GatewayHar
         ],
     }
     serving = asyncio.ensure_future(endpoint(scope, receive, send))
-    await wait_until(lambda: world.writer.started.is_set() or world.reads.calls)
+    await wait_until(lambda: harness.writer.started.is_set() or harness.reads.calls)
 
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
-    world.writer.gate.set()
+    harness.writer.gate.set()
     await endpoint.drain()
 
-    assert world.writer.finished == (query == MUTATION)
+    assert harness.writer.finished == (query == MUTATION)
     if query == READ_QUERY:
-        await wait_until(lambda: world.reads.cancelled == 1)
+        await wait_until(lambda: harness.reads.cancelled == 1)

@@ -56,8 +56,8 @@ def test_a_long_header_is_parsed_and_not_cached(parse):
     assert negotiate(header) == JSON
 
 
-async def send(world: GatewayHarness, query: str, accept: str, key: str = READ, **settings):
-    async with open_client(world, **settings) as client:
+async def send(harness: GatewayHarness, query: str, accept: str, key: str = READ, **settings):
+    async with open_client(harness, **settings) as client:
         return await client.http.post(
             "/graphql",
             json={"query": query},
@@ -80,9 +80,9 @@ async def send(world: GatewayHarness, query: str, accept: str, key: str = READ, 
         (MUTATION, ADMIN, 200),
     ],
 )
-async def test_each_media_type_has_its_statuses(world: GatewayHarness, query, key, status):
-    strict = await send(world, query, GRAPHQL_RESPONSE, key)
-    plain = await send(world, query, JSON, key)
+async def test_each_media_type_has_its_statuses(harness: GatewayHarness, query, key, status):
+    strict = await send(harness, query, GRAPHQL_RESPONSE, key)
+    plain = await send(harness, query, JSON, key)
 
     assert strict.status_code == status
     assert plain.status_code == 200
@@ -93,15 +93,15 @@ async def test_each_media_type_has_its_statuses(world: GatewayHarness, query, ke
         assert not strict.json().get("data")
 
 
-async def test_an_unacceptable_media_type_gets_a_406(world: GatewayHarness):
-    response = await send(world, "{ __typename }", "text/html")
+async def test_an_unacceptable_media_type_gets_a_406(harness: GatewayHarness):
+    response = await send(harness, "{ __typename }", "text/html")
 
     assert response.status_code == 406
     assert "application/json" in response.json()["errors"][0]["message"]
 
 
-async def test_a_get_executes_a_query(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_a_get_executes_a_query(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.get(
             "/graphql",
             params={
@@ -116,8 +116,8 @@ async def test_a_get_executes_a_query(world: GatewayHarness):
     assert response.json() == {"data": {"bankAccount": {"id": "acct_yen"}}}
 
 
-async def test_a_get_never_executes_a_mutation(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_a_get_never_executes_a_mutation(harness: GatewayHarness):
+    async with open_client(harness) as client:
         for accept in (JSON, GRAPHQL_RESPONSE):
             response = await client.http.get(
                 "/graphql",
@@ -127,20 +127,20 @@ async def test_a_get_never_executes_a_mutation(world: GatewayHarness):
             assert response.status_code == 405
             assert response.headers["allow"] == "POST"
 
-    assert world.writer.requests == []
+    assert harness.writer.requests == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
-async def test_other_methods_get_a_405(world: GatewayHarness, method):
-    async with open_client(world) as client:
+async def test_other_methods_get_a_405(harness: GatewayHarness, method):
+    async with open_client(harness) as client:
         response = await client.http.request(method, "/graphql", headers=AUTH)
 
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, POST"
 
 
-async def test_responses_are_not_cacheable_and_have_a_request_id(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_responses_are_not_cacheable_and_have_a_request_id(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.post(
             "/graphql",
             json={"query": "{ __typename }"},
@@ -156,14 +156,14 @@ async def test_responses_are_not_cacheable_and_have_a_request_id(world: GatewayH
     assert len(forged.headers["x-request-id"]) == 32
 
 
-async def test_an_internal_error_is_masked(world: GatewayHarness, caplog):
+async def test_an_internal_error_is_masked(harness: GatewayHarness, caplog):
     class BrokenEngine:
         def prepare(self, request):
             raise RuntimeError("secret")
 
-    async with open_client(world) as client:
-        assert world.endpoint is not None
-        world.endpoint._engine = BrokenEngine()  # type: ignore[assignment]
+    async with open_client(harness) as client:
+        assert harness.endpoint is not None
+        harness.endpoint._engine = BrokenEngine()  # type: ignore[assignment]
         response = await client.post("{ __typename }")
 
     assert response.status_code == 500
@@ -173,19 +173,19 @@ async def test_an_internal_error_is_masked(world: GatewayHarness, caplog):
     assert "secret" not in response.text + " ".join(str(vars(record)) for record in caplog.records)
 
 
-async def test_requests_above_the_limit_get_a_503_with_retry_after(world: GatewayHarness):
+async def test_requests_above_the_limit_get_a_503_with_retry_after(harness: GatewayHarness):
     import asyncio
 
-    world.reads.gate = asyncio.Event()
+    harness.reads.gate = asyncio.Event()
     query = '{ bankAccount(id: "acct_yen") { balance { asOf } } }'
 
     limits = EndpointLimits(load=LoadLimits(reads=1))
-    async with open_client(world, endpoint_limits=limits) as client:
+    async with open_client(harness, endpoint_limits=limits) as client:
         first = asyncio.ensure_future(client.post(query))
-        while not world.reads.calls:  # noqa: ASYNC110
+        while not harness.reads.calls:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         rejected = await client.post(query)
-        world.reads.gate.set()
+        harness.reads.gate.set()
         completed = await first
         again = await client.post(query)
 
@@ -195,16 +195,16 @@ async def test_requests_above_the_limit_get_a_503_with_retry_after(world: Gatewa
     assert (completed.status_code, again.status_code) == (200, 200)
 
 
-async def test_cors_headers_are_sent_only_for_configured_origins(world: GatewayHarness):
+async def test_cors_headers_are_sent_only_for_configured_origins(harness: GatewayHarness):
     preflight = {
         "Origin": "https://app.example",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         without = await client.http.options("/graphql", headers=preflight)
-    async with open_client(world, cors_origins=["https://app.example"]) as client:
+    async with open_client(harness, cors_origins=["https://app.example"]) as client:
         with_origin = await client.http.options("/graphql", headers=preflight)
         other = await client.http.options(
             "/graphql", headers={**preflight, "Origin": "https://evil.example"}

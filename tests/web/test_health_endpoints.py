@@ -12,25 +12,25 @@ async def pass_check():
     return None
 
 
-async def test_healthz_returns_200(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_healthz_returns_200(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_it_is_ready_when_every_check_passes(world: GatewayHarness):
-    world.checks.update(storage=pass_check, cache=pass_check)
+async def test_it_is_ready_when_every_check_passes(harness: GatewayHarness):
+    harness.checks.update(storage=pass_check, cache=pass_check)
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         response = await client.http.get("/readyz")
 
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "checks": {"storage": "ok", "cache": "ok"}}
 
 
-async def test_a_failing_check_makes_it_not_ready_and_is_named(world: GatewayHarness):
+async def test_a_failing_check_makes_it_not_ready_and_is_named(harness: GatewayHarness):
     async def fail():
         raise RuntimeError("secret dsn")
 
@@ -40,9 +40,9 @@ async def test_a_failing_check_makes_it_not_ready_and_is_named(world: GatewayHar
     async def hang():
         await asyncio.Event().wait()
 
-    world.checks.update(storage=pass_check, cache=fail, other=return_false, slow=hang)
+    harness.checks.update(storage=pass_check, cache=fail, other=return_false, slow=hang)
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         response = await client.http.get("/readyz")
         health = await client.http.get("/healthz")
 
@@ -55,10 +55,10 @@ async def test_a_failing_check_makes_it_not_ready_and_is_named(world: GatewayHar
     assert health.status_code == 200
 
 
-async def test_it_is_not_ready_while_draining_and_still_serves(world: GatewayHarness):
-    async with open_client(world) as client:
-        assert world.operations is not None
-        world.operations.start_draining()
+async def test_it_is_not_ready_while_draining_and_still_serves(harness: GatewayHarness):
+    async with open_client(harness) as client:
+        assert harness.operations is not None
+        harness.operations.start_draining()
         ready = await client.http.get("/readyz")
         data = await client.data("{ __typename }")
 
@@ -66,12 +66,12 @@ async def test_it_is_not_ready_while_draining_and_still_serves(world: GatewayHar
     assert data == {"__typename": "Query"}
 
 
-async def test_metrics_are_read_from_the_registry(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_metrics_are_read_from_the_registry(harness: GatewayHarness):
+    async with open_client(harness) as client:
         registry = CollectorRegistry()
         Counter("balance_gateway_test", "A test.", registry=registry).inc(3)
-        assert world.operations is not None
-        world.operations._registry = registry
+        assert harness.operations is not None
+        harness.operations._registry = registry
         response = await client.http.get("/metrics")
 
     assert response.status_code == 200

@@ -49,11 +49,11 @@ REFUSAL = {
 
 @asynccontextmanager
 async def serve() -> AsyncIterator[tuple[TokenHarness, httpx.AsyncClient]]:
-    world = GatewayHarness()
+    gateway = GatewayHarness()
     async with run_issuer() as harness:
         authenticator = KeyOrTokenAuthenticator(ApiKeys(api_keys()), harness.authenticator)
         app = build_web_app(
-            graphql=GraphQLEndpoint(Engine(world.gateway), authenticator),
+            graphql=GraphQLEndpoint(Engine(gateway.gateway), authenticator),
             operations=HealthEndpoints(checks={}, registry=CollectorRegistry()),
         )
         async with (

@@ -76,8 +76,8 @@ async def connect(url: str) -> AsyncIterator[RawConnection]:
 
 
 @pytest.fixture
-async def url(world: GatewayHarness) -> AsyncIterator[str]:
-    async with run_server(world.app()) as address:
+async def url(harness: GatewayHarness) -> AsyncIterator[str]:
+    async with run_server(harness.app()) as address:
         yield address
 
 
@@ -152,24 +152,24 @@ async def test_time_spent_sending_the_body_does_not_count_as_waiting(
 
 
 async def test_time_behind_a_pipelined_request_does_not_count_as_waiting(
-    world: GatewayHarness,
+    harness: GatewayHarness,
 ) -> None:
-    world.reads.gate = asyncio.Event()
+    harness.reads.gate = asyncio.Event()
     slow = b'{"query": "{ bankAccount(id: \\"acct_yen\\") { balance { asOf } } }"}'
-    async with run_server(world.app()) as url, connect(url) as connection:
+    async with run_server(harness.app()) as url, connect(url) as connection:
         connection.writer.write(request(body=slow) + request())
         await asyncio.sleep(LONGER_S)
-        world.reads.gate.set()
+        harness.reads.gate.set()
 
         assert b"asOf" in (await connection.response()).body
         assert (await connection.response()).body == ANSWER
 
 
-async def test_time_spent_authenticating_does_not_count_as_waiting(world: GatewayHarness) -> None:
-    async with run_server(world.app()) as url, connect(url) as connection:
+async def test_time_spent_authenticating_does_not_count_as_waiting(harness: GatewayHarness) -> None:
+    async with run_server(harness.app()) as url, connect(url) as connection:
         connection.writer.write(request())
         assert (await connection.response()).status == 200
-        endpoint = world.endpoint
+        endpoint = harness.endpoint
         assert endpoint is not None
         original = endpoint._authenticator
 
@@ -184,13 +184,13 @@ async def test_time_spent_authenticating_does_not_count_as_waiting(world: Gatewa
 
 
 async def test_a_request_that_waits_for_a_computing_process_gets_a_503(
-    world: GatewayHarness,
+    harness: GatewayHarness,
 ) -> None:
-    async with run_server(world.app()) as url, connect(url) as one, connect(url) as other:
+    async with run_server(harness.app()) as url, connect(url) as one, connect(url) as other:
         for connection in (one, other):
             connection.writer.write(request())
             assert (await connection.response()).status == 200
-        endpoint = world.endpoint
+        endpoint = harness.endpoint
         assert endpoint is not None
         original = endpoint._engine.cached_response
 

@@ -74,10 +74,10 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_an_invalid_body_gets_a_400_with_the_reason(world: GatewayHarness, name):
+async def test_an_invalid_body_gets_a_400_with_the_reason(harness: GatewayHarness, name):
     content, expected_text = BODIES[name]
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         started = time.perf_counter()
         response = await client.http.post("/graphql", content=content, headers=JSON)
         took = time.perf_counter() - started
@@ -134,8 +134,8 @@ def test_parsing_time_is_linear_in_escapes():
     assert time.perf_counter() - started < 1.0
 
 
-async def test_a_body_above_the_limit_gets_a_413_by_its_content_length(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_a_body_above_the_limit_gets_a_413_by_its_content_length(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.post("/graphql", content=b" " * 1_048_577 + GOOD, headers=JSON)
         within = await client.http.post(
             "/graphql", content=GOOD + b" " * (1_048_576 - len(GOOD)), headers=JSON
@@ -146,12 +146,12 @@ async def test_a_body_above_the_limit_gets_a_413_by_its_content_length(world: Ga
     assert within.status_code == 200
 
 
-async def test_a_chunked_body_above_the_limit_gets_a_413_while_it_is_read(world: GatewayHarness):
+async def test_a_chunked_body_above_the_limit_gets_a_413_while_it_is_read(harness: GatewayHarness):
     async def chunks():
         for _ in range(30):
             yield b" " * 65_536
 
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         response = await client.http.post("/graphql", content=chunks(), headers=JSON)
 
     assert response.status_code == 413
@@ -163,8 +163,8 @@ async def test_a_chunked_body_above_the_limit_gets_a_413_while_it_is_read(world:
      "multipart/form-data; boundary=x", "x-application/jsonx", "application/json-patch+json",
      "application/json; charset=utf-16", "", "application"],
 )  # fmt: skip
-async def test_another_content_type_gets_a_415(world: GatewayHarness, content_type):
-    async with open_client(world) as client:
+async def test_another_content_type_gets_a_415(harness: GatewayHarness, content_type):
+    async with open_client(harness) as client:
         response = await client.http.post(
             "/graphql", content=GOOD, headers={**AUTH, "Content-Type": content_type}
         )
@@ -176,9 +176,9 @@ async def test_another_content_type_gets_a_415(world: GatewayHarness, content_ty
     "content_type", ["application/json", "Application/JSON; charset=UTF-8", "application/json;x=y"]
 )
 async def test_every_spelling_of_the_json_content_type_is_accepted(
-    world: GatewayHarness, content_type
+    harness: GatewayHarness, content_type
 ):
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         response = await client.http.post(
             "/graphql", content=GOOD, headers={**AUTH, "Content-Type": content_type}
         )
@@ -186,8 +186,8 @@ async def test_every_spelling_of_the_json_content_type_is_accepted(
     assert response.status_code == 200
 
 
-async def test_a_compressed_body_gets_a_415(world: GatewayHarness):
-    async with open_client(world) as client:
+async def test_a_compressed_body_gets_a_415(harness: GatewayHarness):
+    async with open_client(harness) as client:
         response = await client.http.post(
             "/graphql", content=GOOD, headers={**JSON, "Content-Encoding": "gzip"}
         )
@@ -211,9 +211,9 @@ QUERY_STRINGS = {
 
 @pytest.mark.parametrize("query_string", QUERY_STRINGS)
 async def test_an_invalid_query_string_gets_a_400_with_the_reason(
-    world: GatewayHarness, query_string
+    harness: GatewayHarness, query_string
 ):
-    async with open_client(world) as client:
+    async with open_client(harness) as client:
         response = await client.http.get(
             f"/graphql?{quote(query_string, safe='=&%')}",
             headers={**AUTH, "Accept": "application/graphql-response+json"},
@@ -223,10 +223,10 @@ async def test_an_invalid_query_string_gets_a_400_with_the_reason(
     assert QUERY_STRINGS[query_string] in response.json()["errors"][0]["message"]
 
 
-async def test_an_aborted_body_does_not_disturb_other_requests(world: GatewayHarness):
+async def test_an_aborted_body_does_not_disturb_other_requests(harness: GatewayHarness):
     import asyncio
 
-    async with run_server(world.app()) as url:
+    async with run_server(harness.app()) as url:
         host, port = url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(
