@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_app(settings: Settings, clock: Clock = system_clock) -> "GatewayApp":
-    """Build the application; it opens nothing before its lifespan starts."""
+    """Build the application; it opens no file or connection before the ASGI lifespan starts."""
     return GatewayApp(settings, clock)
 
 

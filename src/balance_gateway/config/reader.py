@@ -146,7 +146,7 @@ def _read_cache(table: Table) -> CacheSettings:
     default = CacheSettings()
     url = _read_url(table, default.url)
     if table.url_parts("url", url.reveal()).scheme not in ("memory", "redis", "rediss", "unix"):
-        raise ConfigError("cache.url must start with memory://, redis:// or rediss://")
+        raise ConfigError("cache.url must start with memory://, redis://, rediss:// or unix://")
     return CacheSettings(
         url=url,
         enabled=table.boolean("enabled", default.enabled),

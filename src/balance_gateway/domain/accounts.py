@@ -1,4 +1,4 @@
-"""Defines accounts, provider kinds and provider capabilities."""
+"""Defines accounts, their normal side and sign, provider kinds and capabilities."""
 
 import enum
 import re

@@ -16,7 +16,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.upstream_calls = Counter(
             "balance_gateway_upstream_calls",
-            "HTTP exchanges with providers, by outcome: ok, refused, cancelled or an error code.",
+            "HTTP exchanges with providers: ok, redirected, refused, cancelled or a code.",
             ["connector", "operation", "outcome"],
             registry=self.registry,
         )

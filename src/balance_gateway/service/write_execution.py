@@ -80,8 +80,8 @@ class WriteExecutor:
             # accordingly.
             late = ProviderTimeout("The write took too long to prepare and was not sent.")
             return await self._reject_unsent(plan.account, record, late, fenced=True)
-        sent, is_definite = await self._send(plan, record)
-        return await self._conclude(plan.account, sent, lower=is_definite)
+        sent, can_lower = await self._send(plan, record)
+        return await self._conclude(plan.account, sent, lower=can_lower)
 
     async def _reject_unsent(
         self, account: Account, record: WriteRecord, error: GatewayError, *, fenced: bool
@@ -93,9 +93,9 @@ class WriteExecutor:
         """Send the write once.
 
         Returns:
-            The record with its outcome, and whether the outcome comes from a definite response of
-            the provider. Only such a response allows lowering the fence: after anything else, the
-            write may still take effect later.
+            The record with its outcome, and whether the fence can be lowered: the write was not
+            sent, or the provider responded definitely. After anything else the write may still
+            take effect later.
         """
         intent = record.intent
         write = OpeningBalanceWrite(

@@ -12,7 +12,7 @@ The steps of a write, and the meaning of a failure in each step:
 5. **Send** the write once, with a deadline.
 6. **Read back** the opening balance if the provider supports reading it.
 7. **Record** the outcome. On failure the outcome is uncertain and the fence expires by itself.
-8. **Lower** the fence, only after a definite response of the provider. Then respond to the caller.
+8. **Lower** the fence, unless the write may still take effect. Then respond to the caller.
 
 Writes of one account run one after the other. A write that waits longer for its turn (before step
 2) than a write may take is rejected; nothing has happened and the caller can try again. Each write
@@ -99,7 +99,7 @@ class OpeningBalanceWriter:
         self._in_progress: set[asyncio.Task[UpsertResult]] = set()
 
     async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
-        """Set one opening balance; never raises, because every outcome is a result."""
+        """Set one opening balance. Errors of the gateway are results, not exceptions."""
         try:
             principal.require(Scope.BALANCES_WRITE)
             account = self._directory.account(principal, request.account_id)
@@ -271,8 +271,8 @@ async def _call_journal(call: Awaitable[T]) -> T:
     except Exception as error:
         logger.exception("write.journal_failed")
         raise JournalUnavailable(
-            "The write journal is unavailable and nothing was sent; try again, with the same"
-            " idempotencyKey if the request had one."
+            "The write journal is unavailable and this request sent nothing; try again, with the"
+            " same idempotencyKey if the request had one."
         ) from error
 
 

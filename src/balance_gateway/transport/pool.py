@@ -299,7 +299,9 @@ class Pool:
             if self._is_closed:
                 raise _closed_error()
             if not connection.alive:
-                raise ConnectionResetError("The server closed before the request was sent.")
+                raise ConnectionResetError(
+                    "The server closed the connection before the request was sent."
+                )
         except BaseException as error:
             self._connections.discard(connection)
             connection.abort()

@@ -93,7 +93,7 @@ class ResponseReader:
         self._head_bytes += len(name) + len(value) + 4
         bounds = self._bounds
         if self._head_bytes > bounds.head_bytes_max or len(self._headers) >= bounds.headers_max:
-            self._fail(ResponseTooLarge("The response's headers are too many or too large."))
+            self._fail(ResponseTooLarge("The response has too many or too large headers."))
         if self.status:
             return
         self._headers.append((name, value))

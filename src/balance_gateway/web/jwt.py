@@ -168,7 +168,7 @@ def _parse_token(token: str) -> _Token:
     if not isinstance(algorithm, str) or not isinstance(kid, str) or not kid:
         raise _InvalidToken("alg or kid is missing or not a string")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise _InvalidToken("typ is not that of an access token")
+        raise _InvalidToken("typ does not identify an access token")
     return _Token(kid, algorithm, signed.encode(), _decode_part(payload), _decode_part(signature))
 
 

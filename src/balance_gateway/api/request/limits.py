@@ -1,4 +1,4 @@
-"""Defines every limit of the GraphQL layer."""
+"""Defines the limits of a GraphQL document and its arguments."""
 
 from dataclasses import dataclass
 

@@ -120,7 +120,7 @@ class OpeningBalance:
 def build_opening_balance(
     observed: reads.Observed[domain.OpeningBalance], now: datetime
 ) -> OpeningBalance:
-    """Build the GraphQL object of an opening balance; ``now`` dates its age."""
+    """Build the GraphQL object of an opening balance; its age is measured at ``now``."""
     value = observed.value
     amount = build_money(value.amount)
     assert amount is not None

@@ -29,7 +29,7 @@ class OpeningBalanceApplied:
     bank_account: BankAccount = strawberry.field(description="The account.")
     opening_balance: OpeningBalance = strawberry.field(description="The current opening balance.")
     verified: bool = strawberry.field(
-        description="Whether the opening balance was read back from the provider after the write."
+        description="Whether the requested amount was read back after the write."
     )
     replayed: bool = strawberry.field(
         description="Whether this is the result of an earlier request with the same idempotencyKey."

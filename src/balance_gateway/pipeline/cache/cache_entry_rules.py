@@ -1,4 +1,4 @@
-"""Rules for one cached read: its keys, its lifetime, and which cached values it accepts.
+"""Rules for one cached read: its keys, its lifetime (TTL), and which cached values it accepts.
 
 Everything here is data or a pure decision about it; nothing waits or stores.
 """

@@ -139,7 +139,7 @@ class CachedReads:
             await self._fences.begin_write(fence, write_id)
 
     async def end_write(self, account: Account, write_id: str) -> None:
-        """Lower the fence after a definite answer. If that fails, the fence expires by itself."""
+        """Lower the fence once the write can no longer take effect; else it expires by itself."""
         try:
             if fence := self._keys[account.id].fence:
                 await self._fences.end_write(fence, write_id)

@@ -10,8 +10,9 @@ Writes. A write goes through three steps:
 1. **Begin**, before the provider is called: set a new nonce and add the write's id to the writes
    in flight, atomically. If this fails, the write must not be sent.
 2. Send the request to the provider, once.
-3. **End**, only after a definite answer from the provider itself: set a new nonce and remove this
-   write's id. Other writes in flight stay, whether or not this write's own hold has expired.
+3. **End**, only when the write was not sent or the provider responded definitely: set a new nonce
+   and remove this write's id (elsewhere called lowering the fence). Other writes in flight stay,
+   whether or not this write's own hold has expired.
 
 When the outcome is unknown, the write is not ended; its id expires by itself after the *hold*.
 Reading the amount back does not end a write either: another client may have written the same
@@ -41,10 +42,10 @@ Why both nonces and the set are needed:
   the older value under the nonce that stays valid.
 * With a new nonce only at the end, a read could be served the older cached value although the
   provider has acknowledged the write, if the replica dies before it sets the new nonce.
-* Without the writes in flight, a read between an unanswered write and its late effect would store
-  the older value.
+* Without the writes in flight, a read between a write without a response and its late effect
+  would store the older value.
 * With a counter in place of ids, a write that outlasts its hold, or that was lost with the keys,
-  would remove another write's place when it ends.
+  would decrement the count on behalf of another write when it ends.
 
 Lost keys. A shared cache that loses its keys loses its writes in flight, and a cache restored from
 an older copy loses some of them. The *epoch* detects both. It is part of every nonce and contains
@@ -102,7 +103,7 @@ class Fences(Protocol):
         ...
 
     async def end_write(self, key: str, write_id: str) -> None:
-        """Set a new nonce and remove the write. Call it only after a definite answer.
+        """Set a new nonce and remove the write; only when it can no longer take effect.
 
         Raises:
             CacheUnavailable: the shared cache is unreachable; the hold expires by itself.
@@ -139,7 +140,7 @@ class MemoryFences:
     """The fences of a single process. They are lost with it, as are the values that they guard.
 
     Args:
-        hold_s: for how many seconds a write without an answer counts as in flight.
+        hold_s: for how many seconds a write without a response counts as in flight.
         monotonic: returns seconds that never go back.
     """
 

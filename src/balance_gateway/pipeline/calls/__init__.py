@@ -1,1 +1,1 @@
-"""Calls to providers: admission, rate limits, circuit breaker, retries, health."""
+"""Calls to providers: call gate, rate limits, circuit breaker, retries, health."""
