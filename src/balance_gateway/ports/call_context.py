@@ -7,8 +7,8 @@ passes its context on, and changes of the inner task do not reach the outer one.
 import asyncio
 import enum
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from typing import TypedDict, Unpack
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypedDict, Unpack
 
 
 class Priority(enum.IntEnum):
@@ -59,8 +59,7 @@ class SendStatus:
             self.sent = False
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(NamedTuple):
     """How the current task's calls to providers are made.
 
     Attributes:
@@ -84,7 +83,7 @@ class CallContext:
 
     def with_breaker_generation(self, generation: int | None) -> "CallContext":
         """Return a copy with another breaker generation."""
-        # Runs for every exchange: dataclasses.replace takes three times as long.
+        # Runs twice for every exchange: a tuple is made in a third of a dataclass's time.
         return CallContext(
             self.priority,
             self.max_wait_s,
@@ -116,7 +115,7 @@ def current_call() -> CallContext:
 
 def set_call_context(**changes: Unpack[CallContextChanges]) -> None:
     """Change the given fields for the rest of the current task; the others keep their values."""
-    _current.set(replace(_current.get(), **changes))
+    _current.set(_current.get()._replace(**changes))
 
 
 def enter_breaker_generation(generation: int) -> CallContext:

@@ -1,7 +1,6 @@
 """The gate of a connector, and the health tracker that observes its exchanges."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -416,7 +415,7 @@ async def test_a_boost_inside_a_slot_survives_the_slot(time: VirtualTime) -> Non
 
     assert (nested.priority, nested.max_wait_s) == (Priority.FOREGROUND, 5.0)
     assert nested.breaker_generation == outer is not None
-    assert after == replace(nested, breaker_generation=None)
+    assert after == nested._replace(breaker_generation=None)
 
 
 async def test_changes_in_a_child_task_do_not_reach_its_parent() -> None:
