@@ -19,9 +19,9 @@ from balance_gateway.domain.accounts import Account, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceQuery, OpeningBalanceWrite
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.asset import AssetProvider, AssetSettings
-from balance_gateway.providers.layer import LayerProvider, LayerSettings
-from balance_gateway.providers.light import LightProvider, LightSettings
+from balance_gateway.providers.asset.provider import AssetProvider, AssetSettings
+from balance_gateway.providers.layer.provider import LayerProvider, LayerSettings
+from balance_gateway.providers.light.provider import LightProvider, LightSettings
 from balance_gateway_sandbox import build_catalogue, create_sandbox
 from tests.providers import fake_servers
 

@@ -20,9 +20,9 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.authorization import TokenAuthorization, compute_renewal_time
-from balance_gateway.providers.errors import Operation, ProviderResponse
-from balance_gateway.providers.json_fields import MalformedResponse
+from balance_gateway.providers.http.authorization import TokenAuthorization, compute_renewal_time
+from balance_gateway.providers.http.errors import Operation, ProviderResponse
+from balance_gateway.providers.http.json_fields import MalformedResponse
 from tests.providers import fake_servers
 from tests.providers.conftest import FakeClock, assert_contains_no_secret, make_account, make_write
 from tests.providers.fake_servers import FakeAssetServer, FakeLayerServer, ReceivedRequest, Reply

@@ -25,10 +25,10 @@ from balance_gateway.domain.errors import (
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import set_call_context
 from balance_gateway.ports.provider_call import ProviderCall
-from balance_gateway.providers.errors import Operation, translate_transport_error
-from balance_gateway.providers.exchange import build_path
-from balance_gateway.providers.json_fields import MalformedResponse
-from balance_gateway.providers.redirects import resolve_redirect
+from balance_gateway.providers.http.errors import Operation, translate_transport_error
+from balance_gateway.providers.http.exchange import build_path
+from balance_gateway.providers.http.json_fields import MalformedResponse
+from balance_gateway.providers.http.redirects import resolve_redirect
 from tests.providers import fake_servers
 from tests.providers.conftest import (
     NOW,

@@ -9,8 +9,8 @@ import pytest
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import ProviderBadResponse
 from balance_gateway.ports.provider_call import ProviderCall
-from balance_gateway.providers.http import ProviderHTTP
-from balance_gateway.providers.http_wire import index_headers, parse_address
+from balance_gateway.providers.http.client import ProviderHTTP
+from balance_gateway.providers.http.http_wire import index_headers, parse_address
 from balance_gateway.transport import HttptoolsTransport
 from tests.providers import fake_servers
 from tests.providers.conftest import make_account, make_query, make_write

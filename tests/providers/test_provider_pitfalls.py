@@ -16,8 +16,8 @@ from balance_gateway.domain.errors import (
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import json_fields
-from balance_gateway.providers.body import decode_json
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.body import decode_json
 from tests.providers.conftest import (
     ENTRIES_START,
     SandboxServer,

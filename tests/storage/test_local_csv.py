@@ -11,7 +11,7 @@ from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.ledger import Book, ImportResult, Sums
-from balance_gateway.providers.local_csv import BadRows, import_entries
+from balance_gateway.providers.local.csv_import import BadRows, import_entries
 from balance_gateway.storage.ledger import SqlLedgerStore
 
 HEADER = "id,book,date,amount,description\n"
@@ -262,7 +262,7 @@ import asyncio, sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
 from balance_gateway.domain.accounts import Account, ProviderKind
-from balance_gateway.providers.local_csv import import_entries
+from balance_gateway.providers.local.csv_import import import_entries
 from balance_gateway.storage.database import open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 

@@ -14,7 +14,7 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import BadInput, ProviderBadResponse, ProviderUnavailable
 from balance_gateway.domain.ledger import Book, Entry
 from balance_gateway.domain.money import Money
-from balance_gateway.providers.local import LocalProvider
+from balance_gateway.providers.local.provider import LocalProvider
 
 DAY = date(2026, 1, 10)
 

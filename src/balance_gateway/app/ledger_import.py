@@ -8,7 +8,7 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.domain.ledger import ImportResult
-from balance_gateway.providers.local_csv import import_entries
+from balance_gateway.providers.local.csv_import import import_entries
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 

@@ -20,10 +20,10 @@ from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.ledger_store import LedgerStore
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.providers import BalanceProvider
-from balance_gateway.providers.asset import AssetProvider, AssetSettings
-from balance_gateway.providers.layer import LayerProvider, LayerSettings
-from balance_gateway.providers.light import LightProvider, LightSettings
-from balance_gateway.providers.local import LocalProvider
+from balance_gateway.providers.asset.provider import AssetProvider, AssetSettings
+from balance_gateway.providers.layer.provider import LayerProvider, LayerSettings
+from balance_gateway.providers.light.provider import LightProvider, LightSettings
+from balance_gateway.providers.local.provider import LocalProvider
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,21 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.ports.call_context import current_call
 from balance_gateway.ports.provider_call import CallGate, OnCall
-from balance_gateway.providers.authorization import Authorization
-from balance_gateway.providers.body import decode_json
-from balance_gateway.providers.errors import (
+from balance_gateway.providers.http.authorization import Authorization
+from balance_gateway.providers.http.body import decode_json
+from balance_gateway.providers.http.errors import (
     Operation,
     ProviderResponse,
     build_bad_response,
     translate_transport_error,
 )
-from balance_gateway.providers.exchange import Exchange, ExchangeResult, build_path, build_query
-from balance_gateway.providers.http_wire import (
+from balance_gateway.providers.http.exchange import (
+    Exchange,
+    ExchangeResult,
+    build_path,
+    build_query,
+)
+from balance_gateway.providers.http.http_wire import (
     Address,
     Headers,
     HttpxWire,
@@ -43,8 +48,8 @@ from balance_gateway.providers.http_wire import (
     Wire,
     parse_address,
 )
-from balance_gateway.providers.json_fields import MalformedResponse
-from balance_gateway.providers.redirects import (
+from balance_gateway.providers.http.json_fields import MalformedResponse
+from balance_gateway.providers.http.redirects import (
     NOT_PROCESSED_STATUSES,
     REDIRECT_STATUSES,
     REDIRECTS_MAX,

@@ -5,10 +5,14 @@ from typing import Any
 
 from balance_gateway.domain.accounts import Side
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.providers import json_fields
-from balance_gateway.providers.errors import ProviderResponse, build_bad_response, build_refusal
-from balance_gateway.providers.http import ProviderHTTP, parsing_response
-from balance_gateway.providers.single_flight import SingleFlight
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
+from balance_gateway.providers.http.errors import (
+    ProviderResponse,
+    build_bad_response,
+    build_refusal,
+)
+from balance_gateway.providers.http.single_flight import SingleFlight
 
 #: Statuses of an endpoint that the provider does not offer.
 NOT_OFFERED_STATUSES = frozenset({404, 405})

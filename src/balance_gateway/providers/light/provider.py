@@ -43,11 +43,11 @@ from balance_gateway.domain.errors import GatewayError, Unsupported, with_accoun
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
-from balance_gateway.providers import json_fields
-from balance_gateway.providers.authorization import FixedAuthorization
-from balance_gateway.providers.errors import ProviderResponse, build_refusal
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
-from balance_gateway.providers.preconditions import (
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.authorization import FixedAuthorization
+from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
+from balance_gateway.providers.http.preconditions import (
     reject_notes,
     require_account_currency,
     require_effective_at,

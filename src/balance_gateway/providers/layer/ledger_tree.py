@@ -12,15 +12,16 @@ from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.calendar_days import Clock, format_instant, today
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import json_fields, layer_responses
-from balance_gateway.providers.errors import ProviderResponse
-from balance_gateway.providers.http import ProviderHTTP, parsing_response
-from balance_gateway.providers.preconditions import (
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
+from balance_gateway.providers.http.errors import ProviderResponse
+from balance_gateway.providers.http.preconditions import (
     find_remote_id,
     get_first_instant_after,
     require_remote_id,
 )
-from balance_gateway.providers.single_flight import SingleFlight
+from balance_gateway.providers.http.single_flight import SingleFlight
+from balance_gateway.providers.layer import responses
 
 #: Statuses of an endpoint that the provider does not offer.
 NOT_OFFERED_STATUSES = frozenset({404, 405})
@@ -74,9 +75,7 @@ class LayerLedger:
         until = format_instant(get_first_instant_after(account, queries[0].as_of))
         response = await self._read_tree("balance read", business_id, until)
         with parsing_response(response):
-            rows = layer_responses.index_rows_by_account(
-                layer_responses.unwrap_data(response, self._clock())
-            )
+            rows = responses.index_rows_by_account(responses.unwrap_data(response, self._clock()))
         # The tree has every account's normal side: a later write need not read it again.
         self._learn_sides(business_id, rows)
         return [
@@ -125,15 +124,13 @@ class LayerLedger:
         if response.status in NOT_OFFERED_STATUSES:
             return False
         with parsing_response(response):
-            rows = layer_responses.index_rows_by_account(
-                layer_responses.unwrap_data(response, self._clock())
-            )
+            rows = responses.index_rows_by_account(responses.unwrap_data(response, self._clock()))
         self._learn_sides(business_id, rows)
         return True
 
-    def _learn_sides(self, business_id: str, rows: layer_responses.Rows) -> None:
+    def _learn_sides(self, business_id: str, rows: responses.Rows) -> None:
         for ledger_id, entries in rows.items():
-            side = layer_responses.find_side(entries[0])
+            side = responses.find_side(entries[0])
             # A duplicate id is ambiguous and is not cached.
             if side is not None and len(entries) == 1:
                 self._sides[business_id, ledger_id] = side
@@ -150,7 +147,7 @@ class LayerLedger:
                         f"{found} for this account; check ledger_account_id"
                     )
                 # Without the normal side the sign of the balance is unknown.
-                side = layer_responses.find_side(entries[0])
+                side = responses.find_side(entries[0])
                 if side is None:
                     raise json_fields.MalformedResponse("normality is neither DEBIT nor CREDIT")
                 cents = json_fields.parse_integer(entries[0], "balance") * side.holder_sign()
@@ -185,10 +182,10 @@ class LayerLedger:
         response = await self._http.send("account read", "GET", *path)
         if response.status in NOT_OFFERED_STATUSES:
             return False
-        data = layer_responses.unwrap_data(response, self._clock())
+        data = responses.unwrap_data(response, self._clock())
         with parsing_response(response):
             record = json_fields.require_object(data, "the account")
             if record.get("ledger_account_id") is None:
                 return False
-            self._ledger_ids[key] = layer_responses.parse_account_id(record, "ledger_account_id")
+            self._ledger_ids[key] = responses.parse_account_id(record, "ledger_account_id")
         return True

@@ -48,16 +48,11 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
-from balance_gateway.providers import json_fields, layer_responses
-from balance_gateway.providers.authorization import build_authorization, build_basic_header
-from balance_gateway.providers.errors import ProviderResponse
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
-from balance_gateway.providers.layer_ledger import (
-    NOT_OFFERED_STATUSES,
-    LayerLedger,
-    build_external_path,
-)
-from balance_gateway.providers.preconditions import (
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.authorization import build_authorization, build_basic_header
+from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.errors import ProviderResponse
+from balance_gateway.providers.http.preconditions import (
     find_remote_id,
     get_first_instant_after,
     reject_notes,
@@ -65,6 +60,12 @@ from balance_gateway.providers.preconditions import (
     require_effective_at,
     require_int64,
     require_remote_id,
+)
+from balance_gateway.providers.layer import responses
+from balance_gateway.providers.layer.ledger_tree import (
+    NOT_OFFERED_STATUSES,
+    LayerLedger,
+    build_external_path,
 )
 
 CAPABILITIES = frozenset(
@@ -174,12 +175,12 @@ class LayerProvider:
         """Read the opening balance with every field that Layer stores; None if none is set."""
         path = build_external_path(account)
         response = await self._http.send("opening-balance read", "GET", *path, "opening-balance")
-        if layer_responses.is_opening_balance_unset(response):
+        if responses.is_opening_balance_unset(response):
             return None
-        record = layer_responses.unwrap_data(response, self._clock())
+        record = responses.unwrap_data(response, self._clock())
         side = await self.normal_balance(account)
         with parsing_response(response):
-            return layer_responses.parse_opening_balance(record, account.currency, side)
+            return responses.parse_opening_balance(record, account.currency, side)
 
     async def normal_balance(self, account: Account) -> Side:
         """Return the configured side, else ``normality`` of the configured ledger account.
@@ -214,12 +215,12 @@ class LayerProvider:
             response = await self._post((*path, "opening-balance"), body)
         else:
             response = await self._set_then_recalculate(path, cents, format_instant(at))
-        record = layer_responses.unwrap_data(response, self._clock())
+        record = responses.unwrap_data(response, self._clock())
         with parsing_response(response):
             # The undocumented route may respond without the opening balance.
-            if by_bank_account and not layer_responses.has_balance(record):
+            if by_bank_account and not responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
-            stored = layer_responses.parse_opening_balance(record, account.currency, side)
+            stored = responses.parse_opening_balance(record, account.currency, side)
             # Layer recalculates the opening balance from the transactions: it may differ.
             if stored.amount != write.amount:
                 raise json_fields.MalformedResponse("balance differs from the sent one")
@@ -240,7 +241,7 @@ class LayerProvider:
         if response.status in NOT_OFFERED_STATUSES:
             message = "Layer responds at base_url but does not offer whoami."
             raise Unsupported(message, provider=self.kind.name)
-        layer_responses.unwrap_data(response, self._clock())
+        responses.unwrap_data(response, self._clock())
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -271,10 +272,10 @@ class LayerProvider:
             GatewayError: A call failed; ``maybe_applied`` is set if it was the second one.
         """
         balance_response = await self._post((*path, "balance"), {"amount": cents, "date": at})
-        layer_responses.unwrap_data(balance_response, self._clock())
+        responses.unwrap_data(balance_response, self._clock())
         try:
             response = await self._post((*path, "opening-balance"), None)
-            layer_responses.unwrap_data(response, self._clock())
+            responses.unwrap_data(response, self._clock())
         except ProviderError as error:
             raise build_partial_write_error(error) from error
         except GatewayError as error:

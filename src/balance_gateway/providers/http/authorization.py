@@ -22,9 +22,13 @@ from balance_gateway.domain.errors import (
     with_account,
 )
 from balance_gateway.domain.secret import Secret
-from balance_gateway.providers.errors import ProviderResponse, build_bad_response, build_refusal
-from balance_gateway.providers.json_fields import MalformedResponse, require_object
-from balance_gateway.providers.single_flight import SingleFlight
+from balance_gateway.providers.http.errors import (
+    ProviderResponse,
+    build_bad_response,
+    build_refusal,
+)
+from balance_gateway.providers.http.json_fields import MalformedResponse, require_object
+from balance_gateway.providers.http.single_flight import SingleFlight
 
 #: Lifetime of a token whose response has no ``expires_in``: the default of both providers.
 DEFAULT_LIFETIME_S = 3600

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 
 import httpx
 
-from balance_gateway.providers.body import BodyTooLarge, read_body
-from balance_gateway.providers.exchange import Exchange, ExchangeResult
+from balance_gateway.providers.http.body import BodyTooLarge, read_body
+from balance_gateway.providers.http.exchange import Exchange, ExchangeResult
 from balance_gateway.transport import HttptoolsTransport, Timeouts
 
 #: Raw header pairs. The transport validates a tuple once and recognises it when it is reused.

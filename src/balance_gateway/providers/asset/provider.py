@@ -44,12 +44,12 @@ from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, w
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
-from balance_gateway.providers import json_fields
-from balance_gateway.providers.asset_lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
-from balance_gateway.providers.authorization import build_authorization
-from balance_gateway.providers.errors import ProviderResponse, build_refusal
-from balance_gateway.providers.http import TIMEOUT_S, ProviderHTTP, parsing_response
-from balance_gateway.providers.preconditions import (
+from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.authorization import build_authorization
+from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
+from balance_gateway.providers.http.preconditions import (
     get_last_instant,
     reject_notes,
     require_account_currency,

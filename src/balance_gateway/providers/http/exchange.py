@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.ports.provider_call import ProviderCall
-from balance_gateway.providers.errors import Operation
-from balance_gateway.providers.redirects import REDIRECT_STATUSES
+from balance_gateway.providers.http.errors import Operation
+from balance_gateway.providers.http.redirects import REDIRECT_STATUSES
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import httpx
 
-from balance_gateway.providers.json_fields import MalformedResponse
+from balance_gateway.providers.http.json_fields import MalformedResponse
 
 #: Maximum length of a number with a decimal point or an exponent, in characters. Python limits
 #: the length of integers itself.

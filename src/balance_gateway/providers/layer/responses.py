@@ -12,8 +12,12 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.providers import json_fields
-from balance_gateway.providers.errors import CHECK_BEFORE_RETRY, ProviderResponse, build_refusal
+from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.errors import (
+    CHECK_BEFORE_RETRY,
+    ProviderResponse,
+    build_refusal,
+)
 
 #: Entries of a ledger tree by account id; more than one for a duplicate id.
 Rows = dict[str, list[dict[str, Any]]]

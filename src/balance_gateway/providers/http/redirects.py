@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import httpx
 
-from balance_gateway.providers.json_fields import MalformedResponse
+from balance_gateway.providers.http.json_fields import MalformedResponse
 
 #: Redirects that keep method and body, and mean that the request was not processed.
 NOT_PROCESSED_STATUSES = frozenset({307, 308})

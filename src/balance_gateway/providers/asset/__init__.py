@@ -1,0 +1,1 @@
+"""Asset: ledger balances in major units, on the normal side of each ledger."""

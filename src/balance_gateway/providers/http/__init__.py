@@ -1,0 +1,1 @@
+"""The HTTP client that the adapters share: credentials, deadlines, redirects, strict JSON."""

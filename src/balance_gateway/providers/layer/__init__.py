@@ -1,0 +1,1 @@
+"""Layer: ledger balances in cents, and opening balances with memo, tags and metadata."""

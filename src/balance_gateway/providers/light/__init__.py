@@ -1,0 +1,1 @@
+"""Light: bank and ledger balances as of a date, in minor units."""

@@ -1,0 +1,1 @@
+"""The embedded ledger: opening balances and entries in the gateway's own database."""
