@@ -95,7 +95,7 @@ def _format_account(kind: accounts.Kind, number: int) -> str:
 async def import_ledger(configuration: Path) -> None:
     """Import the entries of all local accounts, as ``balance-gateway local import`` does."""
     from balance_gateway.app import import_ledger_entries
-    from balance_gateway.config.reader import read_settings
+    from balance_gateway.app.configuration import read_settings
 
     settings = read_settings(configuration)
     for number in range(accounts.LOCAL_COUNT):

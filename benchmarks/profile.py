@@ -105,7 +105,7 @@ def _run_load(
 def _serve(path: Path, port: int, profile: Path) -> int:
     """Run the gateway under cProfile, as ``serve`` runs it."""
     from balance_gateway.app import build_app
-    from balance_gateway.config.reader import read_settings
+    from balance_gateway.app.configuration import read_settings
     from balance_gateway.server.server import Service, bind, serve_until_stopped
 
     service = Service(build_app(read_settings(path)), bind("127.0.0.1", port))

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import uvicorn
 
+from balance_gateway.app.configuration import read_settings
 from balance_gateway.cli.demo_files import write_demo_files
-from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
 from balance_gateway_sandbox import build_catalogue, create_sandbox
 from tests.app.gateway_harness import SandboxClient

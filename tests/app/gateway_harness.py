@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import httpx
+from msgspec import structs
 
 from balance_gateway.app.asgi import GatewayApp, build_app
 from balance_gateway.app.gateway_builder import GatewayComponents
@@ -134,16 +135,21 @@ def with_connector(settings: Settings, connector: str = "light-acme", **changes:
     """Return the settings with changes to a connector."""
     assert connector in [one.name for one in settings.connectors]
     connectors = [
-        replace(one, **changes) if one.name == connector else one for one in settings.connectors
+        replace(one, settings=structs.replace(one.settings, **changes))
+        if one.name == connector
+        else one
+        for one in settings.connectors
     ]
     return replace(settings, connectors=tuple(connectors))
 
 
 def with_cache(settings: Settings, **changes: Any) -> Settings:
     """Return the settings with changes to the cache."""
-    return replace(settings, cache=replace(settings.cache, **changes))
+    return replace(settings, cache=structs.replace(settings.cache, **changes))
 
 
 def with_request_timeout(settings: Settings, request_timeout_s: float = 1.0) -> Settings:
     """Return the settings with a short request timeout, so that no read waits for a budget."""
-    return replace(settings, server=replace(settings.server, request_timeout_s=request_timeout_s))
+    return replace(
+        settings, server=structs.replace(settings.server, request_timeout_s=request_timeout_s)
+    )

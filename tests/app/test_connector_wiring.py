@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.health import HealthState
@@ -203,9 +204,8 @@ async def test_a_write_through_one_address_is_visible_through_another(
     """Formerly a read through the other address returned the value cached before the write."""
     (first,) = [one for one in demo_settings.connectors if one.name == "light-acme"]
     (account,) = [one for one in demo_settings.accounts if one.id == LIGHT]
-    other = replace(
-        first, name="other", base_url=sandbox.url.replace("127.0.0.1", "localhost") + "/light"
-    )
+    address = sandbox.url.replace("127.0.0.1", "localhost") + "/light"
+    other = replace(first, name="other", settings=structs.replace(first.settings, base_url=address))
     alias = replace(account, id="alias", connector="other")
     settings = replace(
         demo_settings,

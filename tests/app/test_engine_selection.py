@@ -7,7 +7,7 @@ import pytest
 from balance_gateway.api.execution.engine import Engine
 from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.app import build_app
-from balance_gateway.config.reader import parse_settings
+from balance_gateway.app.configuration import parse_settings
 
 
 @pytest.mark.parametrize(

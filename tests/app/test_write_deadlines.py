@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from balance_gateway.app.configuration import read_settings
 from balance_gateway.app.write_deadlines import (
     PREPARE_S,
     READ_BACK_S,
@@ -13,7 +15,6 @@ from balance_gateway.app.write_deadlines import (
     compute_effect_window_s,
     compute_hold_s,
 )
-from balance_gateway.config.reader import read_settings
 from balance_gateway.config.settings import Settings
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S
 
@@ -37,7 +38,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def with_late_landing(settings: Settings, seconds: float) -> Settings:
-    return replace(settings, cache=replace(settings.cache, late_landing_s=seconds))
+    return replace(settings, cache=structs.replace(settings.cache, late_landing_s=seconds))
 
 
 def test_a_fence_is_held_until_a_late_write_can_no_longer_take_effect(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from balance_gateway.config.reader import read_settings
+from balance_gateway.app.configuration import read_settings
+from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import Settings
-from balance_gateway.config.table import ConfigError
 
 ReadText = Callable[[str], Settings]
 

@@ -67,7 +67,7 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
         ("[server]\nrequest_timeout_s = 0.09", "server.request_timeout_s"),
         ("[server]\nrequest_timeout_s = nan", "server.request_timeout_s"),
         ("[server]\ncors_origins = 'x'", "server.cors_origins"),
-        ("[server]\ncors_origins = [1]", "server.cors_origins"),
+        ("[server]\ncors_origins = [1]", "server.cors_origins[0]"),
         ("[server]\ngraphiql = 1", "server.graphiql"),
         ("[server]\ncompiled = 1", "server.compiled"),
         ("[storage]\nurl = 'mysql://x'", "storage.url"),
@@ -83,7 +83,7 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
         *[(replace_line(KEY, name, ""), f"auth.api_keys[0].{name}") for name in (
             "name", "key", "tenant", "scopes")],
         (replace_line(KEY, "scopes", "scopes = []"), "auth.api_keys[0].scopes"),
-        (replace_line(KEY, "scopes", "scopes = ['balance:read']"), "auth.api_keys[0].scopes"),
+        (replace_line(KEY, "scopes", "scopes = ['balance:read']"), "auth.api_keys[0].scopes[0]"),
         (KEY + KEY.replace("env:KEY", "env:OTHER_KEY"), "auth.api_keys"),
         (KEY + KEY.replace('"n"', '"m"'), "auth.api_keys"),
         ("[auth.jwt]\naudience = 'a'\njwks_url = 'https://x'", "auth.jwt.issuer"),

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from balance_gateway.config.reader import parse_settings, read_settings
+from balance_gateway.app.configuration import parse_settings, read_settings
+from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import CacheSettings, ServerSettings, Settings
-from balance_gateway.config.table import ConfigError
 from balance_gateway.domain.accounts import ProviderKind, Side
+from balance_gateway.domain.secret import Secret
+from balance_gateway.providers.asset.provider import AssetSettings
+from balance_gateway.providers.layer.provider import LayerSettings
+from balance_gateway.providers.light.provider import LightSettings
+from balance_gateway.providers.local.spec import LocalSettings
 
 FULL = """
     [server]
@@ -57,6 +62,7 @@ FULL = """
     max_concurrency = 7
     currency = "EUR"
     redirect_hosts = ["eu.light.inc"]
+    transport = "httpx"
 
     [connectors.asset_us]
     provider = "asset"
@@ -147,7 +153,9 @@ def test_every_key_of_auth_is_read(read_text: ReadText) -> None:
 
     (key,) = found.api_keys
     assert (key.name, key.tenant, key.key.reveal()) == ("dashboard", "acme", "k" * 40)
-    assert key.scopes == ("balances:read", "balances:write", "accounts:admin", "audit:read")
+    assert [scope.value for scope in key.scopes] == [
+        "balances:read", "balances:write", "accounts:admin", "audit:read",
+    ]  # fmt: skip
     assert found.jwt is not None
     assert found.jwt.issuer == "https://issuer.example"
     assert found.jwt.audience == "balance-gateway"
@@ -155,24 +163,36 @@ def test_every_key_of_auth_is_read(read_text: ReadText) -> None:
 
 
 def test_every_key_of_connectors_is_read(read_text: ReadText) -> None:
-    light, asset, layer, token, books = read_text(FULL).connectors
+    connectors = read_text(FULL).connectors
+    light, asset, layer, token, books = (one.settings for one in connectors)
 
-    assert (light.name, light.provider, light.base_url) == (
-        "light_eu", ProviderKind.LIGHT, "https://api.light.inc",
+    assert [(one.name, one.provider) for one in connectors] == [
+        ("light_eu", ProviderKind.LIGHT),
+        ("asset_us", ProviderKind.ASSET),
+        ("layer_us", ProviderKind.LAYER),
+        ("layer_token", ProviderKind.LAYER),
+        ("books", ProviderKind.LOCAL),
+    ]
+    assert light == LightSettings(
+        base_url="https://api.light.inc", api_key=Secret("k" * 40), timeout_s=2.5,
+        requests_per_minute=200, max_concurrency=7, currency="EUR",
+        redirect_hosts=("eu.light.inc",), transport="httpx",
     )  # fmt: skip
-    assert light.api_key is not None
-    assert light.api_key.reveal() == "k" * 40
-    assert (light.timeout_s, light.requests_per_minute, light.max_concurrency) == (2.5, 200, 7)
-    assert (light.currency, light.redirect_hosts) == ("EUR", ("eu.light.inc",))
-    assert (asset.basis, asset.entries_start) == ("accrual", datetime(2026, 1, 1, tzinfo=UTC))
-    assert asset.client_secret is not None
-    assert asset.client_secret.reveal() == "o" * 40
-    assert (layer.token_url, layer.scope) == (
-        "https://auth.layerfi.com/oauth2/token", "https://api.layerfi.com/production",
+    assert asset == AssetSettings(
+        base_url="https://api.getasset.com", client_id=Secret("k" * 40),
+        client_secret=Secret("o" * 40), basis="accrual",
+        entries_start=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    assert (layer.reporting_basis, layer.upsert_route) == ("CASH", "bank_account")
-    assert (token.base_url, token.client_id) == ("http://127.0.0.1:8001/layer", None)
-    assert (books.provider, books.base_url) == (ProviderKind.LOCAL, "")
+    assert layer == LayerSettings(
+        base_url="https://api.layerfi.com", client_id=Secret("k" * 40),
+        client_secret=Secret("o" * 40), token_url="https://auth.layerfi.com/oauth2/token",
+        scope="https://api.layerfi.com/production", reporting_basis="CASH",
+        upsert_route="bank_account",
+    )  # fmt: skip
+    assert token == LayerSettings(
+        base_url="http://127.0.0.1:8001/layer", access_token=Secret("k" * 40)
+    )
+    assert books == LocalSettings()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +211,7 @@ def test_base_urls_are_normalised(read_text: ReadText, written: str, meant: str)
 
     (connector,) = read_text(f'{light}base_url = "{written}"').connectors
 
-    assert connector.base_url == meant
+    assert connector.settings.address == meant
 
 
 def test_every_key_of_accounts_is_read(read_text: ReadText) -> None:

@@ -42,6 +42,7 @@ from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 from balance_gateway.ports.write_journal import JournalUnavailable
+from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import (
     Applied,
@@ -119,7 +120,7 @@ class Simulation:
         self.loop = VirtualLoop(seed)
         self.accounts = {account.id: account for account in build_accounts(profile.aliases)}
         self.remote_accounts = {
-            account.id: compute_account_keys(account, "sim", {}).remote
+            account.id: compute_account_keys(account, PROVIDERS[account.provider], {}).remote
             for account in self.accounts.values()
         }
         self.redis = RedisModel(lambda: self.loop.time() * 1000)
@@ -499,7 +500,8 @@ class Replica:
         self.reads = blueprint.reads(
             providers=providers,
             keys={
-                one.id: compute_account_keys(one, "sim", {}) for one in simulation.accounts.values()
+                one.id: compute_account_keys(one, PROVIDERS[one.provider], {})
+                for one in simulation.accounts.values()
             },
             fences=fences,
             values=values,

@@ -25,6 +25,7 @@ from balance_gateway.pipeline.cache.fence import Fences, FenceState, MemoryFence
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import Priority, current_call
 from balance_gateway.ports.reads import BalanceRequest
+from balance_gateway.providers.registry import PROVIDERS
 from tests.pipeline.virtual_time import VirtualTime
 
 TODAY = date(2026, 5, 7)
@@ -222,7 +223,8 @@ class CacheHarness:
         self.reads = CachedReads(
             providers=self.providers,
             keys={
-                one.id: compute_account_keys(one, "https://provider", {}) for one in self.accounts
+                one.id: compute_account_keys(one, PROVIDERS[one.provider], {})
+                for one in self.accounts
             },
             fences=self.fences,
             values=self.values,

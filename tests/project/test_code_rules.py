@@ -46,6 +46,12 @@ def test_schema_file_matches_the_command_s_output() -> None:
     assert (ROOT / "schema.graphql").read_text(encoding="utf-8") == printed
 
 
+def test_configuration_schema_matches_the_command_s_output() -> None:
+    printed = run_module("balance_gateway", "config", "schema").stdout
+
+    assert (ROOT / "docs" / "gateway.schema.json").read_text(encoding="utf-8") == printed
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_has_a_docstring_and_a_bounded_length(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

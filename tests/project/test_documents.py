@@ -16,9 +16,10 @@ import httpx
 import pytest
 
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
+from balance_gateway.app.configuration import parse_settings
 from balance_gateway.cli import main
-from balance_gateway.config import accounts, connectors
-from balance_gateway.config.reader import parse_settings
+from balance_gateway.config.accounts import AccountEntry, build_account_type
+from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.config.settings import (
     ApiKeySettings,
     CacheSettings,
@@ -31,6 +32,7 @@ from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.secret import Secret
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.providers.registry import PROVIDERS
 from tests.system.processes import run_demo
 
 ROOT = Path(__file__).parents[2]
@@ -90,23 +92,17 @@ def test_table_of_settings_has_every_key_with_its_default(title: str, defaults: 
     }
 
     assert documented == {
-        name: f"`{format_default(getattr(defaults, name))}`" for name in defaults.__slots__
+        name: f"`{format_default(getattr(defaults, name))}`" for name in defaults.__struct_fields__
     }
 
 
 @pytest.mark.parametrize(
     ("title", "keys"),
     [
-        ("`[[auth.api_keys]]`", set(ApiKeySettings.__slots__)),
-        ("`[auth.jwt]`", set(JwtSettings.__slots__)),
-        ("`[connectors.NAME]`", set().union(*connectors._CONNECTOR_KEYS.values())),
-        (
-            "`[[accounts]]`",
-            set(accounts._COMMON_KEYS).union(
-                *(set(needed + helping) for needed, helping in accounts._REMOTE_KEYS.values()),
-                {"derive_opening_balance_as_of"},
-            ),
-        ),
+        ("`[[auth.api_keys]]`", set(ApiKeySettings.__struct_fields__)),
+        ("`[auth.jwt]`", set(JwtSettings.__struct_fields__)),
+        ("`[connectors.NAME]`", {"provider", *HttpConnectorSettings.__struct_fields__}),
+        ("`[[accounts]]`", set(AccountEntry.__struct_fields__)),
     ],
 )
 def test_table_of_settings_has_every_key_and_no_other(title: str, keys: set[str]) -> None:
@@ -114,24 +110,16 @@ def test_table_of_settings_has_every_key_and_no_other(title: str, keys: set[str]
 
 
 @pytest.mark.parametrize("kind", ProviderKind, ids=lambda kind: kind.value)
-def test_page_of_a_provider_names_its_settings(kind: ProviderKind) -> None:
+def test_page_of_a_provider_has_its_settings_and_no_other(kind: ProviderKind) -> None:
     page = (ROOT / "docs" / "providers" / f"{kind.value}.md").read_text(encoding="utf-8")
-    needed, helping = accounts._REMOTE_KEYS[kind]
-    keys = connectors._CONNECTOR_KEYS[kind] - connectors._COMMON_KEYS
-    rows = [line for line in page.splitlines() if line.startswith("| settings |")]
+    spec = PROVIDERS[kind]
+    common = {*HttpConnectorSettings.__struct_fields__, *AccountEntry.__struct_fields__}
+    own = {*spec.settings.__struct_fields__, *build_account_type(spec).__struct_fields__} - common
+    table = page.split("## Settings\n")[1].split("\n## ")[0] if own else ""
 
-    assert f'provider = "{kind.value}"' in page
-    assert [key for key in needed + helping if f"`{key}`" not in page] == []
-    if rows:
-        unknown = set(re.findall(r"`([a-z_]+)`", rows[0])) - connectors._CONNECTOR_KEYS[kind]
-        assert unknown - {"modified_cash", "accrual"} == set()
-        assert [key for key in keys if f"`{key}`" not in rows[0]] == []
-
-
-def test_providers_are_linked_from_readme_and_operations() -> None:
-    for kind in ProviderKind:
-        assert f"(docs/providers/{kind.value}.md)" in README
-        assert f"(providers/{kind.value}.md)" in OPERATIONS
+    assert {name for cells in parse_rows(table) for name in code_spans(cells[0])} == own
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert any(f'provider = "{kind.value}"' in example for example in examples)
 
 
 def test_scopes_are_documented() -> None:
@@ -268,9 +256,9 @@ def test_complete_configuration_shows_every_default() -> None:
         ("cache", CacheSettings()),
     ):
         shown = {key: format_default(value) for key, value in _lists_to_tuples(whole[name]).items()}
-        assert shown == {key: format_default(getattr(defaults, key)) for key in defaults.__slots__}
-    kinds = {connector["provider"] for connector in whole["connectors"].values()}
-    assert kinds == {kind.value for kind in ProviderKind}
+        assert shown == {
+            key: format_default(getattr(defaults, key)) for key in defaults.__struct_fields__
+        }
 
 
 def _lists_to_tuples(table: dict[str, Any]) -> dict[str, Any]:

@@ -451,9 +451,9 @@ def test_secret_that_no_header_can_carry_is_rejected(make: Any, secret: str) -> 
 
 def test_exactly_one_kind_of_credentials_is_required(make: Any) -> None:
     both = {"api_key": Secret("a"), "access_token": Secret("b")}
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(ValueError, match="both"):
         make.light("http://127.0.0.1", **both)
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(ValueError, match="both"):
         make.asset("http://127.0.0.1", access_token=Secret("a"), client_id=Secret("b"))
     with pytest.raises(ValueError, match="token_url"):
         make.layer("http://127.0.0.1", token_url=None)

@@ -12,7 +12,6 @@ from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
 from balance_gateway.config.settings import ApiKeySettings, Settings
-from balance_gateway.domain.access import Scope as AccessScope
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
@@ -146,5 +145,5 @@ def _build_api_key(key: ApiKeySettings) -> ApiKey:
         name=key.name,
         key_sha256=hashlib.sha256(key.key.reveal().encode()).digest(),
         tenant=key.tenant,
-        scopes=frozenset(AccessScope(scope) for scope in key.scopes),
+        scopes=frozenset(key.scopes),
     )

@@ -1,21 +1,22 @@
 """Build the cache from its settings: fences, stores and leases, in memory or in Redis."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from balance_gateway.app.write_deadlines import compute_hold_s
-from balance_gateway.config.settings import CacheSettings, ConnectorSettings, Settings
+from balance_gateway.config.settings import CacheSettings, ConfiguredConnector, Settings
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import (
     AccountKeys,
     compute_account_keys,
-    response_settings,
+    compute_remote_key,
 )
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, NoStore, RedisStore
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
 from balance_gateway.pipeline.redis_client import RedisClient
+from balance_gateway.providers.registry import PROVIDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +72,32 @@ def build_lifetimes(cache: CacheSettings) -> Lifetimes:
 
 def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
     """Compute the cache keys of every account, by account id."""
-    connectors = {connector.name: connector for connector in settings.connectors}
+    shapes = {connector.name: _describe_shape(connector) for connector in settings.connectors}
     return {
         account.id: compute_account_keys(
-            account,
-            connectors[account.connector].base_url,
-            _response_settings(connectors[account.connector]),
+            account, PROVIDERS[account.provider], shapes[account.connector]
         )
         for account in settings.accounts
     }
 
 
-def _response_settings(connector: ConnectorSettings) -> Mapping[str, str]:
-    return response_settings(
-        basis=connector.basis,
-        reporting_basis=connector.reporting_basis,
-        entries_start=connector.entries_start,
-        upsert_route=connector.upsert_route,
-    )
+def build_remote_renames(settings: Settings) -> Mapping[str, str]:
+    """Map the journal's names of accounts by ids as written in the file to the canonical names.
+
+    Earlier releases recorded writes under the ids as they were written.
+    """
+    renames = {}
+    for account in settings.accounts:
+        if account.id in settings.written_ids:
+            spec = PROVIDERS[account.provider]
+            written = replace(account, remote=settings.written_ids[account.id])
+            old, new = compute_remote_key(written, spec), compute_remote_key(account, spec)
+            if old != new:
+                renames[old] = new
+    return renames
+
+
+def _describe_shape(connector: ConfiguredConnector) -> Mapping[str, str]:
+    """Return the settings that change the connector's responses, as texts by name."""
+    names = PROVIDERS[connector.provider].response_settings
+    return {name: str(getattr(connector.settings, name)) for name in names}

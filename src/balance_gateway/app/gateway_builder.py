@@ -16,10 +16,10 @@ from balance_gateway.app.cache_builder import (
     build_lifetimes,
 )
 from balance_gateway.app.call_observer import make_call_observer
-from balance_gateway.app.provider_builder import ProviderDependencies, build_gate, build_provider
+from balance_gateway.app.provider_builder import build_gate, build_provider
 from balance_gateway.app.write_deadlines import build_write_deadlines, compute_effect_window_s
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.accounts import Capability, ProviderKind
+from balance_gateway.domain.accounts import Capability
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.observability.metrics import Metrics
@@ -31,7 +31,9 @@ from balance_gateway.pipeline.calls.health_tracked_provider import HealthTracked
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
+from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.recovery import Recovery
@@ -87,8 +89,8 @@ async def open_gateway(
         on_call = make_call_observer(metrics, gates, tracker)
         providers: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
-            dependencies = ProviderDependencies(clock, on_call, gates[connector.name])
-            provider = build_provider(connector, ledger, dependencies)
+            dependencies = ProviderDependencies(clock, on_call, gates[connector.name], ledger)
+            provider = build_provider(connector, dependencies)
             stack.push_async_callback(provider.aclose)
             providers[connector.name] = _decorate_provider(
                 provider, tracker, journal, remote_accounts
@@ -184,11 +186,11 @@ def _decorate_provider(
     remote_accounts: Mapping[str, str],
 ) -> BalanceProvider:
     """Add retries or health tracking, and recorded opening balances if the provider has none."""
-    # The embedded ledger is not called over HTTP, so that no call observer reports its health.
-    if provider.kind is ProviderKind.LOCAL:
-        provider = HealthTrackedProvider(provider, tracker)
-    else:
+    # Without reports of its calls, the health of a provider is seen from their results.
+    if PROVIDERS[provider.kind].reports_calls:
         provider = RetryingProvider(provider)
+    else:
+        provider = HealthTrackedProvider(provider, tracker)
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider
     return RecordedOpeningBalances(provider, journal, remote_accounts)

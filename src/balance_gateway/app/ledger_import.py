@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.domain.ledger import ImportResult
@@ -50,5 +50,6 @@ def _find_account(settings: Settings, account_id: str) -> Account:
     for account in settings.accounts:
         if account.id == account_id:
             return account
-    known = ", ".join(a.id for a in settings.accounts if not a.remote) or "none"
+    local = [each.id for each in settings.accounts if each.provider is ProviderKind.LOCAL]
+    known = ", ".join(local) or "none"
     raise BadInput(f"unknown account {account_id!r}; local accounts: {known}", field="account")

@@ -21,7 +21,8 @@ def build_write_deadlines(settings: Settings) -> WriteDeadlines:
     """Build the time limits of writes."""
     return WriteDeadlines(
         deadline_s={
-            connector.name: connector.timeout_s + SLACK_S for connector in settings.connectors
+            connector.name: connector.settings.timeout_s + SLACK_S
+            for connector in settings.connectors
         },
         read_back_s=READ_BACK_S,
         prepare_s=PREPARE_S,
@@ -47,4 +48,7 @@ def compute_effect_window_s(settings: Settings) -> float:
 
 def _compute_send_limit_s(settings: Settings) -> float:
     """Return the longest deadline for sending a write, over all connectors."""
-    return max((connector.timeout_s for connector in settings.connectors), default=0.0) + SLACK_S
+    return (
+        max((connector.settings.timeout_s for connector in settings.connectors), default=0.0)
+        + SLACK_S
+    )

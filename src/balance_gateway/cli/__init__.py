@@ -9,6 +9,7 @@ import click
 
 from balance_gateway import __version__
 from balance_gateway.cli.check import check
+from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
 from balance_gateway.cli.local import local
 from balance_gateway.cli.sandbox import sandbox
@@ -22,5 +23,5 @@ def main() -> None:
     """One GraphQL API over bank and ledger balance providers."""
 
 
-for command in (demo, serve, sandbox, check, schema, local):
+for command in (demo, serve, sandbox, check, config, schema, local):
     main.add_command(command)

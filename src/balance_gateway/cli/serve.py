@@ -43,8 +43,8 @@ def serve(
     listener_fd: int | None,
 ) -> None:
     """Serve the gateway until Ctrl-C or SIGTERM."""
+    from balance_gateway.config.errors import ConfigError
     from balance_gateway.config.reader import refuse_contradictions
-    from balance_gateway.config.table import ConfigError
     from balance_gateway.observability.logs import configure_logs
     from balance_gateway.server.workers import Workers
 

@@ -52,8 +52,8 @@ def load_settings(config_path: Path) -> "Settings":
     Raises:
         UsageError: the configuration is invalid.
     """
-    from balance_gateway.config.reader import read_settings
-    from balance_gateway.config.table import ConfigError
+    from balance_gateway.app.configuration import read_settings
+    from balance_gateway.config.errors import ConfigError
 
     try:
         return read_settings(config_path)

@@ -1,99 +1,128 @@
 """Reads one ``[[accounts]]`` entry of the configuration file."""
 
+import functools
 from collections.abc import Mapping
-from datetime import date, datetime
-from types import MappingProxyType
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from balance_gateway.config.settings import ConnectorSettings
-from balance_gateway.config.table import ConfigError, Table, format_name
-from balance_gateway.domain.accounts import ACCOUNT_ID, Account, ProviderKind, Side
+import msgspec
+from msgspec import Meta, Struct
 
-_COMMON_KEYS = frozenset(
-    {"id", "tenant", "connector", "name", "currency", "time_zone", "normal_balance"}
-)
-#: The provider's own ids by provider kind: the required keys and the optional keys.
-_REMOTE_KEYS: dict[ProviderKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    ProviderKind.LIGHT: (("bank_account_id",), ()),
-    ProviderKind.ASSET: (("business_id", "ledger_id"), ("external_account_id",)),
-    ProviderKind.LAYER: (
-        ("business_id", "external_account_id"),
-        ("ledger_account_id", "custom_account_id", "bank_account_id"),
-    ),
-    ProviderKind.LOCAL: ((), ()),
-}
-#: Provider kinds for which an opening balance may be derived from an earlier balance.
-_DERIVING_KINDS = (ProviderKind.LIGHT, ProviderKind.ASSET)
+from balance_gateway.config.conversion import convert_table, join_name
+from balance_gateway.config.errors import ConfigError
+from balance_gateway.config.settings import ConfiguredConnector
+from balance_gateway.config.value_types import CurrencyCode, Text, format_name
+from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.provider_spec import AccountId
+from balance_gateway.ports.provider_dependencies import AnyProviderSpec
 
 
-def read_account(table: Table, connectors: Mapping[str, ConnectorSettings]) -> Account:
+class AccountEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of every account."""
+
+    id: Annotated[
+        str,
+        Meta(
+            # The end of the pattern refuses a line break, which "$" alone allows.
+            pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)",
+            description="The gateway's id: opaque, stable, unique over all tenants.",
+            extra={"must_be": "1 to 64 letters, digits, underscores or hyphens"},
+        ),
+    ]
+    tenant: Annotated[Text, Meta(description="The company that owns the account.")]
+    connector: Annotated[Text, Meta(description="The connector that reaches the account.")]
+    name: Annotated[Text, Meta(description="The display name.")]
+    currency: (
+        Annotated[CurrencyCode, Meta(description="ISO 4217 code; default: the connector's.")] | None
+    ) = None
+    time_zone: Annotated[
+        ZoneInfo, Meta(description='IANA name; decides "today" and the ends of days.')
+    ] = msgspec.field(default_factory=lambda: ZoneInfo("UTC"))
+    normal_balance: (
+        Annotated[Side, Meta(description="The normal side; default: as the provider reports it.")]
+        | None
+    ) = None
+
+
+class _Reference(Struct):
+    """The key that decides which other keys an account has."""
+
+    connector: Text
+
+
+@functools.cache
+def build_account_type(spec: AnyProviderSpec) -> type[AccountEntry]:
+    """Build the type of an account's entry: the common keys and the provider's own ids."""
+    keys: list[Any] = [_define_id(each) for each in spec.account_ids]
+    if spec.derivation_day is not None:
+        meaning = f"{spec.derivation_day}, whose balance is reported as the opening balance."
+        day: Any = Annotated[date, Meta(description=meaning[0].upper() + meaning[1:])]
+        keys.append(("derive_opening_balance_as_of", day | None, None))
+    name = f"{spec.kind.value.title().replace('_', '')}Account"
+    entry = msgspec.defstruct(name, keys, bases=(AccountEntry,), frozen=True, kw_only=True)
+    assert issubclass(entry, AccountEntry)
+    return entry
+
+
+def _define_id(account_id: AccountId) -> tuple[Any, ...]:
+    text: Any = Annotated[Text, Meta(description=account_id.description)]
+    return (account_id.key, text) if account_id.is_required else (account_id.key, text | None, None)
+
+
+def read_account(
+    values: object,
+    name: str,
+    connectors: Mapping[str, ConfiguredConnector],
+    specs: Mapping[Any, AnyProviderSpec],
+    directory: Path,
+) -> tuple[Account, Mapping[str, str]]:
     """Read the account of one entry.
+
+    Args:
+        values: the entry as parsed by tomllib.
+        name: the entry's full name, such as ``accounts[0]``.
+        connectors: the connectors by name.
+        specs: the specs of all providers by kind.
+        directory: the base directory of relative paths.
+
+    Returns:
+        The account, and the provider's ids as they are written in the file.
 
     Raises:
         ConfigError: a key is unknown or missing, or its value is invalid.
     """
-    connector_name = table.text("connector")
-    connector = connectors.get(connector_name)
-    if connector is None:
-        known = ", ".join(map(format_name, sorted(connectors))) or "none is configured"
-        raise ConfigError(
-            f"{table.name('connector')}: unknown connector {connector_name!r}; known: {known}"
-        )
-    required, optional = _REMOTE_KEYS[connector.provider]
-    deriving = {"derive_opening_balance_as_of"} if connector.provider in _DERIVING_KINDS else set()
-    table.refuse_unknown(_COMMON_KEYS | set(required) | set(optional) | deriving)
-    remote = {key: table.text(key) for key in required}
-    remote |= {key: table.text(key) for key in optional if table.has(key)}
-    return Account(
-        id=_read_account_id(table),
-        tenant=table.text("tenant"),
+    connector = _find_connector(values, name, connectors, directory)
+    spec = specs[connector.provider]
+    entry = convert_table(values, build_account_type(spec), name, directory)
+    currency = entry.currency or connector.settings.currency
+    if currency is None:
+        raise ConfigError(f"{name}.currency is missing: set it here or at the connector")
+    configured = {each.key: getattr(entry, each.key) for each in spec.account_ids}
+    written = {key: text for key, text in configured.items() if text is not None}
+    account = Account(
+        id=entry.id,
+        tenant=entry.tenant,
         connector=connector.name,
         provider=connector.provider,
-        name=table.text("name"),
-        currency=_read_currency(table, connector),
-        time_zone=_read_time_zone(table),
-        remote=MappingProxyType(remote),
-        normal_balance=Side(table.choice("normal_balance", [side.value for side in Side]))
-        if table.has("normal_balance")
-        else None,
-        derive_opening_balance_as_of=_read_day(table, "derive_opening_balance_as_of"),
+        name=entry.name,
+        currency=str(currency),
+        time_zone=entry.time_zone,
+        remote=spec.canonical_ids(written),
+        normal_balance=entry.normal_balance,
+        derive_opening_balance_as_of=getattr(entry, "derive_opening_balance_as_of", None),
     )
+    return account, written
 
 
-def _read_account_id(table: Table) -> str:
-    account_id = table.text("id")
-    if ACCOUNT_ID.fullmatch(account_id) is None:
-        raise ConfigError(
-            f"{table.name('id')} must be 1 to 64 letters, digits, underscores or hyphens"
-        )
-    return account_id
-
-
-def _read_currency(table: Table, connector: ConnectorSettings) -> str:
-    currency = table.currency("currency") or connector.currency
-    if currency is None:
-        raise ConfigError(f"{table.name('currency')} is missing: set it here or at the connector")
-    return currency
-
-
-def _read_time_zone(table: Table) -> ZoneInfo:
-    name = table.text("time_zone", "UTC")
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(
-            f"{table.name('time_zone')}: {name!r} is not an IANA time zone, such as Asia/Tokyo"
-        ) from None
-
-
-def _read_day(table: Table, key: str) -> date | None:
-    value = table.raw(key)
-    if value is None:
-        return None
-    # A TOML date-time is a subclass of a date, but names no day by itself.
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(table.text(key))
-    except ValueError:
-        raise ConfigError(f"{table.name(key)} must be a date such as 2024-12-31") from None
+def _find_connector(
+    values: object, name: str, connectors: Mapping[str, ConfiguredConnector], directory: Path
+) -> ConfiguredConnector:
+    reference = convert_table(values, _Reference, name, directory)
+    connector = connectors.get(reference.connector)
+    if connector is None:
+        known = ", ".join(map(format_name, sorted(connectors))) or "none is configured"
+        key = join_name(name, "connector")
+        raise ConfigError(f"{key}: unknown connector {reference.connector!r}; known: {known}")
+    return connector

@@ -1,146 +1,159 @@
-"""Defines the settings: every key of the configuration file with its default.
+"""Defines the settings: every key of the configuration file with its default and its meaning.
 
-Attributes have the same names as the keys in the file. A ``Secret`` is written in the file as a
-reference ``env:NAME`` or ``file:PATH``. ``reader.py`` reads the file.
+Fields have the same names as the keys in the file. The descriptions are shown by editors, through
+the configuration's JSON Schema. ``conversion.py`` reads these types; the settings of a connector
+are defined by its provider, from the base classes in ``connector_settings.py``.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
+from msgspec import Meta, Struct, field
+
+from balance_gateway.config.connector_settings import ConnectorSettings
+from balance_gateway.config.value_types import CacheUrl, HttpUrl, StorageUrl, Text
+from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.secret import Secret
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """``[server]``: addresses, time limits and execution of requests.
+class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[server]``: addresses, time limits and execution of requests."""
+
+    host: Annotated[Text, Meta(description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="The port to listen on; 0 chooses a free one.")
+    ] = 8000
+    workers: Annotated[int, Meta(ge=1, le=256, description="Number of worker processes.")] = 1
+    request_timeout_s: Annotated[
+        float, Meta(ge=0.1, le=1e9, description="Time limit of a request in seconds.")
+    ] = 30.0
+    cors_origins: Annotated[
+        tuple[str, ...], Meta(description="Origins that browsers may call the gateway from.")
+    ] = ()
+    graphiql: Annotated[bool, Meta(description="Whether the GraphiQL page is served.")] = False
+    compiled: Annotated[
+        bool,
+        Meta(
+            description="Whether reads use compiled plans and cached JSON where possible; "
+            "otherwise graphql-core executes every request."
+        ),
+    ] = True
+
+
+class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[storage]``: the database of the write journal, the audit log and the embedded ledger."""
+
+    url: Annotated[
+        StorageUrl,
+        Meta(description="An SQLite or PostgreSQL URL; by reference if it has a password."),
+    ] = field(default_factory=lambda: StorageUrl("sqlite:///balance-gateway.db"))
+
+
+class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[cache]``: the location of the cache and the lifetime of its values."""
+
+    url: Annotated[
+        CacheUrl,
+        Meta(description="memory:// or a Redis URL; by reference if it has a password."),
+    ] = field(default_factory=lambda: CacheUrl("memory://"))
+    enabled: Annotated[bool, Meta(description="Whether values are cached at all.")] = True
+    today_ttl_s: Annotated[
+        float, Meta(ge=0, le=1e9, description="Seconds for which a balance as of today is fresh.")
+    ] = 30.0
+    past_ttl_s: Annotated[
+        float, Meta(ge=0, le=1e9, description="Seconds for which any other day's balance is fresh.")
+    ] = 600.0
+    opening_balance_ttl_s: Annotated[
+        float, Meta(ge=0, le=1e9, description="Seconds for which an opening balance is fresh.")
+    ] = 3600.0
+    stale_ttl_s: Annotated[
+        float,
+        Meta(ge=0, le=1e9, description="Maximum age of a value served while its provider is down."),
+    ] = 86_400.0
+    late_landing_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1e9,
+            description="Seconds after its deadline in which a write without a response may still "
+            "take effect at its provider; until then nothing is cached for its account.",
+        ),
+    ] = 30.0
+    entries_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10**8,
+            description="Maximum number of values in the memory cache; the least recently used is "
+            "evicted first.",
+        ),
+    ] = 200_000
+
+
+class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[auth.api_keys]]``: one API key."""
+
+    name: Annotated[Text, Meta(description="The caller's name in the audit log.")]
+    key: Annotated[Secret, Meta(description="A reference to the key: env:NAME or file:PATH.")]
+    tenant: Annotated[Text, Meta(description="The company with accounts visible to the key.")]
+    scopes: Annotated[
+        tuple[Scope, ...], Meta(min_length=1, description="The permissions of the key.")
+    ]
+
+
+class JwtSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[auth.jwt]``: the issuer of tokens that are accepted in addition to API keys."""
+
+    issuer: Annotated[Text, Meta(description="The required claim iss.")]
+    audience: Annotated[Text, Meta(description="The required claim aud.")]
+    jwks_url: Annotated[HttpUrl, Meta(description="The URL of the issuer's public keys.")]
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[auth]``: the credentials of callers."""
+
+    api_keys: tuple[ApiKeySettings, ...] = ()
+    jwt: JwtSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredConnector:
+    """A table ``[connectors.NAME]``: one set of credentials at one provider.
 
     Attributes:
-        host: the address to listen on.
-        port: the port to listen on; 0 chooses a free port.
-        workers: number of worker processes.
-        request_timeout_s: time limit of a request, in seconds.
-        cors_origins: origins that browsers may call the gateway from.
-        graphiql: whether the GraphiQL page is served.
-        compiled: whether reads use compiled plans and prepared JSON where possible; otherwise
-            graphql-core executes every request.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
-    request_timeout_s: float = 30.0
-    cors_origins: tuple[str, ...] = ()
-    graphiql: bool = False
-    compiled: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageSettings:
-    """``[storage]``: the database of the write journal, the audit log and the embedded ledger.
-
-    Attributes:
-        url: an SQLite or PostgreSQL URL.
-    """
-
-    url: Secret = field(default_factory=lambda: Secret("sqlite:///balance-gateway.db"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheSettings:
-    """``[cache]``: the location of the cache and the lifetime of its values, in seconds.
-
-    Attributes:
-        url: ``memory://`` or a Redis URL.
-        enabled: whether values are cached at all.
-        today_ttl_s: how long a balance as of today is fresh.
-        past_ttl_s: how long a balance as of a past or future day is fresh.
-        opening_balance_ttl_s: how long an opening balance is fresh.
-        stale_ttl_s: how long a value may still be served while its provider is down.
-        late_landing_s: how long after its deadline a write may still take effect at a provider.
-            Until then nothing is cached for the account of a write without a definite response.
-        entries_max: maximum number of values in the memory cache; the least recently used value
-            is evicted first.
-    """
-
-    url: Secret = field(default_factory=lambda: Secret("memory://"))
-    enabled: bool = True
-    today_ttl_s: float = 30.0
-    past_ttl_s: float = 600.0
-    opening_balance_ttl_s: float = 3600.0
-    stale_ttl_s: float = 86_400.0
-    late_landing_s: float = 30.0
-    entries_max: int = 200_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKeySettings:
-    """``[[auth.api_keys]]``: one API key.
-
-    Attributes:
-        name: the name of the key, recorded in the audit log.
-        key: the key itself.
-        tenant: the company to whose accounts the key gives access.
-        scopes: the permissions of the key.
-    """
-
-    name: str
-    key: Secret
-    tenant: str
-    scopes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JwtSettings:
-    """``[auth.jwt]``: the issuer of tokens that are accepted in addition to API keys.
-
-    Attributes:
-        issuer: the required ``iss`` claim.
-        audience: the required ``aud`` claim.
-        jwks_url: the URL of the issuer's public keys.
-    """
-
-    issuer: str
-    audience: str
-    jwks_url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectorSettings:
-    """``[connectors.NAME]``: one set of credentials at one provider.
-
-    The reader rejects keys that a provider does not use.
+        name: the name of the table.
+        provider: the kind of provider.
+        settings: the settings, of the type that the provider defines.
     """
 
     name: str
     provider: ProviderKind
-    base_url: str = ""
-    api_key: Secret | None = None
-    access_token: Secret | None = None
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    token_url: str | None = None
-    scope: str | None = None
-    timeout_s: float = 10.0
-    requests_per_minute: int | None = None
-    max_concurrency: int = 32
-    currency: str | None = None
-    redirect_hosts: tuple[str, ...] = ()
-    basis: Literal["accrual", "modified_cash"] = "modified_cash"
-    entries_start: datetime | None = None
-    reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
-    upsert_route: Literal["custom_account", "bank_account"] | None = None
+    settings: ConnectorSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings of the file."""
+    """All settings of the file.
+
+    Attributes:
+        server: ``[server]``.
+        storage: ``[storage]``.
+        cache: ``[cache]``.
+        api_keys: ``[[auth.api_keys]]``.
+        jwt: ``[auth.jwt]``; None without it.
+        connectors: ``[connectors.NAME]``, in the order of the file.
+        accounts: ``[[accounts]]``, with the provider's ids in canonical form.
+        written_ids: the provider's ids as written in the file, by account id, for the accounts
+            with an id that is not written in its canonical form.
+    """
 
     server: ServerSettings
     storage: StorageSettings
     cache: CacheSettings
     api_keys: tuple[ApiKeySettings, ...]
     jwt: JwtSettings | None
-    connectors: tuple[ConnectorSettings, ...]
+    connectors: tuple[ConfiguredConnector, ...]
     accounts: tuple[Account, ...]
+    written_ids: Mapping[str, Mapping[str, str]]

@@ -13,12 +13,21 @@ ACCOUNT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 class ProviderKind(enum.Enum):
-    """The supported providers."""
+    """The supported providers: their name in the configuration, and their public description."""
 
-    LIGHT = "light"
-    ASSET = "asset"
-    LAYER = "layer"
-    LOCAL = "local"
+    LIGHT = "light", "Light."
+    ASSET = "asset", "Asset."
+    LAYER = "layer", "Layer."
+    LOCAL = "local", "The ledger embedded in the gateway."
+
+    description: str
+
+    def __new__(cls, name: str, description: str) -> "ProviderKind":
+        """Create a member with the name as its value."""
+        member = object.__new__(cls)
+        member._value_ = name
+        member.description = description
+        return member
 
 
 class Side(enum.Enum):
@@ -59,7 +68,8 @@ class Account:
         currency: ISO 4217 code. Asset and Layer return no currency; Light's currency is checked
             against this one.
         time_zone: the time zone that determines "today" and the ends of days.
-        remote: the provider's own ids, such as ``{"business_id": …, "ledger_id": …}``.
+        remote: the provider's own ids, such as ``{"business_id": …, "ledger_id": …}``, in the
+            canonical forms of the provider's spec.
         normal_balance: the configured normal side; None when it is read from the provider.
         derive_opening_balance_as_of: a day that is certainly before the account's first
             transaction, so that the balance on that day *is* the opening balance; None when no

@@ -29,6 +29,7 @@ from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
 from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
+from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from tests.api.fakes import FakeWatch, FakeWriter
@@ -121,7 +122,10 @@ class GatewayHarness:
     request_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        keys = {account.id: compute_account_keys(account, "", {}) for account in ACCOUNTS}
+        keys = {
+            account.id: compute_account_keys(account, PROVIDERS[account.provider], {})
+            for account in ACCOUNTS
+        }
         memory_fences = MemoryFences(30.0, self._read_clock)
         self.reads = CachedReads(
             providers={"main": self.provider},

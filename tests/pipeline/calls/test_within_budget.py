@@ -21,6 +21,7 @@ from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.retrying_provider import RetryBudget, RetryingProvider
 from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.provider_call import ProviderCall
+from balance_gateway.providers.registry import PROVIDERS
 from tests.pipeline.fakes import FakeProvider, account, get_state, request
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -64,7 +65,7 @@ def make_reads(provider: FakeProvider, time: VirtualTime, today_s: float) -> Cac
     )
     return CachedReads(
         providers={"main": RetryingProvider(provider, RetryBudget(time.monotonic))},
-        keys={one.id: compute_account_keys(one, "https://provider", {}) for one in ACCOUNTS},
+        keys={one.id: compute_account_keys(one, PROVIDERS[one.provider], {}) for one in ACCOUNTS},
         fences=MemoryFences(40.0, time.monotonic),
         values=MemoryStore(1000),
         lifetimes=lifetimes,

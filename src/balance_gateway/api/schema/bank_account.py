@@ -9,7 +9,12 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
-from balance_gateway.api.schema.connectors import Connector, ProviderKind, build_connector
+from balance_gateway.api.schema.connectors import (
+    Connector,
+    ProviderKind,
+    build_connector,
+    to_graphql_provider,
+)
 from balance_gateway.api.schema.history import HistoryStep, list_days
 from balance_gateway.api.schema.money import (
     Balance,
@@ -304,5 +309,5 @@ def build_bank_account(account: Account) -> BankAccount:
         id=strawberry.ID(account.id),
         name=account.name,
         currency=CurrencyCode(account.currency),
-        provider=ProviderKind(account.provider),
+        provider=to_graphql_provider(account.provider),
     )

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import strawberry
 
@@ -10,17 +11,26 @@ from balance_gateway.domain import accounts as domain
 from balance_gateway.domain import health
 from balance_gateway.service.directory import Connector as DirectoryConnector
 
-
-@strawberry.enum(description="A provider of balances.")
-class ProviderKind(Enum):
-    """A kind of provider."""
-
-    LIGHT = strawberry.enum_value(domain.ProviderKind.LIGHT, description="Light.")
-    ASSET = strawberry.enum_value(domain.ProviderKind.ASSET, description="Asset.")
-    LAYER = strawberry.enum_value(domain.ProviderKind.LAYER, description="Layer.")
-    LOCAL = strawberry.enum_value(
-        domain.ProviderKind.LOCAL, description="The ledger embedded in the gateway."
+if TYPE_CHECKING:
+    # A type checker cannot see the members of an enum that is built from another one.
+    ProviderKind = domain.ProviderKind
+else:
+    ProviderKind = strawberry.enum(
+        Enum(
+            "ProviderKind",
+            {
+                kind.name: strawberry.enum_value(kind, description=kind.description)
+                for kind in domain.ProviderKind
+            },
+        ),
+        description="A provider of balances.",
     )
+
+
+def to_graphql_provider(kind: domain.ProviderKind) -> ProviderKind:
+    """Convert a provider to the GraphQL enum."""
+    member: ProviderKind = getattr(ProviderKind, kind.name)
+    return member
 
 
 def to_domain_provider(kind: ProviderKind) -> domain.ProviderKind:
@@ -148,7 +158,7 @@ def build_connector(connector: DirectoryConnector) -> Connector:
     return Connector(
         connector=connector,
         id=strawberry.ID(connector.id),
-        provider=ProviderKind(connector.provider),
+        provider=to_graphql_provider(connector.provider),
         # Sorted, because a set has no stable order.
         capabilities=[
             Capability(capability)

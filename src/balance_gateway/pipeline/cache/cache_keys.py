@@ -7,7 +7,7 @@ Three keys are derived from an account:
 * The *fence key* identifies everything that a write changes. A write invalidates all cached
   values under the same fence key.
 * The *value key* identifies one cached response. It contains a hash of everything that shapes the
-  response (tenant, connector, address, remote ids, currency, time zone, settings), so that a
+  response (tenant, connector, settings, remote ids, currency, time zone), so that a
   changed configuration never finds the values of another account under an old id.
 """
 
@@ -16,25 +16,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from balance_gateway.domain.accounts import Account, ProviderKind
-
-#: The provider's ids that identify the remote account. The embedded ledger uses our account id.
-# The address is not part of it: the record of writes must survive a provider's move.
-_REMOTE_ID_FIELDS: dict[ProviderKind, tuple[str, ...]] = {
-    ProviderKind.LIGHT: ("bank_account_id",),
-    ProviderKind.ASSET: ("business_id", "ledger_id"),
-    ProviderKind.LAYER: ("business_id", "external_account_id"),
-}
-#: The provider's ids that identify everything a write changes; no entry: values are not cached.
-# The address is not part of it either: one account can be reached at several addresses (a proxy,
-# a regional host, another spelling). Accounts with equal ids at a test system and at the real one
-# then share a fence, which costs extra calls after a write but never serves an old value.
-_FENCE_FIELDS: dict[ProviderKind, tuple[str, ...]] = {
-    ProviderKind.LIGHT: ("bank_account_id",),
-    ProviderKind.ASSET: ("business_id", "ledger_id"),
-    # A parent account's balance at Layer includes its children's, so the business is the unit.
-    ProviderKind.LAYER: ("business_id",),
-}
+from balance_gateway.domain.accounts import Account
+from balance_gateway.ports.provider_dependencies import AnyProviderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +36,24 @@ class AccountKeys:
     remote: str
 
 
-def compute_account_keys(account: Account, address: str, shape: Mapping[str, str]) -> AccountKeys:
+def compute_account_keys(
+    account: Account, spec: AnyProviderSpec, shape: Mapping[str, str]
+) -> AccountKeys:
     """Compute the keys of an account.
 
     Args:
         account: the account.
-        address: the connector's base URL.
-        shape: the connector's settings that change its responses; see ``response_settings``.
+        spec: the spec of its provider.
+        shape: the connector's settings that change its responses, as texts by name.
     """
-    fence_fields = _FENCE_FIELDS.get(account.provider)
-    fence_parts = [account.provider.value, *(account.remote[name] for name in fence_fields or ())]
+    kind = account.provider.value
+    # Without the address: one account can be reached at several (a proxy, a regional host).
+    # Accounts with equal ids at a test system and at the real one then share a fence, which costs
+    # extra calls after a write but never serves an old value.
+    fence_parts = [kind, *(account.remote[key] for key in spec.fence or ())]
     value_parts = [
         account.tenant,
         account.connector,
-        # The value key needs the address: another address may be another system.
-        address,
         *fence_parts,
         *(f"{key}={value}" for key, value in sorted(account.remote.items())),
         *(f"{key}={value}" for key, value in sorted(shape.items())),
@@ -77,25 +63,21 @@ def compute_account_keys(account: Account, address: str, shape: Mapping[str, str
         str(account.derive_opening_balance_as_of),
     ]
     return AccountKeys(
-        fence=f"{account.provider.value}:{_hash_parts(fence_parts)}" if fence_fields else None,
+        fence=None if spec.fence is None else f"{kind}:{_hash_parts(fence_parts)}",
         value=f"{account.id}:{_hash_parts(value_parts)}",
-        remote=_remote_key(account),
+        remote=compute_remote_key(account, spec),
     )
 
 
-def response_settings(
-    *, basis: str, reporting_basis: str, entries_start: object, upsert_route: object
-) -> Mapping[str, str]:
-    """Return a connector's settings that change its responses, as texts by name.
+def compute_remote_key(account: Account, spec: AnyProviderSpec) -> str:
+    """Compute the key of the account at the provider; the journal stores it.
 
-    They are part of the value key, so that a changed setting never finds older values.
+    It must never change for an account: older journal rows are found by it.
     """
-    return {
-        "basis": basis,
-        "reporting_basis": reporting_basis,
-        "entries_start": str(entries_start),
-        "upsert_route": str(upsert_route),
-    }
+    kind = account.provider.value
+    if not spec.identity:
+        return f"{kind}:{account.id}"
+    return f"{kind}:{_hash_parts([account.remote[key] for key in spec.identity])}"
 
 
 def balance_value_key(keys: AccountKeys, day: date) -> str:
@@ -161,14 +143,6 @@ def redis_holds_name(fence: str) -> str:
 def redis_lease_name(lease: str) -> str:
     """Return the Redis name of a lease; hashed, because a group can be of any length."""
     return f"c:{hashlib.sha256(lease.encode()).hexdigest()[:32]}"
-
-
-def _remote_key(account: Account) -> str:
-    kind = account.provider.value
-    fields = _REMOTE_ID_FIELDS.get(account.provider)
-    if fields is None:
-        return f"{kind}:{account.id}"
-    return f"{kind}:{_hash_parts([account.remote[name] for name in fields])}"
 
 
 def _hash_parts(parts: list[str]) -> str:

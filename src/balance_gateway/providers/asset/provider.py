@@ -25,12 +25,13 @@ never None.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
+from msgspec import Meta
 
+from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -47,7 +48,7 @@ from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import build_authorization
-from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http.preconditions import (
     get_last_instant,
@@ -60,29 +61,35 @@ from balance_gateway.providers.http.preconditions import (
 CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetSettings:
-    """Settings of a connector to Asset.
+class AssetSettings(
+    HttpConnectorSettings,
+    frozen=True,
+    kw_only=True,
+    tag_field="provider",
+    tag=ProviderKind.ASSET.value,
+):
+    """Settings of a connector to Asset (``base_url``: ``https://api.getasset.com``)."""
 
-    Attributes:
-        base_url: ``https://api.getasset.com``, or the sandbox's.
-        client_id: Together with ``client_secret``, for tokens of ``{base_url}/v0/auth/token``.
-        client_secret: See ``client_id``.
-        access_token: A fixed token instead of client credentials.
-        basis: Accounting basis of balances.
-        entries_start: Start of the businesses' entries; None to read it from Asset.
-        timeout_s: Time limit for a whole call in seconds.
-        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
-    """
+    own_credentials = ("client_id", "client_secret")
 
-    base_url: str
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    access_token: Secret | None = None
-    basis: Literal["accrual", "modified_cash"] = "modified_cash"
-    entries_start: datetime | None = None
-    timeout_s: float = TIMEOUT_S
-    redirect_hosts: tuple[str, ...] = ()
+    client_id: (
+        Annotated[Secret, Meta(description="For tokens of {base_url}/v0/auth/token.")] | None
+    ) = None
+    client_secret: Annotated[Secret, Meta(description="Belongs to client_id.")] | None = None
+    basis: Annotated[
+        Literal["accrual", "modified_cash"], Meta(description="Accounting basis of balances.")
+    ] = "modified_cash"
+    entries_start: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="Start of the businesses' entries, the instant of opening balances; "
+                "default: read from Asset.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class AssetProvider:
@@ -120,9 +127,7 @@ class AssetProvider:
             gate=gate,
         )
         self._lookups = AssetLookups(self._http, clock)
-        self._http.authorize_with(
-            build_authorization(settings, self._request_token, clock, provider_name="Asset")
-        )
+        self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """Group queries by business and instant."""

@@ -300,31 +300,22 @@ def build_authorization(
     settings: _ClientSettings,
     fetch: Callable[[Secret, Secret], Coroutine[Any, Any, ProviderResponse]],
     clock: Clock,
-    *,
-    provider_name: str,
 ) -> Authorization:
     """Build the authorization from client credentials or from a fixed access token.
 
     Args:
-        settings: The connector's settings.
+        settings: The connector's settings, with one of the two.
         fetch: Sends one token request with client id and secret.
         clock: Current time, for the lifetimes of tokens.
-        provider_name: Name of the provider for errors.
 
     Raises:
-        ValueError: Both or neither are set, or an HTTP header cannot carry them.
+        ValueError: An HTTP header cannot carry a credential.
     """
-    client_id, client_secret = settings.client_id, settings.client_secret
-    if settings.access_token is not None and client_id is None and client_secret is None:
-        return FixedAuthorization("Bearer", "access_token", settings.access_token)
     if settings.access_token is not None:
-        raise ValueError(
-            f"{provider_name}: set either access_token or client credentials, not both"
-        )
-    if client_id is None or client_secret is None:
-        raise ValueError(
-            f"{provider_name}: set either access_token or both client_id and client_secret"
-        )
+        return FixedAuthorization("Bearer", "access_token", settings.access_token)
+    client_id, client_secret = settings.client_id, settings.client_secret
+    assert client_id is not None
+    assert client_secret is not None
     for name, secret in (("client_id", client_id), ("client_secret", client_secret)):
         require_header_safe(name, secret)
     return TokenAuthorization(lambda: fetch(client_id, client_secret), clock)

@@ -25,11 +25,13 @@ Undocumented: the precision of ``effective_at``; see ``is_same_instant``.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import httpx
+from msgspec import Meta
 
+from balance_gateway.config.connector_settings import HttpConnectorSettings
+from balance_gateway.config.value_types import HttpUrl, Text
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -50,7 +52,7 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import build_authorization, build_basic_header
-from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.errors import ProviderResponse
 from balance_gateway.providers.http.preconditions import (
     find_remote_id,
@@ -78,36 +80,47 @@ CAPABILITIES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSettings:
-    """Settings of a connector to Layer.
+class LayerSettings(
+    HttpConnectorSettings,
+    frozen=True,
+    kw_only=True,
+    tag_field="provider",
+    tag=ProviderKind.LAYER.value,
+):
+    """Settings of a connector to Layer (``base_url``: ``https://api.layerfi.com``)."""
 
-    Attributes:
-        base_url: ``https://api.layerfi.com``, or the sandbox's.
-        token_url: ``https://auth.layerfi.com/oauth2/token``; required with client credentials.
-        scope: Scope of tokens, such as ``https://api.layerfi.com/production``; None for no scope.
-        client_id: Together with ``client_secret``, for tokens.
-        client_secret: See ``client_id``.
-        access_token: A fixed token instead of client credentials.
-        reporting_basis: Accounting basis of balances.
-        upsert_route: None or ``custom_account`` for the documented route, which requires the
-            account's ``custom_account_id``; ``bank_account`` for the route of Layer's own client,
-            which requires its ``bank_account_id``.
-        timeout_s: Time limit for a whole call in seconds; a write by the documented route makes
-            two calls.
-        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
-    """
+    own_credentials = ("client_id", "client_secret", "token_url")
 
-    base_url: str
-    token_url: str | None = None
-    scope: str | None = None
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    access_token: Secret | None = None
-    reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
-    upsert_route: Literal["custom_account", "bank_account"] | None = None
-    timeout_s: float = TIMEOUT_S
-    redirect_hosts: tuple[str, ...] = ()
+    client_id: Annotated[Secret, Meta(description="For tokens of token_url.")] | None = None
+    client_secret: Annotated[Secret, Meta(description="Belongs to client_id.")] | None = None
+    token_url: (
+        Annotated[
+            HttpUrl,
+            Meta(description="Token endpoint, such as https://auth.layerfi.com/oauth2/token."),
+        ]
+        | None
+    ) = None
+    scope: (
+        Annotated[
+            Text,
+            Meta(description="Scope of tokens, such as https://api.layerfi.com/production."),
+        ]
+        | None
+    ) = None
+    reporting_basis: Annotated[
+        Literal["ACCRUAL", "CASH"], Meta(description="Accounting basis of balances.")
+    ] = "ACCRUAL"
+    upsert_route: (
+        Annotated[
+            Literal["custom_account", "bank_account"],
+            Meta(
+                description="How opening balances are set: custom_account (the default) is the "
+                "documented route and needs the account's custom_account_id; bank_account is the "
+                "route of Layer's own client and needs its bank_account_id."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class LayerProvider:
@@ -145,11 +158,7 @@ class LayerProvider:
             gate=gate,
         )
         self._ledger = LayerLedger(self._http, clock, settings.reporting_basis)
-        if settings.access_token is None and settings.token_url is None:
-            raise ValueError("Layer: set token_url, which client credentials require")
-        self._http.authorize_with(
-            build_authorization(settings, self._request_token, clock, provider_name="Layer")
-        )
+        self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """Group queries by business and instant."""

@@ -25,11 +25,13 @@ Undocumented: the precision of ``balanceAt``. An echo within a second of it coun
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import Annotated
 
 import httpx
+from msgspec import Meta
 
+from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -45,7 +47,7 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import FixedAuthorization
-from balance_gateway.providers.http.client import TIMEOUT_S, ProviderHTTP, parsing_response
+from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http.preconditions import (
     reject_notes,
@@ -67,24 +69,21 @@ CAPABILITIES = frozenset(
 _HINT = "Check the account's bank_account_id."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LightSettings:
-    """Settings of a connector to Light.
+class LightSettings(
+    HttpConnectorSettings,
+    frozen=True,
+    kw_only=True,
+    tag_field="provider",
+    tag=ProviderKind.LIGHT.value,
+):
+    """Settings of a connector to Light (``base_url``: ``https://api.light.inc``)."""
 
-    Attributes:
-        base_url: ``https://api.light.inc``.
-        api_key: Sent as ``Authorization: Basic <api_key>``.
-        access_token: Sent as ``Authorization: Bearer <access_token>``. Exactly one of ``api_key``
-            and ``access_token`` must be set.
-        timeout_s: Time limit for a whole call in seconds.
-        redirect_hosts: Other hosts that redirects may lead to; they receive the credentials.
-    """
+    own_credentials = ("api_key",)
 
-    base_url: str
-    api_key: Secret | None = None
-    access_token: Secret | None = None
-    timeout_s: float = TIMEOUT_S
-    redirect_hosts: tuple[str, ...] = ()
+    api_key: (
+        Annotated[Secret, Meta(description="Sent as it is, as Authorization: Basic <api_key>.")]
+        | None
+    ) = None
 
 
 class LightProvider:
@@ -121,16 +120,7 @@ class LightProvider:
             on_call=on_call,
             gate=gate,
         )
-        if settings.api_key is not None and settings.access_token is not None:
-            raise ValueError("Light: set either api_key or access_token, not both")
-        if settings.api_key is not None:
-            # The page's "Basic" takes the key itself, unlike HTTP Basic.
-            authorization = FixedAuthorization("Basic", "api_key", settings.api_key)
-        elif settings.access_token is not None:
-            authorization = FixedAuthorization("Bearer", "access_token", settings.access_token)
-        else:
-            raise ValueError("Light: set either api_key or access_token")
-        self._http.authorize_with(authorization)
+        self._http.authorize_with(_build_authorization(settings))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
         """Return a group of its own for each account and day."""
@@ -256,6 +246,14 @@ class LightProvider:
         if not response.ok:
             error = build_refusal(response, self._clock(), hint=_HINT)
             raise with_account(error, account_id=account.id if account else None)
+
+
+def _build_authorization(settings: LightSettings) -> FixedAuthorization:
+    if settings.access_token is not None:
+        return FixedAuthorization("Bearer", "access_token", settings.access_token)
+    assert settings.api_key is not None
+    # The page's "Basic" takes the key itself, unlike HTTP Basic.
+    return FixedAuthorization("Basic", "api_key", settings.api_key)
 
 
 def _require_same_account(record: dict[str, object], expected: str, *, is_required: bool) -> None:

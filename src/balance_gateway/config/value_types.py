@@ -1,0 +1,180 @@
+"""Defines the types of values in the configuration file that are written as strings.
+
+msgspec checks numbers, lists, choices and dates by itself. It hands the strings of the types in
+this module to a ``ValueParser``, which raises a ``ValueError`` with the end of the sentence that
+begins with the key's name.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Meta
+
+from balance_gateway.domain.errors import BadInput
+from balance_gateway.domain.money import currency_exponent
+from balance_gateway.domain.secret import Secret
+
+#: Text in any language that is not blank. ``must_be`` completes the error "KEY must be …".
+Text = Annotated[
+    str, Meta(pattern=r"\S", max_length=10_000, extra={"must_be": "a string that is not empty"})
+]
+
+#: The default port of each scheme, which a URL omits.
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+class HttpUrl(str):
+    """A normalised URL: https, or http on a loopback address.
+
+    Scheme and host are in lower case; the default port and trailing slashes are removed.
+    """
+
+    __slots__ = ()
+
+
+class CurrencyCode(str):
+    """An ISO 4217 code of a currency with minor units."""
+
+    __slots__ = ()
+
+
+class StorageUrl(Secret):
+    """The URL of a database, which may contain a password."""
+
+    schemes: ClassVar = ("sqlite", "postgresql")
+    must_start_with: ClassVar = "sqlite:/// or postgresql://"
+
+
+class CacheUrl(Secret):
+    """The URL of a cache, which may contain a password."""
+
+    schemes: ClassVar = ("memory", "redis", "rediss", "unix")
+    must_start_with: ClassVar = "memory://, redis://, rediss:// or unix://"
+
+
+#: The JSON Schema of each type.
+JSON_SCHEMAS: Mapping[type, Mapping[str, Any]] = {
+    Secret: {"type": "string", "pattern": "^(env|file):.+"},
+    StorageUrl: {"type": "string", "pattern": "^(sqlite:|postgresql:|env:.|file:.)"},
+    CacheUrl: {"type": "string", "pattern": "^(memory:|rediss?:|unix:|env:.|file:.)"},
+    HttpUrl: {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://."},
+    CurrencyCode: {"type": "string", "pattern": "^[A-Z]{3}$"},
+    ZoneInfo: {"type": "string"},
+    Path: {"type": "string", "minLength": 1},
+}
+
+
+def format_name(name: str) -> str:
+    """Return a name from the file in a form that fits on one line."""
+    return name if name.isprintable() and name else repr(name)
+
+
+class ValueParser:
+    """Parses a string of the file as one of the types above; msgspec's ``dec_hook``.
+
+    Args:
+        directory: the base directory of relative paths.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._parsers: dict[type, Callable[[str], object]] = {
+            Secret: lambda text: Secret(self._read_reference(text)),
+            StorageUrl: lambda text: self._parse_secret_url(text, StorageUrl),
+            CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
+            HttpUrl: parse_http_url,
+            CurrencyCode: _parse_currency,
+            ZoneInfo: _parse_time_zone,
+            Path: lambda text: self._directory / text,
+        }
+
+    def __call__(self, kind: type, value: object) -> object:
+        """Parse a value.
+
+        Raises:
+            ValueError: the value is invalid; the text completes a sentence and shows no secret.
+        """
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError("must be a string that is not empty")
+        return self._parsers[kind](value)
+
+    def _read_reference(self, text: str) -> str:
+        kind, _, target = text.partition(":")
+        if kind == "env" and target:
+            value = os.environ.get(target)
+            if not value:
+                raise ValueError(f": the environment variable {format_name(target)} is not set")
+            return value
+        if kind == "file" and target:
+            return self._read_file(target)
+        raise ValueError("must be a reference, 'env:NAME' or 'file:PATH', not the secret")
+
+    def _read_file(self, path: str) -> str:
+        try:
+            text = (self._directory / path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a valid path or not UTF-8 text"
+            raise ValueError(f": {format_name(path)} cannot be read: {reason}") from None
+        if not text:
+            raise ValueError(f": {format_name(path)} is empty")
+        return text
+
+    def _parse_secret_url(self, text: str, kind: type[StorageUrl] | type[CacheUrl]) -> Secret:
+        """Parse a URL: literal, or by reference, which a URL with a password must be."""
+        if text.startswith(("env:", "file:")):
+            text = self._read_reference(text)
+        elif _split_url(text).password:
+            raise ValueError("contains a password; use a reference such as 'env:NAME'")
+        if _split_url(text).scheme not in kind.schemes:
+            raise ValueError(f"must start with {kind.must_start_with}")
+        return kind(text)
+
+
+def parse_http_url(text: str) -> HttpUrl:
+    """Normalise a URL: https, or http on a loopback address.
+
+    Raises:
+        ValueError: the text is no such URL; the message does not contain it.
+    """
+    # Two spellings of one address must not be treated as two addresses.
+    parts = _split_url(text)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("must be a URL such as https://api.example.com")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("must not contain a user, a query or a fragment")
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("must start with https://; http:// is only for loopback")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
+        host = f"{host}:{parts.port}"
+    return HttpUrl(f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
+
+
+def _split_url(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        # Reading the port validates it.
+        _ = parts.port
+    except ValueError:
+        # Without the text, which may contain a password.
+        raise ValueError("is not a valid URL") from None
+    return parts
+
+
+def _parse_currency(text: str) -> CurrencyCode:
+    try:
+        currency_exponent(text)
+    except BadInput as error:
+        raise ValueError(f": {error.message}") from None
+    return CurrencyCode(text)
+
+
+def _parse_time_zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f": {text!r} is not an IANA time zone, such as Asia/Tokyo") from None

@@ -1,0 +1,58 @@
+"""What the gateway must know of Asset; see ``provider.py`` for the sources."""
+
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.provider_spec import AccountId, ProviderSpec, exact_text
+from balance_gateway.ports.provider_dependencies import ProviderDependencies
+from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.providers.asset.provider import CAPABILITIES, AssetProvider, AssetSettings
+
+
+def _build(
+    connector: str, settings: AssetSettings, dependencies: ProviderDependencies
+) -> BalanceProvider:
+    return AssetProvider(
+        connector,
+        settings,
+        clock=dependencies.clock,
+        on_call=dependencies.on_call,
+        gate=dependencies.gate,
+    )
+
+
+SPEC = ProviderSpec(
+    kind=ProviderKind.ASSET,
+    settings=AssetSettings,
+    # Ids are "biz_…" and "ldg_…", in which the case of letters matters.
+    account_ids=(
+        AccountId(
+            key="business_id",
+            is_required=True,
+            canonical=exact_text,
+            description="The id of the business at Asset.",
+        ),
+        AccountId(
+            key="ledger_id",
+            is_required=True,
+            canonical=exact_text,
+            description="The id of the ledger at Asset.",
+        ),
+        AccountId(
+            key="external_account_id",
+            is_required=False,
+            canonical=exact_text,
+            description="The id of the ledger's external account at Asset.",
+        ),
+    ),
+    identity=("business_id", "ledger_id"),
+    fence=("business_id", "ledger_id"),
+    response_settings=frozenset({"base_url", "basis", "entries_start"}),
+    neutral_settings=frozenset(
+        {"client_id", "client_secret", "access_token", "redirect_hosts", "transport"}
+    ),
+    # 300 per tenant and 300 per business
+    calls_per_minute=300,
+    capabilities=CAPABILITIES,
+    derivation_day="the day of the business's entries start",
+    reports_calls=True,
+    build=_build,
+)
