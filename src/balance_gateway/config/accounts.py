@@ -14,36 +14,40 @@ from balance_gateway.config.conversion import convert_table, join_name
 from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import ConfiguredConnector
 from balance_gateway.config.value_types import CurrencyCode, Text, format_name
-from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.accounts import ACCOUNT_ID, Account, Side
 from balance_gateway.domain.provider_spec import AccountId
 from balance_gateway.ports.provider_dependencies import AnyProviderSpec
 
+#: ``ACCOUNT_ID`` for msgspec. The lookahead refuses a line break at the end, which "$" allows.
+_AccountId = Annotated[
+    str,
+    Meta(
+        pattern=rf"^{ACCOUNT_ID.pattern}$(?!\n)",
+        extra={"must_be": "1 to 64 letters, digits, underscores or hyphens"},
+    ),
+]
+
 
 class AccountEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The keys of every account."""
+    """The keys of every account.
 
-    id: Annotated[
-        str,
-        Meta(
-            # The end of the pattern refuses a line break, which "$" alone allows.
-            pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)",
-            description="The gateway's id: opaque, stable, unique over all tenants.",
-            extra={"must_be": "1 to 64 letters, digits, underscores or hyphens"},
-        ),
-    ]
-    tenant: Annotated[Text, Meta(description="The company that owns the account.")]
-    connector: Annotated[Text, Meta(description="The connector that reaches the account.")]
-    name: Annotated[Text, Meta(description="The display name.")]
-    currency: (
-        Annotated[CurrencyCode, Meta(description="ISO 4217 code; default: the connector's.")] | None
-    ) = None
-    time_zone: Annotated[
-        ZoneInfo, Meta(description='IANA name; decides "today" and the ends of days.')
-    ] = msgspec.field(default_factory=lambda: ZoneInfo("UTC"))
-    normal_balance: (
-        Annotated[Side, Meta(description="The normal side; default: as the provider reports it.")]
-        | None
-    ) = None
+    Attributes:
+        id: The gateway's id: opaque, stable, unique over all tenants.
+        tenant: The company that owns the account.
+        connector: The connector that reaches the account.
+        name: The display name.
+        currency: ISO 4217 code; the connector's by default.
+        time_zone: IANA name; decides "today" and the ends of days.
+        normal_balance: The normal side; as the provider reports it by default.
+    """
+
+    id: _AccountId
+    tenant: Text
+    connector: Text
+    name: Text
+    currency: CurrencyCode | None = None
+    time_zone: ZoneInfo = msgspec.field(default_factory=lambda: ZoneInfo("UTC"))
+    normal_balance: Side | None = None
 
 
 class _Reference(Struct):
@@ -61,7 +65,10 @@ def build_account_type(spec: AnyProviderSpec) -> type[AccountEntry]:
         day: Any = Annotated[date, Meta(description=meaning[0].upper() + meaning[1:])]
         keys.append(("derive_opening_balance_as_of", day | None, None))
     name = f"{spec.kind.value.title().replace('_', '')}Account"
-    entry = msgspec.defstruct(name, keys, bases=(AccountEntry,), frozen=True, kw_only=True)
+    options = {"__doc__": f"An account at a connector of the kind {spec.kind.value}."}
+    entry = msgspec.defstruct(
+        name, keys, bases=(AccountEntry,), namespace=options, frozen=True, kw_only=True
+    )
     assert issubclass(entry, AccountEntry)
     return entry
 

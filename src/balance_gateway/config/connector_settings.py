@@ -13,26 +13,19 @@ from balance_gateway.domain.secret import Secret
 
 
 class ConnectorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of every connector."""
+    """The settings of every connector.
 
-    timeout_s: Annotated[
-        float,
-        Meta(ge=0.05, le=1e9, description="Time limit of a whole call in seconds, token included."),
-    ] = 10.0
-    requests_per_minute: (
-        Annotated[
-            int,
-            Meta(ge=1, le=10**6, description="Budget of calls; default: the documented limit."),
-        ]
-        | None
-    ) = None
-    max_concurrency: Annotated[
-        int, Meta(ge=1, le=1000, description="Maximum number of calls in flight per process.")
-    ] = 32
-    currency: (
-        Annotated[CurrencyCode, Meta(description="Default currency of the connector's accounts.")]
-        | None
-    ) = None
+    Attributes:
+        timeout_s: Time limit of a whole call in seconds, token and body included.
+        requests_per_minute: Budget of calls; the provider's documented limit by default.
+        max_concurrency: Maximum number of calls in flight per process.
+        currency: Default currency of the connector's accounts.
+    """
+
+    timeout_s: Annotated[float, Meta(ge=0.05, le=1e9)] = 10.0
+    requests_per_minute: Annotated[int, Meta(ge=1, le=10**6)] | None = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 32
+    currency: CurrencyCode | None = None
 
     @property
     def address(self) -> str:
@@ -44,29 +37,21 @@ class HttpConnectorSettings(ConnectorSettings, frozen=True, kw_only=True):
     """The settings of every connector to a provider that is called over HTTP.
 
     Attributes:
-        own_credentials: the keys of the provider's own kind of credentials, all of which are
+        own_credentials: The keys of the provider's own kind of credentials, all of which are
             required unless ``access_token`` is set.
+        base_url: The provider's address; https, or http on loopback.
+        access_token: A token obtained elsewhere, instead of the provider's own credentials.
+        redirect_hosts: Other hosts (``host`` or ``host:port``) to which a redirect may take the
+            credentials.
+        transport: The gateway's own HTTP client (pooled), or httpx.
     """
 
     own_credentials: ClassVar[tuple[str, ...]]
 
-    base_url: Annotated[
-        HttpUrl, Meta(description="The provider's address; https, or http on loopback.")
-    ]
-    access_token: (
-        Annotated[
-            Secret, Meta(description="A token obtained elsewhere, instead of other credentials.")
-        ]
-        | None
-    ) = None
-    redirect_hosts: Annotated[
-        tuple[str, ...],
-        Meta(description="Other hosts to which a redirect may take the credentials."),
-    ] = ()
-    transport: Annotated[
-        Literal["pooled", "httpx"],
-        Meta(description="The HTTP client: the gateway's own, or httpx's."),
-    ] = "pooled"
+    base_url: HttpUrl
+    access_token: Secret | None = None
+    redirect_hosts: tuple[str, ...] = ()
+    transport: Literal["pooled", "httpx"] = "pooled"
 
     @property
     def address(self) -> str:

@@ -26,7 +26,18 @@ Specs = Mapping[ProviderKind, AnyProviderSpec]
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
-    """The tables of the file. Connectors and accounts are read by the spec of their provider."""
+    """The configuration file.
+
+    Attributes:
+        server: Addresses, time limits and execution of requests.
+        storage: The database of the write journal, the audit log and the embedded ledger.
+        cache: The location of the cache and the lifetime of its values.
+        auth: The credentials of callers.
+        connectors: One set of credentials at one provider each, by name.
+        accounts: The accounts, each at one connector.
+    """
+
+    # Connectors and accounts are converted by the spec of their provider.
 
     server: ServerSettings = field(default_factory=ServerSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)

@@ -1,8 +1,8 @@
 """Defines the settings: every key of the configuration file with its default and its meaning.
 
-Fields have the same names as the keys in the file. The descriptions are shown by editors, through
-the configuration's JSON Schema. ``conversion.py`` reads these types; the settings of a connector
-are defined by its provider, from the base classes in ``connector_settings.py``.
+Fields have the same names as the keys in the file. Editors show the docstrings of the attributes,
+which the configuration's JSON Schema contains. ``conversion.py`` reads these types; the settings of
+a connector are defined by its provider, from the base classes in ``connector_settings.py``.
 """
 
 from collections.abc import Mapping
@@ -12,107 +12,115 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from balance_gateway.config.connector_settings import ConnectorSettings
-from balance_gateway.config.value_types import CacheUrl, HttpUrl, StorageUrl, Text
+from balance_gateway.config.value_types import (
+    CacheUrl,
+    HttpUrl,
+    Seconds,
+    StorageUrl,
+    Text,
+)
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.secret import Secret
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[server]``: addresses, time limits and execution of requests."""
+    """``[server]``: addresses, time limits and execution of requests.
 
-    host: Annotated[Text, Meta(description="The address to listen on.")] = "127.0.0.1"
-    port: Annotated[
-        int, Meta(ge=0, le=65_535, description="The port to listen on; 0 chooses a free one.")
-    ] = 8000
-    workers: Annotated[int, Meta(ge=1, le=256, description="Number of worker processes.")] = 1
-    request_timeout_s: Annotated[
-        float, Meta(ge=0.1, le=1e9, description="Time limit of a request in seconds.")
-    ] = 30.0
-    cors_origins: Annotated[
-        tuple[str, ...], Meta(description="Origins that browsers may call the gateway from.")
-    ] = ()
-    graphiql: Annotated[bool, Meta(description="Whether the GraphiQL page is served.")] = False
-    compiled: Annotated[
-        bool,
-        Meta(
-            description="Whether reads use compiled plans and cached JSON where possible; "
-            "otherwise graphql-core executes every request."
-        ),
-    ] = True
+    Attributes:
+        host: The address to listen on.
+        port: The port to listen on; 0 chooses a free port.
+        workers: Number of worker processes.
+        request_timeout_s: Time limit of a request, in seconds.
+        cors_origins: Origins that browsers may call the gateway from.
+        graphiql: Whether the GraphiQL page is served.
+        compiled: Whether reads use compiled plans and cached JSON where possible; otherwise
+            graphql-core executes every request.
+    """
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    request_timeout_s: Annotated[float, Meta(ge=0.1, le=1e9)] = 30.0
+    cors_origins: tuple[str, ...] = ()
+    graphiql: bool = False
+    compiled: bool = True
 
 
 class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[storage]``: the database of the write journal, the audit log and the embedded ledger."""
+    """``[storage]``: the database of the write journal, the audit log and the embedded ledger.
 
-    url: Annotated[
-        StorageUrl,
-        Meta(description="An SQLite or PostgreSQL URL; by reference if it has a password."),
-    ] = field(default_factory=lambda: StorageUrl("sqlite:///balance-gateway.db"))
+    Attributes:
+        url: An SQLite or PostgreSQL URL; by reference if it contains a password.
+    """
+
+    url: StorageUrl = field(default_factory=lambda: StorageUrl("sqlite:///balance-gateway.db"))
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[cache]``: the location of the cache and the lifetime of its values."""
+    """``[cache]``: the location of the cache and the lifetime of its values.
 
-    url: Annotated[
-        CacheUrl,
-        Meta(description="memory:// or a Redis URL; by reference if it has a password."),
-    ] = field(default_factory=lambda: CacheUrl("memory://"))
-    enabled: Annotated[bool, Meta(description="Whether values are cached at all.")] = True
-    today_ttl_s: Annotated[
-        float, Meta(ge=0, le=1e9, description="Seconds for which a balance as of today is fresh.")
-    ] = 30.0
-    past_ttl_s: Annotated[
-        float, Meta(ge=0, le=1e9, description="Seconds for which any other day's balance is fresh.")
-    ] = 600.0
-    opening_balance_ttl_s: Annotated[
-        float, Meta(ge=0, le=1e9, description="Seconds for which an opening balance is fresh.")
-    ] = 3600.0
-    stale_ttl_s: Annotated[
-        float,
-        Meta(ge=0, le=1e9, description="Maximum age of a value served while its provider is down."),
-    ] = 86_400.0
-    late_landing_s: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1e9,
-            description="Seconds after its deadline in which a write without a response may still "
-            "take effect at its provider; until then nothing is cached for its account.",
-        ),
-    ] = 30.0
-    entries_max: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=10**8,
-            description="Maximum number of values in the memory cache; the least recently used is "
-            "evicted first.",
-        ),
-    ] = 200_000
+    Attributes:
+        url: ``memory://`` or a Redis URL; by reference if it contains a password.
+        enabled: Whether values are cached at all.
+        today_ttl_s: How long a balance as of today is fresh, in seconds.
+        past_ttl_s: How long a balance as of any other day is fresh, in seconds.
+        opening_balance_ttl_s: How long an opening balance is fresh, in seconds.
+        stale_ttl_s: How long a value may still be served while its provider is down, in seconds.
+        late_landing_s: How long after its deadline a write may still take effect at a provider, in
+            seconds. Until then nothing is cached for the account of a write without a definite
+            response.
+        entries_max: Maximum number of values in the memory cache; the least recently used value
+            is evicted first.
+    """
+
+    url: CacheUrl = field(default_factory=lambda: CacheUrl("memory://"))
+    enabled: bool = True
+    today_ttl_s: Seconds = 30.0
+    past_ttl_s: Seconds = 600.0
+    opening_balance_ttl_s: Seconds = 3600.0
+    stale_ttl_s: Seconds = 86_400.0
+    late_landing_s: Seconds = 30.0
+    entries_max: Annotated[int, Meta(ge=1, le=10**8)] = 200_000
 
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[auth.api_keys]]``: one API key."""
+    """``[[auth.api_keys]]``: one API key.
 
-    name: Annotated[Text, Meta(description="The caller's name in the audit log.")]
-    key: Annotated[Secret, Meta(description="A reference to the key: env:NAME or file:PATH.")]
-    tenant: Annotated[Text, Meta(description="The company with accounts visible to the key.")]
-    scopes: Annotated[
-        tuple[Scope, ...], Meta(min_length=1, description="The permissions of the key.")
-    ]
+    Attributes:
+        name: The name of the key, recorded in the audit log.
+        key: A reference to the key itself.
+        tenant: The company to whose accounts the key gives access.
+        scopes: The permissions of the key.
+    """
+
+    name: Text
+    key: Secret
+    tenant: Text
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
 
 
 class JwtSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[auth.jwt]``: the issuer of tokens that are accepted in addition to API keys."""
+    """``[auth.jwt]``: the issuer of tokens that are accepted in addition to API keys.
 
-    issuer: Annotated[Text, Meta(description="The required claim iss.")]
-    audience: Annotated[Text, Meta(description="The required claim aud.")]
-    jwks_url: Annotated[HttpUrl, Meta(description="The URL of the issuer's public keys.")]
+    Attributes:
+        issuer: The required ``iss`` claim.
+        audience: The required ``aud`` claim.
+        jwks_url: The URL of the issuer's public keys.
+    """
+
+    issuer: Text
+    audience: Text
+    jwks_url: HttpUrl
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[auth]``: the credentials of callers."""
+    """``[auth]``: the credentials of callers.
+
+    Attributes:
+        api_keys: The API keys.
+        jwt: The issuer of tokens; none by default.
+    """
 
     api_keys: tuple[ApiKeySettings, ...] = ()
     jwt: JwtSettings | None = None

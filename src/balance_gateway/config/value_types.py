@@ -23,6 +23,8 @@ Text = Annotated[
     str, Meta(pattern=r"\S", max_length=10_000, extra={"must_be": "a string that is not empty"})
 ]
 
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
 #: The default port of each scheme, which a URL omits.
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 

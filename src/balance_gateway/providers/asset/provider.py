@@ -68,28 +68,22 @@ class AssetSettings(
     tag_field="provider",
     tag=ProviderKind.ASSET.value,
 ):
-    """Settings of a connector to Asset (``base_url``: ``https://api.getasset.com``)."""
+    """Settings of a connector to Asset (``base_url``: ``https://api.getasset.com``).
+
+    Attributes:
+        client_id: Together with ``client_secret``, for tokens of ``{base_url}/v0/auth/token``.
+        client_secret: See ``client_id``.
+        basis: Accounting basis of balances.
+        entries_start: Start of the businesses' entries, the instant of opening balances; read from
+            Asset by default.
+    """
 
     own_credentials = ("client_id", "client_secret")
 
-    client_id: (
-        Annotated[Secret, Meta(description="For tokens of {base_url}/v0/auth/token.")] | None
-    ) = None
-    client_secret: Annotated[Secret, Meta(description="Belongs to client_id.")] | None = None
-    basis: Annotated[
-        Literal["accrual", "modified_cash"], Meta(description="Accounting basis of balances.")
-    ] = "modified_cash"
-    entries_start: (
-        Annotated[
-            datetime,
-            Meta(
-                tz=True,
-                description="Start of the businesses' entries, the instant of opening balances; "
-                "default: read from Asset.",
-            ),
-        ]
-        | None
-    ) = None
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    basis: Literal["accrual", "modified_cash"] = "modified_cash"
+    entries_start: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class AssetProvider:

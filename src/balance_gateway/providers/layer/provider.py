@@ -25,10 +25,9 @@ Undocumented: the precision of ``effective_at``; see ``is_same_instant``.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import httpx
-from msgspec import Meta
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.config.value_types import HttpUrl, Text
@@ -87,40 +86,27 @@ class LayerSettings(
     tag_field="provider",
     tag=ProviderKind.LAYER.value,
 ):
-    """Settings of a connector to Layer (``base_url``: ``https://api.layerfi.com``)."""
+    """Settings of a connector to Layer (``base_url``: ``https://api.layerfi.com``).
+
+    Attributes:
+        client_id: Together with ``client_secret``, for tokens of ``token_url``.
+        client_secret: See ``client_id``.
+        token_url: ``https://auth.layerfi.com/oauth2/token``; required with client credentials.
+        scope: Scope of tokens, such as ``https://api.layerfi.com/production``; none by default.
+        reporting_basis: Accounting basis of balances.
+        upsert_route: None or ``custom_account`` for the documented route, which requires the
+            account's ``custom_account_id``; ``bank_account`` for the route of Layer's own client,
+            which requires its ``bank_account_id``.
+    """
 
     own_credentials = ("client_id", "client_secret", "token_url")
 
-    client_id: Annotated[Secret, Meta(description="For tokens of token_url.")] | None = None
-    client_secret: Annotated[Secret, Meta(description="Belongs to client_id.")] | None = None
-    token_url: (
-        Annotated[
-            HttpUrl,
-            Meta(description="Token endpoint, such as https://auth.layerfi.com/oauth2/token."),
-        ]
-        | None
-    ) = None
-    scope: (
-        Annotated[
-            Text,
-            Meta(description="Scope of tokens, such as https://api.layerfi.com/production."),
-        ]
-        | None
-    ) = None
-    reporting_basis: Annotated[
-        Literal["ACCRUAL", "CASH"], Meta(description="Accounting basis of balances.")
-    ] = "ACCRUAL"
-    upsert_route: (
-        Annotated[
-            Literal["custom_account", "bank_account"],
-            Meta(
-                description="How opening balances are set: custom_account (the default) is the "
-                "documented route and needs the account's custom_account_id; bank_account is the "
-                "route of Layer's own client and needs its bank_account_id."
-            ),
-        ]
-        | None
-    ) = None
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    token_url: HttpUrl | None = None
+    scope: Text | None = None
+    reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
+    upsert_route: Literal["custom_account", "bank_account"] | None = None
 
 
 class LayerProvider:

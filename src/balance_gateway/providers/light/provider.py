@@ -26,10 +26,8 @@ Undocumented: the precision of ``balanceAt``. An echo within a second of it coun
 
 from collections.abc import Hashable, Sequence
 from datetime import date
-from typing import Annotated
 
 import httpx
-from msgspec import Meta
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
@@ -76,14 +74,15 @@ class LightSettings(
     tag_field="provider",
     tag=ProviderKind.LIGHT.value,
 ):
-    """Settings of a connector to Light (``base_url``: ``https://api.light.inc``)."""
+    """Settings of a connector to Light (``base_url``: ``https://api.light.inc``).
+
+    Attributes:
+        api_key: Sent as it is, as ``Authorization: Basic <api_key>``.
+    """
 
     own_credentials = ("api_key",)
 
-    api_key: (
-        Annotated[Secret, Meta(description="Sent as it is, as Authorization: Basic <api_key>.")]
-        | None
-    ) = None
+    api_key: Secret | None = None
 
 
 class LightProvider:
