@@ -331,7 +331,9 @@ MALFORMED = [
     change(RSA, e=...), change(RSA, e="AQ"), change(RSA, e="Ag"), change(RSA, e=65537),
     change(RSA, n=number(2**1023 + 1)), change(RSA, n=number(2**8192 + 1)),
     change(RSA, d=number(3)), change(RSA, use="enc"), change(RSA, alg="HS256"),
-    change(RSA, alg="none"), change(RSA, alg="ES256"), change(RSA, alg=1),
+    change(RSA, alg="none"), change(RSA, alg="ES256"), change(RSA, alg=1), change(RSA, alg=""),
+    change(RSA, alg=None), change(RSA, use=""), change(RSA, use=[]), change(RSA, use=["sig"]),
+    change(RSA, use=[], key_ops=["verify"]), change(RSA, key_ops="verify"),
     change(RSA, key_ops=["sign"]), change(RSA, key_ops={"verify": 1}),
     change(EC, crv="P-384"), change(EC, crv="P-999"), change(EC, crv=["P-256"]),
     change(EC, x=to_base64url(b"\x01" * 32)), change(EC, y=...), change(EC, x="", y=""),
@@ -377,6 +379,26 @@ def test_a_key_is_listed_for_its_allowed_algorithms_only():
         found.by_kid_and_algorithm["a", "RS256"].thumbprint()
         == found.by_kid_and_algorithm["b", "PS256"].thumbprint()
     )
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"key_ops": ["verify", "unheard of"]},
+        {"key_ops": ["verify", "encrypt"], "use": "sig"},
+        {"x5u": "no URL", "x5c": "no list", "x5t": 1},
+        {"crv": "P-999", "k": "AAAA"},
+        {"p": "AA", "oth": []},
+    ],
+    ids=str,
+)
+def test_other_members_of_a_key_are_ignored(members):
+    document = json.dumps({"keys": [jwk(rsa_key(), "a", **members)]}).encode()
+
+    found = parse_key_set(document).by_kid_and_algorithm
+
+    assert found.keys() == {("a", "RS256"), ("a", "PS256")}
+    assert not any(key.is_private for key in found.values())
 
 
 def test_an_empty_key_set_is_valid():

@@ -4,7 +4,7 @@ import json
 import logging
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
@@ -63,6 +63,8 @@ async def test_a_token_of_each_algorithm_authenticates_its_principal(algorithm, 
         header(typ="AT+JWT"),
         header(typ="application/at+jwt"),
         header(cty="whatever", x5t="ignored", unheard_of=[1]),
+        header(jku=1, x5u="no URL", jwk="no object", x5c="no list", x5t=1, cty=1),
+        header(x5c=["A" * 2000]),
         header(jku="https://evil.example/jwks.json", x5u="https://evil.example/c"),
         header(jwk=jwk(rsa_key("evil")), x5c=["AAAA"]),
     ],
@@ -102,6 +104,7 @@ async def test_unknown_scopes_are_ignored(changes, expected):
         {"aud": ["other", AUDIENCE]},
         {"exp": NOW_S - 29},
         {"exp": NOW_S + 0.5},
+        {"exp": 253_402_300_799},
         {"iat": NOW_S + 30},
         {"iat": 0},
         {"nbf": NOW_S + 30},
@@ -109,6 +112,7 @@ async def test_unknown_scopes_are_ignored(changes, expected):
         {"sub": "Ada Lovelace <ada@example.org>"},
         {"sub": "Zoë 王"},
         {"unheard_of": {"a": [1.5, None]}},
+        {"jti": 7},
     ],
 )
 async def test_valid_claims_are_accepted(changes):
@@ -143,12 +147,14 @@ WRONG_CLAIMS = [
     {"exp": [NOW_S + 3600]},
     {"exp": {}},
     {"exp": (NOW_S + 3600) * 1000},
+    {"exp": 253_402_300_800},
     {"exp": 10**999},
     {"iat": NOW_S + 31},
     {"iat": str(NOW_S)},
     {"iat": False},
     {"iat": -5},
     {"nbf": NOW_S + 31},
+    {"nbf": -1},
     {"nbf": "0"},
     {"nbf": True},
     {"sub": ""},
@@ -210,10 +216,16 @@ WRONG_HEADERS = {
     "empty": b"",
     "null": b"null",
     "a list": b"[]",
+    "a list of names": b'["alg", "kid", "b64"]',
+    "a string of names": b'"alg kid b64"',
+    "NaN": HEAD[:-1] + b', "x": NaN}',
+    "UTF-16": HEAD.decode().encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + HEAD,
     "alg twice": HEAD[:-1] + b', "alg": "RS256"}',
     "kid twice": HEAD[:-1] + b', "kid": "one"}',
     "no UTF-8": HEAD.replace(b"one", b"\xff"),
     "deep": HEAD[:-1] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "deeper": HEAD[:-1] + b', "x": ' + b"[" * 2500 + b"]" * 2500 + b"}",
     "alg missing": header(alg=...),
     "alg null": header(alg=None),
     "alg a list": header(alg=["RS256"]),
@@ -233,8 +245,11 @@ WRONG_HEADERS = {
     "crit unknown": header(crit=["b64"], b64=False),
     "crit empty": header(crit=[]),
     "b64": header(b64=False),
+    "b64 true": header(b64=True),
     "typ of another kind": header(typ="logout+jwt"),
     "typ a number": header(typ=1),
+    "typ a list": header(typ=["JWT"]),
+    "typ null": header(typ=None),
 }
 
 
@@ -297,10 +312,32 @@ async def test_other_algorithms_are_rejected_despite_a_valid_signature(name, key
         ("ES384", ec_key(ec.SECP384R1), jwk(ec_key(ec.SECP384R1), "k")),
         ("ES256", ec_key(ec.SECP384R1), jwk(ec_key(ec.SECP384R1), "k")),
         ("EdDSA", ed448_key(), jwk(ed448_key(), "k")),
+        ("Ed25519", ed_key(), jwk(ed_key(), "k")),
+        ("Ed25519", ed_key(), jwk(ed_key(), "k", alg="Ed25519")),
+        ("EdDSA", ed_key(), jwk(ed_key(), "k", alg="Ed25519")),
     ],
 )
 async def test_a_key_is_used_only_for_its_type_and_declared_use(algorithm, key, published):
     await assert_rejected(token(head=header(alg=algorithm, kid="k"), key=key), published)
+
+
+async def test_keys_of_several_types_may_share_an_id():
+    async with run_issuer(*(jwk(make()) for make in (rsa_key, ec_key, ed_key))) as harness:
+        for algorithm, make in ALGORITHMS.items():
+            assert await harness.authenticate(token(head=header(alg=algorithm), key=make())) == ADA
+
+
+async def test_a_large_rsa_key_verifies_its_tokens():
+    # Built of two Mersenne primes, because generating a key of this size takes seconds.
+    p, q, e = 2**4423 - 1, 2**3217 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(e, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    large = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+    async with run_issuer(jwk(large)) as harness:
+        assert await harness.authenticate(token(key=large)) == ADA
+        assert await harness.authenticate(token(head=header(alg="PS256"), key=large)) == ADA
 
 
 EVIL = rsa_key("evil")
@@ -412,12 +449,22 @@ async def test_a_token_of_the_maximum_size_is_accepted():
         assert await harness.authenticate(largest) == ADA
 
 
+async def test_a_token_just_over_the_maximum_size_is_rejected():
+    fill = (8192 - len(token(claims(x="")))) * 3 // 4 + 6
+    too_large = token(claims(x="x" * fill))
+
+    assert 8192 < len(too_large) < 8205
+    await assert_rejected(too_large)
+
+
 async def test_a_rejected_token_leaves_no_part_of_it_in_the_log(caplog):
     caplog.set_level(logging.DEBUG)
     secret = token(claims(tenant="hush-tenant", iss="hush-issuer"))
 
     await assert_rejected(secret)
     await assert_rejected(token(head=header(kid="hush-kid")))
+    await assert_rejected(token(head=header(alg="hush-alg"), algorithm="RS256"))
+    await assert_rejected(token(head=header(crit=["hush-crit"])))
 
     logged = "\n".join(json.dumps(vars(record), default=str) for record in caplog.records)
     assert "jwt.refused" in logged
@@ -437,11 +484,23 @@ async def test_a_cached_token_is_rejected_after_it_expires():
                 await harness.authenticate(credential)
 
 
+async def test_fractions_of_a_second_count():
+    async with run_issuer() as harness:
+        expiring, early = token(claims(exp=NOW_S - 29.5)), token(claims(iat=NOW_S + 30.5))
+        with pytest.raises(Unauthenticated):
+            await harness.authenticate(early)
+        harness.clocks.advance(0.75)
+
+        assert await harness.authenticate(early) == ADA
+        with pytest.raises(Unauthenticated):
+            await harness.authenticate(expiring)
+
+
 async def test_a_token_is_verified_once_and_cached(monkeypatch):
     verified = []
-    original = jwt._is_signed
+    original = jwt.validate_compact
     monkeypatch.setattr(
-        jwt, "_is_signed", lambda *arguments: verified.append(1) or original(*arguments)
+        jwt, "validate_compact", lambda *a, **named: verified.append(1) or original(*a, **named)
     )
     async with run_issuer() as harness:
         first = await harness.authenticate(token())

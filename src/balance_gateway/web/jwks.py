@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import httpx
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import JWKRegistry, Key
+from joserfc.jws import JWSRegistry
 from joserfc.util import base64_to_int
 
 from balance_gateway.transport import Bounds, HttptoolsTransport
@@ -41,7 +42,12 @@ RSA_BITS_MAX = 8192
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-PublicKey = RSAKey | ECKey | OKPKey
+#: The accepted algorithms. EdDSA is Ed25519 by its name before RFC 9864; joserfc's own EdDSA also
+#: accepts Ed448, and warns of the name at each use.
+ALGORITHMS = {
+    **{name: JWSRegistry.algorithms[name] for name in ("RS256", "PS256", "ES256")},
+    "EdDSA": JWSRegistry.algorithms["Ed25519"],
+}
 
 
 class JwksError(Exception):
@@ -54,12 +60,13 @@ class IssuerKeys:
 
     Attributes:
         by_kid_and_algorithm: the keys. A key is listed only for the algorithms that its type and
-            its declared purpose allow, so that it cannot be used with another one.
+            its declared purpose allow, so that it cannot be used with another one. Not a KeySet,
+            which does not regard the type when keys share an id.
         kids: all key ids.
         fingerprint: identifies the set; equal for equal keys.
     """
 
-    by_kid_and_algorithm: Mapping[tuple[str, str], PublicKey]
+    by_kid_and_algorithm: Mapping[tuple[str, str], Key]
     kids: frozenset[str]
     fingerprint: frozenset[tuple[str, str, str]]
 
@@ -167,13 +174,15 @@ def parse_key_set(document: bytes) -> IssuerKeys:
     members = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(members, list):
         raise JwksError("the document has no list 'keys'")
-    keys: dict[tuple[str, str], PublicKey] = {}
+    keys: dict[tuple[str, str], Key] = {}
     for jwk in members:
         kid = jwk.get("kid") if isinstance(jwk, dict) else None
-        if not isinstance(kid, str) or not kid or (key := _build_public_key(jwk)) is None:
+        if not isinstance(kid, str) or not kid or (key := _import_public_key(jwk)) is None:
             continue
-        for algorithm in _list_algorithms(jwk):
-            keys.setdefault((kid, algorithm), key)
+        for name, algorithm in ALGORITHMS.items():
+            is_allowed = jwk.get("alg", name) == name
+            if is_allowed and JWSRegistry.filter_algorithms(key, [algorithm.name]):
+                keys.setdefault((kid, name), key)
     return IssuerKeys(
         keys,
         frozenset(kid for kid, _ in keys),
@@ -181,44 +190,31 @@ def parse_key_set(document: bytes) -> IssuerKeys:
     )
 
 
-def _build_public_key(jwk: Mapping[str, Any]) -> PublicKey | None:
-    """Build the public key from a JWK's numbers; None if the JWK is unsuitable or malformed."""
-    if "d" in jwk or not _is_for_verifying(jwk):
-        return None
-    names = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "OKP": ("kty", "crv", "x")}
-    kty = jwk.get("kty")
-    required = names.get(kty, ()) if isinstance(kty, str) else ()
-    # Only these members are read, so that no other one changes how the key is imported.
-    numbers: dict[str, Any] = {
-        name: jwk[name] for name in required if isinstance(jwk.get(name), str)
-    }
-    if not numbers or len(numbers) < len(required):
+def _import_public_key(jwk: Mapping[str, Any]) -> Key | None:
+    """Import a JWK; None if it is malformed, private, of a refused size or not for verifying.
+
+    Not by KeySet.import_key_set, which fails if one key of the set is malformed.
+    """
+    key_type = JWKRegistry.key_types.get(str(jwk.get("kty")))
+    if key_type is None or "d" in jwk or not _is_for_verifying(jwk):
         return None
     try:
-        if kty == "RSA":
-            return RSAKey.import_key(numbers) if _has_allowed_size(numbers["n"]) else None
-        if kty == "EC":
-            return ECKey.import_key(numbers) if numbers["crv"] == "P-256" else None
-        return OKPKey.import_key(numbers) if numbers["crv"] == "Ed25519" else None
-    except (JoseError, ValueError):
+        # joserfc only warns of a short RSA key, and has no maximum.
+        if jwk["kty"] == "RSA" and not _has_allowed_size(str(jwk["n"])):
+            return None
+        # Only these members are read, so that no other one changes how the key is imported.
+        required = [name for name, member in key_type.value_registry.items() if member.required]
+        return key_type.import_key({name: jwk[name] for name in ("kty", *required)})
+    except (JoseError, KeyError, ValueError):
         return None
 
 
 def _is_for_verifying(jwk: Mapping[str, Any]) -> bool:
+    # joserfc takes an empty use for an absent one, and refuses key_ops with an unknown operation.
     operations = jwk.get("key_ops", ["verify"])
-    return (
-        jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
-    )
+    is_listed = isinstance(operations, list) and "verify" in operations
+    return is_listed and jwk.get("use", "sig") == "sig"
 
 
 def _has_allowed_size(modulus: str) -> bool:
-    characters_max = RSA_BITS_MAX // 6 + 2  # A base64 character holds 6 bits.
-    if len(modulus) > characters_max:
-        return False
     return RSA_BITS_MIN <= base64_to_int(modulus).bit_length() <= RSA_BITS_MAX
-
-
-def _list_algorithms(jwk: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the algorithms that the key's type and its own ``alg`` allow."""
-    supported = {"RSA": ("RS256", "PS256"), "EC": ("ES256",), "OKP": ("EdDSA",)}[jwk["kty"]]
-    return tuple(name for name in supported if jwk.get("alg", name) == name)

@@ -1,7 +1,7 @@
 """Authenticate callers by the JWTs of an issuer, verified with the issuer's published keys.
 
-joserfc does the cryptography: it is the successor of authlib's ``jose`` module, which its own
-authors have deprecated in joserfc's favour. The rules are in this module:
+joserfc parses and verifies tokens and checks the registered claims: it is the successor of
+authlib's ``jose`` module, which its own authors have deprecated in joserfc's favour. The rules:
 
 * The algorithms are RS256, PS256, ES256 and EdDSA, and no other.
 * The key is selected by ``kid`` from the configured JWKS. ``jku``, ``x5u``, ``jwk`` and ``x5c``
@@ -20,22 +20,24 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from joserfc.errors import JoseError
-from joserfc.jws import JWSRegistry
+from joserfc.errors import BadSignatureError, DecodeError, InvalidClaimError, JoseError
+from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.jwt import JWTClaimsRegistry
+from joserfc.registry import HeaderParameter
 from joserfc.util import urlsafe_b64decode
 
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import INVALID_CREDENTIAL
-from balance_gateway.web.jwks import IssuerKeys, Jwks
+from balance_gateway.web.jwks import ALGORITHMS, IssuerKeys, Jwks
 from balance_gateway.web.request_parsing import BadRequest, parse_json
 
 logger = logging.getLogger(__name__)
 
 TOKEN_BYTES_MAX = 8192
 #: Maximum difference between the issuer's clock and the gateway's.
-LEEWAY_S = 30.0
+LEEWAY_S = 30
 #: Maximum number of cached tokens; the least recently used is evicted first.
 VERIFIED_MAX = 4096
 #: Maximum length of ``sub`` and ``tenant``.
@@ -44,22 +46,35 @@ NAME_CHARACTERS_MAX = 255
 #: The last second of the year 9999; a later time is most likely in milliseconds.
 _LAST_S = 253_402_300_799
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
-_SCOPES = {scope.value: scope for scope in Scope}
 
 
-class _InvalidToken(Exception):
-    """The token is rejected; the message is for the debug log and quotes nothing of the token."""
+def _check_type(value: object) -> None:
+    if str(value).lower() not in _TYPES:
+        raise ValueError("must be the type of an access token")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """A well-formed token with an unverified signature and an unparsed payload."""
+_HEADER = {
+    "alg": HeaderParameter("Algorithm", "str", required=True),
+    "kid": HeaderParameter("Key ID", "str", required=True),
+    "typ": HeaderParameter("Type", _check_type),
+    "crit": HeaderParameter("Critical", "none"),
+    "b64": HeaderParameter("Unencoded payload", "none"),
+}
 
-    kid: str
-    algorithm: str
-    signed: bytes
-    payload: bytes
-    signature: bytes
+
+class _TokenRegistry(JWSRegistry):
+    """The accepted algorithms and header parameters.
+
+    joserfc's own rules would refuse a malformed ``jku`` or ``x5c``, which are ignored here, headers
+    over 512 bytes and signatures by keys over 6144 bits.
+    """
+
+    algorithms = ALGORITHMS
+    default_header_registry = _HEADER
+    max_header_length = max_payload_length = max_signature_length = TOKEN_BYTES_MAX
+
+
+_REGISTRY = _TokenRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +110,18 @@ class JwtAuthenticator:
     def __init__(
         self, *, issuer: str, audience: str, jwks: Jwks, clock: Clock = system_clock
     ) -> None:
-        self._issuer = issuer
-        self._audience = audience
         self._jwks = jwks
         self._clock = clock
+        self._claims = JWTClaimsRegistry(
+            # joserfc declares whole seconds, but compares any number.
+            now=lambda: clock().timestamp(),  # type: ignore[arg-type,return-value]
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            iat={"essential": True},
+            nbf={},
+        )
         self._verified: OrderedDict[bytes, _VerifiedToken] = OrderedDict()
 
     async def authenticate(self, token: str) -> Principal:
@@ -109,14 +132,17 @@ class JwtAuthenticator:
         """
         try:
             return await self._authenticate(token)
-        except _InvalidToken as invalid:
-            logger.debug("jwt.refused", extra={"reason": str(invalid)})
+        except JoseError as error:
+            # Only the error's code and the claim's name: joserfc's messages quote the token.
+            reason = f"{error.error} {getattr(error, 'claim', '')}".rstrip()
+            logger.debug("jwt.refused", extra={"reason": reason})
         raise Unauthenticated(INVALID_CREDENTIAL)
 
     async def _authenticate(self, token: str) -> Principal:
         if len(token) > TOKEN_BYTES_MAX or not token.isascii():
-            raise _InvalidToken("token is too long or not ASCII")
-        digest = hashlib.sha256(token.encode("ascii")).digest()
+            raise DecodeError("token is too long or not ASCII")
+        encoded = token.encode("ascii")
+        digest = hashlib.sha256(encoded).digest()
         cached = self._verified.get(digest)
         if cached is not None:
             self._verified.move_to_end(digest)
@@ -125,106 +151,64 @@ class JwtAuthenticator:
                 return cached.principal
             # Other tasks may have removed it during the wait for the keys.
             self._verified.pop(digest, None)
-        parsed = _parse_token(token)
-        verified = self._verify(parsed, await self._jwks.keys(parsed.kid))
+        parsed = _parse_token(encoded)
+        verified = self._verify(parsed, await self._jwks.keys(parsed.headers()["kid"]))
         self._verified[digest] = verified
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
         return verified.principal
 
-    def _verify(self, token: _Token, keys: IssuerKeys) -> _VerifiedToken:
+    def _verify(self, token: CompactSignature, keys: IssuerKeys) -> _VerifiedToken:
         """Verify a token's signature, then its claims."""
-        if not _is_signed(token, keys):
-            raise _InvalidToken("no key for kid and alg, or an invalid signature")
-        claims = _parse_object(token.payload, "payload")
-        if claims.get("iss") != self._issuer:
-            raise _InvalidToken("iss is not the configured issuer")
-        if not _is_audience(self._audience, claims.get("aud")):
-            raise _InvalidToken("aud is not the configured audience")
-        now_s = self._clock().timestamp()
-        expires_s = _read_time(claims, "exp") + LEEWAY_S
-        if now_s >= expires_s:
-            raise _InvalidToken("exp is in the past")
-        if _read_time(claims, "iat") > now_s + LEEWAY_S:
-            raise _InvalidToken("iat is in the future")
-        if "nbf" in claims and _read_time(claims, "nbf") > now_s + LEEWAY_S:
-            raise _InvalidToken("nbf is in the future")
+        kid = token.headers()["kid"]
+        # Without a key joserfc raises MissingKeyError.
+        key = keys.by_kid_and_algorithm.get((kid, token.headers()["alg"]))
+        if not validate_compact(token, key, registry=_REGISTRY):
+            raise BadSignatureError
+        claims = _parse_part(token.segments["payload"])
+        # Only these: joserfc would also refuse a ``jti`` that is a number.
+        checked = {name: claims[name] for name in self._claims.options if name in claims}
+        self._claims.validate(checked)
+        for name in ("exp", "iat", "nbf"):
+            # joserfc accepts any number as a time.
+            if not 0 <= claims.get(name, 0) <= _LAST_S:
+                raise InvalidClaimError(name)
         principal = Principal(
             _read_name(claims, "sub"), _read_name(claims, "tenant"), _read_scopes(claims)
         )
-        return _VerifiedToken(principal, expires_s, token.kid, keys)
+        return _VerifiedToken(principal, float(claims["exp"]) + LEEWAY_S, kid, keys)
 
 
-def _parse_token(token: str) -> _Token:
+def _parse_token(token: bytes) -> CompactSignature:
     """Split a token in compact serialization into its parts and validate its header."""
-    signed, _, signature = token.rpartition(".")
-    header_part, dot, payload = signed.partition(".")
-    if not dot or "." in payload:
-        raise _InvalidToken("token does not have three parts")
-    header = _parse_object(_decode_part(header_part), "header")
-    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-    if "crit" in header or "b64" in header:
-        raise _InvalidToken("crit and b64 are not supported")
-    if not isinstance(algorithm, str) or not isinstance(kid, str) or not kid:
-        raise _InvalidToken("alg or kid is missing or not a string")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise _InvalidToken("typ does not identify an access token")
-    return _Token(kid, algorithm, signed.encode(), _decode_part(payload), _decode_part(signature))
-
-
-def _is_signed(token: _Token, keys: IssuerKeys) -> bool:
-    key = keys.by_kid_and_algorithm.get((token.kid, token.algorithm))
-    if key is None:
-        return False
-    model = JWSRegistry.algorithms[token.algorithm]
-    try:
-        model.check_key(key)
-        return model.verify(token.signed, token.signature, key)
-    except (JoseError, ValueError):
-        return False
-
-
-def _decode_part(part: str) -> bytes:
-    """Decode base64url in its canonical form: no padding, no other alphabet, no spare bits."""
-    try:
-        return urlsafe_b64decode(part.encode())
-    except ValueError:
-        raise _InvalidToken("a part is not base64url") from None
-
-
-def _parse_object(text: bytes, what: str) -> dict[str, Any]:
-    try:
-        parsed = parse_json(text, what)
-    except BadRequest:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise _InvalidToken(f"{what} is not a JSON object, or an ambiguous one")
+    # joserfc accepts duplicate members, NaN and UTF-16 in a header, and fails with other exceptions
+    # if it is nested deeply or no object: so it is first parsed here.
+    _parse_part(token.partition(b".")[0])
+    parsed = extract_compact(token, registry=_REGISTRY)
+    _REGISTRY.check_header(parsed.headers())
+    if not parsed.headers()["kid"]:
+        raise DecodeError("kid is empty")
     return parsed
 
 
-def _is_audience(audience: str, claim: object) -> bool:
-    if isinstance(claim, list):
-        return audience in claim and all(isinstance(each, str) for each in claim)
-    return claim == audience
-
-
-def _read_time(claims: dict[str, Any], name: str) -> float:
-    """Return a claim with a Unix time in seconds, which must be a JSON number before year 10000."""
-    value: Any = claims.get(name)
-    # A bool is an int in Python, and not a time.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= _LAST_S:
-        raise _InvalidToken(f"{name} is missing or not a time")
-    return float(value)
+def _parse_part(part: bytes) -> dict[str, Any]:
+    """Parse the header or the payload, which must be an unambiguous JSON object."""
+    try:
+        parsed = parse_json(urlsafe_b64decode(part), "part")
+    except (BadRequest, ValueError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise DecodeError("header or payload is not a JSON object, or an ambiguous one")
+    return parsed
 
 
 def _read_name(claims: dict[str, Any], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= NAME_CHARACTERS_MAX:
-        raise _InvalidToken(f"{name} is missing, empty, too long or not a string")
-    if not value.isprintable() or value.isspace():
-        raise _InvalidToken(f"{name} has unprintable characters")
-    return value
+    """Return a claim with a name, which joserfc would accept with any content, or as a list."""
+    value: Any = claims.get(name)
+    is_name = isinstance(value, str) and value.isprintable() and value.strip()
+    if not is_name or len(value) > NAME_CHARACTERS_MAX:
+        raise InvalidClaimError(name)
+    return str(value)
 
 
 def _read_scopes(claims: dict[str, Any]) -> frozenset[Scope]:
@@ -232,11 +216,9 @@ def _read_scopes(claims: dict[str, Any]) -> frozenset[Scope]:
 
     A token without any known scope is valid: its requests are refused with the missing scope.
     """
+    names = claims.get("scopes", [])
     if "scope" in claims:
-        text = claims["scope"]
-        names = text.split(" ") if isinstance(text, str) else None
-    else:
-        names = claims.get("scopes", [])
+        names = claims["scope"].split(" ") if isinstance(claims["scope"], str) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _InvalidToken("scope is not a string, or scopes not a list of strings")
-    return frozenset(_SCOPES[name] for name in names if name in _SCOPES)
+        raise InvalidClaimError("scope")
+    return frozenset(scope for scope in Scope if scope.value in names)
