@@ -1,0 +1,126 @@
+"""Rows that earlier releases stored are read by this one, in place and completely."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from balance_gateway.domain.balances import OpeningBalanceSource
+from balance_gateway.domain.writes import WriteOutcome
+from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
+from balance_gateway.storage.journal import SqlWriteJournal
+from tests.storage.release_rows import (
+    ASSET_KWD,
+    CHANGES_0_1_0,
+    FILES,
+    LAYER_USD,
+    LIGHT_EUR,
+    LOCAL_CLF,
+    WRITES_0_1_0,
+    at,
+    open_with_rows,
+    read_file,
+)
+
+(FILE_0_1_0,) = (path for path in FILES if path.name == "release_0_1_0.json")
+RECORDS = {record.intent.id: record for record in WRITES_0_1_0}
+
+
+@pytest.fixture
+async def database(url):
+    async with open_with_rows(url, FILE_0_1_0) as database:
+        yield database
+
+
+@pytest.fixture
+def journal(database, clock):
+    return SqlWriteJournal(database, clock)
+
+
+async def test_every_write_has_its_values(journal):
+    found = [await journal._read_record(write_id) for write_id in RECORDS]
+
+    assert found == WRITES_0_1_0
+    # Equal instants may differ in their offset, and equal decimals in their digits.
+    assert repr(found) == repr(WRITES_0_1_0)
+
+
+async def test_stored_writes_are_found_like_new_ones(journal):
+    keys = ["key-1", "key-2", "key-4", "key-5", "nøgle-6", "key-3"]
+
+    by_key = [await journal.by_key("acme", key) for key in keys]
+    last = [await journal.last_applied(a) for a in (LIGHT_EUR, ASSET_KWD, LAYER_USD, LOCAL_CLF)]
+    unfinished = await journal.unfinished()
+    unsettled = await journal.unsettled_since(at(16))
+
+    ids = ["light-applied-1", "light-rejected-1", "light-started-1", "asset-uncertain-1"]
+    # The rejection of key-3 was retryable, so the key is free.
+    assert by_key == [*(RECORDS[write_id] for write_id in (*ids, "layer-applied-1")), None]
+    ids = ["light-applied-2", "asset-applied-1", "layer-applied-1", "local-applied-2"]
+    assert last == [RECORDS[write_id] for write_id in ids]
+    assert unfinished == [RECORDS["light-started-1"], RECORDS["asset-started-1"]]
+    ids = ["asset-uncertain-1", "asset-expired-1", "asset-started-1"]
+    assert [write.id for write in unsettled] == ids
+
+
+async def test_a_stored_unfinished_write_can_be_finished(journal, database):
+    started = RECORDS["light-started-1"]
+    finished = replace(started, outcome=WriteOutcome.UNCERTAIN, finished_at=at(200))
+
+    await journal.finish(finished)
+
+    assert await journal.by_key("acme", "key-4") == finished
+    (newest,) = await SqlAuditLog(database).rows("acme", limit=1)
+    assert (newest.write_id, newest.event) == ("light-started-1", AuditEvent.FINISHED)
+
+
+async def test_every_audit_row_has_its_values(database):
+    log = SqlAuditLog(database)
+    rows = sorted([*await log.rows("acme"), *await log.rows("other")], key=lambda row: row.number)
+
+    assert [row.number for row in rows] == [*range(1, len(CHANGES_0_1_0) + 1)]
+    assert [(row.write_id, row.event, row.at) for row in rows] == [
+        (write_id, event, at(seconds)) for write_id, event, seconds in CHANGES_0_1_0
+    ]
+    for row in rows:
+        record = RECORDS[row.write_id]
+        intent = record.intent
+        is_last = row.outcome is record.outcome and row.event is not AuditEvent.DISREGARDED
+        assert (row.account_id, row.principal) == (intent.account_id, intent.principal)
+        assert repr(row.previous) == repr(intent.previous)
+        assert row.intended["amount"]["minor_units"] == str(intent.amount.minor_units)
+        assert row.intended["amount"]["currency"] == intent.amount.currency
+        assert row.intended["memo"] == intent.memo
+        assert repr(row.applied) == repr(record.applied if is_last else None)
+        assert row.verified == (record.verified and is_last)
+        if is_last:
+            assert (row.error_code, row.error_message) == (record.error_code, record.error_message)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+async def test_the_rows_of_every_release_are_readable(url: str, path: Path):
+    document = read_file(path)
+
+    async with open_with_rows(url, path) as database:
+        journal = SqlWriteJournal(database)
+        records = [await journal._read_record(row["id"]) for row in document["writes"]]
+        tenants = {row["tenant"] for row in document["writes"]}
+        audited = [await SqlAuditLog(database).rows(tenant) for tenant in tenants]
+
+    assert all(records)
+    assert sum(map(len, audited)) == len(document["write_audit"])
+
+
+@pytest.mark.parametrize("enum", [WriteOutcome, AuditEvent, OpeningBalanceSource])
+def test_every_stored_enum_value_is_in_the_rows_of_a_release(enum):
+    """A renamed value makes older rows unreadable; a new one needs a row in a new file."""
+    stored = set()
+    for document in map(read_file, FILES):
+        for row in (*document["writes"], *document["write_audit"]):
+            stored |= {row["outcome"], row.get("event")}
+            for opening in (row["previous"], row["applied"]):
+                stored |= set() if opening is None else {json.loads(opening)["source"]}
+
+    assert {member.value for member in enum} <= stored
