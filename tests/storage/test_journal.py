@@ -17,6 +17,7 @@ from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
 from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_format import IntendedValues
 
 LEASE_S = 60
 HUGE = 10**39 + 7
@@ -397,12 +398,9 @@ async def test_the_audit_log_contains_caller_values_and_times(
         begun_at,
     )
     assert (first.principal, first.write_id, first.previous) == ("alice", "w1", RICH)
-    assert first.intended == {
-        "amount": {"minor_units": str(HUGE), "currency": "EUR"},
-        "effective_at": "2026-01-01T00:00:00.000000Z",
-        "memo": "a memo",
-        "reference_number": None,
-    }
+    assert first.intended == IntendedValues(
+        Money(HUGE, "EUR"), datetime(2026, 1, 1, tzinfo=UTC), "a memo", None
+    )
     assert (middle.error_code, middle.error_message) == ("PROVIDER_TIMEOUT", "m")
     assert (last.outcome, last.applied, last.verified) == (WriteOutcome.APPLIED, RICH, True)
     assert last.at == clock()

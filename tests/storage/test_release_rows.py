@@ -10,6 +10,7 @@ from balance_gateway.domain.balances import OpeningBalanceSource
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_format import IntendedValues
 from tests.storage.release_rows import (
     ASSET_KWD,
     CHANGES_0_1_0,
@@ -89,9 +90,9 @@ async def test_every_audit_row_has_its_values(database):
         is_last = row.outcome is record.outcome and row.event is not AuditEvent.DISREGARDED
         assert (row.account_id, row.principal) == (intent.account_id, intent.principal)
         assert repr(row.previous) == repr(intent.previous)
-        assert row.intended["amount"]["minor_units"] == str(intent.amount.minor_units)
-        assert row.intended["amount"]["currency"] == intent.amount.currency
-        assert row.intended["memo"] == intent.memo
+        assert row.intended == IntendedValues(
+            intent.amount, intent.effective_at, intent.memo, intent.reference_number
+        )
         assert repr(row.applied) == repr(record.applied if is_last else None)
         assert row.verified == (record.verified and is_last)
         if is_last:

@@ -1,7 +1,6 @@
 """Implements the append-only audit log: one row for every change of a write."""
 
 import enum
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.storage.database import Database
-from balance_gateway.storage.journal_json import (
+from balance_gateway.storage.journal_format import (
+    IntendedValues,
+    intended_from_text,
     intent_to_text,
     opening_balance_from_text,
     opening_balance_to_text,
+    parse_enum,
+    reading_row,
 )
 from balance_gateway.storage.tables import write_audit
 
@@ -46,8 +49,7 @@ class AuditRow:
         principal: the name of the caller of the write.
         write_id: the id of the write.
         previous: the opening balance before the write; None when none was set or known.
-        intended: the requested values: ``{"amount": {"minor_units", "currency"}, "effective_at",
-            "memo", "reference_number"}``, with minor units as decimal text.
+        intended: the requested values.
         applied: for APPLIED, the opening balance after the write; otherwise None.
         outcome: the outcome after this change.
         verified: whether ``applied`` was read back from the provider.
@@ -63,7 +65,7 @@ class AuditRow:
     principal: str
     write_id: str
     previous: OpeningBalance | None
-    intended: dict[str, Any]
+    intended: IntendedValues
     applied: OpeningBalance | None
     outcome: WriteOutcome
     verified: bool
@@ -95,6 +97,8 @@ class SqlAuditLog:
 
         Raises:
             DatabaseError: the database is unavailable.
+            UnreadableRow: a row is damaged, or a newer release wrote it; the message has its
+                number, with which ``before`` continues after it.
         """
         statement = select(write_audit).where(write_audit.c.tenant == tenant)
         if account_id is not None:
@@ -132,14 +136,20 @@ async def append(
 
 
 def _audit_row_from(row: Row[Any]) -> AuditRow:
-    fields = row._asdict()
-    return AuditRow(
-        **{
-            **fields,
-            "event": AuditEvent(row.event),
-            "outcome": WriteOutcome(row.outcome),
-            "previous": opening_balance_from_text(row.previous),
-            "applied": opening_balance_from_text(row.applied),
-            "intended": json.loads(row.intended),
-        }
-    )
+    with reading_row(f"row {row.number} of write_audit"):
+        return AuditRow(
+            number=row.number,
+            at=row.at,
+            event=parse_enum(AuditEvent, row.event),
+            tenant=row.tenant,
+            account_id=row.account_id,
+            principal=row.principal,
+            write_id=row.write_id,
+            previous=opening_balance_from_text(row.previous),
+            intended=intended_from_text(row.intended),
+            applied=opening_balance_from_text(row.applied),
+            outcome=parse_enum(WriteOutcome, row.outcome),
+            verified=row.verified,
+            error_code=row.error_code,
+            error_message=row.error_message,
+        )

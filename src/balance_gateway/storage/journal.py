@@ -13,13 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderTimeout
-from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError
-from balance_gateway.storage.journal_json import opening_balance_from_text, opening_balance_to_text
+from balance_gateway.storage.journal_rows import (
+    outcome_columns,
+    record_from_row,
+    row_from_record,
+    unsettled_from_row,
+)
 from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
 
 logger = logging.getLogger(__name__)
@@ -86,7 +90,7 @@ class SqlWriteJournal:
             row = (await connection.execute(statement)).one_or_none()
             if row is None:
                 raise LookupError(f"write {record.intent.id} was never recorded as started")
-            stored = _record_from_row(row)
+            stored = record_from_row(row)
             finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
             if _is_same_outcome(stored, finished):
                 return
@@ -121,7 +125,7 @@ class SqlWriteJournal:
         started_at = type_coerce(writes.c.started_at, Text).label("started_at")
         columns = select(writes.c.id, writes.c.tenant, writes.c.account_id, started_at)
         since = columns.where(UNSETTLED, writes.c.started_at >= instant)
-        return [_unsettled_from_row(row) for row in await self._read_rows(_oldest_first(since))]
+        return [unsettled_from_row(row) for row in await self._read_rows(_oldest_first(since))]
 
     async def _begin(
         self, connection: AsyncConnection, intent: WriteIntent, lease_s: float
@@ -132,24 +136,24 @@ class SqlWriteJournal:
             statement = select(writes).where(writes.c.tenant == intent.tenant, of_key)
             known = (await connection.execute(statement)).one_or_none()
             if known is not None:
-                return _record_from_row(known)
+                return record_from_row(known)
         of_account = writes.c.remote_account == intent.remote_account
         statement = select(writes).where(of_account, STARTED)
         row = (await connection.execute(statement.with_for_update())).one_or_none()
         if row is not None:
-            started = _record_from_row(row)
+            started = record_from_row(row)
             if now - started.intent.started_at < timedelta(seconds=lease_s):
                 raise AccountBusy(f"another write of {intent.account_id} is in progress")
             expired = _expire(started, now)
             await _store_outcome(connection, expired, AuditEvent.LEASE_EXPIRED, at=now)
         record = WriteRecord(intent, WriteOutcome.STARTED)
-        await connection.execute(insert(writes).values(_row_from_record(record)))
+        await connection.execute(insert(writes).values(row_from_record(record)))
         await audit.append(connection, record, AuditEvent.BEGUN, at=now)
         return record
 
     async def _read_first(self, statement: Select[Any]) -> WriteRecord | None:
         rows = await self._read_rows(statement.limit(1))
-        return _record_from_row(rows[0]) if rows else None
+        return record_from_row(rows[0]) if rows else None
 
     async def _read_record(self, write_id: str) -> WriteRecord | None:
         try:
@@ -185,16 +189,6 @@ def _oldest_first(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(writes.c.started_at, writes.c.id).limit(_RECORDS_MAX)
 
 
-def _unsettled_from_row(row: Row[Any]) -> UnsettledWrite:
-    try:
-        started_at = datetime.fromisoformat(row.started_at)
-    except (ValueError, TypeError):
-        started_at = None
-    if started_at is not None and started_at.tzinfo is None:
-        started_at = None
-    return UnsettledWrite(row.id, row.tenant, row.account_id, started_at)
-
-
 def _expire(started: WriteRecord, now: datetime) -> WriteRecord:
     return replace(
         started,
@@ -215,73 +209,8 @@ async def _store_outcome(
     connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
 ) -> None:
     number = await audit.append(connection, record, event, at=at)
-    values = {**_outcome_columns(record), "finished_in": number}
+    values = {**outcome_columns(record), "finished_in": number}
     if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
         # Nothing happened and the caller may try again, so the key is released.
         values["idempotency_key"] = None
     await connection.execute(update(writes).where(writes.c.id == record.intent.id).values(values))
-
-
-def _row_from_record(record: WriteRecord) -> dict[str, Any]:
-    intent = record.intent
-    return {
-        "id": intent.id,
-        "tenant": intent.tenant,
-        "account_id": intent.account_id,
-        "remote_account": intent.remote_account,
-        "connector": intent.connector,
-        "principal": intent.principal,
-        "minor_units": intent.amount.minor_units,
-        "currency": intent.amount.currency,
-        "effective_at": intent.effective_at,
-        "memo": intent.memo,
-        "reference_number": intent.reference_number,
-        "idempotency_key": intent.idempotency_key,
-        "fingerprint": intent.fingerprint,
-        "previous": opening_balance_to_text(intent.previous),
-        "started_at": intent.started_at,
-        **_outcome_columns(record),
-    }
-
-
-def _outcome_columns(record: WriteRecord) -> dict[str, Any]:
-    return {
-        "outcome": record.outcome.value,
-        "finished_at": record.finished_at,
-        "applied": opening_balance_to_text(record.applied),
-        "verified": record.verified,
-        "error_code": record.error_code,
-        "error_message": record.error_message,
-        "error_retryable": record.error_retryable,
-        "error_field": record.error_field,
-    }
-
-
-def _record_from_row(row: Row[Any]) -> WriteRecord:
-    intent = WriteIntent(
-        id=row.id,
-        tenant=row.tenant,
-        account_id=row.account_id,
-        remote_account=row.remote_account,
-        connector=row.connector,
-        principal=row.principal,
-        amount=Money(row.minor_units, row.currency),
-        effective_at=row.effective_at,
-        memo=row.memo,
-        reference_number=row.reference_number,
-        idempotency_key=row.idempotency_key,
-        fingerprint=row.fingerprint,
-        previous=opening_balance_from_text(row.previous),
-        started_at=row.started_at,
-    )
-    return WriteRecord(
-        intent=intent,
-        outcome=WriteOutcome(row.outcome),
-        finished_at=row.finished_at,
-        applied=opening_balance_from_text(row.applied),
-        verified=row.verified,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        error_retryable=row.error_retryable,
-        error_field=row.error_field,
-    )

@@ -1,7 +1,9 @@
 """Migrates a database to the newest version of the tables, with Alembic.
 
 A new version is a module in ``versions`` named ``vNNNN_what_it_does.py``. A released version is
-never edited. A test compares the tables that the versions create with ``storage.tables``.
+never edited. A new column is nullable or has a default in the database: rows of older releases have
+no value for it, and processes of the older release insert rows until they are restarted. A test
+compares the tables that the versions create with ``storage.tables``.
 """
 
 import threading
