@@ -5,18 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-import msgspec
 from aiocache.backends.memory import SimpleMemoryCache
 from aiocache.backends.redis import RedisCache
 from aiocache.serializers import BaseSerializer
 
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
-from balance_gateway.domain.codec import (
-    figures_from_json,
-    figures_to_json,
-    opening_balance_from_json,
-    opening_balance_to_json,
-)
+from balance_gateway.pipeline.cache.cache_format import decode_entry, encode_entry
 from balance_gateway.pipeline.cache.cache_keys import redis_value_name
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
 
@@ -145,38 +139,18 @@ class MemoryStore:
 
 
 class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
-    """Serialises entries as msgpack."""
+    """Serialises entries in the cache's format."""
 
     DEFAULT_ENCODING = None
 
     def dumps(self, entry: CacheEntry) -> bytes:
         """Encode an entry."""
-        value = entry.value
-        kind, content = "none", None
-        if isinstance(value, BalanceFigures):
-            kind, content = "figures", figures_to_json(value)
-        elif isinstance(value, OpeningBalance):
-            kind, content = "opening", opening_balance_to_json(value)
-        fields = (entry.nonce, entry.observed_at_s, entry.fresh_for_s, kind, content)
-        return msgspec.msgpack.encode(fields)
+        return encode_entry(entry.nonce, entry.observed_at_s, entry.fresh_for_s, entry.value)
 
     def loads(self, data: bytes | None) -> CacheEntry | None:
-        """Decode an entry; None when there is none, or when it is unreadable."""
-        if data is None:
-            return None
-        try:
-            nonce, observed_at_s, fresh_for_s, kind, content = msgspec.msgpack.decode(data)
-            return CacheEntry(nonce, observed_at_s, fresh_for_s, _READERS[kind](content))
-        # Another release may have stored the entry in another format: treat it as absent.
-        except (msgspec.MsgspecError, ValueError, LookupError, TypeError, AssertionError):
-            return None
-
-
-_READERS: dict[str, Any] = {
-    "none": lambda _: None,
-    "figures": figures_from_json,
-    "opening": opening_balance_from_json,
-}
+        """Decode an entry; None when there is none, or when it has another format."""
+        fields = None if data is None else decode_entry(data)
+        return None if fields is None else CacheEntry(*fields)
 
 
 class RedisStore:
