@@ -1,8 +1,8 @@
 """Implements the write journal on SQL."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,9 @@ _BEGIN_ATTEMPTS = 10
 
 #: Maximum number of records in a list of unfinished or unsettled writes.
 _RECORDS_MAX = 10_000
+
+#: Number of names in one query, below the databases' limits of parameters.
+_NAMES_PER_QUERY = 1_000
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 
@@ -127,6 +130,45 @@ class SqlWriteJournal:
         since = columns.where(UNSETTLED, writes.c.started_at >= instant)
         return [unsettled_from_row(row) for row in await self._read_rows(_oldest_first(since))]
 
+    async def rename_remote_accounts(self, names: Mapping[str, str]) -> None:
+        """Give a remote account's writes its new name, so that they are found by it.
+
+        Calling it again changes nothing more. REJECTED writes keep the old name, because no
+        lookup uses it. So does a STARTED write while the new name has one too: its id is enough
+        to resolve it, and a later call renames it. The audit log gets no row, because nothing
+        about the writes changes.
+
+        Args:
+            names: the new name of a remote account by its old one. A new name must not be the
+                old name of another.
+
+        Raises:
+            ValueError: a new name is an old name too.
+            JournalUnavailable: the database is unavailable; nothing was renamed.
+        """
+        changes = {old: new for old, new in names.items() if old != new}
+        if not changes.keys().isdisjoint(changes.values()):
+            raise ValueError("a new name of a remote account must not be an old name too")
+        used = await self._find_used_names(list(changes))
+        if not used:
+            return
+        async with self._write_transaction() as connection:
+            # Two processes that rename the same rows in two orders would wait for each other.
+            await self._database.lock(connection, "remote-account-names")
+            for old in sorted(used):
+                await _rename_remote_account(connection, old, changes[old])
+
+    async def _find_used_names(self, names: Sequence[str]) -> set[str]:
+        """Return the names under which a write is recorded that is looked up by its name."""
+        used: set[str] = set()
+        for start in range(0, len(names), _NAMES_PER_QUERY):
+            some = writes.c.remote_account.in_(names[start : start + _NAMES_PER_QUERY])
+            # One query for each partial index: a single one would read the whole table.
+            for condition in (UNSETTLED, APPLIED):
+                found = select(writes.c.remote_account).where(some, condition).distinct()
+                used |= {row.remote_account for row in await self._read_rows(found)}
+        return used
+
     async def _begin(
         self, connection: AsyncConnection, intent: WriteIntent, lease_s: float
     ) -> WriteRecord:
@@ -187,6 +229,18 @@ def _unavailable() -> JournalUnavailable:
 
 def _oldest_first(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(writes.c.started_at, writes.c.id).limit(_RECORDS_MAX)
+
+
+async def _rename_remote_account(connection: AsyncConnection, old: str, new: str) -> None:
+    rename = update(writes).where(writes.c.remote_account == old).values(remote_account=new)
+    # In the order of a write's states, so that a write that another process finishes meanwhile is
+    # not missed.
+    with suppress(IntegrityError):  # the new name has a STARTED write
+        async with connection.begin_nested():
+            await connection.execute(rename.where(STARTED))
+    is_uncertain = writes.c.outcome == WriteOutcome.UNCERTAIN.value
+    await connection.execute(rename.where(UNSETTLED, is_uncertain))
+    await connection.execute(rename.where(APPLIED))
 
 
 def _expire(started: WriteRecord, now: datetime) -> WriteRecord:
