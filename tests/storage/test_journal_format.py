@@ -45,6 +45,19 @@ def test_opening_balances_survive_the_journal_exactly(opening):
     assert repr(back) == repr(opening)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"$decimal": "1.10"}, {"$decimal": "ten"}, {"$object": {}}, {"$object": {"$decimal": 1}}],
+)
+def test_an_object_of_the_provider_is_not_taken_for_a_notation(own):
+    """A provider's `{"$decimal": "1.10"}` once became a number, and "ten" an unreadable row."""
+    metadata = {"a": own, "b": [own], "c": Decimal("1.10"), **own}
+
+    back = opening_balance_from_text(opening_balance_to_text(replace(PLAIN, metadata=metadata)))
+
+    assert repr(back.metadata) == repr(metadata)
+
+
 def test_no_field_of_an_opening_balance_is_forgotten():
     opening = fill(OpeningBalance)
 

@@ -56,6 +56,19 @@ def test_no_field_of_a_value_is_forgotten(kind: Any) -> None:
     assert survive(value) == value
 
 
+@pytest.mark.parametrize(
+    "own", [{"$decimal": "1.10"}, {"$float": "inf"}, {"$object": {}}, {"$object": {"$decimal": 1}}]
+)
+def test_an_object_of_the_provider_is_not_taken_for_a_notation(own: dict[str, Any]) -> None:
+    metadata = {"a": own, "b": [own], "c": Decimal("1.10"), "d": float("-inf"), **own}
+    source = OpeningBalanceSource.PROVIDER
+
+    value = survive(OpeningBalance(Money(1, "EUR"), None, source, metadata=metadata))
+
+    assert isinstance(value, OpeningBalance)
+    assert repr(value.metadata) == repr(metadata)
+
+
 def test_metadata_of_any_mapping_and_sequence_survives_the_cache() -> None:
     metadata = MappingProxyType({"a": MappingProxyType({"b": (Decimal("1.10"), 2**70)})})
     source = OpeningBalanceSource.PROVIDER
@@ -84,7 +97,7 @@ def test_the_documents_below_differ_from_readable_ones_by_their_damage() -> None
         b"5",
         b"{}",
         b"[1,2,3]",
-        # The MessagePack of the first release.
+        # MessagePack, which release 0.1.0 wrote.
         msgspec.msgpack.encode([*FIELDS, "none", None]),
         json.dumps(["another format", *FIELDS, FIGURES_JSON, None]).encode(),
         encode(FIGURES_JSON, None, None),
