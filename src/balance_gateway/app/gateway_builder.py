@@ -14,6 +14,7 @@ from balance_gateway.app.cache_builder import (
     build_account_keys,
     build_cache,
     build_lifetimes,
+    build_remote_renames,
 )
 from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.provider_builder import build_gate, build_provider
@@ -75,6 +76,8 @@ async def open_gateway(
         database = await open_database(settings.storage.url.reveal())
         stack.push_async_callback(database.aclose)
         journal = SqlWriteJournal(database, clock)
+        # Before anything looks a write up: earlier releases named accounts by ids as written.
+        await journal.rename_remote_accounts(build_remote_renames(settings))
         metrics = Metrics()
         cache = build_cache(settings, _build_unsettled_check(settings, journal, clock))
         stack.push_async_callback(cache.fences.aclose)
