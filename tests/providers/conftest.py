@@ -86,8 +86,9 @@ def clock() -> FakeClock:
 def check_logs_for_secrets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail any test that logs a secret or a token."""
     with caplog.at_level(logging.DEBUG):
-        # The client of the control endpoints handles no secrets, and its debug logs are long.
-        for name in ("httpx", "httpcore"):
+        # The client of the control endpoints and the embedded ledger's database handle no secrets,
+        # and their debug logs are long.
+        for name in ("httpx", "httpcore", "aiosqlite", "sqlalchemy", "alembic"):
             caplog.set_level(logging.WARNING, logger=name)
         yield
     text = "\n".join(record.getMessage() for record in caplog.records)
@@ -261,24 +262,19 @@ def sandbox_account(provider: str, name: str, **options: Any) -> Account:
 
 
 @pytest.fixture
-def connect(make: ProviderFactory, sandbox: SandboxServer) -> Callable[..., Any]:
-    """Return a function that connects an adapter to the sandbox with acme's credentials."""
+async def connect(clock: FakeClock, sandbox: SandboxServer) -> AsyncIterator[Callable[..., Any]]:
+    """Yield a function that connects an adapter to the sandbox with acme's credentials."""
+    # Here, because the cases use this module.
+    from tests.providers.contract import find_cases
+
+    cases = {case.kind.value: case for case in find_cases()}
+    created: list[Any] = []
 
     def connect_provider(provider: str, **options: Any) -> Any:
-        credential = SANDBOX.get_credential(options.pop("credential", f"{provider}-acme"))
-        if provider == "light":
-            key = Secret(credential.api_key or "")
-            return make.light(f"{sandbox.url}/light", **{"api_key": key} | options)
-        options = {
-            "client_id": Secret(credential.client_id or ""),
-            "client_secret": Secret(credential.client_secret or ""),
-        } | options
-        if provider == "asset":
-            return make.asset(f"{sandbox.url}/asset", **options)
-        options = {
-            "token_url": f"{sandbox.url}/layer-auth/oauth2/token",
-            "scope": "https://sandbox.layerfi.com/sandbox",
-        } | options
-        return make.layer(f"{sandbox.url}/layer", **options)
+        created.append(cases[provider].connect(sandbox.url, clock, **options))  # type: ignore[attr-defined]
+        return created[-1]
 
-    return connect_provider
+    yield connect_provider
+
+    for provider in created:
+        await provider.aclose()

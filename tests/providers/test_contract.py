@@ -1,412 +1,512 @@
-"""Contract suite of all HTTP providers, run against the sandbox over real sockets.
+"""The contract of ``ports/providers.py``, checked for every provider.
 
-To add a provider, add a line to ``CASES`` and a branch to ``connect``.
+It names no provider: a provider takes part by its ``contract_case.py``; see ``contract.py``. The
+capabilities decide what is expected of it. ``test_contract_suite.py`` shows that broken providers
+fail here.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.accounts import Account, Capability, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
+    BalanceQuery,
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calendar_days import day_end_exclusive
-from balance_gateway.domain.errors import (
-    BadInput,
-    GatewayError,
-    ProviderCredentialsRejected,
-    ProviderError,
-    Unsupported,
-)
-from balance_gateway.domain.money import Money, currency_exponent
-from balance_gateway.domain.secret import Secret
-from tests.providers.conftest import (
-    ENTRIES_START,
-    SandboxServer,
-    assert_contains_no_secret,
-    make_account,
-    make_query,
-    make_write,
-    sandbox_account,
-)
+from balance_gateway.domain.errors import BadInput, GatewayError, ProviderError, Unsupported
+from balance_gateway.domain.money import Money
+from balance_gateway.ports.providers import BalanceProvider
+from tests.providers.conftest import assert_contains_no_secret
+from tests.providers.contract import OpenProvider, ProviderCase, find_cases, list_rooms
 
-Connect = Callable[..., Any]
+CASES = find_cases()
+Result = BalanceFigures | GatewayError
+
+#: Seconds that a close may take before it counts as hanging.
+HANG_S = 10
 
 
-@dataclass(frozen=True)
-class ProviderCase:
-    """A provider and the sandbox accounts to test it with.
-
-    Attributes:
-        kind: The provider's kind.
-        operating: Name of an account that holds money.
-        owed: Name of an account that owes money.
-        unset: Name of an account without an opening balance.
-        third: Name of another account of the same business.
-    """
-
-    kind: ProviderKind
-    operating: str
-    owed: str
-    unset: str
-    third: str
-
-    @property
-    def name(self) -> str:
-        return self.kind.value
-
-    def account(self, name: str, **options: Any) -> Account:
-        return sandbox_account(self.name, name, **options)
-
-    def get_remote_id(self, account: Account) -> str:
-        keys = {"light": "bank_account_id", "asset": "ledger_id", "layer": "external_account_id"}
-        return account.remote[keys[self.name]]
-
-    def write(self, account: Account, minor_units: int) -> OpeningBalanceWrite:
-        return make_write(account, minor_units, effective_at=self.get_effective_at())
-
-    def get_effective_at(self, at: datetime = ENTRIES_START) -> datetime | None:
-        return None if self.kind is ProviderKind.ASSET else at
-
-
-CASES = [
-    ProviderCase(
-        ProviderKind.LIGHT, "Operating USD", "Company card EUR", "New account USD", "Operating EUR"
-    ),
-    ProviderCase(
-        ProviderKind.ASSET, "Operating checking", "Company card", "New savings", "Legacy reserve"
-    ),
-    ProviderCase(
-        ProviderKind.LAYER, "Operating checking", "Company card", "New savings", "Legacy reserve"
-    ),
-]
-
-
-@pytest.fixture(params=CASES, ids=[case.name for case in CASES])
+@pytest.fixture(params=CASES, ids=lambda case: case.kind.value)
 def case(request: pytest.FixtureRequest) -> ProviderCase:
     found: ProviderCase = request.param
     return found
 
 
-def read_stored_opening(state: dict[str, Any], currency: str, provider: str) -> int | None:
-    """Return the opening balance stored by the sandbox in minor units, from the holder's side."""
-    if state["opening"] is None:
-        return None
-    amount = Decimal(state["opening"]["amount"])
-    if provider == "asset":
-        amount = amount.scaleb(currency_exponent(currency))
-    if provider != "light" and state["normal_side"] == "credit":
-        amount = -amount
-    return int(amount)
+@pytest.fixture
+async def opened(case: ProviderCase, request: pytest.FixtureRequest) -> AsyncIterator[OpenProvider]:
+    async with case.open(request) as found:
+        yield found
 
 
-def compute_ledger_balance(state: dict[str, Any], account: Account, day: str, provider: str) -> int:
-    """Compute the ledger balance at the end of the day from the sandbox's entries."""
-    until = day_end_exclusive(date.fromisoformat(day), account.time_zone)
-    basis = "cash" if provider == "asset" else "accrual"
-    amounts = (
-        Decimal(entry["amount"])
-        for entry in state["entries"]
-        if entry["on_books"]
-        and (provider == "light" or basis in entry["bases"])
-        and datetime.fromisoformat(entry["at"]) < until
-        and (provider != "asset" or datetime.fromisoformat(entry["at"]) >= ENTRIES_START)
-    )
-    total = sum(amounts, Decimal(0))
-    minor = int(total.scaleb(2)) if provider == "asset" else int(total)
-    if provider != "light" and until > ENTRIES_START:
-        minor += read_stored_opening(state, account.currency, provider) or 0
-    return minor
+# --- what the tests share ------------------------------------------------------------------------
 
 
-async def test_capabilities_match_the_documentation(connect: Connect, case: ProviderCase) -> None:
-    provider = connect(case.name)
+async def read_balances(provider: BalanceProvider, queries: Sequence[BalanceQuery]) -> list[Result]:
+    """Read each group with one call, as callers do; return the results in the queries' order."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, query in enumerate(queries):
+        try:
+            group_key = provider.balance_group(query)
+        except GatewayError:
+            # Such a query is called, and fails, alone.
+            group_key = ("alone", index)
+        groups.setdefault(group_key, []).append(index)
+    results: dict[int, Result] = {}
+    for indexes in groups.values():
+        group = [queries[index] for index in indexes]
+        try:
+            answers: Sequence[Result] = await provider.balances(group)
+        except GatewayError as error:
+            answers = [error] * len(group)
+        results.update(zip(indexes, answers, strict=True))
+    return [results[index] for index in range(len(queries))]
+
+
+async def read_balance(provider: BalanceProvider, account: Account, day: date) -> Result:
+    [result] = await read_balances(provider, [BalanceQuery(account, day)])
+    return result
+
+
+def assert_figures(result: Result, expected: BalanceFigures | None, account: Account) -> None:
+    """Compare a result with the expected figures; without any, an error is right too."""
+    if expected is None or (expected.bank is None and expected.ledger is None):
+        if isinstance(result, GatewayError):
+            assert result.account_id == account.id
+            return
+        assert (result.bank, result.ledger) == (None, None)
+        return
+    assert result == expected
+    for amount in (expected.bank, expected.ledger):
+        assert amount is None or amount.currency == account.currency
+
+
+def assert_is_safe(error: BaseException, opened: OpenProvider) -> None:
+    """Fail unless it is an error of the gateway without any of the backend's texts."""
+    assert isinstance(error, GatewayError)
+    assert error.message
+    assert_contains_no_secret(error)
+    shown = f"{error!s} {error!r} {error.message}"
+    assert not [text for text in opened.private_texts if text in shown]
+
+
+def build_write(
+    case: ProviderCase, account: Account, minor_units: int, **changes: object
+) -> OpeningBalanceWrite:
+    chooses = Capability.CHOOSE_EFFECTIVE_AT in case.capabilities
+    at = case.effective_at if chooses else None
+    write = OpeningBalanceWrite(account, Money(minor_units, account.currency), at)
+    return replace(write, **changes)  # type: ignore[arg-type]
+
+
+async def read_stored_amounts(case: ProviderCase, opened: OpenProvider) -> list[Money | None]:
+    stored = [await opened.read_stored(account) for account in case.accounts]
+    return [None if opening is None else opening.amount for opening in stored]
+
+
+async def assert_write_is_refused(
+    case: ProviderCase, opened: OpenProvider, write: OpeningBalanceWrite
+) -> GatewayError:
+    """Fail unless the write is refused as bad input or unsupported, and changes nothing."""
+    before = await read_stored_amounts(case, opened)
+    with pytest.raises((BadInput, Unsupported)) as caught:
+        await opened.provider.set_opening_balance(write)
+    assert_is_safe(caught.value, opened)
+    assert caught.value.account_id == write.account.id
+    assert await read_stored_amounts(case, opened) == before
+    if Capability.WRITE_OPENING_BALANCE not in case.capabilities:
+        assert isinstance(caught.value, Unsupported)
+    return caught.value
+
+
+# --- discovery -----------------------------------------------------------------------------------
+
+
+def test_every_provider_has_a_case() -> None:
+    assert sorted(case.kind.value for case in CASES) == list_rooms()
+
+
+# --- kind and capabilities -----------------------------------------------------------------------
+
+
+async def test_kind_and_capabilities_are_as_documented(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    provider = opened.provider
 
     assert provider.kind is case.kind
-    assert Capability.READ_LEDGER_BALANCE in provider.capabilities
-    assert Capability.WRITE_OPENING_BALANCE in provider.capabilities
-    assert Capability.WRITE_MEMO not in provider.capabilities
-    chooses = Capability.CHOOSE_EFFECTIVE_AT in provider.capabilities
-    assert chooses is (case.kind is not ProviderKind.ASSET)
-    reads = Capability.READ_OPENING_BALANCE in provider.capabilities
-    assert reads is (case.kind is ProviderKind.LAYER)
-    bank = Capability.READ_BANK_BALANCE in provider.capabilities
-    assert bank is (case.kind is ProviderKind.LIGHT)
+    assert provider.connector
+    assert provider.capabilities == case.capabilities
+    reads = {Capability.READ_BANK_BALANCE, Capability.READ_LEDGER_BALANCE}
+    assert provider.capabilities & reads
 
 
-async def test_probe_is_one_successful_read(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+# --- balances ------------------------------------------------------------------------------------
+
+
+async def test_figures_before_on_and_after_entries(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    await connect(case.name).probe()
+    assert list(case.days) == sorted(set(case.days))
+    for account in case.accounts:
+        for day in case.days:
+            result = await read_balance(opened.provider, account, day)
 
-    calls = [one for one in sandbox.requests() if "token" not in one["path"]]
-    assert [one["method"] for one in calls] == ["GET"]
+            assert_figures(result, opened.expect(account, day), account)
 
 
-@pytest.mark.parametrize("day", ["2026-01-01", "2026-05-06", "2026-05-07"])
-async def test_ledger_balance_includes_entries_until_end_of_day(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, day: str
+async def test_a_balance_without_the_capability_is_null(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    account = case.account(case.operating)
+    result = await read_balance(opened.provider, case.operating, case.days[-1])
 
-    [figures] = await connect(case.name).balances([make_query(account, day)])
+    assert isinstance(result, BalanceFigures)
+    shown = {
+        Capability.READ_BANK_BALANCE: result.bank,
+        Capability.READ_LEDGER_BALANCE: result.ledger,
+    }
+    for capability, amount in shown.items():
+        assert (amount is not None) is (capability in case.capabilities)
 
-    assert isinstance(figures, BalanceFigures)
-    assert figures.as_of == date.fromisoformat(day)
-    state = sandbox.state(case.name, case.get_remote_id(account))
-    expected = compute_ledger_balance(state, account, day, case.name)
-    assert figures.ledger == Money(expected, account.currency)
-    assert (figures.bank is None) is (case.kind is not ProviderKind.LIGHT)
+
+async def test_money_owed_is_negative(case: ProviderCase, opened: OpenProvider) -> None:
+    result = await read_balance(opened.provider, case.owed, case.owed_day)
+
+    assert isinstance(result, BalanceFigures)
+    amounts = [amount for amount in (result.bank, result.ledger) if amount is not None]
+    assert amounts
+    assert all(amount.minor_units < 0 for amount in amounts)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
-async def test_day_ends_in_the_accounts_zone(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, zone: str
+async def test_results_are_in_the_order_of_the_queries(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    """Light receives a date without a zone; the others receive the bounds in the zone."""
-    if case.kind is ProviderKind.LIGHT:
-        zone = "UTC"
-    account = case.account(case.operating, zone=zone)
-    provider = connect(case.name)
-    [before] = await provider.balances([make_query(account, "2026-05-06")])
-    [next_before] = await provider.balances([make_query(account, "2026-05-07")])
-    end = day_end_exclusive(date(2026, 5, 6), account.time_zone)
-    last, first = end.timestamp() - 0.000001, end.timestamp()
-    for amount, at in ((100, last), (10_000, first)):
-        text = amount if case.kind is not ProviderKind.ASSET else f"{amount / 100:.2f}"
-        moment = datetime.fromtimestamp(at, UTC).isoformat()
-        entry = {"provider": case.name, "account": case.get_remote_id(account), "amount": text}
-        sandbox.control("POST", "transactions", entry | {"at": moment, "book": "ledger"})
+    """In both orders, with duplicates, in one group and over several groups and days."""
+    day = case.days[-1]
+    once = [BalanceQuery(account, day) for account in case.group]
+    group = [*once, *reversed(once), once[0]]
+    assert len({opened.provider.balance_group(query) for query in group}) == 1
+    everything = [BalanceQuery(one, day) for day in case.days for one in case.accounts]
 
-    [after] = await provider.balances([make_query(account, "2026-05-06")])
-    [next_after] = await provider.balances([make_query(account, "2026-05-07")])
-
-    assert after.ledger.minor_units - before.ledger.minor_units == 100
-    assert next_after.ledger.minor_units - next_before.ledger.minor_units == 10_100
+    together = await opened.provider.balances(group)
+    for queries, results in (
+        (group, together),
+        (everything[::-1], await read_balances(opened.provider, everything[::-1])),
+    ):
+        assert len(results) == len(queries)
+        for query, result in zip(queries, results, strict=True):
+            assert_figures(result, opened.expect(query.account, query.as_of), query.account)
 
 
-async def test_money_owed_is_negative(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
-) -> None:
-    account = case.account(case.owed)
-    state = sandbox.state(case.name, case.get_remote_id(account))
+async def test_equal_queries_are_one_group(case: ProviderCase, opened: OpenProvider) -> None:
+    for account in case.accounts:
+        for day in case.days:
+            query = BalanceQuery(account, day)
+            equal = BalanceQuery(replace(account), day)
+            group = opened.provider.balance_group(query)
 
-    [figures] = await connect(case.name).balances([make_query(account, "2026-01-01")])
-
-    assert (
-        figures.ledger.minor_units
-        == compute_ledger_balance(state, account, "2026-01-01", case.name)
-        < 0
-    )
+            assert group == opened.provider.balance_group(equal)
+            assert hash(group) == hash(opened.provider.balance_group(equal))
 
 
-async def test_queries_of_a_group_use_one_call_in_order(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
-) -> None:
-    accounts = [case.account(name) for name in (case.owed, case.operating, case.third)]
-    provider = connect(case.name)
-    queries = [make_query(account, "2026-05-06") for account in accounts]
-    await provider.balances(queries[:1])
-    sandbox.control("DELETE", "requests")
+async def test_a_group_is_read_with_one_call(case: ProviderCase, opened: OpenProvider) -> None:
+    queries = [BalanceQuery(account, case.days[-1]) for account in (*case.group, *case.group)]
+    await opened.provider.balances(queries[:1])
+    before = None if opened.count_calls is None else opened.count_calls()
 
-    together = await provider.balances(queries)
+    results = await opened.provider.balances(queries)
 
-    calls = len(sandbox.requests())
-    assert calls == (3 if case.kind is ProviderKind.LIGHT else 1)
-    groups = {provider.balance_group(query) for query in queries}
-    assert len(groups) == calls
-    alone = [(await provider.balances([query]))[0] for query in queries]
-    assert list(together) == alone
+    assert all(isinstance(result, BalanceFigures) for result in results)
+    if opened.count_calls is not None:
+        assert opened.count_calls() == (before or 0) + 1
 
 
-async def test_group_depends_on_day_and_zone(connect: Connect, case: ProviderCase) -> None:
-    provider = connect(case.name)
-    account = case.account(case.operating)
-    today, tomorrow = make_query(account, "2026-05-07"), make_query(account, "2026-05-08")
-
-    assert provider.balance_group(today) == provider.balance_group(
-        make_query(account, "2026-05-07")
-    )
-    assert provider.balance_group(today) != provider.balance_group(tomorrow)
-    if case.kind is not ProviderKind.LIGHT:
-        other_zone = case.account(case.operating, zone="Asia/Tokyo")
-        assert provider.balance_group(
-            make_query(other_zone, "2026-05-07")
-        ) != provider.balance_group(today)
-
-
-async def test_unknown_account_does_not_fail_other_accounts(
-    connect: Connect, case: ProviderCase
-) -> None:
-    good = case.account(case.operating)
-    remote = dict(good.remote)
-    for key in ("bank_account_id", "ledger_id", "ledger_account_id"):
-        if key in remote:
-            remote[key] = "6f1c0b6e-3c0e-4d0a-9c56-1d1d6a7f2a11"
-    bad = make_account(case.kind, good.currency, remote=remote, id="acct_bad")
-
-    result = await connect(case.name).balances(
-        [make_query(bad, "2026-05-06"), make_query(good, "2026-05-06")]
-    )
-
-    assert isinstance(result[0], GatewayError)
-    assert result[0].account_id == "acct_bad"
-    assert isinstance(result[1], BalanceFigures)
-
-
-async def test_normal_side_is_configured_or_read_from_provider(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
-) -> None:
-    provider = connect(case.name)
-    owed = case.account(case.owed)
-    asked = await provider.normal_balance(owed)
-    sandbox.control("DELETE", "requests")
-
-    assert asked is (Side.DEBIT if case.kind is ProviderKind.LIGHT else Side.CREDIT)
-    assert await provider.normal_balance(owed) is asked
-    configured = case.account(case.owed, normal_balance=Side.DEBIT)
-    assert await provider.normal_balance(configured) is Side.DEBIT
-    assert sandbox.requests() == []
-
-
-async def test_opening_balance_is_read_if_documented(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
-) -> None:
-    provider = connect(case.name)
-    account = case.account(case.owed)
-
-    if Capability.READ_OPENING_BALANCE not in provider.capabilities:
-        with pytest.raises(Unsupported):
-            await provider.opening_balance(account)
+async def test_an_unknown_account_fails_alone(case: ProviderCase, opened: OpenProvider) -> None:
+    day = case.days[-1]
+    if case.unknown is None:
+        never_seen = replace(case.operating, id="acct_never_seen")
+        assert not isinstance(await read_balance(opened.provider, never_seen, day), GatewayError)
         return
-    opening = await provider.opening_balance(account)
+    accounts = (case.unknown, case.operating, case.unknown, *case.group)
 
-    state = sandbox.state(case.name, case.get_remote_id(account))
-    assert opening.amount == Money(
-        read_stored_opening(state, account.currency, case.name) or 0, account.currency
-    )
-    assert opening.effective_at == ENTRIES_START
-    assert opening.source is OpeningBalanceSource.PROVIDER
-    assert await provider.opening_balance(case.account(case.unset)) is None
+    results = await read_balances(opened.provider, [BalanceQuery(one, day) for one in accounts])
+
+    for account, result in zip(accounts, results, strict=True):
+        if account is case.unknown:
+            assert isinstance(result, GatewayError)
+            assert result.account_id == account.id
+            assert_is_safe(result, opened)
+        else:
+            assert_figures(result, opened.expect(account, day), account)
 
 
-# Layer is left out: its API has the opening balance, which is therefore never derived.
-@pytest.mark.parametrize(
-    "case",
-    [case for case in CASES if case.kind is not ProviderKind.LAYER],
-    ids=lambda case: case.name,
-)
-async def test_opening_balance_is_derived_from_configured_day(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+async def test_first_and_last_calendar_day_are_figures_or_errors(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    account = case.account(case.operating)
-    state = sandbox.state(case.name, case.get_remote_id(account))
-    # At Light, Operating USD has entries before its opening balance: the day is before them all.
-    day = date(2025, 6, 1) if case.kind is ProviderKind.LIGHT else date(2026, 1, 1)
-    configured = case.account(case.operating, derive_opening_balance_as_of=day)
+    for day in (date.min, date.max):
+        result = await read_balance(opened.provider, case.operating, day)
 
-    opening = await connect(case.name).opening_balance(configured)
-
-    assert opening.amount.minor_units == read_stored_opening(state, account.currency, case.name)
-    assert opening.source is OpeningBalanceSource.DERIVED
-    assert opening.effective_at is None
+        if isinstance(result, GatewayError):
+            assert_is_safe(result, opened)
+        else:
+            assert result.as_of == day
 
 
-@pytest.mark.parametrize("minor_units", [0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1])
+# --- normal side ---------------------------------------------------------------------------------
+
+
+async def test_normal_side_is_the_configured_one(case: ProviderCase, opened: OpenProvider) -> None:
+    assert case.owed.normal_balance is None
+    for side in Side:
+        configured = replace(case.owed, normal_balance=side)
+
+        assert await opened.provider.normal_balance(configured) is side
+    assert opened.count_calls is None or opened.count_calls() == 0
+    assert await opened.provider.normal_balance(case.owed) is case.owed_side
+
+
+# --- opening balance -----------------------------------------------------------------------------
+
+
+async def test_opening_balance_is_read_or_unsupported(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    if Capability.READ_OPENING_BALANCE not in case.capabilities:
+        with pytest.raises(Unsupported) as caught:
+            await opened.provider.opening_balance(case.operating)
+        assert caught.value.account_id == case.operating.id
+        assert_is_safe(caught.value, opened)
+        return
+    for account in (case.operating, case.owed):
+        opening = await opened.provider.opening_balance(account)
+        stored = await opened.read_stored(account)
+
+        assert opening is not None
+        assert stored is not None
+        assert (opening.amount, opening.effective_at) == (stored.amount, stored.effective_at)
+        assert opening.source is OpeningBalanceSource.PROVIDER
+        assert account is not case.operating or opening.amount == case.opening
+    assert case.unset is not None
+    assert await opened.provider.opening_balance(case.unset) is None
+
+
+async def test_opening_balance_is_derived_only_from_a_configured_day(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    if case.derive_as_of is None:
+        # A stored opening balance, or none at all, is not replaced by a balance of some day.
+        configured = replace(case.operating, derive_opening_balance_as_of=case.days[-1])
+        if Capability.READ_OPENING_BALANCE in case.capabilities:
+            opening = await opened.provider.opening_balance(configured)
+            assert opening is not None
+            assert opening.source is OpeningBalanceSource.PROVIDER
+        else:
+            with pytest.raises(Unsupported):
+                await opened.provider.opening_balance(configured)
+        return
+    configured = replace(case.operating, derive_opening_balance_as_of=case.derive_as_of)
+
+    opening = await opened.provider.opening_balance(configured)
+
+    assert opening is not None
+    stored = await opened.read_stored(case.operating)
+    assert stored is not None
+    assert opening.amount == stored.amount == case.opening
+    assert (opening.source, opening.effective_at) == (OpeningBalanceSource.DERIVED, None)
+
+
 @pytest.mark.parametrize("which", ["operating", "owed", "unset"])
-async def test_written_amount_is_stored(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, which: str, minor_units: int
+async def test_written_amount_is_stored_and_can_be_read_back(
+    case: ProviderCase, opened: OpenProvider, which: str
 ) -> None:
-    account = case.account(getattr(case, which))
-    provider = connect(case.name)
-    at = case.get_effective_at(datetime(2025, 12, 1, 9, 30, tzinfo=UTC))
+    account: Account = getattr(case, which) or case.operating
+    if Capability.WRITE_OPENING_BALANCE not in case.capabilities:
+        refusal = await assert_write_is_refused(case, opened, build_write(case, account, 1))
+        assert isinstance(refusal, Unsupported)
+        return
+    for minor_units in (0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1):
+        write = build_write(case, account, minor_units)
 
-    stored = await provider.set_opening_balance(make_write(account, minor_units, effective_at=at))
+        answered = await opened.provider.set_opening_balance(write)
 
-    state = sandbox.state(case.name, case.get_remote_id(account))
-    assert read_stored_opening(state, account.currency, case.name) == minor_units
-    assert stored.amount == Money(minor_units, account.currency)
-    assert stored.effective_at == at
-    if at is not None:
-        assert datetime.fromisoformat(state["opening"]["at"]) == at
-    if Capability.READ_OPENING_BALANCE in provider.capabilities:
-        read = await provider.opening_balance(account)
-        assert read.amount == stored.amount
+        stored = await opened.read_stored(account)
+        assert stored is not None
+        assert answered.amount == stored.amount == write.amount
+        assert answered.source is OpeningBalanceSource.PROVIDER
+        assert (answered.memo, answered.reference_number) == (None, None)
+        if write.effective_at is not None:
+            assert answered.effective_at == stored.effective_at == write.effective_at
+        if Capability.READ_OPENING_BALANCE in case.capabilities:
+            opening = await opened.provider.opening_balance(account)
+            assert opening is not None
+            assert opening.amount == write.amount
+            assert opening.effective_at == answered.effective_at
+
+
+async def test_a_write_changes_no_other_account(case: ProviderCase, opened: OpenProvider) -> None:
+    before = await read_stored_amounts(case, opened)
+    if Capability.WRITE_OPENING_BALANCE not in case.capabilities:
+        await assert_write_is_refused(case, opened, build_write(case, case.owed, 1))
+        return
+
+    await opened.provider.set_opening_balance(build_write(case, case.owed, -4242))
+
+    before[case.accounts.index(case.owed)] = Money(-4242, case.owed.currency)
+    assert await read_stored_amounts(case, opened) == before
 
 
 async def test_amount_in_another_currency_is_never_sent(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    account = case.account(case.operating)
-    write = make_write(account, 1, effective_at=case.get_effective_at())
-    write = type(write)(account, Money(1, "CHF"), write.effective_at)
+    assert case.operating.currency != "CHF"
+    write = build_write(case, case.operating, 1, amount=Money(1, "CHF"))
+    calls = None if opened.count_calls is None else opened.count_calls()
 
-    with pytest.raises(BadInput) as caught:
-        await connect(case.name).set_opening_balance(write)
+    error = await assert_write_is_refused(case, opened, write)
 
-    assert caught.value.field == "amount.currency"
-    assert sandbox.requests() == []
+    assert calls is None or opened.count_calls is None or opened.count_calls() == calls
+    if Capability.WRITE_OPENING_BALANCE in case.capabilities:
+        assert isinstance(error, BadInput)
+        assert (error.field or "").split(".")[0] == "amount"
 
 
-async def test_instant_without_an_offset_is_never_sent(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+@pytest.mark.parametrize("field", ["memo", "referenceNumber"])
+async def test_notes_are_stored_or_refused(
+    case: ProviderCase, opened: OpenProvider, field: str
 ) -> None:
-    naive = datetime(2026, 1, 1)  # noqa: DTZ001 - that is the point
-    write = make_write(case.account(case.operating), 1, effective_at=naive)
+    attribute = {"memo": "memo", "referenceNumber": "reference_number"}[field]
+    write = build_write(case, case.operating, 4242, **{attribute: "Opening 2026"})
+    if Capability.WRITE_MEMO not in case.capabilities:
+        error = await assert_write_is_refused(case, opened, write)
+        assert isinstance(error, Unsupported)
+        if Capability.WRITE_OPENING_BALANCE in case.capabilities:
+            assert error.field == field
+        return
 
-    with pytest.raises(BadInput) as caught:
-        await connect(case.name).set_opening_balance(write)
+    answered = await opened.provider.set_opening_balance(write)
 
-    assert caught.value.field == "effectiveAt"
-    assert not [one for one in sandbox.requests() if one["method"] in {"PUT", "POST"}]
-
-
-async def test_wrong_credentials_are_reported(connect: Connect, case: ProviderCase) -> None:
-    keys = {"light": "api_key"}
-    wrong = {keys.get(case.name, "client_secret"): Secret("wrong-client-secret-8c")}
-    provider = connect(case.name, **wrong)
-    account = case.account(case.operating, configured_side=True)
-
-    with pytest.raises(ProviderCredentialsRejected) as read:
-        await provider.balances([make_query(account, "2026-05-07")])
-    with pytest.raises(ProviderCredentialsRejected) as write:
-        await provider.set_opening_balance(case.write(account, 1))
-
-    assert not write.value.maybe_applied
-    for caught in (read, write):
-        assert_contains_no_secret(caught.value)
+    assert getattr(answered, attribute) == "Opening 2026"
+    opening = await opened.provider.opening_balance(case.operating)
+    assert opening is not None
+    assert getattr(opening, attribute) == "Opening 2026"
 
 
-async def test_account_of_another_tenant_is_refused(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer
+async def test_effective_date_is_honoured_or_refused(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    provider = connect(case.name, credential=f"{case.name}-globex")
-    account = case.account(case.operating, configured_side=True)
+    at = datetime(2025, 12, 3, 16, 45, tzinfo=UTC)
+    write = build_write(case, case.operating, 4242, effective_at=at)
+    if Capability.CHOOSE_EFFECTIVE_AT not in case.capabilities:
+        error = await assert_write_is_refused(case, opened, write)
+        if Capability.WRITE_OPENING_BALANCE in case.capabilities:
+            assert isinstance(error, BadInput)
+            assert error.field == "effectiveAt"
+        return
 
-    with pytest.raises(ProviderError):
-        await provider.balances([make_query(account, "2026-05-07")])
-    with pytest.raises(ProviderError) as caught:
-        await provider.set_opening_balance(case.write(account, 1))
+    answered = await opened.provider.set_opening_balance(write)
 
-    assert not caught.value.maybe_applied
+    stored = await opened.read_stored(case.operating)
+    assert stored is not None
+    assert answered.effective_at == stored.effective_at == at
 
 
-async def test_first_and_last_calendar_day_never_crash(
-    connect: Connect, case: ProviderCase
+# --- failures, closing, concurrency --------------------------------------------------------------
+
+
+async def test_probe_succeeds(case: ProviderCase, opened: OpenProvider) -> None:
+    before = await read_stored_amounts(case, opened)
+
+    await opened.provider.probe()
+
+    assert await read_stored_amounts(case, opened) == before
+    if opened.count_calls is not None:
+        assert opened.count_calls() == 1
+
+
+async def test_a_lost_backend_is_an_error_of_every_call(
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    account = case.account(case.operating, zone="Pacific/Kiritimati")
+    provider = opened.provider
+    await opened.stop_backend()
 
-    for day in (date.max, date.min):
-        try:
-            await connect(case.name).balances(
-                [type(make_query(account, "2026-01-01"))(account, day)]
-            )
-        except (BadInput, ProviderError) as error:
-            assert_contains_no_secret(error)
+    with pytest.raises(GatewayError) as probe:
+        await provider.probe()
+    assert_is_safe(probe.value, opened)
+    result = await read_balance(provider, case.operating, case.days[-1])
+    assert isinstance(result, ProviderError)
+    assert not result.maybe_applied
+    assert result.provider == case.kind.name
+    assert_is_safe(result, opened)
+    if Capability.READ_OPENING_BALANCE in case.capabilities:
+        with pytest.raises(ProviderError) as read:
+            await provider.opening_balance(case.operating)
+        assert_is_safe(read.value, opened)
+    if Capability.WRITE_OPENING_BALANCE in case.capabilities:
+        with pytest.raises(ProviderError) as write:
+            await provider.set_opening_balance(build_write(case, case.operating, 1))
+        assert_is_safe(write.value, opened)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+async def test_closing_twice_does_not_hang(
+    case: ProviderCase, opened: OpenProvider, used: bool
+) -> None:
+    if used:
+        result = await read_balance(opened.provider, case.operating, case.days[-1])
+        assert isinstance(result, BalanceFigures)
+
+    closing = [asyncio.create_task(opened.provider.aclose()) for _ in range(2)]
+    done, pending = await asyncio.wait(closing, timeout=HANG_S)
+
+    assert not pending
+    assert [task.exception() for task in done] == [None, None]
+
+
+async def test_concurrent_calls_give_the_same_results(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    queries = [BalanceQuery(one, day) for day in case.days for one in case.accounts] * 2
+
+    results = await asyncio.gather(
+        *(read_balance(opened.provider, query.account, query.as_of) for query in queries)
+    )
+
+    for query, result in zip(queries, results, strict=True):
+        assert_figures(result, opened.expect(query.account, query.as_of), query.account)
+
+
+async def cancel_after(steps: int, task: "asyncio.Task[object]") -> None:
+    """Cancel the task after a number of steps of the event loop, and wait for its end."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        assert task.exception() is None
+
+
+async def test_a_cancelled_call_leaves_the_provider_usable(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    provider, day = opened.provider, case.days[-1]
+    writes = Capability.WRITE_OPENING_BALANCE in case.capabilities
+    for steps in (0, 1, 2, 3, 5, 8, 13, 21, 34):
+        read = asyncio.create_task(read_balance(provider, case.operating, day))
+        await cancel_after(steps, read)
+        result = await read_balance(provider, case.owed, day)
+        assert_figures(result, opened.expect(case.owed, day), case.owed)
+        if writes:
+            write = build_write(case, case.operating, 4200 + steps)
+            await cancel_after(steps, asyncio.create_task(provider.set_opening_balance(write)))
+    if writes:
+        # After a cancelled write, the next one is stored.
+        write = build_write(case, case.operating, 77)
+        assert (await provider.set_opening_balance(write)).amount == write.amount
+        stored = await opened.read_stored(case.operating)
+        assert stored is not None
+        assert stored.amount == write.amount

@@ -1,6 +1,7 @@
 """Every sandbox fault at every provider: the designed error, in time and without a secret."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,9 +20,13 @@ from tests.providers.conftest import (
     SandboxServer,
     assert_contains_no_secret,
     make_query,
-    make_write,
 )
-from tests.providers.test_contract import CASES, Connect, ProviderCase
+from tests.providers.contract import find_cases
+from tests.providers.sandbox_case import SandboxCase
+
+Connect = Callable[..., Any]
+CASES = [case for case in find_cases() if isinstance(case, SandboxCase)]
+TOKEN_CASES = [case for case in CASES if case.has_token_endpoint]
 
 #: Time limit for faults that end in a timeout; the others get enough time for a busy machine.
 TIMEOUT_S = 0.4
@@ -81,22 +86,17 @@ def format_fault_id(fault: Any) -> str:
 
 
 @pytest.fixture(params=CASES, ids=[case.name for case in CASES])
-def case(request: pytest.FixtureRequest) -> ProviderCase:
-    found: ProviderCase = request.param
+def case(request: pytest.FixtureRequest) -> SandboxCase:
+    found: SandboxCase = request.param
     return found
-
-
-def build_last_write_pattern(case: ProviderCase) -> str:
-    """Return a path pattern; of Layer's two calls it matches the second one."""
-    return "/balance$" if case.name == "light" else "/opening-balance$"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=format_fault_id)
 async def test_fault_on_a_balance_read(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, fault: Any
+    connect: Connect, case: SandboxCase, sandbox: SandboxServer, fault: Any
 ) -> None:
     kind, options, expected, _, _ = fault
-    account = case.account(case.operating, configured_side=True)
+    account = case.operating_with_side
     provider = connect(case.name, timeout_s=choose_timeout_s(expected))
     query = make_query(account, "2026-05-07")
     sandbox.fault(kind, provider=case.name, path="balance", **UNLIMITED, **options)
@@ -122,14 +122,13 @@ async def test_fault_on_a_balance_read(
 
 @pytest.mark.parametrize("fault", FAULTS, ids=format_fault_id)
 async def test_fault_on_a_write(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, fault: Any
+    connect: Connect, case: SandboxCase, sandbox: SandboxServer, fault: Any
 ) -> None:
     kind, options, _, expected, maybe_applied = fault
-    account = case.account(case.operating, configured_side=True)
+    account = case.operating_with_side
     provider = connect(case.name, timeout_s=choose_timeout_s(expected))
-    path = build_last_write_pattern(case)
-    sandbox.fault(kind, provider=case.name, path=path, **UNLIMITED, **options)
-    write = make_write(account, 4242, effective_at=case.get_effective_at())
+    sandbox.fault(kind, provider=case.name, path=case.last_write_path, **UNLIMITED, **options)
+    write = case.write(account, 4242)
 
     started = time.monotonic()
     result: Any = None
@@ -142,42 +141,23 @@ async def test_fault_on_a_write(
     assert isinstance(result, expected or object)
     assert isinstance(result, GatewayError) is (expected is not None)
     if isinstance(result, ProviderError):
-        # Layer has processed the first of two calls by then, so the write may have been applied.
-        assert result.maybe_applied is (maybe_applied or case.name == "layer")
+        # The fault hits the last call: an earlier one may have applied the write.
+        assert result.maybe_applied is (maybe_applied or case.calls_per_write > 1)
         assert "Scripted" not in str(result)
         assert_contains_no_secret(result)
     sent = [one for one in sandbox.requests() if "token" not in one["path"]]
-    assert len(sent) == (2 if case.name == "layer" else 1)
-
-
-@pytest.mark.parametrize("kind", ["400", "429", "500", "drop_before", "drop_after", "body"])
-async def test_fault_on_first_of_layers_two_write_calls(
-    connect: Connect, sandbox: SandboxServer, kind: str
-) -> None:
-    """The second call is not made; ``maybe_applied`` follows the first, as for any write."""
-    case = CASES[2]
-    account = case.account(case.operating, configured_side=True)
-    layer = connect("layer")
-    options = {"body": "{"} if kind == "body" else {}
-    sandbox.fault(kind, provider="layer", path="/balance$", **options)
-
-    with pytest.raises(ProviderError) as caught:
-        await layer.set_opening_balance(make_write(account, 1))
-
-    assert caught.value.maybe_applied is (kind not in {"400", "429"})
-    posts = [one["path"] for one in sandbox.requests() if one["method"] == "POST"]
-    assert not [path for path in posts if path.endswith("/opening-balance")]
+    assert len(sent) == case.calls_per_write
 
 
 @pytest.mark.parametrize("kind", ["wrong_account", "wrong_currency"])
 async def test_response_for_another_account_or_currency(
-    connect: Connect, case: ProviderCase, sandbox: SandboxServer, kind: str
+    connect: Connect, case: SandboxCase, sandbox: SandboxServer, kind: str
 ) -> None:
-    """Asset names no currency; neither does Layer, and its tree has account ids only."""
-    account = case.account(case.operating, configured_side=True)
+    """A currency that the response does not name cannot be wrong."""
+    account = case.operating_with_side
     provider = connect(case.name)
     sandbox.fault(kind, provider=case.name, path="balance", **UNLIMITED)
-    harmless = kind == "wrong_currency" and case.name != "light"
+    harmless = kind == "wrong_currency" and not case.names_currency
 
     try:
         [result] = await provider.balances([make_query(account, "2026-05-07")])
@@ -187,7 +167,7 @@ async def test_response_for_another_account_or_currency(
     assert isinstance(result, ProviderBadResponse) is not harmless
 
 
-@pytest.mark.parametrize("provider_name", ["asset", "layer"])
+@pytest.mark.parametrize("case", TOKEN_CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize(
     ("kind", "options", "expected"),
     [
@@ -204,21 +184,18 @@ async def test_response_for_another_account_or_currency(
 async def test_fault_of_the_token_endpoint(
     connect: Connect,
     sandbox: SandboxServer,
-    provider_name: str,
+    case: SandboxCase,
     kind: str,
     options: Any,
     expected: type,
 ) -> None:
-    [case] = [one for one in CASES if one.name == provider_name]
-    account = case.account(case.operating, configured_side=True)
-    provider = connect(provider_name, timeout_s=choose_timeout_s(expected))
-    sandbox.fault(kind, provider=provider_name, path="/token$", **UNLIMITED, **options)
+    account = case.operating_with_side
+    provider = connect(case.name, timeout_s=choose_timeout_s(expected))
+    sandbox.fault(kind, provider=case.name, path="/token$", **UNLIMITED, **options)
 
     started = time.monotonic()
     with pytest.raises(expected) as caught:
-        await provider.set_opening_balance(
-            make_write(account, 1, effective_at=case.get_effective_at())
-        )
+        await provider.set_opening_balance(case.write(account, 1))
 
     assert time.monotonic() - started < choose_timeout_s(expected) + 1
     assert not caught.value.maybe_applied  # type: ignore[attr-defined]
@@ -226,17 +203,16 @@ async def test_fault_of_the_token_endpoint(
     assert [one for one in sandbox.requests() if not one["path"].endswith("/token")] == []
 
 
-@pytest.mark.parametrize("provider_name", ["asset", "layer"])
+@pytest.mark.parametrize("case", TOKEN_CASES, ids=lambda case: case.name)
 async def test_revoked_tokens_are_renewed(
-    connect: Connect, sandbox: SandboxServer, provider_name: str
+    connect: Connect, sandbox: SandboxServer, case: SandboxCase
 ) -> None:
-    [case] = [one for one in CASES if one.name == provider_name]
-    account = case.account(case.operating, configured_side=True)
-    provider = connect(provider_name)
+    account = case.operating_with_side
+    provider = connect(case.name)
     await provider.balances([make_query(account, "2026-05-07")])
     sandbox.control("DELETE", "tokens")
 
-    write = make_write(account, 99, effective_at=case.get_effective_at())
+    write = case.write(account, 99)
     stored = await provider.set_opening_balance(write)
 
     assert stored.amount.minor_units == 99

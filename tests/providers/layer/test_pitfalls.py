@@ -1,224 +1,25 @@
-"""One named test for each pitfall of the three providers' pages."""
+"""One named test for each pitfall of Layer's pages."""
 
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
-    BadInput,
     GatewayError,
     ProviderBadResponse,
-    ProviderCredentialsRejected,
+    ProviderError,
     ProviderRejected,
     Unsupported,
 )
 from balance_gateway.domain.money import Money
-from balance_gateway.providers.http import json_fields
-from balance_gateway.providers.http.body import decode_json
 from tests.providers.conftest import (
-    ENTRIES_START,
     SandboxServer,
     make_account,
     make_query,
     make_write,
     sandbox_account,
 )
-
-
-def test_numbers_never_pass_through_binary_floating_point() -> None:
-    """70368744177664.01 is …664.02 as a float."""
-    record = decode_json(b'{"amount": 70368744177664.01, "small": 0.29}')
-
-    assert record["amount"] == Decimal("70368744177664.01")
-    assert json_fields.parse_major_units(record, "amount", "USD") == 7036874417766401
-    assert json_fields.parse_major_units(record, "small", "USD") == 29
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e99999999999999999999"])
-def test_non_finite_numbers_are_rejected_in_any_field(number: str) -> None:
-    with pytest.raises(json_fields.MalformedResponse):
-        decode_json(f'{{"balance": 1, "metadata": {{"x": {number}}}}}'.encode())
-
-
-@pytest.mark.parametrize(
-    ("number", "currency", "minor_units"),
-    [
-        ("1000", "JPY", 1000),
-        ("1000.0", "JPY", 1000),
-        ("0.001", "KWD", 1),
-        ("0.0001", "CLF", 1),
-        ("1.5", "USD", 150),
-        ("-0", "USD", 0),
-        ("-0.0", "JPY", 0),
-        ("1E+3", "USD", 100_000),
-        ("0e-9999", "USD", 0),
-        ("9" * 60, "USD", int("9" * 60 + "00")),
-    ],
-)
-def test_decimals_follow_iso_4217(number: str, currency: str, minor_units: int) -> None:
-    record = decode_json(f'{{"n": {number}}}'.encode())
-
-    assert json_fields.parse_major_units(record, "n", currency) == minor_units
-
-
-@pytest.mark.parametrize(
-    ("number", "currency"), [("0.5", "JPY"), ("0.001", "USD"), ("1e-101", "USD"), ("1e100", "USD")]
-)
-def test_amount_with_too_many_decimals_is_rejected_not_rounded(number: str, currency: str) -> None:
-    with pytest.raises(json_fields.MalformedResponse):
-        json_fields.parse_major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
-
-
-async def test_light_amounts_above_int32_and_2_to_53_are_exact(connect: Any) -> None:
-    light = connect("light")
-
-    [treasury] = await light.balances(
-        [make_query(sandbox_account("light", "Treasury USD"), "2025-06-01")]
-    )
-    yen = sandbox_account("light", "Long-term reserve JPY")
-    [reserve] = await light.balances([make_query(yen, "2025-06-01")])
-
-    assert treasury.bank == Money(42_949_672_96_01, "USD")
-    assert reserve.bank == Money(9_007_199_254_740_993, "JPY")
-
-
-async def test_light_null_bank_balance_keeps_ledger_balance(connect: Any) -> None:
-    account = sandbox_account("light", "New account USD")
-
-    [figures] = await connect("light").balances([make_query(account, "2026-05-07")])
-
-    assert figures.bank is None
-    assert figures.ledger is not None
-    assert figures.difference is None
-
-
-async def test_light_zero_is_a_value(connect: Any) -> None:
-    account = sandbox_account("light", "Dormant GBP")
-
-    [figures] = await connect("light").balances([make_query(account, "2025-06-01")])
-
-    assert figures.bank == Money(0, "GBP")
-
-
-async def test_light_amount_correction_keeps_the_date(connect: Any, sandbox: SandboxServer) -> None:
-    """'Defaults to current timestamp if not provided.'"""
-    account = sandbox_account("light", "Operating USD")
-    light = connect("light")
-
-    await light.set_opening_balance(make_write(account, 1))
-    await light.set_opening_balance(make_write(account, 2))
-
-    state = sandbox.state("light", account.remote["bank_account_id"])
-    assert datetime.fromisoformat(state["opening"]["at"]) == ENTRIES_START
-    with pytest.raises(BadInput):
-        await light.set_opening_balance(make_write(account, 3, effective_at=None))
-
-
-async def test_light_follows_redirect_from_old_prefix(sandbox: SandboxServer, make: Any) -> None:
-    from balance_gateway.domain.secret import Secret
-    from tests.providers.conftest import SANDBOX
-
-    account = sandbox_account("light", "Operating USD")
-    key = Secret(SANDBOX.get_credential("light-acme").api_key or "")
-    light = make.light(f"{sandbox.url}/light/rest/ext", api_key=key)
-
-    await light.set_opening_balance(make_write(account, 5))
-    [figures] = await light.balances([make_query(account, "2025-06-01")])
-
-    assert figures.bank == Money(5, "USD")
-
-
-async def test_asset_stores_owed_amount_on_normal_side(
-    connect: Any, sandbox: SandboxServer
-) -> None:
-    card = sandbox_account("asset", "Company card")
-    asset = connect("asset")
-
-    await asset.set_opening_balance(make_write(card, -500_00, effective_at=None))
-
-    state = sandbox.state("asset", card.remote["ledger_id"])
-    assert Decimal(state["opening"]["amount"]) == 500
-    configured = sandbox_account(
-        "asset", "Company card", derive_opening_balance_as_of=ENTRIES_START.date()
-    )
-    assert (await asset.opening_balance(configured)).amount == Money(-500_00, "USD")
-
-
-async def test_asset_opening_date_cannot_be_chosen(connect: Any, sandbox: SandboxServer) -> None:
-    account = sandbox_account("asset", "Operating checking")
-    asset = connect("asset")
-
-    stored = await asset.set_opening_balance(make_write(account, 1, effective_at=ENTRIES_START))
-    other = datetime(2026, 1, 2, tzinfo=UTC)
-    with pytest.raises(BadInput, match="2026-01-01T00:00:00Z") as caught:
-        await asset.set_opening_balance(make_write(account, 2, effective_at=other))
-
-    assert stored.effective_at == ENTRIES_START
-    assert caught.value.field == "effectiveAt"
-    assert len([one for one in sandbox.requests() if one["method"] == "PUT"]) == 1
-
-
-@pytest.mark.parametrize("status", [404, 405])
-async def test_asset_entries_start_falls_back_to_documented_list(
-    connect: Any, sandbox: SandboxServer, status: int
-) -> None:
-    """No page documents reading one business; the list is documented."""
-    account = sandbox_account("asset", "Operating checking")
-    sandbox.fault("status", provider="asset", path="/business/[^/]+$", status=status, times=None)
-
-    stored = await connect("asset").set_opening_balance(make_write(account, 1))
-
-    assert stored.effective_at == ENTRIES_START
-
-
-async def test_asset_writes_nothing_if_entries_start_is_unreadable(
-    connect: Any, sandbox: SandboxServer
-) -> None:
-    account = sandbox_account("asset", "Operating checking")
-    sandbox.fault("503", provider="asset", path="/business/[^/]+$", times=None)
-
-    with pytest.raises(GatewayError) as caught:
-        await connect("asset").set_opening_balance(make_write(account, 1))
-
-    assert not caught.value.maybe_applied  # type: ignore[attr-defined]
-    assert not [one for one in sandbox.requests() if one["method"] == "PUT"]
-
-
-async def test_asset_read_always_sends_basis(connect: Any, sandbox: SandboxServer) -> None:
-    account = sandbox_account("asset", "Operating checking")
-
-    await connect("asset").balances([make_query(account, "2026-05-07")])
-    await connect("asset", basis="accrual").balances([make_query(account, "2026-05-07")])
-
-    queries = [one["query"] for one in sandbox.requests() if "trial-balance" in one["path"]]
-    assert "basis=modified_cash" in queries[0]
-    assert "basis=accrual" in queries[1]
-    assert "2026-05-07T23%3A59%3A59.999999Z" in queries[0]
-
-
-async def test_asset_missing_scope_rejects_the_credentials(
-    connect: Any, sandbox: SandboxServer
-) -> None:
-    account = sandbox_account("asset", "Operating checking")
-    asset = connect("asset", credential="asset-acme-read-only")
-
-    await asset.balances([make_query(account, "2026-05-07")])
-    with pytest.raises(ProviderCredentialsRejected) as caught:
-        await asset.set_opening_balance(make_write(account, 1, effective_at=None))
-
-    assert not caught.value.maybe_applied
-
-
-async def test_asset_caches_side_only_if_provided(connect: Any, sandbox: SandboxServer) -> None:
-    card = sandbox_account("asset", "Company card")
-    asset = connect("asset")
-    sandbox.fault("404", provider="asset", path="/ledger/[^/]+$", times=1)
-
-    assert await asset.normal_balance(card) is Side.DEBIT
-    assert await asset.normal_balance(card) is Side.CREDIT
 
 
 @pytest.mark.parametrize("envelope", ["bare", "data"])
@@ -412,3 +213,21 @@ async def test_layer_accepts_empty_write_response(connect: Any, sandbox: Sandbox
     )
 
     assert stored.amount.minor_units == 5
+
+
+@pytest.mark.parametrize("kind", ["400", "429", "500", "drop_before", "drop_after", "body"])
+async def test_layer_fault_on_first_of_two_write_calls(
+    connect: Any, sandbox: SandboxServer, kind: str
+) -> None:
+    """The second call is not made; ``maybe_applied`` follows the first, as for any write."""
+    account = sandbox_account("layer", "Operating checking", configured_side=True)
+    layer = connect("layer")
+    options = {"body": "{"} if kind == "body" else {}
+    sandbox.fault(kind, provider="layer", path="/balance$", **options)
+
+    with pytest.raises(ProviderError) as caught:
+        await layer.set_opening_balance(make_write(account, 1))
+
+    assert caught.value.maybe_applied is (kind not in {"400", "429"})
+    posts = [one["path"] for one in sandbox.requests() if one["method"] == "POST"]
+    assert not [path for path in posts if path.endswith("/opening-balance")]
