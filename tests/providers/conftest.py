@@ -22,7 +22,12 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.providers.asset.provider import AssetProvider, AssetSettings
 from balance_gateway.providers.layer.provider import LayerProvider, LayerSettings
 from balance_gateway.providers.light.provider import LightProvider, LightSettings
-from balance_gateway_sandbox import build_catalogue, create_sandbox
+from balance_gateway_sandbox import (
+    Options,
+    RateLimitOptions,
+    build_catalogue,
+    create_sandbox,
+)
 from tests.providers import fake_servers
 
 NOW = datetime(2026, 5, 7, 10, tzinfo=UTC)
@@ -209,11 +214,20 @@ class SandboxServer:
         return found
 
 
+UNLIMITED = RateLimitOptions(
+    light_per_minute=None,
+    asset_tenant_per_minute=None,
+    asset_business_per_minute=None,
+    layer_per_second=None,
+)
+
+
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[SandboxServer]:
     listener = socket.create_server(("127.0.0.1", 0))
+    app = create_sandbox(clock=lambda: NOW, options=Options(limits=UNLIMITED))
     config = uvicorn.Config(
-        create_sandbox(), loop="uvloop", http="httptools", log_level="warning", access_log=False
+        app, loop="uvloop", http="httptools", log_level="warning", access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -230,10 +244,6 @@ def sandbox_server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
     sandbox_server.control("POST", "reset")
-    sandbox_server.control("PUT", "clock", {"now": NOW.isoformat()})
-    limits = {"light_per_minute": None, "asset_tenant_per_minute": None}
-    limits |= {"asset_business_per_minute": None, "layer_per_second": None}
-    sandbox_server.options(limits=limits)
     return sandbox_server
 
 

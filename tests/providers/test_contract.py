@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import product
 
 import pytest
 
@@ -129,6 +130,8 @@ async def assert_write_is_refused(
 
 def test_every_provider_has_a_case() -> None:
     assert sorted(case.kind.value for case in CASES) == list_rooms()
+    folders = [type(case).__module__.split(".")[-2] for case in CASES]
+    assert folders == [case.kind.value for case in CASES]
 
 
 # --- kind and capabilities -----------------------------------------------------------------------
@@ -320,16 +323,16 @@ async def test_opening_balance_is_derived_only_from_a_configured_day(
     assert (opening.source, opening.effective_at) == (OpeningBalanceSource.DERIVED, None)
 
 
-@pytest.mark.parametrize("which", ["operating", "owed", "unset"])
 async def test_written_amount_is_stored_and_can_be_read_back(
-    case: ProviderCase, opened: OpenProvider, which: str
+    case: ProviderCase, opened: OpenProvider
 ) -> None:
-    account: Account = getattr(case, which) or case.operating
+    accounts = (case.operating, case.owed, case.unset or case.operating)
     if Capability.WRITE_OPENING_BALANCE not in case.capabilities:
-        refusal = await assert_write_is_refused(case, opened, build_write(case, account, 1))
-        assert isinstance(refusal, Unsupported)
+        for account in accounts:
+            await assert_write_is_refused(case, opened, build_write(case, account, 1))
         return
-    for minor_units in (0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1):
+    amounts = (0, 1, -1, 123_456_78, 2**53 + 1, -(2**53) - 1)
+    for account, minor_units in product(accounts, amounts):
         write = build_write(case, account, minor_units)
 
         answered = await opened.provider.set_opening_balance(write)
@@ -375,25 +378,22 @@ async def test_amount_in_another_currency_is_never_sent(
         assert (error.field or "").split(".")[0] == "amount"
 
 
-@pytest.mark.parametrize("field", ["memo", "referenceNumber"])
-async def test_notes_are_stored_or_refused(
-    case: ProviderCase, opened: OpenProvider, field: str
-) -> None:
-    attribute = {"memo": "memo", "referenceNumber": "reference_number"}[field]
-    write = build_write(case, case.operating, 4242, **{attribute: "Opening 2026"})
-    if Capability.WRITE_MEMO not in case.capabilities:
-        error = await assert_write_is_refused(case, opened, write)
-        assert isinstance(error, Unsupported)
-        if Capability.WRITE_OPENING_BALANCE in case.capabilities:
-            assert error.field == field
-        return
+async def test_notes_are_stored_or_refused(case: ProviderCase, opened: OpenProvider) -> None:
+    for field, attribute in (("memo", "memo"), ("referenceNumber", "reference_number")):
+        write = build_write(case, case.operating, 4242, **{attribute: "Opening 2026"})
+        if Capability.WRITE_MEMO not in case.capabilities:
+            error = await assert_write_is_refused(case, opened, write)
+            assert isinstance(error, Unsupported)
+            if Capability.WRITE_OPENING_BALANCE in case.capabilities:
+                assert error.field == field
+            continue
 
-    answered = await opened.provider.set_opening_balance(write)
+        answered = await opened.provider.set_opening_balance(write)
 
-    assert getattr(answered, attribute) == "Opening 2026"
-    opening = await opened.provider.opening_balance(case.operating)
-    assert opening is not None
-    assert getattr(opening, attribute) == "Opening 2026"
+        assert getattr(answered, attribute) == "Opening 2026"
+        opening = await opened.provider.opening_balance(case.operating)
+        assert opening is not None
+        assert getattr(opening, attribute) == "Opening 2026"
 
 
 async def test_effective_date_is_honoured_or_refused(
@@ -452,13 +452,10 @@ async def test_a_lost_backend_is_an_error_of_every_call(
         assert_is_safe(write.value, opened)
 
 
-@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
-async def test_closing_twice_does_not_hang(
-    case: ProviderCase, opened: OpenProvider, used: bool
-) -> None:
-    if used:
-        result = await read_balance(opened.provider, case.operating, case.days[-1])
-        assert isinstance(result, BalanceFigures)
+async def test_closing_twice_does_not_hang(case: ProviderCase, opened: OpenProvider) -> None:
+    """After use; the other tests' providers are closed once, some of them unused."""
+    result = await read_balance(opened.provider, case.operating, case.days[-1])
+    assert isinstance(result, BalanceFigures)
 
     closing = [asyncio.create_task(opened.provider.aclose()) for _ in range(2)]
     done, pending = await asyncio.wait(closing, timeout=HANG_S)

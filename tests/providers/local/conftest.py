@@ -1,12 +1,19 @@
-"""Fixtures: the databases of ``tests/storage``, SQLite and PostgreSQL."""
+"""Fixtures of ``tests/storage``, on SQLite only: PostgreSQL is tested there, below the port."""
+
+from pathlib import Path
+
+import pytest
 
 from tests.storage.conftest import (  # noqa: F401 - pytest finds fixtures by their names
     account,
     clock,
     database,
     make_account,
-    postgresql_server,
-    postgresql_url,
     store,
-    url,
 )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a new, empty database."""
+    return f"sqlite:///{tmp_path}/gateway.db"
