@@ -72,6 +72,7 @@ class SandboxCase(ProviderCase):
     days = (date(2025, 11, 30), date(2026, 1, 1), date(2026, 5, 6), date(2026, 5, 7))
 
     def __init__(self) -> None:
+        self.seeded: dict[str, dict[str, Any]] = {}
         self.operating = sandbox_account(self.name, self.operating_name)
         self.owed = sandbox_account(self.name, self.owed_name)
         self.unset = sandbox_account(self.name, self.unset_name)
@@ -137,13 +138,13 @@ class SandboxCase(ProviderCase):
     async def open(self, request: pytest.FixtureRequest) -> AsyncIterator[OpenProvider]:
         sandbox: SandboxServer = request.getfixturevalue("sandbox")
         provider = self.connect(sandbox.url, FakeClock())
-        states: dict[str, Any] = {}
+        for account in self.accounts:
+            # Once for all tests: the fixture has reset the sandbox to these states.
+            if account.id not in self.seeded:
+                self.seeded[account.id] = self.read_state(sandbox, account)
 
         def expect(account: Account, day: date) -> BalanceFigures:
-            # Asked once: no entry is added after the first read.
-            if account.id not in states:
-                states[account.id] = self.read_state(sandbox, account)
-            bank, ledger = self.compute_figures(states[account.id], account, day)
+            bank, ledger = self.compute_figures(self.seeded[account.id], account, day)
             return BalanceFigures(
                 day,
                 None if bank is None else Money(bank, account.currency),

@@ -419,13 +419,9 @@ async def test_effective_date_is_honoured_or_refused(
 
 
 async def test_probe_succeeds(case: ProviderCase, opened: OpenProvider) -> None:
-    before = await read_stored_amounts(case, opened)
-
     await opened.provider.probe()
 
-    assert await read_stored_amounts(case, opened) == before
-    if opened.count_calls is not None:
-        assert opened.count_calls() == 1
+    assert opened.count_calls is None or opened.count_calls() == 1
 
 
 async def test_a_lost_backend_is_an_error_of_every_call(
