@@ -187,6 +187,7 @@ async def run_check(name: str, case: FakeCase) -> None:
         await check(case, opened)
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 @pytest.mark.parametrize("capabilities", [frozenset(Capability), READ_ONLY], ids=["all", "read"])
 async def test_a_correct_provider_passes(capabilities: frozenset[Capability]) -> None:
     assert {name for _, _, name in FAULTS} <= CHECKS.keys()
@@ -372,6 +373,7 @@ FAULTS: list[tuple[type[FakeProvider], frozenset[Capability], str]] = [
 ]
 
 
+@pytest.mark.usefixtures("only_new_garbage")
 @pytest.mark.parametrize(
     ("provider", "capabilities", "name"),
     FAULTS,
