@@ -1,22 +1,28 @@
 """Tests the tree of errors and the scopes of callers."""
 
+import ast
+import json
+import re
+from pathlib import Path
+
+import orjson
 import pytest
 
+import balance_gateway
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import (
     AccountNotFound,
     BadInput,
+    ErrorCode,
     Forbidden,
     GatewayError,
     ProviderError,
     ProviderRejected,
     with_account,
 )
+from balance_gateway.ports.write_journal import JournalUnavailable
 
-NAMES = """UNAUTHENTICATED FORBIDDEN BAD_USER_INPUT ACCOUNT_NOT_FOUND UNSUPPORTED_BY_PROVIDER
-    PROVIDER_UNAVAILABLE PROVIDER_TIMEOUT PROVIDER_RATE_LIMITED PROVIDER_CREDENTIALS_REJECTED
-    PROVIDER_BAD_RESPONSE PROVIDER_REJECTED TOO_STALE QUERY_TOO_EXPENSIVE INTERNAL"""
-CODES = set(NAMES.split())
+SOURCE = Path(balance_gateway.__file__).parent
 RETRYABLE = {"PROVIDER_UNAVAILABLE", "PROVIDER_TIMEOUT", "PROVIDER_RATE_LIMITED", "TOO_STALE"}
 
 
@@ -36,14 +42,53 @@ def make_error(error: type[GatewayError]) -> GatewayError:
 def test_every_error_has_a_stable_code_and_a_retryable_flag(
     error: type[GatewayError],
 ) -> None:
-    assert "code" in vars(error)
-    assert error.code in CODES
-    assert error.retryable is (error.code in RETRYABLE)
+    assert isinstance(vars(error)["code"], ErrorCode)
+    assert make_error(error).retryable is (error.code in RETRYABLE)
     assert str(make_error(error)) == make_error(error).message
 
 
 def test_every_code_belongs_to_an_error() -> None:
-    assert {error.code for error in CONCRETE_ERRORS} == CODES
+    assert {error.code for error in CONCRETE_ERRORS} == set(ErrorCode)
+
+
+def test_a_code_is_its_own_name_in_every_text() -> None:
+    for code in ErrorCode:
+        texts = {str(code), f"{code}", code.value, json.loads(json.dumps(code))}
+        assert texts | {orjson.loads(orjson.dumps({"code": code}))["code"]} == {code.name}
+
+
+def find_literals(text: str) -> set[str]:
+    """Return the string constants of a module."""
+    constants = (each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Constant))
+    return {each.value for each in constants if isinstance(each.value, str)}
+
+
+def test_codes_are_written_as_literals_in_the_enum_only() -> None:
+    modules = {path: find_literals(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
+    codes = set(map(str, ErrorCode))
+
+    found = {
+        str(path.relative_to(SOURCE)): sorted(literals & codes)
+        for path, literals in modules.items()
+        if literals & codes
+    }
+
+    assert found == {"domain/errors.py": sorted(codes)}
+
+
+def test_codes_in_the_dashboard_exist() -> None:
+    scripts = [path.read_text("utf-8") for path in (SOURCE / "web" / "static").glob("*.js")]
+    named = {name for text in scripts for name in re.findall(r"\.code === \"(\w+)\"", text)}
+
+    assert named
+    assert named <= set(ErrorCode)
+
+
+def test_an_unavailable_journal_is_retryable_unlike_other_internal_errors() -> None:
+    error = JournalUnavailable("It is down.")
+
+    assert (error.code, error.retryable) == (ErrorCode.INTERNAL, True)
+    assert not ErrorCode.INTERNAL.is_retryable
 
 
 @pytest.mark.parametrize("error", CONCRETE_ERRORS)

@@ -22,7 +22,7 @@ class Finding:
         name: the connector's name, or ``storage`` or ``cache``.
         kind: the provider, or ``storage`` or ``cache``.
         ok: whether the check succeeded.
-        code: the stable error code; empty on success.
+        code: the text of the ``ErrorCode``; empty on success.
         message: the error and what to do, or what a successful check could not verify; else empty.
     """
 
@@ -75,7 +75,7 @@ async def _run_check(name: str, kind: str, probe: object) -> Finding:
         # The provider responds but does not offer this read: neither a failure nor a proof.
         return Finding(name, kind, ok=True, message=unsupported.message)
     except GatewayError as error:
-        return Finding(name, kind, ok=False, code=error.code, message=error.message)
+        return Finding(name, kind, ok=False, code=error.code.value, message=error.message)
     return Finding(name, kind, ok=True)
 
 

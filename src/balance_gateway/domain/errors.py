@@ -1,4 +1,4 @@
-"""Defines all errors of the gateway as one class tree.
+"""Defines all errors of the gateway as one class tree, and their codes as one enum.
 
 ::
 
@@ -24,7 +24,45 @@ Messages are written for the caller: they name the field and the next step, and 
 secret, another tenant's data or a provider's raw text.
 """
 
+import enum
 from typing import ClassVar
+
+
+class ErrorCode(enum.StrEnum):
+    """The stable codes of errors, as in ``extensions.code`` of a GraphQL error.
+
+    A member is its own text in JSON, in metric labels and in the journal.
+    """
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
+    UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"
+    TOO_STALE = "TOO_STALE"
+    QUERY_TOO_EXPENSIVE = "QUERY_TOO_EXPENSIVE"
+    PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    PROVIDER_TIMEOUT = "PROVIDER_TIMEOUT"
+    PROVIDER_RATE_LIMITED = "PROVIDER_RATE_LIMITED"
+    PROVIDER_CREDENTIALS_REJECTED = "PROVIDER_CREDENTIALS_REJECTED"
+    PROVIDER_BAD_RESPONSE = "PROVIDER_BAD_RESPONSE"
+    PROVIDER_REJECTED = "PROVIDER_REJECTED"
+    INTERNAL = "INTERNAL"
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether a call that failed with this code can succeed later unchanged."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        ErrorCode.TOO_STALE,
+        ErrorCode.PROVIDER_UNAVAILABLE,
+        ErrorCode.PROVIDER_TIMEOUT,
+        ErrorCode.PROVIDER_RATE_LIMITED,
+    }
+)
 
 
 class GatewayError(Exception):
@@ -32,15 +70,13 @@ class GatewayError(Exception):
 
     Attributes:
         code: the stable code of ``extensions.code`` in a GraphQL error.
-        retryable: whether the same call can succeed later unchanged.
         field: the invalid input field as a dotted path; None when no input field is invalid.
         retry_after_s: seconds to wait before a retry; None when unknown.
         account_id: the gateway's id of the affected account; None when there is none.
         provider: the provider's kind, such as ``LIGHT``; None when no provider is involved.
     """
 
-    code: ClassVar[str] = "INTERNAL"
-    retryable: ClassVar[bool] = False
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
 
     def __init__(
         self,
@@ -58,23 +94,28 @@ class GatewayError(Exception):
         self.account_id = account_id
         self.provider = provider
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call can succeed later unchanged."""
+        return self.code.is_retryable
+
 
 class Unauthenticated(GatewayError):
     """The credential is missing or unknown."""
 
-    code = "UNAUTHENTICATED"
+    code = ErrorCode.UNAUTHENTICATED
 
 
 class Forbidden(GatewayError):
     """The credential is valid but lacks the scope that the field requires."""
 
-    code = "FORBIDDEN"
+    code = ErrorCode.FORBIDDEN
 
 
 class BadInput(GatewayError):
     """The caller's input is invalid; ``field`` names the input field."""
 
-    code = "BAD_USER_INPUT"
+    code = ErrorCode.BAD_USER_INPUT
 
 
 class AccountNotFound(GatewayError):
@@ -84,7 +125,7 @@ class AccountNotFound(GatewayError):
     exist.
     """
 
-    code = "ACCOUNT_NOT_FOUND"
+    code = ErrorCode.ACCOUNT_NOT_FOUND
 
     def __init__(self, account_id: str) -> None:
         super().__init__("There is no such account.", account_id=account_id)
@@ -93,33 +134,31 @@ class AccountNotFound(GatewayError):
 class Unsupported(GatewayError):
     """The provider does not support the requested operation."""
 
-    code = "UNSUPPORTED_BY_PROVIDER"
+    code = ErrorCode.UNSUPPORTED_BY_PROVIDER
 
 
 class TooStale(GatewayError):
     """A value exists but is older than the caller accepts."""
 
-    code = "TOO_STALE"
-    retryable = True
+    code = ErrorCode.TOO_STALE
 
 
 class TooExpensive(GatewayError):
     """The query exceeds the cost limit of one request."""
 
-    code = "QUERY_TOO_EXPENSIVE"
+    code = ErrorCode.QUERY_TOO_EXPENSIVE
 
 
 class CacheUnavailable(GatewayError):
     """The shared cache is unavailable, so a write could not be fenced and was not sent."""
 
-    code = "PROVIDER_UNAVAILABLE"
-    retryable = True
+    code = ErrorCode.PROVIDER_UNAVAILABLE
 
 
 class Internal(GatewayError):
     """A defect of the gateway; the log contains the cause under the request id."""
 
-    code = "INTERNAL"
+    code = ErrorCode.INTERNAL
 
 
 class ProviderError(GatewayError):
@@ -156,8 +195,7 @@ class ProviderError(GatewayError):
 class ProviderUnavailable(ProviderError):
     """The connection failed or was lost, or the provider responded with status 5xx."""
 
-    code = "PROVIDER_UNAVAILABLE"
-    retryable = True
+    code = ErrorCode.PROVIDER_UNAVAILABLE
 
 
 class CircuitOpen(ProviderUnavailable):
@@ -166,54 +204,49 @@ class CircuitOpen(ProviderUnavailable):
     Its circuit breaker is open, it asked for a pause, or too many calls are waiting for it.
     """
 
-    code = "PROVIDER_UNAVAILABLE"
-    retryable = True
+    code = ErrorCode.PROVIDER_UNAVAILABLE
 
 
 class ProviderUntrusted(ProviderUnavailable):
     """The provider's certificate is not trusted, or was issued for another host."""
 
-    code = "PROVIDER_UNAVAILABLE"
-    retryable = True
+    code = ErrorCode.PROVIDER_UNAVAILABLE
 
 
 class ProviderTimeout(ProviderError):
     """The provider did not respond before the deadline."""
 
-    code = "PROVIDER_TIMEOUT"
-    retryable = True
+    code = ErrorCode.PROVIDER_TIMEOUT
 
 
 class ProviderRateLimited(ProviderError):
     """The provider's rate limit, or the call budget that we keep below it, is exhausted."""
 
-    code = "PROVIDER_RATE_LIMITED"
-    retryable = True
+    code = ErrorCode.PROVIDER_RATE_LIMITED
 
 
 class BudgetSpent(ProviderRateLimited):
     """The provider was not called: the call budget below its rate limit is exhausted."""
 
-    code = "PROVIDER_RATE_LIMITED"
-    retryable = True
+    code = ErrorCode.PROVIDER_RATE_LIMITED
 
 
 class ProviderCredentialsRejected(ProviderError):
     """The provider or its token endpoint refused the connector's credentials (401, 403)."""
 
-    code = "PROVIDER_CREDENTIALS_REJECTED"
+    code = ErrorCode.PROVIDER_CREDENTIALS_REJECTED
 
 
 class ProviderBadResponse(ProviderError):
     """The provider's response violates its documentation; none of it is used."""
 
-    code = "PROVIDER_BAD_RESPONSE"
+    code = ErrorCode.PROVIDER_BAD_RESPONSE
 
 
 class ProviderRejected(ProviderError):
     """The provider understood the request and refused it (400, 404, 409, 422)."""
 
-    code = "PROVIDER_REJECTED"
+    code = ErrorCode.PROVIDER_REJECTED
 
 
 def with_account(

@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from balance_gateway.domain.errors import ErrorCode
+
 
 class HealthState(enum.Enum):
     """State of a provider according to the most recent calls."""
@@ -31,7 +33,7 @@ class ConnectorStatus:
     state: HealthState
     last_success_at: datetime | None = None
     last_failure_at: datetime | None = None
-    last_failure_code: str | None = None
+    last_failure_code: ErrorCode | None = None
     requests_per_minute: int | None = None
     remaining: int | None = None
     refills_at: datetime | None = None

@@ -71,7 +71,7 @@ class WriteRecord:
         applied: for APPLIED, the opening balance as returned by the provider or read back;
             otherwise None.
         verified: whether ``applied`` was read back from the provider.
-        error_code: for REJECTED and UNCERTAIN, the stable error code; otherwise None.
+        error_code: for REJECTED and UNCERTAIN, the text of the ``ErrorCode``; otherwise None.
         error_message: for REJECTED and UNCERTAIN, the message, safe to show to the caller;
             otherwise None.
         error_retryable: whether the same write can be tried again.

@@ -16,7 +16,8 @@ class ProviderCall(NamedTuple):
         operation: the operation, such as "balance read".
         write: whether the request changes data at the provider.
         outcome: ``ok``; ``redirected``; ``refused`` (any status from 400, whatever the adapter
-            makes of it); ``cancelled``; or the code of the error that ended the exchange.
+            makes of it); ``cancelled``; or the ``ErrorCode`` of the error that ended the exchange,
+            as text.
         status: the HTTP status; None without a response.
         duration_s: from the first byte sent to the last byte decoded, in seconds.
         headers: the response headers by lower-case name, including the rate limit headers; empty

@@ -15,8 +15,10 @@ class AccountBusy(Exception):
 class JournalUnavailable(Internal):
     """The journal could not be read or written; a later attempt may succeed."""
 
-    code = "INTERNAL"
-    retryable = True
+    @property
+    def retryable(self) -> bool:
+        """True, unlike for other errors with this code: no write was sent because of it."""
+        return True
 
 
 class WriteJournal(Protocol):

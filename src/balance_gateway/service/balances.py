@@ -6,7 +6,7 @@ from datetime import datetime
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import BalanceFigures
-from balance_gateway.domain.errors import GatewayError
+from balance_gateway.domain.errors import ErrorCode, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, Observed
 
@@ -21,7 +21,7 @@ class Missing:
     """
 
     account: Account
-    code: str
+    code: ErrorCode
 
 
 @dataclass(frozen=True, slots=True)

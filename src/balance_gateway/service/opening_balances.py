@@ -5,6 +5,7 @@ from datetime import datetime
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.ports.reads import Observed
 
 
@@ -93,7 +94,7 @@ class Rejected:
         field: the invalid input field; None without one.
     """
 
-    code: str
+    code: ErrorCode
     message: str
     retryable: bool
     field: str | None

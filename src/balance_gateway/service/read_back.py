@@ -96,7 +96,7 @@ def with_failure(record: WriteRecord, error: GatewayError, outcome: WriteOutcome
     return replace(
         record,
         outcome=outcome,
-        error_code=error.code,
+        error_code=error.code.value,
         error_message=error.message,
         error_retryable=error.retryable,
         error_field=error.field,

@@ -31,7 +31,13 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import BadInput, CacheUnavailable, GatewayError, Internal
+from balance_gateway.domain.errors import (
+    BadInput,
+    CacheUnavailable,
+    ErrorCode,
+    GatewayError,
+    Internal,
+)
 from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
@@ -249,7 +255,7 @@ class OpeningBalanceWriter:
             return Applied(account, observed, record.verified, replayed)
         if record.outcome is WriteOutcome.REJECTED:
             return Rejected(
-                record.error_code or Internal.code,
+                _parse_code(record.error_code),
                 record.error_message or "The write was rejected.",
                 record.error_retryable,
                 record.error_field,
@@ -274,6 +280,14 @@ async def _call_journal(call: Awaitable[T]) -> T:
             "The write journal is unavailable and this request sent nothing; try again, with the"
             " same idempotencyKey if the request had one."
         ) from error
+
+
+def _parse_code(text: str | None) -> ErrorCode:
+    """Return the code in a journal record; INTERNAL if the record has none of today's codes."""
+    try:
+        return ErrorCode(text or "")
+    except ValueError:
+        return ErrorCode.INTERNAL
 
 
 def _build_rejection(error: GatewayError) -> Rejected:

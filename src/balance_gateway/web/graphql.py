@@ -25,7 +25,7 @@ from balance_gateway.api.execution.engine import (
 )
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
-from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
@@ -124,7 +124,7 @@ class GraphQLEndpoint:
             body = response.body
         except BadRequest as bad:
             status, extra_headers = bad.status, bad.headers
-            body = _encode_error(bad.message, _CODES.get(status, "BAD_USER_INPUT"))
+            body = _encode_error(bad.message, bad.code)
         except Unauthenticated as error:
             status, extra_headers = 401, ((b"www-authenticate", b"Bearer"),)
             body = _encode_error(error.message, error.code)
@@ -132,7 +132,8 @@ class GraphQLEndpoint:
             return
         except Exception as defect:
             log_defect(defect, request_id)
-            status, body = 500, _encode_error(build_internal_message(request_id), "INTERNAL")
+            status = 500
+            body = _encode_error(build_internal_message(request_id), ErrorCode.INTERNAL)
         await _send(send, status, body, media_type or JSON, request_id, extra_headers)
 
     async def drain(self) -> None:
@@ -225,7 +226,8 @@ class GraphQLEndpoint:
     def _build_busy_error(self) -> BadRequest:
         retry_after = str(self._limits.load.retry_after_s)
         message = f"The gateway is overloaded; retry later (Retry-After: {retry_after} s)."
-        return BadRequest(503, message, ((b"retry-after", retry_after.encode()),))
+        headers = ((b"retry-after", retry_after.encode()),)
+        return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
 
 
 def headers_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -270,11 +272,8 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-_CODES = {503: "PROVIDER_UNAVAILABLE"}
-
-
-def _encode_error(message: str, code: str) -> bytes:
-    extensions = {"code": code, "retryable": code == "PROVIDER_UNAVAILABLE"}
+def _encode_error(message: str, code: ErrorCode) -> bytes:
+    extensions = {"code": code, "retryable": code.is_retryable}
     return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
 
 

@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive
 
 from balance_gateway.api.execution.engine import GraphQLRequest
+from balance_gateway.api.schema.errors import REQUEST_ERROR_CODE
+from balance_gateway.domain.errors import ErrorCode
 
 #: Maximum nesting of JSON arrays and objects; no GraphQL request of this schema is deeper.
 JSON_DEPTH_MAX = 64
@@ -31,15 +33,21 @@ class BadRequest(Exception):
         status: the HTTP status of the response.
         message: the reason, for the caller.
         headers: additional response headers.
+        code: the error code in the response.
     """
 
     def __init__(
-        self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        message: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        code: ErrorCode = REQUEST_ERROR_CODE,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers
+        self.code = code
 
 
 class ClientDisconnected(Exception):

@@ -206,4 +206,4 @@ def test_domain_errors_have_extensions():
         error = kind("acct_1") if kind is errors.AccountNotFound else kind("No.")
         extensions = build_extensions(error)
         assert extensions["code"] == kind.code
-        assert extensions["retryable"] is kind.retryable
+        assert extensions["retryable"] is error.retryable

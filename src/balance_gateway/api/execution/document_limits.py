@@ -22,6 +22,7 @@ from graphql import (
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused, build_refusal
+from balance_gateway.domain.errors import ErrorCode
 
 _INTROSPECTION = frozenset({"__schema", "__type"})
 
@@ -190,4 +191,4 @@ def build_limit_refusal(allowed: int, what: str) -> RequestRefused:
         what: the counted items, in the plural.
     """
     message = f"The document must have at most {allowed} {what}. Split the request."
-    return build_refusal(message, "QUERY_TOO_EXPENSIVE")
+    return build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)

@@ -25,6 +25,7 @@ from balance_gateway.api.schema.errors import (
     format_error,
     refusal_from_errors,
 )
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.service.gateway import Gateway
 
 
@@ -106,7 +107,7 @@ class Engine:
                 f"The query must have a cost of at most {self._limits.cost} fields, not "
                 f"{min(cost, 10**12)}. Request fewer accounts, days or fields at a time."
             )
-            raise build_refusal(message, "QUERY_TOO_EXPENSIVE")
+            raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)
         return Operation(prepared, variables)
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:  # noqa: ARG002
@@ -170,7 +171,7 @@ def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse
     errors = [format_error(error, request_id) for error in result.errors]
     codes = {error["extensions"]["code"] for error in errors}
     # If a root field that can be null fails, there is still data, and the status is 200.
-    status = 403 if result.data is None and codes == {"FORBIDDEN"} else 200
+    status = 403 if result.data is None and codes == {ErrorCode.FORBIDDEN} else 200
     return GraphQLResponse(encode_json({"data": result.data, "errors": errors}), status)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from balance_gateway.domain.errors import GatewayError
+from balance_gateway.domain.errors import ErrorCode, GatewayError
 from balance_gateway.observability.logs import describe_exception
 
 logger = logging.getLogger(__name__)
 
 #: The code of graphql-core's own errors: they are all about the caller's document or variables.
-REQUEST_ERROR_CODE = "BAD_USER_INPUT"
+REQUEST_ERROR_CODE = ErrorCode.BAD_USER_INPUT
 
 
 class RequestRefused(Exception):
@@ -34,7 +34,7 @@ class RequestRefused(Exception):
 
 
 def build_refusal(
-    message: str, code: str = REQUEST_ERROR_CODE, field: str | None = None
+    message: str, code: ErrorCode = REQUEST_ERROR_CODE, field: str | None = None
 ) -> RequestRefused:
     """Build a refusal with one error.
 
@@ -43,7 +43,7 @@ def build_refusal(
         code: the error code.
         field: the part of the request that is wrong; None if it is the document as a whole.
     """
-    extensions: dict[str, Any] = {"code": code, "retryable": False}
+    extensions: dict[str, Any] = {"code": code, "retryable": code.is_retryable}
     if field is not None:
         extensions["field"] = field
     return RequestRefused([{"message": message, "extensions": extensions}])
@@ -92,12 +92,13 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     elif cause is None:
         entry["extensions"] = {
             "code": REQUEST_ERROR_CODE,
-            "retryable": False,
+            "retryable": REQUEST_ERROR_CODE.is_retryable,
             **(error.extensions or {}),
         }
     else:
         entry["message"] = build_internal_message(request_id)
-        entry["extensions"] = {"code": "INTERNAL", "retryable": False}
+        code = ErrorCode.INTERNAL
+        entry["extensions"] = {"code": code, "retryable": code.is_retryable}
         log_defect(cause, request_id, path=error.path)
     return entry
 

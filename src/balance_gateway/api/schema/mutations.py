@@ -18,7 +18,7 @@ from balance_gateway.api.schema.opening_balance_inputs import (
     build_upsert_request,
 )
 from balance_gateway.domain.access import Scope
-from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError
+from balance_gateway.domain.errors import AccountNotFound, BadInput, ErrorCode, GatewayError
 from balance_gateway.service import opening_balances as service
 
 
@@ -125,7 +125,12 @@ def _build_defect_result(
     try:
         account = context.gateway.directory.account(context.principal, account_id)
     except AccountNotFound:
-        return OpeningBalanceRejected(code="INTERNAL", message=message, retryable=False, field=None)
+        return OpeningBalanceRejected(
+            code=ErrorCode.INTERNAL,
+            message=message,
+            retryable=ErrorCode.INTERNAL.is_retryable,
+            field=None,
+        )
     # The defect may have been raised after the provider accepted the write.
     return OpeningBalanceUncertain(
         bank_account=build_bank_account(account),

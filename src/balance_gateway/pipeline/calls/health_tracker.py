@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from balance_gateway.domain.calendar_days import Clock
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
@@ -14,9 +15,9 @@ from balance_gateway.ports.provider_call import ProviderCall
 _NEUTRAL_OUTCOMES = frozenset({"cancelled", "redirected"})
 
 _CODES_BY_STATUS = {
-    401: "PROVIDER_CREDENTIALS_REJECTED",
-    403: "PROVIDER_CREDENTIALS_REJECTED",
-    429: "PROVIDER_RATE_LIMITED",
+    401: ErrorCode.PROVIDER_CREDENTIALS_REJECTED,
+    403: ErrorCode.PROVIDER_CREDENTIALS_REJECTED,
+    429: ErrorCode.PROVIDER_RATE_LIMITED,
 }
 
 
@@ -27,7 +28,7 @@ class _CallHistory:
     failures_in_row: int = 0
     last_success_at: datetime | None = None
     last_failure_at: datetime | None = None
-    last_failure_code: str | None = None
+    last_failure_code: ErrorCode | None = None
 
 
 class HealthTracker:
@@ -61,7 +62,7 @@ class HealthTracker:
         history.failures_in_row = 0
         history.last_success_at = self._clock()
 
-    def record_failure(self, connector: str, code: str) -> None:
+    def record_failure(self, connector: str, code: ErrorCode) -> None:
         """Record that a call of the connector failed with this error code."""
         history = self._histories[connector]
         history.failures_in_row += 1
@@ -93,7 +94,7 @@ def _state(history: _CallHistory, breaker: BreakerState) -> HealthState:
     return HealthState.UNKNOWN if history.last_success_at is None else HealthState.UP
 
 
-def _failure_code(call: ProviderCall) -> str:
+def _failure_code(call: ProviderCall) -> ErrorCode:
     if call.outcome == "refused" and call.status is not None:
-        return _CODES_BY_STATUS.get(call.status, "PROVIDER_UNAVAILABLE")
-    return call.outcome
+        return _CODES_BY_STATUS.get(call.status, ErrorCode.PROVIDER_UNAVAILABLE)
+    return ErrorCode(call.outcome)
