@@ -5,6 +5,7 @@ even for a document in which each fragment spreads the next one twice, thirty le
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphql import (
@@ -12,17 +13,27 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
     InlineFragmentNode,
+    NamedTypeNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     TokenKind,
+    get_named_type,
 )
 
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused, build_refusal
 from balance_gateway.domain.errors import ErrorCode
+
+#: The type on which a selection is made; None if it is unknown, which validation reports.
+_Parent = GraphQLNamedType | None
 
 _INTROSPECTION = frozenset({"__schema", "__type"})
 
@@ -44,6 +55,7 @@ class DocumentMeasurement:
 
     Args:
         document: the parsed document.
+        schema: the schema, for the sizes of lists.
         limits: the limits to check.
 
     Attributes:
@@ -54,7 +66,8 @@ class DocumentMeasurement:
             and the next step.
     """
 
-    def __init__(self, document: DocumentNode, limits: Limits) -> None:
+    def __init__(self, document: DocumentNode, schema: GraphQLSchema, limits: Limits) -> None:
+        self._schema = schema
         self._limits = limits
         self._fields = self._aliases = self._spreads = self._pairs = 0
         definitions = document.definitions
@@ -75,7 +88,8 @@ class DocumentMeasurement:
     def _measure_operation(self, operation: OperationDefinitionNode) -> Cost:
         limits = self._limits
         _refuse_over(len(operation.variable_definitions or ()), limits.variables, "variables")
-        measured = self._measure_selection(operation.selection_set, 0, limits.depth)
+        root = self._schema.get_root_type(operation.operation)
+        measured = self._measure_selection(operation.selection_set, root, 0, limits.depth)
         if operation.operation is OperationType.MUTATION:
             allowed, what = limits.mutation_root_fields, "root fields of a mutation"
         else:
@@ -86,11 +100,11 @@ class DocumentMeasurement:
         return measured.cost
 
     def _measure_selection(
-        self, selection_set: SelectionSetNode, level: int, depth: int
+        self, selection_set: SelectionSetNode, parent: _Parent, level: int, depth: int
     ) -> _Measurement:
         """Measure a selection set ``level`` fields deep; ``depth`` levels are allowed."""
         measured = _Measurement()
-        self._collect(selection_set, measured, level, depth)
+        self._collect(selection_set, parent, measured, level, depth)
         # Validation compares every two fields with the same response name, in fragments as well.
         names = Counter(measured.names)
         for name in {name for spread in measured.spreads for name in self._find_reachable(spread)}:
@@ -99,16 +113,26 @@ class DocumentMeasurement:
         _refuse_over(self._pairs, self._limits.repeated_pairs, "pairs of fields with the same name")
         return measured
 
-    def _collect(self, node: SelectionSetNode, into: _Measurement, level: int, depth: int) -> None:
+    def _collect(
+        self,
+        node: SelectionSetNode,
+        parent: _Parent,
+        into: _Measurement,
+        level: int,
+        depth: int,
+    ) -> None:
         for selection in node.selections:
             if isinstance(selection, FieldNode):
-                self._add_field(selection, into, level, depth)
+                self._add_field(selection, parent, into, level, depth)
             elif isinstance(selection, InlineFragmentNode):
-                self._collect(selection.selection_set, into, level, depth)
+                inner = self._find_type(selection.type_condition, parent)
+                self._collect(selection.selection_set, inner, into, level, depth)
             elif isinstance(selection, FragmentSpreadNode):
                 self._add_spread(selection.name.value, into, level, depth)
 
-    def _add_field(self, node: FieldNode, into: _Measurement, level: int, depth: int) -> None:
+    def _add_field(
+        self, node: FieldNode, parent: _Parent, into: _Measurement, level: int, depth: int
+    ) -> None:
         limits = self._limits
         name = node.name.value
         self._fields += 1
@@ -118,19 +142,21 @@ class DocumentMeasurement:
         _refuse_over(level + 1, depth, "levels")
         into.root_fields += 1
         into.names[node.alias.value if node.alias else name] += 1
+        definition = _find_field(parent, name)
         below = None
         if name in _INTROSPECTION:
             into.introspection_fields += 1
             depth = level + 1 + limits.introspection_depth
         if node.selection_set is not None:
-            below = self._measure_selection(node.selection_set, level + 1, depth)
+            inner = None if definition is None else get_named_type(definition.type)
+            below = self._measure_selection(node.selection_set, inner, level + 1, depth)
         if name in _INTROSPECTION:
             # graphql-core has its own rule for the size of an introspection result.
             into.depth = max(into.depth, 1)
             into.cost.fixed += 1
             return
         into.depth = max(into.depth, 1 + (below.depth if below else 0))
-        into.cost.add_field(node, below.cost if below else None, limits)
+        into.cost.add_field(node, definition, below.cost if below else None, limits)
 
     def _add_spread(self, name: str, into: _Measurement, level: int, depth: int) -> None:
         self._spreads += 1
@@ -151,10 +177,16 @@ class DocumentMeasurement:
             return None
         if name not in self._measured:
             self._in_progress.add(name)
-            selection_set = self._definitions[name].selection_set
-            self._measured[name] = self._measure_selection(selection_set, level, depth)
+            fragment = self._definitions[name]
+            parent = self._find_type(fragment.type_condition, None)
+            selection_set = fragment.selection_set
+            self._measured[name] = self._measure_selection(selection_set, parent, level, depth)
             self._in_progress.discard(name)
         return self._measured[name]
+
+    def _find_type(self, condition: NamedTypeNode | None, parent: _Parent) -> _Parent:
+        """Return the type of a fragment: its condition, or without one the type around it."""
+        return parent if condition is None else self._schema.get_type(condition.name.value)
 
     def _find_reachable(self, name: str) -> frozenset[str]:
         """Return the fragments that add fields on the level of a fragment, itself included."""
@@ -165,6 +197,14 @@ class DocumentMeasurement:
                 found |= self._find_reachable(spread)
             reachable = self._reachable[name] = frozenset(found)
         return reachable
+
+
+def _find_field(parent: _Parent, name: str) -> GraphQLField | None:
+    """Return the definition of a field; None if the type has no such field."""
+    if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+        return None
+    fields: Mapping[str, GraphQLField] = parent.fields
+    return fields.get(name)
 
 
 def _count_directives(document: DocumentNode) -> int:

@@ -79,7 +79,7 @@ class Documents:
     def _prepare(self, query: str) -> tuple[PreparedOperation, ...]:
         document = self._parse(query)
         # Before validation, which takes far longer on a document beyond the limits.
-        costs = DocumentMeasurement(document, self._limits).costs
+        costs = DocumentMeasurement(document, self._schema, self._limits).costs
         errors = validate(self._schema, document, max_errors=self._limits.validation_errors)
         if errors:
             raise refusal_from_errors(errors)

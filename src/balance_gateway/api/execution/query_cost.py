@@ -1,6 +1,7 @@
 """Computes the cost of an operation: one for each field, times the sizes of the lists around it.
 
-List sizes come from arguments, which may be variables. So the cost of a document is built once as
+Each field of the schema declares its size (``api/schema/list_sizes.py``). It may depend on
+arguments, which may be variables. So the cost of a document is built once as
 an expression, and evaluated for each request. Fragments are shared parts of the expression:
 building and evaluating it are linear in the size of the document.
 """
@@ -12,6 +13,7 @@ from typing import Any
 from graphql import (
     EnumValueNode,
     FieldNode,
+    GraphQLField,
     IntValueNode,
     ListValueNode,
     OperationDefinitionNode,
@@ -21,11 +23,7 @@ from graphql import (
 )
 
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.history import HistoryStep, count_days
-from balance_gateway.api.schema.scalars import parse_date
-
-#: The assumed sizes of lists that no argument limits.
-_TYPICAL_SIZES = {"balanceTotals": 5, "connectors": 5, "missing": 5, "tags": 5}
+from balance_gateway.api.schema.list_sizes import get_list_size
 
 Variables = Mapping[str, Any]
 Size = Callable[[Variables], int]
@@ -38,12 +36,25 @@ class Cost:
     fixed: int = 0
     terms: "list[tuple[Size | None, Cost]]" = field(default_factory=list)
 
-    def add_field(self, node: FieldNode, below: "Cost | None", limits: Limits) -> None:
-        """Add a field and its selection."""
+    def add_field(
+        self,
+        node: FieldNode,
+        definition: GraphQLField | None,
+        below: "Cost | None",
+        limits: Limits,
+    ) -> None:
+        """Add a field and its selection.
+
+        Args:
+            node: the field.
+            definition: the field in the schema; None if it is unknown, which validation reports.
+            below: the cost of its selection; None without one.
+            limits: the limits of the sizes of lists.
+        """
         self.fixed += 1
         if below is None:
             return
-        size = _build_size(node, limits)
+        size = _build_size(node, definition, limits)
         if isinstance(size, int) and not below.terms:
             self.fixed += size * below.fixed
         elif isinstance(size, int):
@@ -85,33 +96,20 @@ def apply_defaults(operation: OperationDefinitionNode, variables: Variables) -> 
     return {**defaults, **variables}
 
 
-def _build_size(node: FieldNode, limits: Limits) -> int | Size:
+def _build_size(node: FieldNode, definition: GraphQLField | None, limits: Limits) -> int | Size:
     """Return the number of objects in a field, or a function that computes it from variables."""
-    name = node.name.value
-    arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
-    if name == "bankAccounts":
-        return _build_size_from(
-            (arguments.get("first"),),
-            lambda first: min(max(first if isinstance(first, int) else 100, 1), limits.page_size),
-        )
-    if name == "nodes" and "ids" in arguments:
-        return _build_size_from((arguments["ids"],), lambda ids: min(_count_items(ids), limits.ids))
-    if name == "upsertOpeningBalances":
-        return _build_size_from(
-            (arguments.get("inputs"),), lambda inputs: min(_count_items(inputs), limits.inputs)
-        )
-    if name == "balanceHistory":
-        bounds = (arguments.get("from"), arguments.get("to"), arguments.get("step"))
-        return _build_size_from(
-            bounds, lambda *values: _count_points(*values, points_max=limits.history_points)
-        )
-    return _TYPICAL_SIZES.get(name, 1)
+    declared = None if definition is None else get_list_size(definition)
+    if declared is None:
+        return 1
+    given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    values = [given.get(name) for name in declared.arguments]
 
+    def count(variables: Variables) -> int:
+        return declared.count(limits, *(_resolve_value(value, variables) for value in values))
 
-def _build_size_from(nodes: tuple[ValueNode | None, ...], size: Callable[..., int]) -> int | Size:
-    if any(isinstance(node, VariableNode) for node in nodes):
-        return lambda variables: size(*(_resolve_value(node, variables) for node in nodes))
-    return size(*(_resolve_value(node, {}) for node in nodes))
+    if any(isinstance(value, VariableNode) for value in values):
+        return count
+    return count({})
 
 
 def _resolve_value(node: object, variables: Variables) -> object:
@@ -130,15 +128,3 @@ def _resolve_value(node: object, variables: Variables) -> object:
     if isinstance(node, ListValueNode):
         return [None] * len(node.values)
     return None
-
-
-def _count_items(items: object) -> int:
-    return len(items) if isinstance(items, list) else 1
-
-
-def _count_points(start: object, end: object, step: object, *, points_max: int) -> int:
-    try:
-        points = count_days(parse_date(start), parse_date(end), HistoryStep[str(step or "DAY")])
-    except Exception:  # Coercion reports invalid values later.
-        return 1
-    return min(points, points_max)

@@ -9,13 +9,9 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
-from balance_gateway.api.schema.connectors import (
-    Connector,
-    ProviderKind,
-    build_connector,
-    to_graphql_provider,
-)
-from balance_gateway.api.schema.history import HistoryStep, list_days
+from balance_gateway.api.schema.connectors import Connector, ProviderKind, build_connector
+from balance_gateway.api.schema.history import HistoryStep, count_points, list_days
+from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.money import (
     Balance,
     Freshness,
@@ -115,7 +111,10 @@ class OpeningBalance:
     reference_number: str | None = strawberry.field(
         description="A reference number shown to users; null if there is none."
     )
-    tags: list[Tag] = strawberry.field(description="The provider's tags, in the provider's order.")
+    tags: list[Tag] = strawberry.field(
+        metadata=list_size(TYPICAL_SIZE),
+        description="The provider's tags, in the provider's order.",
+    )
     metadata: Json | None = strawberry.field(
         description="The provider's free-form JSON object; null if there is none."
     )
@@ -292,6 +291,7 @@ class BankAccount(Node):
     )
     balance_history: list[Balance] = strawberry.field(
         resolver=_balance_history,
+        metadata=list_size(count_points, "from", "to", "step"),
         description="The balances of several days, oldest first, at most "
         f"{DEFAULT_LIMITS.history_points}. If one day is "
         "unavailable, the whole account is null with the error of that day.",

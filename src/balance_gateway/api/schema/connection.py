@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import strawberry
 
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
+from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT, list_size
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account
 from balance_gateway.domain.errors import BadInput
 
@@ -46,9 +47,12 @@ class BankAccountEdge:
 class BankAccountConnection:
     """A page of accounts."""
 
-    edges: list[BankAccountEdge] = strawberry.field(description="The accounts with their cursors.")
+    edges: list[BankAccountEdge] = strawberry.field(
+        metadata=list_size(COUNTED_BY_PARENT), description="The accounts with their cursors."
+    )
     nodes: list[BankAccount | None] = strawberry.field(
-        description="The accounts; each is null with an error if a required field failed."
+        metadata=list_size(COUNTED_BY_PARENT),
+        description="The accounts; each is null with an error if a required field failed.",
     )
     page_info: PageInfo = strawberry.field(description="The position of the page.")
     total_count: int = strawberry.field(

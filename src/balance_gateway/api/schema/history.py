@@ -6,6 +6,8 @@ from enum import Enum
 
 import strawberry
 
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.scalars import parse_date
 from balance_gateway.domain.errors import BadInput
 
 
@@ -52,6 +54,22 @@ def count_days(start: date, end: date, step: HistoryStep) -> int:
         return max(0, months + (end.day > start.day)) + 1
     span = 1 if step is HistoryStep.DAY else 7
     return max(0, -(-(end - start).days // span)) + 1
+
+
+def count_points(limits: Limits, start: object, end: object, step: object) -> int:
+    """Return the size of a history for the cost of a document; 1 if an argument is invalid.
+
+    Args:
+        limits: limits the size.
+        start: the first day as sent.
+        end: the last day as sent.
+        step: the name of the interval as sent; None for days.
+    """
+    try:
+        points = count_days(parse_date(start), parse_date(end), HistoryStep[str(step or "DAY")])
+    except Exception:  # Coercion reports invalid values later.
+        return 1
+    return min(points, limits.history_points)
 
 
 def _add_steps(start: date, count: int, step: HistoryStep) -> date:

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from balance_gateway.api.request.context import Info, RequestContext
-from balance_gateway.api.request.limits import DEFAULT_LIMITS
+from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
 from balance_gateway.api.schema.bank_account import (
     BankAccount,
     OpeningBalance,
@@ -13,6 +13,7 @@ from balance_gateway.api.schema.bank_account import (
     build_opening_balance,
 )
 from balance_gateway.api.schema.errors import build_internal_message, log_defect
+from balance_gateway.api.schema.list_sizes import count_items, list_size
 from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
     build_upsert_request,
@@ -150,6 +151,10 @@ async def _upsert_one(
     return await _upsert(info.context, input)
 
 
+def _count_inputs(limits: Limits, inputs: object) -> int:
+    return min(count_items(inputs), limits.inputs)
+
+
 async def _upsert_several(
     info: Info,
     inputs: Annotated[
@@ -180,6 +185,7 @@ class Mutation:
     )
     upsert_opening_balances: list[UpsertOpeningBalanceResult] = strawberry.mutation(
         resolver=_upsert_several,
+        metadata=list_size(_count_inputs, "inputs"),
         description="Sets opening balances one after the other. Each write is independent: a "
         "rejected write does not undo or stop the others. Needs balances:write.",
     )

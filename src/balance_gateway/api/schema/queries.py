@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar, cast
 import strawberry
 
 from balance_gateway.api.request.context import Info
-from balance_gateway.api.request.limits import DEFAULT_LIMITS
+from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
 from balance_gateway.api.schema.bank_account import (
     BankAccount,
     Node,
@@ -22,6 +22,7 @@ from balance_gateway.api.schema.connectors import (
     build_connector,
     to_domain_provider,
 )
+from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, count_items, list_size
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
 from balance_gateway.domain.access import Principal
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 ACCOUNT_ID_CHARACTERS_MAX = 64
 NAME_CHARACTERS_MAX = 200
+#: The number of accounts on a page if the caller asks for none.
+PAGE_SIZE = 100
 _ITEMS_MAX = DEFAULT_LIMITS.ids
 
 
@@ -143,6 +146,10 @@ def _nodes(
     return cast(list[Node | None], nodes)
 
 
+def _count_ids(limits: Limits, ids: object) -> int:
+    return min(count_items(ids), limits.ids)
+
+
 def _raise_defects(
     results: Sequence[Observed[BalanceFigures] | Exception],
 ) -> list[Observed[BalanceFigures] | GatewayError]:
@@ -184,7 +191,7 @@ def _bank_accounts(
         strawberry.argument(
             description=f"The maximum number of accounts; 1 to {DEFAULT_LIMITS.page_size}."
         ),
-    ] = 100,
+    ] = PAGE_SIZE,
     after: Annotated[
         str | None,
         strawberry.argument(description="The cursor before the page. Default: the start."),
@@ -192,7 +199,7 @@ def _bank_accounts(
 ) -> BankAccountConnection:
     context = info.context
     directory = context.directory_for_reading()
-    count = 100 if first is None else first
+    count = PAGE_SIZE if first is None else first
     if not 1 <= count <= context.limits.page_size:
         raise BadInput(
             f"first must be in the range 1 to {context.limits.page_size}.", field="first"
@@ -200,6 +207,10 @@ def _bank_accounts(
     chosen = _to_domain_filter(filter, context.limits.ids)
     accounts = directory.select(context.principal, chosen)
     return build_connection(accounts, count, unset_to_none(after))
+
+
+def _count_page(limits: Limits, first: object) -> int:
+    return min(max(first if isinstance(first, int) else PAGE_SIZE, 1), limits.page_size)
 
 
 def _balance_totals(
@@ -257,6 +268,7 @@ class Query:
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=_nodes,
+        metadata=list_size(_count_ids, "ids"),
         description="Objects by their ids, in the order of the ids; null and an error with the "
         "code ACCOUNT_NOT_FOUND for each object that does not exist or is not yours. Needs "
         "balances:read.",
@@ -268,14 +280,17 @@ class Query:
     )
     bank_accounts: BankAccountConnection = strawberry.field(
         resolver=_bank_accounts,
+        metadata=list_size(_count_page, "first"),
         description="Your accounts in pages, sorted by id. Needs balances:read.",
     )
     balance_totals: list[CurrencyTotal] = strawberry.field(
         resolver=_balance_totals,
+        metadata=list_size(TYPICAL_SIZE),
         description="The totals of your accounts' balances, one per currency, sorted by currency "
         "code. Accounts that cannot be read are listed in missing. Needs balances:read.",
     )
     connectors: list[Connector] = strawberry.field(
         resolver=_connectors,
+        metadata=list_size(TYPICAL_SIZE),
         description="The connectors of your accounts, sorted by name. Needs balances:read.",
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
+from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.money import Money, build_money
 from balance_gateway.api.schema.scalars import CurrencyCode
 from balance_gateway.service import balances as service
@@ -44,7 +45,8 @@ class CurrencyTotal:
         description="The number of these accounts with a ledger balance, included in ledger."
     )
     missing: list[MissingBalance] = strawberry.field(
-        description="The accounts that could not be read, sorted by id."
+        metadata=list_size(TYPICAL_SIZE),
+        description="The accounts that could not be read, sorted by id.",
     )
     oldest_observed_at: datetime | None = strawberry.field(
         description="When the oldest balance in the total was observed; null if it has none."
