@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.pipeline.cache import cache_entry_rules
-from tests.api.fast_path.documents import literal_variants, repeated_reads, requests
+from tests.api.fast_path.documents import (
+    literal_variants,
+    repeated_reads,
+    replace_literals,
+    requests,
+)
 from tests.api.fast_path.gateway_harness import (
     NO_SCOPES,
     READER,
@@ -39,10 +44,23 @@ steps = st.lists(
     | st.tuples(st.just("write"), st.sampled_from(("a0", "a1", "a4")))
     | st.tuples(st.just("fail"), st.sampled_from(("a1", "a5")))
     | st.tuples(st.just("recover"), st.just(None))
-    | st.tuples(st.just("repeat"), st.integers(0, 3)),
+    | st.tuples(st.just("repeat"), st.integers(0, 3))
+    | st.tuples(st.just("vary"), st.lists(st.integers(0, 8), min_size=3, max_size=3)),
     min_size=1,
     max_size=8,
 )
+
+
+def choose_request(
+    sent: list[tuple[str, dict[str, Any]]], kind: str, value: Any
+) -> tuple[str, dict[str, Any]]:
+    """Return the request of a step: a new one, an earlier one, or one with other literals."""
+    if kind == "request":
+        return value
+    if kind == "repeat":
+        return sent[value % len(sent)]
+    query, variables = sent[value[0] % len(sent)]
+    return replace_literals(query, value), variables
 
 
 async def run_script(script: list[tuple[str, Any]]) -> None:
@@ -67,7 +85,7 @@ async def run_script(script: list[tuple[str, Any]]) -> None:
                 sent.append(value)
             if not sent:
                 continue
-            query, variables = value if kind == "request" else sent[value % len(sent)]
+            query, variables = choose_request(sent, kind, value)
             actual = await fast.send(fast.fast_path, query, variables)
             expected = await core.send(core.graphql_core, query, variables)
             event("executed" if b'"data"' in expected else "refused")

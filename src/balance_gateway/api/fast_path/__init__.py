@@ -9,7 +9,7 @@ The modules in the order in which a request passes them:
 2. ``operation_plan``: compiles the operation, once per document or per template of documents, with
    ``collect_fields`` (selections and GraphQL fragments), ``argument_sources`` (where argument
    values come from), ``account_projection`` (fields of an account) and ``field_writers`` (fields
-   below an account).
+   below an account); ``unsupported_fields`` lists the fields that none of them serves.
 3. ``response_builder``: evaluates the arguments (``argument_coercion``) and fills the response
    (``response_state``) with cached account JSON (``account_json_cache``).
 4. ``missing_reads``: reads the values of all accounts without cached JSON in one batch;

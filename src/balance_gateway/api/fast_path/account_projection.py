@@ -35,18 +35,34 @@ from balance_gateway.api.fast_path.field_writers import (
     BALANCE,
     OPENING_BALANCE,
     FieldWriter,
+    ObjectType,
     selects_freshness_field,
 )
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.ports.reads import OnStale
 
 #: Fields that are written from the account's configuration, without a read.
-_ACCOUNT_FIELDS: Mapping[str, Callable[[Account], Any]] = {
+ACCOUNT_FIELDS: Mapping[str, Callable[[Account], Any]] = {
     "id": lambda account: account.id,
     "name": lambda account: account.name,
     "currency": lambda account: account.currency,
     "provider": lambda account: account.provider.name,
     "__typename": lambda _account: "BankAccount",
+}
+
+
+#: The field that is read from the provider when the account's configuration does not have it.
+NORMAL_BALANCE = "normalBalance"
+
+#: The object types of the fields that are read from providers.
+READ_FIELDS: Mapping[str, ObjectType[Any]] = {
+    "balance": BALANCE,
+    "openingBalance": OPENING_BALANCE,
+}
+
+#: The supported arguments of the fields, with their types; other fields have none.
+ARGUMENTS: Mapping[str, Mapping[str, str]] = {
+    "balance": {"asOf": "Date", "maxAgeSeconds": "Int", "onStale": "OnStale"},
 }
 
 
@@ -180,7 +196,7 @@ def compile_projection(
     ]
     sources = [source for _, source in members]
     return AccountProjection(
-        signature=_build_signature(nodes, "BankAccount", fragments),
+        signature=_build_signature(nodes, "BankAccount", READ_FIELDS, fragments),
         members=members,
         balance_fields=[each for each in sources if isinstance(each, BalanceField)],
         opening_balance_fields=[each for each in sources if isinstance(each, OpeningBalanceField)],
@@ -197,64 +213,56 @@ def _compile_member(
     slots: LiteralSlots,
 ) -> MemberSource:
     name = nodes[0].name.value
-    if name in _ACCOUNT_FIELDS:
-        return _ACCOUNT_FIELDS[name]
-    if name == "normalBalance":
+    types = ARGUMENTS.get(name, {})
+    arguments = read_arguments(nodes, tuple(types), slots)
+    if name in ACCOUNT_FIELDS:
+        return ACCOUNT_FIELDS[name]
+    if name == NORMAL_BALANCE:
         return None
-    if name == "openingBalance":
-        return OpeningBalanceField(nodes, OPENING_BALANCE.compile_writer(nodes, fragments))
-    if name != "balance":
+    if name not in READ_FIELDS:
         raise FallBackToGraphQLCore
-    arguments = read_arguments(nodes, ("asOf", "maxAgeSeconds", "onStale"), slots)
+    write = READ_FIELDS[name].compile_writer(nodes, fragments)
+    if name == "openingBalance":
+        return OpeningBalanceField(nodes, write)
 
-    def compile_argument(argument: str, type_name: str) -> ArgumentSource:
-        types = (type_name, f"{type_name}!")
-        return compile_source(arguments.get(argument), types, definitions, slots)
+    def compile_argument(argument: str) -> ArgumentSource:
+        allowed = (types[argument], f"{types[argument]}!")
+        return compile_source(arguments.get(argument), allowed, definitions, slots)
 
     return BalanceField(
         nodes=nodes,
-        as_of=compile_argument("asOf", "Date"),
-        max_age=compile_argument("maxAgeSeconds", "Int"),
-        on_stale=compile_argument("onStale", "OnStale"),
-        write=BALANCE.compile_writer(nodes, fragments),
+        as_of=compile_argument("asOf"),
+        max_age=compile_argument("maxAgeSeconds"),
+        on_stale=compile_argument("onStale"),
+        write=write,
     )
-
-
-_TYPES_WITH_FRESHNESS = {"balance": "Balance", "openingBalance": "OpeningBalance"}
 
 
 def _selects_freshness_field(
     fields: Mapping[str, Sequence[FieldNode]], fragments: FragmentDefinitions, field: str
 ) -> bool:
     return any(
-        selects_freshness_field(nodes, fragments, _TYPES_WITH_FRESHNESS[nodes[0].name.value], field)
+        selects_freshness_field(nodes, fragments, READ_FIELDS[nodes[0].name.value].name, field)
         for nodes in fields.values()
-        if nodes[0].name.value in _TYPES_WITH_FRESHNESS
+        if nodes[0].name.value in READ_FIELDS
     )
 
 
-_OBJECT_FIELD_TYPES = {
-    ("BankAccount", "balance"): "Balance",
-    ("BankAccount", "openingBalance"): "OpeningBalance",
-    ("Balance", "bank"): "Money",
-    ("Balance", "ledger"): "Money",
-    ("Balance", "difference"): "Money",
-    ("OpeningBalance", "amount"): "Money",
-    ("OpeningBalance", "tags"): "Tag",
-    ("Balance", "freshness"): "Freshness",
-    ("OpeningBalance", "freshness"): "Freshness",
-}
-
-
 def _build_signature(
-    nodes: Sequence[FieldNode], type_name: str, fragments: FragmentDefinitions
+    nodes: Sequence[FieldNode],
+    type_name: str,
+    object_types: Mapping[str, ObjectType[Any]],
+    fragments: FragmentDefinitions,
 ) -> bytes:
     """Hash the selection without its arguments; their values are a part of the projection key."""
     fields = collect_fields((node.selection_set for node in nodes), type_name, fragments)
     parts = []
     for key, field_nodes in fields.items():
         name = field_nodes[0].name.value
-        field_type = _OBJECT_FIELD_TYPES.get((type_name, name))
-        inner = _build_signature(field_nodes, field_type, fragments).hex() if field_type else ""
+        inner = ""
+        if name in object_types:
+            type_ = object_types[name]
+            below = {child: each.type for child, each in type_.objects.items()}
+            inner = _build_signature(field_nodes, type_.name, below, fragments).hex()
         parts.append(f"{key}:{name}:{inner}")
     return hashlib.sha256(" ".join(parts).encode()).digest()

@@ -2,7 +2,8 @@
 
 ``account_projection`` uses it while a plan is compiled. Input: field nodes below an account.
 Output: a ``FieldWriter``, a function that later turns an observed value into a JSON value. An
-operation with a field that is not listed here falls back to graphql-core.
+operation with a field that is not in these tables, or with an argument of one, falls back to
+graphql-core; ``unsupported_fields`` gives the reason for each such field of the schema.
 
 The writers write exactly what the scalars of ``api/schema/scalars.py`` write.
 """
@@ -29,22 +30,50 @@ T = TypeVar("T")
 
 #: Maps an object and the instant of the request to a JSON value.
 FieldWriter = Callable[[T, datetime], Any]
-WriterCompiler = Callable[[Sequence[FieldNode], FragmentDefinitions], FieldWriter[T]]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectField(Generic[T]):
+    """A field that has a selection.
+
+    Attributes:
+        type: the type of its objects.
+        get: returns its value from the parent object; None becomes null.
+        is_list: whether the value is a sequence of objects.
+    """
+
+    type: "ObjectType[Any]"
+    get: Callable[[T], Any]
+    is_list: bool = False
+
+    def compile_writer(
+        self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions
+    ) -> FieldWriter[T]:
+        """Compile the selection on the field; see ``ObjectType.compile_writer``."""
+        get, write_object = self.get, self.type.compile_writer(nodes, fragments)
+        if self.is_list:
+            return lambda value, now: [write_object(each, now) for each in get(value)]
+
+        def write(value: T, now: datetime) -> Any:
+            found = get(value)
+            return None if found is None else write_object(found, now)
+
+        return write
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectType(Generic[T]):
-    """The supported fields of a GraphQL object type.
+    """The supported fields of a GraphQL object type; none of them has arguments.
 
     Attributes:
         name: of the type.
         leaves: writers of the leaf fields, by field name.
-        objects: compilers of the fields that have a selection, by field name.
+        objects: the fields that have a selection, by field name.
     """
 
     name: str
     leaves: Mapping[str, FieldWriter[T]]
-    objects: Mapping[str, WriterCompiler[T]]
+    objects: Mapping[str, ObjectField[T]]
 
     def compile_writer(
         self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions
@@ -59,7 +88,7 @@ class ObjectType(Generic[T]):
             A function from an object to the JSON object with the selected fields.
 
         Raises:
-            FallBackToGraphQLCore: a selected field is not supported.
+            FallBackToGraphQLCore: a selected field or its argument is not supported.
         """
         fields = collect_fields((node.selection_set for node in nodes), self.name, fragments)
         members = [
@@ -75,13 +104,15 @@ class ObjectType(Generic[T]):
     def _compile_field(
         self, nodes: Sequence[FieldNode], fragments: FragmentDefinitions
     ) -> FieldWriter[T]:
+        if nodes[0].arguments:
+            raise FallBackToGraphQLCore
         name = nodes[0].name.value
         if name == "__typename":
             return lambda _value, _now: self.name
         if name in self.leaves:
             return self.leaves[name]
         if name in self.objects:
-            return self.objects[name](nodes, fragments)
+            return self.objects[name].compile_writer(nodes, fragments)
         raise FallBackToGraphQLCore
 
 
@@ -114,29 +145,14 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
 )
 
 
-def _build_money_compiler(get: Callable[[T], Money | None]) -> WriterCompiler[T]:
-    """Build the compiler of a money field; ``get`` returns the money of the parent object."""
-
-    def compile_money(nodes: Sequence[FieldNode], fragments: FragmentDefinitions) -> FieldWriter[T]:
-        write_money = MONEY.compile_writer(nodes, fragments)
-
-        def write(value: T, now: datetime) -> Any:
-            money = get(value)
-            return None if money is None else write_money(money, now)
-
-        return write
-
-    return compile_money
-
-
 BALANCE: ObjectType[Observed[BalanceFigures]] = ObjectType(
     "Balance",
     leaves={"asOf": lambda observed, _: observed.value.as_of.isoformat()},
     objects={
-        "bank": _build_money_compiler(lambda observed: observed.value.bank),
-        "ledger": _build_money_compiler(lambda observed: observed.value.ledger),
-        "difference": _build_money_compiler(lambda observed: observed.value.difference),
-        "freshness": FRESHNESS.compile_writer,
+        "bank": ObjectField(MONEY, lambda observed: observed.value.bank),
+        "ledger": ObjectField(MONEY, lambda observed: observed.value.ledger),
+        "difference": ObjectField(MONEY, lambda observed: observed.value.difference),
+        "freshness": ObjectField(FRESHNESS, lambda observed: observed),
     },
 )
 
@@ -156,13 +172,6 @@ TAG: ObjectType[Tag] = ObjectType(
 )
 
 
-def _compile_tags(
-    nodes: Sequence[FieldNode], fragments: FragmentDefinitions
-) -> FieldWriter[Observed[OpeningBalance]]:
-    write_tag = TAG.compile_writer(nodes, fragments)
-    return lambda observed, now: [write_tag(tag, now) for tag in observed.value.tags]
-
-
 OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
     "OpeningBalance",
     leaves={
@@ -175,9 +184,9 @@ OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
         "metadata": lambda observed, _: encode_json_value(observed.value.metadata),
     },
     objects={
-        "amount": _build_money_compiler(lambda observed: observed.value.amount),
-        "tags": _compile_tags,
-        "freshness": FRESHNESS.compile_writer,
+        "amount": ObjectField(MONEY, lambda observed: observed.value.amount),
+        "tags": ObjectField(TAG, lambda observed: observed.value.tags, is_list=True),
+        "freshness": ObjectField(FRESHNESS, lambda observed: observed),
     },
 )
 

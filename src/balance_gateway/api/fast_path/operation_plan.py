@@ -42,8 +42,12 @@ _STRING_LITERAL = re.compile(r'"([^"\\\n\r]*)"')
 COLLECTED_FIELDS_PER_CHARACTER = 4
 COLLECTED_FIELDS_MAX = 20_000
 
-_ID_TYPES = ("ID!",)
-_IDS_TYPES = ("[ID!]!",)
+#: The supported root fields: the name and the type of the only argument of each.
+ROOT_FIELDS: Mapping[str, tuple[str, str]] = {
+    "nodes": ("ids", "[ID!]!"),
+    "node": ("id", "ID!"),
+    "bankAccount": ("id", "ID!"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +137,14 @@ def _compile_root(
     slots: LiteralSlots,
 ) -> Root:
     name = nodes[0].name.value
-    if name not in ("nodes", "node", "bankAccount"):
+    if name not in ROOT_FIELDS:
         raise FallBackToGraphQLCore
-    is_list = name == "nodes"
-    argument = "ids" if is_list else "id"
-    types = _IDS_TYPES if is_list else _ID_TYPES
+    argument, type_ = ROOT_FIELDS[name]
     arguments = read_arguments(nodes, (argument,), slots)
     return Root(
         key=key,
-        is_list=is_list,
-        ids=compile_source(arguments[argument], types, variables, slots),
+        is_list=name == "nodes",
+        ids=compile_source(arguments[argument], (type_,), variables, slots),
         projection=compile_projection(nodes, fragments, variables, slots),
     )
 

@@ -1,0 +1,19 @@
+"""Lists the fields below an account that the fast path leaves to graphql-core, and why.
+
+Every field of the schema below ``BankAccount`` is served by the tables of ``account_projection``
+and ``field_writers`` or is listed here; ``tests/api/fast_path/test_completeness.py`` compares them
+with the schema. An entry covers everything below its field.
+"""
+
+from collections.abc import Mapping
+
+#: The reason for each field, as ``Type.field``.
+UNSUPPORTED_FIELDS: Mapping[str, str] = {
+    "BankAccount.balanceHistory": (
+        "It has up to hundreds of values with validities of their own, and the error of one day "
+        "makes the account null; a dashboard does not poll it."
+    ),
+    "BankAccount.connector": (
+        "Its health and call budget change with every call, so its JSON is not valid for any time."
+    ),
+}
