@@ -22,7 +22,8 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     Tag,
 )
-from balance_gateway.domain.errors import ProviderTimeout, Unsupported
+from balance_gateway.domain.errors import ErrorCode, ProviderTimeout, Unsupported
+from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
@@ -32,7 +33,7 @@ from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
-from tests.api.fakes import FakeWatch, FakeWriter
+from tests.api.fakes import FakeWriter
 from tests.pipeline.fakes import FakeProvider
 
 START = datetime(2026, 5, 7, 22, 30, tzinfo=UTC)
@@ -60,6 +61,12 @@ def _account(number: int) -> Account:
 ACCOUNTS = [_account(number) for number in range(8)]
 
 
+TAGS = (
+    Tag("t1", "key", "välue", "d1", "e1"),
+    Tag("t2", "key", "value", "d2", "e2", "The key", "The value", START - timedelta(days=30)),
+)
+
+
 class FiguresProvider(FakeProvider):
     """Provides different figures for each account and day; some accounts fail or have no figures.
 
@@ -79,7 +86,8 @@ class FiguresProvider(FakeProvider):
         number = int(query.account.id[1:])
         minor = (number * 10**number + query.as_of.toordinal() + self.offset) * (-1) ** number
         bank = None if number == 2 else Money(minor, query.account.currency)
-        return BalanceFigures(query.as_of, bank, Money(minor + 7, query.account.currency))
+        ledger = None if number == 5 else Money(minor + 7, query.account.currency)
+        return BalanceFigures(query.as_of, bank, ledger)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         if account.id in self.failing_ids:
@@ -87,18 +95,34 @@ class FiguresProvider(FakeProvider):
         number = int(account.id[1:])
         if number == 3:
             return None
-        tag = Tag("t", "key", "välue", "d", "e", archived_at=START if number % 2 else None)
+        is_odd = number % 2 == 1
         return OpeningBalance(
             Money(number * 10**20, account.currency),
-            START - timedelta(days=number),
-            OpeningBalanceSource.PROVIDER,
-            memo="memo\n" if number % 2 else None,
-            tags=(tag,) * (number % 3),
+            None if number == 6 else START - timedelta(days=number),
+            list(OpeningBalanceSource)[number % 3],
+            created_at=START - timedelta(days=400) if is_odd else None,
+            updated_at=START - timedelta(hours=number) if is_odd else None,
+            memo="memo\n" if is_odd else None,
+            reference_number=f"REF-{number}" if is_odd else None,
+            tags=TAGS[: number % 3],
             metadata={"deep": [1, {"x": None}]} if number else None,
         )
 
     async def normal_balance(self, account: Account) -> Side:
         return account.normal_balance or Side.CREDIT
+
+
+@dataclass
+class HealthWatch:
+    """Reports a connector that has failed, or that has a call budget, as the provider behaves."""
+
+    provider: FiguresProvider
+
+    def status(self, connector: str) -> ConnectorStatus:
+        if self.provider.failing_ids:
+            failure = ErrorCode.PROVIDER_TIMEOUT
+            return ConnectorStatus(HealthState.DOWN, None, START, failure, None, None, None)
+        return ConnectorStatus(HealthState.UP, START, None, None, 300, 299, START)
 
 
 @dataclass
@@ -138,8 +162,9 @@ class GatewayHarness:
         directory = Directory(
             ACCOUNTS, [Connector("main", ProviderKind.LIGHT, frozenset(Capability))]
         )
+        watch = HealthWatch(self.provider)
         self.gateway = Gateway(
-            directory, self.reads, FakeWriter(self.reads, directory), FakeWatch(), lambda: self.now
+            directory, self.reads, FakeWriter(self.reads, directory), watch, lambda: self.now
         )
         self.graphql_core = Engine(self.gateway, request_timeout_s=self.request_timeout_s)
         self.fast_path = FastPathEngine(
