@@ -259,7 +259,7 @@ class DocumentWriter:
         # Without an alias, fields that differ in arguments only are a conflict.
         if arguments and not self._chance(6):
             return f"{name}_{zlib.crc32(arguments.encode()) % 1000}: "
-        return self._pick(("", "", f"x{name}: ", f"y{name}: ")) if not arguments else ""
+        return "" if arguments else self._pick(("", "", "", f"x{name}: "))
 
     def _arguments(self, arguments: Mapping[str, GraphQLArgument]) -> str:
         parts = [

@@ -209,6 +209,18 @@ class GatewayHarness:
         await self.reads.end_write(account, "a write")
 
 
+async def run_history(
+    harness: GatewayHarness, engine: Engine | FastPathEngine, queries: list[str]
+) -> list[Any]:
+    """Send the queries while values are live, cached, stale and missing; return the responses."""
+    responses = []
+    for seconds, failing in ((0, False), (1, False), (40, True), (200_000, True)):
+        harness.now += timedelta(seconds=seconds)
+        harness.provider.failing_ids = {each.id for each in ACCOUNTS} if failing else set()
+        responses += [await harness.send(engine, query) for query in queries]
+    return responses
+
+
 def is_same_response(one: Any, other: Any) -> bool:
     """Whether two responses are equal byte for byte, except for the order of their errors.
 

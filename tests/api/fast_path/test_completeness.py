@@ -1,6 +1,7 @@
 """Every field below an account is served by the fast path, or listed as unsupported."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_composite_type
@@ -18,7 +19,7 @@ from balance_gateway.api.fast_path.operation_plan import ROOT_FIELDS, Plan
 from balance_gateway.api.fast_path.unsupported_fields import UNSUPPORTED_FIELDS
 from balance_gateway.api.schema.build import build_core_schema
 from tests.api.fast_path.documents import write_required_arguments
-from tests.api.fast_path.gateway_harness import GatewayHarness
+from tests.api.fast_path.gateway_harness import GatewayHarness, is_same_response, run_history
 
 SCHEMA = build_core_schema()
 ROOTS = sorted(ROOT_FIELDS)
@@ -99,19 +100,52 @@ def test_type_conditions_of_an_account_are_its_interfaces() -> None:
         assert returned is account or SCHEMA.get_possible_types(returned) == [account]
 
 
+def write_document(field: GraphQLField, path: tuple[str, ...]) -> str:
+    """Write a document with one field below an account, and no other."""
+    selection = path[-1] + write_required_arguments(field)
+    if is_composite_type(get_named_type(field.type)):
+        selection += " { __typename }"
+    for parent in reversed(path[:-1]):
+        selection = f"{parent} {{ {selection} }}"
+    return f'{{ bankAccount(id: "a1") {{ {selection} }} }}'
+
+
 @pytest.mark.parametrize(
     ("name", "field", "path"), [pytest.param(*each, id=".".join(each[2])) for each in FIELDS]
 )
 def test_a_document_with_the_field_has_a_plan_unless_it_is_listed(
     name: str, field: GraphQLField, path: tuple[str, ...]
 ) -> None:
-    selection = path[-1] + write_required_arguments(field)
-    if is_composite_type(get_named_type(field.type)):
-        selection += " { __typename }"
-    for parent in reversed(path[:-1]):
-        selection = f"{parent} {{ {selection} }}"
-    query = f'{{ bankAccount(id: "a0") {{ {selection} }} }}'
+    request = GraphQLRequest(write_document(field, path))
 
-    plan: Plan | None = GatewayHarness().fast_path.prepare(GraphQLRequest(query)).plan
+    plan: Plan | None = GatewayHarness().fast_path.prepare(request).plan
 
     assert (plan is None) == (name in UNSUPPORTED_FIELDS)
+
+
+async def find_differences(queries: list[str]) -> list[Any]:
+    """Send the queries to both engines; return those with different responses."""
+    fast, core = GatewayHarness(), GatewayHarness()
+    actual = await run_history(fast, fast.fast_path, queries)
+    expected = await run_history(core, core.graphql_core, queries)
+    return [
+        each
+        for each in zip(queries * 4, actual, expected, strict=True)
+        if not is_same_response(each[1], each[2])
+    ]
+
+
+async def test_each_field_alone_gives_the_response_of_graphql_core() -> None:
+    """Cached JSON with a state or an age must not be served after these have changed."""
+    for _, field, path in FIELDS:
+        assert await find_differences([write_document(field, path)] * 2) == []
+
+
+async def test_documents_with_another_last_field_give_the_response_of_graphql_core() -> None:
+    """Cached JSON of one selection must not be served for another.
+
+    Generated documents rarely differ in nothing but the last field, and these documents do.
+    """
+    queries = [write_document(field, path) for _, field, path in FIELDS for _ in range(2)]
+
+    assert await find_differences(queries) == []

@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -33,7 +32,12 @@ from tests.api.fast_path.documents import (
     write_complete_selection,
     write_required_arguments,
 )
-from tests.api.fast_path.gateway_harness import ACCOUNTS, GatewayHarness, is_same_response
+from tests.api.fast_path.gateway_harness import (
+    ACCOUNTS,
+    GatewayHarness,
+    is_same_response,
+    run_history,
+)
 
 SCHEMA = build_core_schema()
 ROOTS = SCHEMA.query_type.fields
@@ -160,16 +164,6 @@ def write_complete_document(root: str, *, unsupported: bool) -> str:
     # The fast path does not serve Query.__typename.
     head = "__typename " if unsupported else ""
     return f"{{ {head}{root}{arguments} {{ {selection} }} }}"
-
-
-async def run_history(harness: GatewayHarness, engine: Any, queries: list[str]) -> list[bytes]:
-    """Send the queries while values are live, cached, stale and missing; return the responses."""
-    responses = []
-    for seconds, failing in ((0, False), (1, False), (40, True), (200_000, True)):
-        harness.now += timedelta(seconds=seconds)
-        harness.provider.failing_ids = {each.id for each in ACCOUNTS} if failing else set()
-        responses += [await harness.send(engine, query) for query in queries]
-    return responses
 
 
 async def test_a_document_with_every_served_field_gives_the_response_of_graphql_core() -> None:
