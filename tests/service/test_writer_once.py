@@ -7,6 +7,7 @@ import pytest
 
 from balance_gateway.domain.errors import (
     CacheUnavailable,
+    ErrorCode,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
@@ -19,6 +20,7 @@ from balance_gateway.service.opening_balances import (
     Uncertain,
     UpsertResult,
 )
+from balance_gateway.service.writer import _parse_code
 from tests.service.fakes import ADMIN, LIMITS, WriterHarness, opening, upsert
 
 
@@ -410,3 +412,15 @@ async def test_no_failure_causes_a_second_send(harness: WriterHarness) -> None:
     assert [write.amount.minor_units for write in harness.provider.sent] == list(
         range(len(failures))
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("PROVIDER_REJECTED", ErrorCode.PROVIDER_REJECTED),
+        ("NO_LONGER_A_CODE", ErrorCode.INTERNAL),
+        (None, ErrorCode.INTERNAL),
+    ],
+)
+def test_a_recorded_code_is_one_of_the_enum(text: str | None, code: ErrorCode) -> None:
+    assert _parse_code(text) is code

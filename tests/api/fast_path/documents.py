@@ -1,21 +1,19 @@
 """Generates documents from the GraphQL schema: every type, field, argument and directive in it.
 
 A field, an argument or an enum value that is added to the schema is in the documents without a
-change here. A new input scalar needs values in ``SCALARS``.
+change here. A new input scalar needs values in ``schema_values``.
 """
 
 import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
     DirectiveLocation,
     GraphQLArgument,
     GraphQLEnumType,
-    GraphQLField,
     GraphQLInputObjectType,
     GraphQLList,
     GraphQLNamedType,
@@ -29,118 +27,14 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-from balance_gateway.api.fast_path.operation_plan import ROOT_FIELDS
-from balance_gateway.api.fast_path.unsupported_fields import UNSUPPORTED_FIELDS
 from balance_gateway.api.schema.build import build_core_schema
-
-IDS = ("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "unknown")
-DAYS = ("2026-05-07", "2026-05-08", "2026-05-01")
-
-
-@dataclass(frozen=True)
-class Values:
-    """Values of a scalar as JSON: those that it accepts, and wrong or unusual ones."""
-
-    valid: tuple[Any, ...]
-    wrong: tuple[Any, ...]
-
-
-#: Mostly accounts of the caller, so that most documents read something.
-SCALARS: Mapping[str, Values] = {
-    "ID": Values((*IDS[:6] * 4, *IDS[6:]), (5, 2.5, "x" * 70)),
-    "Date": Values(DAYS, ("2026-02-30", "0001-01-01", "today", 5)),
-    "Int": Values((0, 5, 20, 1000), (-1, 2.0, 2**31, "7")),
-    "String": Values(("Account", "", 'ü "1"', "YTE6YTE"), (5,)),
-    "Boolean": Values((True, False), ("yes", 1)),
-    "CurrencyCode": Values(("EUR", "JPY"), ("EURO", 7)),
-}
-
-
-def get_scalar_values(name: str) -> Values:
-    """Return the values of a scalar."""
-    assert name in SCALARS, f"the scalar {name} needs values in SCALARS"
-    return SCALARS[name]
-
-
-def is_served(type_: GraphQLNamedType, name: str) -> bool:
-    """Whether the fast path should serve a field, given that it serves everything around it."""
-    if type_.name == "Query":
-        return name in ROOT_FIELDS
-    return f"{type_.name}.{name}" not in UNSUPPORTED_FIELDS
-
-
-def format_literal(value: Any, type_: Any) -> str:
-    """Format a JSON value as a literal of the type; a wrong value as the literal it looks like."""
-    type_ = get_nullable_type(type_)
-    if isinstance(value, list):
-        inner = type_.of_type if isinstance(type_, GraphQLList) else type_
-        return f"[{', '.join(format_literal(each, inner) for each in value)}]"
-    if isinstance(value, dict):
-        fields = getattr(type_, "fields", {})
-        members = (
-            f"{name}: {format_literal(each, fields[name].type if name in fields else None)}"
-            for name, each in value.items()
-        )
-        return f"{{{', '.join(members)}}}"
-    is_enum = isinstance(get_named_type(type_), GraphQLEnumType)
-    return value if is_enum and isinstance(value, str) else json.dumps(value)
-
-
-def get_first_value(type_: Any) -> Any:
-    """Return one valid value of an input type, always the same."""
-    type_ = get_nullable_type(type_)
-    if isinstance(type_, GraphQLList):
-        return [get_first_value(type_.of_type)]
-    if isinstance(type_, GraphQLEnumType):
-        return next(iter(type_.values))
-    if isinstance(type_, GraphQLInputObjectType):
-        required = {
-            name: each
-            for name, each in type_.fields.items()
-            if isinstance(each.type, GraphQLNonNull)
-        }
-        return {name: get_first_value(each.type) for name, each in required.items()}
-    return get_scalar_values(type_.name).valid[0]
-
-
-def write_required_arguments(field: GraphQLField) -> str:
-    """Write the arguments without which the field is invalid."""
-    parts = [
-        f"{name}: {format_literal(get_first_value(argument.type), argument.type)}"
-        for name, argument in field.args.items()
-        if is_required_argument(argument)
-    ]
-    return f"({', '.join(parts)})" if parts else ""
-
-
-def write_complete_selection(
-    schema: GraphQLSchema, type_: GraphQLNamedType, *, unsupported: bool
-) -> str:
-    """Write a selection of every field below a type.
-
-    Args:
-        schema: the schema.
-        type_: the type.
-        unsupported: whether to select the fields that the fast path does not serve as well.
-    """
-    if is_abstract_type(type_):
-        parts = [
-            f"... on {each.name} "
-            f"{{ {write_complete_selection(schema, each, unsupported=unsupported)} }}"
-            for each in schema.get_possible_types(type_)
-        ]
-        return " ".join(["__typename", *parts])
-    parts = ["__typename"]
-    for name, field in type_.fields.items():
-        if not unsupported and not is_served(type_, name):
-            continue
-        below = get_named_type(field.type)
-        inner = ""
-        if is_composite_type(below):
-            selection = write_complete_selection(schema, below, unsupported=unsupported)
-            inner = f" {{ {selection} }}"
-        parts.append(f"{name}{write_required_arguments(field)}{inner}")
-    return " ".join(parts)
+from tests.api.fast_path.schema_values import (
+    DAYS,
+    IDS,
+    format_literal,
+    get_scalar_values,
+    is_served,
+)
 
 
 class DocumentWriter:

@@ -18,8 +18,8 @@ from balance_gateway.api.fast_path.field_writers import ObjectType
 from balance_gateway.api.fast_path.operation_plan import ROOT_FIELDS, Plan
 from balance_gateway.api.fast_path.unsupported_fields import UNSUPPORTED_FIELDS
 from balance_gateway.api.schema.build import build_core_schema
-from tests.api.fast_path.documents import write_required_arguments
 from tests.api.fast_path.gateway_harness import GatewayHarness, is_same_response, run_history
+from tests.api.fast_path.schema_values import write_required_arguments
 
 SCHEMA = build_core_schema()
 ROOTS = sorted(ROOT_FIELDS)

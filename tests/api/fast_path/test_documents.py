@@ -26,17 +26,17 @@ from graphql import (
 from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.api.schema.build import build_core_schema
 from balance_gateway.api.schema.errors import RequestRefused
-from tests.api.fast_path.documents import (
-    DocumentWriter,
-    is_served,
-    write_complete_selection,
-    write_required_arguments,
-)
+from tests.api.fast_path.documents import DocumentWriter
 from tests.api.fast_path.gateway_harness import (
     ACCOUNTS,
     GatewayHarness,
     is_same_response,
     run_history,
+)
+from tests.api.fast_path.schema_values import (
+    is_served,
+    write_complete_selection,
+    write_required_arguments,
 )
 
 SCHEMA = build_core_schema()
