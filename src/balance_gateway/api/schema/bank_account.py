@@ -9,7 +9,12 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
-from balance_gateway.api.schema.connectors import Connector, ProviderKind, build_connector
+from balance_gateway.api.schema.connectors import (
+    Connector,
+    ProviderKind,
+    build_connector,
+    to_graphql_provider,
+)
 from balance_gateway.api.schema.history import HistoryStep, count_points, list_days
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.money import (
