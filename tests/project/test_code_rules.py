@@ -80,3 +80,30 @@ def test_documents_link_to_files_that_exist() -> None:
     ]
 
     assert not broken
+
+
+def test_httpx_is_imported_in_one_module_only() -> None:
+    importers = [
+        str(path.relative_to(ROOT / "src"))
+        for path in SOURCES
+        if re.search(r"^\s*(import|from) httpx\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+
+    assert importers == ["balance_gateway/transport/httpx_transport.py"]
+
+
+def test_gateway_starts_without_httpx() -> None:
+    """It is slow to import, and the default transport does not need it."""
+    program = (
+        "import sys, balance_gateway.app, balance_gateway.cli, balance_gateway.web.jwks\n"
+        "import balance_gateway.providers.light.provider\n"
+        "print(sorted({'httpx', 'httpcore', 'idna'} & set(sys.modules)))"
+    )
+
+    assert run_program(program).stdout == "[]\n"
+
+
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )

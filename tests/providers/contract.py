@@ -92,6 +92,16 @@ class ProviderCase(ABC):
         """
 
     @property
+    def title(self) -> str:
+        """The name of the case in the report."""
+        return self.kind.value
+
+    @property
+    def variants(self) -> "tuple[ProviderCase, ...]":
+        """The same provider with other settings, which must behave alike; none by default."""
+        return ()
+
+    @property
     def accounts(self) -> tuple[Account, ...]:
         """All accounts that exist at the provider, each once."""
         found = (self.operating, self.owed, *self.group, *((self.unset,) if self.unset else ()))

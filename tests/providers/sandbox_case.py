@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -53,6 +54,7 @@ class SandboxCase(ProviderCase):
         day_has_time_zone: Whether the ends of a day are sent as instants of the account's zone.
         calls_per_write: Number of calls of one write.
         last_write_path: Pattern of the path of a write's last call.
+        transport: The HTTP client of the connector.
     """
 
     operating_name: str
@@ -67,6 +69,8 @@ class SandboxCase(ProviderCase):
     day_has_time_zone: bool = True
     calls_per_write: int = 1
     last_write_path: str = "/opening-balance$"
+
+    transport: str = "pooled"
 
     owed_day = date(2026, 1, 1)
     days = (date(2025, 11, 30), date(2026, 1, 1), date(2026, 5, 6), date(2026, 5, 7))
@@ -84,6 +88,16 @@ class SandboxCase(ProviderCase):
         self.unknown = make_account(
             self.kind, self.operating.currency, remote=remote, id="acct_unknown"
         )
+
+    @property
+    def title(self) -> str:
+        return self.name if self.transport == "pooled" else f"{self.name}-{self.transport}"
+
+    @property
+    def variants(self) -> tuple[ProviderCase, ...]:
+        over_httpx = copy(self)
+        over_httpx.transport = "httpx"
+        return (over_httpx,)
 
     @property
     def name(self) -> str:
@@ -137,7 +151,7 @@ class SandboxCase(ProviderCase):
     @asynccontextmanager
     async def open(self, request: pytest.FixtureRequest) -> AsyncIterator[OpenProvider]:
         sandbox: SandboxServer = request.getfixturevalue("sandbox")
-        provider = self.connect(sandbox.url, FakeClock())
+        provider = self.connect(sandbox.url, FakeClock(), transport=self.transport)
         for account in self.accounts:
             # Once for all tests: the fixture has reset the sandbox to these states.
             if account.id not in self.seeded:

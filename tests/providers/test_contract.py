@@ -35,7 +35,10 @@ Result = BalanceFigures | GatewayError
 HANG_S = 10
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.kind.value)
+@pytest.fixture(
+    params=[each for case in CASES for each in (case, *case.variants)],
+    ids=lambda case: case.title,
+)
 def case(request: pytest.FixtureRequest) -> ProviderCase:
     found: ProviderCase = request.param
     return found

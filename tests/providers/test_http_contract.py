@@ -3,6 +3,7 @@
 Its cases are those of the contract suite that the sandbox imitates.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -39,6 +40,12 @@ CASES = [case for case in find_cases() if isinstance(case, SandboxCase)]
 def case(request: pytest.FixtureRequest) -> SandboxCase:
     found: SandboxCase = request.param
     return found
+
+
+@pytest.fixture(params=["pooled", "httpx"])
+def connect(connect: Connect, request: pytest.FixtureRequest) -> Connect:
+    """Return a function that connects an adapter to the sandbox over the transport."""
+    return functools.partial(connect, transport=request.param)
 
 
 async def test_probe_is_one_successful_read(

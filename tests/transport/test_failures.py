@@ -3,10 +3,26 @@
 import asyncio
 import socket
 
-import httpx
 import pytest
 
-from balance_gateway.transport import HttptoolsTransport, Limits, Pool, Sent, Timeouts, get_sent
+from balance_gateway.transport import (
+    Limits,
+    Pool,
+    Sent,
+    Timeouts,
+    TransportError,
+    get_sent,
+)
+from balance_gateway.transport.errors import (
+    ConnectFailed,
+    ConnectTimeout,
+    InvalidRequest,
+    InvalidResponse,
+    InvalidURL,
+    ReadTimeout,
+    SendFailed,
+    SendTimeout,
+)
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -17,7 +33,7 @@ async def failure(pool: Pool, method: str = "GET", body: bytes = b"", **timeouts
     try:
         async with asyncio.timeout(8):  # Longer than any test here may take.
             await pool.exchange(method, "/x", [], body, timeouts=Timeouts(**timeouts))
-    except (httpx.HTTPError, RuntimeError) as error:
+    except TransportError as error:
         return error
     finally:
         await pool.aclose()
@@ -70,7 +86,7 @@ async def test_refused_connection_is_never_sent():
         unused.bind(("127.0.0.1", 0))
         error = await failure(Pool(f"http://127.0.0.1:{unused.getsockname()[1]}"), "PUT", b"x")
 
-    assert type(error) is httpx.ConnectError
+    assert type(error) is ConnectFailed
     assert get_sent(error) is Sent.NEVER
 
 
@@ -78,7 +94,7 @@ async def test_refused_connection_is_never_sent():
 async def test_unknown_host_is_never_sent(host):
     error = await failure(Pool(f"http://{host}"), "PUT", b"x")
 
-    assert type(error) is httpx.ConnectError
+    assert type(error) is ConnectFailed
     assert get_sent(error) is Sent.NEVER
 
 
@@ -93,7 +109,7 @@ async def test_connect_timeout_is_never_sent(limit):
             client.connect_ex(full.getsockname())
         error = await failure(Pool(f"http://127.0.0.1:{full.getsockname()[1]}"), **limit)
 
-    assert type(error) is httpx.ConnectTimeout
+    assert type(error) is ConnectTimeout
     assert get_sent(error) is Sent.NEVER
 
 
@@ -158,7 +174,7 @@ async def test_read_is_repeated_only_once(serve):
 
     error = await failure(pool)
 
-    assert type(error) is httpx.RemoteProtocolError
+    assert type(error) is InvalidResponse
     assert len(server.requests) == 3
 
 
@@ -211,7 +227,7 @@ async def test_read_is_not_repeated_after_a_byte_or_a_time_limit(serve, part):
 
     error = await failure(pool, read_s=0.1)
 
-    assert type(error) is (httpx.RemoteProtocolError if part else httpx.ReadTimeout)
+    assert type(error) is (InvalidResponse if part else ReadTimeout)
     assert len(server.requests) == 2
 
 
@@ -229,7 +245,7 @@ async def test_read_repeated_to_a_stopped_server_is_maybe_sent(serve):
 
     error = await failure(pool)
 
-    assert type(error) is httpx.ConnectError
+    assert type(error) is ConnectFailed
     assert get_sent(error) is Sent.MAYBE
 
 
@@ -242,7 +258,7 @@ async def test_total_timeout_ends_a_trickle(serve, script, state):
 
     error = await failure(Pool(server.url), read_s=60, total_s=0.3)
 
-    assert type(error) is httpx.ReadTimeout
+    assert type(error) is ReadTimeout
     assert get_sent(error) is state
 
 
@@ -269,7 +285,7 @@ async def test_server_that_does_not_read_causes_a_write_timeout(serve, limit):
 
     error = await failure(Pool(server.url), "PUT", bytes(30_000_000), **limit)
 
-    assert type(error) is httpx.WriteTimeout
+    assert type(error) is SendTimeout
     assert get_sent(error) is Sent.MAYBE
 
 
@@ -283,7 +299,7 @@ async def test_reset_while_sending_causes_a_write_error(serve):
 
     error = await failure(Pool(server.url), "PUT", bytes(30_000_000))
 
-    assert type(error) is httpx.WriteError
+    assert type(error) is SendFailed
     assert get_sent(error) is Sent.MAYBE
     assert len(server.peers) == 1
 
@@ -354,7 +370,7 @@ async def test_injection_is_rejected_before_anything_is_sent(serve, place, bad):
     parts = {"name": b"X-A", "value": b"1", "target": b"/a", "method": b"GET"}
     parts[place] += bad + b"b"
 
-    with pytest.raises(httpx.LocalProtocolError) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         await pool.exchange(parts["method"], parts["target"], [(parts["name"], parts["value"])])
 
     assert get_sent(caught.value) is Sent.NEVER
@@ -363,13 +379,13 @@ async def test_injection_is_rejected_before_anything_is_sent(serve, place, bad):
 
 @pytest.mark.parametrize("target", ["", "a", "http://other/", "/a b", "/ü"])
 async def test_target_must_be_a_path(target):
-    with pytest.raises(httpx.LocalProtocolError):
+    with pytest.raises(InvalidRequest):
         await Pool("http://127.0.0.1:1").exchange("GET", target)
 
 
 @pytest.mark.parametrize("name", [b"", b"X A", b"X:", b"X\xff"])
 async def test_header_name_must_be_a_token(name):
-    with pytest.raises(httpx.LocalProtocolError):
+    with pytest.raises(InvalidRequest):
         await Pool("http://127.0.0.1:1").exchange("GET", "/", [(name, b"1")])
 
 
@@ -380,7 +396,7 @@ async def test_host_and_framing_are_set_by_the_transport(serve):
 
     framing = [(b"content-length", b"99"), (b"Transfer-Encoding", b"chunked"), (b"host", host)]
     await pool.exchange("PUT", "/", framing, b"abc")
-    with pytest.raises(httpx.LocalProtocolError):
+    with pytest.raises(InvalidRequest):
         await pool.exchange("GET", "/", [(b"Host", b"other")])
 
     assert server.requests == [
@@ -392,7 +408,7 @@ async def test_host_and_framing_are_set_by_the_transport(serve):
 
 @pytest.mark.parametrize("url", ["ftp://h/", "h", "http://", "//h"])
 def test_other_urls_are_rejected(url):
-    with pytest.raises(httpx.UnsupportedProtocol):
+    with pytest.raises(InvalidURL):
         Pool(url)
 
 
@@ -437,13 +453,3 @@ async def test_head_responses_leave_the_connection_usable(serve):
     assert bodies == [b"", b"ok", b"", b"", b"ok"]
     assert len(server.peers) == 1
     await pool.aclose()
-
-
-async def test_httpx_extensions_are_honoured(serve):
-    server = await serve(trickle)
-    async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
-        with pytest.raises(httpx.ReadTimeout):
-            async with asyncio.timeout(8):
-                await client.get(server.url, timeout=None, extensions={"total": 0.2})
-        with pytest.raises(httpx.ReadTimeout):
-            await client.get(server.url, timeout=httpx.Timeout(5, read=0.005))

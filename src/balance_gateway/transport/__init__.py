@@ -1,21 +1,30 @@
-"""Outbound HTTP/1.1: a small connection pool on httptools, for direct use or below httpx."""
+"""Outbound HTTP/1.1: a small connection pool on httptools, or httpx's, behind one interface."""
 
-from balance_gateway.transport.adapter import HttptoolsTransport
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
+from balance_gateway.transport.errors import Sent, TransportError, get_sent
+from balance_gateway.transport.factory import build_transport
+from balance_gateway.transport.interface import Transport
 from balance_gateway.transport.limits import Bounds, Limits, Timeouts, Usage
 from balance_gateway.transport.messages import RawResponse
-from balance_gateway.transport.pool import Pool, verified_ssl_context
+from balance_gateway.transport.pool import Pool
+from balance_gateway.transport.pooled_transport import PooledTransport
+from balance_gateway.transport.tls import verified_ssl_context
+from balance_gateway.transport.urls import URL, join_url, parse_url
 
 __all__ = [
+    "URL",
     "Bounds",
-    "HttptoolsTransport",
     "Limits",
     "Pool",
+    "PooledTransport",
     "RawResponse",
-    "ResponseTooLarge",
     "Sent",
     "Timeouts",
+    "Transport",
+    "TransportError",
     "Usage",
+    "build_transport",
     "get_sent",
+    "join_url",
+    "parse_url",
     "verified_ssl_context",
 ]

@@ -5,9 +5,16 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-import httpx
-
-from balance_gateway.transport.errors import Sent, set_sent
+from balance_gateway.transport.errors import (
+    InvalidResponse,
+    ReadFailed,
+    ReadTimeout,
+    SendFailed,
+    SendTimeout,
+    Sent,
+    TransportError,
+    set_sent,
+)
 from balance_gateway.transport.limits import Bounds
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.reader import ResponseReader
@@ -59,8 +66,7 @@ class Connection(asyncio.Protocol):
             total_due: Loop time at which the exchange must be over.
 
         Raises:
-            httpx.RequestError: See the table in ``errors``; ``get_sent`` returns how far the
-                request got.
+            TransportError: See the table in ``errors``.
         """
         assert self._waiter is None
         assert self._transport is not None
@@ -80,8 +86,14 @@ class Connection(asyncio.Protocol):
                 waiter.exception()
             self._waiter = None
             self.abort()
-            set_sent(error, Sent.RESPONSE_STARTED if self._reader.status else Sent.MAYBE)
+            self._record_progress(error)
             raise
+
+    def _record_progress(self, error: BaseException) -> None:
+        reader = self._reader
+        set_sent(error, Sent.RESPONSE_STARTED if reader.status else Sent.MAYBE)
+        if reader.status and isinstance(error, TransportError):
+            error.record_head(reader.status, reader.headers)
 
     def abort(self) -> None:
         """Close the connection at once, even during an exchange."""
@@ -121,9 +133,9 @@ class Connection(asyncio.Protocol):
         elif self._waiter is None:
             self.abort()
         elif self._writing:
-            self.fail(httpx.WriteTimeout("The request was not sent in time."))
+            self.fail(SendTimeout("The request was not sent in time."))
         else:
-            self.fail(httpx.ReadTimeout("The response did not arrive in time."))
+            self.fail(ReadTimeout("The response did not arrive in time."))
 
     # Callbacks of the event loop.
 
@@ -153,7 +165,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         try:
             reader.feed(data)
-        except httpx.RemoteProtocolError as error:
+        except InvalidResponse as error:
             self.fail(error)
             return
         if reader.done:
@@ -184,14 +196,14 @@ class Connection(asyncio.Protocol):
             return
         self.stale = not self._reader.has_data
         if self._writing:
-            self.fail(httpx.WriteError(str(exc or "The connection was closed while sending.")))
+            self.fail(SendFailed(str(exc or "The connection was closed while sending.")))
         elif exc is not None:
-            self.fail(httpx.ReadError(str(exc)))
+            self.fail(ReadFailed(str(exc)))
         elif self._reader.has_data:
             message = "The server closed the connection before the response was complete."
-            self.fail(httpx.RemoteProtocolError(message))
+            self.fail(InvalidResponse(message))
         else:
-            self.fail(httpx.RemoteProtocolError("Server disconnected without sending a response."))
+            self.fail(InvalidResponse("Server disconnected without sending a response."))
 
     def _finish(self, *, reuse: bool) -> None:
         waiter, self._waiter = self._waiter, None
@@ -201,5 +213,5 @@ class Connection(asyncio.Protocol):
             return
         try:
             waiter.set_result(self._reader.take_response())
-        except httpx.RequestError as error:
+        except TransportError as error:
             waiter.set_exception(error)

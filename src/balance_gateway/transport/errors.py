@@ -1,33 +1,32 @@
-"""Records on the error of a failed exchange how far its request got.
+"""The errors of failed exchanges, each of which records how far its request got.
 
-The error classes are httpx's own, so that callers of httpx's API can handle them as usual:
+=============================================  ================================  ================
+failure                                        class                             sent
+=============================================  ================================  ================
+URL is not usable                              ``InvalidURL``                    never
+request violates HTTP                          ``InvalidRequest``                never
+no free connection in time, queue full         ``PoolTimeout``                   never
+DNS, refused, TLS, closed before the request   ``ConnectFailed``                 never
+no connection in time                          ``ConnectTimeout``                never
+transport closed before the request            ``TransportClosed``               never
+lost or timed out while sending                ``SendFailed SendTimeout``        maybe
+closed without a response, malformed head      ``InvalidResponse``               maybe
+reset, or transport closed, before a response  ``ReadFailed``                    maybe
+response timed out (read or total)             ``ReadTimeout``                   maybe
+response cut off or malformed in its body      ``InvalidResponse``               response started
+reset or timed out within the body             ``ReadFailed ReadTimeout``        response started
+head too large                                 ``ResponseTooLarge``              maybe
+body too large, before or after inflating      ``ResponseTooLarge``              response started
+content coding unknown or broken               ``UndecodableBody``               response started
+=============================================  ================================  ================
 
-=============================================  =============================  ================
-failure                                        class                          sent
-=============================================  =============================  ================
-request violates HTTP                          ``LocalProtocolError``         never
-no free connection in time, queue full         ``PoolTimeout``                never
-DNS, refused, TLS, closed before the request   ``ConnectError``               never
-no connection in time                          ``ConnectTimeout``             never
-pool closed before the request                 ``RuntimeError``               never
-lost or timed out while sending                ``WriteError WriteTimeout``    maybe
-closed without a response, malformed head      ``RemoteProtocolError``        maybe
-reset, or pool closed, before a response       ``ReadError``                  maybe
-response timed out (read or total)             ``ReadTimeout``                maybe
-response cut off or malformed in its body      ``RemoteProtocolError``        response started
-reset or timed out within the body             ``ReadError ReadTimeout``      response started
-head too large                                 ``ResponseTooLarge``           maybe
-body too large, before or after inflating      ``ResponseTooLarge``           response started
-content coding unknown or broken               ``DecodingError``              response started
-=============================================  =============================  ================
-
-*Response started* means that the whole head of a final (not 1xx) response was read.
+*Response started* means that the whole head of a final (not 1xx) response was read. A read that is
+repeated on a new connection keeps *maybe*, even if that connection cannot be made.
 """
 
 import enum
+from collections.abc import Sequence
 from typing import TypeVar
-
-import httpx
 
 E = TypeVar("E", bound=BaseException)
 
@@ -43,12 +42,94 @@ class Sent(enum.Enum):
     """The server acted: the head of its final response was read, the rest failed."""
 
 
-class ResponseTooLarge(httpx.RemoteProtocolError):
+class TransportError(Exception):
+    """An exchange failed.
+
+    Attributes:
+        sent: How far the request got.
+        status: Status of the response, once its head was read; None before.
+        headers: Names and values of that head; empty before.
+    """
+
+    sent: Sent = Sent.MAYBE
+    status: int | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def record_head(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Record the head of the response that was read before the failure."""
+        self.sent, self.status, self.headers = Sent.RESPONSE_STARTED, status, headers
+
+
+class TransportTimeout(TransportError):
+    """A phase of the exchange, or the whole exchange, took too long."""
+
+
+class InvalidURL(TransportError, ValueError):
+    """The URL is malformed, or is not an http or https URL with a host."""
+
+    sent = Sent.NEVER
+
+
+class InvalidRequest(TransportError):
+    """The request contains bytes that HTTP forbids."""
+
+    sent = Sent.NEVER
+
+
+class TransportClosed(TransportError):
+    """The transport was closed before the request was sent."""
+
+    sent = Sent.NEVER
+
+
+class PoolTimeout(TransportTimeout):
+    """No connection became free in time, or too many callers wait for one."""
+
+    sent = Sent.NEVER
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made: DNS, TCP or TLS failed."""
+
+    sent = Sent.NEVER
+
+
+class ConnectTimeout(TransportTimeout):
+    """No connection was made in time."""
+
+    sent = Sent.NEVER
+
+
+class SendFailed(TransportError):
+    """The connection was lost while the request was sent."""
+
+
+class SendTimeout(TransportTimeout):
+    """The request was not sent in time."""
+
+
+class ReadFailed(TransportError):
+    """The connection was lost while the response was read."""
+
+
+class ReadTimeout(TransportTimeout):
+    """The response did not arrive in time."""
+
+
+class InvalidResponse(TransportError):
+    """The response is not HTTP, or ended early."""
+
+
+class ResponseTooLarge(InvalidResponse):
     """The response's head, number of headers, or body exceeds its bound."""
 
 
+class UndecodableBody(InvalidResponse):
+    """The response's content coding is unknown, or its compressed body is broken."""
+
+
 def set_sent(error: E, state: Sent) -> E:
-    """Record on an error how far its request got, and return the error."""
+    """Record on an error, such as a cancellation, how far its request got; return the error."""
     vars(error)["sent"] = state
     return error
 
@@ -61,7 +142,7 @@ def get_sent(error: BaseException) -> Sent:
     """
     cause: BaseException | None = error
     while cause is not None:
-        state = vars(cause).get("sent")
+        state = getattr(cause, "sent", None)
         if isinstance(state, Sent):
             return state
         cause = cause.__cause__

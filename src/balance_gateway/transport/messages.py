@@ -6,9 +6,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import httpx
-
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, set_sent
+from balance_gateway.transport.errors import InvalidRequest, ResponseTooLarge, UndecodableBody
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,14 +34,10 @@ class RawResponse(NamedTuple):
     body: bytes
 
 
-def _protocol_error(message: str) -> httpx.LocalProtocolError:
-    return set_sent(httpx.LocalProtocolError(message), Sent.NEVER)
-
-
 @functools.lru_cache(maxsize=512)
 def _lower_name(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
-        raise _protocol_error(f"Illegal header name {name!r}.")
+        raise InvalidRequest(f"Illegal header name {name!r}.")
     return name.lower()
 
 
@@ -52,11 +46,11 @@ def require_method(method: str | bytes) -> bytes:
     """Return the method as upper-case bytes.
 
     Raises:
-        httpx.LocalProtocolError: The method is not an HTTP token.
+        InvalidRequest: The method is not an HTTP token.
     """
     name = method.encode("utf-8") if isinstance(method, str) else bytes(method)
     if not _TOKEN.fullmatch(name):
-        raise _protocol_error(f"Illegal method {name!r}.")
+        raise InvalidRequest(f"Illegal method {name!r}.")
     return name.upper()
 
 
@@ -67,7 +61,7 @@ def encode_head(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     ``Transfer-Encoding`` are left out, a ``Host`` other than the URL's is rejected.
 
     Raises:
-        httpx.LocalProtocolError: A name or value contains bytes that HTTP forbids there.
+        InvalidRequest: A name or value contains bytes that HTTP forbids there.
     """
     lines = [b"Host: ", host, b"\r\n"]
     values = []
@@ -76,7 +70,7 @@ def encode_head(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         lowered = _lower_name(name)
         if lowered in _FRAMING:
             if lowered == b"host" and value.lower() != host:
-                raise _protocol_error("The Host header must be the URL's host.")
+                raise InvalidRequest("The Host header must be the URL's host.")
             continue
         if lowered == b"accept-encoding":
             has_accept_encoding = True
@@ -84,7 +78,7 @@ def encode_head(host: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         lines += (name, b": ", value, b"\r\n")
     # One pass over all values: a line break in any of them would begin another header.
     if b"".join(values).translate(None, _VALUE_BYTES):
-        raise _protocol_error("Illegal header value.")
+        raise InvalidRequest("Illegal header value.")
     if not has_accept_encoding:
         lines.append(b"Accept-Encoding: identity\r\n")
     return b"".join(lines)
@@ -100,12 +94,34 @@ def encode_request(method: bytes, target: bytes, head: bytes, body: bytes) -> by
         body: The whole body.
 
     Raises:
-        httpx.LocalProtocolError: The target contains bytes that HTTP forbids there.
+        InvalidRequest: The target contains bytes that HTTP forbids there.
     """
     if not target.startswith(b"/") or target.translate(None, _TARGET_BYTES):
-        raise _protocol_error("Illegal request target.")
+        raise InvalidRequest("Illegal request target.")
     length = b"Content-Length: %d\r\n" % len(body) if body or method in _METHODS_WITH_BODY else b""
     return b"%b %b HTTP/1.1\r\n%b%b\r\n%b" % (method, target, head, length, body)
+
+
+def decode_response(response: RawResponse, body_bytes_max: int) -> RawResponse:
+    """Return the response without its content coding, if it has any.
+
+    Raises:
+        UndecodableBody, ResponseTooLarge: See ``decode_content``.
+    """
+    codings = [
+        value.strip().lower()
+        for name, value in response.headers
+        if name.lower() == b"content-encoding"
+    ]
+    coding = b",".join(value for value in codings if value not in {b"", b"identity"})
+    if not coding or not response.body:
+        return response
+    dropped = {b"content-encoding", b"content-length"}
+    return RawResponse(
+        response.status,
+        [field for field in response.headers if field[0].lower() not in dropped],
+        decode_content(response.body, coding, body_bytes_max),
+    )
 
 
 def decode_content(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
@@ -114,23 +130,23 @@ def decode_content(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
     At most ``body_bytes_max`` bytes and one more are inflated.
 
     Raises:
-        httpx.DecodingError: The coding is not gzip or deflate, or the data is broken.
+        UndecodableBody: The coding is not gzip or deflate, or the data is broken.
         ResponseTooLarge: The inflated body exceeds ``body_bytes_max``.
     """
     wbits = _WBITS.get(coding)
     if wbits is None:
         message = f"Unknown content coding {coding!r}."
-        raise set_sent(httpx.DecodingError(message), Sent.RESPONSE_STARTED)
+        raise UndecodableBody(message)
     if wbits == 15 and body[0] & 0x0F != 8:
         wbits = -15  # Some servers send "deflate" without the zlib wrapper.
     stream = zlib.decompressobj(wbits)
     try:
         plain = stream.decompress(body, body_bytes_max + 1)
     except zlib.error as error:
-        raise set_sent(httpx.DecodingError(str(error)), Sent.RESPONSE_STARTED) from error
+        raise UndecodableBody(str(error)) from error
     if len(plain) > body_bytes_max:
-        raise set_sent(ResponseTooLarge("The inflated body is too large."), Sent.RESPONSE_STARTED)
+        raise ResponseTooLarge("The inflated body is too large.")
     if not stream.eof or stream.unused_data:
         message = "The compressed body is incomplete or followed by other data."
-        raise set_sent(httpx.DecodingError(message), Sent.RESPONSE_STARTED)
+        raise UndecodableBody(message)
     return plain

@@ -8,17 +8,23 @@ to be *never sent*; on a reused one the same race would leave it at *maybe sent*
 """
 
 import asyncio
-import functools
 import math
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-import certifi
-import httpx
-
 from balance_gateway.transport.connection import Connection
-from balance_gateway.transport.errors import Sent, get_sent, set_sent
+from balance_gateway.transport.errors import (
+    ConnectFailed,
+    ConnectTimeout,
+    PoolTimeout,
+    ReadFailed,
+    Sent,
+    TransportClosed,
+    TransportError,
+    get_sent,
+    set_sent,
+)
 from balance_gateway.transport.limits import (
     DEFAULT_BOUNDS,
     DEFAULT_LIMITS,
@@ -35,20 +41,12 @@ from balance_gateway.transport.messages import (
     encode_request,
     require_method,
 )
-
-_PORTS = {"http": 80, "https": 443}
-
-
-@functools.cache
-def verified_ssl_context() -> ssl.SSLContext:
-    """Return the shared TLS settings: certifi's CAs, host name check, HTTP/1.1 offered."""
-    context = ssl.create_default_context(cafile=certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+from balance_gateway.transport.tls import verified_ssl_context
+from balance_gateway.transport.urls import parse_url
 
 
-def _closed_error() -> RuntimeError:
-    return set_sent(RuntimeError("The connection pool is closed."), Sent.NEVER)
+def _closed_error() -> TransportClosed:
+    return TransportClosed("The connection pool is closed.")
 
 
 class Pool:
@@ -61,24 +59,21 @@ class Pool:
         ssl_context: TLS settings; None for ``verified_ssl_context()``.
 
     Raises:
-        httpx.UnsupportedProtocol: The URL is not http or https, or has no host.
+        InvalidURL: The URL is not an http or https URL with a host and without a user.
     """
 
     def __init__(
         self,
-        url: str | httpx.URL,
+        url: str,
         *,
         limits: Limits = DEFAULT_LIMITS,
         bounds: Bounds = DEFAULT_BOUNDS,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        origin = httpx.URL(url)
-        if origin.scheme not in _PORTS or not origin.raw_host:
-            message = "The URL must begin with http:// or https:// and name a host."
-            raise set_sent(httpx.UnsupportedProtocol(message), Sent.NEVER)
-        self._host = origin.raw_host.decode("ascii")
-        self._port = origin.port if origin.port is not None else _PORTS[origin.scheme]
-        self._host_header = origin.netloc
+        origin = parse_url(url)
+        self._host = origin.host
+        self._port = origin.port
+        self._host_header = origin.host_header.encode("ascii")
         self._ssl = (ssl_context or verified_ssl_context()) if origin.scheme == "https" else None
         self._limits = limits
         self._bounds = bounds
@@ -116,9 +111,7 @@ class Pool:
             before_repeat: Awaited before a read is sent a second time; its errors are raised.
 
         Raises:
-            httpx.RequestError: See the table in ``errors``; ``get_sent`` returns how far the
-                request got.
-            RuntimeError: The pool is closed.
+            TransportError: See the table in ``errors``.
         """
         if self._is_closed:
             raise _closed_error()
@@ -137,7 +130,7 @@ class Pool:
         try:
             try:
                 response = await self._send(connection, request, method, timeouts, due)
-            except httpx.TransportError:
+            except TransportError:
                 is_repeat = is_read and reused and connection.stale and not self._is_closed
                 if not is_repeat:
                     raise
@@ -164,7 +157,7 @@ class Pool:
             if not timeout.expired():
                 timeout.reschedule(now)
         for connection in list(self._connections):
-            connection.fail(httpx.ReadError("The connection pool was closed."))
+            connection.fail(ReadFailed("The connection pool was closed."))
         for _ in range(1000):  # The loop closes the sockets in its next iterations.
             if not self._connections:
                 break
@@ -218,7 +211,7 @@ class Pool:
         """Wait for a slot; return the connection on it, or None when it has none."""
         if len(self._waiting) >= self._limits.waiting_max:
             message = "Too many callers wait for a connection."
-            raise set_sent(httpx.PoolTimeout(message), Sent.NEVER)
+            raise PoolTimeout(message)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
@@ -316,15 +309,15 @@ class Pool:
         if self._is_closed and isinstance(error, TimeoutError):
             return _closed_error()
         if isinstance(error, TimeoutError):
-            return httpx.ConnectTimeout(f"No connection to {self._host} in time.")
+            return ConnectTimeout(f"No connection to {self._host} in time.")
         if isinstance(error, OSError | UnicodeError | ssl.CertificateError):
-            return httpx.ConnectError(f"No connection to {self._host}: {error}")
+            return ConnectFailed(f"No connection to {self._host}: {error}")
         return error
 
 
 def _time_out(waiter: "asyncio.Future[Connection | None]") -> None:
     if not waiter.done():
-        waiter.set_exception(httpx.PoolTimeout("No connection became free in time."))
+        waiter.set_exception(PoolTimeout("No connection became free in time."))
 
 
 def _finite_or_none(due: float) -> float | None:

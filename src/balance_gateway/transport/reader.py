@@ -1,11 +1,10 @@
 """Reads the responses of a connection into ``RawResponse``, within bounds, on httptools."""
 
 import httptools
-import httpx
 
-from balance_gateway.transport.errors import ResponseTooLarge
+from balance_gateway.transport.errors import InvalidResponse, ResponseTooLarge, TransportError
 from balance_gateway.transport.limits import Bounds
-from balance_gateway.transport.messages import Headers, RawResponse, decode_content
+from balance_gateway.transport.messages import Headers, RawResponse, decode_response
 
 
 class ResponseReader:
@@ -17,6 +16,7 @@ class ResponseReader:
     Attributes:
         has_data: Whether a byte arrived since ``expect``.
         status: Status of the final response, once its head is complete; 0 before.
+        headers: Headers of the response that were read so far.
         done: Whether the response is complete.
         reusable: Once done: whether the connection may carry another exchange.
     """
@@ -28,17 +28,17 @@ class ResponseReader:
     def expect(self, *, head_only: bool) -> None:
         """Prepare for the next response; ``head_only`` for one to HEAD, without a body."""
         self._head_only = head_only
-        self._error: httpx.TransportError | None = None
+        self._error: TransportError | None = None
         self._bytes_since_body = 0
         self.has_data = self.done = self.reusable = False
         self._expect_head()
 
     def _expect_head(self) -> None:
-        self._headers: Headers = []
+        self.headers: Headers = []
         self._head_bytes = 0
         self._body: bytes | bytearray = b""
         self._body_bytes = 0
-        self._coding = b""
+        self._coded = False
         self._until_close = True
         self.status = 0
 
@@ -46,7 +46,7 @@ class ResponseReader:
         """Parse more bytes of the response.
 
         Raises:
-            httpx.RemoteProtocolError: The bytes are not an HTTP response, or exceed a bound.
+            InvalidResponse: The bytes are not an HTTP response, or exceed a bound.
         """
         self.has_data = True
         self._bytes_since_body += len(data)
@@ -56,9 +56,7 @@ class ResponseReader:
             self.reusable = False
             if not self.done:
                 # httptools replaces the exceptions of its callbacks by its own.
-                raise (
-                    self._error or httpx.RemoteProtocolError(f"Malformed response: {error}")
-                ) from error
+                raise (self._error or InvalidResponse(f"Malformed response: {error}")) from error
         # httptools reports no callback for chunk extensions: they count here.
         if self._bytes_since_body > self._bounds.head_bytes_max and not self.done:
             raise ResponseTooLarge("The response's head or framing is too large.")
@@ -68,18 +66,14 @@ class ResponseReader:
         self.done = self.done or (self.status > 0 and self._until_close)
 
     def take_response(self) -> RawResponse:
-        """Return the complete response and drop it from the reader.
+        """Return the complete response and drop its body from the reader.
 
         Raises:
-            httpx.DecodingError, ResponseTooLarge: The body cannot be inflated.
+            UndecodableBody, ResponseTooLarge: The body cannot be inflated.
         """
-        headers, body = self._headers, bytes(self._body)
-        self._headers, self._body = [], b""
-        if self._coding and body:
-            body = decode_content(body, self._coding, self._bounds.body_bytes_max)
-            dropped = {b"content-encoding", b"content-length"}
-            headers = [field for field in headers if field[0].lower() not in dropped]
-        return RawResponse(self.status, headers, body)
+        response = RawResponse(self.status, self.headers, bytes(self._body))
+        self._body = b""
+        return decode_response(response, self._bounds.body_bytes_max) if self._coded else response
 
     def on_message_begin(self) -> None:
         """Rule out reuse of the connection when a second response follows."""
@@ -92,11 +86,11 @@ class ResponseReader:
             return
         self._head_bytes += len(name) + len(value) + 4
         bounds = self._bounds
-        if self._head_bytes > bounds.head_bytes_max or len(self._headers) >= bounds.headers_max:
+        if self._head_bytes > bounds.head_bytes_max or len(self.headers) >= bounds.headers_max:
             self._fail(ResponseTooLarge("The response has too many or too large headers."))
         if self.status:
             return
-        self._headers.append((name, value))
+        self.headers.append((name, value))
         # The lengths of content-length, content-encoding and transfer-encoding.
         if len(name) in {14, 16, 17}:
             self._apply_framing(name.lower(), value.strip().lower())
@@ -107,11 +101,11 @@ class ResponseReader:
         elif name == b"transfer-encoding":
             self._until_close = False
             if value != b"chunked":
-                self._fail(httpx.RemoteProtocolError("Unknown transfer coding."))
+                self._fail(InvalidResponse("Unknown transfer coding."))
         elif name == b"content-encoding" and value not in {b"", b"identity"}:
-            self._coding = self._coding + b"," + value if self._coding else value
+            self._coded = True
 
-    def _fail(self, error: httpx.TransportError) -> None:
+    def _fail(self, error: TransportError) -> None:
         self._error = error
         raise error
 
@@ -121,7 +115,7 @@ class ResponseReader:
             return
         status = self._parser.get_status_code()
         if status < 100:
-            self._fail(httpx.RemoteProtocolError("Illegal status code."))
+            self._fail(InvalidResponse("Illegal status code."))
         if status >= 200:
             self.status = status
             if self._head_only:

@@ -14,13 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 from joserfc.jws import JWSRegistry
 from joserfc.util import base64_to_int
 
-from balance_gateway.transport import Bounds, HttptoolsTransport
+from balance_gateway import __version__
+from balance_gateway.transport import (
+    Bounds,
+    PooledTransport,
+    Timeouts,
+    TransportError,
+    parse_url,
+)
 from balance_gateway.web.request_parsing import BadRequest, parse_json
 
 logger = logging.getLogger(__name__)
@@ -36,6 +42,11 @@ FETCH_INTERVAL_S = 10.0
 #: Total time limit of a request to the issuer.
 TIMEOUT_S = 5.0
 DOCUMENT_BYTES_MAX = 262_144
+_HEADERS = (
+    (b"Accept", b"application/jwk-set+json, application/json"),
+    (b"Accept-Encoding", b"gzip, deflate"),
+    (b"User-Agent", f"balance-gateway/{__version__}".encode()),
+)
 
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192
@@ -82,7 +93,7 @@ class Jwks:
         monotonic_s: returns monotonic time in seconds, for the keys' age.
 
     Raises:
-        ValueError: the URL is neither.
+        ValueError: the URL is neither, or contains a user.
     """
 
     def __init__(self, url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -90,16 +101,10 @@ class Jwks:
         is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
         if not is_local and (parts.scheme != "https" or not parts.hostname):
             raise ValueError("jwks_url must be https, or http on loopback")
-        self._url = url
+        self._url = parse_url(url)
         self._monotonic_s = monotonic_s
-        bounds = Bounds(body_bytes_max=DOCUMENT_BYTES_MAX)
-        self._http = httpx.AsyncClient(
-            transport=HttptoolsTransport(bounds=bounds, total_s=TIMEOUT_S),
-            headers={"accept": "application/jwk-set+json, application/json"},
-            timeout=TIMEOUT_S,
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._transport = PooledTransport(bounds=Bounds(body_bytes_max=DOCUMENT_BYTES_MAX))
+        self._timeouts = Timeouts(*[TIMEOUT_S] * len(Timeouts._fields))
         self._keys = NO_KEYS
         self._fetched_s = float("-inf")
         self._next_fetch_s = float("-inf")
@@ -127,7 +132,7 @@ class Jwks:
         if self._fetch_task is not None:
             self._fetch_task.cancel()
             await asyncio.wait([self._fetch_task])
-        await self._http.aclose()
+        await self._transport.aclose()
 
     def _start_fetch(self, now_s: float) -> asyncio.Task[None] | None:
         """Return the running fetch or a new one; None if the last one began too recently."""
@@ -141,11 +146,13 @@ class Jwks:
 
     async def _fetch(self, started_s: float) -> None:
         try:
-            response = await self._http.get(self._url)
-            if response.status_code != 200:
-                raise JwksError(f"HTTP {response.status_code}")
-            keys = parse_key_set(response.content)
-        except (httpx.HTTPError, JwksError) as error:
+            response = await self._transport.exchange(
+                self._url.origin, "GET", self._url.target, _HEADERS, timeouts=self._timeouts
+            )
+            if response.status != 200:
+                raise JwksError(f"HTTP {response.status}")
+            keys = parse_key_set(response.body)
+        except (TransportError, JwksError) as error:
             # Only the first of several failures is logged.
             if not self._failed:
                 reason = str(error) if isinstance(error, JwksError) else type(error).__name__

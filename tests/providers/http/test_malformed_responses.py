@@ -7,7 +7,6 @@ import time
 import zlib
 from typing import Any
 
-import httpx
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
@@ -17,6 +16,7 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from balance_gateway.transport.httpx_transport import HttpxTransport
 from tests.providers import fake_servers
 from tests.providers.conftest import assert_contains_no_secret, make_account, make_query, make_write
 from tests.providers.fake_servers import (
@@ -161,13 +161,13 @@ HTTPX_CASES: dict[str, tuple[Any, type[ProviderError]]] = {
 async def test_limits_apply_to_httpx_transport(
     make: Any, fake_light: FakeLightServer, name: str
 ) -> None:
-    """httpx's transport has no limits itself, and a transport may be injected."""
+    """httpx has no limit of a body itself."""
     behaviour, kind = HTTPX_CASES[name]
     if isinstance(behaviour, Reply):
         fake_light.reply_with(behaviour)
     else:
         fake_light.handler = behaviour
-    dependencies = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+    dependencies = {"transport": HttpxTransport()}
     timeout_s = 0.4 if kind is ProviderTimeout else 5
     light = make.light(fake_light.url, timeout_s=timeout_s, dependencies=dependencies)
     started = time.monotonic()
@@ -186,7 +186,7 @@ async def test_httpx_transport_reads_gzip_and_deflate(
         Reply(200, gzip.compress(content), {"content-encoding": "gzip"}),
         Reply(200, zlib.compress(content), {"content-encoding": "deflate"}),
     )
-    dependencies = {"transport": httpx.AsyncHTTPTransport(trust_env=False)}
+    dependencies = {"transport": HttpxTransport()}
     light = make.light(fake_light.url, dependencies=dependencies)
 
     first = await light.balances([make_query(LIGHT, "2026-05-07")])

@@ -28,7 +28,6 @@ from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import httpx
 from msgspec import Meta
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
@@ -57,6 +56,7 @@ from balance_gateway.providers.http.preconditions import (
     require_effective_at,
     require_remote_id,
 )
+from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
 
@@ -98,7 +98,7 @@ class AssetProvider:
         settings: AssetSettings,
         *,
         clock: Clock,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
@@ -116,7 +116,7 @@ class AssetProvider:
             settings.base_url,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
-            transport=transport,
+            transport=transport or build_transport(settings.transport),
             on_call=on_call,
             gate=gate,
         )

@@ -14,15 +14,12 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
 from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
     ProviderTimeout,
-    ProviderUnavailable,
 )
 from balance_gateway.ports.call_context import current_call
 from balance_gateway.ports.provider_call import CallGate, OnCall
@@ -40,14 +37,7 @@ from balance_gateway.providers.http.exchange import (
     build_path,
     build_query,
 )
-from balance_gateway.providers.http.http_wire import (
-    Address,
-    Headers,
-    HttpxWire,
-    PoolWire,
-    Wire,
-    parse_address,
-)
+from balance_gateway.providers.http.http_wire import Headers, transmit
 from balance_gateway.providers.http.json_fields import MalformedResponse
 from balance_gateway.providers.http.redirects import (
     NOT_PROCESSED_STATUSES,
@@ -55,10 +45,8 @@ from balance_gateway.providers.http.redirects import (
     REDIRECTS_MAX,
     resolve_redirect,
 )
-from balance_gateway.transport import HttptoolsTransport
-from balance_gateway.transport.errors import Sent, get_sent
+from balance_gateway.transport import URL, PooledTransport, Transport, TransportError, parse_url
 
-BODY_BYTES_MAX = 8 * 1024 * 1024
 TIMEOUT_S = 10.0
 
 _JSON = "application/json"
@@ -66,12 +54,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class ProviderHTTP:
-    """HTTP client of one connector. Belongs to the event loop that first uses it.
-
-    It uses httpx's transports and errors, but not ``httpx.AsyncClient``: its cookies, redirects
-    and environment proxies would all have to be disabled, and its work per call is most of a
-    call's cost.
-    """
+    """HTTP client of one connector. Belongs to the event loop that first uses it."""
 
     def __init__(
         self,
@@ -82,8 +65,7 @@ class ProviderHTTP:
         timeout_s: float = TIMEOUT_S,
         redirect_hosts: Collection[str] = (),
         content_type: str = _JSON,
-        body_bytes_max: int = BODY_BYTES_MAX,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
@@ -96,32 +78,23 @@ class ProviderHTTP:
             timeout_s: Time limit for a whole call in seconds, redirects and token included.
             redirect_hosts: Hosts that redirects may lead to, see ``redirects``.
             content_type: Sent with every call, also with reads, because Layer requires it.
-            body_bytes_max: Size limit of an inflated response body.
-            transport: Closed with this object; None for a new ``HttptoolsTransport``. It must send
-                each write on a fresh connection, as ``HttptoolsTransport`` does: on a kept
-                connection a refusal is indistinguishable from a lost response.
+            transport: Sends the requests and is closed with this object; None for a new
+                ``PooledTransport``.
             on_call: Called with the record of every exchange; None for no observer.
             gate: Entered around every exchange; None for no limits.
 
         Raises:
             ValueError: ``base_url`` is not valid.
         """
-        url = httpx.URL(base_url)
-        if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
-            raise ValueError(
-                "base_url must be an http:// or https:// URL with a host, without user and query"
-            )
         self.connector = connector
         self._kind = kind
         self._base_url = base_url.rstrip("/")
-        self._base = parse_address(self._base_url)
+        self._base = _parse_base_url(self._base_url)
         self._prefix = self._base.target.rstrip("/")
         self._timeout_s = timeout_s
         self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
         self._content_type = content_type
-        self._wire = _build_wire(
-            transport if transport is not None else HttptoolsTransport(), body_bytes_max
-        )
+        self._transport = transport if transport is not None else PooledTransport()
         self._on_call = on_call
         self._gate = gate
         self._authorization: Authorization | None = None
@@ -165,7 +138,7 @@ class ProviderHTTP:
         if (write := current_call().send_status) is not None:
             write.mark_waiting()
         target = self._prefix + build_path(segments) + build_query(query)
-        address = Address(self._base.origin, target)
+        url = self._base.with_target(target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         exchange = Exchange(
             Operation(self._kind.name, operation, write=method != "GET"),
@@ -179,7 +152,7 @@ class ProviderHTTP:
         # A 401 renews the token and resends the call once.
         for is_last in (False, True):
             header = await self._get_authorization_header(exchange)
-            response = await self._follow_redirects(exchange, address, header)
+            response = await self._follow_redirects(exchange, url, header)
             if header is None or self._authorization is None:
                 break
             if is_last:
@@ -207,13 +180,13 @@ class ProviderHTTP:
             _FORM,
             self._timeout_s,
         )
-        return await self._send_exchange(exchange, parse_address(url), authorization)
+        return await self._send_exchange(exchange, parse_url(url), authorization)
 
     async def aclose(self) -> None:
         """Cancel a running token renewal and close all connections."""
         if self._authorization is not None:
             await self._authorization.aclose()
-        await self._wire.aclose()
+        await self._transport.aclose()
 
     async def _get_authorization_header(self, exchange: Exchange) -> str | None:
         if self._authorization is None:
@@ -234,11 +207,11 @@ class ProviderHTTP:
             exchange.left_s -= time.monotonic() - started
 
     async def _follow_redirects(
-        self, exchange: Exchange, address: Address, header: str | None
+        self, exchange: Exchange, url: URL, header: str | None
     ) -> ProviderResponse:
         operation = exchange.operation
         for _ in range(REDIRECTS_MAX + 1):
-            response = await self._send_exchange(exchange, address, header)
+            response = await self._send_exchange(exchange, url, header)
             if response.status not in REDIRECT_STATUSES:
                 return response
             if operation.write and response.status not in NOT_PROCESSED_STATUSES:
@@ -247,15 +220,14 @@ class ProviderHTTP:
                 raise build_bad_response(operation, problem)
             try:
                 location = response.headers.get("location")
-                target = resolve_redirect(address.url, location, self._redirect_hosts)
+                url = resolve_redirect(url, location, self._redirect_hosts)
             except MalformedResponse as error:
                 raise build_bad_response(operation, str(error), maybe_applied=False) from None
-            address = parse_address(target)
         problem = f"it redirects more than {REDIRECTS_MAX} times"
         raise build_bad_response(operation, problem, maybe_applied=False)
 
     async def _send_exchange(
-        self, exchange: Exchange, address: Address, header: str | None
+        self, exchange: Exchange, url: URL, header: str | None
     ) -> ProviderResponse:
         """Send one exchange through the call gate and report it to the observer."""
         slot: AbstractAsyncContextManager[None] = nullcontext()
@@ -267,25 +239,17 @@ class ProviderHTTP:
             # Started inside of the slot: waiting for it does not count against the time limit.
             started = time.monotonic()
             try:
-                return await self._transmit(exchange, address, header, result)
+                return await self._transmit(exchange, url, header, result)
             except asyncio.CancelledError:
                 if result.outcome == "cancelled" and _is_provider_slow(time.monotonic() - started):
                     result.outcome = ProviderTimeout.code
                 raise
-            except (TimeoutError, httpx.HTTPError, httpx.StreamError, OSError) as error:
+            except TransportError as error:
                 failure = self._build_failure(exchange, result, error)
                 if isinstance(failure, ProviderResponse):
                     return failure
                 result.outcome = failure.code
                 raise failure from error
-            except RuntimeError as error:
-                # The transport raises it, marked as never sent, once it is closed.
-                if get_sent(error) is not Sent.NEVER:
-                    raise
-                result.outcome = ProviderUnavailable.code
-                raise translate_transport_error(
-                    exchange.operation, error, self._timeout_s
-                ) from error
             except GatewayError as error:
                 result.outcome = error.code
                 raise
@@ -300,15 +264,15 @@ class ProviderHTTP:
                     )
 
     async def _transmit(
-        self, exchange: Exchange, address: Address, header: str | None, result: ExchangeResult
+        self, exchange: Exchange, url: URL, header: str | None, result: ExchangeResult
     ) -> ProviderResponse:
         headers = self._build_headers(exchange.content_type, header)
         body = None
         if exchange.operation.write and (write := current_call().send_status) is not None:
-            # From here on bytes may be sent; the wire's error says whether any were.
+            # From here on bytes may be sent; the transport's error says whether any were.
             write.sent = True
         try:
-            raw = await self._wire.exchange(exchange, address, headers, result)
+            raw = await transmit(self._transport, exchange, url.origin, url.target, headers, result)
             if raw or not exchange.empty_ok:
                 body = decode_json(raw)
         except MalformedResponse as error:
@@ -335,7 +299,7 @@ class ProviderHTTP:
         return self._last_headers[1]
 
     def _build_failure(
-        self, exchange: Exchange, result: ExchangeResult, error: Exception
+        self, exchange: Exchange, result: ExchangeResult, error: TransportError
     ) -> ProviderError | ProviderResponse:
         """Build the error for a failed exchange, or the response if its status decides alone."""
         # A refusal remains a refusal even if its body was lost.
@@ -354,10 +318,14 @@ def _is_provider_slow(duration_s: float) -> bool:
     return allowed_s is not None and duration_s >= allowed_s / 2
 
 
-def _build_wire(transport: httpx.AsyncBaseTransport, body_bytes_max: int) -> Wire:
-    if isinstance(transport, HttptoolsTransport):
-        return PoolWire(transport, body_bytes_max)
-    return HttpxWire(transport, body_bytes_max)
+def _parse_base_url(text: str) -> URL:
+    try:
+        url = parse_url(text)
+    except ValueError as error:
+        raise ValueError(f"base_url: {error}") from None
+    if "?" in url.target:
+        raise ValueError("base_url must not contain a query")
+    return url
 
 
 def parsing_response(response: ProviderResponse) -> AbstractContextManager[None]:

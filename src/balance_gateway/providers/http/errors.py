@@ -19,8 +19,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import httpx
-
 from balance_gateway.domain.errors import (
     ProviderBadResponse,
     ProviderCredentialsRejected,
@@ -31,11 +29,16 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     ProviderUntrusted,
 )
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, get_sent
+from balance_gateway.transport.errors import (
+    ResponseTooLarge,
+    Sent,
+    TransportError,
+    TransportTimeout,
+    UndecodableBody,
+)
 from balance_gateway.transport.rate_headers import reset_in_s, retry_after_s
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_UNREADABLE = (ResponseTooLarge, httpx.DecodingError)
+_UNREADABLE = (ResponseTooLarge, UndecodableBody)
 CHECK_BEFORE_RETRY = " It may have been applied: read the opening balance before setting it again."
 
 
@@ -99,23 +102,23 @@ def build_bad_response(
 
 
 def translate_transport_error(
-    operation: Operation, error: Exception, timeout_s: float
+    operation: Operation, error: TransportError | TimeoutError, timeout_s: float
 ) -> ProviderError:
     """Build the error for an exchange that ended without a usable response.
 
     Args:
         operation: The operation that failed.
-        error: The transport's error, or ``TimeoutError``.
+        error: The transport's error, or ``TimeoutError`` when nothing was handed to it.
         timeout_s: The configured time limit, for the message.
     """
-    never_sent = isinstance(error, _NEVER_SENT) or get_sent(error) is Sent.NEVER
+    never_sent = isinstance(error, TimeoutError) or error.sent is Sent.NEVER
     maybe_applied = operation.write and not never_sent
     advice = CHECK_BEFORE_RETRY if maybe_applied else " Try again later."
     provider, name = operation.provider_name, operation.name
     # A response arrived but cannot be read: trying again later would not help.
     if isinstance(error, _UNREADABLE):
         return build_bad_response(operation, "it exceeds a size limit or cannot be decompressed")
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    if isinstance(error, TimeoutError | TransportTimeout):
         message = f"{provider} did not respond to the {name} within {timeout_s:g} s.{advice}"
         kind: type[ProviderError] = ProviderTimeout
     # Before never_sent: a failed TLS handshake is also a connection error.

@@ -27,8 +27,6 @@ Undocumented: the precision of ``effective_at``; see ``is_same_instant``.
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
-import httpx
-
 from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.config.value_types import HttpUrl, Text
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
@@ -68,6 +66,7 @@ from balance_gateway.providers.layer.ledger_tree import (
     LayerLedger,
     build_external_path,
 )
+from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset(
     {
@@ -121,7 +120,7 @@ class LayerProvider:
         settings: LayerSettings,
         *,
         clock: Clock,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
@@ -139,7 +138,7 @@ class LayerProvider:
             settings.base_url,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
-            transport=transport,
+            transport=transport or build_transport(settings.transport),
             on_call=on_call,
             gate=gate,
         )

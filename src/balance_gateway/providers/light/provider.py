@@ -27,8 +27,6 @@ Undocumented: the precision of ``balanceAt``. An echo within a second of it coun
 from collections.abc import Hashable, Sequence
 from datetime import date
 
-import httpx
-
 from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
@@ -54,6 +52,7 @@ from balance_gateway.providers.http.preconditions import (
     require_int64,
     require_remote_id,
 )
+from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset(
     {
@@ -97,7 +96,7 @@ class LightProvider:
         settings: LightSettings,
         *,
         clock: Clock,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
     ) -> None:
@@ -115,7 +114,7 @@ class LightProvider:
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
             content_type="application/json;charset=UTF-8",
-            transport=transport,
+            transport=transport or build_transport(settings.transport),
             on_call=on_call,
             gate=gate,
         )
