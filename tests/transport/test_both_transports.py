@@ -19,6 +19,7 @@ from balance_gateway.domain.errors import (
 from balance_gateway.providers.http.client import ProviderHTTP
 from balance_gateway.transport import (
     Bounds,
+    Limits,
     PooledTransport,
     Sent,
     Timeouts,
@@ -31,9 +32,11 @@ from balance_gateway.transport.errors import (
     ConnectTimeout,
     InvalidRequest,
     InvalidResponse,
+    PoolTimeout,
     ReadFailed,
     ReadTimeout,
     ResponseTooLarge,
+    SendTimeout,
     TransportClosed,
     UndecodableBody,
 )
@@ -146,6 +149,40 @@ async def test_lost_response_is_reported_alike(serve, transport, name, method):
     assert error.maybe_applied is (method == "PUT")
     assert cause.status == (200 if sent is Sent.RESPONSE_STARTED else None)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "body", "kind", "sent"),
+    [
+        ({"read_s": 0.2}, b"x", ReadTimeout, Sent.MAYBE),
+        ({"write_s": 0.2}, bytes(30_000_000), SendTimeout, Sent.MAYBE),
+        ({"pool_s": 0.2}, b"x", PoolTimeout, Sent.NEVER),
+    ],
+    ids=["read", "write", "pool"],
+)
+@both_transports
+async def test_timeout_of_a_phase_is_reported_alike(
+    serve, transport, limit, body, kind, sent, eventually
+):
+    async def script(peer):
+        await peer.read(10)
+        await asyncio.Event().wait()
+
+    server = await serve(script)
+    sender = transport(limits=Limits(connections_max=1))
+    calls = []
+    if kind is PoolTimeout:
+        calls.append(asyncio.ensure_future(sender.exchange(server.url, "PUT", "/", (), b"x")))
+        await eventually(lambda: len(server.peers) == 1)
+
+    with pytest.raises(TransportError) as caught:
+        await sender.exchange(server.url, "PUT", "/", (), body, timeouts=Timeouts(**limit))
+
+    assert (type(caught.value), caught.value.sent) == (kind, sent)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await sender.aclose()
 
 
 @both_transports
