@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from balance_gateway.domain.accounts import ProviderKind
 from tests.config.test_refusals import (
     ASSET,
     BOOKS,
@@ -15,6 +16,7 @@ from tests.config.test_refusals import (
 )
 
 ReadError = Callable[[str], str]
+KINDS = ", ".join(sorted(kind.value for kind in ProviderKind))
 
 
 @pytest.mark.parametrize(
@@ -43,8 +45,7 @@ ReadError = Callable[[str], str]
         ),
         (
             LIGHT.replace('"light"', '"lihgt"'),
-            "connectors.main.provider must be one of asset, layer, light, local, not 'lihgt'; "
-            "did you mean 'light'?",
+            f"connectors.main.provider must be one of {KINDS}, not 'lihgt'; did you mean 'light'?",
         ),
         (
             ASSET + "basis = 'accural'",

@@ -31,10 +31,8 @@ from tests.pipeline.virtual_time import VirtualTime
 TODAY = date(2026, 5, 7)
 EVERYTHING = frozenset(Capability)
 REMOTE_IDS = {
-    ProviderKind.LIGHT: ("bank_account_id",),
-    ProviderKind.ASSET: ("business_id", "ledger_id"),
-    ProviderKind.LAYER: ("business_id", "external_account_id"),
-    ProviderKind.LOCAL: (),
+    kind: tuple(each.key for each in spec.account_ids if each.is_required)
+    for kind, spec in PROVIDERS.items()
 }
 
 

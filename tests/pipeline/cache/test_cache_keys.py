@@ -112,10 +112,11 @@ def test_the_remote_key_does_not_depend_on_the_address() -> None:
 
 
 def test_equal_ids_at_different_providers_have_different_remote_keys() -> None:
-    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    names = [each.key for spec in PROVIDERS.values() for each in spec.account_ids]
     remote = MappingProxyType(dict.fromkeys(names, "b"))
+    found = {keys(provider=kind, remote=remote).remote for kind in ProviderKind}
 
-    assert len({keys(provider=kind, remote=remote).remote for kind in ProviderKind}) == 4
+    assert len(found) == len(ProviderKind)
 
 
 def test_layer_accounts_of_one_business_have_different_remote_keys() -> None:
@@ -150,10 +151,14 @@ def test_layer_has_one_fence_per_business() -> None:
 
 
 def test_providers_do_not_share_fences() -> None:
-    names = ("business_id", "ledger_id", "bank_account_id", "external_account_id")
+    names = [each.key for spec in PROVIDERS.values() for each in spec.account_ids]
     remote = MappingProxyType(dict.fromkeys(names, "b"))
+    fenced = [kind for kind, spec in PROVIDERS.items() if spec.fence is not None]
+    found = {keys(provider=kind, remote=remote).fence for kind in fenced}
 
-    assert len({keys(provider=kind, remote=remote).fence for kind in ProviderKind}) == 4
+    assert len(fenced) > 1
+    assert len(found) == len(fenced)
+    assert None not in found
 
 
 def test_the_fence_does_not_depend_on_the_address() -> None:
