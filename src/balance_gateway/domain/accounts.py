@@ -19,6 +19,7 @@ class ProviderKind(enum.Enum):
     ASSET = "asset", "Asset."
     LAYER = "layer", "Layer."
     LOCAL = "local", "The ledger embedded in the gateway."
+    STATEMENT_FILE = "statement_file", "A file of balances, for accounts at banks without an API."
 
     description: str
 

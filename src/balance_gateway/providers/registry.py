@@ -9,8 +9,15 @@ from balance_gateway.providers.asset import spec as asset
 from balance_gateway.providers.layer import spec as layer
 from balance_gateway.providers.light import spec as light
 from balance_gateway.providers.local import spec as local
+from balance_gateway.providers.statement_file import spec as statement_file
 
-_SPECS: tuple[AnyProviderSpec, ...] = (light.SPEC, asset.SPEC, layer.SPEC, local.SPEC)
+_SPECS: tuple[AnyProviderSpec, ...] = (
+    light.SPEC,
+    asset.SPEC,
+    layer.SPEC,
+    local.SPEC,
+    statement_file.SPEC,
+)
 
 #: The specs of all providers by kind.
 PROVIDERS: Mapping[ProviderKind, AnyProviderSpec] = MappingProxyType(
