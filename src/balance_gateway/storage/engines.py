@@ -42,6 +42,7 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
         connect_args={
             "isolation_level": None,
             "timeout": LOCK_WAIT_S,
+            "factory": _Connection,
             "async_creator_fn": connect,
         },
         **options,
@@ -49,6 +50,28 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
     event.listen(engine.sync_engine, "connect", _set_pragmas)
     event.listen(engine.sync_engine, "begin", _begin_transaction)
     return engine
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that closes its cursors before it closes."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, *arguments: Any, **named: Any) -> Any:
+        cursor = super().cursor(*arguments, **named)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        # SQLite keeps a transaction and its locks while a statement of the connection has rows
+        # left, even after the close. The traceback of a cancelled task keeps such a statement's
+        # cursor until the garbage collector runs.
+        for cursor in list(self._cursors):
+            cursor.close()
+        self._cursors.clear()
+        super().close()
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
