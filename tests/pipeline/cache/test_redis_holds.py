@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
@@ -93,3 +94,18 @@ async def test_a_write_is_fenced_during_the_backoff_after_a_failure(
 
     (state,) = await fences.states(["a"])
     assert not state.settled
+
+
+async def test_a_fenced_write_shows_that_redis_accepts_writes_again(
+    fences: RedisFences, redis: RedisClient
+) -> None:
+    async def refuse() -> None:
+        raise ResponseError("OOM command not allowed")
+
+    with pytest.raises(CacheUnavailable):
+        await redis.run(refuse)
+    before = redis.is_up
+
+    await fences.begin_write("a", "w1")
+
+    assert (before, redis.is_up) == (False, True)
