@@ -70,6 +70,8 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
         ("[server]\ncors_origins = [1]", "server.cors_origins[0]"),
         ("[server]\ngraphiql = 1", "server.graphiql"),
         ("[server]\ncompiled = 1", "server.compiled"),
+        ('[server]\nenvironment = "two\\nlines"', "server.environment"),
+        (f'[server]\nenvironment = "{"x" * 41}"', "server.environment"),
         ("[storage]\nurl = 'mysql://x'", "storage.url"),
         ("[storage]\nurl = 'postgresql://u@[::1/db'", "storage.url"),
         ("[cache]\nurl = 'memcached://x'", "cache.url"),

@@ -28,6 +28,7 @@ FULL = """
     cors_origins = ["https://app.example"]
     graphiql = true
     compiled = false
+    environment = "staging"
 
     [storage]
     url = "postgresql://user@host/db"
@@ -138,7 +139,7 @@ def test_every_key_of_server_storage_and_cache_is_read(read_text: ReadText) -> N
 
     assert found.server == ServerSettings(
         host="0.0.0.0", port=8080, workers=3, request_timeout_s=12.5,
-        cors_origins=("https://app.example",), graphiql=True, compiled=False,
+        cors_origins=("https://app.example",), graphiql=True, compiled=False, environment="staging",
     )  # fmt: skip
     assert found.storage.url.reveal() == "postgresql://user@host/db"
     assert found.cache == CacheSettings(

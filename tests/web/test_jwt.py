@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -95,6 +96,16 @@ async def test_unknown_scopes_are_ignored(changes, expected):
         principal = await harness.authenticate(token(claims(**changes)))
 
     assert principal == Principal("ada", "acme", frozenset(expected))
+
+
+@pytest.mark.parametrize("fraction", [0, 0.5])
+async def test_principal_has_the_expiry_of_its_token(fraction):
+    """The claim itself: the leeway is the gateway's own matter."""
+    expires_s = claims()["exp"] + fraction
+    async with run_issuer() as harness:
+        principal = await harness.authenticate(token(claims(exp=expires_s)))
+
+    assert principal.expires_at == datetime.fromtimestamp(expires_s, UTC)
 
 
 @pytest.mark.parametrize(

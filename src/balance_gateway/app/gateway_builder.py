@@ -119,7 +119,8 @@ async def open_gateway(
         stack.push_async_callback(writer.drain)
         recovery = Recovery(directory, providers, reads, journal, clock, limits)
         await _recover(recovery, compute_effect_window_s(settings), cache, stack)
-        gateway = Gateway(directory, reads, writer, tracker, clock)
+        environment = settings.server.environment
+        gateway = Gateway(directory, reads, writer, tracker, clock, environment)
         yield GatewayComponents(gateway, database, cache, providers, metrics)
 
 

@@ -16,6 +16,7 @@ from balance_gateway.config.value_types import (
     CacheUrl,
     HttpUrl,
     Seconds,
+    ShortText,
     StorageUrl,
     Text,
 )
@@ -36,6 +37,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         graphiql: Whether the GraphiQL page is served.
         compiled: Whether reads use compiled plans and cached JSON where possible; otherwise
             graphql-core executes every request.
+        environment: A short name of the environment, such as production, which pages show; empty
+            for none.
     """
 
     host: Text = "127.0.0.1"
@@ -45,6 +48,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cors_origins: tuple[str, ...] = ()
     graphiql: bool = False
     compiled: bool = True
+    environment: ShortText = ""
 
 
 class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

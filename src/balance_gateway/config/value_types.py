@@ -23,6 +23,15 @@ Text = Annotated[
     str, Meta(pattern=r"\S", max_length=10_000, extra={"must_be": "a string that is not empty"})
 ]
 
+#: One line of text for pages; may be empty. The lookahead refuses a line break at the end.
+ShortText = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,40}$(?!\n)",
+        extra={"must_be": "one line of at most 40 characters"},
+    ),
+]
+
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 #: The default port of each scheme, which a URL omits.

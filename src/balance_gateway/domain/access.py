@@ -1,7 +1,8 @@
 """Defines the authenticated caller and its scopes."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from balance_gateway.domain.errors import Forbidden
 
@@ -23,11 +24,14 @@ class Principal:
         name: the API key's name or the token's subject; recorded in the audit log.
         tenant: the company of the caller. The caller sees only accounts of this tenant.
         scopes: the caller's permissions.
+        expires_at: when the token expires, leeway not included; None for an API key. It decides
+            nothing here, so callers that differ in it alone are equal.
     """
 
     name: str
     tenant: str
     scopes: frozenset[Scope]
+    expires_at: datetime | None = field(default=None, compare=False)
 
     def require(self, scope: Scope) -> None:
         """Check that the caller has a scope.

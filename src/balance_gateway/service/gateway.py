@@ -37,6 +37,7 @@ class Gateway:
         writes: sets opening balances.
         watch: health and call budgets of connectors.
         clock: returns the current instant.
+        environment: the configured name of the environment; empty without one.
     """
 
     directory: Directory
@@ -44,3 +45,4 @@ class Gateway:
     writes: OpeningBalanceWriter
     watch: HealthTracker
     clock: Clock
+    environment: str = ""

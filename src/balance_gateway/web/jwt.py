@@ -18,6 +18,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from joserfc.errors import BadSignatureError, DecodeError, InvalidClaimError, JoseError
@@ -174,7 +175,10 @@ class JwtAuthenticator:
             if not 0 <= claims.get(name, 0) <= _LAST_S:
                 raise InvalidClaimError(name)
         principal = Principal(
-            _read_name(claims, "sub"), _read_name(claims, "tenant"), _read_scopes(claims)
+            _read_name(claims, "sub"),
+            _read_name(claims, "tenant"),
+            _read_scopes(claims),
+            datetime.fromtimestamp(float(claims["exp"]), UTC),
         )
         return _VerifiedToken(principal, float(claims["exp"]) + LEEWAY_S, kid, keys)
 

@@ -1,4 +1,4 @@
-"""The query root: accounts, totals, connectors. Every field needs the scope balances:read."""
+"""The query root: accounts, totals, connectors, and who asks. Each field names its scope."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -25,6 +25,7 @@ from balance_gateway.api.schema.connectors import (
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, count_items, list_size
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
+from balance_gateway.api.schema.viewer import Gateway, Viewer, resolve_gateway, resolve_viewer
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError, TooExpensive
@@ -257,7 +258,7 @@ def _connectors(info: Info) -> list[Connector]:
     return [build_connector(connector) for connector in connectors]
 
 
-@strawberry.type(description="The read operations. Needs the scope balances:read.")
+@strawberry.type(description="The read operations. Each field names the scope that it needs.")
 class Query:
     """The read operations."""
 
@@ -293,4 +294,12 @@ class Query:
         resolver=_connectors,
         metadata=list_size(TYPICAL_SIZE),
         description="The connectors of your accounts, sorted by name. Needs balances:read.",
+    )
+    viewer: Viewer = strawberry.field(
+        resolver=resolve_viewer,
+        description="The credential of the request. For any credential, also without a scope.",
+    )
+    gateway: Gateway = strawberry.field(
+        resolver=resolve_gateway,
+        description="The gateway that answers. For any credential, also without a scope.",
     )
