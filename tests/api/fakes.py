@@ -86,6 +86,7 @@ class FakeReads:
         balance_answers: balances by account id.
         opening_answers: opening balances by account id; None is set for any other.
         sides: normal sides by account id; DEBIT for any other.
+        feed_answers: bank feeds by account id; None for any other.
         gate: reads wait for it; None does not wait.
         whole_call: raised by every read instead of results.
     """
@@ -93,6 +94,8 @@ class FakeReads:
     balance_answers: dict[str, ReadResult] = field(default_factory=dict)
     opening_answers: dict[str, ReadResult] = field(default_factory=dict)
     sides: dict[str, Side | Exception] = field(default_factory=dict)
+    feed_answers: dict[str, ReadResult] = field(default_factory=dict)
+    feed_calls: list[list[str]] = field(default_factory=list)
     calls: list[list[BalanceRequest]] = field(default_factory=list)
     opening_calls: list[list[str]] = field(default_factory=list)
     side_calls: list[str] = field(default_factory=list)
@@ -130,6 +133,11 @@ class FakeReads:
         self.opening_calls.append([account.id for account in accounts])
         await self._wait()
         return [self.opening_answers.get(account.id, observed(None)) for account in accounts]
+
+    async def bank_feeds(self, accounts: Sequence[Account]) -> Any:
+        self.feed_calls.append([account.id for account in accounts])
+        await self._wait()
+        return [self.feed_answers.get(account.id, observed(None)) for account in accounts]
 
     async def normal_balance(self, account: Account) -> Side:
         self.side_calls.append(account.id)

@@ -78,7 +78,8 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
         ("[cache]\nurl = 'redis://x:99999/0'", "cache.url"),
         ("[cache]\nenabled = 'yes'", "cache.enabled"),
         *[(f"[cache]\n{name}_s = -1", f"cache.{name}_s") for name in (
-            "today_ttl", "past_ttl", "opening_balance_ttl", "stale_ttl", "late_landing")],
+            "today_ttl", "past_ttl", "opening_balance_ttl", "bank_feed_ttl", "stale_ttl",
+            "late_landing")],
         ("[cache]\nentries_max = 0", "cache.entries_max"),
         ("[auth]\napi_keys = 1", "auth.api_keys"),
         ("[auth]\napi_keys = [1]", "auth.api_keys[0]"),

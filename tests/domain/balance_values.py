@@ -16,6 +16,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     Tag,
 )
+from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
 from balance_gateway.domain.money import Money
 
 MONEY = st.builds(Money, st.integers(), st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
@@ -58,6 +59,15 @@ OPENINGS = st.builds(
     reference_number=TEXTS,
     tags=st.lists(TAGS, max_size=2).map(tuple),
     metadata=METADATA,
+)
+FEEDS = st.builds(
+    BankFeed,
+    state=st.sampled_from(BankFeedState),
+    last_synced_at=INSTANTS,
+    disconnected_at=INSTANTS,
+    needs_attention=st.booleans(),
+    latest=st.none() | st.builds(ReportedFigure, st.integers(), INSTANTS),
+    latest_problem=TEXTS,
 )
 
 

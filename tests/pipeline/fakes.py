@@ -16,6 +16,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
@@ -30,6 +31,7 @@ from tests.pipeline.virtual_time import VirtualTime
 
 TODAY = date(2026, 5, 7)
 EVERYTHING = frozenset(Capability)
+FEED = BankFeed(BankFeedState.CONNECTED, None, None, False, ReportedFigure(5, None))
 REMOTE_IDS = {
     kind: tuple(each.key for each in spec.account_ids if each.is_required)
     for kind, spec in PROVIDERS.items()
@@ -74,6 +76,8 @@ class FakeProvider:
         failing: raised by every call, if set.
         wait: awaited by every call, after the call was counted and its value was read.
         answer: returns the result of a query.
+        feed_calls: the account ids of each call for bank feeds.
+        feed: returns the bank feed of an account.
     """
 
     def __init__(self, connector: str = "main", kind: ProviderKind = ProviderKind.LIGHT) -> None:
@@ -93,6 +97,8 @@ class FakeProvider:
         self.closed = False
         self.group: Callable[[BalanceQuery], Hashable] = lambda q: (q.account.id, q.as_of)
         self.answer: Callable[[BalanceQuery], Any] = self._figures
+        self.feed_calls: list[list[str]] = []
+        self.feed: Callable[[Account], Any] = lambda _: FEED
 
     def _figures(self, query: BalanceQuery) -> BalanceFigures:
         return BalanceFigures(query.as_of, None, Money(self.value, query.account.currency))
@@ -117,6 +123,17 @@ class FakeProvider:
     async def normal_balance(self, account: Account) -> Side:
         await self._finish_call()
         return Side.CREDIT
+
+    def bank_feed_group(self, account: Account) -> Hashable:
+        return account.remote.get("business_id")
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[BankFeed | GatewayError | None]:
+        self.feed_calls.append([account.id for account in accounts])
+        feeds = [self.feed(account) for account in accounts]
+        await self._finish_call()
+        return feeds
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         self.writes.append(write)
@@ -229,6 +246,8 @@ class CacheHarness:
             lifetimes=self.LIFETIMES,
             clock=time.clock,
             deadline_s=20.0,
+            feed_readers=self.providers,
+            accounts=self.accounts,
         )
 
     async def read(self, of: int = 0, **changes: Any) -> Any:

@@ -15,6 +15,7 @@ import pytest
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.providers import BalanceProvider
 
@@ -35,6 +36,8 @@ class OpenProvider:
         stop_backend: Makes every later call of the provider fail.
         count_calls: Returns the number of calls that the backend has received; None if they
             cannot be counted.
+        expect_feed: Returns the bank feed of an account, computed without the provider; None for an
+            account without a link to a bank. None without ``Capability.READ_BANK_FEED``.
         private_texts: Texts that no error may contain: secrets, addresses, the backend's words.
     """
 
@@ -43,6 +46,7 @@ class OpenProvider:
     read_stored: Callable[[Account], Awaitable[OpeningBalance | None]]
     stop_backend: Callable[[], Awaitable[None]]
     count_calls: Callable[[], int] | None = None
+    expect_feed: Callable[[Account], BankFeed | None] | None = None
     private_texts: tuple[str, ...] = ()
 
 

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.accounts import Account, Capability, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import day_end_exclusive
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.secret import Secret
@@ -90,6 +91,11 @@ class SandboxCase(ProviderCase):
         )
 
     @property
+    def has_bank_feed(self) -> bool:
+        """Whether the provider reports its link to the bank."""
+        return Capability.READ_BANK_FEED in self.capabilities
+
+    @property
     def title(self) -> str:
         return self.name if self.transport == "pooled" else f"{self.name}-{self.transport}"
 
@@ -126,6 +132,10 @@ class SandboxCase(ProviderCase):
         self, state: dict[str, Any], account: Account, day: date
     ) -> tuple[int | None, int | None]:
         """Compute bank and ledger balance from the sandbox's state, without the adapter."""
+
+    def compute_feed(self, state: dict[str, Any], account: Account) -> BankFeed | None:
+        """Compute the bank feed from the sandbox's state, without the adapter."""
+        raise NotImplementedError
 
     def format_entry_amount(self, minor_units: int) -> str | int:
         """Convert the amount of an entry to the unit of the sandbox's control endpoint."""
@@ -165,6 +175,9 @@ class SandboxCase(ProviderCase):
                 None if ledger is None else Money(ledger, account.currency),
             )
 
+        def expect_feed(account: Account) -> BankFeed | None:
+            return self.compute_feed(self.seeded[account.id], account)
+
         async def read_stored(account: Account) -> OpeningBalance | None:
             state = self.read_state(sandbox, account)
             minor_units = self.read_opening(state)
@@ -184,6 +197,7 @@ class SandboxCase(ProviderCase):
                 read_stored=read_stored,
                 stop_backend=stop_backend,
                 count_calls=lambda: len(list_calls(sandbox)),
+                expect_feed=expect_feed if self.has_bank_feed else None,
                 private_texts=(sandbox.url, urlsplit(sandbox.url).netloc, UNKNOWN_ID, "not found"),
             )
         finally:

@@ -21,8 +21,10 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderError, Unsupported
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.providers import BalanceProvider
 from tests.providers.conftest import assert_contains_no_secret
 from tests.providers.contract import OpenProvider, ProviderCase, find_cases, list_rooms
@@ -419,6 +421,54 @@ async def test_effective_date_is_honoured_or_refused(
     assert answered.effective_at == stored.effective_at == at
 
 
+# --- bank feed -----------------------------------------------------------------------------------
+
+
+async def test_bank_feeds_are_offered_with_the_capability_only(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    offers = Capability.READ_BANK_FEED in case.capabilities
+
+    assert isinstance(opened.provider, BankFeedReader) is offers
+    assert (opened.expect_feed is not None) is offers
+
+
+async def test_bank_feeds_of_a_group_are_read_with_one_call_in_order(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    provider, expect = opened.provider, opened.expect_feed
+    if not isinstance(provider, BankFeedReader) or expect is None:
+        assert Capability.READ_BANK_FEED not in case.capabilities
+        return
+    accounts = [*case.group, *reversed(case.group), case.group[0]]
+    assert len({provider.bank_feed_group(account) for account in accounts}) == 1
+    # A copy is the same account.
+    assert provider.bank_feed_group(replace(accounts[0])) == provider.bank_feed_group(accounts[0])
+    await provider.bank_feeds(accounts[:1])
+    before = None if opened.count_calls is None else opened.count_calls()
+
+    feeds = await provider.bank_feeds(accounts)
+
+    assert list(feeds) == [expect(account) for account in accounts]
+    assert any(isinstance(feed, BankFeed) and feed.latest is not None for feed in feeds)
+    if opened.count_calls is not None:
+        assert opened.count_calls() == (before or 0) + 1
+
+
+async def test_bank_feed_of_an_unknown_account_fails_alone(
+    case: ProviderCase, opened: OpenProvider
+) -> None:
+    provider, expect = opened.provider, opened.expect_feed
+    if not isinstance(provider, BankFeedReader) or expect is None or case.unknown is None:
+        return
+    feeds = await provider.bank_feeds([case.unknown, *case.group])
+
+    assert isinstance(feeds[0], GatewayError)
+    assert feeds[0].account_id == case.unknown.id
+    assert_is_safe(feeds[0], opened)
+    assert list(feeds[1:]) == [expect(account) for account in case.group]
+
+
 # --- failures, closing, concurrency --------------------------------------------------------------
 
 
@@ -442,6 +492,10 @@ async def test_a_lost_backend_is_an_error_of_every_call(
     assert not result.maybe_applied
     assert result.provider == case.kind.name
     assert_is_safe(result, opened)
+    if isinstance(provider, BankFeedReader):
+        with pytest.raises(ProviderError) as feed:
+            await provider.bank_feeds([case.operating])
+        assert_is_safe(feed.value, opened)
     if Capability.READ_OPENING_BALANCE in case.capabilities:
         with pytest.raises(ProviderError) as read:
             await provider.opening_balance(case.operating)

@@ -23,6 +23,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
 from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,
@@ -135,6 +136,39 @@ class FakeProvider:
         pass
 
 
+FEED = BankFeed(
+    state=BankFeedState.CONNECTED,
+    last_synced_at=OPENED_AT,
+    disconnected_at=None,
+    needs_attention=False,
+    latest=ReportedFigure(-77, OPENED_AT),
+)
+
+
+class FakeFeedProvider(FakeProvider):
+    """The same, with a link to a bank."""
+
+    def bank_feed_group(self, account: Account) -> Hashable:
+        return account.connector
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[BankFeed | GatewayError | None]:
+        await self.call()
+        return [self.build_feed(account) for account in accounts]
+
+    def build_feed(self, account: Account) -> BankFeed | GatewayError | None:
+        if account.id not in self.entries:
+            return BadInput("There is no such account.", account_id=account.id)
+        return expect_feed(account)
+
+
+def expect_feed(account: Account) -> BankFeed | None:
+    return (
+        None if account.name == "unset" else replace(FEED, needs_attention=account.name == "owed")
+    )
+
+
 class FakeCase(ProviderCase):
     kind = ProviderKind.LOCAL
     operating = build_account("operating")
@@ -178,6 +212,7 @@ class FakeCase(ProviderCase):
             read_stored=read_stored,
             stop_backend=stop_backend,
             count_calls=lambda: provider.calls,
+            expect_feed=expect_feed if Capability.READ_BANK_FEED in self.capabilities else None,
         )
 
 
@@ -188,11 +223,17 @@ async def run_check(name: str, case: FakeCase) -> None:
 
 
 @pytest.mark.usefixtures("only_new_garbage")
-@pytest.mark.parametrize("capabilities", [frozenset(Capability), READ_ONLY], ids=["all", "read"])
-async def test_a_correct_provider_passes(capabilities: frozenset[Capability]) -> None:
+@pytest.mark.parametrize(
+    ("capabilities", "provider"),
+    [(frozenset(Capability), FakeFeedProvider), (READ_ONLY, FakeProvider)],
+    ids=["all", "read"],
+)
+async def test_a_correct_provider_passes(
+    capabilities: frozenset[Capability], provider: type[FakeProvider]
+) -> None:
     assert {name for _, _, name in FAULTS} <= CHECKS.keys()
     for name in CHECKS:
-        await run_check(name, FakeCase(capabilities, FakeProvider))
+        await run_check(name, FakeCase(capabilities, provider))
 
 
 # --- broken providers ----------------------------------------------------------------------------
@@ -344,7 +385,39 @@ class MixesConcurrentCalls(FakeProvider):
         return await super().balances(self.current)
 
 
+class FeedsInAnotherOrder(FakeFeedProvider):
+    async def bank_feeds(self, accounts: Any) -> Any:
+        return (await super().bank_feeds(accounts))[::-1]
+
+
+class CallForEachFeed(FakeFeedProvider):
+    async def bank_feeds(self, accounts: Any) -> Any:
+        return [(await super(CallForEachFeed, self).bank_feeds([one]))[0] for one in accounts]
+
+
+class OneErrorForAllFeeds(FakeFeedProvider):
+    async def bank_feeds(self, accounts: Any) -> Any:
+        feeds = await super().bank_feeds(accounts)
+        for feed in feeds:
+            if isinstance(feed, GatewayError):
+                raise feed
+        return feeds
+
+
+class FlippedFeedSign(FakeFeedProvider):
+    def build_feed(self, account: Account) -> Any:
+        feed = super().build_feed(account)
+        if not isinstance(feed, BankFeed):
+            return feed
+        return replace(feed, latest=ReportedFigure(77, OPENED_AT))
+
+
+class FeedsWithoutCapability(FakeFeedProvider):
+    pass
+
+
 ALL = frozenset(Capability)
+WITHOUT_FEED = ALL - {Capability.READ_BANK_FEED}
 WITHOUT_MEMO = ALL - {Capability.WRITE_MEMO}
 FAULTS: list[tuple[type[FakeProvider], frozenset[Capability], str]] = [
     (WrongOrder, ALL, "test_results_are_in_the_order_of_the_queries"),
@@ -370,6 +443,12 @@ FAULTS: list[tuple[type[FakeProvider], frozenset[Capability], str]] = [
     (NeverCloses, ALL, "test_closing_twice_does_not_hang"),
     (BreaksWhenCancelled, ALL, "test_a_cancelled_call_leaves_the_provider_usable"),
     (MixesConcurrentCalls, ALL, "test_concurrent_calls_give_the_same_results"),
+    (FeedsInAnotherOrder, ALL, "test_bank_feeds_of_a_group_are_read_with_one_call_in_order"),
+    (CallForEachFeed, ALL, "test_bank_feeds_of_a_group_are_read_with_one_call_in_order"),
+    (OneErrorForAllFeeds, ALL, "test_bank_feed_of_an_unknown_account_fails_alone"),
+    (FlippedFeedSign, ALL, "test_bank_feeds_of_a_group_are_read_with_one_call_in_order"),
+    (FeedsWithoutCapability, WITHOUT_FEED, "test_bank_feeds_are_offered_with_the_capability_only"),
+    (FakeProvider, ALL, "test_bank_feeds_are_offered_with_the_capability_only"),
 ]
 
 

@@ -210,3 +210,48 @@ def test_revoked_tokens_are_rejected(sandbox):
     sandbox.call_control("DELETE", "tokens")
 
     assert sandbox.call("GET", account, "ledger").status_code == 401
+
+
+def test_fields_of_a_bank_feed_are_replaced_until_they_are_restored(sandbox):
+    account = sandbox.catalogue.get_account("asset", "Operating checking")
+    path = f"feeds/asset/{account.ledger_id}"
+    row_path = f"external-account/{account.external_account_id}"
+    seeded = sandbox.get(account, row_path)["data"]
+
+    sandbox.call_control("PUT", path, {"last_synced_at": "2026-01-02T00:00:00Z"})
+    replaced = sandbox.call_control("PUT", path, {"status": "disconnected"})
+    changed = sandbox.get(account, row_path)["data"]
+    sandbox.call_control("PUT", path, {})
+
+    assert replaced == {"last_synced_at": "2026-01-02T00:00:00Z", "status": "disconnected"}
+    assert changed == seeded | replaced
+    assert sandbox.get(account, row_path)["data"] == seeded
+
+
+def test_bank_feed_of_layer_is_replaced_and_reset(sandbox):
+    account = sandbox.catalogue.get_account("layer", "Operating checking")
+    path = f"external-accounts/{account.external_account_id}"
+
+    sandbox.call_control("PUT", f"feeds/layer/{account.external_account_id}", {"is_syncing": True})
+    changed = sandbox.get(account, path)["is_syncing"]
+    sandbox.call_control("POST", "reset")
+    sandbox.tokens.clear()
+
+    assert changed is True
+    assert sandbox.get(account, path)["is_syncing"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("feeds/light/x", {}, 404),
+        ("feeds/asset/ldg_x", {}, 404),
+        ("feeds/layer/x", {}, 404),
+        ("feeds/asset/{ledger_id}", {"state": "connected"}, 400),
+    ],
+)
+def test_invalid_changes_of_a_bank_feed_are_refused(sandbox, path, body, status):
+    account = sandbox.catalogue.get_account("asset", "Operating checking")
+    url = f"/_control/{path.format(ledger_id=account.ledger_id)}"
+
+    assert sandbox.client.put(url, json=body).status_code == status

@@ -67,6 +67,7 @@ def build_lifetimes(cache: CacheSettings) -> Lifetimes:
         other_days_s=cache.past_ttl_s,
         opening_balance_s=cache.opening_balance_ttl_s,
         stale_s=cache.stale_ttl_s,
+        bank_feed_s=cache.bank_feed_ttl_s,
     )
 
 

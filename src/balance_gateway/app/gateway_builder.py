@@ -32,6 +32,7 @@ from balance_gateway.pipeline.calls.health_tracked_provider import HealthTracked
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
@@ -91,14 +92,18 @@ async def open_gateway(
         ledger = SqlLedgerStore(database, clock)
         on_call = make_call_observer(metrics, gates, tracker)
         providers: dict[str, BalanceProvider] = {}
+        feed_readers: dict[str, BankFeedReader] = {}
         for connector in settings.connectors:
             dependencies = ProviderDependencies(clock, on_call, gates[connector.name], ledger)
             provider = build_provider(connector, dependencies)
             stack.push_async_callback(provider.aclose)
+            # Undecorated: a bank feed is not worth a retry.
+            if isinstance(provider, BankFeedReader):
+                feed_readers[connector.name] = provider
             providers[connector.name] = _decorate_provider(
                 provider, tracker, journal, remote_accounts
             )
-        reads = _build_reads(settings, providers, keys, cache, clock, metrics)
+        reads = _build_reads(settings, providers, feed_readers, keys, cache, clock, metrics)
         stack.push_async_callback(reads.aclose)
         directory = Directory(
             settings.accounts,
@@ -139,6 +144,7 @@ def _build_unsettled_check(
 def _build_reads(
     settings: Settings,
     providers: Mapping[str, BalanceProvider],
+    feed_readers: Mapping[str, BankFeedReader],
     keys: Mapping[str, AccountKeys],
     cache: CacheComponents,
     clock: Clock,
@@ -155,6 +161,8 @@ def _build_reads(
         metrics=metrics,
         # Reads end before their request, so that a late read can fall back on a stale value.
         deadline_s=settings.server.request_timeout_s * 0.9,
+        feed_readers=feed_readers,
+        accounts=settings.accounts,
     )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,7 +121,8 @@ def read_account(
         normal_balance=entry.normal_balance,
         derive_opening_balance_as_of=getattr(entry, "derive_opening_balance_as_of", None),
     )
-    return account, written
+    capabilities = spec.account_capabilities(account, connector.settings)
+    return replace(account, capabilities=capabilities), written
 
 
 def _find_connector(

@@ -70,6 +70,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         today_ttl_s: How long a balance as of today is fresh, in seconds.
         past_ttl_s: How long a balance as of any other day is fresh, in seconds.
         opening_balance_ttl_s: How long an opening balance is fresh, in seconds.
+        bank_feed_ttl_s: How long a bank feed is fresh, in seconds.
         stale_ttl_s: How long a value may still be served while its provider is down, in seconds.
         late_landing_s: How long after its deadline a write may still take effect at a provider, in
             seconds. Until then nothing is cached for the account of a write without a definite
@@ -83,6 +84,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     today_ttl_s: Seconds = 30.0
     past_ttl_s: Seconds = 600.0
     opening_balance_ttl_s: Seconds = 3600.0
+    bank_feed_ttl_s: Seconds = 300.0
     stale_ttl_s: Seconds = 86_400.0
     late_landing_s: Seconds = 30.0
     entries_max: Annotated[int, Meta(ge=1, le=10**8)] = 200_000

@@ -54,6 +54,7 @@ class Capability(enum.Enum):
     WRITE_OPENING_BALANCE = "write_opening_balance"
     CHOOSE_EFFECTIVE_AT = "choose_effective_at"
     WRITE_MEMO = "write_memo"
+    READ_BANK_FEED = "read_bank_feed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,7 @@ class Account:
         derive_opening_balance_as_of: a day that is certainly before the account's first
             transaction, so that the balance on that day *is* the opening balance; None when no
             such day is configured.
+        capabilities: the operations that the provider supports for this account as configured.
     """
 
     id: str
@@ -87,3 +89,4 @@ class Account:
     remote: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     normal_balance: Side | None = None
     derive_opening_balance_as_of: date | None = None
+    capabilities: frozenset[Capability] = frozenset()

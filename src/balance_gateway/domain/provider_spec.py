@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from balance_gateway.domain.accounts import Capability, ProviderKind
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -54,6 +54,8 @@ class ProviderSpec(Generic[S, D, P]):
         neutral_settings: all other settings of this kind, which change no response.
         calls_per_minute: the documented rate limit of a connector; None without one.
         capabilities: the operations that the provider supports.
+        account_capabilities: returns the operations that it supports for one account, from the
+            account's ids and the connector's settings, without a call.
         derivation_day: the day whose balance is the opening balance, for error texts and the
             configuration's schema; accounts may then have ``derive_opening_balance_as_of``. None
             when an opening balance cannot be derived from a balance.
@@ -72,6 +74,7 @@ class ProviderSpec(Generic[S, D, P]):
     neutral_settings: frozenset[str]
     calls_per_minute: int | None
     capabilities: frozenset[Capability]
+    account_capabilities: Callable[[Account, S], frozenset[Capability]]
     derivation_day: str | None
     reports_calls: bool
     build: Callable[[str, S, D], P]
@@ -93,3 +96,12 @@ def canonical_uuid(text: str) -> str:
 def exact_text(text: str) -> str:
     """Return the text unchanged, for ids in which the case of letters matters."""
     return text
+
+
+def add_derived_opening_balance(
+    account: Account, capabilities: frozenset[Capability]
+) -> frozenset[Capability]:
+    """Return the capabilities, with reading the opening balance if the account can derive it."""
+    if account.derive_opening_balance_as_of is None:
+        return capabilities
+    return capabilities | {Capability.READ_OPENING_BALANCE}

@@ -72,6 +72,8 @@ class CallContext(NamedTuple):
         send_status: Receives the progress of the write; None when the task carries out none.
         breaker_generation: The circuit breaker's generation for the slot that the task holds;
             None outside a slot.
+        is_optional: Whether only additional information depends on the call: that it fails must
+            not stop the calls that read figures.
     """
 
     priority: Priority = Priority.FOREGROUND
@@ -80,6 +82,7 @@ class CallContext(NamedTuple):
     read_timeout_s: float | None = None
     send_status: SendStatus | None = None
     breaker_generation: int | None = None
+    is_optional: bool = False
 
     def with_breaker_generation(self, generation: int | None) -> "CallContext":
         """Return a copy with another breaker generation."""
@@ -91,6 +94,7 @@ class CallContext(NamedTuple):
             self.read_timeout_s,
             self.send_status,
             generation,
+            self.is_optional,
         )
 
 
@@ -102,6 +106,7 @@ class CallContextChanges(TypedDict, total=False):
     boost: PriorityBoost | None
     read_timeout_s: float | None
     send_status: SendStatus | None
+    is_optional: bool
 
 
 _DEFAULT = CallContext()

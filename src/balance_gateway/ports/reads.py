@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
 
@@ -91,6 +92,19 @@ class ReadPipeline(Protocol):
         Returns:
             One item per account, in order: the observed opening balance or the error. The
             observed value is None when the provider reports that none is set.
+        """
+        ...
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[Observed[BankFeed | None] | GatewayError]:
+        """Read the providers' links to the accounts' banks; one call serves a whole group.
+
+        Only for accounts with ``Capability.READ_BANK_FEED``.
+
+        Returns:
+            One item per account, in order: the observed feed or the error. The observed value is
+            None when the provider has no link to a bank for the account.
         """
         ...
 

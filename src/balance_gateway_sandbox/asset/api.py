@@ -225,6 +225,7 @@ class AssetApi:
             "last_statement_end_date": None,
             "disconnected_at": None,
             "metadata_": {},
+            **account.feed_changes,
         }
 
 

@@ -1,4 +1,4 @@
-"""Serve the control API: clock, faults, options, request log, account state and reset.
+"""Serve the control API: clock, faults, options, request log, accounts, bank feeds and reset.
 
 For tests and demos only. It requires no credentials.
 """
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from balance_gateway_sandbox.control.accounts import add_entry, describe_account, find_book
+from balance_gateway_sandbox.control.feeds import change_feed
 from balance_gateway_sandbox.http.faults import FaultRegistry
 from balance_gateway_sandbox.http.middleware import ProviderMiddleware
 from balance_gateway_sandbox.http.rate_limits import RateLimiter
@@ -73,6 +74,7 @@ class ControlApi:
                 Route("/requests", self.clear_requests, methods=["DELETE"]),
                 Route("/tokens", self.revoke_tokens, methods=["DELETE"]),
                 Route("/transactions", self.add_transaction, methods=["POST"]),
+                Route("/feeds/{provider}/{account}", self.put_feed, methods=["PUT"]),
                 Route("/state/{provider}/{account}", self.get_state, methods=["GET"]),
                 Route("/reset", self.reset, methods=["POST"]),
             ],
@@ -150,6 +152,12 @@ class ControlApi:
     async def add_transaction(self, request: Request) -> Response:
         """Add an entry to an account's bank statement, its books or both."""
         return build_json_response(add_entry(self._state, await _read_json_object(request)), 201)
+
+    async def put_feed(self, request: Request) -> Response:
+        """Replace fields of an account's link to its bank, such as `last_synced_at`."""
+        provider, account = request.path_params["provider"], request.path_params["account"]
+        changes = await _read_json_object(request)
+        return build_json_response(change_feed(self._state, provider, account, changes))
 
     async def get_state(self, request: Request) -> Response:
         """Return the stored state of one account. Faults do not apply."""

@@ -49,6 +49,7 @@ def external_account_to_json(account: LayerAccount, now: datetime) -> dict[str, 
         "archived_at": None,
         "show_transactions_on_or_after": None,
         "show_transactions_on_or_before": None,
+        **account.feed_changes,
     }
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from balance_gateway_sandbox.state.account_book import AccountBook
 from balance_gateway_sandbox.state.company import Side, Tenant
@@ -36,7 +37,11 @@ class AssetLedger:
 
 @dataclass(slots=True)
 class AssetExternalAccount:
-    """An Asset external account, linked to the ledger it feeds."""
+    """An Asset external account, linked to the ledger it feeds.
+
+    Attributes:
+        feed_changes: Fields of its JSON that the control API has replaced.
+    """
 
     external_account_id: str
     ledger_id: str
@@ -45,6 +50,7 @@ class AssetExternalAccount:
     source: str
     status: str
     reports_balance: bool
+    feed_changes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,7 +81,11 @@ class StatedBalance:
 
 @dataclass(slots=True)
 class LayerAccount:
-    """A Layer external account with its three ids and its node in the ledger tree."""
+    """A Layer external account with its three ids and its node in the ledger tree.
+
+    Attributes:
+        feed_changes: Fields of its JSON that the control API has replaced.
+    """
 
     book: AccountBook
     bank_account_id: str
@@ -86,6 +96,7 @@ class LayerAccount:
     mask: str
     created_at: datetime
     stated: StatedBalance | None = None
+    feed_changes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

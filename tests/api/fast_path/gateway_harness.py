@@ -1,5 +1,6 @@
 """A gateway with both engines, the fast path and graphql-core alone, over the same reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -22,7 +23,8 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     Tag,
 )
-from balance_gateway.domain.errors import ErrorCode, ProviderTimeout, Unsupported
+from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
+from balance_gateway.domain.errors import ErrorCode, GatewayError, ProviderTimeout, Unsupported
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
@@ -55,6 +57,7 @@ def _account(number: int) -> Account:
         time_zone=ZoneInfo(ZONES[number % 3]),
         remote=MappingProxyType({"bank_account_id": account_id}),
         normal_balance=(Side.DEBIT, Side.CREDIT, None)[number % 3],
+        capabilities=frozenset() if number == 4 else frozenset(list(Capability)[number % 3 :]),
     )
 
 
@@ -108,6 +111,21 @@ class FiguresProvider(FakeProvider):
             metadata={"deep": [1, {"x": None}]} if number else None,
         )
 
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[BankFeed | GatewayError | None]:
+        return [self._feed(account) for account in accounts]
+
+    def _feed(self, account: Account) -> BankFeed | GatewayError | None:
+        if account.id in self.failing_ids:
+            return ProviderTimeout("The provider did not answer.")
+        number = int(account.id[1:])
+        if number == 2:
+            return None
+        at = None if number == 3 else START - timedelta(days=number)
+        latest = None if number == 5 else ReportedFigure(number * 10**20, at)
+        return BankFeed(list(BankFeedState)[number % 6], at, at, number % 2 == 0, latest)
+
     async def normal_balance(self, account: Account) -> Side:
         return account.normal_balance or Side.CREDIT
 
@@ -135,6 +153,7 @@ class GatewayHarness:
         fences: fences of the cache; None: fences in memory.
         values: store of the cache.
         request_timeout_s: of both engines.
+        environment: the configured name of the environment; empty for none.
         fast_path: the engine with the fast path.
         graphql_core: the engine without it.
     """
@@ -144,6 +163,7 @@ class GatewayHarness:
     fences: Fences | None = None
     values: CacheStore = field(default_factory=lambda: MemoryStore(1000))
     request_timeout_s: float = 10.0
+    environment: str = ""
 
     def __post_init__(self) -> None:
         keys = {
@@ -158,13 +178,20 @@ class GatewayHarness:
             values=self.values,
             lifetimes=Lifetimes(30.0, 600.0, 3600.0, 86_400.0),
             clock=lambda: self.now,
+            feed_readers={"main": self.provider},
+            accounts=ACCOUNTS,
         )
         directory = Directory(
             ACCOUNTS, [Connector("main", ProviderKind.LIGHT, frozenset(Capability))]
         )
         watch = HealthWatch(self.provider)
         self.gateway = Gateway(
-            directory, self.reads, FakeWriter(self.reads, directory), watch, lambda: self.now
+            directory,
+            self.reads,
+            FakeWriter(self.reads, directory),
+            watch,
+            lambda: self.now,
+            self.environment,
         )
         self.graphql_core = Engine(self.gateway, request_timeout_s=self.request_timeout_s)
         self.fast_path = FastPathEngine(

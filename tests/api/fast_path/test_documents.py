@@ -1,5 +1,6 @@
 """The generated documents have the whole schema in them, and the harness has data for all of it."""
 
+import dataclasses
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from balance_gateway.api.schema.errors import RequestRefused
 from tests.api.fast_path.documents import DocumentWriter
 from tests.api.fast_path.gateway_harness import (
     ACCOUNTS,
+    READER,
+    START,
     GatewayHarness,
     is_same_response,
     run_history,
@@ -112,7 +115,7 @@ def test_every_part_of_the_schema_is_in_the_documents() -> None:
 
     for kinds in ({"unsupported": True}, {"directives": True}, {}):
         for query, _ in write_documents(
-            250, **{"unsupported": False, "directives": False, **kinds}
+            500, **{"unsupported": False, "directives": False, **kinds}
         ):
             visit(parse(query), TypeInfoVisitor(info, collector))
 
@@ -201,6 +204,13 @@ async def test_the_harness_has_a_value_and_null_for_every_field() -> None:
     for response in await run_history(harness, harness.graphql_core, queries):
         data = orjson.loads(response)["data"] or {}
         collect_values({"__typename": "Query", **data}, seen)
+
+    # The harness above has no environment, and its caller no token.
+    caller = dataclasses.replace(READER, expires_at=START)
+    other = GatewayHarness(environment="test")
+    query = "{ viewer { __typename expiresAt } gateway { __typename environment } }"
+    response = await other.send(other.graphql_core, query, principal=caller)
+    collect_values({"__typename": "Query", **orjson.loads(response)["data"]}, seen)
 
     fields = {
         name: field

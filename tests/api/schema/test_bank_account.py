@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
-from balance_gateway.domain.accounts import Side
+from balance_gateway.domain.accounts import Capability, Side
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.errors import ProviderTimeout, ProviderUnavailable
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import FreshnessState
-from tests.api.fakes import OTHER, GatewayHarness, observed, open_client
+from tests.api.fakes import OTHER, GatewayHarness, account, observed, open_client
 
 ONE = "query ($id: ID!) { bankAccount(id: $id) { id name currency provider normalBalance } }"
 
@@ -184,3 +184,14 @@ async def test_age_is_never_negative(harness: GatewayHarness):
 
 def add_seconds(instant: datetime, seconds: int) -> datetime:
     return datetime.fromtimestamp(instant.timestamp() + seconds, UTC)
+
+
+async def test_capabilities_are_the_configured_ones_without_a_call():
+    capabilities = frozenset({Capability.WRITE_MEMO, Capability.READ_LEDGER_BALANCE})
+    harness = GatewayHarness([account("acct_yen", capabilities=capabilities)])
+
+    async with open_client(harness) as client:
+        data = await client.data('{ bankAccount(id: "acct_yen") { capabilities } }')
+
+    assert data["bankAccount"] == {"capabilities": ["READ_LEDGER_BALANCE", "WRITE_MEMO"]}
+    assert (harness.reads.calls, harness.reads.side_calls) == ([], [])

@@ -8,12 +8,14 @@ from strawberry.utils.str_converters import to_camel_case
 from balance_gateway.api.schema.build import build_core_schema
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Tag
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.money import Money
 
 #: The GraphQL type of each domain type.
 GRAPHQL_TYPES = {
     Account: "BankAccount",
     BalanceFigures: "Balance",
+    BankFeed: "BankFeed",
     Money: "Money",
     OpeningBalance: "OpeningBalance",
     Tag: "Tag",
@@ -23,6 +25,8 @@ GRAPHQL_TYPES = {
 INTERNAL_FIELDS = {
     "Account.tenant": "A caller sees the accounts of one tenant only, its own.",
     "Account.time_zone": "It decides which day is today; responses name the resolved day.",
+    "BankFeed.latest": "Its sign needs the normal side: it is BankAccount.latestBank.",
+    "BankFeed.latest_problem": "It is the error of BankAccount.latestBank.",
     "Account.remote": "The provider's ids are of no use to a caller of the gateway.",
     "Account.derive_opening_balance_as_of": "The opening balance has the source DERIVED instead.",
 }

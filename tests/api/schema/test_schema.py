@@ -12,7 +12,7 @@ from graphql import (
 
 from balance_gateway.api.schema.build import build_core_schema, print_sdl
 from balance_gateway.api.schema.errors import build_extensions
-from balance_gateway.domain import accounts, balances, errors, health
+from balance_gateway.domain import accounts, balances, bank_feeds, errors, health
 from balance_gateway.ports import reads
 
 FIXED = """
@@ -39,6 +39,15 @@ BankAccount.connector: Connector!
 BankAccount.normalBalance: BalanceSide!
 BankAccount.openingBalance: OpeningBalance
 BankAccount.balance: Balance
+BankAccount.capabilities: [Capability!]!
+BankAccount.bankFeed: BankFeed
+BankAccount.latestBank: ReportedBalance
+BankFeed.state: BankFeedState!
+BankFeed.lastSyncedAt: DateTime
+BankFeed.disconnectedAt: DateTime
+BankFeed.needsAttention: Boolean!
+ReportedBalance.amount: Money!
+ReportedBalance.reportedAt: DateTime
 BankAccount.balanceHistory: [Balance!]!
 CurrencyTotal.currency: CurrencyCode!
 CurrencyTotal.bank: Money
@@ -75,6 +84,7 @@ Freshness.state: FreshnessState!
 Freshness.observedAt: DateTime!
 Freshness.ageSeconds: Int!
 Freshness.staleReason: String
+Freshness.sourcedAt: DateTime
 Mutation.upsertOpeningBalance: UpsertOpeningBalanceResult!
 Mutation.upsertOpeningBalances: [UpsertOpeningBalanceResult!]!
 OpeningBalanceApplied.bankAccount: BankAccount!
@@ -187,6 +197,7 @@ def test_root_field_descriptions_name_the_scope():
 def test_enums_have_every_domain_member():
     pairs = {
         "ProviderKind": accounts.ProviderKind,
+        "BankFeedState": bank_feeds.BankFeedState,
         "Capability": accounts.Capability,
         "BalanceSide": accounts.Side,
         "FreshnessState": reads.FreshnessState,

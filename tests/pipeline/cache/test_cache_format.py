@@ -15,12 +15,13 @@ from balance_gateway.domain.balances import (
     OpeningBalance,
     OpeningBalanceSource,
 )
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache import cache_format
 from balance_gateway.pipeline.cache.cache_format import FORMAT, decode_entry, encode_entry
-from tests.domain.balance_values import FIGURES, OPENINGS, fill
+from tests.domain.balance_values import FEEDS, FIGURES, OPENINGS, fill
 
-Value = BalanceFigures | OpeningBalance | None
+Value = BalanceFigures | OpeningBalance | BankFeed | None
 FIELDS = ("nonce", 1778155200.123456, 30.0)
 AMOUNT = {"minor_units": 5, "currency": "EUR"}
 FIGURES_JSON = {"as_of": "2026-05-07", "bank": AMOUNT, "ledger": None}
@@ -45,11 +46,16 @@ def test_opening_balances_survive_the_cache_exactly(opening: OpeningBalance) -> 
     assert repr(survive(opening)) == repr(opening)
 
 
+@given(FEEDS)
+def test_bank_feeds_survive_the_cache_exactly(feed: BankFeed) -> None:
+    assert repr(survive(feed)) == repr(feed)
+
+
 def test_a_missing_opening_balance_survives_the_cache() -> None:
     assert survive(None) is None
 
 
-@pytest.mark.parametrize("kind", [BalanceFigures, OpeningBalance])
+@pytest.mark.parametrize("kind", [BalanceFigures, OpeningBalance, BankFeed])
 def test_no_field_of_a_value_is_forgotten(kind: Any) -> None:
     value = fill(kind)
 
@@ -84,8 +90,8 @@ def encode(*values: Any) -> bytes:
 
 
 def test_the_documents_below_differ_from_readable_ones_by_their_damage() -> None:
-    assert decode_entry(encode(FIGURES_JSON, None)) is not None
-    assert decode_entry(encode(None, OPENING_JSON)) is not None
+    assert decode_entry(encode(FIGURES_JSON, None, None)) is not None
+    assert decode_entry(encode(None, OPENING_JSON, None)) is not None
 
 
 @pytest.mark.parametrize(
@@ -99,18 +105,18 @@ def test_the_documents_below_differ_from_readable_ones_by_their_damage() -> None
         b"[1,2,3]",
         # MessagePack, which release 0.1.0 wrote.
         msgspec.msgpack.encode([*FIELDS, "none", None]),
-        json.dumps(["another format", *FIELDS, FIGURES_JSON, None]).encode(),
-        encode(FIGURES_JSON, None, None),
+        json.dumps(["another format", *FIELDS, FIGURES_JSON, None, None]).encode(),
+        encode(FIGURES_JSON, None, None, None),
         encode(FIGURES_JSON),
-        encode({**FIGURES_JSON, "as_of": "tomorrow"}, None),
-        encode({**FIGURES_JSON, "bank": []}, None),
-        encode({**FIGURES_JSON, "bank": {**AMOUNT, "minor_units": "x"}}, None),
-        encode(None, {**OPENING_JSON, "amount": None}),
-        encode(None, {**OPENING_JSON, "source": "estimated"}),
-        encode(None, {**OPENING_JSON, "metadata": {"a": {"$decimal": "ten"}}}),
-        encode(None, {**OPENING_JSON, "metadata": {"a": {"$decimal": {}}}}),
-        encode(None, {**OPENING_JSON, "metadata": {"a": {"$float": "ten"}}}),
-        encode(None, {**OPENING_JSON, "metadata": {"a": {"$object": 7}}}),
+        encode({**FIGURES_JSON, "as_of": "tomorrow"}, None, None),
+        encode({**FIGURES_JSON, "bank": []}, None, None),
+        encode({**FIGURES_JSON, "bank": {**AMOUNT, "minor_units": "x"}}, None, None),
+        encode(None, {**OPENING_JSON, "amount": None}, None),
+        encode(None, {**OPENING_JSON, "source": "estimated"}, None),
+        encode(None, {**OPENING_JSON, "metadata": {"a": {"$decimal": "ten"}}}, None),
+        encode(None, {**OPENING_JSON, "metadata": {"a": {"$decimal": {}}}}, None),
+        encode(None, {**OPENING_JSON, "metadata": {"a": {"$float": "ten"}}}, None),
+        encode(None, {**OPENING_JSON, "metadata": {"a": {"$object": 7}}}, None),
     ],
 )
 def test_an_entry_of_another_format_counts_as_absent(data: bytes) -> None:

@@ -427,3 +427,35 @@ async def test_changes_in_a_child_task_do_not_reach_its_parent() -> None:
     in_child = await asyncio.create_task(child())
 
     assert (in_child, current_call().max_wait_s) == (1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "call", [make_call(500), make_call(503, retry_after="60"), make_call(None)]
+)
+async def test_failed_optional_calls_stop_no_other_calls(
+    time: VirtualTime, call: ProviderCall
+) -> None:
+    """A listing of bank feeds that fails alone must not stop the reads of figures."""
+    gate = make_gate(time, per_minute=300)
+
+    async def call_optionally() -> None:
+        set_call_context(is_optional=True)
+        for _ in range(20):
+            await pass_through(gate, call)
+
+    await asyncio.create_task(call_optionally())
+    await pass_through(gate, make_call())
+
+    assert gate.breaker.state is BreakerState.CLOSED
+
+
+async def test_an_exhausted_rate_limit_counts_also_from_optional_calls(time: VirtualTime) -> None:
+    gate = make_gate(time, per_minute=300)
+
+    async def call_optionally() -> None:
+        set_call_context(is_optional=True)
+        await pass_through(gate, make_call(429, retry_after="60"))
+
+    await asyncio.create_task(call_optionally())
+
+    assert gate.rate_limiter.remaining() == 0

@@ -5,15 +5,22 @@ from decimal import Decimal
 from typing import Any
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.asset.provider import AssetProvider, AssetSettings
-from tests.providers.conftest import ENTRIES_START, FakeClock
+from tests.providers.conftest import ENTRIES_START, NOW, FakeClock
 from tests.providers.sandbox_case import SandboxCase, opening_counts_on, sum_entries
 
 
 class AssetCase(SandboxCase):
     kind = ProviderKind.ASSET
-    capabilities = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
+    capabilities = frozenset(
+        {
+            Capability.READ_LEDGER_BALANCE,
+            Capability.WRITE_OPENING_BALANCE,
+            Capability.READ_BANK_FEED,
+        }
+    )
     operating_name = "Operating checking"
     owed_name = "Company card"
     unset_name = "New savings"
@@ -54,6 +61,23 @@ class AssetCase(SandboxCase):
         )
         opening = self.read_opening(state) or 0
         return None, int(ledger.scaleb(2)) + opening * opening_counts_on(account, day)
+
+    def compute_feed(self, state: dict[str, Any], account: Account) -> BankFeed:
+        bank = sum_entries(
+            state,
+            account,
+            NOW.date(),
+            lambda entry: entry["on_bank"] and datetime.fromisoformat(entry["at"]) <= NOW,
+        )
+        figure = int(bank.scaleb(2)) + (self.read_opening(state) or 0)
+        sign = -1 if state["normal_side"] == "credit" else 1
+        return BankFeed(
+            state=BankFeedState.CONNECTED,
+            last_synced_at=NOW,
+            disconnected_at=None,
+            needs_attention=False,
+            latest=ReportedFigure(figure * sign, None),
+        )
 
 
 CASE = AssetCase()

@@ -39,7 +39,7 @@ class LocalCase(ProviderCase):
     """Every configured account exists in the embedded ledger, so none is unknown."""
 
     kind = ProviderKind.LOCAL
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.READ_BANK_FEED}
     operating = build_account("operating")
     owed = build_account("owed")
     unset = build_account("unset")

@@ -32,7 +32,7 @@ def opening(account, minor_units, **more):
 def test_the_provider_has_every_capability(provider):
     assert provider.kind is ProviderKind.LOCAL
     assert provider.connector == "books"
-    assert provider.capabilities == frozenset(Capability)
+    assert provider.capabilities == frozenset(Capability) - {Capability.READ_BANK_FEED}
 
 
 async def test_without_opening_balance_only_the_ledger_balance_is_known(provider, account):

@@ -47,6 +47,7 @@ ACCOUNT_FIELDS: Mapping[str, Callable[[Account], Any]] = {
     "name": lambda account: account.name,
     "currency": lambda account: account.currency,
     "provider": lambda account: account.provider.name,
+    "capabilities": lambda account: sorted(each.name for each in account.capabilities),
     "__typename": lambda _account: "BankAccount",
 }
 

@@ -9,6 +9,13 @@ from collections.abc import Mapping
 
 #: The reason for each field, as ``Type.field``.
 UNSUPPORTED_FIELDS: Mapping[str, str] = {
+    "BankAccount.bankFeed": (
+        "It has a lifetime of its own and may need a call that figures must not wait for."
+    ),
+    "BankAccount.latestBank": ("As for bankFeed; and its sign may need another call."),
+    "Freshness.sourcedAt": (
+        "It comes from the bank feed, whose lifetime differs from the value's."
+    ),
     "BankAccount.balanceHistory": (
         "It has up to hundreds of values with validities of their own, and the error of one day "
         "makes the account null; a dashboard does not poll it."

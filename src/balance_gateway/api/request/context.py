@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -13,10 +13,12 @@ from balance_gateway.api.request.loaders import Deadline, Loader
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import today
 from balance_gateway.ports.reads import BalanceRequest, Observed, OnStale
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.gateway import Gateway
+from balance_gateway.service.reported_balances import ReportedBalance, read_reported_balances
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,16 @@ class RequestContext:
         return Loader(self.gateway.reads.opening_balances, self.deadline)
 
     @cached_property
+    def bank_feeds(self) -> Loader[Account, Observed[BankFeed | None]]:
+        """The loader of bank feeds."""
+        return Loader(self.gateway.reads.bank_feeds, self.deadline)
+
+    @cached_property
+    def reported_balances(self) -> Loader[Account, Observed[ReportedBalance | None]]:
+        """The loader of the latest bank balances."""
+        return Loader(partial(read_reported_balances, self.gateway.reads), self.deadline)
+
+    @cached_property
     def normal_balances(self) -> Loader[Account, Side]:
         """The loader of normal sides."""
         return Loader(self._load_sides, self.deadline)
@@ -116,14 +128,25 @@ class RequestContext:
 
     def reset_after_write(self) -> None:
         """Drop every value that was read before a write, and restart the deadline of reads."""
-        self.balances.clear()
-        self.opening_balances.clear()
+        for loader in (
+            self.balances,
+            self.opening_balances,
+            self.bank_feeds,
+            self.reported_balances,
+        ):
+            loader.clear()
         self.deadline.restart()
 
     def close(self) -> None:
         """Cancel the reads in progress."""
         # Only loaders that exist: reading the property would create one.
-        for name in ("balances", "opening_balances", "normal_balances"):
+        for name in (
+            "balances",
+            "opening_balances",
+            "bank_feeds",
+            "reported_balances",
+            "normal_balances",
+        ):
             if name in self.__dict__:
                 self.__dict__[name].close()
 

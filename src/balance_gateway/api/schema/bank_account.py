@@ -9,9 +9,17 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
+from balance_gateway.api.schema.bank_feed import (
+    BankFeed,
+    ReportedBalance,
+    load_bank_feed,
+    load_latest_bank,
+)
 from balance_gateway.api.schema.connectors import (
+    Capability,
     Connector,
     ProviderKind,
+    build_capabilities,
     build_connector,
     to_graphql_provider,
 )
@@ -215,7 +223,9 @@ def _balance(
         max_age_s,
         to_domain_on_stale(on_stale),
     )
-    return context.balances.load(request, partial(build_balance, now=context.now))
+    return context.balances.load(
+        request, partial(build_balance, account=self.account, now=context.now)
+    )
 
 
 def _balance_history(
@@ -238,23 +248,39 @@ def _balance_history(
     # All days are requested together, so that the loader makes one call for them.
     days = list_days(from_, to, step or HistoryStep.DAY, context.limits.history_points)
     requests = [context.balance_request(self.account, day) for day in days]
-    return context.balances.load_all(requests, partial(_build_history, now=context.now))
+    return context.balances.load_all(
+        requests, partial(_build_history, account=self.account, now=context.now)
+    )
 
 
 def _build_history(
-    answers: list[reads.Observed[domain.BalanceFigures] | Exception], now: datetime
+    answers: list[reads.Observed[domain.BalanceFigures] | Exception],
+    account: Account,
+    now: datetime,
 ) -> list[Balance]:
     balances = []
     for answer in answers:
         if isinstance(answer, Exception):
             # The field cannot be null, so the error of one day makes the whole account null.
             raise answer
-        balances.append(build_balance(answer, now))
+        balances.append(build_balance(answer, account, now))
     return balances
 
 
 def _connector(self: "BankAccount", info: Info) -> Connector:
     return build_connector(info.context.gateway.directory.connector(self.account.connector))
+
+
+def _bank_feed(self: "BankAccount", info: Info) -> BankFeed | None:
+    return load_bank_feed(info, self.account)
+
+
+def _latest_bank(self: "BankAccount", info: Info) -> ReportedBalance | None:
+    return load_latest_bank(info, self.account)
+
+
+def _capabilities(self: "BankAccount") -> list[Capability]:
+    return build_capabilities(self.account.capabilities)
 
 
 def require_usable_day(day: date | None, field: str) -> date | None:
@@ -304,6 +330,21 @@ class BankAccount(Node):
 
     connector: Connector = strawberry.field(
         resolver=_connector, description="The connector that gives access to the account."
+    )
+    bank_feed: BankFeed | None = strawberry.field(
+        resolver=_bank_feed,
+        description="The provider's own link to the bank; null if the provider does not report it, "
+        "or has no link for the account.",
+    )
+    latest_bank: ReportedBalance | None = strawberry.field(
+        resolver=_latest_bank,
+        description="The latest bank balance that the provider reports, of no particular day; null "
+        "if it reports none.",
+    )
+    capabilities: list[Capability] = strawberry.field(
+        resolver=_capabilities,
+        description="The operations that the provider supports for this account as configured, "
+        "sorted by name.",
     )
 
 

@@ -61,6 +61,10 @@ class Capability(Enum):
     WRITE_MEMO = strawberry.enum_value(
         domain.Capability.WRITE_MEMO, description="Stores a memo and a reference number."
     )
+    READ_BANK_FEED = strawberry.enum_value(
+        domain.Capability.READ_BANK_FEED,
+        description="Reports its own link to the bank, and the latest bank balance.",
+    )
 
 
 @strawberry.enum(description="The health of a connector, derived from its last calls.")
@@ -159,9 +163,10 @@ def build_connector(connector: DirectoryConnector) -> Connector:
         connector=connector,
         id=strawberry.ID(connector.id),
         provider=to_graphql_provider(connector.provider),
-        # Sorted, because a set has no stable order.
-        capabilities=[
-            Capability(capability)
-            for capability in sorted(connector.capabilities, key=lambda each: each.name)
-        ],
+        capabilities=build_capabilities(connector.capabilities),
     )
+
+
+def build_capabilities(capabilities: frozenset[domain.Capability]) -> list[Capability]:
+    """Build the GraphQL values of capabilities, sorted by name because a set has no order."""
+    return [Capability(each) for each in sorted(capabilities, key=lambda each: each.name)]

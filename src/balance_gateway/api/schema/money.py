@@ -2,13 +2,17 @@
 
 from datetime import date, datetime
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import strawberry
 
+from balance_gateway.api.request.context import Info
 from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain import money as domain_money
+from balance_gateway.domain.accounts import Account, Capability
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.ports import reads
 
 
@@ -78,10 +82,25 @@ def to_domain_on_stale(on_stale: OnStale | None) -> reads.OnStale:
     return reads.OnStale.SERVE if on_stale is None else reads.OnStale[on_stale.name]
 
 
+def _sourced_at(self: "Freshness", info: Info) -> datetime | None:
+    query = self.query
+    if query is None or Capability.READ_BANK_FEED not in query.account.capabilities:
+        return None
+    return info.context.bank_feeds.load(query.account, partial(_find_sync, query))
+
+
+def _find_sync(
+    query: domain.BalanceQuery, observed: reads.Observed[BankFeed | None]
+) -> datetime | None:
+    feed = observed.value
+    return None if feed is None else feed.find_sync_for(query.account, query.as_of)
+
+
 @strawberry.type(description="The age of a value and, if it is stale, the reason.")
 class Freshness:
     """The age of a value."""
 
+    query: strawberry.Private[domain.BalanceQuery | None]
     state: FreshnessState = strawberry.field(description="Where the value comes from.")
     observed_at: datetime = strawberry.field(
         description="When the call that read the value was started."
@@ -92,15 +111,31 @@ class Freshness:
     stale_reason: str | None = strawberry.field(
         description="The reason why no newer value is available; null unless the state is STALE."
     )
+    sourced_at: datetime | None = strawberry.field(
+        resolver=_sourced_at,
+        description="When the provider last received data from the bank; null for a day before "
+        "that one in the account's time zone, for a value other than a balance, and if the "
+        "provider does not say. May need a further call to the provider; its failure is an error "
+        "of this field only.",
+    )
 
 
 # A dictionary is faster than the enum's own look-up, and this runs for every balance.
 _STATES = {state: FreshnessState(state) for state in reads.FreshnessState}
 
 
-def build_freshness(observed: reads.Observed[Any], now: datetime) -> Freshness:
-    """Build the freshness of an observed value; ``now`` is the time of the request."""
+def build_freshness(
+    observed: reads.Observed[Any], now: datetime, query: domain.BalanceQuery | None = None
+) -> Freshness:
+    """Build the freshness of an observed value.
+
+    Args:
+        observed: the value.
+        now: the time of the request.
+        query: the account and day of a balance; None for another value.
+    """
     return Freshness(
+        query=query,
         state=_STATES[observed.state],
         observed_at=observed.observed_at,
         # A replica with a faster clock may have observed the value after ``now``.
@@ -128,13 +163,15 @@ class Balance:
     freshness: Freshness = strawberry.field(description="The age of the balances.")
 
 
-def build_balance(observed: reads.Observed[domain.BalanceFigures], now: datetime) -> Balance:
-    """Build the GraphQL object of a balance; ``now`` dates its age."""
+def build_balance(
+    observed: reads.Observed[domain.BalanceFigures], account: Account, now: datetime
+) -> Balance:
+    """Build the GraphQL object of a balance of an account; ``now`` dates its age."""
     figures = observed.value
     return Balance(
         as_of=figures.as_of,
         bank=build_money(figures.bank),
         ledger=build_money(figures.ledger),
         difference=build_money(figures.difference),
-        freshness=build_freshness(observed, now),
+        freshness=build_freshness(observed, now, domain.BalanceQuery(account, figures.as_of)),
     )

@@ -23,6 +23,7 @@ from balance_gateway.domain.errors import (
 from balance_gateway.pipeline.cache.cache_keys import (
     AccountKeys,
     balance_value_key,
+    feed_value_key,
     opening_value_key,
     pending_read_key,
 )
@@ -40,6 +41,7 @@ class ValueKind(enum.Enum):
 
     BALANCE = "balance"
     OPENING_BALANCE = "opening_balance"
+    BANK_FEED = "bank_feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Lifetimes:
     other_days_s: float
     opening_balance_s: float
     stale_s: float
+    bank_feed_s: float = 300.0
 
     def fresh_for_s(self, kind: ValueKind, *, is_today: bool = False) -> float:
         """Return for how many seconds a value is fresh.
@@ -60,12 +63,15 @@ class Lifetimes:
         """
         if kind is ValueKind.OPENING_BALANCE:
             return self.opening_balance_s
+        if kind is ValueKind.BANK_FEED:
+            return self.bank_feed_s
         return self.today_s if is_today else self.other_days_s
 
     @property
     def retention_s(self) -> float:
         """For how many seconds the shared cache must keep a value: fresh or served stale."""
-        return max(self.stale_s, self.opening_balance_s, self.other_days_s, 1.0)
+        fresh_s = max(self.opening_balance_s, self.other_days_s, self.bank_feed_s)
+        return max(self.stale_s, fresh_s, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,10 @@ class CachedRead:
         keys: the account's cache keys.
         value_key: the key of the value.
         fresh_for_s: for how many seconds the value is fresh.
-        query: the balance to read; None reads the opening balance.
+        query: the balance to read; None for another kind of value.
         max_age_s: the oldest value accepted, in seconds; 0 = live only; None = as configured.
         on_stale: whether a stale value is accepted when the provider fails.
+        is_bank_feed: whether the bank feed is read; without it and a query, the opening balance is.
     """
 
     account: Account
@@ -89,11 +96,14 @@ class CachedRead:
     query: BalanceQuery | None
     max_age_s: int | None = None
     on_stale: OnStale = OnStale.SERVE
+    is_bank_feed: bool = False
 
     @property
     def kind(self) -> ValueKind:
         """The kind of the value."""
-        return ValueKind.OPENING_BALANCE if self.query is None else ValueKind.BALANCE
+        if self.query is not None:
+            return ValueKind.BALANCE
+        return ValueKind.BANK_FEED if self.is_bank_feed else ValueKind.OPENING_BALANCE
 
 
 #: The validity of one value, and of all values of its account.
@@ -155,6 +165,18 @@ def build_opening_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes
         value_key=opening_value_key(keys),
         fresh_for_s=lifetimes.fresh_for_s(ValueKind.OPENING_BALANCE),
         query=None,
+    )
+
+
+def build_feed_read(account: Account, keys: AccountKeys, lifetimes: Lifetimes) -> CachedRead:
+    """Build the read for an account's bank feed."""
+    return CachedRead(
+        account=account,
+        keys=keys,
+        value_key=feed_value_key(keys),
+        fresh_for_s=lifetimes.fresh_for_s(ValueKind.BANK_FEED),
+        query=None,
+        is_bank_feed=True,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 
 _DECIMAL = "$decimal"
 _FLOAT = "$float"
@@ -23,7 +24,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class _StoredEntry(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """An entry; without both values the provider has no opening balance for the account."""
+    """An entry; without a value the provider has no opening balance or feed for the account."""
 
     format: str
     nonce: str
@@ -31,6 +32,7 @@ class _StoredEntry(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     fresh_for_s: float
     figures: BalanceFigures | None
     opening: OpeningBalance | None
+    feed: BankFeed | None
 
 
 def _name_format(kind: type) -> str:
@@ -50,7 +52,7 @@ def encode_entry(
     nonce: str,
     observed_at_s: float,
     fresh_for_s: float,
-    value: BalanceFigures | OpeningBalance | None,
+    value: BalanceFigures | OpeningBalance | BankFeed | None,
 ) -> bytes:
     """Encode the fields of an entry. UTC offsets of instants must be whole minutes.
 
@@ -60,15 +62,16 @@ def encode_entry(
     """
     figures = value if isinstance(value, BalanceFigures) else None
     opening = value if isinstance(value, OpeningBalance) else None
+    feed = value if isinstance(value, BankFeed) else None
     if opening is not None and opening.metadata is not None:
         opening = replace(opening, metadata=_pack_members(opening.metadata))
-    fields = (FORMAT, nonce, observed_at_s, fresh_for_s, figures, opening)
+    fields = (FORMAT, nonce, observed_at_s, fresh_for_s, figures, opening, feed)
     return _encoder.encode(_StoredEntry(*fields))
 
 
 def decode_entry(
     data: bytes,
-) -> tuple[str, float, float, BalanceFigures | OpeningBalance | None] | None:
+) -> tuple[str, float, float, BalanceFigures | OpeningBalance | BankFeed | None] | None:
     """Decode the fields of an entry; None when it has another format."""
     try:
         stored = _decoder.decode(data)
@@ -79,7 +82,8 @@ def decode_entry(
             opening = replace(opening, metadata=_unpack_members(opening.metadata))
     except (msgspec.MsgspecError, ArithmeticError, TypeError, ValueError, AttributeError):
         return None
-    return stored.nonce, stored.observed_at_s, stored.fresh_for_s, stored.figures or opening
+    value = stored.figures or opening or stored.feed
+    return stored.nonce, stored.observed_at_s, stored.fresh_for_s, value
 
 
 def _pack_members(metadata: Mapping[str, Any]) -> dict[str, Any]:

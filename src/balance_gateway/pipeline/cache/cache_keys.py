@@ -90,6 +90,11 @@ def opening_value_key(keys: AccountKeys) -> str:
     return f"{keys.value}:opening"
 
 
+def feed_value_key(keys: AccountKeys) -> str:
+    """Return the value key of an account's bank feed."""
+    return f"{keys.value}:feed"
+
+
 def single_flight_key(value_key: str, nonce: str) -> Hashable:
     """Return the key under which reads of one value share an upstream call in this process.
 

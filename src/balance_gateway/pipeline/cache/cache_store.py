@@ -10,11 +10,12 @@ from aiocache.backends.redis import RedisCache
 from aiocache.serializers import BaseSerializer
 
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.pipeline.cache.cache_format import decode_entry, encode_entry
 from balance_gateway.pipeline.cache.cache_keys import redis_value_name
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
 
-Value = BalanceFigures | OpeningBalance | None
+Value = BalanceFigures | OpeningBalance | BankFeed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class CacheEntry:
         nonce: the fence's nonce when its read started; see ``fence.py``.
         observed_at_s: when that read started, in seconds since 1970.
         fresh_for_s: for how many seconds from then on it is fresh.
-        value: the value; None: the provider has no opening balance for the account.
+        value: the value; None: the provider has no opening balance, or no bank feed, for the
+            account.
     """
 
     nonce: str

@@ -8,13 +8,16 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.cache.bank_feed_groups import BankFeedGroups
 from balance_gateway.pipeline.cache.cache_entry_rules import (
     CachedRead,
     CacheLookup,
@@ -25,6 +28,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     allows_stale,
     attach_account,
     build_balance_read,
+    build_feed_read,
     build_observed,
     build_opening_read,
     build_pending_key,
@@ -40,6 +44,7 @@ from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
@@ -61,6 +66,8 @@ class CachedReads:
         claims: leases that share upstream calls between replicas; None: there are no replicas.
         metrics: counts reads by their source.
         deadline_s: for all attempts of one upstream read together.
+        feed_readers: the providers that report bank feeds, by connector name.
+        accounts: all accounts, so that one call for bank feeds serves every account of its group.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class CachedReads:
         claims: UpstreamLeases | None = None,
         metrics: Metrics | None = None,
         deadline_s: float = 30.0,
+        feed_readers: Mapping[str, BankFeedReader] = MappingProxyType({}),
+        accounts: Sequence[Account] = (),
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -85,8 +94,11 @@ class CachedReads:
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
         self._single_flight: SingleFlight[ReadResult] = SingleFlight()
+        self._feed_groups = BankFeedGroups(feed_readers, accounts)
         self._read_through = ReadThrough(
             providers=providers,
+            feed_readers=feed_readers,
+            feed_groups=self._feed_groups,
             store=values,
             coalescer=ReplicaCoalescer(claims or NoLeases(), values, clock, self._metrics),
             single_flight=self._single_flight,
@@ -117,6 +129,15 @@ class CachedReads:
                 for account in accounts
             ]
         )
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[Observed[BankFeed | None] | GatewayError]:
+        """Return one result per account, in order; of connectors that report bank feeds."""
+        return await self._read_all([self._build_feed_read(account) for account in accounts])
+
+    def _build_feed_read(self, account: Account) -> CachedRead:
+        return build_feed_read(account, self._keys[account.id], self._lifetimes)
 
     async def normal_balance(self, account: Account) -> Side:
         """Return the account's normal side; the provider adapter caches it."""
@@ -165,9 +186,11 @@ class CachedReads:
         self._refresh_ahead(hits, lookups, now_s)
         misses = [read for read, result in zip(reads, results, strict=True) if result is None]
         if misses:
-            futures = self._join_or_start(misses, lookups, now_s)
+            others = await self._find_missing_feeds(misses, lookups, now_s)
+            futures = self._join_or_start([*misses, *others], lookups, now_s)
             # Wait with a timeout: a provider that hangs must not delay the other results further.
-            await asyncio.wait(set(futures.values()), timeout=self._deadline_s)
+            awaited = {futures[build_pending_key(read)] for read in misses}
+            await asyncio.wait(awaited, timeout=self._deadline_s)
             for index, read in enumerate(reads):
                 if results[index] is None:
                     future = futures[build_pending_key(read)]
@@ -175,6 +198,32 @@ class CachedReads:
                     results[index] = self._choose_result(read, lookups[read.value_key], upstream)
         self._count(reads, results)
         return results
+
+    async def _find_missing_feeds(
+        self, misses: Sequence[CachedRead], lookups: dict[str, CacheLookup], now_s: float
+    ) -> list[CachedRead]:
+        """Return the reads of other accounts' feeds that the misses' calls bring as well.
+
+        Args:
+            misses: the reads that need a call.
+            lookups: the cache's state by value key; that of the other accounts is added.
+            now_s: the current time, in seconds since 1970.
+        """
+        others = {
+            other.value_key: other
+            for read in misses
+            if read.is_bank_feed
+            for other in map(self._build_feed_read, self._feed_groups.list_members(read.account))
+            if other.value_key not in lookups
+        }
+        if not others:
+            return []
+        lookups.update(await self._look_up(others))
+        return [
+            read
+            for key, read in others.items()
+            if find_cached_result(read, lookups[key], now_s) is None
+        ]
 
     def _refresh_ahead(
         self, reads: Sequence[CachedRead], lookups: Mapping[str, CacheLookup], now_s: float
@@ -186,7 +235,13 @@ class CachedReads:
         for read in reads:
             lookup = lookups[read.value_key]
             fence_state, entry = lookup.fence_state, lookup.entry
-            if entry is None or not fence_state.settled or not needs_refresh(entry, now_s):
+            # A bank feed is read only when a reader needs it.
+            if (
+                read.is_bank_feed
+                or entry is None
+                or not fence_state.settled
+                or not needs_refresh(entry, now_s)
+            ):
                 continue
             key = single_flight_key(read.value_key, fence_state.nonce)
             if self._single_flight.find(key) is None:
@@ -257,6 +312,9 @@ class CachedReads:
                 )
             futures[pending_key] = future
         for group in groups.values():
+            if group[0].read.is_bank_feed:
+                self._single_flight.spawn(self._read_through.run_optional(group))
+                continue
             # With a stale value to serve, waiting for an exhausted rate limit is pointless.
             can_serve_stale = all(
                 self._can_serve_stale(pending.read, lookups[pending.read.value_key], now_s)

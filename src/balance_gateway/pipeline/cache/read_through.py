@@ -10,10 +10,12 @@ from typing import Any
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline.cache.bank_feed_groups import BankFeedGroups
 from balance_gateway.pipeline.cache.cache_entry_rules import (
     CachedRead,
     PendingRead,
     ReadResult,
+    ValueKind,
     current_validity,
     deadline_error,
     refresh_due_s,
@@ -22,6 +24,7 @@ from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
 from balance_gateway.ports.call_context import Priority, PriorityBoost, set_call_context
 from balance_gateway.ports.providers import BalanceProvider
@@ -35,6 +38,8 @@ class ReadThrough:
 
     Args:
         providers: by connector name.
+        feed_readers: the providers that report bank feeds, by connector name.
+        feed_groups: the accounts that one call for bank feeds serves.
         store: stores the results.
         coalescer: shares calls with the replicas that share the cache.
         single_flight: the calls in flight; decides whether a call is the newest of its value.
@@ -48,6 +53,8 @@ class ReadThrough:
         self,
         *,
         providers: Mapping[str, BalanceProvider],
+        feed_readers: Mapping[str, BankFeedReader],
+        feed_groups: BankFeedGroups,
         store: CacheStore,
         coalescer: ReplicaCoalescer,
         single_flight: SingleFlight[ReadResult],
@@ -57,6 +64,8 @@ class ReadThrough:
         versions: LocalCacheVersions | None,
     ) -> None:
         self._providers = providers
+        self._feed_readers = feed_readers
+        self._feed_groups = feed_groups
         self._store = store
         self._coalescer = coalescer
         self._single_flight = single_flight
@@ -67,11 +76,13 @@ class ReadThrough:
 
     def build_group_key(self, read: CachedRead) -> Hashable:
         """Return a key that is equal for reads that one upstream call answers together."""
-        if read.query is None:
+        if read.kind is ValueKind.OPENING_BALANCE:
             return read.value_key
         provider = self._providers[read.account.connector]
         # A query that cannot be grouped is called, and fails, alone: grouping must not raise here.
         try:
+            if read.query is None:
+                return read.kind, self._feed_groups.get_key(read.account)
             return read.account.connector, provider.balance_group(read.query)
         except GatewayError:
             return read.value_key
@@ -82,6 +93,11 @@ class ReadThrough:
     async def refresh(self, group: Sequence[PendingRead], boost: PriorityBoost) -> None:
         """Run an upstream call in the background, until ``boost`` is requested."""
         set_call_context(priority=Priority.BACKGROUND, boost=boost)
+        await self.run(group, max_wait_s=0.0)
+
+    async def run_optional(self, group: Sequence[PendingRead]) -> None:
+        """Run an upstream call for bank feeds: behind all others, and never waiting for budget."""
+        set_call_context(priority=Priority.BACKGROUND, is_optional=True)
         await self.run(group, max_wait_s=0.0)
 
     async def run(self, group: Sequence[PendingRead], max_wait_s: float) -> None:
@@ -166,12 +182,19 @@ class ReadThrough:
 
     async def _call_provider(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
         """Return the provider's values, in order; a failed call is the error of each read."""
-        provider = self._providers[reads[0].account.connector]
+        connector = reads[0].account.connector
+        provider = self._providers[connector]
+        values: Sequence[Value | GatewayError]
         try:
             async with asyncio.timeout(self._deadline_s):
-                if reads[0].query is None:
+                if reads[0].is_bank_feed:
+                    accounts = [read.account for read in reads]
+                    values = await self._feed_readers[connector].bank_feeds(accounts)
+                elif reads[0].query is None:
                     return [await provider.opening_balance(reads[0].account)]
-                values = await provider.balances([read.query for read in reads if read.query])
+                else:
+                    queries = [read.query for read in reads if read.query]
+                    values = await provider.balances(queries)
             assert len(values) == len(reads)
             return values
         except GatewayError as error:

@@ -132,12 +132,18 @@ class ConnectorGate:
 
     def observe(self, call: ProviderCall) -> None:
         """Record the outcome of an exchange; only one made inside a slot reaches the breaker."""
-        self.rate_limiter.observe(call.status, call.headers)
+        is_optional = current_call().is_optional
+        if not (is_optional and call.status == 503):
+            self.rate_limiter.observe(call.status, call.headers)
         generation = current_call().breaker_generation
         if generation is None:
             return
         was_closed = self.breaker.is_closed
-        self.breaker.record_outcome(generation, healthy=_assess_health(call))
+        healthy = _assess_health(call)
+        # One endpoint may fail alone, and the calls that read figures go to others.
+        if is_optional and healthy is False:
+            healthy = None
+        self.breaker.record_outcome(generation, healthy=healthy)
         if was_closed and not self.breaker.is_closed:
             logger.warning("breaker.opened", extra={"connector": self.connector})
         elif self.breaker.is_closed and not was_closed:

@@ -14,6 +14,7 @@ artefact), or a fixed bearer token.
 * The opening balance is "as of the business entries start date": a write cannot choose its date,
   and a write with another date is rejected, never silently moved. It cannot be read.
 * ``external_balance`` has no date, so it is never reported for a day: there is no bank balance.
+  ``bank_feed.py`` reads it as the latest one.
 * Asset names no currency; the account's configured currency is used.
 
 Undocumented: a ledger without a row in the trial balance. Rows have ``has_entries``, so ledgers
@@ -39,11 +40,13 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
+from balance_gateway.providers.asset.bank_feed import AssetBankFeeds
 from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import build_authorization
@@ -58,7 +61,13 @@ from balance_gateway.providers.http.preconditions import (
 )
 from balance_gateway.transport import Transport, build_transport
 
-CAPABILITIES = frozenset({Capability.READ_LEDGER_BALANCE, Capability.WRITE_OPENING_BALANCE})
+CAPABILITIES = frozenset(
+    {
+        Capability.READ_LEDGER_BALANCE,
+        Capability.WRITE_OPENING_BALANCE,
+        Capability.READ_BANK_FEED,
+    }
+)
 
 
 class AssetSettings(
@@ -121,6 +130,7 @@ class AssetProvider:
             gate=gate,
         )
         self._lookups = AssetLookups(self._http, clock)
+        self._bank_feeds = AssetBankFeeds(self._http, clock)
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
@@ -207,6 +217,16 @@ class AssetProvider:
             if json_fields.parse_major_units(record, "amount", account.currency) != sent:
                 raise json_fields.MalformedResponse("amount differs from the sent one")
         return OpeningBalance(write.amount, start, OpeningBalanceSource.PROVIDER)
+
+    def bank_feed_group(self, account: Account) -> Hashable:
+        """Group accounts by business."""
+        return account.remote.get("business_id", account)
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[BankFeed | GatewayError | None]:
+        """Read the bank feeds of one business from its external accounts."""
+        return await self._bank_feeds.read(accounts)
 
     async def probe(self) -> None:
         """List one business to check address and credentials.

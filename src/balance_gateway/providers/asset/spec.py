@@ -1,7 +1,12 @@
 """What the gateway must know of Asset; see ``provider.py`` for the sources."""
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.provider_spec import AccountId, ProviderSpec, exact_text
+from balance_gateway.domain.provider_spec import (
+    AccountId,
+    ProviderSpec,
+    add_derived_opening_balance,
+    exact_text,
+)
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.asset.provider import CAPABILITIES, AssetProvider, AssetSettings
@@ -52,6 +57,7 @@ SPEC = ProviderSpec(
     # 300 per tenant and 300 per business
     calls_per_minute=300,
     capabilities=CAPABILITIES,
+    account_capabilities=lambda account, _: add_derived_opening_balance(account, CAPABILITIES),
     derivation_day="the day of the business's entries start",
     reports_calls=True,
     build=_build,

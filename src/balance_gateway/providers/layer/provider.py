@@ -37,6 +37,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import (
     GatewayError,
@@ -61,6 +62,7 @@ from balance_gateway.providers.http.preconditions import (
     require_remote_id,
 )
 from balance_gateway.providers.layer import responses
+from balance_gateway.providers.layer.bank_feed import LayerBankFeeds
 from balance_gateway.providers.layer.ledger_tree import (
     NOT_OFFERED_STATUSES,
     LayerLedger,
@@ -74,6 +76,7 @@ CAPABILITIES = frozenset(
         Capability.READ_OPENING_BALANCE,
         Capability.WRITE_OPENING_BALANCE,
         Capability.CHOOSE_EFFECTIVE_AT,
+        Capability.READ_BANK_FEED,
     }
 )
 
@@ -106,6 +109,11 @@ class LayerSettings(
     scope: Text | None = None
     reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
     upsert_route: Literal["custom_account", "bank_account"] | None = None
+
+
+def get_write_id_key(settings: LayerSettings) -> str:
+    """Return the key of the id that an account needs for writes by the configured route."""
+    return "bank_account_id" if settings.upsert_route == "bank_account" else "custom_account_id"
 
 
 class LayerProvider:
@@ -142,6 +150,7 @@ class LayerProvider:
             on_call=on_call,
             gate=gate,
         )
+        self._bank_feeds = LayerBankFeeds(self._http, clock)
         self._ledger = LayerLedger(self._http, clock, settings.reporting_basis)
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
@@ -191,7 +200,7 @@ class LayerProvider:
         minor_units = require_account_currency(write)
         business_id = require_remote_id(account, "business_id")
         by_bank_account = self._settings.upsert_route == "bank_account"
-        key = "bank_account_id" if by_bank_account else "custom_account_id"
+        key = get_write_id_key(self._settings)
         account_id = find_remote_id(account, key)
         if account_id is None:
             message = (
@@ -222,6 +231,16 @@ class LayerProvider:
             if stored_at is None or not json_fields.is_same_instant(stored_at, at):
                 raise json_fields.MalformedResponse("effective_at differs from the sent one")
         return stored
+
+    def bank_feed_group(self, account: Account) -> Hashable:
+        """Group accounts by business."""
+        return account.remote.get("business_id", account)
+
+    async def bank_feeds(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[BankFeed | GatewayError | None]:
+        """Read the bank feeds of one business from its external accounts."""
+        return await self._bank_feeds.read(accounts)
 
     async def probe(self) -> None:
         """Request ``whoami`` to check address and credentials.

@@ -1,10 +1,15 @@
 """What the gateway must know of Layer; see ``provider.py`` for the sources."""
 
-from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.provider_spec import AccountId, ProviderSpec, canonical_uuid
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
-from balance_gateway.providers.layer.provider import CAPABILITIES, LayerProvider, LayerSettings
+from balance_gateway.providers.layer.provider import (
+    CAPABILITIES,
+    LayerProvider,
+    LayerSettings,
+    get_write_id_key,
+)
 
 
 def _build(
@@ -17,6 +22,12 @@ def _build(
         on_call=dependencies.on_call,
         gate=dependencies.gate,
     )
+
+
+def _list_account_capabilities(account: Account, settings: LayerSettings) -> frozenset[Capability]:
+    if get_write_id_key(settings) in account.remote:
+        return CAPABILITIES
+    return CAPABILITIES - {Capability.WRITE_OPENING_BALANCE, Capability.CHOOSE_EFFECTIVE_AT}
 
 
 SPEC = ProviderSpec(
@@ -72,6 +83,7 @@ SPEC = ProviderSpec(
     # A bucket that is refilled with 100 per second.
     calls_per_minute=6000,
     capabilities=CAPABILITIES,
+    account_capabilities=_list_account_capabilities,
     derivation_day=None,
     reports_calls=True,
     build=_build,

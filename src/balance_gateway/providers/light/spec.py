@@ -1,7 +1,12 @@
 """What the gateway must know of Light; see ``provider.py`` for the sources."""
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.provider_spec import AccountId, ProviderSpec, canonical_uuid
+from balance_gateway.domain.provider_spec import (
+    AccountId,
+    ProviderSpec,
+    add_derived_opening_balance,
+    canonical_uuid,
+)
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.light.provider import CAPABILITIES, LightProvider, LightSettings
@@ -37,6 +42,7 @@ SPEC = ProviderSpec(
     # "300 requests/min per API key or token"
     calls_per_minute=300,
     capabilities=CAPABILITIES,
+    account_capabilities=lambda account, _: add_derived_opening_balance(account, CAPABILITIES),
     derivation_day="a day before the first transaction",
     reports_calls=True,
     build=_build,

@@ -35,6 +35,7 @@ SPEC = ProviderSpec(
     neutral_settings=frozenset(),
     calls_per_minute=None,
     capabilities=CAPABILITIES,
+    account_capabilities=lambda _account, _settings: CAPABILITIES,
     derivation_day=None,
     reports_calls=False,
     build=_build,
