@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from balance_gateway.domain.balances import (
     BalanceFigures,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     Tag,
@@ -47,7 +48,16 @@ JSON = st.recursive(
     max_leaves=6,
 )
 METADATA = st.none() | st.dictionaries(NAMES, JSON, max_size=3)
-FIGURES = st.builds(BalanceFigures, st.dates(), st.none() | MONEY, st.none() | MONEY)
+REASONS = st.none() | st.sampled_from(MissingReason)
+FIGURES = st.builds(
+    BalanceFigures,
+    st.dates(),
+    st.none() | MONEY,
+    st.none() | MONEY,
+    bank_missing=REASONS,
+    ledger_missing=REASONS,
+    remote_path=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
+)
 OPENINGS = st.builds(
     OpeningBalance,
     amount=MONEY,

@@ -18,6 +18,7 @@ from balance_gateway.domain.accounts import Account, Capability, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
@@ -81,16 +82,34 @@ async def read_balance(provider: BalanceProvider, account: Account, day: date) -
 
 
 def assert_figures(result: Result, expected: BalanceFigures | None, account: Account) -> None:
-    """Compare a result with the expected figures; without any, an error is right too."""
+    """Compare a result with the expected figures; without any, an error is right too.
+
+    Reasons are compared where the case expects one, and must in any case explain what is None.
+    """
     if expected is None or (expected.bank is None and expected.ledger is None):
         if isinstance(result, GatewayError):
             assert result.account_id == account.id
             return
         assert (result.bank, result.ledger) == (None, None)
+        assert_reasons(result, expected)
         return
-    assert result == expected
+    assert isinstance(result, BalanceFigures)
+    shown = (result.as_of, result.bank, result.ledger)
+    assert shown == (expected.as_of, expected.bank, expected.ledger)
+    assert_reasons(result, expected)
     for amount in (expected.bank, expected.ledger):
         assert amount is None or amount.currency == account.currency
+
+
+def assert_reasons(result: BalanceFigures, expected: BalanceFigures | None) -> None:
+    """Fail unless exactly the balances that are None have a reason, and as expected."""
+    assert (result.bank is None) is (result.bank_missing is not None)
+    assert (result.ledger is None) is (result.ledger_missing is not None)
+    assert (result.difference is None) is (result.difference_missing is not None)
+    if expected is not None and expected.bank_missing is not None:
+        assert result.bank_missing is expected.bank_missing
+    if expected is not None and expected.ledger_missing is not None:
+        assert result.ledger_missing is expected.ledger_missing
 
 
 def assert_is_safe(error: BaseException, opened: OpenProvider) -> None:
@@ -181,6 +200,35 @@ async def test_a_balance_without_the_capability_is_null(
     }
     for capability, amount in shown.items():
         assert (amount is not None) is (capability in case.capabilities)
+    reasons = {
+        Capability.READ_BANK_BALANCE: result.bank_missing,
+        Capability.READ_LEDGER_BALANCE: result.ledger_missing,
+    }
+    for capability, reason in reasons.items():
+        assert capability in case.capabilities or reason is MissingReason.NOT_OFFERED
+
+
+async def test_figures_say_what_they_count(case: ProviderCase, opened: OpenProvider) -> None:
+    """A total counts each money once by the path: equal for the same account under another id."""
+    again = replace(case.operating, id="acct_again")
+    day = case.days[-1]
+    results = await read_balances(
+        opened.provider, [BalanceQuery(one, day) for one in (*case.group, again)]
+    )
+
+    *paths, path_again = [
+        result.remote_path if isinstance(result, BalanceFigures) else () for result in results
+    ]
+    for path in paths:
+        assert path
+        assert not [each for each in paths if each != path and each == path[: len(each)]]
+    assert len(set(paths)) == len(set(case.group))
+    if case.operating.remote:
+        [operating] = await read_balances(opened.provider, [BalanceQuery(case.operating, day)])
+        assert isinstance(operating, BalanceFigures)
+        assert path_again == operating.remote_path
+    else:
+        assert path_again not in paths
 
 
 async def test_money_owed_is_negative(case: ProviderCase, opened: OpenProvider) -> None:

@@ -19,6 +19,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
@@ -104,11 +105,22 @@ class FakeProvider:
         total = sum(amount for day, amount in entries if day <= query.as_of)
         if Capability.READ_BANK_BALANCE not in self.capabilities:
             is_known = any(day <= query.as_of for day, _ in entries)
-            ledger = Money(total, "EUR") if is_known else None
-            return BalanceFigures(query.as_of, None, ledger)
+            return BalanceFigures(
+                query.as_of,
+                None,
+                Money(total, "EUR") if is_known else None,
+                bank_missing=MissingReason.NOT_OFFERED,
+                ledger_missing=None if is_known else MissingReason.NOT_IN_FILE,
+                remote_path=(account.id,),
+            )
         opening = self.openings.get(account.id)
-        bank = None if opening is None else opening.amount + Money(total, "EUR")
-        return BalanceFigures(query.as_of, bank, Money(total, "EUR"))
+        return BalanceFigures(
+            query.as_of,
+            None if opening is None else opening.amount + Money(total, "EUR"),
+            Money(total, "EUR"),
+            bank_missing=MissingReason.NO_OPENING_BALANCE if opening is None else None,
+            remote_path=(account.id,),
+        )
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         self.require(Capability.READ_OPENING_BALANCE, account)
@@ -264,6 +276,44 @@ class InventedZero(FakeProvider):
         if isinstance(figures, GatewayError) or figures.ledger is not None:
             return figures
         return replace(figures, ledger=Money(0, "EUR"))
+
+
+class NoReason(FakeProvider):
+    def build_figures(self, query: BalanceQuery) -> Any:
+        figures = super().build_figures(query)
+        if isinstance(figures, GatewayError):
+            return figures
+        return replace(figures, bank_missing=None, ledger_missing=None)
+
+
+class ReasonBesideTheFigure(FakeProvider):
+    def build_figures(self, query: BalanceQuery) -> Any:
+        figures = super().build_figures(query)
+        if isinstance(figures, GatewayError):
+            return figures
+        return replace(figures, bank_missing=MissingReason.BEFORE_OPENING)
+
+
+class WrongReason(FakeProvider):
+    def build_figures(self, query: BalanceQuery) -> Any:
+        figures = super().build_figures(query)
+        if isinstance(figures, GatewayError) or figures.bank_missing is None:
+            return figures
+        return replace(figures, bank_missing=MissingReason.OTHER_BASIS)
+
+
+class NoPath(FakeProvider):
+    def build_figures(self, query: BalanceQuery) -> Any:
+        figures = super().build_figures(query)
+        return figures if isinstance(figures, GatewayError) else replace(figures, remote_path=())
+
+
+class OnePathForAll(FakeProvider):
+    def build_figures(self, query: BalanceQuery) -> Any:
+        figures = super().build_figures(query)
+        if isinstance(figures, GatewayError):
+            return figures
+        return replace(figures, remote_path=("ledger",))
 
 
 class OneErrorForTheGroup(FakeProvider):
@@ -425,6 +475,13 @@ FAULTS: list[tuple[type[FakeProvider], frozenset[Capability], str]] = [
     (FlippedSign, ALL, "test_money_owed_is_negative"),
     (FlippedSign, ALL, "test_figures_before_on_and_after_entries"),
     (InventedZero, READ_ONLY, "test_figures_before_on_and_after_entries"),
+    (NoReason, ALL, "test_figures_before_on_and_after_entries"),
+    (ReasonBesideTheFigure, ALL, "test_figures_before_on_and_after_entries"),
+    (WrongReason, ALL, "test_figures_before_on_and_after_entries"),
+    (NoReason, READ_ONLY, "test_figures_before_on_and_after_entries"),
+    (WrongReason, READ_ONLY, "test_a_balance_without_the_capability_is_null"),
+    (NoPath, ALL, "test_figures_say_what_they_count"),
+    (OnePathForAll, ALL, "test_figures_say_what_they_count"),
     (OneErrorForTheGroup, ALL, "test_an_unknown_account_fails_alone"),
     (ErrorWithoutAccount, ALL, "test_an_unknown_account_fails_alone"),
     (CallForEachAccount, ALL, "test_a_group_is_read_with_one_call"),

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -96,7 +97,89 @@ async def test_amounts_of_forty_digits_are_exact(store, account):
     await set_opening(store, account, -HUGE)
     await store.add_entries(account, [entry("a", HUGE), entry("b", HUGE), entry("c", -1)])
 
-    assert await sums(store, account) == Sums(-HUGE, 2 * HUGE - 1, 0)
+    assert await sums(store, account) == Sums(-HUGE, 2 * HUGE - 1, 0, date(2026, 1, 1))
+
+
+async def test_transactions_before_the_opening_day_do_not_count(store, account):
+    """Opening 1000 on 2026-01-01 and −200 on 2025-12-15 gave 800 on 2026-01-01."""
+    await store.add_entries(
+        account,
+        [
+            entry("early", -200, date(2025, 12, 15)),
+            entry("on", 30, date(2026, 1, 1)),
+            entry("early", 7, date(2025, 12, 15), Book.LEDGER),
+        ],
+    )
+    await set_opening(store, account, 1_000)
+    opened = date(2026, 1, 1)
+
+    answers = await store.sums(
+        [BalanceQuery(account, day) for day in (DAY, opened, date(2025, 12, 31), date.min)]
+    )
+
+    assert answers == [
+        Sums(1_000, 30, 7, opened),
+        Sums(1_000, 30, 7, opened),
+        Sums(1_000, 0, 7, opened),
+        Sums(1_000, 0, 0, opened),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("Pacific/Kiritimati", date(2026, 1, 2)), ("UTC", date(2026, 1, 1)),
+     ("Pacific/Pago_Pago", date(2025, 12, 31))],
+)  # fmt: skip
+async def test_the_opening_day_is_in_the_time_zone_of_the_account(store, make_account, zone, day):
+    account = make_account(time_zone=ZoneInfo(zone))
+    days = [date(2025, 12, 30) + timedelta(days=number) for number in range(5)]
+    await store.add_entries(account, [entry(str(one), 1, one) for one in days])
+    at = datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+    await set_opening(store, account, 0, effective_at=at)
+
+    answer = await sums(store, account)
+
+    assert answer == Sums(0, sum(one >= day for one in days), 0, day)
+
+
+async def test_an_opening_at_the_ends_of_the_calendar_has_a_day(store, make_account):
+    west = make_account(time_zone=ZoneInfo("Pacific/Pago_Pago"))
+    east = make_account("east", time_zone=ZoneInfo("Pacific/Kiritimati"))
+    await set_opening(store, west, 1, effective_at=datetime(1, 1, 1, tzinfo=UTC))
+    await set_opening(store, east, 1, effective_at=datetime(9999, 12, 31, 23, tzinfo=UTC))
+
+    assert (await sums(store, west)).opening_day == date.min
+    assert (await sums(store, east)).opening_day == date.max
+
+
+async def test_an_opening_that_moves_while_it_is_read_is_read_again(
+    store, account, other_database, clock
+):
+    """The sums are of the opening balance that is returned with them, in one state."""
+    await store.add_entries(account, [entry(str(n), 1, date(2026, 1, n)) for n in range(1, 10)])
+    await set_opening(store, account, 0, effective_at=datetime(2026, 1, 3, 12, tzinfo=UTC))
+    other = SqlLedgerStore(other_database, clock)
+    read = store._read_sums
+    seen = []
+
+    async def read_then_move(connection, queries, opening_days):
+        rows = await read(connection, queries, opening_days)
+        seen.append(opening_days)
+        if len(seen) == 1 and not store._database.is_sqlite:
+            moved = datetime(2026, 1, 8, 12, tzinfo=UTC)
+            await set_opening(other, account, 500, effective_at=moved)
+        return rows
+
+    store._read_sums = read_then_move
+
+    answer = await sums(store, account)
+
+    # SQLite's transaction keeps the state of its first statement.
+    if store._database.is_sqlite:
+        assert answer == Sums(0, 7, 0, date(2026, 1, 3))
+    else:
+        assert answer == Sums(500, 2, 0, date(2026, 1, 8))
+        assert len(seen) == 3
 
 
 entries = st.builds(
@@ -246,7 +329,7 @@ async def test_writers_do_not_wait_while_an_import_reads(store, account, other_d
     result = await store.add_entries(account, slow())
 
     assert result == ImportResult(added=1, already_there=1)
-    assert await sums(store, account) == Sums(100, 3, 0)
+    assert await sums(store, account) == Sums(100, 3, 0, date(2026, 1, 1))
 
 
 async def test_a_conflict_that_arises_during_an_import_is_detected(store, account, other_database):
@@ -338,6 +421,24 @@ async def test_fifty_accounts_need_one_statement(store, database, make_account):
 
     assert [answer.bank for answer in answers] == list(range(50))
     assert len([one for one in statements if "BEGIN" not in one]) == 1
+
+
+async def test_early_transactions_need_a_second_statement_only(store, database, make_account):
+    accounts = [make_account(f"a{number}") for number in range(5)]
+    for number, one in enumerate(accounts):
+        await store.add_entries(one, [entry("a", number), entry("b", 7, date(2025, 1, 1))])
+        await set_opening(store, one, 0)
+    statements = []
+    event.listen(
+        database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _c, _u, statement, *_: statements.append(statement),
+    )
+
+    answers = await store.sums([BalanceQuery(one, DAY) for one in accounts])
+
+    assert [answer.bank for answer in answers] == list(range(5))
+    assert len([one for one in statements if "BEGIN" not in one]) == 2
 
 
 async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):

@@ -3,14 +3,15 @@
 import asyncio
 import random
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.balances import BalanceQuery, OpeningBalanceWrite
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.ledger import Book, ImportResult, Sums
+from balance_gateway.domain.money import Money
 from balance_gateway.providers.local.csv_import import BadRows, import_entries
 from balance_gateway.storage.ledger import SqlLedgerStore
 
@@ -186,6 +187,23 @@ async def test_a_repeated_identical_row_is_skipped(store, account, write):
 
     assert await import_entries(store, account, path) == ImportResult(1, 1)
     assert (await sums(store, account)).bank == 100
+
+
+async def test_rows_of_the_bank_before_the_opening_are_counted(store, account, write):
+    """They are imported, and do not count in the bank balance from the opening balance on."""
+    await store.set_opening_balance(
+        # Already 2026-01-01 in Copenhagen.
+        OpeningBalanceWrite(account, Money(1, "EUR"), datetime(2025, 12, 31, 23, tzinfo=UTC))
+    )
+    path = write(
+        "id,book,date,amount\na,bank,2025-12-15,-2.00\nb,bank,2025-12-31,1\n"
+        "c,bank,2026-01-01,1\nd,ledger,2025-12-15,1\n"
+    )
+
+    first, again = [await import_entries(store, account, path) for _ in range(2)]
+
+    assert first == ImportResult(added=4, already_there=0, before_opening=2)
+    assert again == ImportResult(added=0, already_there=4, before_opening=2)
 
 
 async def test_a_conflict_within_a_file_reports_both_lines(store, account, write):

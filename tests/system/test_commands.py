@@ -112,7 +112,8 @@ def test_an_invalid_row_is_named_by_line_and_nothing_is_imported(
 
     assert failed.returncode == 1
     assert "line 3" in failed.stderr
-    assert json.loads(imported.stdout) == {"added": 1, "already_there": 0}
+    expected = {"added": 1, "already_there": 0, "before_opening": 0}
+    assert json.loads(imported.stdout) == expected
 
 
 def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:

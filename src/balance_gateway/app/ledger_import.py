@@ -28,7 +28,8 @@ async def import_ledger_entries(
         on_progress: called with the bytes done and the size of the file.
 
     Returns:
-        The numbers of entries that were added and that were present already.
+        The numbers of entries that were added, that were present already, and that are dated
+        before the opening balance.
 
     Raises:
         BadInput: the account is unknown or not local, or rows are invalid.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -40,10 +41,13 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
         except GatewayError as error:
             raise CommandError(error.message) from None
     if as_json:
-        click.echo(json.dumps({"added": result.added, "already_there": result.already_there}))
-    else:
+        click.echo(json.dumps(dataclasses.asdict(result)))
+        return
+    click.echo(f"{result.added} entries added, {result.already_there} skipped as already imported")
+    if result.before_opening:
         click.echo(
-            f"{result.added} entries added, {result.already_there} skipped as already imported"
+            f"{result.before_opening} rows of the bank are dated before the opening balance and do "
+            "not count in the bank balance"
         )
 
 

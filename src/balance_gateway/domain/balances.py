@@ -25,6 +25,16 @@ class BalanceQuery:
     as_of: date
 
 
+class MissingReason(enum.Enum):
+    """The reason why a balance, or the difference of both, is not known for a day."""
+
+    NO_OPENING_BALANCE = "no_opening_balance"
+    BEFORE_OPENING = "before_opening"
+    NOT_OFFERED = "not_offered"
+    NOT_IN_FILE = "not_in_file"
+    OTHER_BASIS = "other_basis"
+
+
 @dataclass(frozen=True, slots=True)
 class BalanceFigures:
     """A provider's balances of one account at the end of one day.
@@ -33,11 +43,20 @@ class BalanceFigures:
         as_of: the resolved day.
         bank: the bank balance; None when the provider has none for that day.
         ledger: the ledger balance; None when the provider has none.
+        bank_missing: why ``bank`` is None; None when there is a bank balance.
+        ledger_missing: why ``ledger`` is None; None when there is a ledger balance.
+        remote_path: what the figures count at the provider: the ids from the outermost account
+            whose balance includes them to the account itself. Equal paths at one kind of provider
+            are the same money, and a longer path is included in its beginning. Empty when they
+            overlap with nothing.
     """
 
     as_of: date
     bank: Money | None
     ledger: Money | None
+    bank_missing: MissingReason | None = None
+    ledger_missing: MissingReason | None = None
+    remote_path: tuple[str, ...] = ()
 
     @property
     def difference(self) -> Money | None:
@@ -48,6 +67,11 @@ class BalanceFigures:
         if self.bank is None or self.ledger is None:
             return None
         return self.bank - self.ledger
+
+    @property
+    def difference_missing(self) -> MissingReason | None:
+        """Why the difference is None; None when it is known."""
+        return self.bank_missing or self.ledger_missing
 
 
 class OpeningBalanceSource(enum.Enum):

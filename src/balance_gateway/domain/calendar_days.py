@@ -18,6 +18,14 @@ def today(now: datetime, time_zone: ZoneInfo) -> date:
     return now.astimezone(time_zone).date()
 
 
+def nearest_day(instant: datetime, time_zone: ZoneInfo) -> date:
+    """Return the calendar day of an instant; the first or last one if the calendar ends there."""
+    try:
+        return today(instant, time_zone)
+    except OverflowError:
+        return date.min if instant.year == date.min.year else date.max
+
+
 def day_start(day: date, time_zone: ZoneInfo) -> datetime:
     """Return the first instant of a day in a time zone, in UTC.
 

@@ -2,7 +2,9 @@
 
 A balance as of a day is computed as Light's documentation says: the bank balance is "the opening
 balance plus all bank transactions on or before" the day, and unknown while no opening balance is
-set; the ledger balance is "the sum of ledger transaction lines posted on or before" the day.
+set; the ledger balance is "the sum of ledger transaction lines posted on or before" the day. The
+opening balance already contains what happened before its own day: bank transactions dated before
+it are not added, and before that day the bank balance is unknown.
 """
 
 import enum
@@ -43,13 +45,17 @@ class Sums:
 
     Attributes:
         opening: the opening balance; None when none is set.
-        bank: the sum of all bank transactions on or before the day.
+        bank: the sum of the bank transactions on or before the day, and on or after
+            ``opening_day`` if there is one.
         ledger: the sum of all ledger lines on or before the day.
+        opening_day: the day of the opening balance in the account's time zone; None when none is
+            set.
     """
 
     opening: int | None
     bank: int
     ledger: int
+    opening_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,10 @@ class ImportResult:
     Attributes:
         added: number of entries that were added.
         already_there: number of entries that were stored before, or repeated in the import.
+        before_opening: number of rows with a bank transaction dated before the day of the opening
+            balance, which does not count in the bank balance; 0 when none is set.
     """
 
     added: int
     already_there: int
+    before_opening: int = 0

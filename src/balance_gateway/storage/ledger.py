@@ -8,8 +8,10 @@ exist. An import updates the closing balances from its first day on, in its own 
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
+from typing import Any
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Row, delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.accounts import Account, ProviderKind
@@ -19,20 +21,33 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calendar_days import Clock, system_clock
+from balance_gateway.domain.calendar_days import Clock, nearest_day, system_clock
 from balance_gateway.domain.errors import ProviderUnavailable
 from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.staging import Staging, Totals
-from balance_gateway.storage.tables import BigIntText, ledger_days, ledger_opening_balances
+from balance_gateway.storage.tables import (
+    BigIntText,
+    Day,
+    Instant,
+    ledger_days,
+    ledger_opening_balances,
+)
 
-#: Returns one row per query ``[account_id, day]`` of the JSON list ``:queries``, in the same order.
+#: Returns one row per query ``[account_id, day, opening_day]`` of the JSON list ``:queries``, in
+#: the same order; ``bank_before`` is the sum of the bank transactions before ``opening_day``.
 #: The queries are one parameter, so the statement never changes and is compiled once.
 _SUMS = """
     SELECT
-        (SELECT minor_units FROM ledger_opening_balances
-          WHERE account_id = query.account_id) AS opening,
+        opening.minor_units AS opening,
+        opening.effective_at AS effective_at,
+        (SELECT day FROM ledger_days
+          WHERE account_id = query.account_id AND book = 'bank'
+          ORDER BY day LIMIT 1) AS first_bank_day,
+        (SELECT closing FROM ledger_days
+          WHERE account_id = query.account_id AND book = 'bank' AND day < query.opening_day
+          ORDER BY day DESC LIMIT 1) AS bank_before,
         (SELECT closing FROM ledger_days
           WHERE account_id = query.account_id AND book = 'bank' AND day <= query.day
           ORDER BY day DESC LIMIT 1) AS bank,
@@ -40,17 +55,21 @@ _SUMS = """
           WHERE account_id = query.account_id AND book = 'ledger' AND day <= query.day
           ORDER BY day DESC LIMIT 1) AS ledger
     FROM ({queries}) AS query
+    LEFT JOIN ledger_opening_balances AS opening ON opening.account_id = query.account_id
     ORDER BY query.position
 """
 _QUERIES_SQLITE = """
     SELECT key AS position, json_extract(value, '$[0]') AS account_id,
-           json_extract(value, '$[1]') AS day
+           json_extract(value, '$[1]') AS day, json_extract(value, '$[2]') AS opening_day
     FROM json_each(:queries)
 """
 _QUERIES_POSTGRESQL = """
-    SELECT position, value ->> 0 AS account_id, value ->> 1 AS day
+    SELECT position, value ->> 0 AS account_id, value ->> 1 AS day, value ->> 2 AS opening_day
     FROM json_array_elements(CAST(:queries AS json)) WITH ORDINALITY AS item(value, position)
 """
+
+#: Attempts to read sums while opening balances change.
+_ATTEMPTS_MAX = 10
 
 #: Number of closing balances written per statement.
 _DAYS_PER_STATEMENT = 5_000
@@ -71,19 +90,51 @@ class SqlLedgerStore:
         self._clock = clock
         queries = _QUERIES_SQLITE if database.is_sqlite else _QUERIES_POSTGRESQL
         self._sums = text(_SUMS.format(queries=queries)).columns(
-            opening=BigIntText, bank=BigIntText, ledger=BigIntText
+            opening=BigIntText,
+            effective_at=Instant,
+            first_bank_day=Day,
+            bank_before=BigIntText,
+            bank=BigIntText,
+            ledger=BigIntText,
         )
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:
-        """Return the sums for each query, in the order of the queries, with one statement.
+        """Return the sums for each query, in the order of the queries.
 
-        An account without stored data has no opening balance and sums of 0.
+        An account without stored data has no opening balance and sums of 0. One statement reads
+        all; a second one only if there are bank transactions before an opening balance's day.
         """
-        parameter = json.dumps([(query.account.id, query.as_of.isoformat()) for query in queries])
+        opening_days: list[date | None] = [None] * len(queries)
         with _raise_as_provider_error():
             async with self._database.read_transaction() as connection:
-                rows = await connection.execute(self._sums, {"queries": parameter})
-                return [Sums(opening, bank or 0, ledger or 0) for opening, bank, ledger in rows]
+                # The day depends on the account's time zone, which the database does not know.
+                # Each attempt is one statement, so that its sums are of one state of the ledger.
+                for _ in range(_ATTEMPTS_MAX):
+                    rows = await self._read_sums(connection, queries, opening_days)
+                    found = [
+                        _find_early_opening_day(*each) for each in zip(queries, rows, strict=True)
+                    ]
+                    if found == opening_days:
+                        return [_build_sums(*each) for each in zip(queries, rows, strict=True)]
+                    opening_days = found
+        raise ProviderUnavailable(
+            "The opening balances change too often to be read.", provider=ProviderKind.LOCAL.name
+        )
+
+    async def _read_sums(
+        self,
+        connection: AsyncConnection,
+        queries: Sequence[BalanceQuery],
+        opening_days: Sequence[date | None],
+    ) -> Sequence[Row[Any]]:
+        parameter = json.dumps(
+            [
+                (query.account.id, query.as_of.isoformat(), day and day.isoformat())
+                for query, day in zip(queries, opening_days, strict=True)
+            ]
+        )
+        result = await connection.execute(self._sums, {"queries": parameter})
+        return result.all()
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the opening balance, or None when none is set."""
@@ -153,6 +204,27 @@ def _raise_as_provider_error(*, maybe_applied: bool = False) -> Iterator[None]:
             maybe_applied=maybe_applied,
             provider=ProviderKind.LOCAL.name,
         ) from error
+
+
+def _compute_opening_day(query: BalanceQuery, row: Row[Any]) -> date | None:
+    if row.opening is None:
+        return None
+    return nearest_day(row.effective_at, query.account.time_zone)
+
+
+def _find_early_opening_day(query: BalanceQuery, row: Row[Any]) -> date | None:
+    """Return the opening balance's day if there are bank transactions before it."""
+    day = _compute_opening_day(query, row)
+    first = row.first_bank_day
+    return day if day is not None and first is not None and first < day else None
+
+
+def _build_sums(query: BalanceQuery, row: Row[Any]) -> Sums:
+    day = _compute_opening_day(query, row)
+    # Before the opening balance's day no bank transaction counts.
+    is_before = day is not None and query.as_of < day
+    bank = 0 if is_before else (row.bank or 0) - (row.bank_before or 0)
+    return Sums(row.opening, bank, row.ledger or 0, day)
 
 
 async def _read_opening_balance(

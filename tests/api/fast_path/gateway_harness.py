@@ -19,6 +19,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     Tag,
@@ -88,9 +89,15 @@ class FiguresProvider(FakeProvider):
             return ProviderTimeout("The provider did not answer.", retry_after_s=2.5)
         number = int(query.account.id[1:])
         minor = (number * 10**number + query.as_of.toordinal() + self.offset) * (-1) ** number
-        bank = None if number == 2 else Money(minor, query.account.currency)
-        ledger = None if number == 5 else Money(minor + 7, query.account.currency)
-        return BalanceFigures(query.as_of, bank, ledger)
+        bank = None if number in (2, 6) else Money(minor, query.account.currency)
+        ledger = None if number in (5, 6) else Money(minor + 7, query.account.currency)
+        return BalanceFigures(
+            query.as_of,
+            bank,
+            ledger,
+            bank_missing=MissingReason.BEFORE_OPENING if bank is None else None,
+            ledger_missing=MissingReason.NOT_IN_FILE if ledger is None else None,
+        )
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         if account.id in self.failing_ids:

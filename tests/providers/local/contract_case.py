@@ -9,7 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
-from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, OpeningBalanceWrite
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    MissingReason,
+    OpeningBalanceWrite,
+)
 from balance_gateway.domain.ledger import Book, Entry, Sums
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.local.provider import LocalProvider
@@ -45,13 +50,13 @@ class LocalCase(ProviderCase):
     unset = build_account("unset")
     group = (owed, operating, unset)
     days = (date(2025, 12, 31), date(2026, 1, 2), date(2026, 1, 9))
-    owed_day = days[0]
+    owed_day = days[1]
     opening = Money(1_000_00, "EUR")
 
     #: Bank and ledger balance at the end of each of ``days``.
     figures: ClassVar[dict[str, list[tuple[int | None, int]]]] = {
-        operating.id: [(1_000_00, 0), (1_250_00, 240_00), (1_210_00, 240_00)],
-        owed.id: [(-507_00, -7_00), (-507_00, -7_00), (-600_00, -7_00)],
+        operating.id: [(None, 0), (1_250_00, 240_00), (1_210_00, 240_00)],
+        owed.id: [(None, -7_00), (-500_00, -7_00), (-593_00, -7_00)],
         unset.id: [(None, 0), (None, 12_34), (None, 12_34)],
     }
     entries: ClassVar[dict[str, list[Entry]]] = {
@@ -73,9 +78,11 @@ class LocalCase(ProviderCase):
 
     def expect(self, account: Account, day: date) -> BalanceFigures:
         bank, ledger = self.figures[account.id][self.days.index(day)]
-        return BalanceFigures(
-            day, None if bank is None else Money(bank, "EUR"), Money(ledger, "EUR")
-        )
+        if bank is not None:
+            return BalanceFigures(day, Money(bank, "EUR"), Money(ledger, "EUR"))
+        is_unset = account is self.unset
+        reason = MissingReason.NO_OPENING_BALANCE if is_unset else MissingReason.BEFORE_OPENING
+        return BalanceFigures(day, None, Money(ledger, "EUR"), reason)
 
     @asynccontextmanager
     async def open(self, request: pytest.FixtureRequest) -> AsyncIterator[OpenProvider]:

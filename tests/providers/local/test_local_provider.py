@@ -6,8 +6,8 @@ import pytest
 
 from balance_gateway.domain.accounts import Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
-    BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
@@ -38,16 +38,20 @@ def test_the_provider_has_every_capability(provider):
 async def test_without_opening_balance_only_the_ledger_balance_is_known(provider, account):
     (figures,) = await provider.balances([BalanceQuery(account, DAY)])
 
-    assert figures == BalanceFigures(DAY, bank=None, ledger=Money(0, "EUR"))
+    assert (figures.bank, figures.ledger) == (None, Money(0, "EUR"))
+    assert figures.bank_missing is MissingReason.NO_OPENING_BALANCE
 
 
-async def test_bank_balance_is_opening_balance_plus_all_transactions(provider, store, account):
-    """A transaction before effective_at counts too: Light's documentation says "all"."""
+async def test_bank_balance_is_opening_balance_plus_transactions_from_its_day(
+    provider, store, account
+):
+    """The opening balance contains what happened before its own day."""
     await provider.set_opening_balance(opening(account, 1_000))
     await store.add_entries(
         account,
         [
             Entry("before", Book.BANK, date(2025, 12, 31), 7),
+            Entry("opening day", Book.BANK, date(2026, 1, 1), 5),
             Entry("on", Book.BANK, DAY, -30),
             Entry("after", Book.BANK, date(2026, 1, 11), 500),
             Entry("on", Book.LEDGER, DAY, 900),
@@ -56,8 +60,23 @@ async def test_bank_balance_is_opening_balance_plus_all_transactions(provider, s
 
     (figures,) = await provider.balances([BalanceQuery(account, DAY)])
 
-    assert figures == BalanceFigures(DAY, bank=Money(977, "EUR"), ledger=Money(900, "EUR"))
-    assert figures.difference == Money(77, "EUR")
+    assert (figures.bank, figures.ledger) == (Money(975, "EUR"), Money(900, "EUR"))
+    assert figures.difference == Money(75, "EUR")
+    assert (figures.bank_missing, figures.difference_missing) == (None, None)
+
+
+async def test_before_the_opening_day_there_is_no_bank_balance(provider, store, account):
+    """Opening 1000 on 2026-01-01, −200 on 2025-12-15: 800 on 2026-01-01, and 1000 in 2020."""
+    await provider.set_opening_balance(opening(account, 1_000))
+    await store.add_entries(account, [Entry("early", Book.BANK, date(2025, 12, 15), -200)])
+    days = (date(2020, 1, 1), date(2025, 12, 31), date(2026, 1, 1))
+
+    early, eve, first = await provider.balances([BalanceQuery(account, day) for day in days])
+
+    assert (early.bank, eve.bank, first.bank) == (None, None, Money(1_000, "EUR"))
+    for figures in (early, eve):
+        assert figures.bank_missing is figures.difference_missing is MissingReason.BEFORE_OPENING
+    assert first.bank_missing is None
 
 
 async def test_a_zero_opening_balance_makes_the_bank_balance_known(provider, account):

@@ -12,7 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
-from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, OpeningBalanceSource
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    MissingReason,
+    OpeningBalance,
+    OpeningBalanceSource,
+)
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.statement_file.provider import (
@@ -74,7 +79,14 @@ class StatementFileCase(ProviderCase):
 
     def expect(self, account: Account, day: date) -> BalanceFigures:
         written = STATEMENTS["accounts"][account.name]["balances"].get(day.isoformat(), {})
-        return BalanceFigures(day, to_money(written.get("bank")), to_money(written.get("ledger")))
+        bank, ledger = to_money(written.get("bank")), to_money(written.get("ledger"))
+        return BalanceFigures(
+            day,
+            bank,
+            ledger,
+            bank_missing=MissingReason.NOT_IN_FILE if bank is None else None,
+            ledger_missing=MissingReason.NOT_IN_FILE if ledger is None else None,
+        )
 
     @asynccontextmanager
     async def open(self, request: pytest.FixtureRequest) -> AsyncIterator[OpenProvider]:

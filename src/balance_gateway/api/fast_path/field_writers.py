@@ -21,7 +21,7 @@ from balance_gateway.api.fast_path.collect_fields import (
     collect_fields,
 )
 from balance_gateway.api.schema.scalars import encode_json_value
-from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Tag
+from balance_gateway.domain.balances import BalanceFigures, MissingReason, OpeningBalance, Tag
 from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.money import Money, decimal_text
 from balance_gateway.ports.reads import Observed
@@ -120,6 +120,10 @@ def _format_optional_instant(value: datetime | None) -> str | None:
     return None if value is None else format_instant(value)
 
 
+def _write_reason(reason: MissingReason | None) -> str | None:
+    return None if reason is None else reason.name
+
+
 MONEY: ObjectType[Money] = ObjectType(
     "Money",
     leaves={
@@ -147,7 +151,12 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
 
 BALANCE: ObjectType[Observed[BalanceFigures]] = ObjectType(
     "Balance",
-    leaves={"asOf": lambda observed, _: observed.value.as_of.isoformat()},
+    leaves={
+        "asOf": lambda observed, _: observed.value.as_of.isoformat(),
+        "bankMissing": lambda observed, _: _write_reason(observed.value.bank_missing),
+        "ledgerMissing": lambda observed, _: _write_reason(observed.value.ledger_missing),
+        "differenceMissing": lambda observed, _: _write_reason(observed.value.difference_missing),
+    },
     objects={
         "bank": ObjectField(MONEY, lambda observed: observed.value.bank),
         "ledger": ObjectField(MONEY, lambda observed: observed.value.ledger),

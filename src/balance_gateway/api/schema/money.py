@@ -8,6 +8,7 @@ from typing import Any
 import strawberry
 
 from balance_gateway.api.request.context import Info
+from balance_gateway.api.schema.missing_reasons import MissingReason, build_missing_reason
 from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain import money as domain_money
@@ -160,6 +161,15 @@ class Balance:
     difference: Money | None = strawberry.field(
         description="bank − ledger; null if either is null."
     )
+    bank_missing: MissingReason | None = strawberry.field(
+        description="Why bank is null; null if there is a bank balance."
+    )
+    ledger_missing: MissingReason | None = strawberry.field(
+        description="Why ledger is null; null if there is a ledger balance."
+    )
+    difference_missing: MissingReason | None = strawberry.field(
+        description="Why difference is null; null if there is a difference."
+    )
     freshness: Freshness = strawberry.field(description="The age of the balances.")
 
 
@@ -174,4 +184,7 @@ def build_balance(
         ledger=build_money(figures.ledger),
         difference=build_money(figures.difference),
         freshness=build_freshness(observed, now, domain.BalanceQuery(account, figures.as_of)),
+        bank_missing=build_missing_reason(figures.bank_missing),
+        ledger_missing=build_missing_reason(figures.ledger_missing),
+        difference_missing=build_missing_reason(figures.difference_missing),
     )

@@ -1,11 +1,12 @@
 """The GraphQL types of totals per currency, with the accounts that are missing from them."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import strawberry
 
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
+from balance_gateway.api.schema.missing_reasons import MissingReason, build_missing_reason
 from balance_gateway.api.schema.money import Money, build_money
 from balance_gateway.api.schema.scalars import CurrencyCode
 from balance_gateway.service import balances as service
@@ -17,6 +18,10 @@ class MissingBalance:
 
     bank_account: BankAccount = strawberry.field(description="The account.")
     code: str = strawberry.field(description="The error code, as in extensions.code of an error.")
+    reason: MissingReason | None = strawberry.field(
+        description="Why an account that was read has no balance at all for the day; null if it "
+        "could not be read."
+    )
 
 
 @strawberry.type(
@@ -34,10 +39,11 @@ class CurrencyTotal:
         description="The sum of the known ledger balances; null if none is known."
     )
     complete: bool = strawberry.field(
-        description="Whether every account was read. An account that was read may still have "
-        "no bank or no ledger balance: compare bankIncluded and ledgerIncluded with included."
+        description="Whether every account is in the total, each money once. An account may "
+        "still have only a bank or only a ledger balance: compare bankIncluded and "
+        "ledgerIncluded with included."
     )
-    included: int = strawberry.field(description="The number of accounts that were read.")
+    included: int = strawberry.field(description="The number of accounts in the total.")
     bank_included: int = strawberry.field(
         description="The number of these accounts with a bank balance, included in bank."
     )
@@ -46,10 +52,29 @@ class CurrencyTotal:
     )
     missing: list[MissingBalance] = strawberry.field(
         metadata=list_size(TYPICAL_SIZE),
-        description="The accounts that could not be read, sorted by id.",
+        description="The accounts that could not be read, or have no balance for the day, sorted "
+        "by id.",
+    )
+    overlapping: list[strawberry.ID] = strawberry.field(
+        description="The ids of the accounts whose money is in the total by another account, and "
+        "was not added again: the same account at the provider under another id, or one that a "
+        "parent account includes. Sorted by id."
+    )
+    first_day: date = strawberry.field(
+        description="The earliest day of a balance in the total: today differs by time zone."
+    )
+    last_day: date = strawberry.field(
+        description="The latest day of a balance in the total; usually firstDay."
+    )
+    stale_included: int = strawberry.field(
+        description="The number of accounts in the total whose balance is STALE."
     )
     oldest_observed_at: datetime | None = strawberry.field(
         description="When the oldest balance in the total was observed; null if it has none."
+    )
+    oldest_sourced_at: datetime | None = strawberry.field(
+        description="The earliest time at which a provider had last got its data, of the balances "
+        "in the total; null if no provider says."
     )
 
 
@@ -64,8 +89,17 @@ def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
         bank_included=total.bank_included,
         ledger_included=total.ledger_included,
         missing=[
-            MissingBalance(bank_account=build_bank_account(each.account), code=each.code)
+            MissingBalance(
+                bank_account=build_bank_account(each.account),
+                code=each.code,
+                reason=build_missing_reason(each.reason),
+            )
             for each in total.missing
         ],
+        overlapping=[strawberry.ID(account.id) for account in total.overlapping],
+        first_day=total.first_day,
+        last_day=total.last_day,
+        stale_included=total.stale_included,
         oldest_observed_at=total.oldest_observed_at,
+        oldest_sourced_at=total.oldest_sourced_at,
     )

@@ -36,6 +36,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
@@ -273,7 +274,14 @@ class AssetProvider:
         except GatewayError as error:
             return with_account(error, account_id=account.id)
         # Both sides are in the row, so the difference needs no normal side.
-        return BalanceFigures(query.as_of, None, Money(debit - credit, account.currency))
+        return BalanceFigures(
+            query.as_of,
+            None,
+            Money(debit - credit, account.currency),
+            bank_missing=MissingReason.NOT_OFFERED,
+            # A row of the trial balance is one ledger's own: none includes another.
+            remote_path=(account.remote["business_id"], account.remote["ledger_id"]),
+        )
 
     async def _require_matching_start(
         self, write: OpeningBalanceWrite, business_id: str

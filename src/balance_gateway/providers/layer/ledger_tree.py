@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from balance_gateway.domain.accounts import Account, ProviderKind, Side
-from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
+from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
 from balance_gateway.domain.calendar_days import Clock, format_instant, today
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
@@ -130,13 +130,13 @@ class LayerLedger:
 
     def _learn_sides(self, business_id: str, rows: responses.Rows) -> None:
         for ledger_id, entries in rows.items():
-            side = responses.find_side(entries[0])
+            side = responses.find_side(entries[0].record)
             # A duplicate id is ambiguous and is not cached.
             if side is not None and len(entries) == 1:
                 self._sides[business_id, ledger_id] = side
 
     def _build_figures(
-        self, response: ProviderResponse, entries: list[dict[str, object]], query: BalanceQuery
+        self, response: ProviderResponse, entries: list[responses.LedgerEntry], query: BalanceQuery
     ) -> BalanceFigures | GatewayError:
         account = query.account
         try:
@@ -147,13 +147,21 @@ class LayerLedger:
                         f"{found} for this account; check ledger_account_id"
                     )
                 # Without the normal side the sign of the balance is unknown.
-                side = responses.find_side(entries[0])
+                record = entries[0].record
+                side = responses.find_side(record)
                 if side is None:
                     raise json_fields.MalformedResponse("normality is neither DEBIT nor CREDIT")
-                cents = json_fields.parse_integer(entries[0], "balance") * side.holder_sign()
+                cents = json_fields.parse_integer(record, "balance") * side.holder_sign()
         except GatewayError as error:
             return with_account(error, account_id=account.id)
-        return BalanceFigures(query.as_of, None, Money(cents, account.currency))
+        return BalanceFigures(
+            query.as_of,
+            None,
+            Money(cents, account.currency),
+            bank_missing=MissingReason.NOT_OFFERED,
+            # A parent's balance includes its children's.
+            remote_path=(require_remote_id(account, "business_id"), *entries[0].path),
+        )
 
     async def _get_ledger_id(self, account: Account) -> str | GatewayError:
         """Return the account's id in the ledger tree: configured, or read from Layer.

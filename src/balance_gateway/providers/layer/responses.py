@@ -1,6 +1,7 @@
 """Parse Layer's responses: both envelopes, both forms of errors and ids, every field."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,8 +20,22 @@ from balance_gateway.providers.http.errors import (
     build_refusal,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One account in a ledger tree.
+
+    Attributes:
+        record: the account as decoded JSON.
+        path: the account ids from the top of the tree to this account.
+    """
+
+    record: dict[str, Any]
+    path: tuple[str, ...]
+
+
 #: Entries of a ledger tree by account id; more than one for a duplicate id.
-Rows = dict[str, list[dict[str, Any]]]
+Rows = dict[str, list[LedgerEntry]]
 
 _NO_OPENING_BALANCE: Final = "NoOpeningBalanceFound"
 _HINTS: Final = {
@@ -104,8 +119,8 @@ def index_rows_by_account(data: Any) -> Rows:
     """
     rows: Rows = {}
     accounts = json_fields.require_object(data, "the ledger").get("accounts")
-    for row in _iterate_accounts(json_fields.require_list(accounts, "accounts")):
-        rows.setdefault(parse_account_id(row, "id"), []).append(row)
+    for entry in _iterate_accounts(json_fields.require_list(accounts, "accounts")):
+        rows.setdefault(entry.path[-1], []).append(entry)
     return rows
 
 
@@ -126,15 +141,17 @@ def find_side(row: dict[str, Any]) -> Side | None:
     return sides.get(normality.upper()) if isinstance(normality, str) else None
 
 
-def _iterate_accounts(accounts: list[Any]) -> Iterator[dict[str, Any]]:
+def _iterate_accounts(accounts: list[Any]) -> Iterator[LedgerEntry]:
     # Level by level instead of recursively, so that a deep tree cannot exhaust the stack.
-    level = accounts
+    level: list[tuple[tuple[str, ...], Any]] = [((), account) for account in accounts]
     for _ in range(json_fields.DEPTH_MAX):
-        below: list[Any] = []
-        for item in level:
+        below: list[tuple[tuple[str, ...], Any]] = []
+        for parents, item in level:
             row = json_fields.require_object(item, "an account")
-            yield row
-            below.extend(json_fields.parse_optional_list(row, "sub_accounts"))
+            path = (*parents, parse_account_id(row, "id"))
+            yield LedgerEntry(row, path)
+            children = json_fields.parse_optional_list(row, "sub_accounts")
+            below.extend((path, child) for child in children)
         level = below
     if level:
         raise json_fields.MalformedResponse("the ledger is nested too deeply")

@@ -32,6 +32,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
@@ -238,6 +239,8 @@ class LightProvider:
             as_of=as_of,
             bank=None if bank is None else Money(bank, account.currency),
             ledger=Money(ledger, account.currency),
+            bank_missing=MissingReason.NO_OPENING_BALANCE if bank is None else None,
+            remote_path=(bank_account_id,),
         )
 
     def _require_ok(self, response: ProviderResponse, account: Account | None = None) -> None:

@@ -7,13 +7,14 @@ The format is described in ``docs/providers/local.md``.
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
 from balance_gateway.domain.accounts import Account, ProviderKind
+from balance_gateway.domain.calendar_days import nearest_day
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.ledger import Book, Entry, ImportResult
 from balance_gateway.domain.money import currency_exponent, parse_minor_units
@@ -102,11 +103,40 @@ async def import_entries(
     try:
         with path.open("rb") as file:
             rows = _RowReader(file, account.currency, on_progress)
-            return await store.add_entries(account, (entry for _, entry in rows))
+            counter = _EarlyRows(await _read_opening_day(store, account))
+            result = await store.add_entries(account, counter.count(entry for _, entry in rows))
+            return replace(result, before_opening=counter.found)
     except EntryConflict as conflict:
         raise BadRows(_find_conflicting_rows(path, account.currency, conflict)) from conflict
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from error
+
+
+async def _read_opening_day(store: LedgerStore, account: Account) -> date | None:
+    opening = await store.opening_balance(account)
+    if opening is None or opening.effective_at is None:
+        return None
+    return nearest_day(opening.effective_at, account.time_zone)
+
+
+class _EarlyRows:
+    """Counts the bank transactions before the opening balance's day.
+
+    Attributes:
+        found: their number so far.
+    """
+
+    def __init__(self, opening_day: date | None) -> None:
+        self._opening_day = opening_day
+        self.found = 0
+
+    def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield the entries unchanged."""
+        day = self._opening_day
+        for entry in entries:
+            if day is not None and entry.book is Book.BANK and entry.day < day:
+                self.found += 1
+            yield entry
 
 
 class _RowReader:

@@ -4,8 +4,10 @@ Source: the same meaning as Light's "Get bank account balance": "The bank balanc
     from the opening balance plus all bank transactions on or before ``asOf``; the ledger balance
     is the sum of ledger transaction lines posted on or before ``asOf``".
 Units: integers of minor units, of any size; positive is money the holder has.
-Dates: an entry counts from its day on, whatever the time zone. "All bank transactions" is taken
-    literally: an entry dated before the opening balance's ``effective_at`` counts too.
+Dates: an entry counts from its day on, whatever the time zone. The opening balance counts from the
+    day of its ``effective_at`` in the account's time zone on, and contains what happened before:
+    before that day there is no bank balance, and bank transactions dated before it do not count.
+    Those dated on that day count, at whatever time the opening balance takes effect.
 Auth: none.
 """
 
@@ -17,6 +19,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceWrite,
 )
@@ -63,7 +66,7 @@ class LocalProvider:
 
         Returns:
             Figures for each query, in the order of the queries. ``bank`` is None if no opening
-            balance is set; ``ledger`` is never None, and 0 without entries.
+            balance is set, or before its day; ``ledger`` is never None, and 0 without entries.
         """
         sums = await self._store.sums(queries)
         return [_build_figures(query, one) for query, one in zip(queries, sums, strict=True)]
@@ -136,6 +139,18 @@ def is_storable(text: str) -> bool:
 
 def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
     currency = query.account.currency
+    bank, missing = None, None
     # Without an opening balance the bank balance is unknown, and not the sum of transactions.
-    bank = None if sums.opening is None else Money(sums.opening + sums.bank, currency)
-    return BalanceFigures(as_of=query.as_of, bank=bank, ledger=Money(sums.ledger, currency))
+    if sums.opening is None:
+        missing = MissingReason.NO_OPENING_BALANCE
+    elif sums.opening_day is not None and query.as_of < sums.opening_day:
+        missing = MissingReason.BEFORE_OPENING
+    else:
+        bank = Money(sums.opening + sums.bank, currency)
+    return BalanceFigures(
+        as_of=query.as_of,
+        bank=bank,
+        ledger=Money(sums.ledger, currency),
+        bank_missing=missing,
+        remote_path=(query.account.id,),
+    )

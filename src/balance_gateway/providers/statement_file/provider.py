@@ -21,6 +21,7 @@ from balance_gateway.domain.accounts import Account, Capability, ProviderKind, S
 from balance_gateway.domain.balances import (
     BalanceFigures,
     BalanceQuery,
+    MissingReason,
     OpeningBalance,
     OpeningBalanceSource,
     OpeningBalanceWrite,
@@ -177,12 +178,17 @@ def _build_figures(record: dict[str, Any], query: BalanceQuery) -> BalanceFigure
         # A misspelt day would be missing without a word.
         parse_day({"a day of balances": day}, "a day of balances")
     written = days.get(query.as_of.isoformat())
-    if written is None:
-        return BalanceFigures(query.as_of, None, None)
-    figures = _require_members(written, _BALANCE_MEMBERS, "a balance")
+    figures = {} if written is None else _require_members(written, _BALANCE_MEMBERS, "a balance")
     currency = query.account.currency
     bank, ledger = (_parse_amount(figures, key, currency) for key in ("bank", "ledger"))
-    return BalanceFigures(query.as_of, bank, ledger)
+    return BalanceFigures(
+        query.as_of,
+        bank,
+        ledger,
+        bank_missing=MissingReason.NOT_IN_FILE if bank is None else None,
+        ledger_missing=MissingReason.NOT_IN_FILE if ledger is None else None,
+        remote_path=(query.account.remote["statement_account_id"],),
+    )
 
 
 def _build_opening_balance(value: Any, account: Account) -> OpeningBalance:
