@@ -13,15 +13,16 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!) {
       balance(asOf: $asOf) {
         asOf
         bank { amount } ledger { amount } difference { amount }
+        bankMissing ledgerMissing differenceMissing
         freshness { state ageSeconds staleReason }
       }
     }
   }
   balanceTotals(asOf: $asOf) {
-    currency complete included bankIncluded ledgerIncluded
+    currency complete included bankIncluded ledgerIncluded staleIncluded
     bank { amount } ledger { amount }
-    missing { code bankAccount { id name } }
-    oldestObservedAt
+    missing { code reason bankAccount { id name } }
+    overlapping firstDay lastDay oldestObservedAt oldestSourcedAt
   }
   connectors {
     id provider
@@ -45,8 +46,16 @@ function make(tag, className, ...children) {
   return element;
 }
 
-function amountOf(money) {
-  if (!money) return make("span", "none", "–");
+const REASONS = {
+  NO_OPENING_BALANCE: "no opening balance",
+  BEFORE_OPENING: "before the opening balance",
+  NOT_OFFERED: "not offered",
+  NOT_IN_FILE: "not in the file",
+  OTHER_BASIS: "on another basis",
+};
+
+function amountOf(money, reason) {
+  if (!money) return make("span", "none", REASONS[reason] || "–");
   const shown = shownAmount(money.amount);
   return make("span", isNegative(money.amount) ? "negative" : "", shown);
 }
@@ -73,12 +82,14 @@ async function query(variables, signal) {
     error.code = answer.errors?.[0]?.extensions?.code;
     throw error;
   }
+  // The gateway's clock: the browser's may be wrong, and ages with it.
+  answer.at = Date.parse(response.headers.get("Date")) || Date.now();
   return answer;
 }
 
 async function loadAll(asOf, signal) {
   let page = await query({ asOf, after: null, first: PAGE }, signal);
-  const board = { ...page.data, rows: rowsOf(page) };
+  const board = { ...page.data, at: page.at, rows: rowsOf(page) };
   while (page.data.bankAccounts.pageInfo.hasNextPage) {
     const after = page.data.bankAccounts.pageInfo.endCursor;
     page = await query({ asOf, after, first: PAGE }, signal);
@@ -110,11 +121,11 @@ function rowOf({ account, problems }) {
     title,
     make("td", "", known.provider || "", make("span", "sub", known.connector?.id || "")),
     make("td", "", known.currency || ""),
-    make("td", "amount", amountOf(balance?.bank)),
-    make("td", "amount", amountOf(balance?.ledger)),
-    make("td", differs(balance) ? "amount off" : "amount", amountOf(balance?.difference)),
+    make("td", "amount", amountOf(balance?.bank, balance?.bankMissing)),
+    make("td", "amount", amountOf(balance?.ledger, balance?.ledgerMissing)),
+    make("td", differs(balance) ? "amount off" : "amount", amountOf(balance?.difference, balance?.differenceMissing)),
     make("td", "amount", ...opening(known, problems)),
-    make("td", "", ...freshness(balance, problems)),
+    make("td", "", ...freshness(balance, problems), dayOf(balance)),
   );
   row.dataset.find = [known.name, known.id, known.provider, known.currency].join(" ").toLowerCase();
   return row;
@@ -145,6 +156,10 @@ function freshness(balance, problems) {
   return staleReason ? [chip, make("span", "sub", staleReason)] : [chip];
 }
 
+function dayOf(balance) {
+  return balance ? make("span", "sub", balance.asOf) : null;
+}
+
 function card(title, chip, facts, missing) {
   const list = make("dl", "facts");
   for (const [name, value, className] of facts) {
@@ -155,27 +170,55 @@ function card(title, chip, facts, missing) {
   return make("article", "card", heading, list, lines.length ? make("ul", "missing", ...lines) : null);
 }
 
-function totalCard(total) {
+function totalChip(total) {
+  if (!total.complete) return make("span", "chip failed", `${total.missing.length} missing`);
+  if (total.staleIncluded) {
+    return make("span", "chip stale", `${total.staleIncluded} of ${total.included} stale`);
+  }
+  // Such a total is of no single day.
+  if (total.firstDay !== total.lastDay) return make("span", "chip stale", "Several days");
   const partly = total.bankIncluded < total.included || total.ledgerIncluded < total.included;
-  const chip = !total.complete
-    ? make("span", "chip failed", `${total.missing.length} missing`)
-    : partly
-      ? make("span", "chip stale", "Partial")
-      : make("span", "chip live", "Complete");
-  const missing = total.missing.slice(0, 5).map((each) => `${each.bankAccount.name}: ${each.code}`);
+  return partly ? make("span", "chip stale", "Partial") : make("span", "chip live", "Complete");
+}
+
+function totalCard(total, now) {
+  const missing = total.missing
+    .slice(0, 5)
+    .map((each) => `${each.bankAccount.name}: ${REASONS[each.reason] || each.code}`);
   if (total.missing.length > 5) missing.push(`and ${total.missing.length - 5} more`);
   const withCount = (label, count) =>
     count === total.included ? label : `${label}, ${count} of ${total.included}`;
-  return card(
+  const age = (instant) => shownAge(Math.max(0, Math.floor((now - new Date(instant)) / 1000)));
+  const sameDay = total.firstDay === total.lastDay;
+  const days = sameDay ? total.firstDay : `${total.firstDay} to ${total.lastDay}`;
+  const optional = [
+    total.staleIncluded && ["Stale", `${total.staleIncluded} of ${total.included}`, "old"],
+    total.oldestObservedAt && ["Oldest read", `${age(total.oldestObservedAt)} ago`],
+    total.oldestSourcedAt && ["Oldest from the bank", `${age(total.oldestSourcedAt)} ago`],
+    total.overlapping.length && ["Not added twice", total.overlapping.join(", ")],
+  ];
+  const article = card(
     total.currency,
-    chip,
+    totalChip(total),
     [
       [withCount("Bank", total.bankIncluded), amountOf(total.bank), "main"],
       [withCount("Ledger", total.ledgerIncluded), amountOf(total.ledger)],
       ["Accounts", String(total.included)],
+      [sameDay ? "Day" : "Days", days, sameDay ? "" : "old"],
+      ...optional.filter(Boolean),
     ],
     missing,
   );
+  if (total.staleIncluded) article.classList.add("stale");
+  return article;
+}
+
+function showOutages(connectors) {
+  const down = connectors.filter((connector) => connector.health.state === "DOWN");
+  const since = (instant) => (instant ? new Date(instant).toLocaleTimeString() : "unknown");
+  const names = down.map((each) => `${each.id} (last success: ${since(each.health.lastSuccessAt)})`);
+  $("outage").textContent = `Down: ${names.join(", ")}. Balances from there are old or missing.`;
+  $("outage").hidden = !down.length;
 }
 
 function connectorCard(connector) {
@@ -199,11 +242,13 @@ function connectorCard(connector) {
 
 function show(board) {
   $("accounts").replaceChildren(...board.rows.map(rowOf));
-  $("totals").replaceChildren(...board.balanceTotals.map(totalCard));
+  $("totals").replaceChildren(...board.balanceTotals.map((total) => totalCard(total, board.at)));
+  showOutages(board.connectors);
   $("connectors").replaceChildren(...board.connectors.map(connectorCard));
   const count = board.bankAccounts.totalCount;
   const at = new Date().toLocaleTimeString();
   $("status").textContent = `${count} ${count === 1 ? "account" : "accounts"}, read at ${at}.`;
+  $("board").classList.remove("outdated");
   find();
 }
 
@@ -225,7 +270,9 @@ async function refresh() {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.code === "UNAUTHENTICATED") return signOut(error.message);
-    notice(error.message);
+    const isShown = Boolean($("accounts").children.length);
+    $("board").classList.toggle("outdated", isShown);
+    notice(error.message + (isShown ? " The balances below are from before." : ""));
   } finally {
     if (asking === mine) {
       $("refresh").disabled = false;
