@@ -116,6 +116,36 @@ def test_an_invalid_row_is_named_by_line_and_nothing_is_imported(
     assert json.loads(imported.stdout) == expected
 
 
+def test_import_names_rows_before_the_opening_and_they_do_not_count(
+    config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "entries.csv"
+    file.write_text("id,book,date,amount\na,bank,2025-12-15,-200\nb,bank,2026-01-01,3\n")
+    port, key = free_port(), {"TESTER_KEY": "the-key-of-the-tester"}
+    with run_process("serve", "--config", str(config), "--port", str(port), **key) as started:
+        gateway = GatewayClient(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
+        wait_until_ready(gateway.url, started)
+        gateway.data(
+            """mutation { upsertOpeningBalance(input: {accountId: "till",
+                amount: {amount: "1000.00", currency: "EUR"},
+                effectiveAt: "2026-01-01T00:00:00Z"}) { __typename } }"""
+        )
+        imported = run_command(
+            "local", "import", "--config", str(config), "--account", "till", str(file), **key
+        )
+        after = gateway.data(
+            """{ bankAccount(id: "till") {
+                eve: balance(asOf: "2025-12-31") { bank { amount } bankMissing }
+                day: balance(asOf: "2026-01-01") { bank { amount } bankMissing } } }"""
+        )
+
+    assert "Bank rows dated before the opening balance: 1." in imported.stdout
+    assert after["bankAccount"] == {
+        "eve": {"bank": None, "bankMissing": "BEFORE_OPENING"},
+        "day": {"bank": {"amount": "1003.00"}, "bankMissing": None},
+    }
+
+
 def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port))

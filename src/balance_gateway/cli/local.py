@@ -46,8 +46,8 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     click.echo(f"{result.added} entries added, {result.already_there} skipped as already imported")
     if result.before_opening:
         click.echo(
-            f"{result.before_opening} rows of the bank are dated before the opening balance and do "
-            "not count in the bank balance"
+            f"Bank rows dated before the opening balance: {result.before_opening}. They do not "
+            "count in the bank balance."
         )
 
 
