@@ -4,12 +4,15 @@ Amounts are exact at any size and never rounded.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from iso4217 import Currency as IsoCurrency
 
+from balance_gateway.domain.current_currencies import CURRENT_EXPONENTS
 from balance_gateway.domain.errors import BadInput
+from balance_gateway.domain.withdrawn_currencies import WITHDRAWN_CURRENCIES
 
 #: Plain decimal text: no exponent, no digit grouping, no whitespace, ASCII digits only.
 _DECIMAL_TEXT = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?", re.ASCII)
@@ -24,15 +27,37 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # ISO 4217's minor unit, not CLDR's display digits: they differ for thirteen currencies, and a wrong
 # exponent is an error by a factor of at least a hundred.
 @cache
-def _exponents() -> dict[str, int | None]:
+def _published() -> Mapping[str, int | None]:
     return {currency.code: currency.exponent for currency in IsoCurrency}
 
 
+def merge_exponents(published: Mapping[str, int | None]) -> Mapping[str, int | None]:
+    """Return the exponents of all currencies, whatever the library's release says of older ones.
+
+    Args:
+        published: the exponents by code as the installed release of ``iso4217`` has them; None
+            for a code without a minor unit.
+    """
+    withdrawn = {code: each.exponent for code, each in WITHDRAWN_CURRENCIES.items()}
+    # In this order, so that no release of the library changes amounts that are already stored.
+    return {**published, **withdrawn, **CURRENT_EXPONENTS}
+
+
+@cache
+def _exponents() -> Mapping[str, int | None]:
+    return merge_exponents(_published())
+
+
+def is_withdrawn(currency: str) -> bool:
+    """Return whether ISO 4217 has withdrawn a known currency; its amounts stay readable."""
+    return currency in WITHDRAWN_CURRENCIES or currency not in _published()
+
+
 def currency_exponent(currency: str) -> int:
-    """Return the number of decimals of an ISO 4217 currency: 0, 2, 3 or 4.
+    """Return the number of decimals of an ISO 4217 currency, current or withdrawn: 0, 2, 3 or 4.
 
     Raises:
-        BadInput: the code is not in ISO 4217, or has no minor unit (XAU, XXX).
+        BadInput: the code never was in ISO 4217, or has no known minor unit (XAU, XXX).
     """
     try:
         exponent = _exponents()[currency]
