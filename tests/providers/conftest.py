@@ -46,6 +46,26 @@ class FakeClock:
         return self.now
 
 
+class MemorySides:
+    """Remembers normal sides in memory.
+
+    Attributes:
+        found: the remembered sides by account id.
+        written: every side that was stored, in order.
+    """
+
+    def __init__(self, found: dict[str, Side] | None = None) -> None:
+        self.found = found or {}
+        self.written: list[tuple[str, Side]] = []
+
+    async def find_side(self, account: Account) -> Side | None:
+        return self.found.get(account.id)
+
+    async def remember_side(self, account: Account, side: Side) -> None:
+        self.found[account.id] = side
+        self.written.append((account.id, side))
+
+
 def make_account(provider: ProviderKind, currency: str = "EUR", **options: Any) -> Account:
     remote = options.pop("remote", None)
     zone = ZoneInfo(options.pop("zone", "UTC"))

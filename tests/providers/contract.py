@@ -60,7 +60,8 @@ class ProviderCase(ABC):
         owed: An account that owes money; each of its balances at the end of ``owed_day`` is
             negative.
         owed_day: See ``owed``.
-        owed_side: The normal side of ``owed``, which is not configured.
+        owed_side: The normal side of ``owed``, which is not configured; None if the provider knows
+            no sides.
         group: Accounts that are read with one call for a day, at least one.
         days: Days before, on and after entries of all accounts, in order.
         unset: An account without an opening balance; None if the provider has no opening balances.
@@ -78,7 +79,7 @@ class ProviderCase(ABC):
     operating: Account
     owed: Account
     owed_day: date
-    owed_side: Side = Side.DEBIT
+    owed_side: Side | None = None
     group: tuple[Account, ...]
     days: tuple[date, ...]
     unset: Account | None = None

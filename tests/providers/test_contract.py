@@ -23,7 +23,13 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.bank_feeds import BankFeed
-from balance_gateway.domain.errors import BadInput, GatewayError, ProviderError, Unsupported
+from balance_gateway.domain.errors import (
+    BadInput,
+    GatewayError,
+    ProviderError,
+    SideUnknown,
+    Unsupported,
+)
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.providers import BalanceProvider
@@ -324,7 +330,13 @@ async def test_normal_side_is_the_configured_one(case: ProviderCase, opened: Ope
 
         assert await opened.provider.normal_balance(configured) is side
     assert opened.count_calls is None or opened.count_calls() == 0
-    assert await opened.provider.normal_balance(case.owed) is case.owed_side
+    if case.owed_side is not None:
+        assert await opened.provider.normal_balance(case.owed) is case.owed_side
+        return
+    with pytest.raises(SideUnknown, match="normal_balance") as caught:
+        await opened.provider.normal_balance(case.owed)
+    assert caught.value.account_id == case.owed.id
+    assert_is_safe(caught.value, opened)
 
 
 # --- opening balance -----------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,
     ProviderUnavailable,
+    SideUnknown,
     Unsupported,
     with_account,
 )
@@ -128,7 +129,9 @@ class FakeProvider:
         return self.openings.get(account.id)
 
     async def normal_balance(self, account: Account) -> Side:
-        return account.normal_balance or Side.DEBIT
+        if account.normal_balance is None:
+            raise SideUnknown("Configure normal_balance.", account_id=account.id)
+        return account.normal_balance
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         account = write.account

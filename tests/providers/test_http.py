@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderBadResponse,
@@ -376,7 +376,7 @@ async def test_gate_counts_all_exchanges_and_waiting_is_no_timeout(
 ) -> None:
     """Token requests use the gate too: fetching one inside of a slot would deadlock."""
     gate = SingleSlotGate()
-    account = make_account(ProviderKind.LAYER)
+    account = make_account(ProviderKind.LAYER, normal_balance=Side.DEBIT)
     layer = make.layer(fake_layer.url, dependencies={"gate": gate}, timeout_s=1.0)
 
     await layer.opening_balance(account)

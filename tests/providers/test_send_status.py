@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import SendStatus, set_call_context
 from tests.providers import fake_servers
@@ -19,7 +19,7 @@ IDS = {
     "external_account_id": fake_servers.EXTERNAL,
     "custom_account_id": fake_servers.EXTERNAL,
 }
-LAYER = make_account(ProviderKind.LAYER, remote=IDS)
+LAYER = make_account(ProviderKind.LAYER, remote=IDS, normal_balance=Side.DEBIT)
 
 
 class LimitedGate:

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
-from balance_gateway.service.upsert_plan import UpsertPlan, plan_upsert
+from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation, plan_upsert
 from tests.service.fakes import ADMIN, EVERYTHING, FakeProvider, account, upsert
 
 NOW = datetime(2026, 5, 7, 12, tzinfo=UTC)
@@ -158,3 +159,23 @@ def test_planning_raises_only_errors_with_a_field(request: UpsertRequest) -> Non
         is_refused = False
 
     assert (refused_field is not None) is is_refused
+
+
+@pytest.mark.parametrize(
+    ("current", "is_met"),
+    [
+        (Money(200_000, "EUR"), True),
+        (Money(200_000, "USD"), False),
+        (Money(200_001, "EUR"), False),
+        (None, False),
+    ],
+)
+def test_an_expectation_covers_amount_and_currency(current: Money | None, *, is_met: bool) -> None:
+    """2000.00 USD once met an expectation of 2000.00 in the account's later currency."""
+    previous = current and OpeningBalance(current, None, OpeningBalanceSource.PROVIDER)
+
+    if is_met:
+        check_expectation(ExpectedPrevious(200_000), previous, "EUR")
+        return
+    with pytest.raises(BadInput, match="none is set" if current is None else current.currency):
+        check_expectation(ExpectedPrevious(200_000), previous, "EUR")

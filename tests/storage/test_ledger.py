@@ -97,7 +97,9 @@ async def test_amounts_of_forty_digits_are_exact(store, account):
     await set_opening(store, account, -HUGE)
     await store.add_entries(account, [entry("a", HUGE), entry("b", HUGE), entry("c", -1)])
 
-    assert await sums(store, account) == Sums(-HUGE, 2 * HUGE - 1, 0, date(2026, 1, 1))
+    assert await sums(store, account) == Sums(
+        -HUGE, 2 * HUGE - 1, 0, "EUR", "EUR", date(2026, 1, 1)
+    )
 
 
 async def test_transactions_before_the_opening_day_do_not_count(store, account):
@@ -118,10 +120,10 @@ async def test_transactions_before_the_opening_day_do_not_count(store, account):
     )
 
     assert answers == [
-        Sums(1_000, 30, 7, opened),
-        Sums(1_000, 30, 7, opened),
-        Sums(1_000, 0, 7, opened),
-        Sums(1_000, 0, 0, opened),
+        Sums(1_000, 30, 7, "EUR", "EUR", opened),
+        Sums(1_000, 30, 7, "EUR", "EUR", opened),
+        Sums(1_000, 0, 7, "EUR", "EUR", opened),
+        Sums(1_000, 0, 0, "EUR", "EUR", opened),
     ]
 
 
@@ -139,7 +141,7 @@ async def test_the_opening_day_is_in_the_time_zone_of_the_account(store, make_ac
 
     answer = await sums(store, account)
 
-    assert answer == Sums(0, sum(one >= day for one in days), 0, day)
+    assert answer == Sums(0, sum(one >= day for one in days), 0, "EUR", "EUR", day)
 
 
 async def test_an_opening_at_the_ends_of_the_calendar_has_a_day(store, make_account):
@@ -176,9 +178,9 @@ async def test_an_opening_that_moves_while_it_is_read_is_read_again(
 
     # SQLite's transaction keeps the state of its first statement.
     if store._database.is_sqlite:
-        assert answer == Sums(0, 7, 0, date(2026, 1, 3))
+        assert answer == Sums(0, 7, 0, "EUR", "EUR", date(2026, 1, 3))
     else:
-        assert answer == Sums(500, 2, 0, date(2026, 1, 8))
+        assert answer == Sums(500, 2, 0, "EUR", "EUR", date(2026, 1, 8))
         assert len(seen) == 3
 
 
@@ -288,8 +290,8 @@ async def test_ids_are_separate_per_account_and_book(store, account, make_accoun
     await store.add_entries(account, [entry("a", 5), entry("a", 6, book=Book.LEDGER)])
     await store.add_entries(other, [entry("a", 7)])
 
-    assert await sums(store, account) == Sums(None, 5, 6)
-    assert await sums(store, other) == Sums(None, 7, 0)
+    assert await sums(store, account) == Sums(None, 5, 6, None, "EUR")
+    assert await sums(store, other) == Sums(None, 7, 0, None, "EUR")
 
 
 async def test_entries_can_come_from_an_async_iterator(store, account):
@@ -329,7 +331,9 @@ async def test_writers_do_not_wait_while_an_import_reads(store, account, other_d
     result = await store.add_entries(account, slow())
 
     assert result == ImportResult(added=1, already_there=1)
-    assert await sums(store, account) == Sums(100, 3, 0, date(2026, 1, 1))
+    assert await sums(store, account) == Sums(
+        100, 3, 0, "EUR", "EUR", date(2026, 1, 1)
+    )
 
 
 async def test_a_conflict_that_arises_during_an_import_is_detected(store, account, other_database):

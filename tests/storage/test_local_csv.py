@@ -56,7 +56,7 @@ async def test_a_valid_file_is_imported(store, account, write):
     result = await import_entries(store, account, path, lambda *both: progress.append(both))
 
     assert result == ImportResult(added=4, already_there=0)
-    assert await sums(store, account) == Sums(None, -123456 + 700 + 10**39 + 1, 50)
+    assert await sums(store, account) == Sums(None, -123456 + 700 + 10**39 + 1, 50, None, "EUR")
     assert progress[-1] == (path.stat().st_size, path.stat().st_size)
 
 

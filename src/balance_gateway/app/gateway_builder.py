@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,9 +20,10 @@ from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.provider_builder import build_gate, build_provider
 from balance_gateway.app.write_deadlines import build_write_deadlines, compute_effect_window_s
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
+from balance_gateway.domain.money import is_withdrawn
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
@@ -43,6 +44,7 @@ from balance_gateway.service.writer import OpeningBalanceWriter
 from balance_gateway.storage.database import Database, DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.ledger import SqlLedgerStore
+from balance_gateway.storage.sides import SqlSideStore
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +92,17 @@ async def open_gateway(
         keys = build_account_keys(settings)
         remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
         ledger = SqlLedgerStore(database, clock)
+        local = [one for one in settings.accounts if one.provider is ProviderKind.LOCAL]
+        await ledger.record_currencies(local)
+        sides = SqlSideStore(database, remote_accounts, clock)
+        _warn_of_withdrawn_currencies(settings.accounts)
         on_call = make_call_observer(metrics, gates, tracker)
         providers: dict[str, BalanceProvider] = {}
         feed_readers: dict[str, BankFeedReader] = {}
         for connector in settings.connectors:
-            dependencies = ProviderDependencies(clock, on_call, gates[connector.name], ledger)
+            dependencies = ProviderDependencies(
+                clock, on_call, gates[connector.name], ledger, sides
+            )
             provider = build_provider(connector, dependencies)
             stack.push_async_callback(provider.aclose)
             # Undecorated: a bank feed is not worth a retry.
@@ -127,6 +135,13 @@ async def open_gateway(
         environment = settings.server.environment
         gateway = Gateway(directory, reads, writer, tracker, clock, environment)
         yield GatewayComponents(gateway, database, cache, providers, metrics)
+
+
+def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
+    for account in accounts:
+        if is_withdrawn(account.currency):
+            extra = {"account_id": account.id, "currency": account.currency}
+            logger.warning("account.currency_withdrawn", extra=extra)
 
 
 def _build_unsettled_check(

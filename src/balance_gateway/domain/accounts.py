@@ -72,7 +72,8 @@ class Account:
         time_zone: the time zone that determines "today" and the ends of days.
         remote: the provider's own ids, such as ``{"business_id": …, "ledger_id": …}``, in the
             canonical forms of the provider's spec.
-        normal_balance: the configured normal side; None when it is read from the provider.
+        normal_balance: the configured normal side; None when it is read from the provider. Never
+            guessed: see ``SideUnknown``.
         derive_opening_balance_as_of: a day that is certainly before the account's first
             transaction, so that the balance on that day *is* the opening balance; None when no
             such day is configured.

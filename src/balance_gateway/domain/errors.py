@@ -8,6 +8,7 @@
     ├── BadInput                      BAD_USER_INPUT                 no
     ├── AccountNotFound               ACCOUNT_NOT_FOUND              no
     ├── Unsupported                   UNSUPPORTED_BY_PROVIDER        no
+    │   └── SideUnknown               UNSUPPORTED_BY_PROVIDER        no
     ├── TooStale                      TOO_STALE                      yes
     ├── TooExpensive                  QUERY_TOO_EXPENSIVE            no
     ├── CacheUnavailable              PROVIDER_UNAVAILABLE           yes
@@ -133,6 +134,12 @@ class AccountNotFound(GatewayError):
 
 class Unsupported(GatewayError):
     """The provider does not support the requested operation."""
+
+    code = ErrorCode.UNSUPPORTED_BY_PROVIDER
+
+
+class SideUnknown(Unsupported):
+    """The account's normal side is neither configured nor known, and the operation needs it."""
 
     code = ErrorCode.UNSUPPORTED_BY_PROVIDER
 

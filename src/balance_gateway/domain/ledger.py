@@ -48,6 +48,8 @@ class Sums:
         bank: the sum of the bank transactions on or before the day, and on or after
             ``opening_day`` if there is one.
         ledger: the sum of all ledger lines on or before the day.
+        opening_currency: the currency in which the opening balance was set; None without one.
+        entries_currency: the currency in which the entries were imported; None without entries.
         opening_day: the day of the opening balance in the account's time zone; None when none is
             set.
     """
@@ -55,6 +57,8 @@ class Sums:
     opening: int | None
     bank: int
     ledger: int
+    opening_currency: str | None = None
+    entries_currency: str | None = None
     opening_day: date | None = None
 
 

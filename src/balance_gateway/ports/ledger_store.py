@@ -5,6 +5,7 @@ from typing import Protocol
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import BalanceQuery, OpeningBalance, OpeningBalanceWrite
+from balance_gateway.domain.errors import ProviderBadResponse
 from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 
 
@@ -26,6 +27,18 @@ class EntryConflict(Exception):
         self.stored = stored
 
 
+class OtherCurrency(Exception):
+    """The account's amounts are stored in another currency; nothing was stored.
+
+    Attributes:
+        error: the error to report, with the stored currency and the next step.
+    """
+
+    def __init__(self, error: ProviderBadResponse) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class LedgerStore(Protocol):
     """Storage of the embedded ledger's opening balances and entries."""
 
@@ -41,6 +54,9 @@ class LedgerStore(Protocol):
         """Set the opening balance and return it.
 
         A replaced opening balance keeps its ``created_at``; ``updated_at`` becomes now.
+
+        Raises:
+            OtherCurrency: the account's entries are in another currency.
         """
         ...
 
@@ -51,5 +67,6 @@ class LedgerStore(Protocol):
 
         Raises:
             EntryConflict: an id exists in its book with a different day or amount.
+            OtherCurrency: the account's entries or its opening balance are in another currency.
         """
         ...

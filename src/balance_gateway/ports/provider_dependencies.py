@@ -8,6 +8,7 @@ from balance_gateway.domain.provider_spec import ProviderSpec
 from balance_gateway.ports.ledger_store import LedgerStore
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.side_store import SideStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,14 @@ class ProviderDependencies:
         on_call: called with the record of every exchange.
         gate: the call gate of the connector.
         ledger: the store of the embedded ledger.
+        sides: remembers the normal sides that were read from providers.
     """
 
     clock: Clock
     on_call: OnCall
     gate: CallGate
     ledger: LedgerStore
+    sides: SideStore
 
 
 #: The spec of any provider; the settings differ from kind to kind.

@@ -67,7 +67,10 @@ class BalanceProvider(Protocol):
     async def normal_balance(self, account: Account) -> Side:
         """Return the account's normal side: as configured, otherwise as read from the provider.
 
+        A provider that cannot be asked is replaced by what it said earlier. No side is assumed.
+
         Raises:
+            SideUnknown: it is not configured, and the provider does not report it.
             GatewayError: it is not configured, and reading it from the provider failed.
         """
         ...

@@ -112,6 +112,7 @@ class ReadPipeline(Protocol):
         """Return the account's normal side.
 
         Raises:
+            SideUnknown: it is not configured, and the provider does not report it.
             GatewayError: it is not configured, and reading it from the provider failed.
         """
         ...

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
-from balance_gateway.domain.errors import GatewayError, ProviderTimeout, Unsupported
+from balance_gateway.domain.errors import GatewayError, ProviderTimeout, SideUnknown, Unsupported
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
@@ -38,7 +38,7 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
     except (GatewayError, TimeoutError) as error:
         if expected is None:
             return None
-        if isinstance(error, Unsupported):
+        if isinstance(error, Unsupported) and not isinstance(error, SideUnknown):
             raise Unsupported(
                 "This provider cannot return the current opening balance, so expectedPrevious"
                 " cannot be checked; leave it out.",
@@ -49,7 +49,7 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
             raise ProviderTimeout(message) from error
         raise
     if expected is not None:
-        check_expectation(expected, previous)
+        check_expectation(expected, previous, plan.account.currency)
     return previous
 
 

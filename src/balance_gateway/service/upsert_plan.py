@@ -144,15 +144,23 @@ def _compute_fingerprint(request: UpsertRequest) -> str:
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
-def check_expectation(expected: ExpectedPrevious, previous: OpeningBalance | None) -> None:
+def check_expectation(
+    expected: ExpectedPrevious, previous: OpeningBalance | None, currency: str
+) -> None:
     """Compare the opening balance before the write with the caller's expectation.
 
+    Args:
+        expected: the caller's expectation, in the account's currency.
+        previous: the opening balance before the write; None when none is set.
+        currency: the account's currency.
+
     Raises:
-        BadInput: they differ.
+        BadInput: they differ, in amount or in currency.
     """
-    current = None if previous is None else previous.amount.minor_units
-    if current != expected.minor_units:
-        found = "none is set" if previous is None else f"it is {previous.amount.amount}"
+    current = None if previous is None else previous.amount
+    wanted = None if expected.minor_units is None else Money(expected.minor_units, currency)
+    if current != wanted:
+        found = "none is set" if current is None else f"it is {current.amount} {current.currency}"
         raise BadInput(
             f"expectedPrevious is not the current opening balance: {found}. Nothing was changed.",
             field="expectedPrevious",

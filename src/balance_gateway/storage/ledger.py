@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, text
+from sqlalchemy import Row, Text, delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.accounts import Account, ProviderKind
@@ -25,6 +25,7 @@ from balance_gateway.domain.calendar_days import Clock, nearest_day, system_cloc
 from balance_gateway.domain.errors import ProviderUnavailable
 from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money
+from balance_gateway.storage import ledger_currency
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.staging import Staging, Totals
 from balance_gateway.storage.tables import (
@@ -42,6 +43,9 @@ _SUMS = """
     SELECT
         opening.minor_units AS opening,
         opening.effective_at AS effective_at,
+        opening.currency AS opening_currency,
+        (SELECT currency FROM ledger_currencies
+          WHERE account_id = query.account_id) AS entries_currency,
         (SELECT day FROM ledger_days
           WHERE account_id = query.account_id AND book = 'bank'
           ORDER BY day LIMIT 1) AS first_bank_day,
@@ -94,6 +98,8 @@ class SqlLedgerStore:
             effective_at=Instant,
             first_bank_day=Day,
             bank_before=BigIntText,
+            opening_currency=Text,
+            entries_currency=Text,
             bank=BigIntText,
             ledger=BigIntText,
         )
@@ -136,6 +142,23 @@ class SqlLedgerStore:
         result = await connection.execute(self._sums, {"queries": parameter})
         return result.all()
 
+    async def record_currencies(self, accounts: Sequence[Account]) -> None:
+        """Record the currency of entries that an earlier release imported without one.
+
+        Args:
+            accounts: the configured accounts of the embedded ledger. The currency is that of the
+                opening balance, or the configured one, in which the entries were read until now.
+
+        Raises:
+            DatabaseError: the database is unavailable.
+        """
+        async with self._database.read_transaction() as connection:
+            unrecorded = await ledger_currency.list_unrecorded(connection, accounts)
+        if unrecorded:
+            async with self._database.write_transaction() as connection:
+                for account in unrecorded:
+                    await ledger_currency.record_former(connection, account)
+
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the opening balance, or None when none is set."""
         with _raise_as_provider_error():
@@ -147,11 +170,15 @@ class SqlLedgerStore:
 
         A replaced opening balance keeps its ``created_at``, but not its memo or reference number.
         Without ``effective_at`` the new one is effective from now.
+
+        Raises:
+            OtherCurrency: the account's entries are in another currency.
         """
         now = self._clock()
         with _raise_as_provider_error(maybe_applied=True):
             async with self._database.write_transaction() as connection:
                 await self._database.lock(connection, f"opening-balance:{write.account.id}")
+                await ledger_currency.check_entries(connection, write.account)
                 previous = await _read_opening_balance(connection, write.account.id)
                 opening = OpeningBalance(
                     amount=write.amount,
@@ -176,6 +203,7 @@ class SqlLedgerStore:
         Raises:
             EntryConflict: an id exists with a different day or amount; the attribute ``entries``
                 lists up to 20 of them.
+            OtherCurrency: the account's entries or its opening balance are in another currency.
         """
         # Staged in a temporary table first: memory stays bounded, and other writers wait only for
         # the last step.
@@ -184,9 +212,12 @@ class SqlLedgerStore:
                 staging = Staging(connection, account.id, is_sqlite=self._database.is_sqlite)
                 try:
                     async with connection.begin():
+                        await ledger_currency.check_account(connection, account)
                         await staging.fill(entries)
                     async with self._database.begin_write(connection):
                         await self._database.lock(connection, f"entries:{account.id}")
+                        if staging.received:
+                            await ledger_currency.record(connection, account)
                         added, totals = await staging.move_to_ledger()
                         await _update_closing_balances(connection, account.id, totals)
                 finally:
@@ -224,7 +255,7 @@ def _build_sums(query: BalanceQuery, row: Row[Any]) -> Sums:
     # Before the opening balance's day no bank transaction counts.
     is_before = day is not None and query.as_of < day
     bank = 0 if is_before else (row.bank or 0) - (row.bank_before or 0)
-    return Sums(row.opening, bank, row.ledger or 0, day)
+    return Sums(row.opening, bank, row.ledger or 0, row.opening_currency, row.entries_currency, day)
 
 
 async def _read_opening_balance(

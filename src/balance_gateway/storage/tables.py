@@ -202,3 +202,20 @@ ledger_days = Table(
     Column("closing", BigIntText, nullable=False),
     sqlite_with_rowid=False,
 )
+
+#: The currency of an account's entries, recorded with its first ones.
+ledger_currencies = Table(
+    "ledger_currencies",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("currency", Text, nullable=False),
+)
+
+#: The normal side of a remote account, as its provider last reported it.
+normal_sides = Table(
+    "normal_sides",
+    metadata,
+    Column("remote_account", Text, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("learned_at", Instant, nullable=False),
+)

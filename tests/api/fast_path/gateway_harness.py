@@ -25,7 +25,13 @@ from balance_gateway.domain.balances import (
     Tag,
 )
 from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedFigure
-from balance_gateway.domain.errors import ErrorCode, GatewayError, ProviderTimeout, Unsupported
+from balance_gateway.domain.errors import (
+    ErrorCode,
+    GatewayError,
+    ProviderTimeout,
+    SideUnknown,
+    Unsupported,
+)
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
@@ -134,6 +140,8 @@ class FiguresProvider(FakeProvider):
         return BankFeed(list(BankFeedState)[number % 6], at, at, number % 2 == 0, latest)
 
     async def normal_balance(self, account: Account) -> Side:
+        if account.normal_balance is None and account.id in self.failing_ids:
+            raise SideUnknown("The side is not known.", account_id=account.id)
         return account.normal_balance or Side.CREDIT
 
 

@@ -36,7 +36,7 @@ BankAccount.name: String!
 BankAccount.currency: CurrencyCode!
 BankAccount.provider: ProviderKind!
 BankAccount.connector: Connector!
-BankAccount.normalBalance: BalanceSide!
+BankAccount.normalBalance: BalanceSide
 BankAccount.openingBalance: OpeningBalance
 BankAccount.balance: Balance
 BankAccount.capabilities: [Capability!]!

@@ -11,7 +11,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.errors import ProviderTimeout, Unsupported
+from balance_gateway.domain.errors import ProviderBadResponse, ProviderTimeout, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from tests.pipeline.fakes import EVERYTHING, TODAY, FakeProvider, account, opening
@@ -143,3 +143,16 @@ async def test_everything_else_is_delegated(
 def test_a_provider_that_can_be_read_is_rejected(journal: FakeJournal) -> None:
     with pytest.raises(AssertionError):
         RecordedOpeningBalances(FakeProvider(), journal, REMOTE_ACCOUNTS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("currency", ["USD", "BGN", "QQQ"])
+async def test_a_recorded_value_in_another_currency_is_an_error(
+    journal: FakeJournal, recorded: RecordedOpeningBalances, inner: FakeProvider, currency: str
+) -> None:
+    """2000.00 USD were once shown on an account in GBP, and met an expectation in GBP."""
+    journal.applied["remote a"] = opening(200_000, currency)
+
+    with pytest.raises(ProviderBadResponse, match=f"{currency}.*EUR.*set the opening balance"):
+        await recorded.opening_balance(ACCOUNT)
+
+    assert inner.opening_calls == 0

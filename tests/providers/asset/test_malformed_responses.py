@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderBadResponse,
@@ -17,7 +17,7 @@ from tests.providers.fake_servers import (
     Reply,
 )
 
-ASSET = make_account(ProviderKind.ASSET)
+ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
 RAW = "SOMETHING-THE-PROVIDER-SAID"
 
 
@@ -39,7 +39,7 @@ RAW = "SOMETHING-THE-PROVIDER-SAID"
 async def test_asset_write_with_wrong_response_is_uncertain(
     make: Any, fake_asset: FakeAssetServer, data: bytes
 ) -> None:
-    fake_asset.reply_with(Reply(404, {}), Reply(200, b'{"data": ' + data + b"}"))
+    fake_asset.reply_with(Reply(200, b'{"data": ' + data + b"}"))
 
     with pytest.raises(ProviderBadResponse) as caught:
         await make.asset(fake_asset.url).set_opening_balance(
@@ -52,7 +52,7 @@ async def test_asset_write_with_wrong_response_is_uncertain(
 
 async def test_asset_error_with_200_is_rejected(make: Any, fake_asset: FakeAssetServer) -> None:
     record = {"ledger_id": fake_servers.LEDGER, "amount": 0.05}
-    fake_asset.reply_with(Reply(404, {}), Reply(200, {"error": RAW, "data": record}))
+    fake_asset.reply_with(Reply(200, {"error": RAW, "data": record}))
 
     with pytest.raises(ProviderBadResponse) as caught:
         await make.asset(fake_asset.url).set_opening_balance(
@@ -70,7 +70,7 @@ async def test_asset_number_is_read_in_any_notation(
     make: Any, fake_asset: FakeAssetServer, number: str
 ) -> None:
     body = f'{{"data": {{"ledger_id": "{fake_servers.LEDGER}", "amount": {number}}}}}'
-    fake_asset.reply_with(Reply(404, {}), Reply(200, body.encode()))
+    fake_asset.reply_with(Reply(200, body.encode()))
 
     stored = await make.asset(fake_asset.url).set_opening_balance(
         make_write(ASSET, 5, effective_at=None)

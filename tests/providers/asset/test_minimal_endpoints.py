@@ -15,7 +15,8 @@ from balance_gateway.domain.money import Money
 from tests.providers.conftest import make_account, make_write
 from tests.providers.fake_servers import FakeAssetServer, Reply
 
-ASSET = make_account(ProviderKind.ASSET)
+ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
+WITHOUT_SIDE = make_account(ProviderKind.ASSET)
 
 
 async def test_asset_write_requires_only_documented_endpoint(
@@ -109,7 +110,7 @@ async def test_asset_forbidden_side_read_suggests_configuring_it(
 
     with pytest.raises(error, match="normal_balance") as caught:
         await make.asset(fake_asset.url).set_opening_balance(
-            make_write(ASSET, 1, effective_at=None)
+            make_write(WITHOUT_SIDE, 1, effective_at=None)
         )
 
     assert not caught.value.maybe_applied  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,
     ProviderCredentialsRejected,
+    SideUnknown,
 )
 from balance_gateway.domain.money import Money
 from tests.providers.conftest import (
@@ -104,10 +105,14 @@ async def test_asset_missing_scope_rejects_the_credentials(
     assert not caught.value.maybe_applied
 
 
-async def test_asset_caches_side_only_if_provided(connect: Any, sandbox: SandboxServer) -> None:
+async def test_asset_side_that_is_not_offered_is_unknown_until_it_is(
+    connect: Any, sandbox: SandboxServer
+) -> None:
+    """It was once taken as debit, which turned 500 owed into 500 held."""
     card = sandbox_account("asset", "Company card")
     asset = connect("asset")
     sandbox.fault("404", provider="asset", path="/ledger/[^/]+$", times=1)
 
-    assert await asset.normal_balance(card) is Side.DEBIT
+    with pytest.raises(SideUnknown, match="normal_balance"):
+        await asset.normal_balance(card)
     assert await asset.normal_balance(card) is Side.CREDIT

@@ -27,7 +27,7 @@ from tests.providers import fake_servers
 from tests.providers.conftest import FakeClock, assert_contains_no_secret, make_account, make_write
 from tests.providers.fake_servers import FakeAssetServer, FakeLayerServer, ReceivedRequest, Reply
 
-LAYER = make_account(ProviderKind.LAYER)
+LAYER = make_account(ProviderKind.LAYER, normal_balance=Side.DEBIT)
 ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
 AT = datetime(2026, 5, 1, 16, 39, 28, tzinfo=UTC)
 

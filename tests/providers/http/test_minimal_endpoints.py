@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.accounts import ProviderKind, Side
 from balance_gateway.domain.errors import (
     BadInput,
     Unsupported,
@@ -13,8 +13,8 @@ from tests.providers.conftest import make_account, make_query, make_write
 from tests.providers.fake_servers import FakeAssetServer, FakeLayerServer, FakeLightServer
 
 LIGHT = make_account(ProviderKind.LIGHT)
-ASSET = make_account(ProviderKind.ASSET)
-LAYER = make_account(ProviderKind.LAYER)
+ASSET = make_account(ProviderKind.ASSET, normal_balance=Side.DEBIT)
+LAYER = make_account(ProviderKind.LAYER, normal_balance=Side.DEBIT)
 
 
 @pytest.mark.parametrize("note", [{"memo": "x"}, {"reference_number": "x"}])

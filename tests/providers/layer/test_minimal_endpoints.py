@@ -14,7 +14,7 @@ from balance_gateway.domain.money import Money
 from tests.providers.conftest import make_account, make_write
 from tests.providers.fake_servers import FakeLayerServer, Reply
 
-LAYER = make_account(ProviderKind.LAYER)
+LAYER = make_account(ProviderKind.LAYER, normal_balance=Side.DEBIT)
 
 
 async def test_layer_opening_balance_has_every_documented_field(
@@ -82,17 +82,6 @@ async def test_layer_credit_account_opens_negative(make: Any, fake_layer: FakeLa
     opening = await make.layer(fake_layer.url).opening_balance(card)
 
     assert opening.amount == Money(-432100, "EUR")
-
-
-async def test_layer_without_ledger_endpoint_uses_debit_side(
-    make: Any, fake_layer: FakeLayerServer
-) -> None:
-    remote = {**LAYER.remote, "ledger_account_id": "led-1"}
-    account = make_account(ProviderKind.LAYER, remote=remote)
-    layer = make.layer(fake_layer.url)
-
-    assert (await layer.opening_balance(account)).amount.minor_units == 432100
-    assert await layer.normal_balance(account) is Side.DEBIT
 
 
 async def test_layer_nulls_and_missing_dates_are_none(

@@ -4,14 +4,19 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from balance_gateway.domain.accounts import Capability, ProviderKind, Side
+from balance_gateway.domain.accounts import Capability, ProviderKind
 from balance_gateway.domain.balances import (
     BalanceQuery,
     MissingReason,
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.errors import BadInput, ProviderBadResponse, ProviderUnavailable
+from balance_gateway.domain.errors import (
+    BadInput,
+    ProviderBadResponse,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 from balance_gateway.domain.ledger import Book, Entry
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.local.provider import LocalProvider
@@ -117,13 +122,6 @@ async def test_an_opening_balance_has_the_provider_as_its_source(provider, accou
     assert await provider.opening_balance(account) == answered
 
 
-async def test_the_normal_side_defaults_to_debit(provider, account, make_account):
-    card = make_account("card", normal_balance=Side.CREDIT)
-
-    assert await provider.normal_balance(account) is Side.DEBIT
-    assert await provider.normal_balance(card) is Side.CREDIT
-
-
 async def test_another_currency_is_rejected(provider, account):
     write = OpeningBalanceWrite(account, Money(1, "USD"), None)
 
@@ -138,6 +136,51 @@ async def test_an_opening_balance_in_a_former_currency_is_an_error(provider, acc
 
     with pytest.raises(ProviderBadResponse, match=r"EUR.*USD"):
         await provider.opening_balance(make_account(currency="USD"))
+
+
+async def test_figures_in_a_former_currency_are_an_error(provider, account, make_account):
+    """1000.00 EUR once became 100000 JPY, and a total in JPY was complete with it."""
+    await provider.set_opening_balance(opening(account, 1_000_00))
+    yen = make_account(currency="JPY")
+
+    other = make_account("other", "JPY")
+    results = await provider.balances([BalanceQuery(yen, DAY), BalanceQuery(other, DAY)])
+
+    assert isinstance(results[0], ProviderBadResponse)
+    assert (results[0].account_id, results[0].provider) == (account.id, "LOCAL")
+    assert "set the opening balance again, or configure EUR" in results[0].message
+    assert (results[1].bank, results[1].ledger) == (None, Money(0, "JPY"))
+
+
+async def test_setting_the_opening_balance_again_follows_a_change_of_currency(
+    provider, account, make_account
+):
+    await provider.set_opening_balance(opening(account, 1_000_00))
+    yen = make_account(currency="JPY")
+
+    await provider.set_opening_balance(opening(yen, 7))
+
+    (figures,) = await provider.balances([BalanceQuery(yen, DAY)])
+    assert figures.bank == Money(7, "JPY")
+    assert (await provider.opening_balance(yen)).amount == Money(7, "JPY")
+
+
+async def test_entries_keep_their_currency_when_the_account_changes_it(
+    provider, store, account, make_account
+):
+    await store.add_entries(account, [Entry("a", Book.LEDGER, DAY, 900)])
+    yen = make_account(currency="JPY")
+
+    (result,) = await provider.balances([BalanceQuery(yen, DAY)])
+    with pytest.raises(ProviderRejected, match="entries are in EUR") as caught:
+        await provider.set_opening_balance(opening(yen, 7))
+
+    assert isinstance(result, ProviderBadResponse)
+    assert "configure EUR" in result.message
+    assert not caught.value.maybe_applied
+    assert await provider.opening_balance(yen) is None
+    (back,) = await provider.balances([BalanceQuery(account, DAY)])
+    assert back.ledger == Money(900, "EUR")
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])

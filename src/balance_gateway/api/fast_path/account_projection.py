@@ -38,7 +38,7 @@ from balance_gateway.api.fast_path.field_writers import (
     ObjectType,
     selects_freshness_field,
 )
-from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.accounts import Account
 from balance_gateway.ports.reads import OnStale
 
 #: Fields that are written from the account's configuration, without a read.
@@ -117,9 +117,18 @@ class OpeningBalanceField:
     write: FieldWriter[Any]
 
 
-#: How a member of the account's JSON is written: from the account, from a read, or (None) as the
-#: normal balance.
-MemberSource = Callable[[Account], Any] | BalanceField | OpeningBalanceField | None
+@dataclass(frozen=True, slots=True)
+class NormalBalanceField:
+    """A ``normalBalance`` field: its field nodes."""
+
+    nodes: Sequence[FieldNode]
+
+
+#: A field that is read, and can fail by itself.
+ReadField = BalanceField | OpeningBalanceField | NormalBalanceField
+
+#: How a member of the account's JSON is written: from the account, or from a read.
+MemberSource = Callable[[Account], Any] | ReadField
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,6 @@ class AccountProjection:
     def build_json(
         self,
         account: Account,
-        normal_balance: Side | None,
         values: Mapping[int, Any],
         now: datetime,
     ) -> dict[str, Any]:
@@ -155,9 +163,8 @@ class AccountProjection:
 
         Args:
             account: the account.
-            normal_balance: its normal balance; may be None when it is not selected.
-            values: the observed value of each balance and opening balance field by the ``id()`` of
-                the field; None becomes null.
+            values: the observed value of each balance and opening balance field, and the side of
+                each normal balance field, by the ``id()`` of the field; None becomes null.
             now: the instant of the request.
         """
         built: dict[str, Any] = {}
@@ -165,9 +172,9 @@ class AccountProjection:
             if isinstance(source, BalanceField | OpeningBalanceField):
                 observed = values[id(source)]
                 built[key] = None if observed is None else source.write(observed, now)
-            elif source is None:
-                assert normal_balance is not None
-                built[key] = normal_balance.name
+            elif isinstance(source, NormalBalanceField):
+                side = values[id(source)]
+                built[key] = None if side is None else side.name
             else:
                 built[key] = source(account)
         return built
@@ -201,7 +208,7 @@ def compile_projection(
         members=members,
         balance_fields=[each for each in sources if isinstance(each, BalanceField)],
         opening_balance_fields=[each for each in sources if isinstance(each, OpeningBalanceField)],
-        needs_normal_balance=any(each is None for each in sources),
+        needs_normal_balance=any(isinstance(each, NormalBalanceField) for each in sources),
         shows_state=_selects_freshness_field(fields, fragments, "state"),
         shows_age=_selects_freshness_field(fields, fragments, "ageSeconds"),
     )
@@ -219,7 +226,7 @@ def _compile_member(
     if name in ACCOUNT_FIELDS:
         return ACCOUNT_FIELDS[name]
     if name == NORMAL_BALANCE:
-        return None
+        return NormalBalanceField(nodes)
     if name not in READ_FIELDS:
         raise FallBackToGraphQLCore
     write = READ_FIELDS[name].compile_writer(nodes, fragments)

@@ -12,7 +12,9 @@ from typing import Any, TypeVar, cast
 from balance_gateway.api.fast_path.account_projection import (
     BalanceArguments,
     BalanceField,
+    NormalBalanceField,
     OpeningBalanceField,
+    ReadField,
 )
 from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
 from balance_gateway.api.fast_path.response_state import PartialResponse, RootFieldState
@@ -124,18 +126,6 @@ class MissingReads:
             {accounts[account_id]: result for account_id, result in self._opening_balances.items()}
         )
 
-    def get_normal_balance(self, account: Account) -> Side:
-        """Return the account's normal balance.
-
-        Raises:
-            FallBackToGraphQLCore: it could not be read. The field is not nullable, so graphql-core
-                has to propagate the error to the account.
-        """
-        side = self._sides[account.id]
-        if isinstance(side, Exception):
-            raise FallBackToGraphQLCore
-        return side
-
     def list_observed(self, root_field: RootFieldState, account: Account) -> list[Any]:
         """Return the results of an account: balances in order, then the opening balance if any."""
         observed = [self._balances[each] for each in self._requests[id(root_field), account.id]]
@@ -145,24 +135,26 @@ class MissingReads:
 
     def split_results(
         self, root_field: RootFieldState, account: Account
-    ) -> tuple[dict[int, Any], list[tuple[BalanceField | OpeningBalanceField, GatewayError]]]:
+    ) -> tuple[dict[int, Any], list[tuple[ReadField, GatewayError]]]:
         """Split the results of an account into values and failures.
 
         Returns:
-            The observed value of each field by the ``id()`` of the field, None for a null or a
-            failure; and the failed fields with their errors, in the order of the response.
+            The observed value or the side of each field by the ``id()`` of the field, None for a
+            null or a failure; and the failed fields with their errors, in the response's order.
 
         Raises:
             FallBackToGraphQLCore: a read raised something other than a gateway error.
         """
         values: dict[int, Any] = {}
-        failures: list[tuple[BalanceField | OpeningBalanceField, GatewayError]] = []
+        failures: list[tuple[ReadField, GatewayError]] = []
         requests = iter(self._requests[id(root_field), account.id])
         for _, source in root_field.root.projection.members:
             if isinstance(source, BalanceField):
                 result = self._balances[next(requests)]
             elif isinstance(source, OpeningBalanceField):
                 result = self._opening_balances[account.id]
+            elif isinstance(source, NormalBalanceField):
+                result = self._sides[account.id]
             else:
                 continue
             if isinstance(result, GatewayError):
@@ -170,7 +162,7 @@ class MissingReads:
                 result = None
             elif isinstance(result, Exception):
                 raise FallBackToGraphQLCore
-            elif result.value is None:
+            elif not isinstance(result, Side) and result.value is None:
                 result = None
             values[id(source)] = result
         return values, failures

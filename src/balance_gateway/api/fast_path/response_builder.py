@@ -19,7 +19,7 @@ from balance_gateway.api.fast_path.account_json_cache import (
     ProjectionKey,
     build_cached_account_json,
 )
-from balance_gateway.api.fast_path.account_projection import BalanceField, OpeningBalanceField
+from balance_gateway.api.fast_path.account_projection import ReadField
 from balance_gateway.api.fast_path.argument_coercion import coerce_id, coerce_ids
 from balance_gateway.api.fast_path.argument_sources import Variables
 from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
@@ -173,10 +173,7 @@ class ResponseBuilder:
         for source, error in failures:
             key = next(key for key, member in projection.members if member is source)
             partial.errors.append(_format_failure(source, error, [*path, key], context))
-        normal_balance = (
-            missing.get_normal_balance(account) if projection.needs_normal_balance else None
-        )
-        body = encode_json(projection.build_json(account, normal_balance, values, context.now))
+        body = encode_json(projection.build_json(account, values, context.now))
         root_field.bodies[index] = body
         # A response with values that were just read is not cached as a whole.
         root_field.valid_until_s = 0.0
@@ -216,7 +213,7 @@ class ResponseBuilder:
 
 
 def _format_failure(
-    source: BalanceField | OpeningBalanceField,
+    source: ReadField,
     error: GatewayError,
     path: list[str | int],
     context: RequestContext,

@@ -184,7 +184,7 @@ def _opening_balance(self: "BankAccount", info: Info) -> OpeningBalance | None:
     return context.opening_balances.load(self.account, convert)
 
 
-def _normal_balance(self: "BankAccount", info: Info) -> BalanceSide:
+def _normal_balance(self: "BankAccount", info: Info) -> BalanceSide | None:
     # A configured side needs no call to the provider.
     if self.account.normal_balance is not None:
         return BalanceSide(self.account.normal_balance)
@@ -311,9 +311,10 @@ class BankAccount(Node):
         resolver=_opening_balance,
         description="The opening balance; null if none is set.",
     )
-    normal_balance: BalanceSide = strawberry.field(
+    normal_balance: BalanceSide | None = strawberry.field(
         resolver=_normal_balance,
-        description="The side of the account's normal balance. Amounts are always from the "
+        description="The side of the account's normal balance; null with an error if it is neither "
+        "configured nor known from the provider. Amounts are always from the "
         "holder's perspective: a credit card with a debt of 500 has the balance −500.",
     )
     balance: Balance | None = strawberry.field(

@@ -9,6 +9,7 @@ derives the balance where the account's configuration allows it, or reports that
 from collections.abc import Mapping
 from dataclasses import replace
 
+from balance_gateway.domain.account_currency import require_currency
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import (
     OpeningBalance,
@@ -38,11 +39,17 @@ class RecordedOpeningBalances(ProviderDecorator):
         self._remote_accounts = remote_accounts
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """Return the last acknowledged write, or the balance that the provider adapter derives."""
+        """Return the last acknowledged write, or the balance that the provider adapter derives.
+
+        Raises:
+            ProviderBadResponse: the write was in another currency than the account's.
+            GatewayError: the provider adapter can derive none.
+        """
         # By remote account: two gateway accounts may refer to the same one, and must agree.
         record = await self._journal.last_applied(self._remote_accounts[account.id])
         if record is not None and record.applied is not None:
-            return replace(record.applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
+            applied = require_currency(account, record.applied)
+            return replace(applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
         return await self._provider.opening_balance(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:

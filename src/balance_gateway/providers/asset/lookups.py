@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from balance_gateway.domain.accounts import Side
+from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
@@ -12,6 +12,7 @@ from balance_gateway.providers.http.errors import (
     build_bad_response,
     build_refusal,
 )
+from balance_gateway.providers.http.preconditions import require_remote_id
 from balance_gateway.providers.http.single_flight import SingleFlight
 
 #: Statuses of an endpoint that the provider does not offer.
@@ -49,15 +50,15 @@ class AssetLookups:
         self._http = http
         self._clock = clock
         self._sides: dict[tuple[str, str], Side] = {}
-        self._side_lookups: SingleFlight[Side] = SingleFlight()
+        self._side_lookups: SingleFlight[Side | None] = SingleFlight()
 
     async def aclose(self) -> None:
         """Cancel running look-ups."""
         await self._side_lookups.aclose()
 
-    async def get_side(self, business_id: str, ledger_id: str) -> Side:
-        """Return the ledger's ``debit_credit``; DEBIT, without caching it, if not offered."""
-        key = business_id, ledger_id
+    async def find_side(self, account: Account) -> Side | None:
+        """Return the ledger's ``debit_credit``; None, without caching it, if it is not offered."""
+        key = require_remote_id(account, "business_id"), require_remote_id(account, "ledger_id")
         cached = self._sides.get(key)
         return cached or await self._side_lookups.join(key, lambda: self._read_side(*key))
 
@@ -95,11 +96,11 @@ class AssetLookups:
             query["page_token"] = token
         raise build_bad_response(response.operation, f"it has more than {BUSINESS_PAGES_MAX} pages")
 
-    async def _read_side(self, business_id: str, ledger_id: str) -> Side:
+    async def _read_side(self, business_id: str, ledger_id: str) -> Side | None:
         path = ("v0", "business", business_id, "ledger", ledger_id)
         response = await self._http.send("normal-balance read", "GET", *path)
         if response.status in NOT_OFFERED_STATUSES:
-            return Side.DEBIT
+            return None
         if response.status in {401, 403}:
             error = build_refusal(response, self._clock())
             error.message += " Or set the account's normal_balance to debit or credit."

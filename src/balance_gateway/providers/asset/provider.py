@@ -16,6 +16,8 @@ artefact), or a fixed bearer token.
 * ``external_balance`` has no date, so it is never reported for a day: there is no bank balance.
   ``bank_feed.py`` reads it as the latest one.
 * Asset names no currency; the account's configured currency is used.
+* Side: ``debit_credit`` of the ledger. Where Asset does not offer the ledger (404, 405), the side
+  is the one it reported earlier; without one a write is refused. Balances need no side.
 
 Undocumented: a ledger without a row in the trial balance. Rows have ``has_entries``, so ledgers
 without entries have a row: a missing row means a wrong ``ledger_id``, an error and not zero.
@@ -47,6 +49,7 @@ from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, w
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
+from balance_gateway.ports.side_store import SideStore
 from balance_gateway.providers.asset.bank_feed import AssetBankFeeds
 from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.http import json_fields
@@ -60,6 +63,7 @@ from balance_gateway.providers.http.preconditions import (
     require_effective_at,
     require_remote_id,
 )
+from balance_gateway.providers.http.side_lookup import SideLookup
 from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset(
@@ -111,8 +115,11 @@ class AssetProvider:
         transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
+        sides: SideStore | None = None,
     ) -> None:
         """Build the HTTP client; no connection is opened. See ``ProviderHTTP`` for the arguments.
+
+        ``sides`` remembers normal sides; None remembers nothing.
 
         Raises:
             ValueError: A setting is invalid; the text names it and contains no secret.
@@ -132,6 +139,7 @@ class AssetProvider:
         )
         self._lookups = AssetLookups(self._http, clock)
         self._bank_feeds = AssetBankFeeds(self._http, clock)
+        self._sides = SideLookup(sides)
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
@@ -183,12 +191,8 @@ class AssetProvider:
         return OpeningBalance(figures.ledger, None, OpeningBalanceSource.DERIVED)
 
     async def normal_balance(self, account: Account) -> Side:
-        """Return the configured side, else the ledger's ``debit_credit``; DEBIT if not offered."""
-        if account.normal_balance is not None:
-            return account.normal_balance
-        business_id = require_remote_id(account, "business_id")
-        ledger_id = require_remote_id(account, "ledger_id")
-        return await self._lookups.get_side(business_id, ledger_id)
+        """Return the configured side, else the ledger's ``debit_credit``, else what it once was."""
+        return await self._sides.get_side(account, lambda: self._lookups.find_side(account))
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Send one PUT on the ledger's normal side, and compare the response with it."""

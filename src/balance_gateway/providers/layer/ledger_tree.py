@@ -20,6 +20,7 @@ from balance_gateway.providers.http.preconditions import (
     get_first_instant_after,
     require_remote_id,
 )
+from balance_gateway.providers.http.side_lookup import SideLookup, build_side_unknown
 from balance_gateway.providers.http.single_flight import SingleFlight
 from balance_gateway.providers.layer import responses
 
@@ -37,11 +38,14 @@ def build_external_path(account: Account) -> tuple[str, ...]:
 class LayerLedger:
     """Reads the ledger trees of a connector's businesses."""
 
-    def __init__(self, http: ProviderHTTP, clock: Clock, reporting_basis: str) -> None:
-        """Store the connector's HTTP client, clock, and the reporting basis of every read."""
+    def __init__(
+        self, http: ProviderHTTP, clock: Clock, reporting_basis: str, side_lookup: SideLookup
+    ) -> None:
+        """Store the connector's HTTP client and clock, the basis of every read, and the sides."""
         self._http = http
         self._clock = clock
         self._reporting_basis = reporting_basis
+        self._side_lookup = side_lookup
         self._sides: dict[tuple[str, str], Side] = {}
         self._ledger_ids: dict[tuple[str, str], str] = {}
         self._lookups: SingleFlight[bool] = SingleFlight()
@@ -78,6 +82,10 @@ class LayerLedger:
             rows = responses.index_rows_by_account(responses.unwrap_data(response, self._clock()))
         # The tree has every account's normal side: a later write need not read it again.
         self._learn_sides(business_id, rows)
+        for ledger_id, query in zip(ledger_ids, queries, strict=True):
+            side = self._sides.get((business_id, ledger_id)) if ledger_id in rows else None
+            if side is not None and query.account.normal_balance is None:
+                await self._side_lookup.remember(query.account, side)
         return [
             ledger_id
             if isinstance(ledger_id, GatewayError)
@@ -86,28 +94,37 @@ class LayerLedger:
         ]
 
     async def get_side(self, account: Account) -> Side:
-        """Return the configured side, else ``normality`` of the configured ledger account.
-
-        DEBIT if no ``ledger_account_id`` is configured, or Layer does not offer the ledger tree.
+        """Return the configured side, else ``normality`` of the account's ledger account.
 
         Raises:
-            Unsupported: The ledger tree has no such account.
-            GatewayError: The ledger tree cannot be read.
+            SideUnknown: It is not configured, and Layer does not report it and never did.
+            GatewayError: The ledger tree cannot be read, and no side is remembered.
         """
-        ledger_id = find_remote_id(account, "ledger_account_id")
-        if account.normal_balance is not None or ledger_id is None:
-            return account.normal_balance or Side.DEBIT
+        return await self._side_lookup.get_side(account, lambda: self._find_side(account))
+
+    async def _find_side(self, account: Account) -> Side | None:
+        """Return ``normality``; None if Layer does not offer the look-up.
+
+        Raises:
+            SideUnknown: The ledger tree has no such account or several, or no known normality.
+        """
+        ledger_id = await self._find_ledger_id(account)
+        if ledger_id is None:
+            return None
         business_id = require_remote_id(account, "business_id")
         if (business_id, ledger_id) not in self._sides:
             lookup = self._lookups.join(
                 business_id, lambda: self._learn_business_sides(account, business_id)
             )
             if not await lookup:
-                return Side.DEBIT
+                return None
         side = self._sides.get((business_id, ledger_id))
         if side is None:
-            message = "Layer's ledger has no such account: check the account's ledger_account_id."
-            raise Unsupported(message, account_id=account.id, provider=ProviderKind.LAYER.name)
+            reason = (
+                "Layer's ledger has no such account, or several, or one without a normality; check"
+                " the account's ledger_account_id"
+            )
+            raise build_side_unknown(account, reason)
         return side
 
     async def _read_tree(self, operation: str, business_id: str, until: str) -> ProviderResponse:
@@ -169,21 +186,26 @@ class LayerLedger:
         Returns an error instead of raising it, so that one account cannot fail the others.
         """
         try:
-            configured = find_remote_id(account, "ledger_account_id")
-            if configured is not None:
-                return configured
-            path = build_external_path(account)
-            key = path[2], path[4]
-            if key not in self._ledger_ids:
-                await self._lookups.join(key, lambda: self._learn_ledger_id(path, key))
+            ledger_id = await self._find_ledger_id(account)
         except GatewayError as error:
             return with_account(error, account_id=account.id)
-        if key in self._ledger_ids:
-            return self._ledger_ids[key]
+        if ledger_id is not None:
+            return ledger_id
         message = (
             "Layer does not provide the account's ledger account: configure ledger_account_id."
         )
         return Unsupported(message, account_id=account.id, provider=ProviderKind.LAYER.name)
+
+    async def _find_ledger_id(self, account: Account) -> str | None:
+        """Return the account's id in the ledger tree; None if Layer does not provide it."""
+        configured = find_remote_id(account, "ledger_account_id")
+        if configured is not None:
+            return configured
+        path = build_external_path(account)
+        key = path[2], path[4]
+        if key not in self._ledger_ids:
+            await self._lookups.join(key, lambda: self._learn_ledger_id(path, key))
+        return self._ledger_ids.get(key)
 
     async def _learn_ledger_id(self, path: tuple[str, ...], key: tuple[str, str]) -> bool:
         """Cache the ledger account of an external account; return False if Layer has none."""

@@ -19,6 +19,8 @@ Auth: client credentials with HTTP Basic at a separate token URL, or a fixed bea
 Undocumented: the status of ``NoOpeningBalanceFound``. With 2xx, 400 or 404 it means None.
 Undocumented: the sign of an opening balance. It is assumed to be on the account's normal side, as
 ledger balances are, so that a card owing 500 opens at +500 there and −500 here.
+Undocumented: the normal side of an account without an entry in the ledger tree, with several, or
+with another ``normality``. It is not known then, and an opening balance is refused.
 Undocumented: "cents" of a currency without two decimals. They are assumed to be its minor units;
 no amount outside of int64 is sent.
 Undocumented: the precision of ``effective_at``; see ``is_same_instant``.
@@ -48,6 +50,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.provider_call import CallGate, OnCall
+from balance_gateway.ports.side_store import SideStore
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import build_authorization, build_basic_header
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
@@ -61,6 +64,7 @@ from balance_gateway.providers.http.preconditions import (
     require_int64,
     require_remote_id,
 )
+from balance_gateway.providers.http.side_lookup import SideLookup
 from balance_gateway.providers.layer import responses
 from balance_gateway.providers.layer.bank_feed import LayerBankFeeds
 from balance_gateway.providers.layer.ledger_tree import (
@@ -131,8 +135,11 @@ class LayerProvider:
         transport: Transport | None = None,
         on_call: OnCall | None = None,
         gate: CallGate | None = None,
+        sides: SideStore | None = None,
     ) -> None:
         """Build the HTTP client; no connection is opened. See ``ProviderHTTP`` for the arguments.
+
+        ``sides`` remembers normal sides; None remembers nothing.
 
         Raises:
             ValueError: A setting is invalid; the text names it and contains no secret.
@@ -151,7 +158,7 @@ class LayerProvider:
             gate=gate,
         )
         self._bank_feeds = LayerBankFeeds(self._http, clock)
-        self._ledger = LayerLedger(self._http, clock, settings.reporting_basis)
+        self._ledger = LayerLedger(self._http, clock, settings.reporting_basis, SideLookup(sides))
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
     def balance_group(self, query: BalanceQuery) -> Hashable:
@@ -183,12 +190,12 @@ class LayerProvider:
         record = responses.unwrap_data(response, self._clock())
         side = await self.normal_balance(account)
         with parsing_response(response):
-            return responses.parse_opening_balance(record, account.currency, side)
+            return responses.parse_opening_balance(record, account, side)
 
     async def normal_balance(self, account: Account) -> Side:
-        """Return the configured side, else ``normality`` of the configured ledger account.
+        """Return the configured side, else ``normality`` of the ledger account, else what it was.
 
-        DEBIT if no ``ledger_account_id`` is configured, or Layer does not offer the ledger tree.
+        The ledger account is the configured one, or the external account's.
         """
         return await self._ledger.get_side(account)
 
@@ -223,7 +230,7 @@ class LayerProvider:
             # The undocumented route may respond without the opening balance.
             if by_bank_account and not responses.has_balance(record):
                 return OpeningBalance(write.amount, at, OpeningBalanceSource.PROVIDER)
-            stored = responses.parse_opening_balance(record, account.currency, side)
+            stored = responses.parse_opening_balance(record, account, side)
             # Layer recalculates the opening balance from the transactions: it may differ.
             if stored.amount != write.amount:
                 raise json_fields.MalformedResponse("balance differs from the sent one")

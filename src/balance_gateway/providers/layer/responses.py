@@ -1,11 +1,12 @@
 """Parse Layer's responses: both envelopes, both forms of errors and ids, every field."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from balance_gateway.domain.accounts import Side
+from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.errors import (
     ProviderCredentialsRejected,
@@ -14,11 +15,14 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.http import json_fields
+from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.errors import (
     CHECK_BEFORE_RETRY,
     ProviderResponse,
     build_refusal,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +78,36 @@ def is_opening_balance_unset(response: ProviderResponse) -> bool:
     return status_fits and error is not None and _parse_error_code(error) == _NO_OPENING_BALANCE
 
 
-def parse_opening_balance(record: Any, currency: str, side: Side) -> OpeningBalance:
+def parse_opening_balance(record: Any, account: Account, side: Side) -> OpeningBalance:
     """Parse every documented field of an opening balance.
+
+    Only what decides the figure can make it unreadable: ``balance`` and ``effective_at``. Any other
+    malformed field is dropped and logged, and of the tags the malformed ones only.
 
     Args:
         record: The opening balance as decoded JSON.
-        currency: The account's currency.
+        account: The account, whose currency the amount has.
         side: The account's normal side, to convert the amount to the holder's side.
 
     Raises:
-        MalformedResponse: A field contradicts the page.
+        MalformedResponse: ``balance`` or ``effective_at`` contradicts the page.
     """
     record = json_fields.require_object(record, "the opening balance")
     cents = json_fields.parse_integer(record, "balance") * side.holder_sign()
-    tags = json_fields.parse_optional_list(record, "transaction_tags")
-    metadata = record.get("metadata")
-    if metadata is not None:
-        metadata = json_fields.normalize_json(
-            json_fields.require_object(metadata, "metadata"), "metadata"
-        )
+
+    def read(parse: Callable[[dict[str, Any], str], T | None], key: str) -> T | None:
+        return read_decoration(account, key, lambda: parse(record, key), None)
+
     return OpeningBalance(
-        amount=Money(cents, currency),
+        amount=Money(cents, account.currency),
         effective_at=json_fields.parse_optional_instant(record, "effective_at"),
         source=OpeningBalanceSource.PROVIDER,
-        created_at=json_fields.parse_optional_instant(record, "created_at"),
-        updated_at=json_fields.parse_optional_instant(record, "updated_at"),
-        memo=json_fields.parse_optional_text(record, "memo"),
-        reference_number=json_fields.parse_optional_text(record, "reference_number"),
-        tags=tuple(_parse_tag(json_fields.require_object(item, "a tag")) for item in tags),
-        metadata=metadata,
+        created_at=read(json_fields.parse_optional_instant, "created_at"),
+        updated_at=read(json_fields.parse_optional_instant, "updated_at"),
+        memo=read(json_fields.parse_optional_text, "memo"),
+        reference_number=read(json_fields.parse_optional_text, "reference_number"),
+        tags=_read_tags(record, account),
+        metadata=read(_parse_metadata, "metadata"),
     )
 
 
@@ -157,7 +162,25 @@ def _iterate_accounts(accounts: list[Any]) -> Iterator[LedgerEntry]:
         raise json_fields.MalformedResponse("the ledger is nested too deeply")
 
 
-def _parse_tag(record: dict[str, Any]) -> Tag:
+def _read_tags(record: dict[str, Any], account: Account) -> tuple[Tag, ...]:
+    key = "transaction_tags"
+    items: list[Any] = read_decoration(
+        account, key, lambda: json_fields.parse_optional_list(record, key), []
+    )
+    tags = [read_decoration(account, key, partial(_parse_tag, item), None) for item in items]
+    return tuple(tag for tag in tags if tag is not None)
+
+
+def _parse_metadata(record: dict[str, Any], key: str) -> dict[str, Any] | None:
+    if record.get(key) is None:
+        return None
+    metadata = json_fields.require_object(record[key], key)
+    normalized: dict[str, Any] = json_fields.normalize_json(metadata, key)
+    return normalized
+
+
+def _parse_tag(value: Any) -> Tag:
+    record = json_fields.require_object(value, "a tag")
     return Tag(
         id=json_fields.parse_text(record, "id"),
         key=json_fields.parse_text(record, "key"),

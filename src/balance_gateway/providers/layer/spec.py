@@ -21,6 +21,7 @@ def _build(
         clock=dependencies.clock,
         on_call=dependencies.on_call,
         gate=dependencies.gate,
+        sides=dependencies.sides,
     )
 
 

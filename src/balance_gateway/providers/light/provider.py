@@ -16,8 +16,13 @@ base64), or a bearer token.
   the first transaction *is* the opening balance; the account's owner must configure that day
   (``derive_opening_balance_as_of``). The date of the opening balance cannot be recovered.
 
+* Light names no normal side, and an amount's sign does not tell it: an account is a card or a
+  current account only by configuration. Amounts are the holder's, so nothing but the field that
+  shows the side needs it.
+
 Undocumented: a response without ``bankBalance``, ``ledgerBalance`` or ``currency``. It is rejected,
-because a missing field has no meaning. ``bankAccountId`` and ``asOf`` are compared if present.
+because a missing field has no meaning. ``bankAccountId`` and ``asOf`` of a read are compared if
+present; one that is not readable is dropped and logged, because the request had named both.
 Undocumented: whether minor units follow ISO 4217 for currencies without two decimals. They are
 assumed to.
 Undocumented: the sign of a ledger balance that is owed. Positive is assumed to be the holder's.
@@ -45,6 +50,7 @@ from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import FixedAuthorization
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
+from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http.preconditions import (
     reject_notes,
@@ -53,6 +59,7 @@ from balance_gateway.providers.http.preconditions import (
     require_int64,
     require_remote_id,
 )
+from balance_gateway.providers.http.side_lookup import require_configured_side
 from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset(
@@ -165,8 +172,12 @@ class LightProvider:
         return OpeningBalance(figures.bank, None, OpeningBalanceSource.DERIVED)
 
     async def normal_balance(self, account: Account) -> Side:
-        """Return the configured side; otherwise DEBIT, because Light's amounts are the holder's."""
-        return account.normal_balance or Side.DEBIT
+        """Return the configured side; Light has none, and its amounts need none.
+
+        Raises:
+            SideUnknown: No side is configured.
+        """
+        return require_configured_side(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Send one PUT with amount and date, and compare the echo with the sent values."""
@@ -182,7 +193,7 @@ class LightProvider:
         self._require_ok(response, account)
         with parsing_response(response):
             record = json_fields.require_object(response.body, "the response")
-            _require_same_account(record, bank_account_id, is_required=True)
+            _require_same_account(json_fields.parse_text(record, "bankAccountId"), bank_account_id)
             if json_fields.parse_int64(record, "balance") != balance:
                 raise json_fields.MalformedResponse("balance differs from the sent one")
             stored_at = json_fields.parse_instant(record, "balanceAt")
@@ -225,13 +236,11 @@ class LightProvider:
         self._require_ok(response, account)
         with parsing_response(response):
             record = json_fields.require_object(response.body, "the response")
-            _require_same_account(record, bank_account_id, is_required=False)
+            _check_echo(record, account, as_of)
             if json_fields.parse_text(record, "currency") != account.currency:
                 raise json_fields.MalformedResponse(
                     f"currency differs from the account's, {account.currency}"
                 )
-            if record.get("asOf") is not None and json_fields.parse_day(record, "asOf") != as_of:
-                raise json_fields.MalformedResponse("asOf differs from the requested day")
             # Null means that no opening balance is set; a missing field is an error.
             bank = json_fields.parse_nullable_int64(record, "bankBalance")
             ledger = json_fields.parse_int64(record, "ledgerBalance")
@@ -257,8 +266,23 @@ def _build_authorization(settings: LightSettings) -> FixedAuthorization:
     return FixedAuthorization("Basic", "api_key", settings.api_key)
 
 
-def _require_same_account(record: dict[str, object], expected: str, *, is_required: bool) -> None:
-    if record.get("bankAccountId") is None and not is_required:
+def _check_echo(record: dict[str, object], account: Account, as_of: date) -> None:
+    """Compare the echoed account and day of a read, as far as they are present and readable."""
+    echoed_id = read_decoration(
+        account,
+        "bankAccountId",
+        lambda: json_fields.parse_optional_text(record, "bankAccountId"),
+        None,
+    )
+    if echoed_id is not None:
+        _require_same_account(echoed_id, account.remote["bank_account_id"])
+    if record.get("asOf") is None:
         return
-    if json_fields.parse_text(record, "bankAccountId").lower() != expected.lower():
+    day = read_decoration(account, "asOf", lambda: json_fields.parse_day(record, "asOf"), None)
+    if day is not None and day != as_of:
+        raise json_fields.MalformedResponse("asOf differs from the requested day")
+
+
+def _require_same_account(echoed: str, expected: str) -> None:
+    if echoed.lower() != expected.lower():
         raise json_fields.MalformedResponse("bankAccountId belongs to another account")

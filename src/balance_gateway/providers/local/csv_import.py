@@ -18,7 +18,7 @@ from balance_gateway.domain.calendar_days import nearest_day
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.ledger import Book, Entry, ImportResult
 from balance_gateway.domain.money import currency_exponent, parse_minor_units
-from balance_gateway.ports.ledger_store import EntryConflict, LedgerStore
+from balance_gateway.ports.ledger_store import EntryConflict, LedgerStore, OtherCurrency
 
 #: Maximum number of bad rows that are collected before the import stops.
 BAD_ROWS_MAX = 20
@@ -93,7 +93,8 @@ async def import_entries(
 
     Raises:
         BadRows: Rows are malformed, or have an existing id with another day or amount.
-        BadInput: The account is not in the embedded ledger, or the file cannot be read.
+        BadInput: The account is not in the embedded ledger, has amounts in another currency, or
+            the file cannot be read.
         GatewayError: The store failed; nothing was imported unless ``maybe_applied`` is set.
     """
     if account.provider is not ProviderKind.LOCAL:
@@ -108,6 +109,9 @@ async def import_entries(
             return replace(result, before_opening=counter.found)
     except EntryConflict as conflict:
         raise BadRows(_find_conflicting_rows(path, account.currency, conflict)) from conflict
+    except OtherCurrency as error:
+        message = f"Nothing was imported. {error.error.message}"
+        raise BadInput(message, field="account") from error
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from error
 

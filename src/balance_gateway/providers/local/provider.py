@@ -8,6 +8,9 @@ Dates: an entry counts from its day on, whatever the time zone. The opening bala
     day of its ``effective_at`` in the account's time zone on, and contains what happened before:
     before that day there is no bank balance, and bank transactions dated before it do not count.
     Those dated on that day count, at whatever time the opening balance takes effect.
+Currency: the one in which the opening balance was set, and the entries were first imported. An
+    account that is configured in another one later has no figures: nothing is re-labelled.
+Side: the configured one or not known; amounts are the holder's and need none.
 Auth: none.
 """
 
@@ -15,6 +18,11 @@ from collections.abc import Hashable, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
+from balance_gateway.domain.account_currency import (
+    build_other_entries_currency,
+    build_other_opening_currency,
+    require_currency,
+)
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -23,10 +31,11 @@ from balance_gateway.domain.balances import (
     OpeningBalance,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.errors import BadInput, GatewayError, ProviderBadResponse
+from balance_gateway.domain.errors import BadInput, GatewayError, ProviderRejected
 from balance_gateway.domain.ledger import Sums
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.ledger_store import LedgerStore
+from balance_gateway.ports.ledger_store import LedgerStore, OtherCurrency
+from balance_gateway.providers.http.side_lookup import require_configured_side
 
 CAPABILITIES = frozenset(
     {
@@ -66,7 +75,8 @@ class LocalProvider:
 
         Returns:
             Figures for each query, in the order of the queries. ``bank`` is None if no opening
-            balance is set, or before its day; ``ledger`` is never None, and 0 without entries.
+            balance is set, or before its day; ``ledger`` is never None, and 0 without entries. An
+            error where the opening balance or the entries are in another currency than the account.
         """
         sums = await self._store.sums(queries)
         return [_build_figures(query, one) for query, one in zip(queries, sums, strict=True)]
@@ -78,20 +88,15 @@ class LocalProvider:
             ProviderBadResponse: It was set while the account was configured with another currency.
         """
         opening = await self._store.opening_balance(account)
-        # Possible after the account's currency was changed in the configuration.
-        if opening is not None and opening.amount.currency != account.currency:
-            message = (
-                f"The opening balance was set in {opening.amount.currency}, but the account is "
-                f"configured in {account.currency}: set the opening balance again."
-            )
-            raise ProviderBadResponse(
-                message, account_id=account.id, provider=ProviderKind.LOCAL.name
-            )
-        return opening
+        return None if opening is None else require_currency(account, opening)
 
     async def normal_balance(self, account: Account) -> Side:
-        """Return the configured normal side; DEBIT if none is configured."""
-        return account.normal_balance or Side.DEBIT
+        """Return the configured normal side.
+
+        Raises:
+            SideUnknown: No side is configured.
+        """
+        return require_configured_side(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Replace the opening balance and return the new one.
@@ -101,6 +106,7 @@ class LocalProvider:
         Raises:
             BadInput: The amount is not in the account's currency, or a text contains a character
                 that cannot be stored; nothing was set.
+            ProviderRejected: The account's entries are in another currency; nothing was set.
         """
         if write.amount.currency != write.account.currency:
             message = f"amount must be in {write.account.currency}"
@@ -113,7 +119,15 @@ class LocalProvider:
             if text is not None and not is_storable(text):
                 message = f"{field} contains a NUL or a lone surrogate, which cannot be stored"
                 raise BadInput(message, field=field, account_id=write.account.id)
-        return await self._store.set_opening_balance(write)
+        try:
+            return await self._store.set_opening_balance(write)
+        except OtherCurrency as error:
+            raise ProviderRejected(
+                error.error.message,
+                field="amount.currency",
+                account_id=write.account.id,
+                provider=self.kind.name,
+            ) from error
 
     async def probe(self) -> None:
         """Read an account that does not exist, to check the store."""
@@ -137,8 +151,13 @@ def is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures:
+def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures | GatewayError:
     currency = query.account.currency
+    # Also where there are no entries to add: the account's amounts are not in this currency.
+    if sums.entries_currency not in (None, currency):
+        return build_other_entries_currency(query.account, sums.entries_currency)
+    if sums.opening_currency not in (None, currency):
+        return build_other_opening_currency(query.account, sums.opening_currency)
     bank, missing = None, None
     # Without an opening balance the bank balance is unknown, and not the sum of transactions.
     if sums.opening is None:

@@ -3,7 +3,8 @@
 Source: this page; the format is the gateway's own, see ``docs/providers/statement_file.md``.
 Units: decimal text in major units, exact; a JSON number is refused, because the programs that
     write such files often round them.
-Sign: the holder's side, positive is money the company has.
+Sign: the holder's side, positive is money the company has. The format has no normal side, and
+    nothing but the field that shows it needs one: it is the configured side or not known.
 Dates: a balance belongs to the day under which it is written. A day that is not in the file has no
     figure: neither the figure of an earlier day nor zero.
 Auth: none; whoever can write the file decides the figures.
@@ -36,6 +37,7 @@ from balance_gateway.domain.errors import (
     with_account,
 )
 from balance_gateway.domain.money import Money, parse_minor_units
+from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.json_fields import (
     MalformedResponse,
     parse_day,
@@ -44,6 +46,7 @@ from balance_gateway.providers.http.json_fields import (
     parse_text,
     require_object,
 )
+from balance_gateway.providers.http.side_lookup import require_configured_side
 from balance_gateway.providers.statement_file.statements import StatementFile
 
 CAPABILITIES = frozenset(
@@ -120,8 +123,12 @@ class StatementFileProvider:
             raise self._build_bad_entry(account, error) from None
 
     async def normal_balance(self, account: Account) -> Side:
-        """Return the configured side; otherwise DEBIT, because the amounts are the holder's."""
-        return account.normal_balance or Side.DEBIT
+        """Return the configured side.
+
+        Raises:
+            SideUnknown: No side is configured.
+        """
+        return require_configured_side(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Refuse the write.
@@ -200,9 +207,13 @@ def _build_opening_balance(value: Any, account: Account) -> OpeningBalance:
         amount=amount,
         effective_at=parse_optional_instant(record, "effective_at"),
         source=OpeningBalanceSource.PROVIDER,
-        memo=parse_optional_text(record, "memo"),
-        reference_number=parse_optional_text(record, "reference_number"),
+        memo=_read_note(record, "memo", account),
+        reference_number=_read_note(record, "reference_number", account),
     )
+
+
+def _read_note(record: dict[str, Any], key: str, account: Account) -> str | None:
+    return read_decoration(account, key, lambda: parse_optional_text(record, key), None)
 
 
 def _require_members(value: Any, known: frozenset[str], what: str) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""Remembers the normal sides of remote accounts in the database."""
+
+import logging
+from collections.abc import Mapping
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.exc import IntegrityError
+
+from balance_gateway.domain.accounts import Account, Side
+from balance_gateway.domain.calendar_days import Clock, system_clock
+from balance_gateway.storage.database import Database, DatabaseError
+from balance_gateway.storage.tables import Instant, normal_sides
+
+logger = logging.getLogger(__name__)
+
+_REMEMBER = text(
+    """
+    INSERT INTO normal_sides (remote_account, side, learned_at)
+    VALUES (:remote_account, :side, :learned_at)
+    ON CONFLICT (remote_account)
+    DO UPDATE SET side = excluded.side, learned_at = excluded.learned_at
+    """
+).bindparams(bindparam("learned_at", type_=Instant))
+
+
+class SqlSideStore:
+    """Implements ``ports.side_store.SideStore``.
+
+    Args:
+        database: the database.
+        remote_accounts: the remote account of each account, by account id.
+        clock: returns the instant at which a side is learned.
+    """
+
+    def __init__(
+        self, database: Database, remote_accounts: Mapping[str, str], clock: Clock = system_clock
+    ) -> None:
+        self._database = database
+        self._remote_accounts = remote_accounts
+        self._clock = clock
+
+    async def find_side(self, account: Account) -> Side | None:
+        """Return the remembered side; None without one, or when the database is unavailable."""
+        remote_account = self._remote_accounts[account.id]
+        statement = select(normal_sides.c.side).where(
+            normal_sides.c.remote_account == remote_account
+        )
+        try:
+            async with self._database.read_transaction() as connection:
+                side = await connection.scalar(statement)
+            return None if side is None else Side(side)
+        except (DatabaseError, ValueError):
+            logger.warning("side.not_found", extra={"account_id": account.id})
+            return None
+
+    async def remember_side(self, account: Account, side: Side) -> None:
+        """Store the side; without a database it is only logged that it was not stored."""
+        row = {
+            "remote_account": self._remote_accounts[account.id],
+            "side": side.value,
+            "learned_at": self._clock(),
+        }
+        try:
+            async with self._database.write_transaction() as connection:
+                await connection.execute(_REMEMBER, row)
+        except (DatabaseError, IntegrityError):
+            # The value that was just read is still right: only a later outage needs the memory.
+            logger.warning("side.not_remembered", extra={"account_id": account.id})
