@@ -1,5 +1,7 @@
 """Normal sides are remembered by remote account, beyond a process and a change of ids."""
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import text
 
@@ -47,4 +49,17 @@ async def test_an_unreadable_or_unreachable_side_is_not_remembered(
 
     assert (unreadable, await sides.find_side(card)) == (None, None)
     events = [one.message for one in caplog.records if one.message.startswith("side.")]
-    assert events == ["side.not_found", "side.not_remembered", "side.not_found"]
+    assert events == ["side.not_remembered", "side.not_found"]
+
+
+async def test_a_side_that_is_stored_already_costs_no_write(sides, database, make_account, clock):
+    card = make_account("acct_card")
+    await sides.remember_side(card, Side.CREDIT)
+    first = clock()
+    clock.advance(60)
+
+    await sides.remember_side(card, Side.CREDIT)
+
+    async with database.read_transaction() as connection:
+        learned_at = await connection.scalar(text("SELECT learned_at FROM normal_sides"))
+    assert datetime.fromisoformat(learned_at) == first

@@ -13,6 +13,8 @@ from balance_gateway.storage.tables import Instant, normal_sides
 
 logger = logging.getLogger(__name__)
 
+_SIDES: Mapping[str | None, Side] = {side.value: side for side in Side}
+
 _REMEMBER = text(
     """
     INSERT INTO normal_sides (remote_account, side, learned_at)
@@ -41,15 +43,9 @@ class SqlSideStore:
 
     async def find_side(self, account: Account) -> Side | None:
         """Return the remembered side; None without one, or when the database is unavailable."""
-        remote_account = self._remote_accounts[account.id]
-        statement = select(normal_sides.c.side).where(
-            normal_sides.c.remote_account == remote_account
-        )
         try:
-            async with self._database.read_transaction() as connection:
-                side = await connection.scalar(statement)
-            return None if side is None else Side(side)
-        except (DatabaseError, ValueError):
+            return await self._read_side(account)
+        except DatabaseError:
             logger.warning("side.not_found", extra={"account_id": account.id})
             return None
 
@@ -61,8 +57,20 @@ class SqlSideStore:
             "learned_at": self._clock(),
         }
         try:
+            # A restart learns every side again, and a read is cheaper than a commit.
+            if await self._read_side(account) is side:
+                return
             async with self._database.write_transaction() as connection:
                 await connection.execute(_REMEMBER, row)
         except (DatabaseError, IntegrityError):
             # The value that was just read is still right: only a later outage needs the memory.
             logger.warning("side.not_remembered", extra={"account_id": account.id})
+
+    async def _read_side(self, account: Account) -> Side | None:
+        remote_account = self._remote_accounts[account.id]
+        statement = select(normal_sides.c.side).where(
+            normal_sides.c.remote_account == remote_account
+        )
+        async with self._database.read_transaction() as connection:
+            side = await connection.scalar(statement)
+        return _SIDES.get(side)
