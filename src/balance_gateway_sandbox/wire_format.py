@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError, loads
 from typing import Any, Final, NoReturn
 
@@ -14,6 +14,8 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 DIGITS_MAX: Final = 60
 """Maximum digits of an amount before and after the point. The pages name no limit."""
+NUMBER_DIGITS_MAX: Final = 12
+"""Maximum digits of a number in a query or a form; Python converts no number of any length."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT: Final = re.compile(
@@ -42,7 +44,13 @@ def parse_json(raw: bytes) -> Any:
         return loads(raw.decode(), parse_float=Decimal, parse_constant=_reject_constant)
     except InvalidJSONError:
         raise
-    except (UnicodeDecodeError, JSONDecodeError, RecursionError, ValueError) as error:
+    except (
+        UnicodeDecodeError,
+        JSONDecodeError,
+        RecursionError,
+        ValueError,
+        InvalidOperation,
+    ) as error:
         raise InvalidJSONError(str(error)) from error
 
 

@@ -38,6 +38,8 @@ def build_token_form(sandbox, **changes):
         ({"client_secret": "guess"}, 401),
         ({"scope": "ledger:read invoice:create"}, 403),
         ({"expires_in": "soon"}, 422),
+        ({"expires_in": "1" * 5000}, 422),
+        ({"expires_in": "000000000001" + "0" * 5000}, 422),
     ],
 )
 def test_token_requires_form_encoded_client_credentials(sandbox, form_changes, status):

@@ -13,7 +13,7 @@ from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.state.catalogue import Credential
 from balance_gateway_sandbox.state.sandbox_state import SandboxState
 from balance_gateway_sandbox.state.tokens import Caller
-from balance_gateway_sandbox.wire_format import parse_media_type
+from balance_gateway_sandbox.wire_format import NUMBER_DIGITS_MAX, parse_media_type
 
 LIFETIME_MAX_S: Final = 30 * 86_400
 
@@ -66,7 +66,8 @@ def _authenticate_client(state: SandboxState, form: dict[str, str]) -> Credentia
 def _parse_lifetime_s(text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:12]) <= LIFETIME_MAX_S:
+    is_number = text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
+    if not is_number or not 0 < int(text) <= LIFETIME_MAX_S:
         raise provider_errors.asset_error(
             422, "Validation error", [{"loc": ["body", "expires_in"]}]
         )

@@ -15,7 +15,7 @@ from starlette.datastructures import QueryParams
 from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.options import Options
 from balance_gateway_sandbox.state.account_book import AccountBook, Entry
-from balance_gateway_sandbox.wire_format import format_instant, parse_day
+from balance_gateway_sandbox.wire_format import NUMBER_DIGITS_MAX, format_instant, parse_day
 
 _COMPARE: Final[dict[str, Callable[[str, str], bool]]] = {
     "eq": eq,
@@ -91,7 +91,8 @@ def _parse_number(query: QueryParams, name: str, default: int, maximum: int) -> 
     text = query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text[:12]) > maximum:
+    is_number = text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
+    if not is_number or int(text) > maximum:
         raise provider_errors.light_error(
             400, f"{name}: expected an integer up to {maximum}", [name]
         )
