@@ -331,9 +331,7 @@ async def test_writers_do_not_wait_while_an_import_reads(store, account, other_d
     result = await store.add_entries(account, slow())
 
     assert result == ImportResult(added=1, already_there=1)
-    assert await sums(store, account) == Sums(
-        100, 3, 0, "EUR", "EUR", date(2026, 1, 1)
-    )
+    assert await sums(store, account) == Sums(100, 3, 0, "EUR", "EUR", date(2026, 1, 1))
 
 
 async def test_a_conflict_that_arises_during_an_import_is_detected(store, account, other_database):

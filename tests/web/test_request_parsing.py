@@ -52,6 +52,14 @@ BODIES = {
         b'{"query": "{ __typename }", "variables": {"a": ' + b"9" * 5000 + b"}}",
         "1000 digits",
     ),
+    "a huge number": (
+        b'{"query": "{ __typename }", "variables": {"a": 1.' + b"9" * 5000 + b"}}",
+        "1000 characters",
+    ),
+    "a monstrous exponent": (
+        b'{"query": "{ __typename }", "variables": {"a": 1e999999999}}',
+        "limit of 1.7e308",
+    ),
     "NaN": (b'{"query": "{ __typename }", "variables": {"a": NaN}}', "NaN"),
     "Infinity": (b'{"query": "{ __typename }", "variables": {"a": -Infinity}}', "Infinity"),
     "a key twice": (b'{"query": "{ a }", "query": "{ __typename }"}', "duplicate key"),

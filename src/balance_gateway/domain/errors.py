@@ -21,6 +21,9 @@
         ├── ProviderBadResponse       PROVIDER_BAD_RESPONSE          no
         └── ProviderRejected          PROVIDER_REJECTED              no
 
+The codes GRAPHQL_PARSE_FAILED and GRAPHQL_VALIDATION_FAILED have no class: graphql-core reports
+what is wrong with a document.
+
 Messages are written for the caller: they name the field and the next step, and never contain a
 secret, another tenant's data or a provider's raw text.
 """
@@ -37,6 +40,8 @@ class ErrorCode(enum.StrEnum):
 
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"

@@ -2,7 +2,8 @@
 
 Every request needs a bearer token, GET and introspection included; ``auth`` explains how that also
 protects against cross-site requests. Under ``application/json`` the status of a well-formed request
-is always 200; under ``application/graphql-response+json`` that of a refused one is 400.
+is always 200; under ``application/graphql-response+json`` that of a refused one is 400, and that of
+one with data and errors is 294.
 When a client disconnects, the reads of its request are cancelled; a write that has begun is not.
 """
 
@@ -120,7 +121,8 @@ class GraphQLEndpoint:
         extra_headers: Headers = ()
         try:
             response = await self._handle(scope, headers, receive, media_type, request_id)
-            status = response.status if media_type == GRAPHQL_RESPONSE else 200
+            is_strict = media_type == GRAPHQL_RESPONSE
+            status = response.status if is_strict else response.json_status
             body = response.body
         except BadRequest as bad:
             status, extra_headers = bad.status, bad.headers

@@ -5,6 +5,7 @@ and raises four kinds of exceptions. Here each of these cases is a ``BadRequest`
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -20,6 +21,8 @@ from balance_gateway.domain.errors import ErrorCode
 JSON_DEPTH_MAX = 64
 #: Maximum digits of a JSON integer; no argument accepts a longer one.
 JSON_INTEGER_DIGITS_MAX = 1000
+#: Maximum characters of a JSON number with a fraction or an exponent.
+JSON_FLOAT_CHARACTERS_MAX = 1000
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -196,12 +199,24 @@ def _parse_integer(digits: str) -> int:
     return int(digits)
 
 
+def _parse_float(literal: str) -> float:
+    if len(literal) > JSON_FLOAT_CHARACTERS_MAX:
+        raise _InvalidJson(f"has a number of more than {JSON_FLOAT_CHARACTERS_MAX} characters")
+    number = float(literal)
+    if math.isinf(number):
+        raise _InvalidJson("has a number above the limit of 1.7e308")
+    return number
+
+
 def _reject_constant(name: str) -> NoReturn:
     raise _InvalidJson(f"has {name}, which is not JSON")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_build_object, parse_int=_parse_integer, parse_constant=_reject_constant
+    object_pairs_hook=_build_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_float,
+    parse_constant=_reject_constant,
 )
 
 

@@ -14,7 +14,7 @@ from balance_gateway.api.schema.list_sizes import list_size, require_list_sizes
 UPSERTS = """mutation ($inputs: [UpsertOpeningBalanceInput!]!) {
   upsertOpeningBalances(inputs: $inputs) {
     __typename
-    ... on OpeningBalanceApplied { bankAccount { id } openingBalance { tags { id } } } } }"""
+    ... on OpeningBalanceApplied { bankAccount { id } openingBalance { tags { tagId } } } } }"""
 HISTORY = """query ($from: Date!, $step: HistoryStep) { bankAccount(id: "a") {
   balanceHistory(from: $from, to: "2026-12-31", step: $step) { asOf bank { amount } } } }"""
 DAY, MONTH = {"from": "2026-12-01"}, {"from": "2026-01-01", "step": "MONTH"}
@@ -22,8 +22,8 @@ DAY, MONTH = {"from": "2026-12-01"}, {"from": "2026-01-01", "step": "MONTH"}
 #: Documents, variables and costs.
 COSTS: list[tuple[str, dict[str, Any], int]] = [
     ("{ __typename }", {}, 1),
-    ('{ bankAccount(id: "a") { id openingBalance { tags { id key } } } }', {}, 14),
-    ('{ node(id: "a") { id ... on BankAccount { openingBalance { tags { id } } } } }', {}, 9),
+    ('{ bankAccount(id: "a") { id openingBalance { tags { tagId key } } } }', {}, 14),
+    ('{ node(id: "a") { id ... on BankAccount { openingBalance { tags { tagId } } } } }', {}, 9),
     ('{ nodes(ids: ["a", "b", "c"]) { id ... on BankAccount { name } } }', {}, 7),
     ('{ nodes(ids: "a") { id } }', {}, 2),
     ("query ($ids: [ID!]!) { n: nodes(ids: $ids) { id __typename } }", {"ids": ["a"] * 7}, 15),
@@ -44,7 +44,7 @@ COSTS: list[tuple[str, dict[str, Any], int]] = [
     ("{ ...A } fragment A on Query { bankAccounts(first: 4) { ...B } } "
      "fragment B on BankAccountConnection { nodes { ...C ...C } totalCount } "
      "fragment C on BankAccount { id openingBalance { ...D } } "
-     "fragment D on OpeningBalance { tags { id ... { key } ... on Tag { value } } }", {}, 153),
+     "fragment D on OpeningBalance { tags { tagId ... { key } ... on Tag { value } } }", {}, 153),
     ("query ($n: Int!) { ... { ...A } } fragment A on Query { bankAccounts(first: $n) "
      "{ nodes { ... on Node { id ... on BankAccount { name } } } } }", {"n": 10}, 31),
     (UPSERTS, {"inputs": [{}] * 3}, 31),

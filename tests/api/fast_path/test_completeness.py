@@ -97,7 +97,8 @@ def test_type_conditions_of_an_account_are_its_interfaces() -> None:
     } == _TYPE_CONDITIONS
     for name in ROOTS:
         returned = get_named_type(SCHEMA.query_type.fields[name].type)
-        assert returned is account or SCHEMA.get_possible_types(returned) == [account]
+        # An id of another type than an account's is no account of the directory: it falls back.
+        assert returned is account or account in SCHEMA.get_possible_types(returned)
 
 
 def write_document(field: GraphQLField, path: tuple[str, ...]) -> str:

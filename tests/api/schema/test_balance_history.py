@@ -67,19 +67,19 @@ async def test_invalid_range_error_names_from(harness: GatewayHarness, start, en
             {"from": start, "to": end, "step": step},
         )
 
-    assert answer["data"] == {"bankAccount": None}
+    assert answer["data"] == {"bankAccount": {"balanceHistory": None}}
     assert answer["errors"][0]["extensions"]["field"] == "from"
     assert harness.reads.calls == []
 
 
-async def test_failed_day_nulls_only_its_account(harness: GatewayHarness):
+async def test_failed_day_nulls_only_its_history(harness: GatewayHarness):
     harness.reads.balance_answers["acct_card"] = ProviderTimeout("Slow.", account_id="acct_card")
 
     async with open_client(harness) as client:
         answer = await client.ask(QUERY, {"from": "2026-01-01", "to": "2026-01-03"})
 
     nodes = answer["data"]["bankAccounts"]["nodes"]
-    assert [node is None for node in nodes] == [True, False, False, False, False]
+    assert [node["balanceHistory"] is None for node in nodes] == [True, False, False, False, False]
     [error] = answer["errors"]
     assert error["path"] == ["bankAccounts", "nodes", 0, "balanceHistory"]
     assert error["extensions"]["code"] == "PROVIDER_TIMEOUT"

@@ -86,7 +86,7 @@ async def test_malformed_id_is_unknown_and_long_id_is_rejected(harness: GatewayH
 OPENING = """{ bankAccount(id: "acct_operating") { openingBalance {
   amount { minorUnits amount currency exponent } effectiveAt source createdAt updatedAt
   memo referenceNumber metadata freshness { state ageSeconds observedAt staleReason }
-  tags { id key value dimensionId definitionId dimensionDisplayName valueDisplayName archivedAt }
+  tags { tagId key value dimensionId definitionId dimensionDisplayName valueDisplayName archivedAt }
 } } }"""
 
 

@@ -32,11 +32,14 @@ INTERNAL_FIELDS = {
     "Account.derive_opening_balance_as_of": "The opening balance has the source DERIVED instead.",
 }
 
+#: The name in GraphQL of each domain field that has another one there.
+RENAMED = {"Tag.id": "tag_id"}
+
 
 def list_fields(domain_type: type, *, internal: bool) -> set[str]:
     """Return the fields of a domain type that are listed as internal, or those that are not."""
     return {
-        each.name
+        RENAMED.get(f"{domain_type.__name__}.{each.name}", each.name)
         for each in dataclasses.fields(domain_type)
         if (f"{domain_type.__name__}.{each.name}" in INTERNAL_FIELDS) is internal
     }

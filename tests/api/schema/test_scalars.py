@@ -9,8 +9,8 @@ from graphql import GraphQLError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balance_gateway.api.schema.json_output import encode_json_value
 from balance_gateway.api.schema.scalars import (
-    encode_json_value,
     parse_big_int,
     parse_currency,
     parse_date,

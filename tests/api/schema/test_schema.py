@@ -48,7 +48,12 @@ BankFeed.disconnectedAt: DateTime
 BankFeed.needsAttention: Boolean!
 ReportedBalance.amount: Money!
 ReportedBalance.reportedAt: DateTime
-BankAccount.balanceHistory: [Balance!]!
+BankAccount.balanceHistory: [Balance!]
+BankAccount.balanceSeries: BalanceSeries
+MissingBalance.code: ErrorCode!
+ConnectorHealth.lastFailureCode: ErrorCode
+Tag.tagId: ID!
+Connector.name: String!
 CurrencyTotal.currency: CurrencyCode!
 CurrencyTotal.bank: Money
 CurrencyTotal.ledger: Money

@@ -10,14 +10,23 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    Token,
+    TokenKind,
     parse,
     validate,
 )
 
 from balance_gateway.api.execution.document_limits import DocumentMeasurement, build_limit_refusal
+from balance_gateway.api.execution.input_errors import VALIDATION_RULES
 from balance_gateway.api.execution.query_cost import Cost
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.errors import build_refusal, refusal_from_errors
+from balance_gateway.api.schema.errors import (
+    RequestRefused,
+    build_refusal,
+    format_error,
+    refusal_from_errors,
+)
+from balance_gateway.domain.errors import ErrorCode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +87,14 @@ class Documents:
 
     def _prepare(self, query: str) -> tuple[PreparedOperation, ...]:
         document = self._parse(query)
+        _refuse_long_numbers(document, self._limits)
         # Before validation, which takes far longer on a document beyond the limits.
         costs = DocumentMeasurement(document, self._schema, self._limits).costs
-        errors = validate(self._schema, document, max_errors=self._limits.validation_errors)
+        errors = validate(
+            self._schema, document, VALIDATION_RULES, max_errors=self._limits.validation_errors
+        )
         if errors:
-            raise refusal_from_errors(errors)
+            raise refusal_from_errors(errors, ErrorCode.GRAPHQL_VALIDATION_FAILED)
         return tuple(
             PreparedOperation(
                 document=document,
@@ -106,7 +118,10 @@ class Documents:
                 what = "comments" if "comments" in error.message else "tokens"
                 allowed = limits.comments if what == "comments" else limits.tokens
                 raise build_limit_refusal(allowed, what) from None
-            raise refusal_from_errors([error]) from None
+            if "nested too deeply" in error.message:
+                message = "The document is nested too deeply. Split the request."
+                raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE) from None
+            raise refusal_from_errors([error], ErrorCode.GRAPHQL_PARSE_FAILED) from None
 
     def _store(self, query: str, operations: tuple[PreparedOperation, ...]) -> None:
         self._cached[query] = operations
@@ -117,6 +132,34 @@ class Documents:
         ):
             evicted, _ = self._cached.popitem(last=False)
             self._cached_characters -= len(evicted)
+
+
+def _refuse_long_numbers(document: DocumentNode, limits: Limits) -> None:
+    """Refuse a number that is too long, before anything converts it.
+
+    Raises:
+        RequestRefused: a number has too many characters or too large an exponent.
+    """
+    assert document.loc is not None
+    token: Token | None = document.loc.start_token
+    while token is not None:
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT):
+            assert token.value is not None
+            exponent = token.value.lower().partition("e")[2].lstrip("+-")
+            is_long = len(token.value) > limits.number_characters
+            if is_long or len(exponent) > limits.exponent_digits:
+                raise _build_number_refusal(document, token, limits)
+        token = token.next
+
+
+def _build_number_refusal(document: DocumentNode, token: Token, limits: Limits) -> RequestRefused:
+    assert document.loc is not None
+    message = (
+        f"A number in the document must have at most {limits.number_characters} characters and an "
+        f"exponent of at most {limits.exponent_digits} digits. Send a longer value as a string."
+    )
+    error = GraphQLError(message, source=document.loc.source, positions=[token.start])
+    return RequestRefused([format_error(error, "")], is_malformed=True)
 
 
 def _select_operation(

@@ -13,18 +13,24 @@ from typing import Any, TypeGuard
 
 import orjson
 from graphql import ExecutionResult, execute_root_selection_set
+from graphql.execution.executor import Executor
 
 from balance_gateway.api.execution.documents import Documents, PreparedOperation
+from balance_gateway.api.execution.executor import GatewayExecutor
+from balance_gateway.api.execution.input_errors import build_variable_errors
+from balance_gateway.api.execution.mutation_roots import check_mutation_roots
 from balance_gateway.api.execution.query_cost import apply_defaults
 from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.build import build_core_schema, build_schema
+from balance_gateway.api.schema.build import build_core_schema
 from balance_gateway.api.schema.errors import (
     RequestRefused,
     build_refusal,
     format_error,
     refusal_from_errors,
 )
+from balance_gateway.api.schema.json_output import encode_json
+from balance_gateway.api.schema.unreadable_inputs import keep_unreadable
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.service.gateway import Gateway
 
@@ -57,12 +63,19 @@ class GraphQLResponse:
 
     Attributes:
         body: the JSON text.
-        status: the HTTP status under ``application/graphql-response+json``: 200 if there is data,
-            400 if the request was refused, 403 if there is no data because of a missing scope.
+        status: the HTTP status under ``application/graphql-response+json``: 200 if there is data
+            or null for all of it, 294 if there is data beside errors, 400 if the request was
+            refused, 403 if there is nothing because of a missing scope.
+        json_status: the HTTP status under ``application/json``.
     """
 
     body: bytes
     status: int
+    json_status: int = 200
+
+
+#: The status of a response with data and errors, under ``application/graphql-response+json``.
+PARTIAL_SUCCESS = 294
 
 
 class Engine:
@@ -82,7 +95,6 @@ class Engine:
         self._limits = limits or Limits()
         self._request_timeout_s = request_timeout_s
         self._schema = build_core_schema()
-        self._executor_class = build_schema().execution_context_class
         self._documents = Documents(self._schema, self._limits)
 
     def prepare(self, request: GraphQLRequest) -> Operation:
@@ -145,7 +157,16 @@ class Engine:
         return _build_response(result, caller.request_id)
 
     async def _execute(self, operation: Operation, context: RequestContext) -> ExecutionResult:
-        executor = self._executor_class.build(
+        # Arguments are coerced here and again when each field is executed.
+        with keep_unreadable(active=operation.is_mutation):
+            executor = self._build_executor(operation, context)
+            if operation.is_mutation:
+                check_mutation_roots(executor, operation.prepared.node, context)
+            result = execute_root_selection_set(executor)
+            return await result if inspect.isawaitable(result) else result
+
+    def _build_executor(self, operation: Operation, context: RequestContext) -> Executor[Any]:
+        executor = GatewayExecutor.build(
             self._schema,
             operation.prepared.document,
             context_value=context,
@@ -155,14 +176,22 @@ class Engine:
             max_coercion_errors=self._limits.validation_errors,
         )
         if isinstance(executor, list):
-            raise refusal_from_errors(executor)
-        result = execute_root_selection_set(executor)
-        return await result if inspect.isawaitable(result) else result
+            raise refusal_from_errors(
+                build_variable_errors(
+                    self._schema,
+                    operation.prepared.node.variable_definitions or (),
+                    operation.variables,
+                    self._limits.validation_errors,
+                )
+                or executor
+            )
+        return executor
 
 
-def build_refusal_response(refused: RequestRefused, status: int = 400) -> GraphQLResponse:
+def build_refusal_response(refused: RequestRefused) -> GraphQLResponse:
     """Build the response to a request that was not executed."""
-    return GraphQLResponse(orjson.dumps({"errors": refused.errors}), status)
+    json_status = refused.status if refused.is_malformed else 200
+    return GraphQLResponse(orjson.dumps({"errors": refused.errors}), refused.status, json_status)
 
 
 def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:
@@ -170,28 +199,11 @@ def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse
         return GraphQLResponse(encode_json({"data": result.data}), 200)
     errors = [format_error(error, request_id) for error in result.errors]
     codes = {error["extensions"]["code"] for error in errors}
-    # If a root field that can be null fails, there is still data, and the status is 200.
-    status = 403 if result.data is None and codes == {ErrorCode.FORBIDDEN} else 200
+    if result.data is None and codes == {ErrorCode.FORBIDDEN}:
+        # A response with the member ``data`` must have a status 2xx.
+        return GraphQLResponse(orjson.dumps({"errors": errors}), 403)
+    status = 200 if result.data is None else PARTIAL_SUCCESS
     return GraphQLResponse(encode_json({"data": result.data, "errors": errors}), status)
-
-
-def encode_json(value: Any) -> bytes:
-    """Encode a response, or a part of it, as JSON."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # A provider may send half a surrogate pair, which UTF-8 cannot encode: it becomes "?".
-        return orjson.dumps(_replace_surrogates(value))
-
-
-def _replace_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in value]
-    return value
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:

@@ -14,7 +14,7 @@ from graphql import GraphQLError
 
 from balance_gateway.api.fast_path.argument_sources import ABSENT
 from balance_gateway.api.fast_path.collect_fields import FallBackToGraphQLCore
-from balance_gateway.api.schema.bank_account import DAY_MAX, DAY_MIN
+from balance_gateway.api.schema.history import DAY_MAX, DAY_MIN
 from balance_gateway.api.schema.scalars import parse_date
 from balance_gateway.ports.reads import OnStale
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from balance_gateway.api.execution.documents import PreparedOperation
 from balance_gateway.api.execution.engine import (
+    PARTIAL_SUCCESS,
     Engine,
     GraphQLRequest,
     GraphQLResponse,
@@ -301,7 +302,7 @@ class FastPathEngine:
             )
             if not partial.is_complete:
                 await self._response_builder.fill_missing(partial)
-            return GraphQLResponse(partial.encode(), 200)
+            return GraphQLResponse(partial.encode(), PARTIAL_SUCCESS if partial.errors else 200)
         except FallBackToGraphQLCore:
             # The same context, so that values are not read twice and the deadline does not restart.
             return await self._fall_back(operation, caller, context)

@@ -20,7 +20,8 @@ from balance_gateway.api.fast_path.collect_fields import (
     FragmentDefinitions,
     collect_fields,
 )
-from balance_gateway.api.schema.scalars import encode_json_value
+from balance_gateway.api.schema.json_output import serialize_json
+from balance_gateway.api.schema.money import compute_age_seconds
 from balance_gateway.domain.balances import BalanceFigures, MissingReason, OpeningBalance, Tag
 from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.money import Money, decimal_text
@@ -124,6 +125,10 @@ def _write_reason(reason: MissingReason | None) -> str | None:
     return None if reason is None else reason.name
 
 
+def _serialize_optional_json(value: object) -> object:
+    return None if value is None else serialize_json(value)
+
+
 MONEY: ObjectType[Money] = ObjectType(
     "Money",
     leaves={
@@ -140,9 +145,7 @@ FRESHNESS: ObjectType[Observed[Any]] = ObjectType(
     leaves={
         "state": lambda observed, _: observed.state.name,
         "observedAt": lambda observed, _: format_instant(observed.observed_at),
-        "ageSeconds": lambda observed, now: max(
-            0, int((now - observed.observed_at).total_seconds())
-        ),
+        "ageSeconds": lambda observed, now: compute_age_seconds(observed.observed_at, now),
         "staleReason": lambda observed, _: observed.stale_reason,
     },
     objects={},
@@ -168,7 +171,7 @@ BALANCE: ObjectType[Observed[BalanceFigures]] = ObjectType(
 TAG: ObjectType[Tag] = ObjectType(
     "Tag",
     leaves={
-        "id": lambda tag, _: tag.id,
+        "tagId": lambda tag, _: tag.id,
         "key": lambda tag, _: tag.key,
         "value": lambda tag, _: tag.value,
         "dimensionId": lambda tag, _: tag.dimension_id,
@@ -190,7 +193,7 @@ OPENING_BALANCE: ObjectType[Observed[OpeningBalance]] = ObjectType(
         "updatedAt": lambda observed, _: _format_optional_instant(observed.value.updated_at),
         "memo": lambda observed, _: observed.value.memo,
         "referenceNumber": lambda observed, _: observed.value.reference_number,
-        "metadata": lambda observed, _: encode_json_value(observed.value.metadata),
+        "metadata": lambda observed, _: _serialize_optional_json(observed.value.metadata),
     },
     objects={
         "amount": ObjectField(MONEY, lambda observed: observed.value.amount),

@@ -12,7 +12,6 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from balance_gateway.api.execution.engine import encode_json
 from balance_gateway.api.fast_path.account_json_cache import (
     AccountJsonCache,
     CachedAccountJson,
@@ -32,6 +31,7 @@ from balance_gateway.api.fast_path.response_state import (
 )
 from balance_gateway.api.request.context import RequestContext
 from balance_gateway.api.schema.errors import format_error
+from balance_gateway.api.schema.json_output import encode_json
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
 from balance_gateway.domain.errors import Forbidden, GatewayError
@@ -173,7 +173,12 @@ class ResponseBuilder:
         for source, error in failures:
             key = next(key for key, member in projection.members if member is source)
             partial.errors.append(_format_failure(source, error, [*path, key], context))
-        body = encode_json(projection.build_json(account, values, context.now))
+        try:
+            body = encode_json(projection.build_json(account, values, context.now))
+        except Exception:
+            # graphql-core reports a value that cannot be written out at its own field, and the
+            # rest of the response stays.
+            raise FallBackToGraphQLCore from None
         root_field.bodies[index] = body
         # A response with values that were just read is not cached as a whole.
         root_field.valid_until_s = 0.0

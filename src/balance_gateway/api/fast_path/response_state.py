@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from balance_gateway.api.execution.engine import encode_json
 from balance_gateway.api.fast_path.account_projection import BalanceArguments
 from balance_gateway.api.fast_path.operation_plan import Root
 from balance_gateway.api.request.context import RequestContext
+from balance_gateway.api.schema.json_output import encode_json
 from balance_gateway.ports.cache_validity import CacheValidity
 
 NEVER_EXPIRES_S = float("inf")

@@ -7,6 +7,11 @@ with the schema. An entry covers everything below its field.
 
 from collections.abc import Mapping
 
+_HISTORY = (
+    "It has up to hundreds of values with validities of their own, and a dashboard does not poll "
+    "it."
+)
+
 #: The reason for each field, as ``Type.field``.
 UNSUPPORTED_FIELDS: Mapping[str, str] = {
     "BankAccount.bankFeed": (
@@ -16,10 +21,8 @@ UNSUPPORTED_FIELDS: Mapping[str, str] = {
     "Freshness.sourcedAt": (
         "It comes from the bank feed, whose lifetime differs from the value's."
     ),
-    "BankAccount.balanceHistory": (
-        "It has up to hundreds of values with validities of their own, and the error of one day "
-        "makes the account null; a dashboard does not poll it."
-    ),
+    "BankAccount.balanceHistory": _HISTORY,
+    "BankAccount.balanceSeries": _HISTORY,
     "BankAccount.connector": (
         "Its health and call budget change with every call, so its JSON is not valid for any time."
     ),

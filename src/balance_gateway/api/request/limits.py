@@ -11,6 +11,9 @@ class Limits:
         document_characters: characters of the query text.
         tokens: lexical tokens in the document.
         comments: comments in the document.
+        number_characters: characters of one number in the document. Converting a longer one takes
+            quadratic time, or Python refuses it.
+        exponent_digits: digits in the exponent of one number in the document.
         depth: levels of fields, fragments included.
         introspection_depth: levels of fields below ``__schema`` and ``__type``.
         introspection_fields: ``__schema`` and ``__type`` fields in an operation.
@@ -40,6 +43,8 @@ class Limits:
     document_characters: int = 65_536
     tokens: int = 6_000
     comments: int = 1_000
+    number_characters: int = 1_000
+    exponent_digits: int = 3
     depth: int = 15
     introspection_depth: int = 25
     introspection_fields: int = 2

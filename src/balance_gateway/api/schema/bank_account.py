@@ -1,6 +1,6 @@
 """The GraphQL types BankAccount, OpeningBalance and Tag, and the resolvers of their fields."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import Enum
 from functools import partial
 from typing import Annotated
@@ -23,7 +23,13 @@ from balance_gateway.api.schema.connectors import (
     build_connector,
     to_graphql_provider,
 )
-from balance_gateway.api.schema.history import HistoryStep, count_points, list_days
+from balance_gateway.api.schema.history import (
+    BalanceSeries,
+    count_points,
+    require_usable_day,
+    resolve_balance_history,
+    resolve_balance_series,
+)
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.money import (
     Balance,
@@ -35,21 +41,12 @@ from balance_gateway.api.schema.money import (
     build_money,
     to_domain_on_stale,
 )
+from balance_gateway.api.schema.node import Node
 from balance_gateway.api.schema.scalars import CurrencyCode, Json, unset_to_none
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.ports import reads
-
-#: Closer to the ends of the calendar, the start or the end of a day overflows in some time zones.
-DAY_MIN, DAY_MAX = date.min + timedelta(days=2), date.max - timedelta(days=2)
-
-
-@strawberry.interface(description="An object with a permanent id.")
-class Node:
-    """An object with an id."""
-
-    id: strawberry.ID = strawberry.field(description="The id of the object in the gateway.")
 
 
 @strawberry.enum(description="A side of the ledger, debit or credit.")
@@ -85,7 +82,7 @@ class OpeningBalanceSource(Enum):
 class Tag:
     """A provider's tag."""
 
-    id: strawberry.ID = strawberry.field(description="The provider's id of the tag.")
+    tag_id: strawberry.ID = strawberry.field(description="The provider's id of the tag.")
     key: str = strawberry.field(description="The dimension of the tag.")
     value: str = strawberry.field(description="The value in the dimension.")
     dimension_id: strawberry.ID = strawberry.field(description="The provider's id of the key.")
@@ -157,7 +154,7 @@ def build_opening_balance(
 
 def _build_tag(tag: domain.Tag) -> Tag:
     return Tag(
-        id=strawberry.ID(tag.id),
+        tag_id=strawberry.ID(tag.id),
         key=tag.key,
         value=tag.value,
         dimension_id=strawberry.ID(tag.dimension_id),
@@ -228,45 +225,6 @@ def _balance(
     )
 
 
-def _balance_history(
-    self: "BankAccount",
-    info: Info,
-    from_: Annotated[date, strawberry.argument(name="from", description="The first day.")],
-    to: Annotated[
-        date,
-        strawberry.argument(
-            description="The last day; always included. It must not be before from."
-        ),
-    ],
-    step: Annotated[
-        HistoryStep | None, strawberry.argument(description="The interval between the days.")
-    ] = HistoryStep.DAY,
-) -> list[Balance]:
-    context = info.context
-    require_usable_day(from_, "from")
-    require_usable_day(to, "to")
-    # All days are requested together, so that the loader makes one call for them.
-    days = list_days(from_, to, step or HistoryStep.DAY, context.limits.history_points)
-    requests = [context.balance_request(self.account, day) for day in days]
-    return context.balances.load_all(
-        requests, partial(_build_history, account=self.account, now=context.now)
-    )
-
-
-def _build_history(
-    answers: list[reads.Observed[domain.BalanceFigures] | Exception],
-    account: Account,
-    now: datetime,
-) -> list[Balance]:
-    balances = []
-    for answer in answers:
-        if isinstance(answer, Exception):
-            # The field cannot be null, so the error of one day makes the whole account null.
-            raise answer
-        balances.append(build_balance(answer, account, now))
-    return balances
-
-
 def _connector(self: "BankAccount", info: Info) -> Connector:
     return build_connector(info.context.gateway.directory.connector(self.account.connector))
 
@@ -281,22 +239,6 @@ def _latest_bank(self: "BankAccount", info: Info) -> ReportedBalance | None:
 
 def _capabilities(self: "BankAccount") -> list[Capability]:
     return build_capabilities(self.account.capabilities)
-
-
-def require_usable_day(day: date | None, field: str) -> date | None:
-    """Return the day, or None for None.
-
-    Args:
-        day: the day of an argument; None if it was not given.
-        field: the argument; named in the error.
-
-    Raises:
-        BadInput: the day is so close to an end of the calendar that its start or its end cannot
-            be represented.
-    """
-    if day is not None and not DAY_MIN <= day <= DAY_MAX:
-        raise BadInput(f"{field} must be between {DAY_MIN} and {DAY_MAX}.", field=field)
-    return day
 
 
 @strawberry.type(description="An account at a provider. Needs the scope balances:read.")
@@ -321,12 +263,18 @@ class BankAccount(Node):
         resolver=_balance,
         description="The balance at the end of a day; null with an error if it is unavailable.",
     )
-    balance_history: list[Balance] = strawberry.field(
-        resolver=_balance_history,
+    balance_history: list[Balance] | None = strawberry.field(
+        resolver=resolve_balance_history,
         metadata=list_size(count_points, "from", "to", "step"),
+        deprecation_reason="Use balanceSeries: it has the other days if one is unavailable.",
         description="The balances of several days, oldest first, at most "
-        f"{DEFAULT_LIMITS.history_points}. If one day is "
-        "unavailable, the whole account is null with the error of that day.",
+        f"{DEFAULT_LIMITS.history_points}; null with the error of the day if one is unavailable.",
+    )
+    balance_series: BalanceSeries | None = strawberry.field(
+        resolver=resolve_balance_series,
+        metadata=list_size(count_points, "from", "to", "step"),
+        description="The balances of several days, at most "
+        f"{DEFAULT_LIMITS.history_points}. A day that is unavailable has a problem.",
     )
 
     connector: Connector = strawberry.field(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import strawberry
 
 from balance_gateway.api.request.context import Info
+from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
+from balance_gateway.api.schema.node import Node, build_connector_id
 from balance_gateway.domain import accounts as domain
 from balance_gateway.domain import health
 from balance_gateway.service.directory import Connector as DirectoryConnector
@@ -97,8 +99,8 @@ class ConnectorHealth:
     last_failure_at: datetime | None = strawberry.field(
         description="When a call last failed; null if none has."
     )
-    last_failure_code: str | None = strawberry.field(
-        description="The error code of the last failure; null if no call has failed."
+    last_failure_code: ErrorCode | None = strawberry.field(
+        description="The reason of the last failure; null if no call has failed."
     )
 
 
@@ -119,11 +121,12 @@ class ConnectorBudget:
 
 def _health(self: "Connector", info: Info) -> ConnectorHealth:
     status = info.context.gateway.watch.status(self.connector.id)
+    code = status.last_failure_code
     return ConnectorHealth(
         state=HealthState(status.state),
         last_success_at=status.last_success_at,
         last_failure_at=status.last_failure_at,
-        last_failure_code=status.last_failure_code,
+        last_failure_code=None if code is None else to_graphql_code(code),
     )
 
 
@@ -137,11 +140,11 @@ def _budget(self: "Connector", info: Info) -> ConnectorBudget:
 
 
 @strawberry.type(description="A set of credentials at a provider that gives access to accounts.")
-class Connector:
+class Connector(Node):
     """A set of credentials at a provider."""
 
     connector: strawberry.Private[DirectoryConnector]
-    id: strawberry.ID = strawberry.field(description="The configured name of the connector.")
+    name: str = strawberry.field(description="The configured name of the connector.")
     provider: ProviderKind = strawberry.field(description="The provider of the connector.")
     capabilities: list[Capability] = strawberry.field(
         description="The operations that the provider supports, sorted by name."
@@ -161,7 +164,8 @@ def build_connector(connector: DirectoryConnector) -> Connector:
     """Build the GraphQL object of a connector."""
     return Connector(
         connector=connector,
-        id=strawberry.ID(connector.id),
+        id=build_connector_id(connector.id),
+        name=connector.id,
         provider=to_graphql_provider(connector.provider),
         capabilities=build_capabilities(connector.capabilities),
     )

@@ -17,7 +17,7 @@ from balance_gateway.observability.logs import describe_exception
 
 logger = logging.getLogger(__name__)
 
-#: The code of graphql-core's own errors: they are all about the caller's document or variables.
+#: The code of errors about the caller's values that have no code of their own.
 REQUEST_ERROR_CODE = ErrorCode.BAD_USER_INPUT
 
 
@@ -26,11 +26,17 @@ class RequestRefused(Exception):
 
     Attributes:
         errors: formatted GraphQL errors, at least one.
+        status: the HTTP status under ``application/graphql-response+json``.
+        is_malformed: whether it has this status under ``application/json`` as well.
     """
 
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, errors: list[dict[str, Any]], *, status: int = 400, is_malformed: bool = False
+    ) -> None:
         super().__init__(errors[0]["message"])
         self.errors = errors
+        self.status = status
+        self.is_malformed = is_malformed
 
 
 def build_refusal(
@@ -63,8 +69,14 @@ def build_extensions(error: GatewayError) -> dict[str, Any]:
     return extensions
 
 
-def refusal_from_errors(errors: Sequence[GraphQLError]) -> RequestRefused:
+def refusal_from_errors(
+    errors: Sequence[GraphQLError], code: ErrorCode = REQUEST_ERROR_CODE
+) -> RequestRefused:
     """Build a refusal from graphql-core's errors about a document or its variables.
+
+    Args:
+        errors: at least one error.
+        code: the code of the errors that have none of their own.
 
     Raises:
         Exception: the cause of an error that a defect of the gateway raised.
@@ -73,12 +85,25 @@ def refusal_from_errors(errors: Sequence[GraphQLError]) -> RequestRefused:
         cause = _find_cause(error)
         if cause is not None and not isinstance(cause, GatewayError):
             raise cause
-    return RequestRefused([format_error(error, "") for error in errors])
+    return RequestRefused([format_error(error, "", code) for error in errors])
 
 
-def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """Format a GraphQL error for the response; a defect is logged and its text is masked."""
-    entry: dict[str, Any] = {"message": error.message}
+def to_graphql_words(message: str) -> str:
+    """Return a message of graphql-core with the words of GraphQL instead of Python's."""
+    return message.replace("not to be None", "not to be null")
+
+
+def format_error(
+    error: GraphQLError, request_id: str, code: ErrorCode = REQUEST_ERROR_CODE
+) -> dict[str, Any]:
+    """Format a GraphQL error for the response; a defect is logged and its text is masked.
+
+    Args:
+        error: the error.
+        request_id: the id of the request, under which a defect is logged.
+        code: the code of an error of graphql-core itself that has none of its own.
+    """
+    entry: dict[str, Any] = {"message": to_graphql_words(error.message)}
     if error.locations:
         entry["locations"] = [
             {"line": location.line, "column": location.column} for location in error.locations
@@ -90,11 +115,8 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
         entry["message"] = cause.message
         entry["extensions"] = build_extensions(cause)
     elif cause is None:
-        entry["extensions"] = {
-            "code": REQUEST_ERROR_CODE,
-            "retryable": REQUEST_ERROR_CODE.is_retryable,
-            **(error.extensions or {}),
-        }
+        extensions = {"code": code, "retryable": code.is_retryable}
+        entry["extensions"] = {**extensions, **(error.extensions or {})}
     else:
         entry["message"] = build_internal_message(request_id)
         code = ErrorCode.INTERNAL

@@ -121,8 +121,16 @@ class Freshness:
     )
 
 
+_INT_MAX = 2**31 - 1
+
 # A dictionary is faster than the enum's own look-up, and this runs for every balance.
 _STATES = {state: FreshnessState(state) for state in reads.FreshnessState}
+
+
+def compute_age_seconds(observed_at: datetime, now: datetime) -> int:
+    """Return the age of a value in whole seconds, from 0 to the largest GraphQL Int."""
+    # A replica with a faster clock may have observed the value after ``now``.
+    return min(max(0, int((now - observed_at).total_seconds())), _INT_MAX)
 
 
 def build_freshness(
@@ -139,8 +147,7 @@ def build_freshness(
         query=query,
         state=_STATES[observed.state],
         observed_at=observed.observed_at,
-        # A replica with a faster clock may have observed the value after ``now``.
-        age_seconds=max(0, int((now - observed.observed_at).total_seconds())),
+        age_seconds=compute_age_seconds(observed.observed_at, now),
         stale_reason=observed.stale_reason,
     )
 

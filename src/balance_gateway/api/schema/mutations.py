@@ -1,6 +1,7 @@
 """The mutation root: sets opening balances. Every field needs the scope balances:write."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import strawberry
 
@@ -14,6 +15,7 @@ from balance_gateway.api.schema.bank_account import (
 )
 from balance_gateway.api.schema.errors import build_internal_message, log_defect
 from balance_gateway.api.schema.list_sizes import count_items, list_size
+from balance_gateway.api.schema.mutation_rules import mutation_rules
 from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
     build_upsert_request,
@@ -76,9 +78,7 @@ async def _upsert(
 ) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
     try:
         request = build_upsert_request(sent)
-        return _build_result(
-            await context.gateway.writes.upsert(context.principal, request), context
-        )
+        result = await context.gateway.writes.upsert(context.principal, request)
     except GatewayError as error:
         return OpeningBalanceRejected(
             code=error.code, message=error.message, retryable=error.retryable, field=error.field
@@ -89,6 +89,11 @@ async def _upsert(
     finally:
         # After a failure as well: the write may have reached the provider.
         context.reset_after_write()
+    try:
+        return _build_result(result, context)
+    except Exception as defect:
+        # The write may have been applied, so an error about showing it is no rejection.
+        return _build_defect_result(context, str(sent.account_id), defect)
 
 
 def _build_result(
@@ -155,6 +160,13 @@ def _count_inputs(limits: Limits, inputs: object) -> int:
     return min(count_items(inputs), limits.inputs)
 
 
+def _check_inputs(limits: Limits, arguments: Mapping[str, Any]) -> None:
+    count = len(arguments["inputs"])
+    if not 1 <= count <= limits.inputs:
+        message = f"inputs must have 1 to {limits.inputs} items, not {count}. Split a long list."
+        raise BadInput(message, field="inputs")
+
+
 async def _upsert_several(
     info: Info,
     inputs: Annotated[
@@ -166,10 +178,6 @@ async def _upsert_several(
     ],
 ) -> list[UpsertOpeningBalanceResult]:
     info.context.principal.require(Scope.BALANCES_WRITE)
-    inputs_max = info.context.limits.inputs
-    if not 1 <= len(inputs) <= inputs_max:
-        message = f"inputs must have 1 to {inputs_max} items, not {len(inputs)}. Split a long list."
-        raise BadInput(message, field="inputs")
     # One after the other, because several inputs may be about the same account.
     return [await _upsert(info.context, each) for each in inputs]
 
@@ -185,7 +193,11 @@ class Mutation:
     )
     upsert_opening_balances: list[UpsertOpeningBalanceResult] = strawberry.mutation(
         resolver=_upsert_several,
-        metadata=list_size(_count_inputs, "inputs"),
+        metadata={
+            **list_size(_count_inputs, "inputs"),
+            **mutation_rules(_check_inputs, independent_rows=("inputs",)),
+        },
         description="Sets opening balances one after the other. Each write is independent: a "
-        "rejected write does not undo or stop the others. Needs balances:write.",
+        "rejected write does not undo or stop the others, and an input with an unreadable amount, "
+        "currency or instant is rejected alone. Needs balances:write.",
     )

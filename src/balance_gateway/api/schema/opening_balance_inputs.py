@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from balance_gateway.api.schema.scalars import BigInt, CurrencyCode, DecimalText, unset_to_none
+from balance_gateway.api.schema.unreadable_inputs import require_readable
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.service.amount_input import (
     AmountInput,
@@ -84,9 +85,10 @@ def build_upsert_request(sent: UpsertOpeningBalanceInput) -> UpsertRequest:
 
     Raises:
         BadInput: an amount has both minorUnits and amount, or neither; or expectedPrevious is
-            incomplete, or in another currency, or has too many decimals.
+            incomplete, or in another currency, or has too many decimals; or a scalar could not
+            read a value.
     """
-    amount = _build_amount(sent.amount)
+    amount = _build_amount(sent.amount, "amount")
     # The service checks this again when it plans the write. It is checked here as well because
     # callers get an error about the amount before an error about the account.
     require_one_form(amount, "amount")
@@ -95,7 +97,7 @@ def build_upsert_request(sent: UpsertOpeningBalanceInput) -> UpsertRequest:
         minor_units=amount.minor_units,
         amount_text=amount.text,
         currency=amount.currency,
-        effective_at=unset_to_none(sent.effective_at),
+        effective_at=unset_to_none(require_readable(sent.effective_at, "effectiveAt")),
         expected_previous=_build_expected_previous(sent),
         idempotency_key=unset_to_none(sent.idempotency_key),
         memo=unset_to_none(sent.memo),
@@ -116,10 +118,12 @@ def _build_expected_previous(sent: UpsertOpeningBalanceInput) -> ExpectedPreviou
         return ExpectedPrevious(minor_units=None)
     # Resolved before planning: the fingerprint of a request under an idempotency key covers the
     # expectation in minor units.
-    return resolve_expected_previous(_build_amount(expected), sent.amount.currency, field)
+    return resolve_expected_previous(_build_amount(expected, field), sent.amount.currency, field)
 
 
-def _build_amount(money: MoneyInput) -> AmountInput:
+def _build_amount(money: MoneyInput, field: str) -> AmountInput:
     return AmountInput(
-        unset_to_none(money.minor_units), unset_to_none(money.amount), money.currency
+        unset_to_none(require_readable(money.minor_units, f"{field}.minorUnits")),
+        unset_to_none(require_readable(money.amount, f"{field}.amount")),
+        require_readable(money.currency, f"{field}.currency"),
     )

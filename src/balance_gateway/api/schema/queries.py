@@ -9,12 +9,7 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
-from balance_gateway.api.schema.bank_account import (
-    BankAccount,
-    Node,
-    build_bank_account,
-    require_usable_day,
-)
+from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.connection import BankAccountConnection, build_connection
 from balance_gateway.api.schema.connectors import (
     Connector,
@@ -22,7 +17,9 @@ from balance_gateway.api.schema.connectors import (
     build_connector,
     to_domain_provider,
 )
+from balance_gateway.api.schema.history import require_usable_day
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, count_items, list_size
+from balance_gateway.api.schema.node import Node, is_connector_id, parse_connector_name
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
 from balance_gateway.api.schema.viewer import Gateway, Viewer, resolve_gateway, resolve_viewer
@@ -36,6 +33,7 @@ from balance_gateway.service.directory import AccountFilter, Directory
 T = TypeVar("T")
 
 ACCOUNT_ID_CHARACTERS_MAX = 64
+NODE_ID_CHARACTERS_MAX = 100
 NAME_CHARACTERS_MAX = 200
 #: The number of accounts on a page if the caller asks for none.
 PAGE_SIZE = 100
@@ -55,7 +53,7 @@ class BankAccountFilter:
     )
     connectors: list[strawberry.ID] | None = strawberry.field(
         default=strawberry.UNSET,
-        description=f"Accounts of one of these connectors; at most {_ITEMS_MAX}.",
+        description=f"Accounts of one of these connectors, by id or name; at most {_ITEMS_MAX}.",
     )
     providers: list[ProviderKind] | None = strawberry.field(
         default=strawberry.UNSET,
@@ -92,7 +90,7 @@ def _to_domain_filter(sent: BankAccountFilter | None, ids_max: int) -> AccountFi
     currencies = _check_items(sent.currencies, "filter.currencies", ids_max)
     return AccountFilter(
         ids=None if ids is None else frozenset(map(str, ids)),
-        connectors=None if connectors is None else tuple(map(str, connectors)),
+        connectors=None if connectors is None else tuple(map(parse_connector_name, connectors)),
         providers=None if providers is None else tuple(map(to_domain_provider, providers)),
         currencies=None if currencies is None else tuple(map(str, currencies)),
         name_contains=name_contains,
@@ -126,21 +124,33 @@ def _account(
     return build_bank_account(directory.account(principal, account_id))
 
 
+def _find_node(directory: Directory, principal: Principal, node_id: str, field: str) -> Node:
+    if not is_connector_id(node_id):
+        return _account(directory, principal, node_id, field)
+    name = parse_connector_name(node_id)
+    for connector in directory.connectors_for(principal):
+        if connector.id == name:
+            return build_connector(connector)
+    # Longer than any name: the error must not repeat a text of any length.
+    raise AccountNotFound(node_id[:NODE_ID_CHARACTERS_MAX])
+
+
 def _nodes(
     info: Info,
     ids: Annotated[
         list[strawberry.ID],
         strawberry.argument(
-            description=f"The ids of accounts; at most {_ITEMS_MAX}, repetitions are allowed."
+            description="The ids of accounts and connectors; at most "
+            f"{_ITEMS_MAX}, repetitions are allowed."
         ),
     ],
 ) -> list[Node | None]:
     context = info.context
     directory = context.directory_for_reading()
     nodes: list[Node | Exception] = []
-    for account_id in _check_items(ids, "ids", context.limits.ids) or ():
+    for node_id in _check_items(ids, "ids", context.limits.ids) or ():
         try:
-            nodes.append(_account(directory, context.principal, account_id, "ids"))
+            nodes.append(_find_node(directory, context.principal, node_id, "ids"))
         except (AccountNotFound, BadInput) as error:
             nodes.append(error)
     # graphql-core reports each exception in the list as the error of its own item.
@@ -170,10 +180,12 @@ def _raise_defects(
 
 def _node(
     info: Info,
-    id: Annotated[strawberry.ID, strawberry.argument(description="The id of an account.")],
+    id: Annotated[
+        strawberry.ID, strawberry.argument(description="The id of an account or a connector.")
+    ],
 ) -> Node | None:
     context = info.context
-    return _account(context.directory_for_reading(), context.principal, id, "id")
+    return _find_node(context.directory_for_reading(), context.principal, id, "id")
 
 
 def _bank_account(
@@ -190,7 +202,7 @@ def _bank_accounts(
     first: Annotated[
         int | None,
         strawberry.argument(
-            description=f"The maximum number of accounts; 1 to {DEFAULT_LIMITS.page_size}."
+            description=f"The maximum number of accounts; 0 to {DEFAULT_LIMITS.page_size}."
         ),
     ] = PAGE_SIZE,
     after: Annotated[
@@ -201,9 +213,9 @@ def _bank_accounts(
     context = info.context
     directory = context.directory_for_reading()
     count = PAGE_SIZE if first is None else first
-    if not 1 <= count <= context.limits.page_size:
+    if not 0 <= count <= context.limits.page_size:
         raise BadInput(
-            f"first must be in the range 1 to {context.limits.page_size}.", field="first"
+            f"first must be in the range 0 to {context.limits.page_size}.", field="first"
         )
     chosen = _to_domain_filter(filter, context.limits.ids)
     accounts = directory.select(context.principal, chosen)

@@ -1,19 +1,20 @@
 """The custom scalars: exact in input and output, strict in input.
 
-The error messages name the scalar only: graphql-core adds the name of the argument or variable.
+The error messages name the scalar only; ``api/execution/input_errors.py`` adds the name of the
+argument or variable.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal as PyDecimal
 from typing import Any, NewType, TypeVar
 
-import orjson
 import strawberry
-from graphql import FloatValueNode, GraphQLError, IntValueNode, StringValueNode, ValueNode
+from graphql import FloatValueNode, IntValueNode, StringValueNode, ValueNode
 from strawberry.types.scalar import ScalarDefinition
 
+from balance_gateway.api.schema.json_output import serialize_json
+from balance_gateway.api.schema.unreadable_inputs import ScalarFault, allow_unreadable
 from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import AMOUNT_DIGITS_MAX, currency_exponent
@@ -59,105 +60,88 @@ def parse_big_int(value: object) -> int:
     """Parse an integer from a string or a JSON integer.
 
     Raises:
-        GraphQLError: the value is anything else, or has more than ``AMOUNT_DIGITS_MAX`` digits.
+        ScalarFault: the value is anything else, or has more than ``AMOUNT_DIGITS_MAX`` digits.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**AMOUNT_DIGITS_MAX:
-            raise GraphQLError(_BIG_INT_RULE)
+            raise ScalarFault(_BIG_INT_RULE)
         return value
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, float):
-        raise GraphQLError(f"{_BIG_INT_RULE} A JSON number with a fraction may lose digits.")
-    raise GraphQLError(_BIG_INT_RULE)
+        raise ScalarFault(f"{_BIG_INT_RULE} A JSON number with a fraction may lose digits.")
+    raise ScalarFault(_BIG_INT_RULE)
 
 
 def parse_decimal(value: object) -> str:
     """Return a decimal as plain text, from a string or a JSON integer.
 
     Raises:
-        GraphQLError: the value is anything else; a JSON float may have lost digits already.
+        ScalarFault: the value is anything else; a JSON float may have lost digits already.
     """
     if isinstance(value, float):
-        raise GraphQLError(f"{_DECIMAL_RULE} Send it as a string: a JSON number may lose digits.")
+        raise ScalarFault(f"{_DECIMAL_RULE} Send it as a string: a JSON number may lose digits.")
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) >= 10**AMOUNT_DIGITS_MAX:
-            raise GraphQLError(_DECIMAL_RULE)
+            raise ScalarFault(_DECIMAL_RULE)
         return str(value)
     if isinstance(value, str) and len(value) <= AMOUNT_DIGITS_MAX and _DECIMAL.fullmatch(value):
         return value
-    raise GraphQLError(_DECIMAL_RULE)
+    raise ScalarFault(_DECIMAL_RULE)
 
 
 def parse_date(value: object) -> date:
     """Parse a day that exists, strictly ``YYYY-MM-DD``.
 
     Raises:
-        GraphQLError: the value is anything else.
+        ScalarFault: the value is anything else.
     """
     if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise GraphQLError(_DATE_RULE)
+        raise ScalarFault(_DATE_RULE)
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise GraphQLError(f"The day does not exist in the calendar. {_DATE_RULE}") from None
+        raise ScalarFault(f"The day does not exist in the calendar. {_DATE_RULE}") from None
 
 
 def parse_instant(value: object) -> datetime:
     """Parse an RFC 3339 instant with an offset, as an aware datetime in UTC.
 
     Raises:
-        GraphQLError: the value is anything else, or is finer than a microsecond.
+        ScalarFault: the value is anything else, or is finer than a microsecond.
     """
     match = _INSTANT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise GraphQLError(_INSTANT_RULE)
+        raise ScalarFault(_INSTANT_RULE)
     day, time, fraction, offset = match.groups()
     if offset is None:
-        raise GraphQLError(
+        raise ScalarFault(
             f"The offset is missing: append Z for UTC, or an offset such as +01:00. {_INSTANT_RULE}"
         )
     if offset in "Zz":
         offset = "+00:00"
     if fraction and fraction[7:].strip("0"):
-        raise GraphQLError("A DateTime must have at most six decimals of a second.")
+        raise ScalarFault("A DateTime must have at most six decimals of a second.")
     try:
         return datetime.fromisoformat(f"{day}T{time}{(fraction or '')[:7]}{offset}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise GraphQLError(f"The instant does not exist. {_INSTANT_RULE}") from None
+        raise ScalarFault(f"The instant does not exist. {_INSTANT_RULE}") from None
 
 
 def parse_currency(value: object) -> str:
     """Return an ISO 4217 code in upper case that has a minor unit.
 
     Raises:
-        GraphQLError: the value is anything else.
+        ScalarFault: the value is anything else.
     """
     if not isinstance(value, str) or not re.fullmatch("[A-Z]{3}", value):
-        raise GraphQLError(
+        raise ScalarFault(
             'A CurrencyCode must be three upper-case letters of ISO 4217, such as "EUR".'
         )
     try:
         currency_exponent(value)
     except BadInput as error:
-        raise GraphQLError(f"{error.message.rstrip('.')}.") from None
-    return value
-
-
-def encode_json_value(value: object) -> object:
-    """Return a JSON value in which every number is serialized exactly, at any size.
-
-    NaN and infinite numbers, which JSON does not have, become null.
-    """
-    if isinstance(value, str | bool | None):
-        return value
-    if isinstance(value, int | PyDecimal):
-        finite = isinstance(value, int) or value.is_finite()
-        return orjson.Fragment(str(value)) if finite else None
-    if isinstance(value, Mapping):
-        return {str(key): encode_json_value(item) for key, item in value.items()}
-    if isinstance(value, Sequence):
-        return [encode_json_value(item) for item in value]
+        raise ScalarFault(f"{error.message.rstrip('.')}.") from None
     return value
 
 
@@ -168,17 +152,24 @@ def _literal(
     accepted: tuple[type[ValueNode], ...] = (StringValueNode, *numbers)
 
     def parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
-        if isinstance(node, accepted):
-            # The text as written: a number must not be converted to float.
-            return parse(getattr(node, "value", None))
-        return parse(None)
+        # The text as written: a number must not be converted to float.
+        value = getattr(node, "value", None) if isinstance(node, accepted) else None
+        try:
+            return parse(value)
+        except ScalarFault as fault:
+            raise ScalarFault(fault.message, node) from None
 
     return parse_literal
 
 
 def _refuse_json(_value: object, _variables: object = None) -> object:
-    raise GraphQLError("JSON is an output type; it is not accepted as input.")
+    raise ScalarFault("JSON is an output type; it is not accepted as input.")
 
+
+_read_big_int = allow_unreadable(parse_big_int)
+_read_decimal = allow_unreadable(parse_decimal)
+_read_instant = allow_unreadable(parse_instant)
+_read_currency = allow_unreadable(parse_currency)
 
 SCALARS: Mapping[object, ScalarDefinition] = {
     BigInt: strawberry.scalar(
@@ -186,8 +177,8 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         description="An integer of any size, returned as a string. Input: a string or an integer "
         f"of at most {AMOUNT_DIGITS_MAX} digits.",
         serialize=str,
-        parse_value=parse_big_int,
-        parse_literal=_literal(parse_big_int, IntValueNode),
+        parse_value=_read_big_int,
+        parse_literal=_literal(_read_big_int, IntValueNode),
     ),
     DecimalText: strawberry.scalar(
         name="Decimal",
@@ -195,8 +186,8 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         "or a number literal in the document, of at most "
         f"{AMOUNT_DIGITS_MAX} characters without an exponent.",
         serialize=str,
-        parse_value=parse_decimal,
-        parse_literal=_literal(parse_decimal, IntValueNode, FloatValueNode),
+        parse_value=_read_decimal,
+        parse_literal=_literal(_read_decimal, IntValueNode, FloatValueNode),
     ),
     date: strawberry.scalar(
         name="Date",
@@ -209,21 +200,21 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         name="DateTime",
         description="An RFC 3339 instant, returned in UTC. Input without an offset is rejected.",
         serialize=format_instant,
-        parse_value=parse_instant,
-        parse_literal=_literal(parse_instant),
+        parse_value=_read_instant,
+        parse_literal=_literal(_read_instant),
     ),
     CurrencyCode: strawberry.scalar(
         name="CurrencyCode",
         description="An ISO 4217 currency code of three upper-case letters, such as EUR.",
         specified_by_url="https://www.iso.org/iso-4217-currency-codes.html",
         serialize=str,
-        parse_value=parse_currency,
-        parse_literal=_literal(parse_currency),
+        parse_value=_read_currency,
+        parse_literal=_literal(_read_currency),
     ),
     Json: strawberry.scalar(
         name="JSON",
         description="Any JSON value, as stored by the provider.",
-        serialize=encode_json_value,
+        serialize=serialize_json,
         parse_value=_refuse_json,
         parse_literal=_refuse_json,
     ),

@@ -5,6 +5,7 @@ from datetime import date, datetime
 import strawberry
 
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
+from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.missing_reasons import MissingReason, build_missing_reason
 from balance_gateway.api.schema.money import Money, build_money
@@ -17,7 +18,7 @@ class MissingBalance:
     """An account not included in the total."""
 
     bank_account: BankAccount = strawberry.field(description="The account.")
-    code: str = strawberry.field(description="The error code, as in extensions.code of an error.")
+    code: ErrorCode = strawberry.field(description="Why its balance is missing.")
     reason: MissingReason | None = strawberry.field(
         description="Why an account that was read has no balance at all for the day; null if it "
         "could not be read."
@@ -91,7 +92,7 @@ def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
         missing=[
             MissingBalance(
                 bank_account=build_bank_account(each.account),
-                code=each.code,
+                code=to_graphql_code(each.code),
                 reason=build_missing_reason(each.reason),
             )
             for each in total.missing

@@ -8,7 +8,7 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!) {
     pageInfo { hasNextPage endCursor }
     nodes {
       id name currency provider
-      connector { id }
+      connector { name }
       openingBalance { amount { amount } source effectiveAt }
       balance(asOf: $asOf) {
         asOf
@@ -25,7 +25,7 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!) {
     overlapping firstDay lastDay oldestObservedAt oldestSourcedAt
   }
   connectors {
-    id provider
+    name provider
     health { state lastSuccessAt lastFailureAt lastFailureCode }
     budget { requestsPerMinute remaining }
   }
@@ -119,7 +119,7 @@ function rowOf({ account, problems }) {
   title.scope = "row";
   row.append(
     title,
-    make("td", "", known.provider || "", make("span", "sub", known.connector?.id || "")),
+    make("td", "", known.provider || "", make("span", "sub", known.connector?.name || "")),
     make("td", "", known.currency || ""),
     make("td", "amount", amountOf(balance?.bank, balance?.bankMissing)),
     make("td", "amount", amountOf(balance?.ledger, balance?.ledgerMissing)),
@@ -228,7 +228,7 @@ function connectorCard(connector) {
   const label = state.charAt(0) + state.slice(1).toLowerCase();
   const budget = requestsPerMinute === null ? "no limit" : `${remaining} of ${requestsPerMinute}/min`;
   return card(
-    connector.id,
+    connector.name,
     make("span", `chip ${state.toLowerCase()}`, label),
     [
       ["Provider", connector.provider],

@@ -1,0 +1,49 @@
+"""The GraphQL enum ErrorCode, built from the codes of the domain."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from balance_gateway.domain import errors as domain
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "UNAUTHENTICATED": "The credential is missing or unknown.",
+    "FORBIDDEN": "The credential lacks the scope of the field.",
+    "GRAPHQL_PARSE_FAILED": "The document is not GraphQL.",
+    "GRAPHQL_VALIDATION_FAILED": "The document does not fit the schema.",
+    "BAD_USER_INPUT": "An argument, a variable or another part of the request has a wrong value.",
+    "ACCOUNT_NOT_FOUND": "The account does not exist or is not yours.",
+    "UNSUPPORTED_BY_PROVIDER": "The provider does not support the operation.",
+    "TOO_STALE": "A value exists, but it is older than the caller accepts.",
+    "QUERY_TOO_EXPENSIVE": "The request exceeds a limit.",
+    "PROVIDER_UNAVAILABLE": "The provider, or the gateway itself, cannot be reached now.",
+    "PROVIDER_TIMEOUT": "The provider did not respond in time.",
+    "PROVIDER_RATE_LIMITED": "The call budget at the provider is exhausted.",
+    "PROVIDER_CREDENTIALS_REJECTED": "The provider refused the credentials of the connector.",
+    "PROVIDER_BAD_RESPONSE": "The provider's response violates its documentation.",
+    "PROVIDER_REJECTED": "The provider understood the request and refused it.",
+    "INTERNAL": "A defect of the gateway; its log has the cause.",
+}
+
+if TYPE_CHECKING:
+    # A type checker cannot see the members of an enum that is built from another one.
+    ErrorCode = domain.ErrorCode
+else:
+    ErrorCode = strawberry.enum(
+        Enum(
+            "ErrorCode",
+            {
+                code.name: strawberry.enum_value(code, description=DESCRIPTIONS.get(code.name))
+                for code in domain.ErrorCode
+            },
+        ),
+        description="The reason of a failure, as in extensions.code of an error.",
+    )
+
+
+def to_graphql_code(code: domain.ErrorCode) -> ErrorCode:
+    """Convert a code to the GraphQL enum."""
+    member: ErrorCode = getattr(ErrorCode, domain.ErrorCode(code).name)
+    return member
