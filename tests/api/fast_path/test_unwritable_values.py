@@ -7,11 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
+from balance_gateway.api.execution.engine import GraphQLRequest
+from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.money import compute_age_seconds
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.money import Money
-from tests.api.fast_path.gateway_harness import START, FiguresProvider, GatewayHarness
+from tests.api.fast_path.gateway_harness import READER, START, FiguresProvider, GatewayHarness
 
 QUERY = """{ nodes(ids: ["a0", "a1"]) { id ... on BankAccount { name openingBalance {
   amount { minorUnits amount currency } createdAt effectiveAt memo metadata
@@ -84,3 +86,17 @@ async def test_odd_metadata_is_written_by_both_engines(metadata: Any):
 def test_an_age_is_at_most_the_largest_int():
     assert compute_age_seconds(datetime(1, 1, 1, tzinfo=UTC), START) == 2**31 - 1
     assert compute_age_seconds(START, START - timedelta(days=1)) == 0
+
+
+@pytest.mark.parametrize("engine_name", ["fast_path", "graphql_core"])
+async def test_data_with_errors_is_a_partial_success(engine_name: str):
+    harness = GatewayHarness()
+    harness.provider.failing_ids = {"a1"}
+    engine = getattr(harness, engine_name)
+    query = '{ nodes(ids: ["a0", "a1"]) { ... on BankAccount { balance { asOf } } } }'
+    request = GraphQLRequest(query)
+
+    response = await engine.execute(engine.prepare(request), Caller(READER, "request"))
+
+    assert response.status == 294
+    assert response.json_status == 200
