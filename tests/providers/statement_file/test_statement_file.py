@@ -236,3 +236,17 @@ async def test_an_account_that_is_not_in_the_file_is_rejected(
 
     with pytest.raises(ProviderRejected, match="statement_account_id"):
         await provider.opening_balance(missing)
+
+
+@pytest.mark.parametrize("field", ["memo", "reference_number"])
+async def test_malformed_note_costs_no_opening_balance(
+    provider: StatementFileProvider, write: Write, caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    write({"currency": "EUR", "opening_balance": {"amount": "10.00", field: 5}})
+
+    opening = await provider.opening_balance(OPERATING)
+
+    assert opening is not None
+    assert (opening.amount, opening.memo) == (Money(10_00, "EUR"), None)
+    [record] = [one for one in caplog.records if one.message == "provider.field_dropped"]
+    assert (record.account_id, record.field) == (OPERATING.id, field)  # type: ignore[attr-defined]
