@@ -109,3 +109,17 @@ async def test_a_fenced_write_shows_that_redis_accepts_writes_again(
     await fences.begin_write("a", "w1")
 
     assert (before, redis.is_up) == (False, True)
+
+
+async def test_an_epoch_without_a_server_is_assumed_to_be_of_this_one(
+    fences: RedisFences, redis: RedisClient
+) -> None:
+    """The replica that opened it could not read the server's identity; this one can."""
+    await redis.run(redis.client.ping)
+    run_id, redis.server.run_id = redis.server.run_id, ""
+    (before,) = await fences.states(["a"])
+
+    redis.server.run_id = run_id
+
+    assert run_id
+    assert await RedisFences(redis, 40.0, has_no_writes).states(["a"]) == [before]
