@@ -3,11 +3,11 @@
 All replicas share it. ``test_models.py`` runs the same random calls against both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.write_journal import AccountBusy
 
@@ -44,9 +44,10 @@ class JournalModel:
         """See ``WriteJournal``."""
         stored = self._records[record.intent.id]
         finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
-        if replace(finished, finished_at=stored.finished_at) == stored:
+        settled = replace(finished, settlement=stored.settlement, found=stored.found)
+        if replace(settled, finished_at=stored.finished_at) == stored:
             return
-        if stored.outcome not in _FINAL:
+        if stored.outcome not in _FINAL and stored.settlement is None:
             self._store(finished)
 
     def by_key(self, tenant: str, key: str | None) -> WriteRecord | None:
@@ -84,6 +85,25 @@ class JournalModel:
             if one.started_at >= instant
         ]
 
+    def unsettled_of(self, remote_accounts: Collection[str]) -> Sequence[WriteRecord]:
+        """See ``WriteSettlements``."""
+        return [one for one in self.unsettled() if one.intent.remote_account in remote_accounts]
+
+    def unsettled(self) -> Sequence[WriteRecord]:
+        """See ``WriteSettlements``."""
+        return [one for one in self._sorted(WriteOutcome.UNCERTAIN) if one.is_unsettled]
+
+    def settle(self, record: WriteRecord) -> bool:
+        """See ``WriteSettlements``."""
+        stored = self._records.get(record.intent.id)
+        if stored is None or not stored.is_unsettled:
+            return False
+        finished_in = self._finished_in[record.intent.id]
+        self._store(record)
+        if record.outcome is WriteOutcome.UNCERTAIN:
+            self._finished_in[record.intent.id] = finished_in
+        return True
+
     def _sorted(self, *outcomes: WriteOutcome) -> list[WriteRecord]:
         records = [record for record in self._records.values() if record.outcome in outcomes]
         return sorted(records, key=lambda one: (one.intent.started_at, one.intent.id))
@@ -101,7 +121,6 @@ def _expire_record(started: WriteRecord, now: datetime) -> WriteRecord:
         started,
         outcome=WriteOutcome.UNCERTAIN,
         finished_at=now,
-        error_code=ProviderTimeout.code,
+        error_code=ErrorCode.INTERNAL,
         error_message="The write was started and never finished; it may have been applied.",
-        error_retryable=True,
     )

@@ -19,7 +19,13 @@ from sqlalchemy import Connection, text
 
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    SettledBy,
+    Settlement,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.storage import migrations
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, _parse_url, open_database
@@ -343,4 +349,43 @@ CHANGES_0_1_0 = [
     ("local-applied-2", AuditEvent.BEGUN, 96),
     ("local-applied-2", AuditEvent.FINISHED, 97.5),
     ("local-applied-2", AuditEvent.DISREGARDED, 99),
+]
+
+
+_RECALCULATED = OpeningBalance(Money(293_739, "USD"), START, PROVIDER)
+_DOUBTFUL: dict[str, Any] = {
+    "outcome": WriteOutcome.UNCERTAIN,
+    "error_code": "PROVIDER_BAD_RESPONSE",
+    "error_message": "Reading back showed 2937.39 USD instead of 2221.00 USD.",
+    "found": _RECALCULATED,
+    "provider_code": "RECALCULATED",
+}
+
+
+def _settle(write_id: str, how: SettledBy | None, **more: Any) -> WriteRecord:
+    before = replace(LIGHT_BEFORE, amount=Money(100, "USD"), recorded_at=at(-60))
+    started = _write(f"layer-{write_id}", LAYER_USD, 222_100, 1, previous=before)
+    by = "bob" if how is SettledBy.PERSON else None
+    settlement = None if how is None else Settlement(how, at(60), by, "nøte")
+    return _end(started, 2, **{**_DOUBTFUL, "settlement": settlement, **more})
+
+
+#: Uncertain writes and their settlements, in tables of the second version.
+SETTLED_0_1_0 = [
+    _settle("unsettled", None),
+    _settle(
+        "proved",
+        SettledBy.PROVED,
+        outcome=WriteOutcome.APPLIED,
+        applied=_RECALCULATED,
+        verified=True,
+    ),
+    _settle(
+        "disproved",
+        SettledBy.DISPROVED,
+        outcome=WriteOutcome.REJECTED,
+        error_code="WRITE_NOT_APPLIED",
+    ),
+    _settle("superseded", SettledBy.SUPERSEDED),
+    _settle("by-hand", SettledBy.PERSON, outcome=WriteOutcome.REJECTED),
 ]

@@ -186,7 +186,7 @@ async def test_an_account_is_busy_until_the_lease_expires(journal, make_intent, 
 
     expired = await journal.by_key("acme", "k")
     assert taken_over.outcome is WriteOutcome.STARTED
-    assert (expired.outcome, expired.error_code) == (WriteOutcome.UNCERTAIN, "PROVIDER_TIMEOUT")
+    assert (expired.outcome, expired.error_code) == (WriteOutcome.UNCERTAIN, "INTERNAL")
     assert expired.finished_at == clock()
     assert [record.intent.id for record in await journal.unfinished()] == ["w3"]
 

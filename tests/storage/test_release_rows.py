@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from balance_gateway.domain.balances import OpeningBalanceSource
-from balance_gateway.domain.writes import WriteOutcome
+from balance_gateway.domain.writes import SettledBy, WriteOutcome
 from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_format import IntendedValues
+from balance_gateway.storage.journal_settlements import SqlWriteSettlements
 from tests.storage.release_rows import (
     ASSET_KWD,
     CHANGES_0_1_0,
@@ -18,6 +19,7 @@ from tests.storage.release_rows import (
     LAYER_USD,
     LIGHT_EUR,
     LOCAL_CLF,
+    SETTLED_0_1_0,
     WRITES_0_1_0,
     at,
     open_with_rows,
@@ -114,13 +116,32 @@ async def test_the_rows_of_every_release_are_readable(url: str, path: Path):
     assert sum(map(len, audited)) == len(document["write_audit"])
 
 
-@pytest.mark.parametrize("enum", [WriteOutcome, AuditEvent, OpeningBalanceSource])
+async def test_settlements_have_their_values(url):
+    path = FILE_0_1_0.with_name("release_0_1_0_settled.json")
+    async with open_with_rows(url, path) as database:
+        journal, settlements = SqlWriteJournal(database), SqlWriteSettlements(database)
+        found = [await journal._read_record(record.intent.id) for record in SETTLED_0_1_0]
+        unsettled = await settlements.unsettled()
+        newest, *_ = await SqlAuditLog(database).rows("acme")
+
+    assert repr(found) == repr(SETTLED_0_1_0)
+    assert unsettled == SETTLED_0_1_0[:1]
+    assert (newest.principal, newest.note, newest.found) == ("bob", "nøte", found[0].found)
+
+
+async def test_uncertain_rows_of_tables_before_settlements_are_unsettled(database):
+    found = await SqlWriteSettlements(database).unsettled()
+
+    assert [record.intent.id for record in found] == ["asset-uncertain-1", "asset-expired-1"]
+
+
+@pytest.mark.parametrize("enum", [WriteOutcome, AuditEvent, OpeningBalanceSource, SettledBy])
 def test_every_stored_enum_value_is_in_the_rows_of_a_release(enum):
     """A renamed value makes older rows unreadable; a new one needs a row in a new file."""
     stored = set()
     for document in map(read_file, FILES):
         for row in (*document["writes"], *document["write_audit"]):
-            stored |= {row["outcome"], row.get("event")}
+            stored |= {row["outcome"], row.get("event"), row.get("settled_how")}
             for opening in (row["previous"], row["applied"]):
                 stored |= set() if opening is None else {json.loads(opening)["source"]}
 

@@ -111,6 +111,7 @@ class OpeningBalance:
         reference_number: the provider's user-visible identifier; None without one.
         tags: the provider's tags, in the provider's order.
         metadata: the provider's free-form JSON object; None without one.
+        recorded_at: for RECORDED_BY_GATEWAY, when the gateway recorded it; otherwise None.
     """
 
     amount: Money
@@ -122,6 +123,7 @@ class OpeningBalance:
     reference_number: str | None = None
     tags: tuple[Tag, ...] = ()
     metadata: Mapping[str, Any] | None = None
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

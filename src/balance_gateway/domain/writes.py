@@ -1,7 +1,9 @@
 """Defines the journal's records of writes and their outcomes.
 
 A write is recorded as started, then sent at most once, then finished with exactly one outcome. A
-write that was started and never finished (the process died) is resolved at the next start.
+write that was started and never finished (the process died) is resolved at the next start. An
+UNCERTAIN write is *unsettled* until a read proves or disproves it, a later write supersedes it, or
+a person settles it.
 """
 
 import enum
@@ -19,6 +21,38 @@ class WriteOutcome(enum.Enum):
     APPLIED = "applied"
     REJECTED = "rejected"
     UNCERTAIN = "uncertain"
+
+
+class SettledBy(enum.Enum):
+    """How an UNCERTAIN write was settled.
+
+    PROVED: a read showed what was sent; it is APPLIED. DISPROVED: a read that began when the write
+    could no longer take effect showed something else; it is REJECTED. SUPERSEDED: a later write
+    that began when this one could no longer take effect was applied; it stays UNCERTAIN, and no
+    longer matters. PERSON: a caller decided between APPLIED and REJECTED.
+    """
+
+    PROVED = "proved"
+    DISPROVED = "disproved"
+    SUPERSEDED = "superseded"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How, when and by whom an UNCERTAIN write was settled.
+
+    Attributes:
+        how: how it was settled.
+        at: when it was recorded as settled.
+        principal: the name of the caller who settled it; None when the gateway did.
+        note: the caller's reason, or the id of the write that superseded it; None without one.
+    """
+
+    how: SettledBy
+    at: datetime
+    principal: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +110,10 @@ class WriteRecord:
             otherwise None.
         error_retryable: whether the same write can be tried again.
         error_field: the invalid input field; None without one.
+        found: for UNCERTAIN, the opening balance that reading back showed; None when it was not
+            read, or none was set.
+        provider_code: the provider's own stable code of the error; None without one.
+        settlement: how an UNCERTAIN write was settled; None while it is not, and for all others.
     """
 
     intent: WriteIntent
@@ -87,6 +125,14 @@ class WriteRecord:
     error_message: str | None = None
     error_retryable: bool = False
     error_field: str | None = None
+    found: OpeningBalance | None = None
+    provider_code: str | None = None
+    settlement: Settlement | None = None
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it is not known if the provider has the opening balance of this write."""
+        return self.outcome is WriteOutcome.UNCERTAIN and self.settlement is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Defines the write journal: the durable record of every write."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from balance_gateway.domain.errors import Internal
-from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteRecord
+from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 
 
 class AccountBusy(Exception):
@@ -62,5 +63,82 @@ class WriteJournal(Protocol):
         """Return STARTED and UNCERTAIN writes started at or after the instant.
 
         Their effect at the provider may still appear.
+        """
+        ...
+
+
+class WriteSettlements(Protocol):
+    """The unsettled writes: UNCERTAIN and without a settlement."""
+
+    async def unsettled_of(self, remote_accounts: Collection[str]) -> Sequence[WriteRecord]:
+        """Return the unsettled writes of remote accounts, oldest first.
+
+        Raises:
+            JournalUnavailable: the journal could not be read.
+            Exception: a row is unreadable, so that the caller must expect an unsettled write.
+        """
+        ...
+
+    async def unsettled(self) -> Sequence[WriteRecord]:
+        """Return all readable unsettled writes, oldest first, at most 10,000."""
+        ...
+
+    async def settle(self, record: WriteRecord) -> bool:
+        """Record the settlement of an unsettled write, with the outcome that follows from it.
+
+        Args:
+            record: the write with its settlement; APPLIED, REJECTED, or UNCERTAIN when superseded.
+
+        Returns:
+            False when the write is not unsettled, and nothing was changed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFilter:
+    """Selects writes that match all of its criteria; None matches every write.
+
+    Attributes:
+        outcomes: the states of writes.
+        account_ids: the gateway's account ids.
+        since: the earliest start.
+    """
+
+    outcomes: frozenset[WriteOutcome] | None = None
+    account_ids: frozenset[str] | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WritePosition:
+    """The position of a write in the list of a tenant's writes.
+
+    Attributes:
+        started_at: when the write was recorded as started.
+        id: the id of the write.
+    """
+
+    started_at: datetime
+    id: str
+
+
+class WriteHistory(Protocol):
+    """The recorded writes of a tenant."""
+
+    async def by_id(self, tenant: str, write_id: str) -> WriteRecord | None:
+        """Return a write; None when it does not exist or belongs to another tenant."""
+        ...
+
+    async def page(
+        self, tenant: str, selected: WriteFilter, limit: int, after: WritePosition | None
+    ) -> Sequence[WriteRecord]:
+        """Return readable writes that match a filter, newest first.
+
+        Args:
+            tenant: the tenant; no write of another tenant is returned.
+            selected: the filter.
+            limit: the maximum number of writes, at least 1.
+            after: the position before the page; None for the newest.
         """
         ...

@@ -28,12 +28,18 @@ class AuditEvent(enum.Enum):
     """A change of a write.
 
     ``DISREGARDED`` records an outcome that contradicts the final one and did not change the write.
+    ``PROVED``, ``DISPROVED``, ``SUPERSEDED`` and ``SETTLED`` (by a person) settle an uncertain
+    write.
     """
 
     BEGUN = "begun"
     FINISHED = "finished"
     LEASE_EXPIRED = "lease_expired"
     DISREGARDED = "disregarded"
+    PROVED = "proved"
+    DISPROVED = "disproved"
+    SUPERSEDED = "superseded"
+    SETTLED = "settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class AuditRow:
         event: the change.
         tenant: the tenant of the account.
         account_id: the gateway's account id.
-        principal: the name of the caller of the write.
+        principal: the name of the caller of the write, or of the caller who settled it.
         write_id: the id of the write.
         previous: the opening balance before the write; None when none was set or known.
         intended: the requested values.
@@ -55,6 +61,9 @@ class AuditRow:
         verified: whether ``applied`` was read back from the provider.
         error_code: the gateway's stable code of the error; None for STARTED and APPLIED.
         error_message: the gateway's message of the error; None for STARTED and APPLIED.
+        found: the opening balance that reading back an UNCERTAIN write showed; None without one.
+        provider_code: the provider's own stable code of the error; None without one.
+        note: the reason of a settlement, or the id of the superseding write; None otherwise.
     """
 
     number: int
@@ -71,6 +80,9 @@ class AuditRow:
     verified: bool
     error_code: str | None
     error_message: str | None
+    found: OpeningBalance | None = None
+    provider_code: str | None = None
+    note: str | None = None
 
 
 class SqlAuditLog:
@@ -114,13 +126,14 @@ async def append(
     connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
 ) -> int:
     """Add a row in the transaction of the change that it records, and return its number."""
-    intent = record.intent
+    intent, settlement = record.intent, record.settlement
+    settled_by = None if settlement is None else settlement.principal
     statement = insert(write_audit).values(
         at=at,
         event=event.value,
         tenant=intent.tenant,
         account_id=intent.account_id,
-        principal=intent.principal,
+        principal=settled_by or intent.principal,
         write_id=intent.id,
         previous=opening_balance_to_text(intent.previous),
         intended=intent_to_text(intent),
@@ -129,6 +142,9 @@ async def append(
         verified=record.verified,
         error_code=record.error_code,
         error_message=record.error_message,
+        found=opening_balance_to_text(record.found),
+        provider_code=record.provider_code,
+        note=None if settlement is None else settlement.note,
     )
     result = await connection.execute(statement.returning(write_audit.c.number))
     number: int = result.scalar_one()
@@ -152,4 +168,7 @@ def _audit_row_from(row: Row[Any]) -> AuditRow:
             verified=row.verified,
             error_code=row.error_code,
             error_message=row.error_message,
+            found=opening_balance_from_text(row.found),
+            provider_code=row.provider_code,
+            note=row.note,
         )

@@ -1,38 +1,31 @@
 """Implements the write journal on SQL."""
 
-import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Row, Select, Text, insert, select, type_coerce, update
+from sqlalchemy import Text, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.calendar_days import Clock, system_clock
-from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
-from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
+from balance_gateway.ports.write_journal import AccountBusy
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
-from balance_gateway.storage.database import Database, DatabaseError
+from balance_gateway.storage.database import Database
+from balance_gateway.storage.journal_access import JournalAccess, oldest_first, store_outcome
 from balance_gateway.storage.journal_rows import (
-    outcome_columns,
     record_from_row,
     row_from_record,
     unsettled_from_row,
 )
 from balance_gateway.storage.tables import APPLIED, STARTED, UNSETTLED, writes
 
-logger = logging.getLogger(__name__)
-
 #: Attempts of ``begin`` when other processes record the same key or account first.
 _BEGIN_ATTEMPTS = 10
-
-#: Maximum number of records in a list of unfinished or unsettled writes.
-_RECORDS_MAX = 10_000
 
 #: Number of names in one query, below the databases' limits of parameters.
 _NAMES_PER_QUERY = 1_000
@@ -40,7 +33,7 @@ _NAMES_PER_QUERY = 1_000
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 
 
-class SqlWriteJournal:
+class SqlWriteJournal(JournalAccess):
     """Implements ``ports.write_journal.WriteJournal``; every change adds a row to the audit log.
 
     Every method raises ``JournalUnavailable`` when the database is unavailable. Constraints in the
@@ -54,7 +47,7 @@ class SqlWriteJournal:
     """
 
     def __init__(self, database: Database, clock: Clock = system_clock) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock = clock
 
     async def begin(self, intent: WriteIntent, *, lease_s: float) -> WriteRecord:
@@ -97,10 +90,10 @@ class SqlWriteJournal:
             finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
             if _is_same_outcome(stored, finished):
                 return
-            if stored.outcome in _FINAL:
+            if stored.outcome in _FINAL or stored.settlement is not None:
                 await audit.append(connection, finished, AuditEvent.DISREGARDED, at=now)
                 return
-            await _store_outcome(connection, finished, AuditEvent.FINISHED, at=now)
+            await store_outcome(connection, finished, AuditEvent.FINISHED, at=now)
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
         """Return the record with this idempotency key, or None."""
@@ -114,10 +107,8 @@ class SqlWriteJournal:
 
     async def unfinished(self) -> Sequence[WriteRecord]:
         """Return all readable STARTED writes, oldest first, at most 10,000."""
-        # Each row is read by itself, so that one damaged row does not hide the others.
-        ids = await self._read_rows(_oldest_first(select(writes.c.id).where(STARTED)))
-        records = [await self._read_record(row.id) for row in ids]
-        return [record for record in records if record and record.outcome is WriteOutcome.STARTED]
+        records = await self._read_readable(oldest_first(select(writes.c.id).where(STARTED)))
+        return [record for record in records if record.outcome is WriteOutcome.STARTED]
 
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         """Return STARTED and UNCERTAIN writes started at or after the instant.
@@ -128,7 +119,7 @@ class SqlWriteJournal:
         started_at = type_coerce(writes.c.started_at, Text).label("started_at")
         columns = select(writes.c.id, writes.c.tenant, writes.c.account_id, started_at)
         since = columns.where(UNSETTLED, writes.c.started_at >= instant)
-        return [unsettled_from_row(row) for row in await self._read_rows(_oldest_first(since))]
+        return [unsettled_from_row(row) for row in await self._read_rows(oldest_first(since))]
 
     async def rename_remote_accounts(self, names: Mapping[str, str]) -> None:
         """Give a remote account's writes its new name, so that they are found by it.
@@ -187,48 +178,11 @@ class SqlWriteJournal:
             if now - started.intent.started_at < timedelta(seconds=lease_s):
                 raise AccountBusy(f"another write of {intent.account_id} is in progress")
             expired = _expire(started, now)
-            await _store_outcome(connection, expired, AuditEvent.LEASE_EXPIRED, at=now)
+            await store_outcome(connection, expired, AuditEvent.LEASE_EXPIRED, at=now)
         record = WriteRecord(intent, WriteOutcome.STARTED)
         await connection.execute(insert(writes).values(row_from_record(record)))
         await audit.append(connection, record, AuditEvent.BEGUN, at=now)
         return record
-
-    async def _read_first(self, statement: Select[Any]) -> WriteRecord | None:
-        rows = await self._read_rows(statement.limit(1))
-        return record_from_row(rows[0]) if rows else None
-
-    async def _read_record(self, write_id: str) -> WriteRecord | None:
-        try:
-            return await self._read_first(select(writes).where(writes.c.id == write_id))
-        except JournalUnavailable:
-            raise
-        except Exception:
-            logger.exception("journal.unreadable", extra={"write_id": write_id})
-            return None
-
-    async def _read_rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        try:
-            async with self._database.read_transaction() as connection:
-                rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
-                return rows
-        except DatabaseError as error:
-            raise _unavailable() from error
-
-    @asynccontextmanager
-    async def _write_transaction(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._database.write_transaction() as connection:
-                yield connection
-        except DatabaseError as error:
-            raise _unavailable() from error
-
-
-def _unavailable() -> JournalUnavailable:
-    return JournalUnavailable("The write journal is unavailable.")
-
-
-def _oldest_first(statement: Select[Any]) -> Select[Any]:
-    return statement.order_by(writes.c.started_at, writes.c.id).limit(_RECORDS_MAX)
 
 
 async def _rename_remote_account(connection: AsyncConnection, old: str, new: str) -> None:
@@ -248,23 +202,13 @@ def _expire(started: WriteRecord, now: datetime) -> WriteRecord:
         started,
         outcome=WriteOutcome.UNCERTAIN,
         finished_at=now,
-        error_code=ProviderTimeout.code,
+        # Not a timeout of the provider: the process that sent the write ended first.
+        error_code=ErrorCode.INTERNAL,
         error_message="The write was started and never finished; it may have been applied.",
-        error_retryable=True,
     )
 
 
 def _is_same_outcome(stored: WriteRecord, finished: WriteRecord) -> bool:
     """Return whether two records have the same outcome, apart from when it was recorded."""
-    return replace(finished, finished_at=stored.finished_at) == stored
-
-
-async def _store_outcome(
-    connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
-) -> None:
-    number = await audit.append(connection, record, event, at=at)
-    values = {**outcome_columns(record), "finished_in": number}
-    if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
-        # Nothing happened and the caller may try again, so the key is released.
-        values["idempotency_key"] = None
-    await connection.execute(update(writes).where(writes.c.id == record.intent.id).values(values))
+    settled = replace(finished, settlement=stored.settlement, found=stored.found)
+    return replace(settled, finished_at=stored.finished_at) == stored

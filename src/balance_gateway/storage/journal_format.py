@@ -101,6 +101,7 @@ def opening_balance_to_text(opening: OpeningBalance | None) -> str | None:
             "reference_number": opening.reference_number,
             "tags": [_tag_to_json(tag) for tag in opening.tags],
             "metadata": None if metadata is None else _members_to_json(metadata),
+            "recorded_at": _instant_to_json(opening.recorded_at),
         }
     )
 
@@ -126,6 +127,7 @@ def opening_balance_from_text(document_text: str | None) -> OpeningBalance | Non
         reference_number=document.get("reference_number"),
         tags=tuple(_tag_from_json(tag) for tag in document.get("tags", ())),
         metadata=None if metadata is None else _members_from_json(metadata, version),
+        recorded_at=_instant_from_json(document.get("recorded_at")),
     )
 
 

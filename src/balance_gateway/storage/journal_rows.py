@@ -6,7 +6,14 @@ from typing import Any
 from sqlalchemy import Row
 
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    SettledBy,
+    Settlement,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.storage.journal_format import (
     opening_balance_from_text,
     opening_balance_to_text,
@@ -40,6 +47,7 @@ def row_from_record(record: WriteRecord) -> dict[str, Any]:
 
 def outcome_columns(record: WriteRecord) -> dict[str, Any]:
     """Return the columns that an outcome changes, except ``finished_in``."""
+    settlement = record.settlement
     return {
         "outcome": record.outcome.value,
         "finished_at": record.finished_at,
@@ -49,6 +57,12 @@ def outcome_columns(record: WriteRecord) -> dict[str, Any]:
         "error_message": record.error_message,
         "error_retryable": record.error_retryable,
         "error_field": record.error_field,
+        "found": opening_balance_to_text(record.found),
+        "provider_code": record.provider_code,
+        "settled_how": None if settlement is None else settlement.how.value,
+        "settled_at": None if settlement is None else settlement.at,
+        "settled_by": None if settlement is None else settlement.principal,
+        "settlement_note": None if settlement is None else settlement.note,
     }
 
 
@@ -89,7 +103,17 @@ def _read_record(row: Row[Any]) -> WriteRecord:
         error_message=row.error_message,
         error_retryable=row.error_retryable,
         error_field=row.error_field,
+        found=opening_balance_from_text(row.found),
+        provider_code=row.provider_code,
+        settlement=_read_settlement(row),
     )
+
+
+def _read_settlement(row: Row[Any]) -> Settlement | None:
+    if row.settled_how is None:
+        return None
+    how = parse_enum(SettledBy, row.settled_how)
+    return Settlement(how, row.settled_at, row.settled_by, row.settlement_note)
 
 
 def unsettled_from_row(row: Row[Any]) -> UnsettledWrite:

@@ -116,6 +116,12 @@ writes = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean, nullable=False),
     Column("error_field", Text),
+    Column("found", Text),
+    Column("provider_code", Text),
+    Column("settled_how", Text),
+    Column("settled_at", Instant),
+    Column("settled_by", Text),
+    Column("settlement_note", Text),
     UniqueConstraint("tenant", "idempotency_key", name="writes_key"),
 )
 #: The conditions of the partial indexes. Queries must use exactly these texts: a query planner
@@ -123,6 +129,7 @@ writes = Table(
 STARTED = text("outcome = 'started'")
 UNSETTLED = text("outcome IN ('started', 'uncertain')")
 APPLIED = text("outcome = 'applied'")
+DOUBTFUL = text("outcome = 'uncertain' AND settled_at IS NULL")
 Index(
     "writes_one_started",
     writes.c.remote_account,
@@ -144,6 +151,17 @@ Index(
     postgresql_where=APPLIED,
 )
 
+Index(
+    "writes_doubtful",
+    writes.c.remote_account,
+    writes.c.started_at,
+    sqlite_where=DOUBTFUL,
+    postgresql_where=DOUBTFUL,
+)
+Index("writes_tenant", writes.c.tenant, writes.c.started_at, writes.c.id)
+Index("writes_account", writes.c.tenant, writes.c.account_id, writes.c.started_at, writes.c.id)
+Index("writes_outcome", writes.c.tenant, writes.c.outcome, writes.c.started_at, writes.c.id)
+
 #: One row per change of a write. Triggers reject changing or deleting a row.
 write_audit = Table(
     "write_audit",
@@ -162,6 +180,9 @@ write_audit = Table(
     Column("verified", Boolean, nullable=False),
     Column("error_code", Text),
     Column("error_message", Text),
+    Column("found", Text),
+    Column("provider_code", Text),
+    Column("note", Text),
     sqlite_autoincrement=True,
 )
 Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, write_audit.c.number)

@@ -29,6 +29,7 @@ INTERNAL_FIELDS = {
     "BankFeed.latest_problem": "It is the error of BankAccount.latestBank.",
     "Account.remote": "The provider's ids are of no use to a caller of the gateway.",
     "BalanceFigures.remote_path": "The provider's ids again; CurrencyTotal.overlapping is from it.",
+    "OpeningBalance.recorded_at": "It is the freshness.observedAt of a recorded balance.",
     "Account.derive_opening_balance_as_of": "The opening balance has the source DERIVED instead.",
 }
 
