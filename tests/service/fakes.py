@@ -2,9 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,9 +20,10 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
-from balance_gateway.ports.write_journal import AccountBusy
+from balance_gateway.ports.write_journal import AccountBusy, WriteFilter, WritePosition
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
+from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.pipeline.virtual_time import VirtualTime
 
@@ -30,10 +31,14 @@ EVERYTHING = frozenset(Capability)
 ADMIN = Principal("admin", "acme", frozenset(Scope))
 READER = Principal("dashboard", "acme", frozenset({Scope.BALANCES_READ}))
 LIMITS = WriteDeadlines(deadline_s={"main": 10.0}, read_back_s=5.0, prepare_s=8.0, lease_s=25.0)
-#: Two ids of one account, and two other accounts.
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+#: The time in which a write may take effect, in seconds.
+HOLD_S = 40.0
+#: Three ids of one account, one of another tenant, and two other accounts.
 REMOTE_ACCOUNTS = {
     "acct_a": "remote a",
     "acct_a_again": "remote a",
+    "acct_a_theirs": "remote a",
     "acct_b": "remote b",
     "acct_z": "remote z",
 }
@@ -175,6 +180,39 @@ class FakeJournal:
         return None if record_id is None else self.records[record_id]
 
     async def last_applied(self, remote_account: str) -> WriteRecord | None:
+        applied = [
+            one
+            for one in self.records.values()
+            if one.intent.remote_account == remote_account and one.outcome is WriteOutcome.APPLIED
+        ]
+        return max(applied, key=lambda one: one.finished_at or EPOCH, default=None)
+
+    async def unsettled_of(self, remote_accounts: Collection[str]) -> Sequence[WriteRecord]:
+        return [
+            one for one in await self.unsettled() if one.intent.remote_account in remote_accounts
+        ]
+
+    async def unsettled(self) -> Sequence[WriteRecord]:
+        self._step("unsettled")
+        found = [one for one in self.records.values() if one.is_unsettled]
+        return sorted(found, key=lambda one: one.intent.started_at)
+
+    async def settle(self, record: WriteRecord) -> bool:
+        self._step("settle")
+        if not self.records[record.intent.id].is_unsettled:
+            return False
+        assert record.settlement is not None
+        self.steps.append(f"settled {record.settlement.how.value}")
+        self.records[record.intent.id] = record
+        return True
+
+    async def by_id(self, tenant: str, write_id: str) -> WriteRecord | None:
+        found = self.records.get(write_id)
+        return found if found is not None and found.intent.tenant == tenant else None
+
+    async def page(
+        self, tenant: str, selected: WriteFilter, limit: int, after: WritePosition | None
+    ) -> Sequence[WriteRecord]:
         raise NotImplementedError
 
     async def unfinished(self) -> Sequence[WriteRecord]:
@@ -245,10 +283,31 @@ class WriterHarness:
                 account("acct_a_again"),
                 account("acct_b"),
                 account("acct_z", tenant="globex"),
+                account("acct_a_theirs", tenant="globex"),
             ],
             [Connector("main", ProviderKind.LAYER, EVERYTHING)],
         )
+        self.settled: list[tuple[str, str]] = []
+        self.counts: list[int] = []
+        self.reconciler = self.build_reconciler()
         self.writer = self.start_process()
+
+    def build_reconciler(self) -> Reconciler:
+        """Return a reconciler, as of another process."""
+        return Reconciler(
+            directory=self.directory,
+            sources={"main": self.provider},
+            remote_accounts=REMOTE_ACCOUNTS,
+            fence=self.fence,
+            journal=self.journal,
+            settlements=self.journal,
+            history=self.journal,
+            clock=self.time.clock,
+            hold_s=HOLD_S,
+            read_timeout_s=LIMITS.read_back_s,
+            on_settled=lambda *settled: self.settled.append(settled),
+            on_count=self.counts.append,
+        )
 
     def start_process(self) -> OpeningBalanceWriter:
         """Return another writer over the same storage, provider and cache."""
@@ -258,6 +317,8 @@ class WriterHarness:
             remote_accounts=REMOTE_ACCOUNTS,
             fence=self.fence,
             journal=self.journal,
+            reconciler=self.reconciler,
+            sources={"main": self.provider},
             clock=self.time.clock,
             new_id=lambda: next(self.ids),
             limits=LIMITS,

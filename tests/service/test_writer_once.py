@@ -1,6 +1,7 @@
 """Tests several writes: repeated keys, cancelled callers and other processes."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
     Unsupported,
 )
+from balance_gateway.ports.reads import FreshnessState
 from balance_gateway.service.opening_balances import (
     Applied,
     ExpectedPrevious,
@@ -20,7 +22,7 @@ from balance_gateway.service.opening_balances import (
     Uncertain,
     UpsertResult,
 )
-from balance_gateway.service.writer import _parse_code
+from balance_gateway.service.write_results import parse_code
 from tests.service.fakes import ADMIN, LIMITS, WriterHarness, opening, upsert
 
 
@@ -31,7 +33,7 @@ async def yield_repeatedly(count: int = 30) -> None:
 
 def applied_state(result: UpsertResult) -> tuple[Any, ...]:
     assert isinstance(result, Applied)
-    return result.account.id, result.opening_balance, result.verified
+    return result.account.id, result.opening_balance.value, result.verified, result.write_id
 
 
 async def test_a_repeated_key_returns_the_first_outcome_without_sending(
@@ -46,6 +48,7 @@ async def test_a_repeated_key_returns_the_first_outcome_without_sending(
     assert applied_state(first) == applied_state(again)
     assert isinstance(again, Applied)
     assert again.replayed
+    assert again.opening_balance.state is FreshnessState.CACHED
     assert harness.steps == []
 
 
@@ -73,9 +76,13 @@ async def test_final_rejections_and_uncertain_outcomes_are_replayed(harness: Wri
     uncertain = await harness.upsert(idempotency_key="l")
     harness.provider.before = None
 
-    assert await harness.upsert(idempotency_key="k") == rejected
-    assert await harness.upsert(idempotency_key="l") == uncertain
+    assert isinstance(rejected, Rejected)
     assert isinstance(uncertain, Uncertain)
+    # What was set when the first write was rejected is not known of the repeat.
+    assert await harness.upsert(idempotency_key="k") == replace(rejected, current=None)
+    repeated = await harness.upsert(idempotency_key="l")
+    assert isinstance(repeated, Uncertain)
+    assert (repeated.write_id, repeated.message) == (uncertain.write_id, uncertain.message)
     assert len(harness.provider.sent) == 2
 
 
@@ -423,4 +430,4 @@ async def test_no_failure_causes_a_second_send(harness: WriterHarness) -> None:
     ],
 )
 def test_a_recorded_code_is_one_of_the_enum(text: str | None, code: ErrorCode) -> None:
-    assert _parse_code(text) is code
+    assert parse_code(text) is code

@@ -1,6 +1,7 @@
 """Tests one write: the order of its steps and the result when a step fails."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -174,9 +175,10 @@ async def test_an_unfenced_write_is_not_sent_and_is_recorded_as_rejected(
 
     result = await harness.upsert()
 
-    assert result == Rejected(
-        "PROVIDER_UNAVAILABLE", "The shared cache is out of reach.", True, None
-    )
+    assert isinstance(result, Rejected)
+    assert (result.code, result.retryable) == ("PROVIDER_UNAVAILABLE", True)
+    assert result.message == "The shared cache is out of reach."
+    assert result.write_id == "write-1"
     assert harness.steps == ["read", "begun", "finished rejected"]
     assert harness.outcomes == ["rejected"]
 
@@ -193,7 +195,8 @@ async def test_a_defect_in_fencing_is_recorded_as_rejected(
     replay = await harness.upsert(idempotency_key="k")
 
     assert isinstance(result, Rejected)
-    assert replay == result
+    assert isinstance(replay, Rejected)
+    assert replay == replace(result, current=None)
     assert result.code == "INTERNAL"
     assert harness.provider.sent == []
 
@@ -217,7 +220,11 @@ async def test_a_definite_failure_is_rejected_with_its_reason(
 
     result = await harness.upsert()
 
-    assert result == Rejected(failure.code, failure.message, failure.retryable, failure.field)
+    assert isinstance(result, Rejected)
+    assert (result.code, result.message) == (failure.code, failure.message)
+    assert (result.retryable, result.field) == (failure.retryable, failure.field)
+    assert result.current is not None
+    assert result.current.value == opening(100)
     assert harness.steps == ["read", "begun", "fenced", "sent", "finished rejected", "lowered"]
 
 

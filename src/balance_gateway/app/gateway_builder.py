@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from balance_gateway.app.cache_builder import (
     CacheComponents,
@@ -18,12 +19,17 @@ from balance_gateway.app.cache_builder import (
 )
 from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.provider_builder import build_gate, build_provider
-from balance_gateway.app.write_deadlines import build_write_deadlines, compute_effect_window_s
+from balance_gateway.app.write_deadlines import (
+    READ_BACK_S,
+    build_write_deadlines,
+    compute_effect_window_s,
+)
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable, Internal
 from balance_gateway.domain.money import is_withdrawn
+from balance_gateway.domain.writes import WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
@@ -31,6 +37,7 @@ from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
 from balance_gateway.pipeline.calls.health_tracked_provider import HealthTrackedProvider
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
+from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
 from balance_gateway.ports.bank_feeds import BankFeedReader
@@ -39,14 +46,21 @@ from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
+from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
+from balance_gateway.service.write_results import log_uncertain
 from balance_gateway.service.writer import OpeningBalanceWriter
 from balance_gateway.storage.database import Database, DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_history import SqlWriteHistory
+from balance_gateway.storage.journal_settlements import SqlWriteSettlements
 from balance_gateway.storage.ledger import SqlLedgerStore
 from balance_gateway.storage.sides import SqlSideStore
 
 logger = logging.getLogger(__name__)
+
+#: Interval in seconds at which uncertain writes are settled in the background.
+SETTLE_INTERVAL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,7 @@ async def open_gateway(
         on_call = make_call_observer(metrics, gates, tracker)
         providers: dict[str, BalanceProvider] = {}
         feed_readers: dict[str, BankFeedReader] = {}
+        sources: dict[str, BalanceProvider] = {}
         for connector in settings.connectors:
             dependencies = ProviderDependencies(
                 clock, on_call, gates[connector.name], ledger, sides
@@ -108,32 +123,56 @@ async def open_gateway(
             # Undecorated: a bank feed is not worth a retry.
             if isinstance(provider, BankFeedReader):
                 feed_readers[connector.name] = provider
-            providers[connector.name] = _decorate_provider(
-                provider, tracker, journal, remote_accounts
-            )
+            sources[connector.name] = _decorate_provider(provider, tracker)
         reads = _build_reads(settings, providers, feed_readers, keys, cache, clock, metrics)
         stack.push_async_callback(reads.aclose)
         directory = Directory(
             settings.accounts,
-            [Connector(p.connector, p.kind, p.capabilities) for p in providers.values()],
+            [Connector(p.connector, p.kind, p.capabilities) for p in sources.values()],
         )
         limits = build_write_deadlines(settings)
+        history = SqlWriteHistory(database)
+        reconciler = Reconciler(
+            directory=directory,
+            sources=sources,
+            remote_accounts=remote_accounts,
+            fence=reads,
+            journal=journal,
+            settlements=SqlWriteSettlements(database),
+            history=history,
+            clock=clock,
+            hold_s=compute_effect_window_s(settings),
+            read_timeout_s=READ_BACK_S,
+            on_settled=lambda connector, how: metrics.writes_settled.labels(connector, how).inc(),
+            on_count=metrics.unsettled_writes.set,
+        )
+        stack.push_async_callback(reconciler.drain)
+        # Reads report to the reconciler, and the reconciler drops the values that they cached.
+        for name, source in sources.items():
+            observed = ObservedOpeningBalances(source, reconciler, clock)
+            providers[name] = _record_opening_balances(observed, journal, remote_accounts)
         writer = OpeningBalanceWriter(
             directory=directory,
             providers=providers,
             remote_accounts=remote_accounts,
             fence=reads,
             journal=journal,
+            reconciler=reconciler,
+            sources=sources,
             clock=clock,
             new_id=lambda: str(uuid.uuid4()),
             limits=limits,
             on_outcome=lambda connector, outcome: metrics.writes.labels(connector, outcome).inc(),
         )
         stack.push_async_callback(writer.drain)
-        recovery = Recovery(directory, providers, reads, journal, clock, limits)
+        on_uncertain = partial(_report_uncertain, metrics, reconciler)
+        recovery = Recovery(directory, sources, reads, journal, clock, limits, on_uncertain)
         await _recover(recovery, compute_effect_window_s(settings), cache, stack)
+        _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
         environment = settings.server.environment
-        gateway = Gateway(directory, reads, writer, tracker, clock, environment)
+        gateway = Gateway(
+            directory, reads, writer, tracker, clock, reconciler, history, environment
+        )
         yield GatewayComponents(gateway, database, cache, providers, metrics)
 
 
@@ -206,21 +245,27 @@ def _remaining(gate: ConnectorGate) -> float:
     return float(gate.rate_limiter.remaining() or 0)
 
 
-def _decorate_provider(
-    provider: BalanceProvider,
-    tracker: HealthTracker,
-    journal: SqlWriteJournal,
-    remote_accounts: Mapping[str, str],
-) -> BalanceProvider:
-    """Add retries or health tracking, and recorded opening balances if the provider has none."""
+def _decorate_provider(provider: BalanceProvider, tracker: HealthTracker) -> BalanceProvider:
+    """Add retries or health tracking."""
     # Without reports of its calls, the health of a provider is seen from their results.
     if PROVIDERS[provider.kind].reports_calls:
-        provider = RetryingProvider(provider)
-    else:
-        provider = HealthTrackedProvider(provider, tracker)
+        return RetryingProvider(provider)
+    return HealthTrackedProvider(provider, tracker)
+
+
+def _record_opening_balances(
+    provider: BalanceProvider, journal: SqlWriteJournal, remote_accounts: Mapping[str, str]
+) -> BalanceProvider:
+    """Add the opening balances of the journal if the provider can read none."""
     if Capability.READ_OPENING_BALANCE in provider.capabilities:
         return provider
     return RecordedOpeningBalances(provider, journal, remote_accounts)
+
+
+def _report_uncertain(metrics: Metrics, reconciler: Reconciler, record: WriteRecord) -> None:
+    log_uncertain(record)
+    metrics.writes.labels(record.intent.connector, record.outcome.value).inc()
+    reconciler.add(record)
 
 
 async def _recover(
@@ -236,7 +281,11 @@ async def _recover(
     except CacheUnavailable:
         # Not an error: when the cache is back, its own fences or a quarantine protect its values.
         logger.warning("recovery.cache_out_of_reach")
-    task = asyncio.get_running_loop().create_task(recovery.resolve_unfinished())
+    _run_in_background(recovery.resolve_unfinished(), stack)
+
+
+def _run_in_background(work: Coroutine[Any, Any, None], stack: contextlib.AsyncExitStack) -> None:
+    task = asyncio.get_running_loop().create_task(work)
 
     async def stop() -> None:
         task.cancel()

@@ -11,6 +11,7 @@
     │   └── SideUnknown               UNSUPPORTED_BY_PROVIDER        no
     ├── TooStale                      TOO_STALE                      yes
     ├── TooExpensive                  QUERY_TOO_EXPENSIVE            no
+    ├── WriteUnsettled                WRITE_UNSETTLED                yes
     ├── CacheUnavailable              PROVIDER_UNAVAILABLE           yes
     ├── Internal                      INTERNAL                       no
     └── ProviderError
@@ -53,6 +54,8 @@ class ErrorCode(enum.StrEnum):
     PROVIDER_CREDENTIALS_REJECTED = "PROVIDER_CREDENTIALS_REJECTED"
     PROVIDER_BAD_RESPONSE = "PROVIDER_BAD_RESPONSE"
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
+    WRITE_UNSETTLED = "WRITE_UNSETTLED"
+    WRITE_NOT_APPLIED = "WRITE_NOT_APPLIED"
     INTERNAL = "INTERNAL"
 
     @property
@@ -67,6 +70,7 @@ _RETRYABLE = frozenset(
         ErrorCode.PROVIDER_UNAVAILABLE,
         ErrorCode.PROVIDER_TIMEOUT,
         ErrorCode.PROVIDER_RATE_LIMITED,
+        ErrorCode.WRITE_UNSETTLED,
     }
 )
 
@@ -165,6 +169,12 @@ class CacheUnavailable(GatewayError):
     """The shared cache is unavailable, so a write could not be fenced and was not sent."""
 
     code = ErrorCode.PROVIDER_UNAVAILABLE
+
+
+class WriteUnsettled(GatewayError):
+    """An earlier write of the account may or may not have been applied."""
+
+    code = ErrorCode.WRITE_UNSETTLED
 
 
 class Internal(GatewayError):

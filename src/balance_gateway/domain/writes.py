@@ -110,8 +110,8 @@ class WriteRecord:
             otherwise None.
         error_retryable: whether the same write can be tried again.
         error_field: the invalid input field; None without one.
-        found: for UNCERTAIN, the opening balance that reading back showed; None when it was not
-            read, or none was set.
+        found: for UNCERTAIN, the opening balance that reading back showed; for REJECTED, the one
+            that was set instead of the expected one; None when it was not read, or none was set.
         provider_code: the provider's own stable code of the error; None without one.
         settlement: how an UNCERTAIN write was settled; None while it is not, and for all others.
     """

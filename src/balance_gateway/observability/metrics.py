@@ -59,6 +59,17 @@ class Metrics:
             ["connector", "outcome"],
             registry=self.registry,
         )
+        self.writes_settled = Counter(
+            "balance_gateway_writes_settled",
+            "Uncertain writes that were settled: proved, disproved, superseded or person.",
+            ["connector", "how"],
+            registry=self.registry,
+        )
+        self.unsettled_writes = Gauge(
+            "balance_gateway_unsettled_writes",
+            "Uncertain writes that are not settled, in the journal that all processes share.",
+            registry=self.registry,
+        )
         self.breaker_open = Gauge(
             "balance_gateway_breaker_open",
             "1 while calls through the connector fail fast or a probe is in progress; else 0.",

@@ -1,12 +1,16 @@
 """Bundles the gateway's use cases for the API layer."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from balance_gateway.domain.access import Principal
+from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus
+from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
 from balance_gateway.ports.reads import ReadPipeline
+from balance_gateway.ports.write_journal import WriteHistory
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
@@ -16,6 +20,22 @@ class OpeningBalanceWriter(Protocol):
 
     async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
         """Set one opening balance; never raises, because every outcome is a result."""
+        ...
+
+
+class WriteReconciler(Protocol):
+    """Use case that finds and settles uncertain writes; see ``reconciler.Reconciler``."""
+
+    async def find_unsettled(
+        self, accounts: Sequence[Account]
+    ) -> Mapping[str, UnsettledWrite | WriteRecord]:
+        """Return the unsettled write of each account that has one, by account id."""
+        ...
+
+    async def settle_by_hand(
+        self, principal: Principal, write_id: str, *, applied: bool, note: str
+    ) -> WriteRecord:
+        """Settle a write of the caller's tenant as the caller found it at the provider."""
         ...
 
 
@@ -35,6 +55,8 @@ class Gateway:
         directory: looks up accounts and connectors.
         reads: reads balances and opening balances.
         writes: sets opening balances.
+        reconciler: knows the unsettled writes, and settles them.
+        history: the recorded writes.
         watch: health and call budgets of connectors.
         clock: returns the current instant.
         environment: the configured name of the environment; empty without one.
@@ -45,4 +67,6 @@ class Gateway:
     writes: OpeningBalanceWriter
     watch: HealthTracker
     clock: Clock
+    reconciler: WriteReconciler
+    history: WriteHistory
     environment: str = ""

@@ -51,36 +51,42 @@ class UpsertRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The provider applied the opening balance.
+    """The provider has the opening balance.
 
     Attributes:
-        account: the account that was changed.
+        account: the account.
         opening_balance: the opening balance after the write.
-        verified: whether the requested amount was read back from the provider.
+        verified: whether the requested amount was read back.
         replayed: whether this is the outcome of an earlier request with the same key.
+        write_id: the id of the write in the journal and in the audit log.
+        previous: the opening balance before the write; None when none was set or known.
+        message: says how certain it is, and what reading back showed if that differs.
     """
 
     account: Account
     opening_balance: Observed[OpeningBalance]
     verified: bool
     replayed: bool
+    write_id: str
+    previous: Observed[OpeningBalance] | None = None
+    message: str = "The opening balance was set."
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
     """The provider may or may not have applied the opening balance.
 
-    Only a look at the provider's own data can decide it.
-
     Attributes:
         account: the account that may have changed.
         write_id: the id of the write in the journal and in the audit log.
-        message: explains what to do next.
+        message: says what is known and what to do next.
+        found: what reading back showed; None when it was not read, or none was set.
     """
 
     account: Account
     write_id: str
     message: str
+    found: Observed[OpeningBalance] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,20 @@ class Rejected:
         message: the reason and the next step.
         retryable: whether the same request can succeed later unchanged.
         field: the invalid input field; None without one.
+        account: the account; None when the caller has none with the requested id.
+        write_id: the id of the write; None when nothing was journalled.
+        current: the opening balance that is set; None when none is set or known.
+        retry_after_s: seconds to wait before a retry; None when unknown.
     """
 
     code: ErrorCode
     message: str
     retryable: bool
     field: str | None
+    account: Account | None = None
+    write_id: str | None = None
+    current: Observed[OpeningBalance] | None = None
+    retry_after_s: float | None = None
 
 
 UpsertResult = Applied | Uncertain | Rejected

@@ -6,9 +6,16 @@ from dataclasses import replace
 
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance
-from balance_gateway.domain.errors import GatewayError, ProviderTimeout, SideUnknown, Unsupported
+from balance_gateway.domain.errors import (
+    GatewayError,
+    ProviderError,
+    ProviderTimeout,
+    SideUnknown,
+    Unsupported,
+)
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.service.settlement import can_be_read, has_value_of
 from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
 
 logger = logging.getLogger(__name__)
@@ -59,6 +66,12 @@ async def read_back(
     """Read the opening balance after a write; None when none is set or it cannot be read."""
     if Capability.READ_OPENING_BALANCE not in provider.capabilities:
         return None
+    return await _read_quietly(account, provider, timeout_s)
+
+
+async def _read_quietly(
+    account: Account, provider: BalanceProvider, timeout_s: float
+) -> OpeningBalance | None:
     try:
         async with asyncio.timeout(timeout_s):
             return await provider.opening_balance(account)
@@ -71,24 +84,53 @@ async def read_back(
 
 
 async def resolve_by_reading(
-    account: Account, provider: BalanceProvider, record: WriteRecord, timeout_s: float
+    account: Account,
+    source: BalanceProvider,
+    record: WriteRecord,
+    error: GatewayError,
+    timeout_s: float,
 ) -> WriteRecord:
     """Decide the outcome of a write without a definite response by reading the provider.
 
     The caller must not lower the fence because of the result. The write may still take effect
     later, even when the amount is found: another writer may have set the same amount.
 
+    Args:
+        account: the account of the write.
+        source: the provider, without the gateway's record in front of it.
+        record: the STARTED write.
+        error: why the response is not definite.
+        timeout_s: limit of the read.
+
     Returns:
-        The record as APPLIED when the amount is set now and was not set before, otherwise as
-        UNCERTAIN.
+        The record as APPLIED when the value is set now and was not set before, otherwise as
+        UNCERTAIN, with the error and what was found.
     """
-    intent = record.intent
-    found = await read_back(account, provider, timeout_s)
-    previous = None if intent.previous is None else intent.previous.amount
-    # A different amount proves nothing, because the write may still take effect later.
-    if found is not None and found.amount == intent.amount and previous != intent.amount:
+    found = None
+    if can_be_read(account, source):
+        found = await _read_quietly(account, source, timeout_s)
+    previous = record.intent.previous
+    # Another value proves nothing, because the write may still take effect later.
+    is_new = previous is None or not has_value_of(previous, record)
+    if found is not None and has_value_of(found, record) and is_new:
         return replace(record, outcome=WriteOutcome.APPLIED, applied=found, verified=True)
-    return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
+    return as_uncertain(record, error, found)
+
+
+def as_uncertain(
+    record: WriteRecord, error: GatewayError, found: OpeningBalance | None
+) -> WriteRecord:
+    """Return the record as UNCERTAIN, with a message that says what is known."""
+    uncertain = with_failure(record, error, WriteOutcome.UNCERTAIN)
+    parts = [UNCERTAIN, f"The reason: {error.message}"]
+    if uncertain.provider_code is not None:
+        parts.append(f"The provider's own code: {uncertain.provider_code}.")
+    if found is not None:
+        parts.append(
+            f"Reading back showed {found.amount.amount} {found.amount.currency}; sent was"
+            f" {record.intent.amount.amount} {record.intent.amount.currency}."
+        )
+    return replace(uncertain, error_message=" ".join(parts), error_retryable=False, found=found)
 
 
 def with_failure(record: WriteRecord, error: GatewayError, outcome: WriteOutcome) -> WriteRecord:
@@ -100,4 +142,5 @@ def with_failure(record: WriteRecord, error: GatewayError, outcome: WriteOutcome
         error_message=error.message,
         error_retryable=error.retryable,
         error_field=error.field,
+        provider_code=error.provider_code if isinstance(error, ProviderError) else None,
     )

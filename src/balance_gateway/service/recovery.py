@@ -2,21 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.domain.errors import Internal
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import WriteFence
 from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.directory import Directory
-from balance_gateway.service.read_back import UNCERTAIN, resolve_by_reading, with_failure
+from balance_gateway.service.read_back import as_uncertain, resolve_by_reading
 from balance_gateway.service.write_execution import WriteDeadlines
 
 logger = logging.getLogger(__name__)
+
+#: Not a timeout of the provider: the process that sent the write ended before its outcome.
+_INTERRUPTED = Internal("The gateway was interrupted while it made the write.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +28,21 @@ class Recovery:
 
     Attributes:
         directory: looks up accounts.
-        providers: providers by connector name.
+        sources: the providers by connector name, without the gateway's record in front of them.
         fence: blocks caching for accounts with a write that may still take effect.
         journal: lists the unfinished writes and records their outcomes.
         clock: returns the current instant.
         limits: the time limits of writes.
+        on_uncertain: called with every write whose outcome stays unknown.
     """
 
     directory: Directory
-    providers: Mapping[str, BalanceProvider]
+    sources: Mapping[str, BalanceProvider]
     fence: WriteFence
     journal: WriteJournal
     clock: Clock
     limits: WriteDeadlines
+    on_uncertain: Callable[[WriteRecord], object] = lambda _record: None
 
     async def hold_fences(self, lands_within_s: float) -> None:
         """Raise the fences of all writes that may still take effect.
@@ -78,11 +83,15 @@ class Recovery:
             except Exception:
                 logger.exception("write.not_resolved", extra={"write_id": record.intent.id})
                 continue
+            if resolved.outcome is WriteOutcome.UNCERTAIN:
+                self.on_uncertain(resolved)
             logger.info("write.resolved", extra={"outcome": resolved.outcome.value})
 
     async def _resolve(self, record: WriteRecord) -> WriteRecord:
         account = self.directory.find_account(record.intent.tenant, record.intent.account_id)
         if account is None:
-            return with_failure(record, ProviderTimeout(UNCERTAIN), WriteOutcome.UNCERTAIN)
-        provider = self.providers[account.connector]
-        return await resolve_by_reading(account, provider, record, self.limits.read_back_s)
+            return as_uncertain(record, _INTERRUPTED, None)
+        source = self.sources[account.connector]
+        return await resolve_by_reading(
+            account, source, record, _INTERRUPTED, self.limits.read_back_s
+        )

@@ -144,6 +144,18 @@ def _compute_fingerprint(request: UpsertRequest) -> str:
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
+class ExpectationFailed(BadInput):
+    """The opening balance is not the one that the caller expects.
+
+    Attributes:
+        current: the opening balance that is set; None when none is.
+    """
+
+    def __init__(self, message: str, *, field: str, current: OpeningBalance | None) -> None:
+        super().__init__(message, field=field)
+        self.current = current
+
+
 def check_expectation(
     expected: ExpectedPrevious, previous: OpeningBalance | None, currency: str
 ) -> None:
@@ -155,13 +167,14 @@ def check_expectation(
         currency: the account's currency.
 
     Raises:
-        BadInput: they differ, in amount or in currency.
+        ExpectationFailed: they differ, in amount or in currency.
     """
     current = None if previous is None else previous.amount
     wanted = None if expected.minor_units is None else Money(expected.minor_units, currency)
     if current != wanted:
         found = "none is set" if current is None else f"it is {current.amount} {current.currency}"
-        raise BadInput(
+        raise ExpectationFailed(
             f"expectedPrevious is not the current opening balance: {found}. Nothing was changed.",
             field="expectedPrevious",
+            current=previous,
         )

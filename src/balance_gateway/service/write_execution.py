@@ -15,12 +15,14 @@ from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import WriteFence
 from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.read_back import (
+    as_uncertain,
     read_back,
     read_previous,
     resolve_by_reading,
     with_failure,
 )
-from balance_gateway.service.upsert_plan import UpsertPlan
+from balance_gateway.service.reconciler import Reconciler
+from balance_gateway.service.upsert_plan import ExpectationFailed, UpsertPlan
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +53,16 @@ class WriteExecutor:
     Attributes:
         fence: blocks caching during the write.
         journal: records the outcome.
+        reconciler: knows the unsettled writes.
+        sources: the providers by connector name, without the gateway's record in front of them.
         clock: returns the current instant.
         limits: the time limits of a write.
     """
 
     fence: WriteFence
     journal: WriteJournal
+    reconciler: Reconciler
+    sources: Mapping[str, BalanceProvider]
     clock: Clock
     limits: WriteDeadlines
 
@@ -65,7 +71,9 @@ class WriteExecutor:
         write_id = record.intent.id
         try:
             if plan.expected_previous is not None:
-                # Another process may have changed the value before this write was recorded.
+                # Another process may have changed the value, or left it in doubt, before this write
+                # was recorded.
+                await self.reconciler.require_settled(record.intent.remote_account)
                 await read_previous(plan, self.limits.read_back_s)
             await self.fence.begin_write(plan.account, write_id)
         except GatewayError as error:
@@ -87,6 +95,8 @@ class WriteExecutor:
         self, account: Account, record: WriteRecord, error: GatewayError, *, fenced: bool
     ) -> WriteRecord:
         rejected = with_failure(record, error, WriteOutcome.REJECTED)
+        if isinstance(error, ExpectationFailed):
+            rejected = replace(rejected, found=error.current)
         return await self._conclude(account, rejected, lower=fenced)
 
     async def _send(self, plan: UpsertPlan, record: WriteRecord) -> tuple[WriteRecord, bool]:
@@ -103,15 +113,19 @@ class WriteExecutor:
         )
         try:
             confirmed = await self._call_provider(plan.provider, write)
-        except (ProviderError, TimeoutError) as error:
-            if isinstance(error, ProviderError) and not error.maybe_applied:
+        except TimeoutError:
+            late = ProviderTimeout("The provider did not respond in time.", maybe_applied=True)
+            return await self._resolve(plan, record, late), False
+        except ProviderError as error:
+            if not error.maybe_applied:
                 return with_failure(record, error, WriteOutcome.REJECTED), True
-            return await self._resolve(plan, record), False
+            return await self._resolve(plan, record, error), False
         except GatewayError as error:
             return with_failure(record, error, WriteOutcome.REJECTED), True
         except Exception:
             logger.exception("write.defect", extra={"write_id": intent.id})
-            return await self._resolve(plan, record), False
+            defect = Internal("The gateway could not process the provider's response.")
+            return await self._resolve(plan, record, defect), False
         found = await read_back(plan.account, plan.provider, self.limits.read_back_s)
         verified = found is not None and found.amount == intent.amount
         applied = replace(
@@ -141,9 +155,12 @@ class WriteExecutor:
             message = "The write waited too long for a free call to the provider and was not sent."
             raise ProviderTimeout(message) from error
 
-    async def _resolve(self, plan: UpsertPlan, record: WriteRecord) -> WriteRecord:
+    async def _resolve(
+        self, plan: UpsertPlan, record: WriteRecord, error: GatewayError
+    ) -> WriteRecord:
+        source = self.sources[plan.account.connector]
         return await resolve_by_reading(
-            plan.account, plan.provider, record, self.limits.read_back_s
+            plan.account, source, record, error, self.limits.read_back_s
         )
 
     async def _conclude(self, account: Account, record: WriteRecord, *, lower: bool) -> WriteRecord:
@@ -155,7 +172,12 @@ class WriteExecutor:
             await self.journal.finish(record)
         except Exception:
             logger.exception("write.outcome_not_recorded", extra={"write_id": record.intent.id})
-            return replace(record, outcome=WriteOutcome.UNCERTAIN)
+            lost = Internal("The outcome of the write could not be recorded.")
+            return as_uncertain(record, lost, record.applied)
+        if record.outcome is WriteOutcome.APPLIED:
+            await self.reconciler.supersede(record)
+        elif record.outcome is WriteOutcome.UNCERTAIN:
+            self.reconciler.add(record)
         if lower:
             await self.fence.end_write(account, record.intent.id)
         return record

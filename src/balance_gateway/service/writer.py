@@ -3,7 +3,8 @@
 The steps of a write, and the meaning of a failure in each step:
 
 1. **Plan** the write. An invalid request is rejected; nothing has happened.
-2. **Read** the previous opening balance and compare it if the caller expects one.
+2. **Read** the previous opening balance and compare it if the caller expects one. While an earlier
+   write of the remote account is unsettled, a comparison is refused.
 3. **Record** the write as started. On failure nothing has happened and the caller can try again.
    From here on no other process writes the same remote account, under any of its account ids, so
    the expectation is compared once more.
@@ -28,31 +29,31 @@ from dataclasses import replace
 from typing import TypeVar
 
 from balance_gateway.domain.access import Principal, Scope
-from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import (
     BadInput,
     CacheUnavailable,
-    ErrorCode,
     GatewayError,
     Internal,
+    WriteUnsettled,
 )
 from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable, WriteJournal
 from balance_gateway.service.directory import Directory
-from balance_gateway.service.opening_balances import (
-    Applied,
-    Rejected,
-    Uncertain,
-    UpsertRequest,
-    UpsertResult,
-)
-from balance_gateway.service.read_back import UNCERTAIN, read_previous
-from balance_gateway.service.upsert_plan import UpsertPlan, plan_upsert
+from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
+from balance_gateway.service.read_back import read_previous
+from balance_gateway.service.reconciler import Reconciler
+from balance_gateway.service.upsert_plan import ExpectationFailed, UpsertPlan, plan_upsert
 from balance_gateway.service.write_execution import WriteDeadlines, WriteExecutor
+from balance_gateway.service.write_results import (
+    build_rejection,
+    build_result,
+    log_uncertain,
+    observe_opening_balance,
+)
 
 T = TypeVar("T")
 
@@ -73,6 +74,8 @@ class OpeningBalanceWriter:
         remote_accounts: the remote account of each account, by account id.
         fence: blocks caching during a write.
         journal: records every write.
+        reconciler: settles uncertain writes.
+        sources: the providers by connector name, without the gateway's record in front of them.
         clock: returns the current instant.
         new_id: creates unique ids.
         limits: the time limits of a write.
@@ -87,6 +90,8 @@ class OpeningBalanceWriter:
         remote_accounts: Mapping[str, str],
         fence: WriteFence,
         journal: WriteJournal,
+        reconciler: Reconciler,
+        sources: Mapping[str, BalanceProvider],
         clock: Clock,
         new_id: Callable[[], str],
         limits: WriteDeadlines,
@@ -100,19 +105,21 @@ class OpeningBalanceWriter:
         self._new_id = new_id
         self._limits = limits
         self._on_outcome = on_outcome
-        self._executor = WriteExecutor(fence, journal, clock, limits)
+        self._reconciler = reconciler
+        self._executor = WriteExecutor(fence, journal, reconciler, sources, clock, limits)
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_progress: set[asyncio.Task[UpsertResult]] = set()
 
     async def upsert(self, principal: Principal, request: UpsertRequest) -> UpsertResult:
         """Set one opening balance. Errors of the gateway are results, not exceptions."""
+        account = None
         try:
             principal.require(Scope.BALANCES_WRITE)
             account = self._directory.account(principal, request.account_id)
             provider = self._providers[account.connector]
             plan = plan_upsert(principal, request, account, provider, self._clock())
         except GatewayError as error:
-            return _build_rejection(error)
+            return build_rejection(error, account)
         task = asyncio.get_running_loop().create_task(self._run_in_turn(plan))
         # The event loop holds only weak references to tasks.
         self._in_progress.add(task)
@@ -140,33 +147,48 @@ class OpeningBalanceWriter:
             lock.release()
 
     async def _execute(self, plan: UpsertPlan) -> UpsertResult:
+        account = plan.account
         try:
             record = await self._begin(plan)
+        except ExpectationFailed as error:
+            return build_rejection(error, account, self._observe_now(error.current))
         except GatewayError as error:
-            return _build_rejection(error)
+            return build_rejection(error, account)
         except Exception:
             logger.exception("write.failed_before_sending")
-            return _build_rejection(Internal("The write could not be prepared and was not sent."))
+            defect = Internal("The write could not be prepared and was not sent.")
+            return build_rejection(defect, account)
         if record.outcome is not WriteOutcome.STARTED:
-            return self._build_result(plan.account, record, replayed=True)
+            return build_result(account, record, replayed=True)
         record = await self._executor.perform(plan, record)
-        self._on_outcome(plan.account.connector, record.outcome.value)
-        return self._build_result(plan.account, record, replayed=False)
+        self._on_outcome(account.connector, record.outcome.value)
+        if record.outcome is WriteOutcome.UNCERTAIN:
+            log_uncertain(record)
+        return build_result(account, record, replayed=False)
+
+    def _observe_now(self, current: OpeningBalance | None) -> Observed[OpeningBalance] | None:
+        if current is None:
+            return None
+        return observe_opening_balance(current, self._clock(), FreshnessState.LIVE)
 
     async def _reject_busy(self, plan: UpsertPlan) -> UpsertResult:
         """Reject the write without recording it, or return the outcome its key already has."""
         try:
             finished = await self._find_finished(plan)
         except GatewayError as error:
-            return _build_rejection(error)
+            return build_rejection(error, plan.account)
         if finished is None:
-            return _build_rejection(CacheUnavailable(_BUSY))
-        return self._build_result(plan.account, finished, replayed=True)
+            return build_rejection(CacheUnavailable(_BUSY), plan.account)
+        return build_result(plan.account, finished, replayed=True)
 
     async def _begin(self, plan: UpsertPlan) -> WriteRecord:
         """Record the write as STARTED, or return the finished record of its idempotency key."""
         if (finished := await self._find_finished(plan)) is not None:
             return finished
+        if plan.expected_previous is not None:
+            await _call_journal(
+                self._reconciler.require_settled(self._remote_accounts[plan.account.id])
+            )
         previous = await read_previous(plan, self._limits.read_back_s)
         intent = self._build_intent(plan, previous)
         deadline = self._clock().timestamp() + self._limits.lease_s
@@ -245,34 +267,18 @@ class OpeningBalanceWriter:
             started_at=self._clock(),
         )
 
-    def _build_result(
-        self, account: Account, record: WriteRecord, *, replayed: bool
-    ) -> UpsertResult:
-        if record.outcome is WriteOutcome.APPLIED:
-            assert record.applied is not None
-            observed_at = record.finished_at or self._clock()
-            observed = Observed(record.applied, observed_at, FreshnessState.LIVE)
-            return Applied(account, observed, record.verified, replayed)
-        if record.outcome is WriteOutcome.REJECTED:
-            return Rejected(
-                _parse_code(record.error_code),
-                record.error_message or "The write was rejected.",
-                record.error_retryable,
-                record.error_field,
-            )
-        return Uncertain(account, record.intent.id, UNCERTAIN)
-
 
 async def _call_journal(call: Awaitable[T]) -> T:
     """Await a call of the journal and return its result.
 
     Raises:
         AccountBusy: raised by the journal.
+        WriteUnsettled: an earlier write is unsettled.
         JournalUnavailable: the call failed in any other way.
     """
     try:
         return await call
-    except AccountBusy:
+    except (AccountBusy, WriteUnsettled):
         raise
     except Exception as error:
         logger.exception("write.journal_failed")
@@ -280,15 +286,3 @@ async def _call_journal(call: Awaitable[T]) -> T:
             "The write journal is unavailable and this request sent nothing; try again, with the"
             " same idempotencyKey if the request had one."
         ) from error
-
-
-def _parse_code(text: str | None) -> ErrorCode:
-    """Return the code in a journal record; INTERNAL if the record has none of today's codes."""
-    try:
-        return ErrorCode(text or "")
-    except ValueError:
-        return ErrorCode.INTERNAL
-
-
-def _build_rejection(error: GatewayError) -> Rejected:
-    return Rejected(error.code, error.message, error.retryable, error.field)

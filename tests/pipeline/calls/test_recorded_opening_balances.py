@@ -1,5 +1,6 @@
 """Opening balances of providers that cannot return them: the gateway's record comes first."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.pipeline.fakes import EVERYTHING, TODAY, FakeProvider, account, openi
 ACCOUNT, SAME_REMOTE = account(), account("acct_a_again")
 REMOTE_ACCOUNTS = {ACCOUNT.id: "remote a", SAME_REMOTE.id: "remote a", "acct_other": "remote b"}
 RECORDED = OpeningBalanceSource.RECORDED_BY_GATEWAY
+RECORDED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class FakeJournal:
@@ -38,6 +40,7 @@ class FakeRecord:
 
     def __init__(self, applied: OpeningBalance | None) -> None:
         self.applied = applied
+        self.finished_at = RECORDED_AT
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ async def test_the_last_acknowledged_write_is_returned(
 
     found = await recorded.opening_balance(ACCOUNT)
 
-    assert found == opening(42, memo="ours", source=RECORDED)
+    assert found == opening(42, memo="ours", source=RECORDED, recorded_at=RECORDED_AT)
     assert inner.opening_calls == 0
 
 
@@ -76,7 +79,7 @@ async def test_a_write_under_another_id_of_the_remote_account_counts(
 
     found = [await recorded.opening_balance(remote) for remote in (ACCOUNT, SAME_REMOTE)]
 
-    assert found == [opening(42, source=RECORDED)] * 2
+    assert found == [opening(42, source=RECORDED, recorded_at=RECORDED_AT)] * 2
 
 
 async def test_the_provider_is_called_when_there_is_no_write(

@@ -7,12 +7,12 @@ import asyncio
 import enum
 import random
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.balances import BalanceQuery, OpeningBalance
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
@@ -228,7 +228,20 @@ def build_observed(
 ) -> Observed[Any]:
     """Build the result for a cached entry."""
     observed_at = datetime.fromtimestamp(entry.observed_at_s, UTC)
-    return Observed(entry.value, observed_at, state, reason, terms)
+    return date_recorded(Observed(entry.value, observed_at, state, reason, terms))
+
+
+def date_recorded(observed: Observed[Any]) -> Observed[Any]:
+    """Return a recorded opening balance as CACHED since it was recorded, anything else unchanged.
+
+    It was not read from the provider, however recently the journal was. For how long it is kept in
+    the cache still depends on when the journal was read.
+    """
+    value = observed.value
+    if not isinstance(value, OpeningBalance) or value.recorded_at is None:
+        return observed
+    state = FreshnessState.CACHED if observed.state is FreshnessState.LIVE else observed.state
+    return replace(observed, observed_at=value.recorded_at, state=state)
 
 
 def deadline_error() -> ProviderTimeout:

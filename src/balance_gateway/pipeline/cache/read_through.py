@@ -17,6 +17,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     ReadResult,
     ValueKind,
     current_validity,
+    date_recorded,
     deadline_error,
     refresh_due_s,
 )
@@ -136,7 +137,10 @@ class ReadThrough:
             await self._store_results(group, results, newest)
             results = self._attach_cache_terms(group, results, newest)
         await self._coalescer.release(group)
-        return results
+        return [
+            result if isinstance(result, GatewayError) else date_recorded(result)
+            for result in results
+        ]
 
     def _is_newest(self, pending: PendingRead) -> bool:
         """Return whether no other read of the value has started since.

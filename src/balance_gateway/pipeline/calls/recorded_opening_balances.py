@@ -48,8 +48,11 @@ class RecordedOpeningBalances(ProviderDecorator):
         # By remote account: two gateway accounts may refer to the same one, and must agree.
         record = await self._journal.last_applied(self._remote_accounts[account.id])
         if record is not None and record.applied is not None:
-            applied = require_currency(account, record.applied)
-            return replace(applied, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
+            return replace(
+                require_currency(account, record.applied),
+                source=OpeningBalanceSource.RECORDED_BY_GATEWAY,
+                recorded_at=record.finished_at,
+            )
         return await self._provider.opening_balance(account)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
