@@ -22,7 +22,9 @@ from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, Open
 from balance_gateway.domain.errors import AccountNotFound, GatewayError
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money, parse_minor_units
+from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
+from balance_gateway.ports.write_journal import WriteFilter, WritePosition
 from balance_gateway.server.http_protocol import DeadlineProtocol
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
@@ -192,7 +194,64 @@ class FakeWriter:
             )
         )
         self.reads.opening_answers[found.id] = applied
-        return Applied(found, applied, verified=True, replayed=False)
+        return Applied(found, applied, verified=True, replayed=False, write_id="write-1")
+
+
+class FakeReconciler:
+    """Knows the unsettled writes that a test sets, and settles any recorded write.
+
+    Attributes:
+        unsettled: by account id.
+        settled: the arguments of each settlement.
+        failing: raised by every settlement.
+    """
+
+    def __init__(self, history: "FakeHistory") -> None:
+        self.history = history
+        self.unsettled: dict[str, UnsettledWrite | WriteRecord] = {}
+        self.calls: list[list[str]] = []
+        self.settled: list[tuple[str, str, bool, str]] = []
+        self.failing: Exception | None = None
+
+    async def find_unsettled(
+        self, accounts: Sequence[Account]
+    ) -> dict[str, UnsettledWrite | WriteRecord]:
+        self.calls.append([account.id for account in accounts])
+        known = {account.id for account in accounts}
+        return {key: found for key, found in self.unsettled.items() if key in known}
+
+    async def settle_by_hand(
+        self, principal: Principal, write_id: str, *, applied: bool, note: str
+    ) -> WriteRecord:
+        if self.failing is not None:
+            raise self.failing
+        self.settled.append((principal.name, write_id, applied, note))
+        record = await self.history.by_id(principal.tenant, write_id)
+        assert record is not None
+        return record
+
+
+class FakeHistory:
+    """Has the records that a test adds, oldest first."""
+
+    def __init__(self) -> None:
+        self.records: list[WriteRecord] = []
+        self.pages: list[tuple[WriteFilter, int]] = []
+
+    async def by_id(self, tenant: str, write_id: str) -> WriteRecord | None:
+        for record in self.records:
+            if (record.intent.tenant, record.intent.id) == (tenant, write_id):
+                return record
+        return None
+
+    async def page(
+        self, tenant: str, selected: WriteFilter, limit: int, after: WritePosition | None
+    ) -> list[WriteRecord]:
+        self.pages.append((selected, limit))
+        own = [record for record in reversed(self.records) if record.intent.tenant == tenant]
+        if after is not None:
+            own = [one for one in own if one.intent.started_at < after.started_at]
+        return own[:limit]
 
 
 class FakeWatch:
@@ -224,7 +283,17 @@ class GatewayHarness:
         )
         self.reads = FakeReads()
         self.writer = FakeWriter(self.reads, self.directory)
-        self.gateway = Gateway(self.directory, self.reads, self.writer, FakeWatch(), self._clock)
+        self.history = FakeHistory()
+        self.reconciler = FakeReconciler(self.history)
+        self.gateway = Gateway(
+            self.directory,
+            self.reads,
+            self.writer,
+            FakeWatch(),
+            self._clock,
+            self.reconciler,
+            self.history,
+        )
         self.checks: dict[str, Callable[[], Any]] = {}
         self.endpoint: GraphQLEndpoint | None = None
         self.operations: HealthEndpoints | None = None

@@ -93,10 +93,13 @@ class JournalModel:
         """See ``WriteSettlements``."""
         return [one for one in self._sorted(WriteOutcome.UNCERTAIN) if one.is_unsettled]
 
-    def settle(self, record: WriteRecord) -> bool:
+    def settle(self, record: WriteRecord, last: WriteRecord | None) -> bool:
         """See ``WriteSettlements``."""
         stored = self._records.get(record.intent.id)
         if stored is None or not stored.is_unsettled:
+            return False
+        newest = self.last_applied(stored.intent.remote_account)
+        if (newest and newest.intent.id) != (last and last.intent.id):
             return False
         finished_in = self._finished_in[record.intent.id]
         self._store(record)

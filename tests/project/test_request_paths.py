@@ -52,7 +52,8 @@ def sandbox_url() -> Iterator[str]:
 
 
 def is_recovering() -> bool:
-    return any("resolve_unfinished" in repr(task) for task in asyncio.all_tasks())
+    tasks = [repr(task) for task in asyncio.all_tasks()]
+    return any(work in task for task in tasks for work in ("resolve_unfinished", "settle_all"))
 
 
 async def trace(url: str, key: str, query: str) -> tuple[dict[str, Any], set[str]]:

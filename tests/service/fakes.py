@@ -197,9 +197,11 @@ class FakeJournal:
         found = [one for one in self.records.values() if one.is_unsettled]
         return sorted(found, key=lambda one: one.intent.started_at)
 
-    async def settle(self, record: WriteRecord) -> bool:
+    async def settle(self, record: WriteRecord, *, last: WriteRecord | None) -> bool:
         self._step("settle")
         if not self.records[record.intent.id].is_unsettled:
+            return False
+        if await self.last_applied(record.intent.remote_account) != last:
             return False
         assert record.settlement is not None
         self.steps.append(f"settled {record.settlement.how.value}")

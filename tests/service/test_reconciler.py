@@ -178,11 +178,31 @@ async def test_a_read_from_before_the_write_proves_nothing(harness: WriterHarnes
 
 async def test_an_ordinary_read_settles_the_write(harness: WriterHarness) -> None:
     write_id = await write_without_answer(harness)
+    harness.provider.current = opening(200)
 
     harness.reconciler.observe(account("acct_a_again"), opening(200), harness.time.clock())
     await harness.reconciler.drain()
 
     assert get_record(harness, write_id).outcome is WriteOutcome.APPLIED
+
+
+async def test_a_write_applied_during_the_read_that_proves_stays_the_last_one(
+    harness: WriterHarness,
+) -> None:
+    """The proved write once became the account's recorded value, over the newer write."""
+    write_id = await write_without_answer(harness)
+    harness.provider.current = opening(200)
+
+    async def write_meanwhile() -> None:
+        assert isinstance(await harness.upsert(300), Applied)
+
+    harness.provider.reading = [write_meanwhile]
+    await harness.reconciler.settle_all()
+
+    assert get_record(harness, write_id).is_unsettled
+    last = await harness.journal.last_applied("remote a")
+    assert last is not None
+    assert last.applied == opening(300)
 
 
 async def test_ordinary_reads_ask_the_journal_only_in_doubt(harness: WriterHarness) -> None:
@@ -200,6 +220,7 @@ async def test_another_process_knows_the_write_after_its_first_round(
     write_id = await write_without_answer(harness)
     other = harness.build_reconciler()
     await other.settle_all()
+    harness.provider.current = opening(200)
 
     other.observe(account(), opening(200), harness.time.clock())
     await other.drain()

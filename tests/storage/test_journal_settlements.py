@@ -117,7 +117,7 @@ async def test_a_settlement_is_recorded_and_audited(
     applied = SENT if outcome is WriteOutcome.APPLIED else None
     final = settled(record, how, clock.advance(60), outcome=outcome, applied=applied)
 
-    assert await settlements.settle(final)
+    assert await settlements.settle(final, last=None)
 
     assert await settlements.unsettled() == []
     assert await settlements.unsettled_of(["remote cash"]) == []
@@ -134,10 +134,10 @@ async def test_only_an_unsettled_write_can_be_settled(settlements, history, add,
     applied = await add("w2", WriteOutcome.APPLIED)
     started = await add("w3", WriteOutcome.STARTED)
     unknown = replace(record, intent=replace(record.intent, id="unknown"))
-    await settlements.settle(final)
+    await settlements.settle(final, last=None)
 
     results = [
-        await settlements.settle(settled(one, SettledBy.PERSON, clock()))
+        await settlements.settle(settled(one, SettledBy.PERSON, clock()), last=applied)
         for one in (record, applied, started, unknown)
     ]
 
@@ -151,7 +151,9 @@ async def test_two_processes_settle_a_write_once(settlements, add, clock, other_
     other = SqlWriteSettlements(other_database)
     final = settled(record, SettledBy.PROVED, clock(), outcome=WriteOutcome.APPLIED, applied=SENT)
 
-    results = await asyncio.gather(settlements.settle(final), other.settle(final))
+    results = await asyncio.gather(
+        settlements.settle(final, last=None), other.settle(final, last=None)
+    )
 
     assert sorted(results) == [False, True]
     events = [row.event for row in await SqlAuditLog(database).rows("acme")]
@@ -159,15 +161,17 @@ async def test_two_processes_settle_a_write_once(settlements, add, clock, other_
 
 
 async def test_a_proved_write_is_the_last_one_applied(journal, settlements, add, clock):
-    """A read proved it after the other write was applied, so the provider has its value now."""
+    """Only if the read that proved it began after the other write was applied."""
     record = await add("w1")
     other = await add("w2", WriteOutcome.APPLIED)
     before = await journal.last_applied("remote cash")
     final = settled(record, SettledBy.PROVED, clock(), outcome=WriteOutcome.APPLIED, applied=SENT)
 
-    await settlements.settle(final)
+    outdated = await settlements.settle(final, last=None)
+    recorded = await settlements.settle(final, last=other)
 
     assert before == other
+    assert (outdated, recorded) == (False, True)
     assert await journal.last_applied("remote cash") == final
 
 
@@ -176,7 +180,7 @@ async def test_a_late_outcome_of_a_settled_write_is_disregarded(
 ):
     record = await add("w1")
     final = settled(record, SettledBy.SUPERSEDED, clock())
-    await settlements.settle(final)
+    await settlements.settle(final, last=None)
 
     await journal.finish(replace(record, outcome=WriteOutcome.APPLIED, applied=SENT))
 
@@ -189,7 +193,7 @@ async def test_the_key_of_a_settled_write_stays_in_use(journal, settlements, add
     record = await add("w1", idempotency_key="k")
     final = settled(record, SettledBy.DISPROVED, clock(), outcome=WriteOutcome.REJECTED)
 
-    await settlements.settle(final)
+    await settlements.settle(final, last=None)
 
     assert await journal.by_key("acme", "k") == final
 

@@ -83,14 +83,19 @@ class WriteSettlements(Protocol):
         """Return all readable unsettled writes, oldest first, at most 10,000."""
         ...
 
-    async def settle(self, record: WriteRecord) -> bool:
+    async def settle(self, record: WriteRecord, *, last: WriteRecord | None) -> bool:
         """Record the settlement of an unsettled write, with the outcome that follows from it.
+
+        An APPLIED write becomes the last applied one of its remote account.
 
         Args:
             record: the write with its settlement; APPLIED, REJECTED, or UNCERTAIN when superseded.
+            last: the last applied write of the remote account before that was observed which
+                settles the write; None when there was none.
 
         Returns:
-            False when the write is not unsettled, and nothing was changed.
+            False when the write is not unsettled, or another one has been applied since ``last``;
+            nothing was changed.
         """
         ...
 

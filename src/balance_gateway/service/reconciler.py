@@ -99,7 +99,11 @@ class Reconciler:
         self._doubtful.add(record.intent.remote_account)
 
     def observe(self, account: Account, found: OpeningBalance | None, began_at: datetime) -> None:
-        """Settle the writes that an ordinary read decides, in the background."""
+        """Settle the writes that an ordinary read decides, in the background.
+
+        What was observed is a hint: the account is read again, because a write may have been
+        applied since.
+        """
         remote_account = self._remote_accounts[account.id]
         if remote_account not in self._doubtful:
             return
@@ -130,7 +134,8 @@ class Reconciler:
         """Settle what can be settled, at once and then again and again."""
         while True:
             try:
-                await self.settle_all()
+                # In a task of its own, so that its priority ends with it.
+                await asyncio.get_running_loop().create_task(self.settle_all())
             except Exception:
                 logger.exception("write.settlement_failed")
             await asyncio.sleep(interval_s)
@@ -199,7 +204,7 @@ class Reconciler:
         Raises:
             Forbidden: the caller lacks the scope balances:write.
             BadInput: there is no such write, it needs no settlement, or the note is invalid.
-            WriteUnsettled: the write has no outcome yet.
+            WriteUnsettled: the write has no outcome yet, or the account changed meanwhile.
             CacheUnavailable: the shared cache is unavailable; nothing was recorded.
             JournalUnavailable: the journal is unavailable.
         """
@@ -219,8 +224,12 @@ class Reconciler:
             settled = as_applied(record, value, settlement, verified=False)
         else:
             settled = as_not_applied(record, settlement, NOT_APPLIED_BY_HAND)
-        if not record.is_unsettled or not await self._record(settled):
+        if not record.is_unsettled:
             raise BadInput("The write is settled already.", field="writeId")
+        last = await self._journal.last_applied(record.intent.remote_account)
+        if not await self._record(settled, last):
+            message = "The write was settled, or another one applied, in the meantime; try again."
+            raise WriteUnsettled(message, field="writeId")
         return settled
 
     async def supersede(self, applied: WriteRecord) -> None:
@@ -235,7 +244,7 @@ class Reconciler:
     async def _settle_if_superseded(self, record: WriteRecord, later: WriteRecord | None) -> bool:
         if later is None or later.intent.started_at < self._get_hold_end(record):
             return False
-        return await self._record(as_superseded(record, later, self._clock()))
+        return await self._record(as_superseded(record, later, self._clock()), later)
 
     async def _settle(self, record: WriteRecord) -> bool:
         last = await self._journal.last_applied(record.intent.remote_account)
@@ -251,31 +260,32 @@ class Reconciler:
                 found = await source.opening_balance(account)
         except TimeoutError:
             return False
-        return await self._settle_by_read(record, found, began_at)
+        settled = self._judge(record, found, began_at)
+        return settled is not None and await self._record(settled, last)
 
     async def _settle_observed(
         self, remote_account: str, found: OpeningBalance | None, began_at: datetime
     ) -> None:
         try:
             for record in await self._settlements.unsettled_of([remote_account]):
-                await self._settle_by_read(record, found, began_at)
+                if self._judge(record, found, began_at) is not None:
+                    await self._settle(record)
         except Exception:
             logger.exception("write.settlement_failed")
 
-    async def _settle_by_read(
+    def _judge(
         self, record: WriteRecord, found: OpeningBalance | None, began_at: datetime
-    ) -> bool:
-        settled = settle_by_read(
+    ) -> WriteRecord | None:
+        return settle_by_read(
             record,
             found,
             began_at=began_at,
             hold_ends_at=self._get_hold_end(record),
             now=self._clock(),
         )
-        return settled is not None and await self._record(settled)
 
-    async def _record(self, settled: WriteRecord) -> bool:
-        """Record a settlement; False when the write was settled in the meantime."""
+    async def _record(self, settled: WriteRecord, last: WriteRecord | None) -> bool:
+        """Record a settlement; False when the write was settled, or one applied, meanwhile."""
         intent, settlement = settled.intent, settled.settlement
         assert settlement is not None
         account = self._directory.find_account(intent.tenant, intent.account_id)
@@ -285,7 +295,7 @@ class Reconciler:
         if changes_record and account is not None:
             await self._fence.begin_write(account, fence_id)
         try:
-            is_recorded = await self._settlements.settle(settled)
+            is_recorded = await self._settlements.settle(settled, last=last)
         finally:
             if changes_record and account is not None:
                 await self._fence.end_write(account, fence_id)

@@ -151,7 +151,9 @@ class ExpectationFailed(BadInput):
         current: the opening balance that is set; None when none is.
     """
 
-    def __init__(self, message: str, *, field: str, current: OpeningBalance | None) -> None:
+    def __init__(
+        self, message: str, *, field: str | None = None, current: OpeningBalance | None = None
+    ) -> None:
         super().__init__(message, field=field)
         self.current = current
 

@@ -44,7 +44,7 @@ from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable, WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
-from balance_gateway.service.read_back import read_previous
+from balance_gateway.service.read_back import as_uncertain, read_previous
 from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.upsert_plan import ExpectationFailed, UpsertPlan, plan_upsert
 from balance_gateway.service.write_execution import WriteDeadlines, WriteExecutor
@@ -160,7 +160,13 @@ class OpeningBalanceWriter:
             return build_rejection(defect, account)
         if record.outcome is not WriteOutcome.STARTED:
             return build_result(account, record, replayed=True)
-        record = await self._executor.perform(plan, record)
+        try:
+            record = await self._executor.perform(plan, record)
+        except Exception:
+            # It may have been sent, and its id must reach the caller.
+            logger.exception("write.defect", extra={"write_id": record.intent.id})
+            defect = Internal("A defect of the gateway interrupted the write.")
+            record = as_uncertain(record, defect, None)
         self._on_outcome(account.connector, record.outcome.value)
         if record.outcome is WriteOutcome.UNCERTAIN:
             log_uncertain(record)

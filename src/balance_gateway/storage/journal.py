@@ -93,6 +93,8 @@ class SqlWriteJournal(JournalAccess):
             if stored.outcome in _FINAL or stored.settlement is not None:
                 await audit.append(connection, finished, AuditEvent.DISREGARDED, at=now)
                 return
+            # Settling a write depends on which one of the account finished last.
+            await self._database.lock(connection, stored.intent.remote_account)
             await store_outcome(connection, finished, AuditEvent.FINISHED, at=now)
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:

@@ -9,7 +9,7 @@ from balance_gateway.domain.writes import SettledBy, WriteRecord
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.journal_access import JournalAccess, oldest_first, store_outcome
 from balance_gateway.storage.journal_rows import record_from_row
-from balance_gateway.storage.tables import DOUBTFUL, writes
+from balance_gateway.storage.tables import APPLIED, DOUBTFUL, writes
 
 #: Number of names in one query, below the databases' limits of parameters.
 _NAMES_PER_QUERY = 1_000
@@ -47,8 +47,8 @@ class SqlWriteSettlements(JournalAccess):
         records = await self._read_readable(oldest_first(select(writes.c.id).where(DOUBTFUL)))
         return [record for record in records if record.is_unsettled]
 
-    async def settle(self, record: WriteRecord) -> bool:
-        """Record the settlement of an unsettled write; False when it is not unsettled."""
+    async def settle(self, record: WriteRecord, *, last: WriteRecord | None) -> bool:
+        """Record the settlement of an unsettled write; see the port for the result."""
         settlement = record.settlement
         if settlement is None:
             raise ValueError("the record must have a settlement")
@@ -57,6 +57,16 @@ class SqlWriteSettlements(JournalAccess):
             row = (await connection.execute(statement)).one_or_none()
             stored = None if row is None else record_from_row(row)
             if stored is None or not stored.is_unsettled:
+                return False
+            remote_account = stored.intent.remote_account
+            # A concurrent write would otherwise finish between this look and the settlement.
+            await self._database.lock(connection, remote_account)
+            of_account = select(writes.c.id).where(
+                writes.c.remote_account == remote_account, APPLIED
+            )
+            newest = of_account.order_by(writes.c.finished_in.desc()).limit(1)
+            newest_id = (await connection.execute(newest)).scalar_one_or_none()
+            if newest_id != (None if last is None else last.intent.id):
                 return False
             settled = replace(record, intent=stored.intent)
             event = _EVENTS[settlement.how]

@@ -1,5 +1,6 @@
 """The field ``BankAccount.balance``: days, ages, batches, partial failure."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -55,9 +56,7 @@ async def test_request_at_midnight_has_one_today(harness: GatewayHarness):
     """The clock can be read only once: a second read would be after midnight."""
     instants = iter([datetime(2026, 11, 21, 23, 59, 59, 999999, tzinfo=UTC)])
     harness._clock = lambda: next(instants)  # type: ignore[method-assign]
-    harness.gateway = type(harness.gateway)(
-        harness.directory, harness.reads, harness.writer, harness.gateway.watch, harness._clock
-    )
+    harness.gateway = replace(harness.gateway, clock=harness._clock)
 
     async with open_client(harness) as client:
         data = await client.data(

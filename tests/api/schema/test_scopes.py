@@ -14,16 +14,22 @@ READS = [
     "connectors { id }",
 ]
 ANY_CREDENTIAL = ["viewer { name }", "gateway { version }"]
+AUDITS = [
+    'openingBalanceWrite(id: "w1") { id }',
+    "openingBalanceWrites { nodes { id } }",
+]
 INPUT = '{accountId: "acct_yen", amount: {minorUnits: 1, currency: "JPY"}}'
 WRITES = [
     f"upsertOpeningBalance(input: {INPUT}) {{ __typename }}",
     f"upsertOpeningBalances(inputs: [{INPUT}]) {{ __typename }}",
+    'settleOpeningBalanceWrite(writeId: "w1", as: APPLIED, note: "n") { __typename }',
 ]
 
 
 @pytest.mark.parametrize(
     ("document", "key", "scope"),
     [(f"{{ {field} }}", AUDITOR, "balances:read") for field in READS]
+    + [(f"{{ {field} }}", READ, "audit:read") for field in AUDITS]
     + [(f"mutation {{ {field} }}", READ, "balances:write") for field in WRITES],
 )
 async def test_missing_scope_is_forbidden(harness: GatewayHarness, document, key, scope):
@@ -46,7 +52,7 @@ async def test_introspection_needs_a_credential_but_no_scope(harness: GatewayHar
 
 
 def test_scope_cases_cover_every_root_field():
-    for root, documents in (("Query", READS + ANY_CREDENTIAL), ("Mutation", WRITES)):
+    for root, documents in (("Query", READS + AUDITS + ANY_CREDENTIAL), ("Mutation", WRITES)):
         named = {document.partition("(")[0].split()[0] for document in documents}
 
         assert named == set(build_core_schema().type_map[root].fields)

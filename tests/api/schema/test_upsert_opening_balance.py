@@ -4,20 +4,26 @@ from datetime import UTC, datetime
 
 import pytest
 
+from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
+from balance_gateway.domain.errors import ErrorCode
+from balance_gateway.domain.money import Money
 from balance_gateway.service.opening_balances import (
     ExpectedPrevious,
     Rejected,
     Uncertain,
     UpsertRequest,
 )
-from tests.api.fakes import ADMIN, NOW, GatewayHarness, open_client
+from tests.api.fakes import ADMIN, NOW, GatewayHarness, observed, open_client
 
 UPSERT = """mutation ($input: UpsertOpeningBalanceInput!) { upsertOpeningBalance(input: $input) {
   __typename
+  ... on WriteOutcome { accountId writeId message }
   ... on OpeningBalanceApplied { verified replayed bankAccount { id }
+    previous { amount { amount } }
     openingBalance { amount { amount } effectiveAt memo source freshness { state } } }
-  ... on OpeningBalanceUncertain { writeId message bankAccount { id } }
-  ... on OpeningBalanceRejected { code message retryable field } } }"""
+  ... on OpeningBalanceUncertain { bankAccount { id } found { amount { amount } } }
+  ... on OpeningBalanceRejected { code retryable retryAfterSeconds field
+    current { amount { amount } } } } }"""
 
 
 def build_variables(**changes):
@@ -38,6 +44,10 @@ async def test_applied_write_returns_current_opening_balance(harness: GatewayHar
 
     assert result == {
         "__typename": "OpeningBalanceApplied",
+        "accountId": "acct_operating",
+        "writeId": "write-1",
+        "message": "The opening balance was set.",
+        "previous": None,
         "verified": True,
         "replayed": False,
         "bankAccount": {"id": "acct_operating"},
@@ -146,21 +156,29 @@ async def test_unknown_and_foreign_accounts_get_the_same_rejection(
 
     assert result == {
         "__typename": "OpeningBalanceRejected",
+        "accountId": account_id,
+        "writeId": None,
         "code": "ACCOUNT_NOT_FOUND",
         "message": "There is no such account.",
         "retryable": False,
+        "retryAfterSeconds": None,
         "field": None,
+        "current": None,
     }
 
 
 async def test_uncertain_write_returns_uncertain_result(harness: GatewayHarness):
     account = harness.directory._by_tenant["acme"]["acct_operating"]
-    harness.writer.results["acct_operating"] = Uncertain(account, "write-1", "No answer.")
+    found = observed(OpeningBalance(Money(12345, "EUR"), None, OpeningBalanceSource.PROVIDER))
+    result = Uncertain(account, "write-1", "No answer.", found)
+    harness.writer.results["acct_operating"] = result
 
     result = await upsert(harness, build_variables())
 
     assert result == {
         "__typename": "OpeningBalanceUncertain",
+        "accountId": "acct_operating",
+        "found": {"amount": {"amount": "123.45"}},
         "writeId": "write-1",
         "message": "No answer.",
         "bankAccount": {"id": "acct_operating"},
@@ -168,12 +186,17 @@ async def test_uncertain_write_returns_uncertain_result(harness: GatewayHarness)
 
 
 async def test_rejected_write_returns_code_and_field(harness: GatewayHarness):
-    harness.writer.results["acct_operating"] = Rejected("PROVIDER_REJECTED", "No.", True, "memo")
+    current = observed(OpeningBalance(Money(12345, "EUR"), None, OpeningBalanceSource.PROVIDER))
+    harness.writer.results["acct_operating"] = Rejected(
+        ErrorCode.WRITE_UNSETTLED, "No.", True, "memo", None, None, current, 1.2
+    )
 
     result = await upsert(harness, build_variables())
 
-    assert result["code"] == "PROVIDER_REJECTED"
+    assert result["code"] == "WRITE_UNSETTLED"
     assert (result["retryable"], result["field"]) == (True, "memo")
+    assert result["current"] == {"amount": {"amount": "123.45"}}
+    assert result["retryAfterSeconds"] == 2
 
 
 async def test_defect_during_write_gives_uncertain_result(harness: GatewayHarness):

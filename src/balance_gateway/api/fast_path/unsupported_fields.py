@@ -23,6 +23,9 @@ UNSUPPORTED_FIELDS: Mapping[str, str] = {
     ),
     "BankAccount.balanceHistory": _HISTORY,
     "BankAccount.balanceSeries": _HISTORY,
+    "BankAccount.unsettledWrite": (
+        "It is read from the journal each time: another process can record or settle a write."
+    ),
     "BankAccount.connector": (
         "Its health and call budget change with every call, so its JSON is not valid for any time."
     ),

@@ -15,6 +15,7 @@ from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import today
+from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
 from balance_gateway.ports.reads import BalanceRequest, Observed, OnStale
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.gateway import Gateway
@@ -87,6 +88,11 @@ class RequestContext:
         """The loader of normal sides."""
         return Loader(self._load_sides, self.deadline)
 
+    @cached_property
+    def unsettled_writes(self) -> Loader[Account, UnsettledWrite | WriteRecord | None]:
+        """The loader of writes that may or may not have been applied."""
+        return Loader(self._find_unsettled, self.deadline)
+
     def balance_request(
         self,
         account: Account,
@@ -133,6 +139,7 @@ class RequestContext:
             self.opening_balances,
             self.bank_feeds,
             self.reported_balances,
+            self.unsettled_writes,
         ):
             loader.clear()
         self.deadline.restart()
@@ -146,9 +153,16 @@ class RequestContext:
             "bank_feeds",
             "reported_balances",
             "normal_balances",
+            "unsettled_writes",
         ):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+    async def _find_unsettled(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[UnsettledWrite | WriteRecord | None]:
+        found = await self.gateway.reconciler.find_unsettled(accounts)
+        return [found.get(account.id) for account in accounts]
 
     async def _load_sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
         reads = (self.gateway.reads.normal_balance(account) for account in accounts)

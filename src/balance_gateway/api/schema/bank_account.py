@@ -43,6 +43,7 @@ from balance_gateway.api.schema.money import (
 )
 from balance_gateway.api.schema.node import Node
 from balance_gateway.api.schema.scalars import CurrencyCode, Json, unset_to_none
+from balance_gateway.api.schema.unsettled_write import UnsettledWrite, build_unsettled_write
 from balance_gateway.domain import balances as domain
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.errors import BadInput
@@ -229,6 +230,10 @@ def _connector(self: "BankAccount", info: Info) -> Connector:
     return build_connector(info.context.gateway.directory.connector(self.account.connector))
 
 
+def _unsettled_write(self: "BankAccount", info: Info) -> UnsettledWrite | None:
+    return info.context.unsettled_writes.load(self.account, build_unsettled_write)
+
+
 def _bank_feed(self: "BankAccount", info: Info) -> BankFeed | None:
     return load_bank_feed(info, self.account)
 
@@ -252,6 +257,11 @@ class BankAccount(Node):
     opening_balance: OpeningBalance | None = strawberry.field(
         resolver=_opening_balance,
         description="The opening balance; null if none is set.",
+    )
+    unsettled_write: UnsettledWrite | None = strawberry.field(
+        resolver=_unsettled_write,
+        description="A write that the provider may or may not have applied, so that the opening "
+        "balance may be another than shown; the newest of your own; null if there is none.",
     )
     normal_balance: BalanceSide | None = strawberry.field(
         resolver=_normal_balance,

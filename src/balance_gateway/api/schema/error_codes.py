@@ -25,6 +25,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "PROVIDER_BAD_RESPONSE": "The provider's response violates its documentation.",
     "PROVIDER_REJECTED": "The provider understood the request and refused it.",
     "INTERNAL": "A defect of the gateway; its log has the cause.",
+    "WRITE_UNSETTLED": "An earlier write of the account may or may not have been applied.",
+    "WRITE_NOT_APPLIED": "An uncertain write was settled as not applied.",
 }
 
 if TYPE_CHECKING:

@@ -7,142 +7,49 @@ import strawberry
 
 from balance_gateway.api.request.context import Info, RequestContext
 from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
-from balance_gateway.api.schema.bank_account import (
-    BankAccount,
-    OpeningBalance,
-    build_bank_account,
-    build_opening_balance,
-)
-from balance_gateway.api.schema.errors import build_internal_message, log_defect
 from balance_gateway.api.schema.list_sizes import count_items, list_size
 from balance_gateway.api.schema.mutation_rules import mutation_rules
 from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
     build_upsert_request,
 )
-from balance_gateway.domain.access import Scope
-from balance_gateway.domain.errors import AccountNotFound, BadInput, ErrorCode, GatewayError
-from balance_gateway.service import opening_balances as service
-
-
-@strawberry.type(description="The write succeeded: the provider has the opening balance.")
-class OpeningBalanceApplied:
-    """The result of a write that succeeded."""
-
-    bank_account: BankAccount = strawberry.field(description="The account.")
-    opening_balance: OpeningBalance = strawberry.field(description="The current opening balance.")
-    verified: bool = strawberry.field(
-        description="Whether the requested amount was read back after the write."
-    )
-    replayed: bool = strawberry.field(
-        description="Whether this is the result of an earlier request with the same idempotencyKey."
-    )
-
-
-@strawberry.type(
-    description="The provider may or may not have the opening balance. Check the account before "
-    "you retry: a repeated write can overwrite a newer write of another caller."
+from balance_gateway.api.schema.settle_opening_balance_write import (
+    SettleOpeningBalanceWriteResult,
+    settle_opening_balance_write,
 )
-class OpeningBalanceUncertain:
-    """The result of a write with an unknown outcome."""
-
-    bank_account: BankAccount = strawberry.field(description="The account.")
-    write_id: str = strawberry.field(
-        description="The gateway's id of the write, as in the audit log."
-    )
-    message: str = strawberry.field(description="A description of the problem.")
-
-
-@strawberry.type(description="The write failed: the provider does not have the opening balance.")
-class OpeningBalanceRejected:
-    """The result of a write that failed."""
-
-    code: str = strawberry.field(description="The error code, as in extensions.code of an error.")
-    message: str = strawberry.field(description="The reason and the next step.")
-    retryable: bool = strawberry.field(
-        description="Whether the same write can succeed later without a change."
-    )
-    field: str | None = strawberry.field(
-        description="The invalid input field as a dotted path; null if no field is invalid."
-    )
-
-
-UpsertOpeningBalanceResult = Annotated[
-    OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected,
-    strawberry.union("UpsertOpeningBalanceResult", description="The result of a write."),
-]
+from balance_gateway.api.schema.write_outcomes import (
+    OpeningBalanceApplied,
+    OpeningBalanceRejected,
+    OpeningBalanceUncertain,
+    UpsertOpeningBalanceResult,
+    build_defect_outcome,
+    build_input_rejection,
+    build_outcome,
+)
+from balance_gateway.domain.access import Scope
+from balance_gateway.domain.errors import BadInput, GatewayError
 
 
 async def _upsert(
     context: RequestContext, sent: UpsertOpeningBalanceInput
 ) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
+    account_id = str(sent.account_id)
     try:
         request = build_upsert_request(sent)
         result = await context.gateway.writes.upsert(context.principal, request)
     except GatewayError as error:
-        return OpeningBalanceRejected(
-            code=error.code, message=error.message, retryable=error.retryable, field=error.field
-        )
+        return build_input_rejection(error, account_id)
     except Exception as defect:
         # A raised error would null the whole list and hide the results of the other writes.
-        return _build_defect_result(context, str(sent.account_id), defect)
+        return build_defect_outcome(context, account_id, defect)
     finally:
         # After a failure as well: the write may have reached the provider.
         context.reset_after_write()
     try:
-        return _build_result(result, context)
+        return build_outcome(result, account_id, context)
     except Exception as defect:
         # The write may have been applied, so an error about showing it is no rejection.
-        return _build_defect_result(context, str(sent.account_id), defect)
-
-
-def _build_result(
-    result: service.UpsertResult, context: RequestContext
-) -> OpeningBalanceApplied | OpeningBalanceUncertain | OpeningBalanceRejected:
-    match result:
-        case service.Applied():
-            return OpeningBalanceApplied(
-                bank_account=build_bank_account(result.account),
-                opening_balance=build_opening_balance(result.opening_balance, context.now),
-                verified=result.verified,
-                replayed=result.replayed,
-            )
-        case service.Uncertain():
-            return OpeningBalanceUncertain(
-                bank_account=build_bank_account(result.account),
-                write_id=result.write_id,
-                message=result.message,
-            )
-        case service.Rejected():
-            return OpeningBalanceRejected(
-                code=result.code,
-                message=result.message,
-                retryable=result.retryable,
-                field=result.field,
-            )
-
-
-def _build_defect_result(
-    context: RequestContext, account_id: str, defect: Exception
-) -> OpeningBalanceUncertain | OpeningBalanceRejected:
-    """Build the result of a write that raised an unexpected exception; the exception is logged."""
-    log_defect(defect, context.request_id)
-    message = build_internal_message(context.request_id)
-    try:
-        account = context.gateway.directory.account(context.principal, account_id)
-    except AccountNotFound:
-        return OpeningBalanceRejected(
-            code=ErrorCode.INTERNAL,
-            message=message,
-            retryable=ErrorCode.INTERNAL.is_retryable,
-            field=None,
-        )
-    # The defect may have been raised after the provider accepted the write.
-    return OpeningBalanceUncertain(
-        bank_account=build_bank_account(account),
-        write_id=context.request_id,
-        message=f"{message} Check the account before you retry.",
-    )
+        return build_defect_outcome(context, account_id, defect)
 
 
 async def _upsert_one(
@@ -200,4 +107,9 @@ class Mutation:
         description="Sets opening balances one after the other. Each write is independent: a "
         "rejected write does not undo or stop the others, and an input with an unreadable amount, "
         "currency or instant is rejected alone. Needs balances:write.",
+    )
+    settle_opening_balance_write: SettleOpeningBalanceWriteResult = strawberry.mutation(
+        resolver=settle_opening_balance_write,
+        description="Settles a write that the provider may or may not have applied, as you found "
+        "it there. Needs balances:write.",
     )

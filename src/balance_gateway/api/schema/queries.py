@@ -20,6 +20,13 @@ from balance_gateway.api.schema.connectors import (
 from balance_gateway.api.schema.history import require_usable_day
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, count_items, list_size
 from balance_gateway.api.schema.node import Node, is_connector_id, parse_connector_name
+from balance_gateway.api.schema.opening_balance_writes import (
+    OpeningBalanceWrite,
+    OpeningBalanceWriteConnection,
+    count_page,
+    get_write,
+    list_writes,
+)
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.api.schema.totals import CurrencyTotal, build_currency_total
 from balance_gateway.api.schema.viewer import Gateway, Viewer, resolve_gateway, resolve_viewer
@@ -314,4 +321,14 @@ class Query:
     gateway: Gateway = strawberry.field(
         resolver=resolve_gateway,
         description="The gateway that answers. For any credential, also without a scope.",
+    )
+    opening_balance_write: OpeningBalanceWrite | None = strawberry.field(
+        resolver=get_write,
+        description="A recorded write by its id; null if it does not exist or is not yours. Needs "
+        "audit:read.",
+    )
+    opening_balance_writes: OpeningBalanceWriteConnection | None = strawberry.field(
+        resolver=list_writes,
+        metadata=list_size(count_page, "first"),
+        description="Your recorded writes in pages, newest first. Needs audit:read.",
     )
