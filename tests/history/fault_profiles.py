@@ -82,6 +82,10 @@ SPECIAL_FAULT_PROFILES: Mapping[str, FaultProfile] = {
     "compare-and-set writes": replace(
         FaultProfile(**_NO_FAULTS), compare_and_set=True, write_share=0.5
     ),
+    "comparisons and uncertain writes": replace(
+        FAULT_PROFILES["lost writes"], compare_and_set=True, write_share=0.5, retries=False
+    ),
+    "settlement under all faults": replace(_ALL_FAULTS, compare_and_set=True, write_share=0.4),
     "aliased accounts": replace(_ALL_FAULTS, aliases=True),
     "retries without a journal": replace(FaultProfile(), journal_failure_share=0.03),
     "late fence replies": replace(_LATE_WRITES, redis_slow_share=0.25),

@@ -93,6 +93,10 @@ class JournalModel:
         """See ``WriteSettlements``."""
         return [one for one in self._sorted(WriteOutcome.UNCERTAIN) if one.is_unsettled]
 
+    def settled(self) -> Sequence[WriteRecord]:
+        """Return the writes with a settlement."""
+        return [record for record in self._records.values() if record.settlement is not None]
+
     def settle(self, record: WriteRecord, last: WriteRecord | None) -> bool:
         """See ``WriteSettlements``."""
         stored = self._records.get(record.intent.id)

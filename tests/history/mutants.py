@@ -8,11 +8,13 @@ import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
+from balance_gateway.domain.writes import WriteRecord
 from balance_gateway.pipeline.cache.cache_keys import (
     balance_value_key,
     opening_value_key,
@@ -28,6 +30,8 @@ from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.service.reconciler import Reconciler
+from balance_gateway.service.settlement import settle_by_read
 from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
@@ -203,6 +207,40 @@ class SentTwice:
         return await self._provider.set_opening_balance(write)
 
 
+class LastAppliedIsTheTruth(Reconciler):
+    """A later applied write settles an uncertain one, even if that can still take effect."""
+
+    def _get_hold_end(self, record: WriteRecord) -> datetime:
+        return record.intent.started_at
+
+    def _judge(
+        self, record: WriteRecord, found: OpeningBalance | None, began_at: datetime
+    ) -> WriteRecord | None:
+        return None
+
+
+class SettledWithinHold(Reconciler):
+    """A read disproves a write that can still take effect."""
+
+    def _judge(
+        self, record: WriteRecord, found: OpeningBalance | None, began_at: datetime
+    ) -> WriteRecord | None:
+        return settle_by_read(
+            record,
+            found,
+            began_at=began_at,
+            hold_ends_at=record.intent.started_at,
+            now=self._clock(),
+        )
+
+
+class ComparedInDoubt(Reconciler):
+    """A comparison passes while a write is unsettled."""
+
+    async def require_settled(self, remote_account: str) -> None:
+        """Require nothing."""
+
+
 def _send_twice(provider: BalanceProvider) -> BalanceProvider:
     return SentTwice(provider)  # type: ignore[arg-type,return-value]
 
@@ -219,6 +257,7 @@ class Mutant:
 _NO_FAULTS, _LOST_WRITES = FAULT_PROFILES["no faults"], FAULT_PROFILES["lost writes"]
 _SNAPSHOTS = SPECIAL_FAULT_PROFILES["redis restored from a snapshot"]
 _LATE_REPLIES = SPECIAL_FAULT_PROFILES["late fence replies"]
+_DOUBT = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
 _LOST_KEYS = replace(_LOST_WRITES, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
@@ -236,6 +275,13 @@ MUTANTS: Mapping[str, Mutant] = {
     "calls shared across writes": Mutant(
         replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 20
     ),
+    "last applied taken for the truth": Mutant(
+        replace(REAL, reconciler=LastAppliedIsTheTruth), _DOUBT, 20
+    ),
+    "settled by a read within the hold": Mutant(
+        replace(REAL, reconciler=SettledWithinHold), _DOUBT, 20
+    ),
+    "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40),
     "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 

@@ -60,6 +60,9 @@ class ProviderState:
         self._result_names, self._weights = list(write_results), list(write_results.values())
         self._slow_read_share = slow_read_share
         self._held: dict[str, int] = {}
+        # By the written value, which is written once: when it was applied, and what it replaced.
+        self.applied_at_s: dict[int, float] = {}
+        self.replaced: dict[int, int | None] = {}
 
     @property
     def down(self) -> bool:
@@ -73,6 +76,8 @@ class ProviderState:
     def apply(self, register: str, minor_units: int) -> None:
         """Apply a write."""
         self.log(f"APPLIED {register}={minor_units}")
+        self.applied_at_s[minor_units] = self.now_s()
+        self.replaced[minor_units] = self._held.get(register)
         self._held[register] = minor_units
 
     def draw_write_result(self) -> str:
@@ -123,8 +128,9 @@ class ProviderModel:
         return await self._state.read(read_now)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
-        """Return the opening balance at Layer; Light does not support it."""
-        if self.kind is ProviderKind.LIGHT:
+        """Return the opening balance at Layer; at Light only where it can be derived."""
+        is_derived = self.kind is ProviderKind.LIGHT
+        if is_derived and account.derive_opening_balance_as_of is None:
             raise Unsupported("Light has no route for an opening balance.")
 
         def read_now() -> OpeningBalance | None:
@@ -132,7 +138,8 @@ class ProviderModel:
             self._state.log(f"{self._by} provider reads opening {account.id}={money}")
             if money is None:
                 return None
-            return OpeningBalance(money, None, OpeningBalanceSource.PROVIDER)
+            source = OpeningBalanceSource.DERIVED if is_derived else OpeningBalanceSource.PROVIDER
+            return OpeningBalance(money, None, source)
 
         return await self._state.read(read_now)
 

@@ -1,9 +1,10 @@
 """Simulate gateways around the real cache and write protocol: one seed is exactly one history.
 
-Several replicas run the real ``CachedReads``, fences, stores, ``OpeningBalanceWriter`` and
-``Recovery``. Their shared systems are models: Redis, the write journal, and providers that refuse,
-lose or delay writes, or apply them late. Replicas crash and restart; Redis loses its keys, is slow
-or unreachable. Clients read and write a few accounts, and ``checker.py`` checks their history.
+Several replicas run the real ``CachedReads``, fences, stores, ``OpeningBalanceWriter``,
+``Recovery`` and ``Reconciler``. Their shared systems are models: Redis, the write journal, and
+providers that refuse, lose or delay writes, or apply them late. Replicas crash and restart; Redis
+loses its keys, is slow or unreachable. Clients read and write a few accounts, and ``checker.py``
+checks their history. Settlements are compared with what the providers applied, and when.
 
 From the repository's root::
 
@@ -18,7 +19,7 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
-from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteRecord
+from balance_gateway.domain.writes import SettledBy, UnsettledWrite, WriteIntent, WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
@@ -37,11 +38,12 @@ from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
+from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient, ServerIdentity
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
-from balance_gateway.ports.write_journal import JournalUnavailable
+from balance_gateway.ports.write_journal import JournalUnavailable, WriteFilter, WritePosition
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import (
@@ -51,6 +53,7 @@ from balance_gateway.service.opening_balances import (
     UpsertRequest,
     UpsertResult,
 )
+from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.history import checker
@@ -67,6 +70,8 @@ READ_BACK_S = 0.5
 PREPARE_S = READ_BACK_S + 2 * COMMAND_TIMEOUT_S
 HOLD_S = COMMAND_TIMEOUT_S + DEADLINE_S + max(LATE_LANDING_S, READ_BACK_S)
 APPLIED_WITHIN_S = PREPARE_S + HOLD_S
+#: Interval of the background settlement of uncertain writes.
+SETTLE_INTERVAL_S = 2.0
 LEASE_S = PREPARE_S + DEADLINE_S + READ_BACK_S + 1.0
 DAYS = (date(2026, 3, 1), date(2026, 2, 1))
 WRITER = Principal("client", "acme", frozenset(Scope))
@@ -80,6 +85,7 @@ class Blueprint:
 
     reads: type[CachedReads] = CachedReads
     writer: type[OpeningBalanceWriter] = OpeningBalanceWriter
+    reconciler: type[Reconciler] = Reconciler
     fences: type[RedisFences] = RedisFences
     provider: Callable[[BalanceProvider], BalanceProvider] = lambda provider: provider
     modify: Callable[[CachedReads], None] = lambda reads: None
@@ -97,6 +103,7 @@ class SimulationResult:
     digest: str
     violation: str | None
     trace: Sequence[str]
+    settled: Sequence[SettledBy] = ()
 
     @property
     def operations(self) -> int:
@@ -201,7 +208,9 @@ class Simulation:
             name: History(None, writes, reads) for name, (writes, reads) in self._histories.items()
         }
         digest = hashlib.sha256(repr(sorted(histories.items())).encode()).hexdigest()[:16]
-        return SimulationResult(seed, histories, digest, self._verdict(histories), self.trace)
+        settled = [one.settlement.how for one in self.journal.settled() if one.settlement]
+        verdict = self._verdict(histories)
+        return SimulationResult(seed, histories, digest, verdict, self.trace, settled)
 
     def _verdict(self, histories: Mapping[str, History]) -> str | None:
         check = checker.check_freshness if self.profile.only_freshness else checker.check
@@ -213,7 +222,30 @@ class Simulation:
             compared = any(write.expected is not None for write in history.writes)
             if compared and history.certain and not checker.linearizable_by_search(history):
                 return f"{name}: a compared write replaced another value than the one expected"
-        return self._find_record_difference(histories)
+        return self._find_record_difference(histories) or self._find_false_settlement(histories)
+
+    def _find_false_settlement(self, histories: Mapping[str, History]) -> str | None:
+        """Compare settlements and comparisons with what the providers really applied, and when."""
+        state = self.provider_state
+        for record in self.journal.settled():
+            settlement = record.settlement
+            assert settlement is not None
+            applied_at_s = state.applied_at_s.get(record.intent.amount.minor_units)
+            settled_at_s = (settlement.at - _EPOCH).total_seconds()
+            is_proved = settlement.how is SettledBy.PROVED
+            landed = applied_at_s is not None and applied_at_s <= settled_at_s
+            if is_proved and not landed:
+                return f"{record.intent.id} was proved and had not been applied"
+            if not is_proved and applied_at_s is not None and not landed:
+                return f"{record.intent.id} was {settlement.how.value} and was applied later"
+        for history in histories.values():
+            for write in history.writes:
+                if write.outcome is not Outcome.ACKNOWLEDGED or write.expected is None:
+                    continue
+                if write.value is not None and state.replaced[write.value] != write.expected[0]:
+                    found = state.replaced[write.value]
+                    return f"{write} replaced {found} instead of the value it was compared with"
+        return None
 
     def _find_record_difference(self, histories: Mapping[str, History]) -> str | None:
         """Compare the journal with the providers, for registers without uncertain writes."""
@@ -310,7 +342,19 @@ def build_accounts(aliases: bool) -> Sequence[Account]:
 
     def account(account_id: str, kind: ProviderKind, remote: Mapping[str, str]) -> Account:
         zone = ZoneInfo("UTC")
-        return Account(account_id, "acme", kind.value, kind, account_id, "EUR", zone, remote)
+        # One account at Light can be read back through a day before its transactions.
+        derived_as_of = DAYS[1] if account_id == "light-b" else None
+        return Account(
+            account_id,
+            "acme",
+            kind.value,
+            kind,
+            account_id,
+            "EUR",
+            zone,
+            remote,
+            derive_opening_balance_as_of=derived_as_of,
+        )
 
     found = [
         account("light-a", ProviderKind.LIGHT, {"bank_account_id": "a"}),
@@ -387,6 +431,26 @@ class ReplicaJournal:
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:
         journal = self._simulation.journal
         return await self._ask("unsettled", lambda: journal.unsettled_since(instant))
+
+    async def unsettled_of(self, remote_accounts: Collection[str]) -> Sequence[WriteRecord]:
+        journal = self._simulation.journal
+        return await self._ask("unsettled_of", lambda: journal.unsettled_of(remote_accounts))
+
+    async def unsettled(self) -> Sequence[WriteRecord]:
+        return await self._ask("unsettled", self._simulation.journal.unsettled)
+
+    async def settle(self, record: WriteRecord, *, last: WriteRecord | None) -> bool:
+        assert record.settlement is not None
+        what = f"settle {record.intent.id} {record.settlement.how.value}"
+        return await self._ask(what, lambda: self._simulation.journal.settle(record, last))
+
+    async def by_id(self, tenant: str, write_id: str) -> WriteRecord | None:
+        raise NotImplementedError
+
+    async def page(
+        self, tenant: str, selected: WriteFilter, limit: int, after: WritePosition | None
+    ) -> Sequence[WriteRecord]:
+        raise NotImplementedError
 
 
 def _summarise(result: object) -> str:
@@ -469,7 +533,7 @@ class Replica:
         return result
 
     async def _start(self) -> None:
-        recovery = self._build()
+        recovery, reconciler = self._build()
         while True:
             try:
                 await recovery.hold_fences(APPLIED_WITHIN_S)
@@ -480,6 +544,7 @@ class Replica:
                 continue
             break
         self.simulation.loop.create_task(self._resolve(recovery))
+        self.simulation.loop.create_task(reconciler.run(SETTLE_INTERVAL_S))
         self.serving = True
         self.simulation.log(f"{self.name} serves")
 
@@ -487,15 +552,16 @@ class Replica:
         with contextlib.suppress(Internal):
             await recovery.resolve_unfinished()
 
-    def _build(self) -> Recovery:
+    def _build(self) -> tuple[Recovery, Reconciler]:
         simulation, blueprint = self.simulation, self.simulation.blueprint
         journal = ReplicaJournal(simulation, self.name)
+        sources: dict[str, BalanceProvider] = {
+            kind.value: blueprint.provider(
+                ProviderModel(kind, simulation.provider_state, self.name)
+            )
+            for kind in (ProviderKind.LIGHT, ProviderKind.LAYER)
+        }
         providers: dict[str, BalanceProvider] = {}
-        for kind in (ProviderKind.LIGHT, ProviderKind.LAYER):
-            provider = blueprint.provider(ProviderModel(kind, simulation.provider_state, self.name))
-            if kind is ProviderKind.LIGHT:
-                provider = RecordedOpeningBalances(provider, journal, simulation.remote_accounts)
-            providers[kind.value] = provider
         fences, values, leases = self._build_cache(journal)
         self.reads = blueprint.reads(
             providers=providers,
@@ -514,9 +580,26 @@ class Replica:
         blueprint.modify(self.reads)
         directory = Directory(
             list(simulation.accounts.values()),
-            [Connector(one.connector, one.kind, one.capabilities) for one in providers.values()],
+            [Connector(one.connector, one.kind, one.capabilities) for one in sources.values()],
         )
-        deadlines_s = dict.fromkeys(providers, DEADLINE_S)
+        reconciler = blueprint.reconciler(
+            directory=directory,
+            sources=sources,
+            remote_accounts=simulation.remote_accounts,
+            fence=self.reads,
+            journal=journal,
+            settlements=journal,
+            history=journal,
+            clock=simulation.clock,
+            hold_s=APPLIED_WITHIN_S,
+            read_timeout_s=READ_BACK_S,
+        )
+        for name, source in sources.items():
+            providers[name] = ObservedOpeningBalances(source, reconciler, simulation.clock)
+        providers[ProviderKind.LIGHT.value] = RecordedOpeningBalances(
+            providers[ProviderKind.LIGHT.value], journal, simulation.remote_accounts
+        )
+        deadlines_s = dict.fromkeys(sources, DEADLINE_S)
         limits = WriteDeadlines(deadlines_s, READ_BACK_S, PREPARE_S, LEASE_S)
         self.writer = blueprint.writer(
             directory=directory,
@@ -524,11 +607,16 @@ class Replica:
             remote_accounts=simulation.remote_accounts,
             fence=self.reads,
             journal=journal,
+            reconciler=reconciler,
+            sources=sources,
             clock=simulation.clock,
             new_id=simulation.new_id,
             limits=limits,
         )
-        return Recovery(directory, providers, self.reads, journal, simulation.clock, limits)
+        recovery = Recovery(
+            directory, sources, self.reads, journal, simulation.clock, limits, reconciler.add
+        )
+        return recovery, reconciler
 
     def _build_cache(self, journal: ReplicaJournal) -> tuple[Fences, CacheStore, UpstreamLeases]:
         simulation = self.simulation

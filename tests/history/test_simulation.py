@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from balance_gateway.domain.writes import SettledBy
 from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.mutants import MUTANTS
 from tests.history.simulation import SimulationResult, simulate
@@ -39,6 +40,12 @@ def test_histories_contain_all_kinds_of_operations() -> None:
     assert len({write.outcome for one in result.histories.values() for write in one.writes}) == 3
 
 
+def test_uncertain_writes_are_settled_in_every_way() -> None:
+    profile = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
+    settled = {how for seed in range(1, 10) for how in simulate(seed, profile).settled}
+    assert settled == {SettledBy.PROVED, SettledBy.DISPROVED, SettledBy.SUPERSEDED}
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_mutant_is_detected(name: str) -> None:
     mutant = MUTANTS[name]
@@ -70,6 +77,8 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
     ("name", "seeds"),
     [
         ("compare-and-set writes", range(1, 20)),
+        ("comparisons and uncertain writes", range(1, 25)),
+        ("settlement under all faults", range(1, 25)),
         ("aliased accounts", range(1, 20)),
         ("retries without a journal", range(1, 60)),
         ("late fence replies", range(30, 70)),

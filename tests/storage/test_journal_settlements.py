@@ -131,10 +131,10 @@ async def test_a_settlement_is_recorded_and_audited(
 async def test_only_an_unsettled_write_can_be_settled(settlements, history, add, clock):
     record = await add("w1")
     final = settled(record, SettledBy.SUPERSEDED, clock())
+    await settlements.settle(final, last=None)
     applied = await add("w2", WriteOutcome.APPLIED)
     started = await add("w3", WriteOutcome.STARTED)
     unknown = replace(record, intent=replace(record.intent, id="unknown"))
-    await settlements.settle(final, last=None)
 
     results = [
         await settlements.settle(settled(one, SettledBy.PERSON, clock()), last=applied)
