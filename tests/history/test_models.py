@@ -14,7 +14,13 @@ from redis.asyncio import Redis
 
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.domain.writes import (
+    SettledBy,
+    Settlement,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
 from balance_gateway.pipeline.cache import redis_fence
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, RedisStore
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
@@ -22,6 +28,7 @@ from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.ports.write_journal import AccountBusy
 from balance_gateway.storage.database import open_database
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_settlements import SqlWriteSettlements
 from tests.history.journal_model import JournalModel
 from tests.history.redis_model import ModelClient, RedisModel
 from tests.servers import RedisServer, redis_server
@@ -207,6 +214,7 @@ async def test_the_model_behaves_like_the_journal(tmp_path: Path, seed: int) -> 
     database = await open_database(f"sqlite:///{tmp_path}/journal.db")
     try:
         journal = SqlWriteJournal(database, lambda: now)
+        settlements = SqlWriteSettlements(database)
         begun: list[WriteRecord] = []
         for number in range(60):
             now += timedelta(seconds=rng.random())
@@ -219,15 +227,27 @@ async def test_the_model_behaves_like_the_journal(tmp_path: Path, seed: int) -> 
                 assert modelled == real, number
                 begun += [real] if isinstance(real, WriteRecord) else []
             else:
-                finished = _outcome(rng, rng.choice(begun), now)
-                await journal.finish(finished)
-                model.finish(finished, now)
+                record = rng.choice(begun)
+                last = await journal.last_applied(record.intent.remote_account)
+                finished = _outcome(rng, record, now)
+                if finished.outcome is not WriteOutcome.UNCERTAIN and rng.random() < 0.5:
+                    how = rng.choice(list(SettledBy))
+                    settled = replace(
+                        finished, settlement=Settlement(how, now), error_retryable=False
+                    )
+                    last = rng.choice([last, None])
+                    real_settled = await settlements.settle(settled, last=last)
+                    assert model.settle(settled, last) == real_settled
+                else:
+                    await journal.finish(finished)
+                    model.finish(finished, now)
             for account in ("remote a", "remote b"):
                 assert model.last_applied(account) == await journal.last_applied(account)
             for key in ("k1", "k2"):
                 assert model.by_key("acme", key) == await journal.by_key("acme", key)
             since = now - timedelta(seconds=5)
             assert list(model.unfinished()) == list(await journal.unfinished())
+            assert list(model.unsettled()) == list(await settlements.unsettled())
             assert list(model.unsettled_since(since)) == list(await journal.unsettled_since(since))
     finally:
         await database.aclose()

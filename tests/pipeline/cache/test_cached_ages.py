@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from balance_gateway.domain.balances import OpeningBalanceSource
 from balance_gateway.domain.errors import (
     BadInput,
     GatewayError,
@@ -21,8 +22,10 @@ from balance_gateway.ports.reads import OnStale
 from tests.pipeline.fakes import (
     TODAY,
     CacheHarness,
+    account,
     get_state,
     ledger_minor_units,
+    opening,
     run_pending_tasks,
 )
 
@@ -253,3 +256,18 @@ async def test_a_normal_balance_failure_names_its_account(harness: CacheHarness)
     assert side.value == "credit"
     assert (caught.value.account_id, caught.value.provider) == ("acct_a", "LIGHT")
     assert DOWN.account_id is None
+
+
+async def test_a_recorded_opening_balance_is_cached_since_it_was_recorded(
+    harness: CacheHarness,
+) -> None:
+    """It was once LIVE, because the journal had just been read."""
+    recorded_at = harness.time.clock() - timedelta(days=3)
+    recorded = OpeningBalanceSource.RECORDED_BY_GATEWAY
+    harness.provider.opening = opening(42, source=recorded, recorded_at=recorded_at)
+
+    results = [(await harness.reads.opening_balances([account()]))[0] for _ in range(2)]
+
+    assert [(get_state(one), one.observed_at) for one in results] == [("cached", recorded_at)] * 2
+    # Its age does not keep it from being cached.
+    assert harness.provider.opening_calls == 1
