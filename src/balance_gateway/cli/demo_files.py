@@ -162,6 +162,8 @@ def _list_account_keys(account: "Account", account_id: str) -> dict[str, object]
     }
     values |= {key: value for key in ids if (value := getattr(account, key)) is not None}
     if account.provider == "light":
+        # Light names no side.
+        values["normal_balance"] = account.normal_side
         values["derive_opening_balance_as_of"] = str(_BEFORE_ALL_ENTRIES)
     elif account.provider == "asset":
         values["derive_opening_balance_as_of"] = str(_BOOKS_OPEN)
@@ -176,6 +178,7 @@ def _format_local_account(account_id: str, name: str, currency: str, _amount: st
         "name": name,
         "currency": currency,
         "time_zone": "Europe/Copenhagen",
+        "normal_balance": "debit",
     }
     return _format_table("[[accounts]]", values)
 
