@@ -25,6 +25,7 @@ class BankFeedGroups:
         """Return a key that is equal for accounts that one call serves."""
         return account.connector, self._readers[account.connector].bank_feed_group(account)
 
-    def list_members(self, account: Account) -> Sequence[Account]:
-        """Return all configured accounts of the account's group."""
-        return self._members.get(self.get_key(account), ())
+    def list_members(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        """Return all configured accounts of the accounts' groups."""
+        keys = dict.fromkeys(map(self.get_key, accounts))
+        return [member for key in keys for member in self._members.get(key, ())]

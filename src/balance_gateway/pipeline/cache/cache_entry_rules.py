@@ -18,6 +18,7 @@ from balance_gateway.domain.errors import (
     ProviderError,
     ProviderRejected,
     ProviderTimeout,
+    TooStale,
     with_account,
 )
 from balance_gateway.pipeline.cache.cache_keys import (
@@ -255,6 +256,49 @@ def allows_stale(error: GatewayError) -> bool:
     It may when the provider failed, and may not when the provider rejected the request.
     """
     return isinstance(error, ProviderError) and not isinstance(error, ProviderRejected)
+
+
+def can_serve_stale(
+    read: CachedRead, entry: CacheEntry | None, now_s: float, stale_s: float
+) -> bool:
+    """Return whether this reader would get the cached value if the provider failed."""
+    if entry is None or read.on_stale is OnStale.ERROR:
+        return False
+    return now_s - entry.observed_at_s <= stale_s
+
+
+def choose_result(
+    read: CachedRead,
+    entry: CacheEntry | None,
+    upstream: ReadResult,
+    now_s: float,
+    stale_s: float,
+) -> ReadResult:
+    """Return the upstream result, or the cached value when the provider failed.
+
+    Args:
+        read: the read.
+        entry: the cached value; None without one.
+        upstream: the result of the call.
+        now_s: the current time, in seconds since 1970.
+        stale_s: the age in seconds up to which a stale value is served.
+    """
+    if not isinstance(upstream, GatewayError):
+        return upstream
+    error = attach_account(read.account, upstream)
+    if entry is None or not allows_stale(upstream):
+        return error
+    age_s = now_s - entry.observed_at_s
+    if age_s > stale_s:
+        return error
+    if read.on_stale is OnStale.ERROR:
+        too_stale = TooStale(
+            f"The last value is {int(age_s)} s old and no newer value is available:"
+            f" {upstream.message}",
+            retry_after_s=upstream.retry_after_s,
+        )
+        return attach_account(read.account, too_stale)
+    return build_observed(entry, FreshnessState.STALE, upstream.message)
 
 
 def attach_account(account: Account, error: GatewayError) -> GatewayError:

@@ -15,7 +15,7 @@ from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import CacheUnavailable, GatewayError, TooStale
+from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.bank_feed_groups import BankFeedGroups
 from balance_gateway.pipeline.cache.cache_entry_rules import (
@@ -25,13 +25,13 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     PendingRead,
     ReadResult,
     ValidityPair,
-    allows_stale,
     attach_account,
     build_balance_read,
     build_feed_read,
-    build_observed,
     build_opening_read,
     build_pending_key,
+    can_serve_stale,
+    choose_result,
     current_validity,
     deadline_error,
     find_cached_result,
@@ -48,7 +48,7 @@ from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
-from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed, OnStale
+from balance_gateway.ports.reads import BalanceRequest, Observed
 
 logger = logging.getLogger(__name__)
 
@@ -195,29 +195,21 @@ class CachedReads:
                 if results[index] is None:
                     future = futures[build_pending_key(read)]
                     upstream = future.result() if future.done() else deadline_error()
-                    results[index] = self._choose_result(read, lookups[read.value_key], upstream)
+                    entry = lookups[read.value_key].entry
+                    now_s, stale_s = self._clock().timestamp(), self._lifetimes.stale_s
+                    results[index] = choose_result(read, entry, upstream, now_s, stale_s)
         self._count(reads, results)
         return results
 
     async def _find_missing_feeds(
         self, misses: Sequence[CachedRead], lookups: dict[str, CacheLookup], now_s: float
     ) -> list[CachedRead]:
-        """Return the reads of other accounts' feeds that the misses' calls bring as well.
-
-        Args:
-            misses: the reads that need a call.
-            lookups: the cache's state by value key; that of the other accounts is added.
-            now_s: the current time, in seconds since 1970.
-        """
-        others = {
-            other.value_key: other
-            for read in misses
-            if read.is_bank_feed
-            for other in map(self._build_feed_read, self._feed_groups.list_members(read.account))
-            if other.value_key not in lookups
-        }
-        if not others:
+        """Return other accounts' feeds that the misses' calls bring; adds to the lookups."""
+        accounts = [read.account for read in misses if read.is_bank_feed]
+        if not accounts:
             return []
+        members = map(self._build_feed_read, self._feed_groups.list_members(accounts))
+        others = {each.value_key: each for each in members if each.value_key not in lookups}
         lookups.update(await self._look_up(others))
         return [
             read
@@ -316,11 +308,16 @@ class CachedReads:
                 self._single_flight.spawn(self._read_through.run_optional(group))
                 continue
             # With a stale value to serve, waiting for an exhausted rate limit is pointless.
-            can_serve_stale = all(
-                self._can_serve_stale(pending.read, lookups[pending.read.value_key], now_s)
+            has_stale = all(
+                can_serve_stale(
+                    pending.read,
+                    lookups[pending.read.value_key].entry,
+                    now_s,
+                    self._lifetimes.stale_s,
+                )
                 for pending in group
             )
-            max_wait_s = 0.0 if can_serve_stale else self._deadline_s
+            max_wait_s = 0.0 if has_stale else self._deadline_s
             self._single_flight.spawn(self._read_through.run(group, max_wait_s))
         return futures
 
@@ -337,30 +334,3 @@ class CachedReads:
         if call.boost is not None:
             call.boost.request(self._deadline_s)
         return call.future
-
-    def _can_serve_stale(self, read: CachedRead, lookup: CacheLookup, now_s: float) -> bool:
-        """Return whether this reader would get the cached value if the provider failed."""
-        if lookup.entry is None or read.on_stale is OnStale.ERROR:
-            return False
-        return now_s - lookup.entry.observed_at_s <= self._lifetimes.stale_s
-
-    def _choose_result(
-        self, read: CachedRead, lookup: CacheLookup, upstream: ReadResult
-    ) -> ReadResult:
-        """Return the upstream result, or the cached value when the provider failed."""
-        if not isinstance(upstream, GatewayError):
-            return upstream
-        error = attach_account(read.account, upstream)
-        if lookup.entry is None or not allows_stale(upstream):
-            return error
-        age_s = self._clock().timestamp() - lookup.entry.observed_at_s
-        if age_s > self._lifetimes.stale_s:
-            return error
-        if read.on_stale is OnStale.ERROR:
-            too_stale = TooStale(
-                f"The last value is {int(age_s)} s old and no newer value is available:"
-                f" {upstream.message}",
-                retry_after_s=upstream.retry_after_s,
-            )
-            return attach_account(read.account, too_stale)
-        return build_observed(lookup.entry, FreshnessState.STALE, upstream.message)
