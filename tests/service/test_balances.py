@@ -214,21 +214,8 @@ def test_what_is_left_out_has_no_part_in_age_and_days() -> None:
     assert (usd.first_day, usd.stale_included, usd.oldest_observed_at) == (DAY, 0, AT)
 
 
-@pytest.mark.parametrize(("instants", "oldest"), [((), None), ((AT, None), AT)])
-def test_the_oldest_source_time_is_of_those_that_have_one(instants: Any, oldest: Any) -> None:
-    rows = []
-    for number, instant in enumerate(instants):
-        request, observed = on_day(f"a{number}", DAY)
-        rows.append((request, replace(observed, value=SourcedFigures(observed.value, instant))))
+def test_the_counted_balances_are_those_in_the_total() -> None:
+    child, observed = at_path("c", 1, "biz", "p", "c")
+    (usd,) = totals_of((child, observed), at_path("p", 1, "biz", "p"))
 
-    (euro,) = totals_of(on_day("z", DAY), *rows)
-
-    assert euro.oldest_sourced_at == oldest
-
-
-class SourcedFigures(BalanceFigures):
-    """Figures with the time at which the provider had last got its data."""
-
-    def __init__(self, figures: BalanceFigures, sourced_at: datetime | None) -> None:
-        super().__init__(figures.as_of, figures.bank, figures.ledger)
-        object.__setattr__(self, "sourced_at", sourced_at)
+    assert [(each.account.id, each.as_of) for each in usd.counted] == [("p", DAY)]

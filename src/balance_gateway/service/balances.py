@@ -1,11 +1,11 @@
 """Sums balances per currency, each money once, and lists the accounts that a total lacks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from balance_gateway.domain.accounts import Account, ProviderKind
-from balance_gateway.domain.balances import BalanceFigures, MissingReason
+from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
 from balance_gateway.domain.errors import ErrorCode, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
@@ -50,8 +50,7 @@ class CurrencyTotal:
         last_day: the latest of these days.
         stale_included: number of included accounts with a stale balance.
         oldest_observed_at: the earliest observation among the included values; None without any.
-        oldest_sourced_at: the earliest time at which a provider had last got its data, among the
-            included values; None when no provider says.
+        counted: the account and the day of each included balance.
     """
 
     currency: str
@@ -66,7 +65,7 @@ class CurrencyTotal:
     last_day: date
     stale_included: int
     oldest_observed_at: datetime | None
-    oldest_sourced_at: datetime | None
+    counted: tuple[BalanceQuery, ...]
 
     @property
     def complete(self) -> bool:
@@ -106,7 +105,8 @@ def _build_total(currency: str, rows: Sequence[tuple[BalanceRequest, Result]]) -
         else:
             read.append((request.account, result))
     overlapping = _find_overlapping(read)
-    observed = [result for account, result in read if account.id not in overlapping]
+    counted = [(account, result) for account, result in read if account.id not in overlapping]
+    observed = [result for _, result in counted]
     bank = [one.value.bank for one in observed if one.value.bank is not None]
     ledger = [one.value.ledger for one in observed if one.value.ledger is not None]
     days = [one.value.as_of for one in observed] or [request.as_of for request, _ in rows]
@@ -123,7 +123,7 @@ def _build_total(currency: str, rows: Sequence[tuple[BalanceRequest, Result]]) -
         last_day=max(days),
         stale_included=sum(one.state is FreshnessState.STALE for one in observed),
         oldest_observed_at=min((one.observed_at for one in observed), default=None),
-        oldest_sourced_at=min(_list_sourced_at(observed), default=None),
+        counted=tuple(BalanceQuery(account, one.value.as_of) for account, one in counted),
     )
 
 
@@ -143,11 +143,6 @@ def _find_overlapping(read: Sequence[tuple[Account, Observed[BalanceFigures]]]) 
         if path and (is_included or counted[account.provider, path] != account.id):
             found.add(account.id)
     return found
-
-
-def _list_sourced_at(observed: Iterable[Observed[BalanceFigures]]) -> list[datetime]:
-    found = (getattr(one.value, "sourced_at", None) for one in observed)
-    return [instant for instant in found if instant is not None]
 
 
 def _sum(figures: Sequence[Money], currency: str) -> Money | None:

@@ -39,6 +39,9 @@ class Values:
 SCALARS: Mapping[str, Values] = {
     "ID": Values((*IDS[:6] * 4, *IDS[6:]), (5, 2.5, "x" * 70)),
     "Date": Values(DAYS, ("2026-02-30", "0001-01-01", "today", 5)),
+    "DateTime": Values(
+        ("2026-05-07T10:00:00Z", "2026-01-01T00:00:00+02:00"), ("2026-05-07", "soon", 5)
+    ),
     "Int": Values((0, 5, 20, 1000), (-1, 2.0, 2**31, "7")),
     "String": Values(("Account", "", 'ü "1"', "YTE6YTE"), (5,)),
     "Boolean": Values((True, False), ("yes", 1)),

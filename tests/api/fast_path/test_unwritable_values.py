@@ -41,7 +41,7 @@ def nest(levels: int) -> Any:
 
 
 ODD = {
-    "currency": {"amount": Money(100, "BGN")},
+    "currency": {"amount": Money(100, "QQQ")},
     "huge integer": {"amount": Money(10**5000, "JPY")},
     "early instant": {"created_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
     "late instant": {"effective_at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=12)))},

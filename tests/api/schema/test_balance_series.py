@@ -6,7 +6,7 @@ from balance_gateway.api.schema.history import build_series
 from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import ProviderTimeout
 from balance_gateway.domain.money import Money
-from tests.api.fakes import ADMIN, NOW, GatewayHarness, observed, open_client
+from tests.api.fakes import ADMIN, NOW, GatewayHarness, account, observed, open_client
 
 SERIES = """{ bankAccount(id: "acct_yen") { id
   balanceSeries(from: "2026-01-01", to: "%s") {
@@ -29,7 +29,9 @@ def test_a_failed_day_is_the_problem_of_its_point():
     days = [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)]
     good = observed(BalanceFigures(days[0], Money(1, "EUR"), None))
 
-    series = build_series(days, [good, ProviderTimeout("Slow."), ValueError("x")], NOW, "request-1")
+    results = [good, ProviderTimeout("Slow."), ValueError("x")]
+
+    series = build_series(days, results, account("acct_euro"), NOW, "request-1")
 
     assert [point.balance is None for point in series.points] == [False, True, True]
     problems = [point.problem for point in series.points]

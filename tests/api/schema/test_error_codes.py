@@ -6,7 +6,7 @@ from balance_gateway.domain.errors import ErrorCode
 
 
 def test_every_code_has_a_description() -> None:
-    assert set(DESCRIPTIONS) == {code.name for code in ErrorCode}
+    assert set(DESCRIPTIONS) == set(ErrorCode)
     assert all(text.endswith(".") for text in DESCRIPTIONS.values())
 
 

@@ -8,25 +8,29 @@ import strawberry
 
 from balance_gateway.domain import errors as domain
 
-DESCRIPTIONS: Mapping[str, str] = {
-    "UNAUTHENTICATED": "The credential is missing or unknown.",
-    "FORBIDDEN": "The credential lacks the scope of the field.",
-    "GRAPHQL_PARSE_FAILED": "The document is not GraphQL.",
-    "GRAPHQL_VALIDATION_FAILED": "The document does not fit the schema.",
-    "BAD_USER_INPUT": "An argument, a variable or another part of the request has a wrong value.",
-    "ACCOUNT_NOT_FOUND": "The account does not exist or is not yours.",
-    "UNSUPPORTED_BY_PROVIDER": "The provider does not support the operation.",
-    "TOO_STALE": "A value exists, but it is older than the caller accepts.",
-    "QUERY_TOO_EXPENSIVE": "The request exceeds a limit.",
-    "PROVIDER_UNAVAILABLE": "The provider, or the gateway itself, cannot be reached now.",
-    "PROVIDER_TIMEOUT": "The provider did not respond in time.",
-    "PROVIDER_RATE_LIMITED": "The call budget at the provider is exhausted.",
-    "PROVIDER_CREDENTIALS_REJECTED": "The provider refused the credentials of the connector.",
-    "PROVIDER_BAD_RESPONSE": "The provider's response violates its documentation.",
-    "PROVIDER_REJECTED": "The provider understood the request and refused it.",
-    "INTERNAL": "A defect of the gateway; its log has the cause.",
-    "WRITE_UNSETTLED": "An earlier write of the account may or may not have been applied.",
-    "WRITE_NOT_APPLIED": "An uncertain write was settled as not applied.",
+DESCRIPTIONS: Mapping[domain.ErrorCode, str] = {
+    domain.ErrorCode.UNAUTHENTICATED: "The credential is missing or unknown.",
+    domain.ErrorCode.FORBIDDEN: "The credential lacks the scope of the field.",
+    domain.ErrorCode.GRAPHQL_PARSE_FAILED: "The document is not GraphQL.",
+    domain.ErrorCode.GRAPHQL_VALIDATION_FAILED: "The document does not fit the schema.",
+    domain.ErrorCode.BAD_USER_INPUT: "An argument, a variable or another part of "
+    "the request has a wrong value.",
+    domain.ErrorCode.ACCOUNT_NOT_FOUND: "The account does not exist or is not yours.",
+    domain.ErrorCode.UNSUPPORTED_BY_PROVIDER: "The provider does not support the operation.",
+    domain.ErrorCode.TOO_STALE: "A value exists, but it is older than the caller accepts.",
+    domain.ErrorCode.QUERY_TOO_EXPENSIVE: "The request exceeds a limit.",
+    domain.ErrorCode.PROVIDER_UNAVAILABLE: "The provider, or the gateway itself, cannot be "
+    "reached now.",
+    domain.ErrorCode.PROVIDER_TIMEOUT: "The provider did not respond in time.",
+    domain.ErrorCode.PROVIDER_RATE_LIMITED: "The call budget at the provider is exhausted.",
+    domain.ErrorCode.PROVIDER_CREDENTIALS_REJECTED: "The provider refused the connector's "
+    "credentials.",
+    domain.ErrorCode.PROVIDER_BAD_RESPONSE: "The provider's response violates its documentation.",
+    domain.ErrorCode.PROVIDER_REJECTED: "The provider understood the request and refused it.",
+    domain.ErrorCode.INTERNAL: "A defect of the gateway; its log has the cause.",
+    domain.ErrorCode.WRITE_UNSETTLED: "An earlier write of the account may or may not "
+    "have been applied.",
+    domain.ErrorCode.WRITE_NOT_APPLIED: "An uncertain write was settled as not applied.",
 }
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ else:
         Enum(
             "ErrorCode",
             {
-                code.name: strawberry.enum_value(code, description=DESCRIPTIONS.get(code.name))
+                code.name: strawberry.enum_value(code, description=DESCRIPTIONS[code])
                 for code in domain.ErrorCode
             },
         ),

@@ -1,15 +1,22 @@
 """The GraphQL types of totals per currency, with the accounts that are missing from them."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 
 import strawberry
 
+from balance_gateway.api.request.context import Info
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.missing_reasons import MissingReason, build_missing_reason
 from balance_gateway.api.schema.money import Money, build_money
 from balance_gateway.api.schema.scalars import CurrencyCode
+from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.bank_feeds import BankFeed
+from balance_gateway.ports.reads import Observed
 from balance_gateway.service import balances as service
 
 
@@ -25,6 +32,27 @@ class MissingBalance:
     )
 
 
+def _oldest_sourced_at(self: "CurrencyTotal", info: Info) -> datetime | None:
+    queries = [
+        each for each in self.counted if Capability.READ_BANK_FEED in each.account.capabilities
+    ]
+    accounts = [each.account for each in queries]
+    return info.context.bank_feeds.load_all(accounts, partial(_find_oldest_sync, queries))
+
+
+def _find_oldest_sync(
+    queries: Sequence[BalanceQuery], results: Sequence[Observed[BankFeed | None] | Exception]
+) -> datetime | None:
+    synced = []
+    for query, result in zip(queries, results, strict=True):
+        if isinstance(result, Exception):
+            # Without this account the oldest is not known.
+            raise result
+        if result.value is not None:
+            synced.append(result.value.find_sync_for(query.account, query.as_of))
+    return min((instant for instant in synced if instant is not None), default=None)
+
+
 @strawberry.type(
     description="The total of the balances in one currency. Amounts are never converted or "
     "estimated."
@@ -32,6 +60,7 @@ class MissingBalance:
 class CurrencyTotal:
     """The total of the balances in one currency."""
 
+    counted: strawberry.Private[tuple[BalanceQuery, ...]]
     currency: CurrencyCode = strawberry.field(description="The currency.")
     bank: Money | None = strawberry.field(
         description="The sum of the known bank balances; null if none is known."
@@ -74,8 +103,9 @@ class CurrencyTotal:
         description="When the oldest balance in the total was observed; null if it has none."
     )
     oldest_sourced_at: datetime | None = strawberry.field(
-        description="The earliest time at which a provider had last got its data, of the balances "
-        "in the total; null if no provider says."
+        resolver=_oldest_sourced_at,
+        description="The earliest sourcedAt of the balances in the total; null if none has one. "
+        "May need further calls to the providers; a failure is an error of this field only.",
     )
 
 
@@ -102,5 +132,5 @@ def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
         last_day=total.last_day,
         stale_included=total.stale_included,
         oldest_observed_at=total.oldest_observed_at,
-        oldest_sourced_at=total.oldest_sourced_at,
+        counted=total.counted,
     )
