@@ -114,6 +114,22 @@ def check_freshness(history: History) -> None:
                 raise Violation(f"{read} is older than {newer}, acknowledged before the read")
 
 
+def check_comparisons(history: History) -> None:
+    """Check that no two acknowledged writes replaced the same value. Values must be different.
+
+    Raises:
+        Violation: two did, so that one of them replaced another value than it was compared with.
+    """
+    replaced: dict[Value, Write] = {}
+    for write in history.writes:
+        if write.outcome is not Outcome.ACKNOWLEDGED or write.expected is None:
+            continue
+        (value,) = write.expected
+        if value in replaced:
+            raise Violation(f"{write} and {replaced[value]} replaced the same value")
+        replaced[value] = write
+
+
 def _refuse_unwritten(history: History) -> None:
     writes = {write.value: write for write in history.writes}
     for read in history.reads:

@@ -1,10 +1,10 @@
 """Live fault test: real gateways, a real Redis and the provider sandbox, with injected faults.
 
 Two ``balance-gateway serve`` processes share one Redis and one SQLite file. Clients read and write
-a few accounts at Light, Layer and the embedded ledger over GraphQL. Meanwhile the sandbox refuses,
-delays and drops writes or applies them late, and gateways and Redis are killed and restarted. Every
-call is recorded with its times and checked by ``checker.py``. The seed determines the calls and
-faults, but not how the machine's scheduler interleaves them.
+a few accounts at Light, Layer and the embedded ledger over GraphQL, some with compare-and-set.
+Meanwhile the sandbox refuses, delays and drops writes or applies them late, and gateways and Redis
+are killed and restarted. Every call is recorded with its times and checked by ``checker.py``. The
+seed determines the calls and faults, but not how the machine's scheduler interleaves them.
 
 From the repository's root, for ten minutes::
 
@@ -345,28 +345,53 @@ class LiveTest:
     async def _write(self, gateway: Process, target: Target, by: str) -> None:
         value = self._new_value()
         key = f"key-{value}" if self.rng.random() < 0.4 else None
+        expected = await self._choose_expected(gateway, target)
         invoked = time.monotonic_ns()
         outcome, message = Outcome.UNCERTAIN, "no answer"
         for _ in range(3 if key else 1):
             try:
-                outcome, message = await self._post_write(gateway, target, value, key)
+                outcome, message = await self._post_write(gateway, target, value, key, expected)
                 break
             except httpx.TransportError:
                 await asyncio.sleep(self.rng.random())
                 gateway = self.rng.choice(self.system.gateways)
         returned = time.monotonic_ns()
         self.counts[f"write {outcome.value}"] += 1
-        write = Write(value, invoked, returned, outcome, None, f"{by}: {message}")
+        if expected is not None:
+            self.counts[f"compared {outcome.value}"] += 1
+            self.counts["compared in doubt"] += "WRITE_UNSETTLED" in message
+        compared = None if expected is None else (expected,)
+        write = Write(value, invoked, returned, outcome, compared, f"{by}: {message}")
         self._get_history(target.id)[0].append(write)
         if target.provider == "light":
             self._get_history(f"{target.id}/record")[0].append(write)
 
+    async def _choose_expected(self, gateway: Process, target: Target) -> int | None:
+        """Read the value that a write must replace; None for a write without a comparison."""
+        if target.provider == "light" or self.rng.random() < 0.6:
+            return None
+        variables = {"ids": [target.id], "day": DAYS[0], "maxAge": 0}
+        try:
+            answer = await self._post(gateway, _READ, variables)
+            opening = answer["data"]["bankAccounts"]["nodes"][0]["openingBalance"]
+        except (httpx.TransportError, KeyError, TypeError):
+            return None
+        return None if opening is None else int(opening["amount"]["minorUnits"])
+
     async def _post_write(
-        self, gateway: Process, target: Target, value: int, key: str | None
+        self,
+        gateway: Process,
+        target: Target,
+        value: int,
+        key: str | None,
+        expected: int | None = None,
     ) -> tuple[Outcome, str]:
         amount = {"minorUnits": str(value), "currency": target.currency}
         fields = {"accountId": target.id, "amount": amount, "idempotencyKey": key}
         fields["effectiveAt"] = _SINCE
+        if expected is not None:
+            current = {"minorUnits": str(expected), "currency": target.currency}
+            fields["expectedPrevious"] = {"amount": current}
         answer = await self._post(gateway, _WRITE, {"input": fields})
         result = (answer.get("data") or {}).get("upsertOpeningBalance")
         if result is None:
@@ -484,6 +509,7 @@ async def run_live_test(
     for name, history in sorted(histories.items()):
         try:
             checker.check(history)
+            checker.check_comparisons(history)
         except Violation as violation:
             violations.append(f"{name}: {violation}")
     return test.counts, violations

@@ -15,6 +15,7 @@ from tests.history.checker import (
     Violation,
     Write,
     check,
+    check_comparisons,
     check_freshness,
     linearizable_by_search,
     linearizable_by_zones,
@@ -169,3 +170,10 @@ def test_freshness_alone_does_not_require_linearizability() -> None:
     check_freshness(alternating)
     with pytest.raises(Violation):
         check_freshness(History(0, [Write(1, 1, 9, ACK)], [Read(0, 10, 11)]))
+
+
+def test_two_acknowledged_writes_cannot_replace_one_value() -> None:
+    first, second = Write(1, 1, 2, ACK, (0,)), Write(2, 3, 4, ACK, (1,))
+    check_comparisons(History(0, [first, second, Write(3, 5, 6, MAYBE, (1,))], []))
+    with pytest.raises(Violation):
+        check_comparisons(History(0, [first, second, Write(4, 5, 6, ACK, (1,))], []))

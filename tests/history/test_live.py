@@ -13,6 +13,7 @@ async def test_the_live_fault_test_finds_no_violation(tmp_path: Path) -> None:
     assert counts["read cached"] > 10
     assert counts["write acknowledged"] > 5
     assert counts["gateways killed"] > 0
+    assert counts["compared acknowledged"] > 0
 
 
 async def test_the_live_fault_test_detects_separate_caches(tmp_path: Path) -> None:
