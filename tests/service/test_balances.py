@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, MissingReason
 from balance_gateway.domain.errors import ProviderTimeout, ProviderUnavailable

@@ -231,3 +231,34 @@ async def test_freshness_without_sourced_at_asks_for_no_feed() -> None:
     await ask(harness, '{ bankAccount(id: "acct_card") { balance { freshness { state } } } }')
 
     assert harness.reads.feed_calls == []
+
+
+TOTAL = '{ balanceTotals(asOf: "%s") { currency included oldestSourcedAt } }'
+
+
+async def test_a_total_has_the_oldest_sync_of_its_balances() -> None:
+    harness = build_harness()
+    harness.reads.feed_answers["acct_card"] = observed(replace(FEED, last_synced_at=SYNCED_AT))
+
+    after = await ask(harness, TOTAL % "2026-11-19")
+    before = await ask(harness, TOTAL % "2026-11-18")
+
+    found = [
+        {one["currency"]: one["oldestSourcedAt"] for one in answer["data"]["balanceTotals"]}
+        for answer in (after, before)
+    ]
+    assert found[0]["USD"] == "2026-11-19T23:30:00Z"
+    assert found[1]["USD"] is None
+
+
+async def test_a_feed_that_cannot_be_read_costs_a_total_its_oldest_sync_only() -> None:
+    harness = build_harness()
+    harness.reads.feed_answers["acct_card"] = ProviderUnavailable("Down.")
+
+    answer = await ask(harness, TOTAL % "2026-11-19")
+
+    totals = {one["currency"]: one for one in answer["data"]["balanceTotals"]}
+    assert (totals["USD"]["included"], totals["USD"]["oldestSourcedAt"]) == (1, None)
+    [error] = answer["errors"]
+    assert error["path"][-1] == "oldestSourcedAt"
+    assert error["extensions"]["code"] == "PROVIDER_UNAVAILABLE"
