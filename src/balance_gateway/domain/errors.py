@@ -12,6 +12,7 @@
     ├── TooStale                      TOO_STALE                      yes
     ├── TooExpensive                  QUERY_TOO_EXPENSIVE            no
     ├── WriteUnsettled                WRITE_UNSETTLED                yes
+    ├── WriteNotApplied               WRITE_NOT_APPLIED              no
     ├── CacheUnavailable              PROVIDER_UNAVAILABLE           yes
     ├── Internal                      INTERNAL                       no
     └── ProviderError
@@ -175,6 +176,12 @@ class WriteUnsettled(GatewayError):
     """An earlier write of the account may or may not have been applied."""
 
     code = ErrorCode.WRITE_UNSETTLED
+
+
+class WriteNotApplied(GatewayError):
+    """An uncertain write was settled as not applied."""
+
+    code = ErrorCode.WRITE_NOT_APPLIED
 
 
 class Internal(GatewayError):

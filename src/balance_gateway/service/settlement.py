@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
-from balance_gateway.domain.errors import ErrorCode
+from balance_gateway.domain.errors import WriteNotApplied
 from balance_gateway.domain.writes import SettledBy, Settlement, WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
 
@@ -105,7 +105,7 @@ def as_not_applied(record: WriteRecord, settlement: Settlement, message: str) ->
         record,
         outcome=WriteOutcome.REJECTED,
         finished_at=settlement.at,
-        error_code=ErrorCode.WRITE_NOT_APPLIED.value,
+        error_code=WriteNotApplied.code.value,
         error_message=message,
         # The key is not released: repeating an old write could undo a newer one.
         error_retryable=False,
