@@ -53,8 +53,8 @@ def test_every_error_has_a_stable_code_and_a_retryable_flag(
     assert str(make_error(error)) == make_error(error).message
 
 
-#: Codes that no error is raised with: those of a refused document, and of a settled write.
-WITHOUT_ERROR = {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "WRITE_NOT_APPLIED"}
+#: The codes of a refused document, which no error is raised with.
+WITHOUT_ERROR = {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"}
 
 
 def test_every_code_belongs_to_an_error() -> None:

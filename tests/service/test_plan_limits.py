@@ -109,7 +109,7 @@ def test_a_bad_expected_amount_names_its_field(
 
 @pytest.mark.parametrize(
     ("expected", "previous", "found"),
-    [(200, 100, "it is 1.00"), (0, None, "none is set"), (None, 0, "it is 0.00")],
+    [(200, 100, "it is 1.00 EUR"), (0, None, "none is set"), (None, 0, "it is 0.00 EUR")],
 )
 def test_a_failed_expectation_says_what_is_set(
     expected: int | None, previous: int | None, found: str
@@ -117,7 +117,7 @@ def test_a_failed_expectation_says_what_is_set(
     current = None if previous is None else opening(previous)
 
     with pytest.raises(BadInput) as caught:
-        check_expectation(ExpectedPrevious(expected), current)
+        check_expectation(ExpectedPrevious(expected), current, "EUR")
 
     assert caught.value.field == "expectedPrevious"
     assert caught.value.message == (

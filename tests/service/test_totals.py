@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from balance_gateway.domain.balances import BalanceFigures
+from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
 from balance_gateway.domain.errors import ErrorCode, ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
@@ -38,7 +38,12 @@ def test_a_total_has_each_figure_in_its_place() -> None:
             bank_included=2,
             ledger_included=2,
             missing=(Missing(accounts[1], ErrorCode.PROVIDER_TIMEOUT),),
+            overlapping=(),
+            first_day=DAY,
+            last_day=DAY,
+            stale_included=0,
             oldest_observed_at=AT - timedelta(seconds=9),
+            counted=tuple(BalanceQuery(accounts[number], DAY) for number in (0, 2, 3)),
         )
     ]
 
