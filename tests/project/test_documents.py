@@ -315,3 +315,13 @@ def test_document_has_no_placeholder_and_no_machine_path(document: Path) -> None
     assert re.findall(r"FIRST_[A-Z]+|TODO|TBD|FIXME|XXX", text) == []
     assert [part for part in ("/home/", "/root/", "/Users/") if part in text] == []
     assert os.sep + "tmp" + os.sep not in text
+
+
+def test_tests_that_guarantees_name_exist() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", page)
+    sources = {path: (ROOT / "tests" / path).read_text(encoding="utf-8") for path, _ in named}
+
+    assert len(named) > 40
+    assert len(named) == page.count("::test_")
+    assert [test for path, test in named if f"def {test}(" not in sources[path]] == []
