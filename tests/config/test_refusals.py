@@ -128,6 +128,10 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
            "accounts[0].derive_opening_balance_as_of") for value in (
             "'soon'", "1", "2024-12-31T00:00:00Z", "2024-12-31T00:00:00")],
         (LIGHT + ACCOUNT, "accounts[0].bank_account_id"),
+        *[(LIGHT + ACCOUNT + f"bank_account_id = {value}", "accounts[0].bank_account_id")
+          for value in ("''", "'a b'", "'a/b'", "'..'", "'ä'", '"a\\n"', f"'{'x' * 129}'", "1")],
+        (LAYER + ACCOUNT + "business_id = 'b'\nexternal_account_id = 'e'\nledger_account_id = '/'",
+         "accounts[0].ledger_account_id"),
         (ASSET + ACCOUNT + "business_id = 'b'", "accounts[0].ledger_id"),
         (LAYER + ACCOUNT + "business_id = 'b'", "accounts[0].external_account_id"),
     ],

@@ -76,6 +76,16 @@ def build_account_type(spec: AnyProviderSpec) -> type[AccountEntry]:
 
 def _define_id(account_id: AccountId) -> tuple[Any, ...]:
     text: Any = Annotated[Text, Meta(description=account_id.description)]
+    if account_id.pattern is not None:
+        must_be = f"an id of the form {account_id.pattern}"
+        text = Annotated[
+            str,
+            Meta(
+                pattern=rf"^{account_id.pattern}$(?!\n)",
+                description=account_id.description,
+                extra={"must_be": must_be},
+            ),
+        ]
     return (account_id.key, text) if account_id.is_required else (account_id.key, text | None, None)
 
 

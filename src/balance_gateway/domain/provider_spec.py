@@ -25,6 +25,8 @@ class AccountId:
     Attributes:
         key: the key in the configuration and in ``Account.remote``.
         is_required: whether every account must have it.
+        pattern: the regular expression that an id must match as a whole, see ``PATH_SEGMENT``; None
+            for any text that is not blank.
         canonical: returns the one form of an id that the gateway uses everywhere, so that two
             spellings of an id are one account; see ``canonical_uuid`` and ``exact_text``.
         description: one sentence for the configuration's schema.
@@ -32,6 +34,7 @@ class AccountId:
 
     key: str
     is_required: bool
+    pattern: str | None
     canonical: Callable[[str], str]
     description: str
 
@@ -83,6 +86,10 @@ class ProviderSpec(Generic[S, D, P]):
         """Return the configured ids of an account in their canonical forms."""
         canonical = {each.key: each.canonical for each in self.account_ids}
         return MappingProxyType({key: canonical[key](text) for key, text in configured.items()})
+
+
+#: Ids that become a segment of a path: without dot and slash none changes the path's structure.
+PATH_SEGMENT = "[A-Za-z0-9_-]{1,128}"
 
 
 def canonical_uuid(text: str) -> str:

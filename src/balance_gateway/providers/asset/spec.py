@@ -2,6 +2,7 @@
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.provider_spec import (
+    PATH_SEGMENT,
     AccountId,
     ProviderSpec,
     add_derived_opening_balance,
@@ -33,18 +34,21 @@ SPEC = ProviderSpec(
         AccountId(
             key="business_id",
             is_required=True,
+            pattern=PATH_SEGMENT,
             canonical=exact_text,
             description="The id of the business at Asset.",
         ),
         AccountId(
             key="ledger_id",
             is_required=True,
+            pattern=PATH_SEGMENT,
             canonical=exact_text,
             description="The id of the ledger at Asset.",
         ),
         AccountId(
             key="external_account_id",
             is_required=False,
+            pattern=PATH_SEGMENT,
             canonical=exact_text,
             description="The id of the ledger's external account at Asset.",
         ),

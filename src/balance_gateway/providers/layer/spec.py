@@ -1,7 +1,12 @@
 """What the gateway must know of Layer; see ``provider.py`` for the sources."""
 
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
-from balance_gateway.domain.provider_spec import AccountId, ProviderSpec, canonical_uuid
+from balance_gateway.domain.provider_spec import (
+    PATH_SEGMENT,
+    AccountId,
+    ProviderSpec,
+    canonical_uuid,
+)
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.layer.provider import (
@@ -38,30 +43,35 @@ SPEC = ProviderSpec(
         AccountId(
             key="business_id",
             is_required=True,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description="The id of the business at Layer.",
         ),
         AccountId(
             key="external_account_id",
             is_required=True,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description="The id of the external account at Layer.",
         ),
         AccountId(
             key="ledger_account_id",
             is_required=False,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description="The id of the account in Layer's ledger; default: read from Layer.",
         ),
         AccountId(
             key="custom_account_id",
             is_required=False,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description="Needed to set opening balances by the documented route.",
         ),
         AccountId(
             key="bank_account_id",
             is_required=False,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description='Needed to set opening balances with upsert_route = "bank_account".',
         ),

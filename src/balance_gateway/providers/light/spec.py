@@ -2,6 +2,7 @@
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.provider_spec import (
+    PATH_SEGMENT,
     AccountId,
     ProviderSpec,
     add_derived_opening_balance,
@@ -31,6 +32,7 @@ SPEC = ProviderSpec(
         AccountId(
             key="bank_account_id",
             is_required=True,
+            pattern=PATH_SEGMENT,
             canonical=canonical_uuid,
             description="The id of the bank account at Light.",
         ),

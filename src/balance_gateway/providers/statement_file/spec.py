@@ -24,6 +24,7 @@ SPEC = ProviderSpec(
         AccountId(
             key="statement_account_id",
             is_required=True,
+            pattern=None,
             canonical=exact_text,
             description="The account's name in the file, such as its IBAN.",
         ),
