@@ -87,7 +87,8 @@ async def test_layer_refuses_writes_of_accounts_without_the_capability(
     """Capability and adapter decide by the same rule."""
     monkeypatch.setenv("SECRET", "a-secret-of-the-test")
     connector = {} if route is None else {"upsert_route": route}
-    account = read_account("layer", connector, {} if key is None else {key: "b"})
+    ids = {} if key is None else {key: "b"}
+    account = read_account("layer", connector, {"normal_balance": "debit", **ids})
     provider = make.layer(fake_layer.url, **connector)
     write = make_write(account, 5, effective_at=datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -13,6 +13,7 @@ from balance_gateway.ports.ledger_store import OtherCurrency
 from balance_gateway.providers.local.csv_import import import_entries
 
 DAY = date(2026, 1, 10)
+OPENED = date(2026, 1, 1)
 ENTRY = Entry("a", Book.BANK, DAY, 5)
 
 
@@ -31,7 +32,7 @@ async def test_sums_name_the_currencies_of_what_they_add(store, account, make_ac
     await set_opening(store, account, 1)
     await store.add_entries(account, [ENTRY])
 
-    assert await sums(store, make_account(currency="JPY")) == Sums(1, 5, 0, "EUR", "EUR")
+    assert await sums(store, make_account(currency="JPY")) == Sums(1, 5, 0, "EUR", "EUR", OPENED)
     assert await sums(store, make_account("other")) == Sums(None, 0, 0, None, None)
 
 
@@ -57,7 +58,7 @@ async def test_an_import_refuses_another_currency_than_the_opening_balance(
         await import_entries(store, make_account(currency="JPY"), path)
 
     assert caught.value.field == "account"
-    assert await sums(store, account) == Sums(1, 0, 0, "EUR", None)
+    assert await sums(store, account) == Sums(1, 0, 0, "EUR", None, OPENED)
     assert await import_entries(store, account, path) == ImportResult(1, 0)
 
 

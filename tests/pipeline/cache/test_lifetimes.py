@@ -53,10 +53,11 @@ def test_each_kind_of_value_has_its_lifetime() -> None:
 @pytest.mark.parametrize(
     ("lifetimes", "retention_s"),
     [
-        (Lifetimes(30, 60, 90, 1000), 1000),
-        (Lifetimes(30, 60, 90, 0), 90),
-        (Lifetimes(30, 95, 90, 0), 95),
-        (Lifetimes(0, 0, 0, 0), 1.0),
+        (Lifetimes(30, 60, 90, 1000, 0), 1000),
+        (Lifetimes(30, 60, 90, 0, 0), 90),
+        (Lifetimes(30, 95, 90, 0, 0), 95),
+        (Lifetimes(30, 60, 90, 0, 99), 99),
+        (Lifetimes(0, 0, 0, 0, 0), 1.0),
     ],
 )
 def test_a_value_is_retained_while_it_may_be_served(

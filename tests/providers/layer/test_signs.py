@@ -18,6 +18,7 @@ from balance_gateway.providers.layer.responses import find_side, parse_opening_b
 from tests.providers.conftest import SandboxServer, make_account, make_query, sandbox_account
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
+ACCOUNT = make_account(ProviderKind.LAYER, "USD")
 RECORD = {
     "balance": 1234,
     "effective_at": "2026-01-01T00:00:00Z",
@@ -43,7 +44,7 @@ RECORD = {
 
 @pytest.mark.parametrize(("side", "minor_units"), [(Side.DEBIT, 1234), (Side.CREDIT, -1234)])
 def test_every_field_of_an_opening_balance_is_read(side: Side, minor_units: int) -> None:
-    assert parse_opening_balance(RECORD, "USD", side) == OpeningBalance(
+    assert parse_opening_balance(RECORD, ACCOUNT, side) == OpeningBalance(
         Money(minor_units, "USD"),
         DAY,
         OpeningBalanceSource.PROVIDER,
@@ -57,7 +58,7 @@ def test_every_field_of_an_opening_balance_is_read(side: Side, minor_units: int)
 
 
 def test_fields_that_are_missing_are_none() -> None:
-    assert parse_opening_balance({"balance": 0}, "USD", Side.DEBIT) == OpeningBalance(
+    assert parse_opening_balance({"balance": 0}, ACCOUNT, Side.DEBIT) == OpeningBalance(
         Money(0, "USD"), None, OpeningBalanceSource.PROVIDER
     )
 
@@ -134,14 +135,3 @@ async def test_sides_of_a_business_are_read_once(connect: Any, sandbox: SandboxS
 
     assert sides == [Side.CREDIT, Side.DEBIT, Side.CREDIT]
     assert len([one for one in sandbox.requests() if "ledger/balances" in one["path"]]) == 1
-
-
-@pytest.mark.parametrize("status", [404, 405])
-async def test_the_side_is_debit_where_layer_offers_no_ledger_tree(
-    connect: Any, sandbox: SandboxServer, status: int
-) -> None:
-    sandbox.fault("status", provider="layer", path="/ledger/balances", status=status, times=None)
-
-    assert await connect("layer").normal_balance(sandbox_account("layer", "Company card")) is (
-        Side.DEBIT
-    )

@@ -216,7 +216,7 @@ function totalCard(total, now) {
 function showOutages(connectors) {
   const down = connectors.filter((connector) => connector.health.state === "DOWN");
   const since = (instant) => (instant ? new Date(instant).toLocaleTimeString() : "unknown");
-  const names = down.map((each) => `${each.id} (last success: ${since(each.health.lastSuccessAt)})`);
+  const names = down.map((each) => `${each.name} (last success: ${since(each.health.lastSuccessAt)})`);
   $("outage").textContent = `Down: ${names.join(", ")}. Balances from there may be old or missing.`;
   $("outage").hidden = !down.length;
 }
