@@ -24,7 +24,7 @@ class Transport(Protocol):
         """Send one request and return its whole response, whatever its status.
 
         Every method except GET and HEAD is a write, which is sent on a new connection and never
-        sent again: on a kept connection a refusal cannot be told from a lost response.
+        sent again: on a kept connection a refusal is indistinguishable from a lost response.
 
         Args:
             origin: Scheme, host and port, as ``URL.origin`` returns them.
