@@ -40,7 +40,7 @@ def ids(accounts: list[Account]) -> str:
     ("criteria", "found"),
     [
         ({}, "abc"),
-        ({"ids": frozenset(("c", "a", "unknown", "z"))}, "ac"),
+        pytest.param({"ids": frozenset(("c", "a", "unknown", "z"))}, "ac", id="some ids"),
         ({"ids": frozenset()}, ""),
         ({"connectors": ("light_eu",)}, "bc"),
         ({"connectors": ("layer_us",)}, ""),

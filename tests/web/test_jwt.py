@@ -366,7 +366,7 @@ EVIL = rsa_key("evil")
         header(kid="evil"),
         header(),
     ],
-    ids=str,
+    ids=["jwk", "jwk-evil", "jku-evil", "jku", "x5u", "x5c", "kid", "none"],
 )
 async def test_a_key_inside_the_token_is_ignored(head):
     await assert_rejected(token(head=head, key=EVIL))

@@ -128,7 +128,9 @@ async def test_compressed_body_is_read(make: Any, fake_light: FakeLightServer) -
 
 
 @pytest.mark.parametrize(
-    ("body", "coding"), [(b"not gzip", "gzip"), (b"x", "br"), (gzip.compress(b"{}")[:-9], "gzip")]
+    ("body", "coding"),
+    [(b"not gzip", "gzip"), (b"x", "br"), (gzip.compress(b"{}")[:-9], "gzip")],
+    ids=["damaged", "unknown", "cut off"],
 )
 async def test_damaged_or_unknown_compression_is_rejected(
     make: Any, fake_light: FakeLightServer, body: bytes, coding: str
