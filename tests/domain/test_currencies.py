@@ -11,6 +11,7 @@ from balance_gateway.domain.money import (
     Money,
     currency_exponent,
     is_withdrawn,
+    list_withdrawn,
     merge_exponents,
     parse_minor_units,
 )
@@ -79,6 +80,13 @@ def test_a_withdrawn_currency_keeps_its_exponent_and_is_marked(
     assert currency_exponent(code) == exponent
     assert parse_minor_units("12", code) == 12 * 10**exponent
     assert Money(12 * 10**exponent, code).amount == ("12.00" if exponent else "12")
+
+
+def test_a_currency_that_a_release_no_longer_publishes_is_withdrawn() -> None:
+    without_zloty = PUBLISHED.keys() - {"PLN"}
+
+    assert list_withdrawn(without_zloty) - list_withdrawn(PUBLISHED) == {"PLN"}
+    assert "BGN" in list_withdrawn(PUBLISHED)
 
 
 def test_current_currencies_are_not_marked_as_withdrawn() -> None:

@@ -130,6 +130,19 @@ def test_one_remote_account_under_two_ids_counts_once() -> None:
     assert (overlapping_ids(euro), euro.complete) == (["b", "d"], True)
 
 
+def test_one_remote_account_in_two_currencies_counts_once() -> None:
+    """Asset and Layer name no currency: one ledger under two counted in both totals."""
+    euro, usd = totals_of(
+        at_path("b", 600, "biz", "p", currency="EUR"), at_path("c", 400, "biz", "p", "q"),
+        at_path("a", 600, "biz", "p", currency="USD", provider=ProviderKind.ASSET),
+        at_path("d", 600, "biz", "p", currency="USD"),
+    )  # fmt: skip
+
+    assert (euro.ledger, euro.included, euro.overlapping) == (Money(600, "EUR"), 1, ())
+    assert (usd.ledger, usd.included) == (Money(600, "USD"), 1)
+    assert (overlapping_ids(usd), usd.complete) == (["c", "d"], True)
+
+
 def test_equal_ids_at_two_providers_are_two_accounts() -> None:
     (usd,) = totals_of(
         at_path("a", 1, "x"), at_path("b", 2, "x", provider=ProviderKind.ASSET),

@@ -4,7 +4,7 @@ Amounts are exact at any size and never rounded.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -48,9 +48,23 @@ def _exponents() -> Mapping[str, int | None]:
     return merge_exponents(_published())
 
 
+def list_withdrawn(published: Collection[str]) -> Set[str]:
+    """Return the known currencies that ISO 4217 has withdrawn.
+
+    Args:
+        published: the codes that the installed release of ``iso4217`` has.
+    """
+    return WITHDRAWN_CURRENCIES.keys() | (CURRENT_EXPONENTS.keys() - set(published))
+
+
+@cache
+def _withdrawn() -> Set[str]:
+    return list_withdrawn(_published())
+
+
 def is_withdrawn(currency: str) -> bool:
     """Return whether ISO 4217 has withdrawn a known currency; its amounts stay readable."""
-    return currency in WITHDRAWN_CURRENCIES or currency not in _published()
+    return currency in _withdrawn()
 
 
 def currency_exponent(currency: str) -> int:

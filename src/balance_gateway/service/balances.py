@@ -44,8 +44,8 @@ class CurrencyTotal:
         ledger_included: number of these accounts with a ledger balance, as summed in ``ledger``.
         missing: the accounts that could not be read, or have neither balance for the day, in the
             order of the requests.
-        overlapping: the accounts that were left out because an included account is the same at
-            the provider, or includes them, in the order of the requests.
+        overlapping: the accounts that were left out because an account in this or another total is
+            the same at the provider, or includes them, in the order of the requests.
         first_day: the earliest day of the included balances; without any, of the requests.
         last_day: the latest of these days.
         stale_included: number of included accounts with a stale balance.
@@ -89,22 +89,38 @@ def compute_totals(
     by_currency: dict[str, list[tuple[BalanceRequest, Result]]] = {}
     for request, result in zip(requests, results, strict=True):
         by_currency.setdefault(request.account.currency, []).append((request, result))
-    return [_build_total(currency, by_currency[currency]) for currency in sorted(by_currency)]
+    # Over all currencies: of one remote account in two of them, at most one can be right.
+    overlapping = _find_overlapping(
+        [
+            (request.account, result)
+            for request, result in zip(requests, results, strict=True)
+            if not isinstance(result, GatewayError) and _has_figure(result.value)
+        ]
+    )
+    return [
+        _build_total(currency, by_currency[currency], overlapping)
+        for currency in sorted(by_currency)
+    ]
 
 
-def _build_total(currency: str, rows: Sequence[tuple[BalanceRequest, Result]]) -> CurrencyTotal:
+def _has_figure(figures: BalanceFigures) -> bool:
+    return figures.bank is not None or figures.ledger is not None
+
+
+def _build_total(
+    currency: str, rows: Sequence[tuple[BalanceRequest, Result]], overlapping: set[str]
+) -> CurrencyTotal:
     read: list[tuple[Account, Observed[BalanceFigures]]] = []
     missing: list[Missing] = []
     for request, result in rows:
         if isinstance(result, GatewayError):
             missing.append(Missing(request.account, result.code))
-        elif result.value.bank is None and result.value.ledger is None:
+        elif not _has_figure(result.value):
             # Its money is not in the sum: such a total must not look complete.
             reason = result.value.bank_missing or result.value.ledger_missing
             missing.append(Missing(request.account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason))
         else:
             read.append((request.account, result))
-    overlapping = _find_overlapping(read)
     counted = [(account, result) for account, result in read if account.id not in overlapping]
     observed = [result for _, result in counted]
     bank = [one.value.bank for one in observed if one.value.bank is not None]

@@ -17,6 +17,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     allows_stale,
     attach_account,
     build_balance_read,
+    build_feed_read,
     build_opening_read,
     build_pending_key,
     find_cached_result,
@@ -87,9 +88,11 @@ def test_a_response_asks_again_at_the_earliest_refresh() -> None:
 
 def test_the_kinds_are_labels_of_metrics() -> None:
     opening_read = build_opening_read(account(), make_keys(), LIFETIMES)
+    feed_read = build_feed_read(account(), make_keys(), LIFETIMES)
 
     assert make_read().kind.value == "balance"
     assert opening_read.kind.value == "opening_balance"
+    assert feed_read.kind.value == "bank_feed"
     assert opening_read.fresh_for_s == 90
 
 

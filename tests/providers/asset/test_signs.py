@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from balance_gateway.domain.accounts import Account
-from balance_gateway.domain.balances import BalanceFigures, OpeningBalanceSource
+from balance_gateway.domain.balances import BalanceFigures, MissingReason, OpeningBalanceSource
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderRejected
 from balance_gateway.domain.money import Money
 from tests.providers.conftest import SandboxServer, make_query, make_write, sandbox_account
@@ -28,6 +28,8 @@ async def test_figures_have_the_day_and_no_bank_balance(
 
     assert isinstance(figures, BalanceFigures)
     assert (figures.as_of, figures.bank) == (query.as_of, None)
+    assert figures.bank_missing is MissingReason.NOT_OFFERED
+    assert figures.remote_path == (account.remote["business_id"], account.remote["ledger_id"])
     assert figures.ledger is not None
     assert (figures.ledger.minor_units < 0) is (name == "Company card")
 
