@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os.path
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator
@@ -11,10 +12,17 @@ from weakref import WeakSet
 
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from balance_gateway.ports.storage_changes import StorageUnavailable
 from balance_gateway.storage import migrations
-from balance_gateway.storage.engines import LOCK_WAIT_S, driver_errors, make_engine
+from balance_gateway.storage.engines import (
+    LOCK_WAIT_S,
+    driver_errors,
+    make_engine,
+    make_look_engine,
+)
+from balance_gateway.storage.sqlite_connection import CommitCount
 
 #: Time in seconds that closing waits for each connection that is still busy.
 CLOSE_WAIT_S = 5
@@ -23,7 +31,7 @@ CLOSE_WAIT_S = 5
 _MIGRATION_LOCK = 7_362_514_409
 
 
-class DatabaseError(Exception):
+class DatabaseError(StorageUnavailable):
     """The database is unavailable or refused a statement.
 
     The message is one line without secrets or stored values.
@@ -36,20 +44,28 @@ class Database:
     Attributes:
         label: scheme, host and name of the database for messages, without user and password.
         is_sqlite: True for SQLite, False for PostgreSQL.
+        path: the absolute path of an SQLite file as configured, with its links; None for a file
+            that is configured as a URI, and for any other database.
+        commits: counts the commits of an in-memory database; None for any other.
     """
 
     def __init__(self, url: URL, *, label: str) -> None:
         self.label = label
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._keepalive: sqlite3.Connection | None = None
+        self.path: str | None = None
+        self.commits: CommitCount | None = None
         if label == "sqlite://":
+            self.commits = CommitCount()
             # An in-memory database exists only while a connection to it is open. This connection
             # runs no statements, so no failure or cancellation can close it.
             self._keepalive = sqlite3.connect(f"{url.database}?mode=memory&cache=shared", uri=True)
+        elif self.is_sqlite:
+            assert url.database is not None
+            self.path = None if "uri" in url.query else os.path.abspath(url.database)
         self._threads: WeakSet[Thread] = WeakSet()
-        self._engine = make_engine(
-            url, in_memory=self._keepalive is not None, threads=self._threads
-        )
+        self._engine = make_engine(url, commits=self.commits, threads=self._threads)
+        self._look_engine = None if self.is_sqlite else make_look_engine(url)
         # SQLite polls for its write lock, so writers of this process wait in a queue instead. An
         # in-memory database has a single connection, which already serialises its users; a lock
         # on top could deadlock with it.
@@ -106,9 +122,24 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection without a transaction; raises like ``write_transaction``."""
+        async with self._connect(self._engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def connect_to_look(self) -> AsyncIterator[AsyncConnection]:
+        """Open the one connection for looks, whose statements are transactions of their own.
+
+        Only for PostgreSQL; raises like ``read_transaction``.
+        """
+        assert self._look_engine is not None
+        async with self._connect(self._look_engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connect(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with AsyncExitStack() as stack:
             try:
-                connection = await stack.enter_async_context(self._engine.connect())
+                connection = await stack.enter_async_context(engine.connect())
             except self._connect_errors as error:
                 raise self._connect_error(error) from None
             try:
@@ -137,6 +168,8 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections. No other method may be called afterwards."""
         await self._engine.dispose()
+        if self._look_engine is not None:
+            await self._look_engine.dispose()
         # The thread of a cancelled user's connection may still be busy and reports to this loop.
         for thread in [thread for thread in self._threads if thread.is_alive()]:
             await asyncio.to_thread(thread.join, CLOSE_WAIT_S)

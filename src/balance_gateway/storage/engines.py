@@ -1,6 +1,7 @@
 """Creates SQLAlchemy engines for SQLite and PostgreSQL."""
 
 import sqlite3
+from functools import partial
 from threading import Thread
 from typing import Any
 from weakref import WeakSet
@@ -10,21 +11,32 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from balance_gateway.storage.sqlite_connection import (
+    CommitCount,
+    CountedConnection,
+    SqliteConnection,
+)
+
 #: Time in seconds that a transaction waits for a lock or for a connection before it fails.
 LOCK_WAIT_S = 30
 
 
-def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> AsyncEngine:
+def make_engine(url: URL, *, commits: CommitCount | None, threads: WeakSet[Thread]) -> AsyncEngine:
     """Create an engine that configures its connections.
 
     Args:
         url: a URL of ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
-        in_memory: whether the database is an in-memory SQLite database.
+        commits: counts the commits of an in-memory SQLite database; None for any other.
         threads: receives the thread of each SQLite connection, so that closing can wait for them.
     """
     options: dict[str, Any] = {"hide_parameters": True, "pool_timeout": LOCK_WAIT_S}
     if url.get_backend_name() != "sqlite":
+        # At a higher level of the server's own, concurrent commits would fail: each of them changes
+        # the row of the storage's version.
+        options["isolation_level"] = "READ COMMITTED"
         return create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True, **options)
+
+    in_memory = commits is not None
 
     def connect(*arguments: Any, **named: Any) -> aiosqlite.Connection:
         connection = aiosqlite.connect(*arguments, **named)
@@ -42,7 +54,7 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
         connect_args={
             "isolation_level": None,
             "timeout": LOCK_WAIT_S,
-            "factory": _Connection,
+            "factory": SqliteConnection if commits is None else partial(CountedConnection, commits),
             "async_creator_fn": connect,
         },
         **options,
@@ -52,26 +64,15 @@ def make_engine(url: URL, *, in_memory: bool, threads: WeakSet[Thread]) -> Async
     return engine
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that closes its cursors before it closes."""
+def make_look_engine(url: URL) -> AsyncEngine:
+    """Create the PostgreSQL engine of looks: one connection, and one round trip per statement.
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
-
-    def cursor(self, *arguments: Any, **named: Any) -> Any:
-        cursor = super().cursor(*arguments, **named)
-        self._cursors.add(cursor)
-        return cursor
-
-    def close(self) -> None:
-        # SQLite keeps a transaction and its locks while a statement of the connection has rows
-        # left, even after the close. The traceback of a cancelled task keeps such a statement's
-        # cursor until the garbage collector runs.
-        for cursor in list(self._cursors):
-            cursor.close()
-        self._cursors.clear()
-        super().close()
+    Its connection is not checked before use: a look that fails harms nothing, and the next one
+    connects again.
+    """
+    return create_async_engine(
+        url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

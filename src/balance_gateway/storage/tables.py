@@ -240,3 +240,14 @@ normal_sides = Table(
     Column("side", Text, nullable=False),
     Column("learned_at", Instant, nullable=False),
 )
+
+#: One row, whose number changes with every commit that changes any of the tables above. Only
+#: PostgreSQL's triggers use it; SQLite shows changes by itself.
+storage_version = Table("storage_version", metadata, Column("version", BigInteger, nullable=False))
+
+#: The transactions that have changed a table and not committed; each sees only its own row.
+storage_changes_pending = Table(
+    "storage_changes_pending",
+    metadata,
+    Column("transaction_id", BigInteger, primary_key=True, autoincrement=False),
+)
