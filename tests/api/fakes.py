@@ -141,6 +141,9 @@ class FakeReads:
         await self._wait()
         return [self.feed_answers.get(account.id, observed(None)) for account in accounts]
 
+    def is_in_storage(self, account: Account) -> bool:
+        return account.provider is ProviderKind.LOCAL
+
     async def normal_balance(self, account: Account) -> Side:
         self.side_calls.append(account.id)
         side = self.sides.get(account.id, Side.DEBIT)
@@ -254,6 +257,21 @@ class FakeHistory:
         return own[:limit]
 
 
+class FakeStorageChanges:
+    """Shows a change at every look."""
+
+    def __init__(self) -> None:
+        self.version = 0
+
+    def look_now(self) -> int | None:
+        self.version += 1
+        return self.version
+
+    async def look(self) -> int:
+        self.version += 1
+        return self.version
+
+
 class FakeWatch:
     def status(self, connector: str) -> ConnectorStatus:
         return ConnectorStatus(
@@ -293,6 +311,7 @@ class GatewayHarness:
             self._clock,
             self.reconciler,
             self.history,
+            FakeStorageChanges(),
         )
         self.checks: dict[str, Callable[[], Any]] = {}
         self.endpoint: GraphQLEndpoint | None = None

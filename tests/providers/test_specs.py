@@ -57,6 +57,13 @@ def test_identity_and_fence_are_ids_that_every_account_has(spec: AnyProviderSpec
 
 
 @every_spec
+def test_only_the_embedded_ledger_has_its_values_in_the_storage(spec: AnyProviderSpec) -> None:
+    assert spec.values_in_storage == (spec.kind is ProviderKind.LOCAL)
+    # Values of a provider that is called change without a change of the storage.
+    assert not (spec.values_in_storage and spec.reports_calls)
+
+
+@every_spec
 @given(text=st.uuids().map(str) | st.text(min_size=1, max_size=20))
 def test_a_canonical_id_is_its_own_canonical_form(spec: AnyProviderSpec, text: str) -> None:
     for each in spec.account_ids:

@@ -27,7 +27,7 @@ from balance_gateway.app.write_deadlines import (
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.calendar_days import Clock, system_clock
-from balance_gateway.domain.errors import CacheUnavailable, Internal
+from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.domain.money import is_withdrawn
 from balance_gateway.domain.writes import WriteRecord
 from balance_gateway.observability.metrics import Metrics
@@ -50,7 +50,8 @@ from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.write_results import log_uncertain
 from balance_gateway.service.writer import OpeningBalanceWriter
-from balance_gateway.storage.database import Database, DatabaseError, open_database
+from balance_gateway.storage.changes import open_storage_changes
+from balance_gateway.storage.database import Database, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_history import SqlWriteHistory
 from balance_gateway.storage.journal_settlements import SqlWriteSettlements
@@ -92,6 +93,7 @@ async def open_gateway(
     async with contextlib.AsyncExitStack() as stack:
         database = await open_database(settings.storage.url.reveal())
         stack.push_async_callback(database.aclose)
+        storage_changes = await stack.enter_async_context(open_storage_changes(database))
         journal = SqlWriteJournal(database, clock)
         # Before anything looks a write up: earlier releases named accounts by ids as written.
         await journal.rename_remote_accounts(build_remote_renames(settings))
@@ -171,7 +173,15 @@ async def open_gateway(
         _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
         environment = settings.server.environment
         gateway = Gateway(
-            directory, reads, writer, tracker, clock, reconciler, history, environment
+            directory,
+            reads,
+            writer,
+            tracker,
+            clock,
+            reconciler,
+            history,
+            storage_changes,
+            environment,
         )
         yield GatewayComponents(gateway, database, cache, providers, metrics)
 
@@ -217,6 +227,11 @@ def _build_reads(
         deadline_s=settings.server.request_timeout_s * 0.9,
         feed_readers=feed_readers,
         accounts=settings.accounts,
+        in_storage=frozenset(
+            account.id
+            for account in settings.accounts
+            if PROVIDERS[account.provider].values_in_storage
+        ),
     )
 
 
@@ -293,33 +308,3 @@ def _run_in_background(work: Coroutine[Any, Any, None], stack: contextlib.AsyncE
             await task
 
     stack.push_async_callback(stop)
-
-
-async def _probe_storage() -> None:
-    """Succeed: the storage was opened before, which is the check."""
-
-
-Probe = Callable[[], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
-    """Open a gateway for the command ``check``; yield its probes by name.
-
-    A probe is a pair of a kind and a function that raises a GatewayError on failure. The names are
-    those of the connectors, ``storage``, and ``cache`` for a shared cache.
-
-    Raises:
-        Internal: the storage cannot be opened, so that no probe can run.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            components = await stack.enter_async_context(open_gateway(settings))
-        except DatabaseError as error:
-            raise Internal(str(error)) from error
-        probes: dict[str, tuple[str, Probe]] = {"storage": ("storage", _probe_storage)}
-        if settings.cache.url.reveal().startswith(("redis", "unix")):
-            probes["cache"] = ("cache", components.cache.fences.ping)
-        for name, provider in components.providers.items():
-            probes[name] = (provider.kind.value, provider.probe)
-        yield probes

@@ -52,6 +52,9 @@ class ProviderSpec(Generic[S, D, P]):
             The address is no part of it: the record of writes survives a provider's move.
         fence: the keys of the ids that identify everything that a write changes; None when values
             of this provider are not cached, and so need no fence.
+        values_in_storage: whether balances and opening balances depend on the gateway's own storage
+            and the account's configuration, and on nothing else: while the storage has not
+            changed, another read returns the same values.
         response_settings: the settings that change a response; changing one never finds values
             that were cached before.
         neutral_settings: all other settings of this kind, which change no response.
@@ -73,6 +76,7 @@ class ProviderSpec(Generic[S, D, P]):
     account_ids: tuple[AccountId, ...]
     identity: tuple[str, ...]
     fence: tuple[str, ...] | None
+    values_in_storage: bool
     response_settings: frozenset[str]
     neutral_settings: frozenset[str]
     calls_per_minute: int | None

@@ -117,6 +117,14 @@ class ReadPipeline(Protocol):
         """
         ...
 
+    def is_in_storage(self, account: Account) -> bool:
+        """Return whether the account's values depend on the gateway's own storage alone.
+
+        Its balances and opening balance stay the same, and so does their absence, while
+        ``ports.storage_changes`` shows no change; their observation time is that of the read.
+        """
+        ...
+
     def local_cache_versions(self) -> LocalCacheVersions | None:
         """Return the live nonces and validities of all accounts.
 

@@ -10,6 +10,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus
 from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
 from balance_gateway.ports.reads import ReadPipeline
+from balance_gateway.ports.storage_changes import StorageChanges
 from balance_gateway.ports.write_journal import WriteHistory
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
@@ -59,6 +60,7 @@ class Gateway:
         history: the recorded writes.
         watch: health and call budgets of connectors.
         clock: returns the current instant.
+        storage_changes: shows whether the embedded ledger or the journal has changed.
         environment: the configured name of the environment; empty without one.
     """
 
@@ -69,4 +71,5 @@ class Gateway:
     clock: Clock
     reconciler: WriteReconciler
     history: WriteHistory
+    storage_changes: StorageChanges
     environment: str = ""

@@ -42,7 +42,7 @@ from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
-from tests.api.fakes import FakeHistory, FakeReconciler, FakeWriter
+from tests.api.fakes import FakeHistory, FakeReconciler, FakeStorageChanges, FakeWriter
 from tests.pipeline.fakes import FakeProvider
 
 START = datetime(2026, 5, 7, 22, 30, tzinfo=UTC)
@@ -208,6 +208,7 @@ class GatewayHarness:
             lambda: self.now,
             FakeReconciler(FakeHistory()),
             FakeHistory(),
+            FakeStorageChanges(),
             self.environment,
         )
         self.graphql_core = Engine(self.gateway, request_timeout_s=self.request_timeout_s)

@@ -7,7 +7,7 @@ the provider, and store the result under the remembered fence state. Errors are 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -68,6 +68,7 @@ class CachedReads:
         deadline_s: for all attempts of one upstream read together.
         feed_readers: the providers that report bank feeds, by connector name.
         accounts: all accounts, so that one call for bank feeds serves every account of its group.
+        in_storage: the ids of the accounts with values in the gateway's own storage alone.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class CachedReads:
         deadline_s: float = 30.0,
         feed_readers: Mapping[str, BankFeedReader] = MappingProxyType({}),
         accounts: Sequence[Account] = (),
+        in_storage: Collection[str] = frozenset(),
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -91,6 +93,7 @@ class CachedReads:
         self._store = values
         self._lifetimes = lifetimes
         self._clock = clock
+        self._in_storage = in_storage
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
         self._single_flight: SingleFlight[ReadResult] = SingleFlight()
@@ -145,6 +148,10 @@ class CachedReads:
             return await self._providers[account.connector].normal_balance(account)
         except GatewayError as error:
             raise attach_account(account, error) from error
+
+    def is_in_storage(self, account: Account) -> bool:
+        """Return whether the account's values depend on the gateway's own storage alone."""
+        return account.id in self._in_storage
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
         """Return the live nonces of accounts; None where replicas share the cache."""

@@ -55,6 +55,7 @@ SPEC = ProviderSpec(
     ),
     identity=("business_id", "ledger_id"),
     fence=("business_id", "ledger_id"),
+    values_in_storage=False,
     response_settings=frozenset({"base_url", "basis", "entries_start"}),
     neutral_settings=frozenset(
         {"client_id", "client_secret", "access_token", "redirect_hosts", "transport"}

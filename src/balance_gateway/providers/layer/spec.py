@@ -79,6 +79,7 @@ SPEC = ProviderSpec(
     identity=("business_id", "external_account_id"),
     # A parent account's balance at Layer includes its children's, so the business is the unit.
     fence=("business_id",),
+    values_in_storage=False,
     response_settings=frozenset({"base_url", "reporting_basis", "upsert_route"}),
     neutral_settings=frozenset(
         {

@@ -39,6 +39,7 @@ SPEC = ProviderSpec(
     ),
     identity=("bank_account_id",),
     fence=("bank_account_id",),
+    values_in_storage=False,
     response_settings=frozenset({"base_url"}),
     neutral_settings=frozenset({"api_key", "access_token", "redirect_hosts", "transport"}),
     # "300 requests/min per API key or token"

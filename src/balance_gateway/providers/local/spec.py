@@ -33,6 +33,7 @@ SPEC = ProviderSpec(
     identity=(),
     # Not cached: another process imports entries, and they must be visible immediately.
     fence=None,
+    values_in_storage=True,
     response_settings=frozenset(),
     neutral_settings=frozenset(),
     calls_per_minute=None,

@@ -32,6 +32,7 @@ SPEC = ProviderSpec(
     identity=("statement_account_id",),
     # Not cached: a changed file must be visible immediately, and reading it costs little.
     fence=None,
+    values_in_storage=False,
     response_settings=frozenset({"path"}),
     neutral_settings=frozenset(),
     calls_per_minute=None,

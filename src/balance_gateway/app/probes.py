@@ -1,0 +1,39 @@
+"""Build the probes of the command ``check`` from an opened gateway."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from balance_gateway.app.gateway_builder import open_gateway
+from balance_gateway.config.settings import Settings
+from balance_gateway.domain.errors import Internal
+from balance_gateway.storage.database import DatabaseError
+
+
+async def _probe_storage() -> None:
+    """Succeed: the storage was opened before, which is the check."""
+
+
+Probe = Callable[[], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
+    """Open a gateway for the command ``check``; yield its probes by name.
+
+    A probe is a pair of a kind and a function that raises a GatewayError on failure. The names are
+    those of the connectors, ``storage``, and ``cache`` for a shared cache.
+
+    Raises:
+        Internal: the storage cannot be opened, so that no probe can run.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            components = await stack.enter_async_context(open_gateway(settings))
+        except DatabaseError as error:
+            raise Internal(str(error)) from error
+        probes: dict[str, tuple[str, Probe]] = {"storage": ("storage", _probe_storage)}
+        if settings.cache.url.reveal().startswith(("redis", "unix")):
+            probes["cache"] = ("cache", components.cache.fences.ping)
+        for name, provider in components.providers.items():
+            probes[name] = (provider.kind.value, provider.probe)
+        yield probes
