@@ -77,11 +77,11 @@ class FileChanges:
 
     One connection, which never writes, asks SQLite for its ``data_version``: it changes when any
     other connection, of this or another process, has committed a change. This reads shared memory
-    and takes about 5 microseconds.
+    and takes about 8 microseconds.
 
     A file that was replaced or deleted is not the one that the database's connections have open,
     and those opened later have another one. From then on every look fails. The check is a ``stat``
-    at each look, about 3 microseconds more; less often, a look could miss a replacement. A file
+    at each look, about 4 microseconds more; less often, a look could miss a replacement. A file
     that was overwritten in place is the same, but has another time of modification.
 
     Args:
