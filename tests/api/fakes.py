@@ -273,6 +273,9 @@ class FakeStorageChanges:
 
 
 class FakeWatch:
+    def count_changes(self, connector: str) -> int:
+        return 0
+
     def status(self, connector: str) -> ConnectorStatus:
         return ConnectorStatus(
             HealthState.DEGRADED,

@@ -28,6 +28,9 @@ class DownWatch:
     def status(self, connector: str) -> ConnectorStatus:
         return ConnectorStatus(HealthState.DOWN, last_failure_code="PROVIDER_UNAVAILABLE")
 
+    def count_changes(self, connector: str) -> int:
+        return 0
+
 
 @asynccontextmanager
 async def open_dashboard(harness: GatewayHarness, folder: Path) -> AsyncIterator[Page]:

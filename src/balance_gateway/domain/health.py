@@ -1,7 +1,7 @@
 """Defines the health of a connector and the rest of its call budget."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from balance_gateway.domain.errors import ErrorCode
@@ -27,7 +27,10 @@ class ConnectorStatus:
         last_failure_code: the stable code of the last failure; None before it.
         requests_per_minute: the call budget; None when no limit is known.
         remaining: calls left now; None when no limit is known.
-        refills_at: when the whole budget is available again; None when no limit is known.
+        refills_at: when the whole budget is available again; None when it is, or when no limit is
+            known. It is the same in every status while nothing happens.
+        unchanged_until_s: the status stays equal until this time, in seconds since 1970, unless an
+            event changes it; never too late, inf when time alone changes nothing. Not compared.
     """
 
     state: HealthState
@@ -37,3 +40,4 @@ class ConnectorStatus:
     requests_per_minute: int | None = None
     remaining: int | None = None
     refills_at: datetime | None = None
+    unchanged_until_s: float = field(default=0.0, compare=False)

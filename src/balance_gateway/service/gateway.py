@@ -47,6 +47,13 @@ class HealthTracker(Protocol):
         """Return health and call budget of a connector, as observed by this process."""
         ...
 
+    def count_changes(self, connector: str) -> int:
+        """Return a number that rises with every event that can change the connector's status.
+
+        A status can be kept while this number is the same and its ``unchanged_until_s`` lies ahead.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:

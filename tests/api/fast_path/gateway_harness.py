@@ -157,6 +157,9 @@ class HealthWatch:
             return ConnectorStatus(HealthState.DOWN, None, START, failure, None, None, None)
         return ConnectorStatus(HealthState.UP, START, None, None, 300, 299, START)
 
+    def count_changes(self, connector: str) -> int:
+        return len(self.provider.failing_ids)
+
 
 @dataclass
 class GatewayHarness:

@@ -84,7 +84,7 @@ class ScriptedCounter:
     async def block(self, seconds: float) -> None:
         raise AssertionError(f"unexpected block of {seconds} s")
 
-    async def recount_late_call(self) -> None:
+    async def recount_late_call(self, age_s: float) -> None:
         raise AssertionError("unexpected recount")
 
 
@@ -115,9 +115,21 @@ async def test_a_late_call_is_recounted_for_all_replicas(
     (before,) = await link.client.zrange(link.key("b:light"), 0, -1, withscores=True)
     await asyncio.sleep(0.02)
 
-    one.recount_late_call()
+    one.recount_late_call(2.0)
     await asyncio.gather(*one._pending_updates)
 
     (after,) = await link.client.zrange(link.key("b:light"), 0, -1, withscores=True)
     assert after[1] >= before[1] + 20
     assert await other.acquire(1) > 60.9
+
+
+async def test_a_late_call_that_has_expired_replaces_no_other_call(link: RedisClient) -> None:
+    """It took the place of a younger call that still counted: one call too many was let through."""
+    window = make_window(link, "light")
+    await window.acquire(5)
+
+    window.recount_late_call(70.0)
+    await asyncio.gather(*window._pending_updates)
+
+    assert await link.client.zcard(link.key("b:light")) == 2
+    assert window.count_used() == 2

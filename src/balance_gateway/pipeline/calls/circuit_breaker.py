@@ -59,6 +59,8 @@ class CircuitBreaker:
         self._probing_until_s = 0.0
         # Counts changes of state: an outcome counts only in the generation it started in.
         self._generation = 0
+        #: Rises with every event that can change the state.
+        self.changes = 0
 
     @property
     def is_closed(self) -> bool:
@@ -91,6 +93,7 @@ class CircuitBreaker:
             raise _circuit_open(wait_s)
         # One probe at a time. If its outcome is never recorded, another may try after a pause.
         self._probing_until_s = now_s + PAUSE_MAX_S
+        self.changes += 1
         return self._generation
 
     def recheck(self, generation: int) -> None:
@@ -114,11 +117,13 @@ class CircuitBreaker:
             return
         if self._open_until_s is not None:
             self._probing_until_s = 0.0
+            self.changes += 1
             if healthy is not None:
                 self._finish_probe(healthy=healthy)
             return
         if healthy is None:
             return
+        self.changes += 1
         self._recent.append(healthy)
         self._failures_in_row = 0 if healthy else self._failures_in_row + 1
         failures = len(self._recent) - sum(self._recent)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import ErrorCode
@@ -13,6 +13,10 @@ from balance_gateway.ports.provider_call import ProviderCall
 
 #: Outcomes that show nothing about the provider's health.
 _NEUTRAL_OUTCOMES = frozenset({"cancelled", "redirected"})
+
+#: By so much, in seconds, a status ends early: instants since 1970 are rounded, and an early end
+#: is harmless.
+_EARLY_S = 0.001
 
 _CODES_BY_STATUS = {
     401: ErrorCode.PROVIDER_CREDENTIALS_REJECTED,
@@ -29,6 +33,7 @@ class _CallHistory:
     last_success_at: datetime | None = None
     last_failure_at: datetime | None = None
     last_failure_code: ErrorCode | None = None
+    changes: int = 0
 
 
 class HealthTracker:
@@ -61,6 +66,7 @@ class HealthTracker:
         history = self._histories[connector]
         history.failures_in_row = 0
         history.last_success_at = self._clock()
+        history.changes += 1
 
     def record_failure(self, connector: str, code: ErrorCode) -> None:
         """Record that a call of the connector failed with this error code."""
@@ -68,11 +74,24 @@ class HealthTracker:
         history.failures_in_row += 1
         history.last_failure_at = self._clock()
         history.last_failure_code = code
+        history.changes += 1
+
+    def count_changes(self, connector: str) -> int:
+        """Return a number that rises with every event that can change the connector's status.
+
+        While it is the same and ``unchanged_until_s`` of a status lies ahead, the connector has
+        that status. The number can also rise without a visible change.
+        """
+        gate = self._gates[connector]
+        return self._histories[connector].changes + gate.breaker.changes + gate.rate_limiter.changes
 
     def status(self, connector: str) -> ConnectorStatus:
         """Return the connector's health and its call budget."""
         history, gate = self._histories[connector], self._gates[connector]
-        refills_in_s = gate.rate_limiter.refills_in_s()
+        # Read before the rest: what changes between two reads ends the status early, never late.
+        now_s = self._clock().timestamp()
+        unchanged_for_s = gate.rate_limiter.unchanged_for_s()
+        refills_at_s = gate.rate_limiter.refills_at_s()
         return ConnectorStatus(
             state=_state(history, gate.breaker.state),
             last_success_at=history.last_success_at,
@@ -80,13 +99,13 @@ class HealthTracker:
             last_failure_code=history.last_failure_code,
             requests_per_minute=gate.rate_limiter.per_minute,
             remaining=gate.rate_limiter.remaining(),
-            refills_at=None
-            if refills_in_s is None
-            else self._clock() + timedelta(seconds=refills_in_s),
+            refills_at=None if refills_at_s is None else datetime.fromtimestamp(refills_at_s, UTC),
+            unchanged_until_s=now_s + unchanged_for_s - _EARLY_S,
         )
 
 
 def _state(history: _CallHistory, breaker: BreakerState) -> HealthState:
+    # Half open is down too, so the end of the breaker's pause changes nothing.
     if breaker is not BreakerState.CLOSED:
         return HealthState.DOWN
     if history.failures_in_row:

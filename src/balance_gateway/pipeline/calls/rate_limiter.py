@@ -49,6 +49,19 @@ class RateLimiter:
         self._reported_remaining: int | None = None
         self._reported_until_s = 0.0
         self._reported_limit = 0
+        self._changes = 0
+        self._zero_s = wall_s() - monotonic()
+
+    @property
+    def changes(self) -> int:
+        """A number that rises with every event that can change what is left of the budget."""
+        return self._changes + self._window.changes
+
+    def _record_change(self) -> None:
+        self._changes += 1
+        # When the monotonic clock was zero, in seconds since 1970. It is computed at events only,
+        # so that between two of them ``refills_at_s`` is the same to the last digit.
+        self._zero_s = self._wall_s() - self._monotonic()
 
     async def acquire(self) -> float:
         """Count one call, after waiting for the budget if necessary.
@@ -90,6 +103,8 @@ class RateLimiter:
         wait_s = await self._window.acquire(self.per_minute - int(self.per_minute * reserve))
         if wait_s > 0:
             self._restore_reported(reported_until_s)
+        else:
+            self._record_change()
         return wait_s
 
     def _acquire_reported(self, now_s: float, reserve: float) -> bool:
@@ -99,17 +114,21 @@ class RateLimiter:
         if self._reported_remaining <= int(self._reported_limit * reserve):
             return False
         self._reported_remaining -= 1
+        self._record_change()
         return True
 
     def _restore_reported(self, reported_until_s: float) -> None:
         """Undo ``_acquire_reported``, unless the provider has started a new window since."""
         if self._reported_remaining is not None and self._reported_until_s == reported_until_s:
             self._reported_remaining += 1
+            self._record_change()
 
     def record_end(self, acquired_s: float) -> None:
         """Record the end of a call that was counted at the monotonic time ``acquired_s``."""
-        if self._monotonic() - acquired_s > ARRIVES_WITHIN_S and self.per_minute is not None:
-            self._window.recount_late_call()
+        age_s = self._monotonic() - acquired_s
+        if age_s > ARRIVES_WITHIN_S and self.per_minute is not None:
+            self._window.recount_late_call(age_s)
+            self._record_change()
 
     def observe(self, status: int | None, headers: Mapping[str, str]) -> None:
         """Apply the rate limit headers of a response.
@@ -144,6 +163,7 @@ class RateLimiter:
         if until_s > self._blocked_until_s and wait_s > 0:
             self._blocked_until_s, self._is_down = until_s, status == 503
             self._window.block(wait_s)
+            self._record_change()
 
     def _update_reported(self, remaining: int, until_s: float) -> None:
         """Store the provider's count; within one of its windows the count only decreases."""
@@ -154,14 +174,34 @@ class RateLimiter:
             # Responses can arrive out of order: an older one must not give calls back.
             remaining = min(remaining, self._reported_remaining)
         self._reported_remaining, self._reported_until_s = remaining, until_s
+        self._record_change()
 
     def refills_in_s(self) -> float | None:
         """Return the seconds until the budget is full again; None when it is full or unlimited."""
-        until_s = max(self._blocked_until_s, self._reported_until_s)
-        left_s = until_s - self._monotonic()
-        if self.per_minute is not None:
-            left_s = max(left_s, self._window.empty_in_s())
+        left_s = self._full_from_s() - self._monotonic()
         return left_s if left_s > 0 else None
+
+    def refills_at_s(self) -> float | None:
+        """Return when the budget is full again, in seconds since 1970; see ``refills_in_s``."""
+        full_from_s = self._full_from_s()
+        return full_from_s + self._zero_s if full_from_s > self._monotonic() else None
+
+    def _full_from_s(self) -> float:
+        """Return the monotonic time from which the budget is full again."""
+        full_from_s = max(self._blocked_until_s, self._reported_until_s)
+        if self.per_minute is not None:
+            full_from_s = max(full_from_s, self._window.empty_from_s())
+        return full_from_s
+
+    def unchanged_for_s(self) -> float:
+        """Return the seconds for which time alone does not change the budget; inf: for ever."""
+        now_s = self._monotonic()
+        if now_s < self._blocked_until_s:
+            return self._blocked_until_s - now_s
+        until_s = self._reported_until_s if now_s < self._reported_until_s else math.inf
+        if self.per_minute is not None:
+            until_s = min(until_s, self._window.next_expiry_s())
+        return until_s - now_s
 
     def remaining(self) -> int | None:
         """Return the calls left now, from this process's view; None without a known limit."""

@@ -35,11 +35,11 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
 end
 """
 
-#: KEYS: the sorted set. ARGV: window in ms, a unique member. Removes the oldest call and counts one
-#: from now.
+#: KEYS: the sorted set. ARGV: window in ms, a unique member, ms since the call was counted. Removes
+#: the oldest call, unless the late call has already been removed, and counts one from now.
 _RECOUNT_LATE_CALL = """
 local now = redis.call('TIME')
-redis.call('ZPOPMIN', KEYS[1])
+if tonumber(ARGV[3]) < tonumber(ARGV[1]) then redis.call('ZPOPMIN', KEYS[1]) end
 redis.call('ZADD', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000), ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
@@ -85,9 +85,9 @@ class RedisCallCounter:
         with suppress(CacheUnavailable):
             await self._client.run(lambda: self._block_script(keys=keys, args=arguments))
 
-    async def recount_late_call(self) -> None:
-        """Count a call from now on, in place of the oldest one; has no effect without Redis."""
+    async def recount_late_call(self, age_s: float) -> None:
+        """Count a call from now on that was counted long before; has no effect without Redis."""
         keys = [self._calls_key]
-        arguments: list[str | int] = [self._window_ms, secrets.token_hex(8)]
+        arguments: list[str | int] = [self._window_ms, secrets.token_hex(8), int(age_s * 1000)]
         with suppress(CacheUnavailable):
             await self._client.run(lambda: self._recount_script(keys=keys, args=arguments))

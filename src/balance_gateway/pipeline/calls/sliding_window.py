@@ -6,6 +6,7 @@ accounts at once.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,11 @@ ARRIVES_WITHIN_S = 1.0
 class SlidingWindow(Protocol):
     """Counts the calls of the last minute, in this process or for all replicas."""
 
+    @property
+    def changes(self) -> int:
+        """A number that rises whenever this process's count changes, except by time alone."""
+        ...
+
     async def acquire(self, limit: int) -> float:
         """Count one call if fewer than ``limit`` were made in the last minute.
 
@@ -34,16 +40,20 @@ class SlidingWindow(Protocol):
         """Block the calls of the other replicas, if there are any, for so long."""
         ...
 
-    def recount_late_call(self) -> None:
-        """Count a call from now on that was counted when it was sent, long before."""
+    def recount_late_call(self, age_s: float) -> None:
+        """Count a call from now on that was counted when it was sent, ``age_s`` seconds ago."""
         ...
 
     def count_used(self) -> int:
         """Return the calls of the last minute that this process made."""
         ...
 
-    def empty_in_s(self) -> float:
-        """Return the seconds until none of this process's calls counts any more."""
+    def next_expiry_s(self) -> float:
+        """Return the monotonic time at which the count falls next; inf when it is zero."""
+        ...
+
+    def empty_from_s(self) -> float:
+        """Return the monotonic time from which none of this process's calls counts any more."""
         ...
 
 
@@ -57,48 +67,59 @@ class MemorySlidingWindow:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._calls: deque[float] = deque()
+        self.changes = 0
 
     async def acquire(self, limit: int) -> float:
         """Count one call if the window has room; see ``SlidingWindow``."""
         wait_s = self.wait_s(limit)
         if wait_s == 0.0:
             self._calls.append(self._monotonic())
+            self.changes += 1
         return wait_s
 
     def wait_s(self, limit: int) -> float:
         """Return the seconds until one more call may be counted; 0.0: now."""
         now_s = self._monotonic()
-        while self._calls and _left_s(self._calls[0], now_s) <= 0:
-            self._calls.popleft()
+        self._drop_expired(now_s)
         if len(self._calls) < limit:
             return 0.0
         # Greater than 0.0, which would mean that there is room: expired calls were removed above.
-        return _left_s(self._calls[len(self._calls) - limit], now_s)
+        return _expiry_s(self._calls[len(self._calls) - limit]) - now_s
+
+    def _drop_expired(self, now_s: float) -> None:
+        while self._calls and _expiry_s(self._calls[0]) <= now_s:
+            self._calls.popleft()
 
     def block(self, seconds: float) -> None:
         """Do nothing: there are no other replicas."""
 
-    def recount_late_call(self) -> None:
-        """Count a call from now on, in place of the oldest one."""
+    def recount_late_call(self, age_s: float) -> None:
+        """Count a call from now on, in place of the oldest one while the call itself counts."""
         # The oldest is at least as old as the late call, so the count is never too low.
-        if self._calls:
+        if self._calls and age_s < WINDOW_S:
             self._calls.popleft()
         self._calls.append(self._monotonic())
+        self.changes += 1
 
     def count_used(self) -> int:
         """Return the calls of the last minute."""
-        now_s = self._monotonic()
-        return sum(_left_s(call_s, now_s) > 0 for call_s in self._calls)
+        self._drop_expired(self._monotonic())
+        return len(self._calls)
 
-    def empty_in_s(self) -> float:
-        """Return the seconds until the newest call no longer counts."""
-        return max(0.0, _left_s(self._calls[-1], self._monotonic())) if self._calls else 0.0
+    def next_expiry_s(self) -> float:
+        """Return the monotonic time at which the oldest call no longer counts."""
+        self._drop_expired(self._monotonic())
+        return _expiry_s(self._calls[0]) if self._calls else math.inf
+
+    def empty_from_s(self) -> float:
+        """Return the monotonic time at which the newest call no longer counts."""
+        return _expiry_s(self._calls[-1]) if self._calls else 0.0
 
 
-def _left_s(call_s: float, now_s: float) -> float:
-    """Return for how long a call still counts."""
+def _expiry_s(call_s: float) -> float:
+    """Return the time from which a call no longer counts."""
     # The only place that computes it: a differently ordered sum may be rounded differently.
-    return call_s + WINDOW_S - now_s
+    return call_s + WINDOW_S
 
 
 class SharedCallCounter(Protocol):
@@ -117,8 +138,8 @@ class SharedCallCounter(Protocol):
         """Block the calls of all replicas for so long, if the store is available."""
         ...
 
-    async def recount_late_call(self) -> None:
-        """Count a call from now on, in place of the oldest one, if the store is available."""
+    async def recount_late_call(self, age_s: float) -> None:
+        """Count a call from now on, if the store is available; see ``SlidingWindow``."""
         ...
 
 
@@ -136,6 +157,11 @@ class SharedSlidingWindow:
         self._local = local
         self._pending_updates: set[asyncio.Task[None]] = set()
 
+    @property
+    def changes(self) -> int:
+        """A number that rises whenever this process's count changes, except by time alone."""
+        return self._local.changes
+
     async def acquire(self, limit: int) -> float:
         """Count one call if both windows have room; see ``SlidingWindow``."""
         # The local window first: a refused call must not be counted in the shared one.
@@ -148,10 +174,10 @@ class SharedSlidingWindow:
         """Block the other replicas' calls, in a background task."""
         self._update_shared(self._shared.block(seconds))
 
-    def recount_late_call(self) -> None:
+    def recount_late_call(self, age_s: float) -> None:
         """Count a late call from now on: locally at once, for all in a background task."""
-        self._local.recount_late_call()
-        self._update_shared(self._shared.recount_late_call())
+        self._local.recount_late_call(age_s)
+        self._update_shared(self._shared.recount_late_call(age_s))
 
     def _update_shared(self, update: Coroutine[Any, Any, None]) -> None:
         # The set keeps the task alive: the event loop holds only a weak reference.
@@ -163,6 +189,10 @@ class SharedSlidingWindow:
         """Return the calls of the last minute that this process made."""
         return self._local.count_used()
 
-    def empty_in_s(self) -> float:
-        """Return the seconds until none of this process's calls counts any more."""
-        return self._local.empty_in_s()
+    def next_expiry_s(self) -> float:
+        """Return the monotonic time at which the count falls next; inf when it is zero."""
+        return self._local.next_expiry_s()
+
+    def empty_from_s(self) -> float:
+        """Return the monotonic time from which none of this process's calls counts any more."""
+        return self._local.empty_from_s()
