@@ -26,7 +26,9 @@ class ConnectorStatus:
         last_failure_at: None before the first failure.
         last_failure_code: the stable code of the last failure; None before it.
         requests_per_minute: the call budget; None when no limit is known.
-        remaining: calls left now; None when no limit is known.
+        remaining: calls left of ``requests_per_minute``, or of the provider's own count when that
+            has fewer; a provider's limit per second counts only while it is exhausted (0). None
+            when no limit is known.
         refills_at: when the whole budget is available again; None when it is, or when no limit is
             known. It is the same in every status while nothing happens.
         unchanged_until_s: the status stays equal until this time, in seconds since 1970, unless an

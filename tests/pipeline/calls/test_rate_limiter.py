@@ -267,6 +267,39 @@ async def test_windows_of_one_second_are_independent(time: VirtualTime) -> None:
     assert time.monotonic() - started_s == pytest.approx(200.0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "reported", "reset", "left"),
+    [
+        ("100", "99", "1", 5999),
+        ("100", "99", "1778155202", 5999),
+        ("100", "0", "1", 0),
+        ("100", "99", "30", 99),
+        ("6000", "99", "1", 99),
+        (None, "99", "1", 99),
+    ],
+)
+async def test_a_limit_per_second_is_not_shown_as_one_per_minute(
+    time: VirtualTime, limit: str | None, reported: str, reset: str, left: int
+) -> None:
+    """Layer reports 99 of 100 a second: the budget read "99 of 6000/min"."""
+    limiter = make_limiter(time, 6000)
+    await limiter.acquire()
+    headers = {"x-ratelimit-remaining": reported, "x-ratelimit-reset": reset}
+
+    limiter.observe(200, headers if limit is None else {**headers, "x-ratelimit-limit": limit})
+
+    assert limiter.remaining() == left
+
+
+async def test_a_reported_limit_is_shown_where_no_other_is_known(time: VirtualTime) -> None:
+    limiter = make_limiter(time, None)
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}
+
+    limiter.observe(200, {**headers, "x-ratelimit-remaining": "99"})
+
+    assert limiter.remaining() == 99
+
+
 async def test_background_calls_leave_a_reserve_of_the_reported_limit(time: VirtualTime) -> None:
     limiter = make_limiter(time, 6000)
     headers = {"x-ratelimit-limit": "100", "x-ratelimit-reset": "1"}

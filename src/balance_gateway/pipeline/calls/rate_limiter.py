@@ -19,6 +19,9 @@ _BLOCK_MAX_S = 3600.0
 #: Two reset times that differ by less, in seconds, belong to the same window of the provider.
 _SAME_WINDOW_S = 0.75
 
+#: A smaller limit than the configured one that resets within so many seconds is one per second.
+_SECONDS_WINDOW_MAX_S = 2.0
+
 
 class RateLimiter:
     """The call budget of one connector.
@@ -49,6 +52,7 @@ class RateLimiter:
         self._reported_remaining: int | None = None
         self._reported_until_s = 0.0
         self._reported_limit = 0
+        self._is_reported_per_second = False
         self._changes = 0
         self._zero_s = wall_s() - monotonic()
 
@@ -149,6 +153,9 @@ class RateLimiter:
             # The limit of the provider's own window, which may last a second or an hour.
             limit = parse_number(headers.get("x-ratelimit-limit"))
             self._reported_limit = int(limit or self.per_minute or 0)
+            self._is_reported_per_second = (
+                self._reported_limit < (self.per_minute or 0) and until_s <= _SECONDS_WINDOW_MAX_S
+            )
             self._update_reported(int(remaining), now_s + min(until_s, _BLOCK_MAX_S))
 
     def _observe_refusal(self, status: int, headers: Mapping[str, str], wall_s: float) -> None:
@@ -204,13 +211,19 @@ class RateLimiter:
         return until_s - now_s
 
     def remaining(self) -> int | None:
-        """Return the calls left now, from this process's view; None without a known limit."""
+        """Return the calls left, from this process's view; None without a known limit.
+
+        They are calls of the minute: what a provider reports of a window of a second counts only
+        when that is exhausted.
+        """
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return 0
         left: list[int] = []
         if self._reported_remaining is not None and now_s < self._reported_until_s:
-            left.append(max(0, self._reported_remaining))
+            reported = max(0, self._reported_remaining)
+            if reported == 0 or not self._is_reported_per_second:
+                left.append(reported)
         if self.per_minute is not None:
             left.append(max(0, self.per_minute - self._window.count_used()))
         return min(left, default=None)
