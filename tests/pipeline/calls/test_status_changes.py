@@ -259,6 +259,18 @@ async def test_the_refill_follows_an_adjusted_clock_at_the_next_event(is_late: b
     assert abs(at - clocks.now() - timedelta(seconds=WINDOW_S)) < timedelta(seconds=1e-4)
 
 
+async def test_the_refill_is_the_same_when_the_clocks_are_read_apart() -> None:
+    """It differed by microseconds between two looks, although nothing had happened."""
+    clocks = Clocks()
+    connector = Connector(60, clocks)
+    await connector.limiter.acquire()
+    before = connector.status()
+
+    clocks.adjusted_s = 0.00001
+
+    assert connector.status() == before
+
+
 async def test_a_connector_without_calls_keeps_its_status_for_ever() -> None:
     assert Connector(60, Clocks()).status().unchanged_until_s == math.inf
 
