@@ -1,5 +1,6 @@
 """Tests account look-ups within a tenant."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.errors import AccountNotFound
-from balance_gateway.service.directory import AccountFilter, Connector, Directory
+from balance_gateway.service.account_index import AccountFilter
+from balance_gateway.service.directory import Connector, Directory
 from tests.service.fakes import ADMIN, EVERYTHING, account
 
 OTHER = Principal("other", "globex", frozenset())
@@ -32,7 +34,7 @@ def directory() -> Directory:
     )
 
 
-def ids(accounts: list[Account]) -> str:
+def ids(accounts: Sequence[Account]) -> str:
     return "".join(account.id for account in accounts)
 
 
@@ -67,7 +69,7 @@ def test_a_filter_selects_accounts_that_match_all_criteria(
 def test_every_look_up_is_limited_to_one_tenant(directory: Directory) -> None:
     assert (ids(directory.select(ADMIN)), ids(directory.select(OTHER))) == ("abc", "z")
     assert list(directory.accounts_for(OTHER)) == ["z"]
-    assert directory.select(NO_ACCOUNTS) == []
+    assert list(directory.select(NO_ACCOUNTS)) == []
     assert [one.id for one in directory.connectors_for(ADMIN)] == ["books", "light_eu"]
     assert [one.id for one in directory.connectors_for(OTHER)] == ["layer_us"]
 

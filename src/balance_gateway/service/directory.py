@@ -1,12 +1,20 @@
 """Looks up accounts and connectors within the caller's tenant."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.errors import AccountNotFound
+from balance_gateway.service.account_index import AccountFilter, AccountIndex
+
+#: Limit of all selections that are kept, with their filters, in bytes.
+SELECTION_BYTES_MAX = 16_000_000
+#: The key, the filter, the entry of the dictionary, and the few kinds of provider.
+_OVERHEAD_BYTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,40 +32,6 @@ class Connector:
     capabilities: frozenset[Capability]
 
 
-@dataclass(frozen=True, slots=True)
-class AccountFilter:
-    """Selects accounts that match all of its criteria.
-
-    A criterion of None matches every account; an empty collection matches none.
-
-    Attributes:
-        ids: account ids.
-        connectors: connector names.
-        providers: provider kinds.
-        currencies: ISO 4217 codes.
-        name_contains: a part of the account's name, compared without regard to case.
-    """
-
-    ids: frozenset[str] | None = None
-    connectors: tuple[str, ...] | None = None
-    providers: tuple[ProviderKind, ...] | None = None
-    currencies: tuple[str, ...] | None = None
-    name_contains: str | None = None
-
-    def matches(self, account: Account) -> bool:
-        """Return whether the account matches all criteria."""
-        return (
-            (self.ids is None or account.id in self.ids)
-            and (self.connectors is None or account.connector in self.connectors)
-            and (self.providers is None or account.provider in self.providers)
-            and (self.currencies is None or account.currency in self.currencies)
-            and (
-                self.name_contains is None
-                or self.name_contains.casefold() in account.name.casefold()
-            )
-        )
-
-
 _ALL_ACCOUNTS = AccountFilter()
 
 
@@ -72,15 +46,17 @@ class Directory:
     """
 
     def __init__(self, accounts: Sequence[Account], connectors: Sequence[Connector]) -> None:
-        by_tenant: dict[str, dict[str, Account]] = {}
-        for account in sorted(accounts, key=lambda account: account.id):
-            by_tenant.setdefault(account.tenant, {})[account.id] = account
-        self._by_tenant = by_tenant
+        by_tenant: dict[str, list[Account]] = {}
+        for account in accounts:
+            by_tenant.setdefault(account.tenant, []).append(account)
+        self._by_tenant = {tenant: AccountIndex(each) for tenant, each in by_tenant.items()}
+        self._no_accounts = AccountIndex(())
+        self._selections = _Selections()
         self._connectors = {connector.id: connector for connector in connectors}
 
     def accounts_for(self, principal: Principal) -> Mapping[str, Account]:
         """Return all accounts of the caller's tenant by id, sorted by id."""
-        return MappingProxyType(self._by_tenant.get(principal.tenant, {}))
+        return MappingProxyType(self._index(principal.tenant).by_id)
 
     def account(self, principal: Principal, account_id: str) -> Account:
         """Return an account of the caller's tenant.
@@ -88,7 +64,7 @@ class Directory:
         Raises:
             AccountNotFound: the account does not exist or belongs to another tenant.
         """
-        account = self._by_tenant.get(principal.tenant, {}).get(account_id)
+        account = self._index(principal.tenant).by_id.get(account_id)
         if account is None:
             raise AccountNotFound(account_id)
         return account
@@ -98,22 +74,32 @@ class Directory:
 
         For the gateway's own work, such as recovery.
         """
-        return self._by_tenant.get(tenant, {}).get(account_id)
+        return self._index(tenant).by_id.get(account_id)
 
     def select(
         self, principal: Principal, account_filter: AccountFilter = _ALL_ACCOUNTS
-    ) -> list[Account]:
+    ) -> Sequence[Account]:
         """Return the caller's accounts that match the filter, sorted by id."""
-        accounts = self._by_tenant.get(principal.tenant, {})
-        if account_filter == _ALL_ACCOUNTS:
-            return list(accounts.values())
-        if account_filter.ids is None:
-            candidates: Iterable[Account] = accounts.values()
-        else:
-            # A tenant may have many accounts, and a filter usually names few ids.
-            known = sorted(set(account_filter.ids) & accounts.keys())
-            candidates = (accounts[account_id] for account_id in known)
-        return [account for account in candidates if account_filter.matches(account)]
+        return self._select(principal.tenant, account_filter)
+
+    def _select(self, tenant: str, wanted: AccountFilter) -> tuple[Account, ...]:
+        index = self._index(tenant)
+        if wanted == _ALL_ACCOUNTS:
+            return index.accounts
+        found = self._selections.get(tenant, wanted)
+        if found is None:
+            if wanted.name_contains is None:
+                found = index.select(wanted)
+            else:
+                # Callers vary the name most: the selection by everything else is kept as well.
+                among = self._select(tenant, replace(wanted, name_contains=None))
+                found = index.select_named(wanted.name_contains, among)
+            self._selections.store(tenant, wanted, found)
+        return found
+
+    def count_largest_tenant(self) -> int:
+        """Return the number of accounts of the tenant with the most accounts; 0 without any."""
+        return max((len(index.accounts) for index in self._by_tenant.values()), default=0)
 
     def connector(self, connector_id: str) -> Connector:
         """Return a connector by its name.
@@ -125,5 +111,42 @@ class Directory:
 
     def connectors_for(self, principal: Principal) -> list[Connector]:
         """Return the connectors of the caller's accounts, sorted by name."""
-        names = {account.connector for account in self.accounts_for(principal).values()}
-        return [self._connectors[name] for name in sorted(names)]
+        return [self._connectors[name] for name in self._index(principal.tenant).connectors]
+
+    def _index(self, tenant: str) -> AccountIndex:
+        return self._by_tenant.get(tenant, self._no_accounts)
+
+
+class _Selections:
+    """The least recently used selections are dropped first; bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, AccountFilter], tuple[Account, ...]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, tenant: str, wanted: AccountFilter) -> tuple[Account, ...] | None:
+        """Return the accounts that were selected by an equal filter, or None."""
+        found = self._kept.get((tenant, wanted))
+        if found is not None:
+            self._kept.move_to_end((tenant, wanted))
+        return found
+
+    def store(self, tenant: str, wanted: AccountFilter, found: tuple[Account, ...]) -> None:
+        """Keep a selection, unless it is so large that it would drop many others."""
+        size = _measure_bytes(wanted, found)
+        if size > SELECTION_BYTES_MAX // 10:
+            return
+        self._kept[tenant, wanted] = found
+        self._bytes += size
+        while self._bytes > SELECTION_BYTES_MAX:
+            (_, dropped), accounts = self._kept.popitem(last=False)
+            self._bytes -= _measure_bytes(dropped, accounts)
+
+
+def _measure_bytes(wanted: AccountFilter, found: tuple[Account, ...]) -> int:
+    """Return the memory of a selection; the accounts themselves exist without it."""
+    named = [
+        each for each in (wanted.ids, wanted.connectors, wanted.currencies) if each is not None
+    ]
+    texts = [wanted.name_contains or "", *(text for each in named for text in each)]
+    return _OVERHEAD_BYTES + sum(map(sys.getsizeof, (found, *named, *texts)))

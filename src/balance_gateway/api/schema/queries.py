@@ -34,8 +34,9 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError, TooExpensive
 from balance_gateway.ports.reads import BalanceRequest, Observed
+from balance_gateway.service.account_index import AccountFilter
 from balance_gateway.service.balances import compute_totals
-from balance_gateway.service.directory import AccountFilter, Directory
+from balance_gateway.service.directory import Directory
 
 T = TypeVar("T")
 
