@@ -229,4 +229,4 @@ def test_the_counted_balances_are_those_in_the_total() -> None:
     child, observed = at_path("c", 1, "biz", "p", "c")
     (usd,) = totals_of((child, observed), at_path("p", 1, "biz", "p"))
 
-    assert [(each.account.id, each.as_of) for each in usd.counted] == [("p", DAY)]
+    assert [(each.account.id, each.as_of) for each in usd.list_counted()] == [("p", DAY)]

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
+from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import ErrorCode, ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
@@ -43,7 +43,8 @@ def test_a_total_has_each_figure_in_its_place() -> None:
             last_day=DAY,
             stale_included=0,
             oldest_observed_at=AT - timedelta(seconds=9),
-            counted=tuple(BalanceQuery(accounts[number], DAY) for number in (0, 2, 3)),
+            counted_accounts=(accounts[0], accounts[2], accounts[3]),
+            counted_days=(DAY, DAY, DAY),
         )
     ]
 

@@ -1,6 +1,7 @@
 """Sums balances per currency, each money once, and lists the accounts that a total lacks."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -11,6 +12,8 @@ from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 
 Result = Observed[BalanceFigures] | GatewayError
+_Row = tuple[BalanceRequest, Result]
+_Read = tuple[Account, Observed[BalanceFigures]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class CurrencyTotal:
         last_day: the latest of these days.
         stale_included: number of included accounts with a stale balance.
         oldest_observed_at: the earliest observation among the included values; None without any.
-        counted: the account and the day of each included balance.
+        counted_accounts: the account of each included balance.
+        counted_days: the day of each included balance, in the same order.
     """
 
     currency: str
@@ -65,7 +69,12 @@ class CurrencyTotal:
     last_day: date
     stale_included: int
     oldest_observed_at: datetime | None
-    counted: tuple[BalanceQuery, ...]
+    counted_accounts: tuple[Account, ...]
+    counted_days: tuple[date, ...]
+
+    def list_counted(self) -> list[BalanceQuery]:
+        """Return the account and the day of each included balance."""
+        return list(map(BalanceQuery, self.counted_accounts, self.counted_days))
 
     @property
     def complete(self) -> bool:
@@ -86,17 +95,19 @@ def compute_totals(
         One total per currency, sorted by currency code. A currency with only failed accounts is
         included; its total lists them.
     """
-    by_currency: dict[str, list[tuple[BalanceRequest, Result]]] = {}
-    for request, result in zip(requests, results, strict=True):
-        by_currency.setdefault(request.account.currency, []).append((request, result))
+    by_currency: dict[str, list[_Row]] = {}
+    read: list[_Read] = []
+    for row in zip(requests, results, strict=True):
+        request, result = row
+        account = request.account
+        rows = by_currency.get(account.currency)
+        if rows is None:
+            rows = by_currency[account.currency] = []
+        rows.append(row)
+        if not isinstance(result, GatewayError) and _has_figure(result.value):
+            read.append((account, result))
     # Over all currencies: of one remote account in two of them, at most one can be right.
-    overlapping = _find_overlapping(
-        [
-            (request.account, result)
-            for request, result in zip(requests, results, strict=True)
-            if not isinstance(result, GatewayError) and _has_figure(result.value)
-        ]
-    )
+    overlapping = _find_overlapping(read)
     return [
         _build_total(currency, by_currency[currency], overlapping)
         for currency in sorted(by_currency)
@@ -107,25 +118,36 @@ def _has_figure(figures: BalanceFigures) -> bool:
     return figures.bank is not None or figures.ledger is not None
 
 
-def _build_total(
-    currency: str, rows: Sequence[tuple[BalanceRequest, Result]], overlapping: set[str]
-) -> CurrencyTotal:
-    read: list[tuple[Account, Observed[BalanceFigures]]] = []
+def _build_total(currency: str, rows: Sequence[_Row], overlapping: set[str]) -> CurrencyTotal:
     missing: list[Missing] = []
+    left_out: list[Account] = []
+    accounts: list[Account] = []
+    observed: list[Observed[BalanceFigures]] = []
+    bank: list[int] = []
+    ledger: list[int] = []
     for request, result in rows:
+        account = request.account
         if isinstance(result, GatewayError):
-            missing.append(Missing(request.account, result.code))
-        elif not _has_figure(result.value):
+            missing.append(Missing(account, result.code))
+            continue
+        figures = result.value
+        of_bank, of_ledger = figures.bank, figures.ledger
+        if of_bank is None and of_ledger is None:
             # Its money is not in the sum: such a total must not look complete.
-            reason = result.value.bank_missing or result.value.ledger_missing
-            missing.append(Missing(request.account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason))
-        else:
-            read.append((request.account, result))
-    counted = [(account, result) for account, result in read if account.id not in overlapping]
-    observed = [result for _, result in counted]
-    bank = [one.value.bank for one in observed if one.value.bank is not None]
-    ledger = [one.value.ledger for one in observed if one.value.ledger is not None]
-    days = [one.value.as_of for one in observed] or [request.as_of for request, _ in rows]
+            reason = figures.bank_missing or figures.ledger_missing
+            missing.append(Missing(account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason))
+            continue
+        if overlapping and account.id in overlapping:
+            left_out.append(account)
+            continue
+        accounts.append(account)
+        observed.append(result)
+        if of_bank is not None:
+            bank.append(of_bank.minor_units)
+        if of_ledger is not None:
+            ledger.append(of_ledger.minor_units)
+    days = [one.value.as_of for one in observed]
+    distinct_days = set(days or [request.as_of for request, _ in rows])
     return CurrencyTotal(
         currency=currency,
         bank=_sum(bank, currency),
@@ -134,35 +156,50 @@ def _build_total(
         bank_included=len(bank),
         ledger_included=len(ledger),
         missing=tuple(missing),
-        overlapping=tuple(account for account, _ in read if account.id in overlapping),
-        first_day=min(days),
-        last_day=max(days),
-        stale_included=sum(one.state is FreshnessState.STALE for one in observed),
-        oldest_observed_at=min((one.observed_at for one in observed), default=None),
-        counted=tuple(BalanceQuery(account, one.value.as_of) for account, one in counted),
+        overlapping=tuple(left_out),
+        first_day=min(distinct_days),
+        last_day=max(distinct_days),
+        stale_included=[one.state for one in observed].count(FreshnessState.STALE),
+        oldest_observed_at=min([one.observed_at for one in observed], default=None),
+        counted_accounts=tuple(accounts),
+        counted_days=tuple(days),
     )
 
 
-def _find_overlapping(read: Sequence[tuple[Account, Observed[BalanceFigures]]]) -> set[str]:
+def _find_overlapping(read: Sequence[_Read]) -> set[str]:
     """Return the ids of the accounts whose money another account of the list counts.
 
     Of equal accounts the first one counts.
     """
-    counted: dict[tuple[ProviderKind, tuple[str, ...]], str] = {}
-    for account, result in read:
-        counted.setdefault((account.provider, result.value.remote_path), account.id)
+    counted: dict[ProviderKind, dict[tuple[str, ...], str]] = {kind: {} for kind in ProviderKind}
     found = set()
     for account, result in read:
         path = result.value.remote_path
-        parents = (path[:length] for length in range(1, len(path)))
-        is_included = any((account.provider, parent) in counted for parent in parents)
-        if path and (is_included or counted[account.provider, path] != account.id):
+        if path and counted[account.provider].setdefault(path, account.id) != account.id:
             found.add(account.id)
+    for by_path in counted.values():
+        lengths = sorted(set(map(len, by_path)))
+        if len(lengths) > 1:
+            _add_included(by_path, lengths, found)
     return found
 
 
-def _sum(figures: Sequence[Money], currency: str) -> Money | None:
+def _add_included(
+    by_path: Mapping[tuple[str, ...], str], lengths: Sequence[int], found: set[str]
+) -> None:
+    """Add the accounts that another account of the same provider includes.
+
+    Args:
+        by_path: the first account of each path. An equal one is in ``found`` already.
+        lengths: the lengths of the paths, in ascending order.
+        found: the ids of the accounts that do not count.
+    """
+    for path, account_id in by_path.items():
+        shorter = lengths[: bisect_left(lengths, len(path))]
+        if any(path[:length] in by_path for length in shorter):
+            found.add(account_id)
+
+
+def _sum(minor_units: Sequence[int], currency: str) -> Money | None:
     # No known figure is not the same as a sum of zero.
-    if not figures:
-        return None
-    return Money(sum(figure.minor_units for figure in figures), currency)
+    return Money(sum(minor_units), currency) if minor_units else None

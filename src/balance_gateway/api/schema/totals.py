@@ -34,7 +34,9 @@ class MissingBalance:
 
 def _oldest_sourced_at(self: "CurrencyTotal", info: Info) -> datetime | None:
     queries = [
-        each for each in self.counted if Capability.READ_BANK_FEED in each.account.capabilities
+        each
+        for each in self.total.list_counted()
+        if Capability.READ_BANK_FEED in each.account.capabilities
     ]
     accounts = [each.account for each in queries]
     return info.context.bank_feeds.load_all(accounts, partial(_find_oldest_sync, queries))
@@ -60,7 +62,7 @@ def _find_oldest_sync(
 class CurrencyTotal:
     """The total of the balances in one currency."""
 
-    counted: strawberry.Private[tuple[BalanceQuery, ...]]
+    total: strawberry.Private[service.CurrencyTotal]
     currency: CurrencyCode = strawberry.field(description="The currency.")
     bank: Money | None = strawberry.field(
         description="The sum of the known bank balances; null if none is known."
@@ -132,5 +134,5 @@ def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
         last_day=total.last_day,
         stale_included=total.stale_included,
         oldest_observed_at=total.oldest_observed_at,
-        counted=total.counted,
+        total=total,
     )
