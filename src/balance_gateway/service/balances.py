@@ -12,8 +12,6 @@ from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 
 Result = Observed[BalanceFigures] | GatewayError
-_Row = tuple[BalanceRequest, Result]
-_Read = tuple[Account, Observed[BalanceFigures]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +93,19 @@ def compute_totals(
         One total per currency, sorted by currency code. A currency with only failed accounts is
         included; its total lists them.
     """
-    by_currency: dict[str, list[_Row]] = {}
-    read: list[_Read] = []
-    for row in zip(requests, results, strict=True):
-        request, result = row
-        account = request.account
-        rows = by_currency.get(account.currency)
+    # Two lists instead of pairs: many kept tuples make the garbage collector run.
+    by_currency: dict[str, tuple[list[BalanceRequest], list[Result]]] = {}
+    for request, result in zip(requests, results, strict=True):
+        currency = request.account.currency
+        rows = by_currency.get(currency)
         if rows is None:
-            rows = by_currency[account.currency] = []
-        rows.append(row)
-        if not isinstance(result, GatewayError) and _has_figure(result.value):
-            read.append((account, result))
+            rows = by_currency[currency] = ([], [])
+        rows[0].append(request)
+        rows[1].append(result)
     # Over all currencies: of one remote account in two of them, at most one can be right.
-    overlapping = _find_overlapping(read)
+    overlapping = _find_overlapping(requests, results)
     return [
-        _build_total(currency, by_currency[currency], overlapping)
+        _build_total(currency, *by_currency[currency], overlapping)
         for currency in sorted(by_currency)
     ]
 
@@ -118,14 +114,19 @@ def _has_figure(figures: BalanceFigures) -> bool:
     return figures.bank is not None or figures.ledger is not None
 
 
-def _build_total(currency: str, rows: Sequence[_Row], overlapping: set[str]) -> CurrencyTotal:
+def _build_total(
+    currency: str,
+    requests: Sequence[BalanceRequest],
+    results: Sequence[Result],
+    overlapping: set[str],
+) -> CurrencyTotal:
     missing: list[Missing] = []
     left_out: list[Account] = []
     accounts: list[Account] = []
     observed: list[Observed[BalanceFigures]] = []
     bank: list[int] = []
     ledger: list[int] = []
-    for request, result in rows:
+    for request, result in zip(requests, results, strict=True):
         account = request.account
         if isinstance(result, GatewayError):
             missing.append(Missing(account, result.code))
@@ -147,7 +148,7 @@ def _build_total(currency: str, rows: Sequence[_Row], overlapping: set[str]) -> 
         if of_ledger is not None:
             ledger.append(of_ledger.minor_units)
     days = [one.value.as_of for one in observed]
-    distinct_days = set(days or [request.as_of for request, _ in rows])
+    distinct_days = set(days or [request.as_of for request in requests])
     return CurrencyTotal(
         currency=currency,
         bank=_sum(bank, currency),
@@ -166,15 +167,17 @@ def _build_total(currency: str, rows: Sequence[_Row], overlapping: set[str]) -> 
     )
 
 
-def _find_overlapping(read: Sequence[_Read]) -> set[str]:
+def _find_overlapping(requests: Sequence[BalanceRequest], results: Sequence[Result]) -> set[str]:
     """Return the ids of the accounts whose money another account of the list counts.
 
     Of equal accounts the first one counts.
     """
     counted: dict[ProviderKind, dict[tuple[str, ...], str]] = {kind: {} for kind in ProviderKind}
     found = set()
-    for account, result in read:
-        path = result.value.remote_path
+    for request, result in zip(requests, results, strict=True):
+        if isinstance(result, GatewayError) or not _has_figure(result.value):
+            continue
+        account, path = request.account, result.value.remote_path
         if path and counted[account.provider].setdefault(path, account.id) != account.id:
             found.add(account.id)
     for by_path in counted.values():
