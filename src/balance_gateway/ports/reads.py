@@ -128,8 +128,8 @@ class ReadPipeline(Protocol):
     def local_cache_versions(self) -> LocalCacheVersions | None:
         """Return the live nonces and validities of all accounts.
 
-        None when the cache is shared with other processes: this process then cannot know whether
-        a response that was built before would still be the same.
+        None when the cache is shared with other processes, because this process then cannot know
+        whether a response that was built before would still be the same; or when it is off.
         """
         ...
 

@@ -295,7 +295,10 @@ async def test_a_call_is_joined_only_if_its_result_is_young_enough(
     assert [round(age_s) for age_s in ages] == [9, 0, 0]
 
 
-async def test_an_older_call_that_ends_late_replaces_no_newer_value(harness: CacheHarness) -> None:
+async def test_of_two_overlapping_calls_with_different_values_none_is_cached(
+    harness: CacheHarness,
+) -> None:
+    """Which of them is the newer one is not known, and readers have seen both."""
     may_answer = asyncio.Event()
     harness.provider.wait = may_answer.wait
     slow = asyncio.ensure_future(harness.read())
@@ -308,4 +311,42 @@ async def test_an_older_call_that_ends_late_replaces_no_newer_value(harness: Cac
     later = await harness.read()
 
     assert [ledger_minor_units(answer) for answer in (newer, older, later)] == [200, 100, 200]
-    assert get_state(later) == "cached"
+    assert get_state(later) == "live"
+
+
+async def test_of_two_overlapping_calls_with_equal_values_one_is_cached(
+    harness: CacheHarness,
+) -> None:
+    may_answer = asyncio.Event()
+    harness.provider.wait = may_answer.wait
+    slow = asyncio.ensure_future(harness.read())
+    await run_pending_tasks()
+    harness.provider.wait = None
+    await harness.read(max_age_s=0)
+    may_answer.set()
+    await slow
+
+    assert get_state(await harness.read()) == "cached"
+
+
+async def test_a_call_that_another_one_has_overlapped_is_joined_no_more(
+    harness: CacheHarness,
+) -> None:
+    first_may_answer, second_may_answer = asyncio.Event(), asyncio.Event()
+    harness.provider.wait = first_may_answer.wait
+    first = asyncio.ensure_future(harness.read())
+    await run_pending_tasks()
+    harness.provider.wait = second_may_answer.wait
+    second = asyncio.ensure_future(harness.read(max_age_s=0))
+    await run_pending_tasks()
+    harness.provider.value = 200
+    first_may_answer.set()
+    await first
+    harness.provider.wait = None
+
+    third = await harness.read()
+    second_may_answer.set()
+    await second
+
+    assert ledger_minor_units(third) == 200
+    assert len(harness.provider.calls) == 3

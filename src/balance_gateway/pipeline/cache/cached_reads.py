@@ -154,8 +154,8 @@ class CachedReads:
         return account.id in self._in_storage
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
-        """Return the live nonces of accounts; None where replicas share the cache."""
-        return self._fences.nonces
+        """Return the live nonces of accounts; None where replicas share the cache or it is off."""
+        return self._fences.nonces if self._store.is_enabled else None
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         """Raise the fence.

@@ -23,6 +23,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 )
 from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
+from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.ports.bank_feeds import BankFeedReader
@@ -135,6 +136,7 @@ class ReadThrough:
         if self._store.is_enabled:
             newest = [self._is_newest(pending) for pending in group]
             await self._store_results(group, results, newest)
+            await self._drop_overlapping(group, results, newest)
             results = self._attach_cache_terms(group, results, newest)
         await self._coalescer.release(group)
         return [
@@ -150,6 +152,39 @@ class ReadThrough:
         key = single_flight_key(pending.read.value_key, pending.fence_state.nonce)
         call = self._single_flight.find(key)
         return call is not None and call.future is pending.future
+
+    async def _drop_overlapping(
+        self, group: Sequence[PendingRead], results: Sequence[ReadResult], newest: Sequence[bool]
+    ) -> None:
+        """Drop the values of calls that overlapped with these: which is newer is not known.
+
+        The result of a call that is not the newest is shown as well. If it is the newer one, the
+        value that the other call has stored or is about to store would be older than it.
+        """
+        if self._versions is None:
+            return
+        for (read, fence_state, _), result, is_newest in zip(group, results, newest, strict=True):
+            fence = read.keys.fence
+            if is_newest or fence is None or isinstance(result, GatewayError):
+                continue
+            self._single_flight.retire(single_flight_key(read.value_key, fence_state.nonce))
+            try:
+                await self._expire_other_value(read, fence_state, result)
+            except CacheUnavailable:
+                continue
+            self._versions.invalidate(fence, read.value_key)
+            self._versions.invalidate(fence, read.keys.value)
+
+    async def _expire_other_value(
+        self, read: CachedRead, fence_state: FenceState, result: Observed[Any]
+    ) -> None:
+        """Replace a stored value that differs from the result; it is only served as stale then."""
+        [entry] = await self._store.get([read.value_key])
+        if entry is None or entry.nonce != fence_state.nonce or entry.value == result.value:
+            return
+        observed_at_s = result.observed_at.timestamp()
+        expired = CacheEntry(fence_state.nonce, observed_at_s, 0.0, result.value)
+        await self._store.put({read.value_key: expired})
 
     def _attach_cache_terms(
         self, group: Sequence[PendingRead], results: Sequence[ReadResult], newest: Sequence[bool]

@@ -55,6 +55,10 @@ class SingleFlight(Generic[T]):
             future.add_done_callback(lambda _: self._remove(key, future))
         return future
 
+    def retire(self, key: Hashable) -> None:
+        """Let no further read join the call with this key; it continues for those that have."""
+        self._in_flight.pop(key, None)
+
     def _remove(self, key: Hashable, future: "asyncio.Future[T]") -> None:
         # A newer call may have replaced this one under the same key.
         call = self._in_flight.get(key)
