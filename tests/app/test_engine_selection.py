@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.app import build_app
 from balance_gateway.app.configuration import parse_settings
 
 
 @pytest.mark.parametrize(
-    ("server", "engine"), [({}, FastPathEngine), ({"compiled": False}, Engine)], ids=["on", "off"]
+    ("server", "engine"), [({}, CompiledEngine), ({"compiled": False}, Engine)], ids=["on", "off"]
 )
 async def test_the_fast_path_is_used_unless_it_is_disabled(
     server: dict[str, bool], engine: type, tmp_path: Path

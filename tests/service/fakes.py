@@ -20,7 +20,9 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.reads import BalanceRequest
 from balance_gateway.ports.write_journal import AccountBusy, WriteFilter, WritePosition
+from balance_gateway.service.balances import CurrencyTotal, compute_totals
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.reconciler import Reconciler
@@ -332,3 +334,12 @@ class WriterHarness:
     @property
     def outcomes(self) -> list[str]:
         return [record.outcome.value for record in self.journal.records.values()]
+
+
+def sum_up(requests: Sequence[BalanceRequest], results: Sequence[Any]) -> list[CurrencyTotal]:
+    """Compute the totals of requested balances."""
+    return compute_totals(
+        [request.account for request in requests],
+        [request.as_of for request in requests],
+        results,
+    )

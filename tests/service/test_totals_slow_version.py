@@ -1,6 +1,7 @@
 """Totals in one pass equal those of a version that is easy to read and slow."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,8 +13,9 @@ from balance_gateway.domain.balances import BalanceFigures, MissingReason
 from balance_gateway.domain.errors import ErrorCode, GatewayError, ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
-from balance_gateway.service.balances import CurrencyTotal, Missing, Result, compute_totals
+from balance_gateway.service.balances import CurrencyTotal, Missing, Result, correct_totals
 from tests.service import fakes
+from tests.service.fakes import sum_up as sum_fast
 
 DAY = date(2026, 5, 7)
 AT = datetime(2026, 5, 7, 12, tzinfo=UTC)
@@ -34,7 +36,7 @@ def compute_slowly(
         ]
     )
     return [
-        build_total(currency, by_currency[currency], overlapping)
+        build_total(currency, requests, by_currency[currency], overlapping)
         for currency in sorted(by_currency)
     ]
 
@@ -44,7 +46,10 @@ def has_figure(figures: BalanceFigures) -> bool:
 
 
 def build_total(
-    currency: str, rows: Sequence[tuple[BalanceRequest, Result]], overlapping: set[str]
+    currency: str,
+    requests: Sequence[BalanceRequest],
+    rows: Sequence[tuple[BalanceRequest, Result]],
+    overlapping: set[str],
 ) -> CurrencyTotal:
     read: list[tuple[Account, Observed[BalanceFigures]]] = []
     missing: list[Missing] = []
@@ -77,6 +82,11 @@ def build_total(
         oldest_observed_at=min((one.observed_at for one in observed), default=None),
         counted_accounts=tuple(account for account, _ in counted),
         counted_days=tuple(one.value.as_of for _, one in counted),
+        counted_rows=tuple(
+            number
+            for number, request in enumerate(requests)
+            if request.account.id in {account.id for account, _ in counted}
+        ),
     )
 
 
@@ -139,4 +149,38 @@ def rows(draw: st.DrawFn) -> list[tuple[BalanceRequest, Any]]:
 def test_totals_equal_those_of_the_slow_version(made) -> None:
     requests, results = [row[0] for row in made], [row[1] for row in made]
 
-    assert compute_totals(requests, results) == compute_slowly(requests, results)
+    assert sum_fast(requests, results) == compute_slowly(requests, results)
+
+
+@given(rows(), st.data())
+def test_corrected_totals_equal_new_ones(made, data) -> None:
+    """A few balances change; what changes more than amounts and instants is not corrected."""
+    requests, old = [row[0] for row in made], [row[1] for row in made]
+    new, changed = list(old), set()
+    for number, result in enumerate(old):
+        if data.draw(st.booleans()):
+            changed.add(number)
+        if number in changed and isinstance(result, Observed) and data.draw(st.booleans()):
+            currency = requests[number].account.currency
+            amount = Money(data.draw(st.integers(-(10**20), 10**20)), currency)
+            bank = amount if data.draw(st.integers(0, 4)) else result.value.bank
+            figures = replace(result.value, bank=bank)
+            new[number] = replace(result, value=figures, observed_at=AT + timedelta(seconds=9))
+
+    corrected = correct_totals(sum_fast(requests, old), changed, old, new)
+
+    assert corrected is None or corrected == sum_fast(requests, new)
+
+
+def test_a_changed_amount_is_corrected() -> None:
+    request = BalanceRequest(fakes.account(), DAY, True)
+    old, new = (
+        Observed(BalanceFigures(DAY, Money(amount, "EUR"), None), AT, FreshnessState.CACHED)
+        for amount in (5, 7)
+    )
+    totals = sum_fast([request, request], [old, old])
+
+    corrected = correct_totals(totals, [1], [old, old], [old, new])
+
+    assert corrected is not None
+    assert [total.bank for total in corrected] == [Money(12, "EUR")]

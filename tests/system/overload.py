@@ -21,7 +21,7 @@ from tests.system.processes import run_process, wait_until_ready
 KEY = "the-key-of-the-load"
 CLIENT_TIMEOUT_S = 2.0
 
-#: The embedded ledger is not cached: each response costs milliseconds.
+#: With the cache off, each response costs milliseconds.
 ACCOUNTS = 100
 QUERY = """{ bankAccounts(first: 100) { nodes { id name
   balance(asOf: "2026-01-02") { ledger { amount } freshness { state } } } } }"""
@@ -29,6 +29,9 @@ QUERY = """{ bankAccounts(first: 100) { nodes { id name
 _CONFIG = """
 [storage]
 url = "sqlite:///{directory}/gateway.db"
+
+[cache]
+enabled = false
 
 [[auth.api_keys]]
 name = "load"

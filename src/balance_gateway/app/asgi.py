@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.api.fast_path.engine import FastPathEngine
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
 from balance_gateway.config.settings import ApiKeySettings, Settings
@@ -96,11 +96,12 @@ class GatewayApp:
 
 
 def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLEngine:
-    limits, timeout_s = Limits(), settings.server.request_timeout_s
+    limits = Limits(accounts=components.gateway.directory.count_largest_tenant())
+    timeout_s = settings.server.request_timeout_s
     engine = Engine(components.gateway, limits=limits, request_timeout_s=timeout_s)
     if not settings.server.compiled:
         return engine
-    return FastPathEngine(
+    return CompiledEngine(
         engine,
         components.gateway,
         limits=limits,

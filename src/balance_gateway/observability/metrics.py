@@ -53,6 +53,12 @@ class Metrics:
             "Requests rejected with 503 because too many were in progress.",
             registry=self.registry,
         )
+        self.graphql_fallbacks = Counter(
+            "balance_gateway_graphql_fallbacks",
+            "Operations that graphql-core executed, by the reason why they were not compiled.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.writes = Counter(
             "balance_gateway_writes",
             "Writes, by outcome: applied, uncertain or rejected.",

@@ -1,7 +1,17 @@
 """Tracks how long a response that was built from cached values may be reused."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 from weakref import WeakValueDictionary
+
+
+class Validity(Protocol):
+    """Whether what was built from values is still the same."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether none of the values has changed."""
+        ...
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -31,8 +41,8 @@ class CacheTerms:
             because it refreshes a value shortly before the value expires.
     """
 
-    validity: CacheValidity
-    account: CacheValidity
+    validity: Validity
+    account: Validity
     until_s: float
 
 

@@ -77,6 +77,16 @@ class AccountIndex:
         self.connectors = tuple(sorted(self._by_connector))
         self._names = NameSearch([each.name.casefold() for each in self.accounts])
 
+    def select_ids(self, wanted: AccountFilter) -> tuple[Account, ...]:
+        """Return the accounts that match all criteria, sorted by id, for a filter with ids."""
+        assert wanted.ids is not None
+        by_id = self.by_id
+        found = [by_id[each] for each in sorted(wanted.ids) if each in by_id]
+        others = wanted.connectors, wanted.providers, wanted.currencies, wanted.name_contains
+        if others == (None, None, None, None):
+            return tuple(found)
+        return tuple(account for account in found if wanted.matches(account))
+
     def select(self, wanted: AccountFilter) -> tuple[Account, ...]:
         """Return the accounts that match all criteria but the name, sorted by id.
 

@@ -1,15 +1,16 @@
 """Sums balances per currency, each money once, and lists the accounts that a total lacks."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import cast
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
 from balance_gateway.domain.errors import ErrorCode, GatewayError
 from balance_gateway.domain.money import Money
-from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
+from balance_gateway.ports.reads import FreshnessState, Observed
 
 Result = Observed[BalanceFigures] | GatewayError
 
@@ -47,12 +48,13 @@ class CurrencyTotal:
             order of the requests.
         overlapping: the accounts that were left out because an account in this or another total is
             the same at the provider, or includes them, in the order of the requests.
-        first_day: the earliest day of the included balances; without any, of the requests.
+        first_day: the earliest day of the included balances; without any, of those asked for.
         last_day: the latest of these days.
         stale_included: number of included accounts with a stale balance.
         oldest_observed_at: the earliest observation among the included values; None without any.
         counted_accounts: the account of each included balance.
         counted_days: the day of each included balance, in the same order.
+        counted_rows: the position of each included balance in the list of those asked for.
     """
 
     currency: str
@@ -69,6 +71,7 @@ class CurrencyTotal:
     oldest_observed_at: datetime | None
     counted_accounts: tuple[Account, ...]
     counted_days: tuple[date, ...]
+    counted_rows: tuple[int, ...]
 
     def list_counted(self) -> list[BalanceQuery]:
         """Return the account and the day of each included balance."""
@@ -81,74 +84,70 @@ class CurrencyTotal:
 
 
 def compute_totals(
-    requests: Sequence[BalanceRequest], results: Sequence[Result]
+    accounts: Sequence[Account], days: Sequence[date], results: Sequence[Result]
 ) -> list[CurrencyTotal]:
     """Sum the results per currency.
 
     Args:
-        requests: the requested balances.
-        results: one result per request, in the same order.
+        accounts: the accounts.
+        days: the day of each account's balance, in the same order.
+        results: the balance of each account or its error, in the same order.
 
     Returns:
         One total per currency, sorted by currency code. A currency with only failed accounts is
         included; its total lists them.
     """
-    # Two lists instead of pairs: many kept tuples make the garbage collector run.
-    by_currency: dict[str, tuple[list[BalanceRequest], list[Result]]] = {}
-    for request, result in zip(requests, results, strict=True):
-        currency = request.account.currency
-        rows = by_currency.get(currency)
-        if rows is None:
-            rows = by_currency[currency] = ([], [])
-        rows[0].append(request)
-        rows[1].append(result)
     # Over all currencies: of one remote account in two of them, at most one can be right.
-    overlapping = _find_overlapping(requests, results)
+    overlapping = _find_overlapping(accounts, results)
+    rows_by_currency: dict[str, list[int]] = {}
+    for index, account in enumerate(accounts):
+        rows = rows_by_currency.get(account.currency)
+        if rows is None:
+            rows = rows_by_currency[account.currency] = []
+        rows.append(index)
     return [
-        _build_total(currency, *by_currency[currency], overlapping)
-        for currency in sorted(by_currency)
+        _build_total(
+            currency,
+            rows,
+            [accounts[row] for row in rows],
+            [days[row] for row in rows],
+            [results[row] for row in rows],
+            overlapping,
+        )
+        for currency, rows in sorted(rows_by_currency.items())
     ]
-
-
-def _has_figure(figures: BalanceFigures) -> bool:
-    return figures.bank is not None or figures.ledger is not None
 
 
 def _build_total(
     currency: str,
-    requests: Sequence[BalanceRequest],
+    asked_rows: Sequence[int],
+    asked: Sequence[Account],
+    asked_days: Sequence[date],
     results: Sequence[Result],
     overlapping: set[str],
 ) -> CurrencyTotal:
+    rows, accounts = asked_rows, asked
+    observed = cast("Sequence[Observed[BalanceFigures]]", results)
     missing: list[Missing] = []
     left_out: list[Account] = []
-    accounts: list[Account] = []
-    observed: list[Observed[BalanceFigures]] = []
-    bank: list[int] = []
-    ledger: list[int] = []
-    for request, result in zip(requests, results, strict=True):
-        account = request.account
-        if isinstance(result, GatewayError):
-            missing.append(Missing(account, result.code))
-            continue
-        figures = result.value
-        of_bank, of_ledger = figures.bank, figures.ledger
-        if of_bank is None and of_ledger is None:
-            # Its money is not in the sum: such a total must not look complete.
-            reason = figures.bank_missing or figures.ledger_missing
-            missing.append(Missing(account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason))
-            continue
-        if overlapping and account.id in overlapping:
-            left_out.append(account)
-            continue
-        accounts.append(account)
-        observed.append(result)
-        if of_bank is not None:
-            bank.append(of_bank.minor_units)
-        if of_ledger is not None:
-            ledger.append(of_ledger.minor_units)
-    days = [one.value.as_of for one in observed]
-    distinct_days = set(days or [request.as_of for request in requests])
+    if overlapping or not _has_all_figures(results):
+        rows, accounts, observed = [], [], []
+        for row, account, result in zip(asked_rows, asked, results, strict=True):
+            reason = _find_reason(account, result)
+            if reason is not None:
+                missing.append(reason)
+            elif account.id in overlapping:
+                left_out.append(account)
+            else:
+                rows.append(row)
+                accounts.append(account)
+                observed.append(cast("Observed[BalanceFigures]", result))
+    # List by list is several times as fast as row by row.
+    figures = [one.value for one in observed]
+    bank = [each.bank.minor_units for each in figures if each.bank is not None]
+    ledger = [each.ledger.minor_units for each in figures if each.ledger is not None]
+    days = [each.as_of for each in figures]
+    distinct_days = set(days or asked_days)
     return CurrencyTotal(
         currency=currency,
         bank=_sum(bank, currency),
@@ -164,20 +163,103 @@ def _build_total(
         oldest_observed_at=min([one.observed_at for one in observed], default=None),
         counted_accounts=tuple(accounts),
         counted_days=tuple(days),
+        counted_rows=tuple(rows),
     )
 
 
-def _find_overlapping(requests: Sequence[BalanceRequest], results: Sequence[Result]) -> set[str]:
+def correct_totals(
+    totals: Sequence[CurrencyTotal],
+    changed_rows: Collection[int],
+    old: Sequence[Result],
+    new: Sequence[Result],
+) -> list[CurrencyTotal] | None:
+    """Correct totals for a few changed balances, much faster than summing all of them again.
+
+    Args:
+        totals: the totals of ``old``.
+        changed_rows: the positions at which ``new`` may differ from ``old``.
+        old: the results that the totals were computed from.
+        new: the results now.
+
+    Returns:
+        None if a change is of more than amounts and instants: compute the totals anew then.
+    """
+    left = set(changed_rows)
+    corrected = []
+    for total in totals:
+        rows = left.intersection(total.counted_rows)
+        left -= rows
+        if not all(_differ_in_amounts(old[row], new[row]) for row in rows):
+            return None
+        corrected.append(_correct_total(total, rows, old, new) if rows else total)
+    return None if left else corrected
+
+
+def _differ_in_amounts(old: Result, new: Result) -> bool:
+    """Whether two results differ in amounts and instants only."""
+    if not isinstance(old, Observed) or not isinstance(new, Observed):
+        return False
+    before, after = old.value, new.value
+    return (
+        FreshnessState.STALE not in (old.state, new.state)
+        and (before.bank is None) == (after.bank is None)
+        and (before.ledger is None) == (after.ledger is None)
+        and (before.as_of, before.remote_path) == (after.as_of, after.remote_path)
+    )
+
+
+def _correct_total(
+    total: CurrencyTotal, rows: Collection[int], old: Sequence[Result], new: Sequence[Result]
+) -> CurrencyTotal:
+    bank, ledger = total.bank, total.ledger
+    for row in rows:
+        before = cast("Observed[BalanceFigures]", old[row]).value
+        after = cast("Observed[BalanceFigures]", new[row]).value
+        if bank is not None and before.bank is not None and after.bank is not None:
+            bank += after.bank - before.bank
+        if ledger is not None and before.ledger is not None and after.ledger is not None:
+            ledger += after.ledger - before.ledger
+    observed = cast("Sequence[Observed[BalanceFigures]]", new)
+    oldest = min([observed[row].observed_at for row in total.counted_rows])
+    return replace(total, bank=bank, ledger=ledger, oldest_observed_at=oldest)
+
+
+def _has_all_figures(results: Sequence[Result]) -> bool:
+    """Whether every account was read and has a balance."""
+    if set(map(type, results)) != {Observed}:
+        return False
+    observed = cast("Sequence[Observed[BalanceFigures]]", results)
+    # A list takes half the time of a generator.
+    return all([each.value.bank or each.value.ledger for each in observed])  # noqa: C419
+
+
+def _find_reason(account: Account, result: Result) -> Missing | None:
+    """Return why an account has no balance; None if it has one."""
+    if isinstance(result, GatewayError):
+        return Missing(account, result.code)
+    figures = result.value
+    if figures.bank is not None or figures.ledger is not None:
+        return None
+    # Its money is not in the sum: such a total must not look complete.
+    reason = figures.bank_missing or figures.ledger_missing
+    return Missing(account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason)
+
+
+def _find_overlapping(accounts: Sequence[Account], results: Sequence[Result]) -> set[str]:
     """Return the ids of the accounts whose money another account of the list counts.
 
     Of equal accounts the first one counts.
     """
+    paths = [each.value.remote_path for each in results if isinstance(each, Observed)]
+    if len(set(paths)) == len(paths) and len(set(map(len, paths))) == 1:
+        # The usual case: all different, and none within another one.
+        return set()
     counted: dict[ProviderKind, dict[tuple[str, ...], str]] = {kind: {} for kind in ProviderKind}
     found = set()
-    for request, result in zip(requests, results, strict=True):
-        if isinstance(result, GatewayError) or not _has_figure(result.value):
+    for account, result in zip(accounts, results, strict=True):
+        if _find_reason(account, result) is not None:
             continue
-        account, path = request.account, result.value.remote_path
+        path = cast("Observed[BalanceFigures]", result).value.remote_path
         if path and counted[account.provider].setdefault(path, account.id) != account.id:
             found.add(account.id)
     for by_path in counted.values():

@@ -56,7 +56,7 @@ class GraphQLEngine(Protocol):
         ...
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
-        """Return the cached response to a byte-identical body while it is valid, else None."""
+        """Return the kept response to a byte-identical request while it is valid, else None."""
         ...
 
     def try_cached(
@@ -67,13 +67,21 @@ class GraphQLEngine(Protocol):
         Args:
             operation: a query.
             caller: the caller.
-            body: the request's body, under which ``cached_response`` finds the response later; None
-                if the response must not be cached.
+            body: the bytes of the request, under which ``cached_response`` finds the response
+                later; None if the response must not be kept.
         """
         ...
 
-    async def execute(self, operation: Operation, caller: Caller) -> GraphQLResponse:
-        """Execute an operation; raises nothing but cancellation and defects."""
+    async def execute(
+        self, operation: Operation, caller: Caller, body: bytes | None = None
+    ) -> GraphQLResponse:
+        """Execute an operation; raises nothing but cancellation and defects.
+
+        Args:
+            operation: the operation.
+            caller: the caller.
+            body: as for ``try_cached``.
+        """
         ...
 
 
@@ -179,21 +187,20 @@ class GraphQLEndpoint:
         self, scope: Scope, receive: Receive, body: bytes, caller: Caller
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
-        if is_post:
-            if (cached := self._engine.cached_response(body, caller)) is not None:
-                return cached
-            request = parse_body(body)
-        else:
-            request = parse_query_string(scope["query_string"])
+        # A body is JSON, so no body begins like the key of a GET.
+        key = body if is_post else b"GET " + scope["query_string"]
+        if (cached := self._engine.cached_response(key, caller)) is not None:
+            return cached
+        request = parse_body(body) if is_post else parse_query_string(scope["query_string"])
         try:
             operation = self._engine.prepare(request)
         except RequestRefused as refused:
             return build_refusal_response(refused)
         if not operation.is_mutation:
-            cached = self._engine.try_cached(operation, caller, body if is_post else None)
-            if cached is not None:
+            if (cached := self._engine.try_cached(operation, caller, key)) is not None:
                 return cached
-            return await _cancel_on_disconnect(self._engine.execute(operation, caller), receive)
+            execution = self._engine.execute(operation, caller, key)
+            return await _cancel_on_disconnect(execution, receive)
         if not is_post:
             raise BadRequest(405, "A mutation must be sent with POST.", ((b"allow", b"POST"),))
         return await self._execute_mutation(operation, caller)

@@ -175,7 +175,9 @@ ACCEPTED = {
 
 @pytest.fixture(scope="module")
 def engine():
-    return Engine(GatewayHarness().gateway, limits=Limits(cost=20_000, page_size=500, ids=500))
+    return Engine(
+        GatewayHarness().gateway, limits=Limits(cost_graphql_core=20_000, page_size=500, ids=500)
+    )
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -279,7 +281,7 @@ async def test_cost_is_checked_with_the_variables_of_the_request(first):
     harness = GatewayHarness([account("a")])
     query = "query ($n: Int!) { bankAccounts(first: $n) { nodes { id name } } }"
 
-    async with open_client(harness, limits=Limits(cost=1 + 3 * 20)) as client:
+    async with open_client(harness, limits=Limits(cost_graphql_core=1 + 3 * 20)) as client:
         answer = await client.ask(query, {"n": first})
 
     assert ("errors" in answer) is (first > 20)

@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.connection import build_connection, decode_cursor, encode_cursor
+from balance_gateway.api.schema.connection import (
+    build_connection,
+    decode_cursor,
+    encode_cursor,
+    find_page,
+)
 from balance_gateway.domain.errors import BadInput
 from tests.api.fakes import OTHER, GatewayHarness, account, open_client
 
@@ -176,3 +181,29 @@ async def test_an_empty_cursor_is_an_error_of_the_field(harness: GatewayHarness)
     [error] = answer["errors"]
     assert error["path"] == ["bankAccounts"]
     assert error["extensions"]["field"] == "after"
+
+
+def test_a_page_knows_its_position_in_the_whole_list():
+    accounts = [account(f"a{number}") for number in range(5)]
+
+    pages = [
+        find_page(accounts, 2, after) for after in (None, encode_cursor("a1"), encode_cursor("a3"))
+    ]
+
+    assert [(page.start, page.has_previous, page.has_next) for page in pages] == [
+        (0, False, True), (2, True, True), (4, True, False),
+    ]  # fmt: skip
+    assert [[each.id for each in page.accounts] for page in pages] == [
+        ["a0", "a1"],
+        ["a2", "a3"],
+        ["a4"],
+    ]
+    assert {page.total for page in pages} == {5}
+
+
+def test_a_page_of_nothing_has_a_position():
+    accounts = [account("a"), account("b")]
+
+    assert find_page(accounts, 0, None).has_next
+    assert find_page(accounts, 9, encode_cursor("b")).accounts == []
+    assert find_page([], 5, None).total == 0

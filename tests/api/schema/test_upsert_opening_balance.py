@@ -168,7 +168,7 @@ async def test_unknown_and_foreign_accounts_get_the_same_rejection(
 
 
 async def test_uncertain_write_returns_uncertain_result(harness: GatewayHarness):
-    account = harness.directory._by_tenant["acme"]["acct_operating"]
+    account = harness.directory._by_tenant["acme"].by_id["acct_operating"]
     found = observed(OpeningBalance(Money(12345, "EUR"), None, OpeningBalanceSource.PROVIDER))
     result = Uncertain(account, "write-1", "No answer.", found)
     harness.writer.results["acct_operating"] = result

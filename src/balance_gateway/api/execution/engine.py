@@ -1,7 +1,7 @@
 """Executes GraphQL requests with graphql-core and returns the bytes of the response.
 
 The web layer uses ``prepare``, which is synchronous and classifies the operation, and ``execute``.
-``FastPathEngine`` has the same interface and falls back to this engine.
+``CompiledEngine`` has the same interface and falls back to this engine.
 """
 
 import inspect
@@ -103,20 +103,39 @@ class Engine:
         Raises:
             RequestRefused: the document is invalid or exceeds a limit, or the cost is too high.
         """
-        prepared = self._documents.get_operation(request.query, request.operation_name)
-        return self.check_cost(prepared, request.variables)
+        return self.check_cost(self.get_operation(request), request.variables)
 
-    def check_cost(self, prepared: PreparedOperation, given: Mapping[str, Any] | None) -> Operation:
+    def get_operation(self, request: GraphQLRequest) -> PreparedOperation:
+        """Return the selected operation, valid; its cost is not checked.
+
+        Raises:
+            RequestRefused: the document is invalid or exceeds a limit.
+        """
+        return self._documents.get_operation(request.query, request.operation_name)
+
+    def check_cost(
+        self,
+        prepared: PreparedOperation,
+        given: Mapping[str, Any] | None,
+        *,
+        compiled: bool = False,
+    ) -> Operation:
         """Return a valid operation with its variables, within the cost limit.
+
+        Args:
+            prepared: the operation.
+            given: the variables of the request; None without any.
+            compiled: whether a compiled plan executes it, which may cost more.
 
         Raises:
             RequestRefused: the cost with these variables is too high.
         """
         variables = dict(given or {})
         cost = prepared.cost.total(apply_defaults(prepared.node, variables))
-        if cost > self._limits.cost:
+        allowed = self._limits.cost if compiled else self._limits.cost_graphql_core
+        if cost > allowed:
             message = (
-                f"The query must have a cost of at most {self._limits.cost} fields, not "
+                f"The query must have a cost of at most {allowed} fields, not "
                 f"{min(cost, 10**12)}. Request fewer accounts, days or fields at a time."
             )
             raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)
@@ -136,13 +155,19 @@ class Engine:
         return None
 
     async def execute(
-        self, operation: Operation, caller: Caller, context: RequestContext | None = None
+        self,
+        operation: Operation,
+        caller: Caller,
+        body: bytes | None = None,  # noqa: ARG002
+        *,
+        context: RequestContext | None = None,
     ) -> GraphQLResponse:
         """Execute an operation. It raises only cancellation and defects of the gateway.
 
         Args:
             operation: the operation from ``prepare``.
             caller: the sender of the request.
+            body: not used, because this engine keeps nothing.
             context: the context of the request if parts of it have been read already; None
                 otherwise.
         """
@@ -154,7 +179,7 @@ class Engine:
             return build_refusal_response(refused)
         finally:
             context.close()
-        return _build_response(result, caller.request_id)
+        return _build_response(result, context)
 
     async def _execute(self, operation: Operation, context: RequestContext) -> ExecutionResult:
         # Arguments are coerced here and again when each field is executed.
@@ -194,11 +219,13 @@ def build_refusal_response(refused: RequestRefused) -> GraphQLResponse:
     return GraphQLResponse(orjson.dumps({"errors": refused.errors}), refused.status, json_status)
 
 
-def _build_response(result: ExecutionResult, request_id: str) -> GraphQLResponse:
+def _build_response(result: ExecutionResult, context: RequestContext) -> GraphQLResponse:
     if not result.errors:
         return GraphQLResponse(encode_json({"data": result.data}), 200)
-    errors = [format_error(error, request_id) for error in result.errors]
+    errors = [format_error(error, context.request_id) for error in result.errors]
     codes = {error["extensions"]["code"] for error in errors}
+    if ErrorCode.INTERNAL in codes:
+        context.dependencies.forbid_keeping()
     if result.data is None and codes == {ErrorCode.FORBIDDEN}:
         # A response with the member ``data`` must have a status 2xx.
         return GraphQLResponse(orjson.dumps({"errors": errors}), 403)

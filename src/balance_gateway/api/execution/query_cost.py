@@ -23,7 +23,7 @@ from graphql import (
 )
 
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.list_sizes import get_list_size
+from balance_gateway.api.schema.list_sizes import ListSize, get_list_size
 
 Variables = Mapping[str, Any]
 Size = Callable[[Variables], int]
@@ -54,7 +54,10 @@ class Cost:
         self.fixed += 1
         if below is None:
             return
-        size = _build_size(node, definition, limits)
+        declared = None if definition is None else get_list_size(definition)
+        if declared is not None:
+            self.fixed += declared.compute_work(limits)
+        size = _build_size(node, declared, limits)
         if isinstance(size, int) and not below.terms:
             self.fixed += size * below.fixed
         elif isinstance(size, int):
@@ -96,9 +99,8 @@ def apply_defaults(operation: OperationDefinitionNode, variables: Variables) -> 
     return {**defaults, **variables}
 
 
-def _build_size(node: FieldNode, definition: GraphQLField | None, limits: Limits) -> int | Size:
+def _build_size(node: FieldNode, declared: ListSize | None, limits: Limits) -> int | Size:
     """Return the number of objects in a field, or a function that computes it from variables."""
-    declared = None if definition is None else get_list_size(definition)
     if declared is None:
         return 1
     given = {argument.name.value: argument.value for argument in node.arguments or ()}

@@ -8,16 +8,19 @@ from functools import cached_property, partial
 
 from strawberry.types import Info as StrawberryInfo
 
+from balance_gateway.api.request.dependencies import Dependencies
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.request.loaders import Deadline, Loader
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.bank_feeds import BankFeed
-from balance_gateway.domain.calendar_days import today
+from balance_gateway.domain.calendar_days import day_end_exclusive, today
 from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
+from balance_gateway.ports.cache_validity import Validity
 from balance_gateway.ports.reads import BalanceRequest, Observed, OnStale
-from balance_gateway.service.directory import Directory
+from balance_gateway.ports.write_journal import WriteHistory
+from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.reported_balances import ReportedBalance, read_reported_balances
 
@@ -44,19 +47,45 @@ class RequestContext:
         request_id: the id of the request in the logs.
         limits: the limits of arguments.
         now: the current time for the whole request, aware.
+        dependencies: what the response depends on.
+        storage_validity: the validity of what is read from the storage from now on; None if it is
+            unknown.
     """
 
     def __init__(
         self, gateway: Gateway, caller: Caller, limits: Limits, request_timeout_s: float
     ) -> None:
-        self.gateway = gateway
+        self._gateway = gateway
         self.principal = caller.principal
         self.request_id = caller.request_id
         self.limits = limits
         # Read once, so that every "today" and every age in one response agree.
         self.now: datetime = gateway.clock()
         self._request_timeout_s = request_timeout_s
+        self.dependencies = Dependencies()
+        self.storage_validity: Validity | None = None
         self._todays: dict[str, date] = {}
+
+    @property
+    def gateway(self) -> Gateway:
+        """The use cases. A response that is made with them directly is not kept."""
+        self.dependencies.forbid_keeping()
+        return self._gateway
+
+    @property
+    def history(self) -> WriteHistory:
+        """The recorded writes; a response that is made with them is kept until the next change."""
+        self.dependencies.add_validity(self.storage_validity)
+        return self._gateway.history
+
+    @property
+    def environment(self) -> str:
+        """The configured name of the environment; empty without one."""
+        return self._gateway.environment
+
+    def get_connector(self, name: str) -> Connector:
+        """Return a connector by its name."""
+        return self._gateway.directory.connector(name)
 
     @cached_property
     def deadline(self) -> Deadline:
@@ -66,32 +95,34 @@ class RequestContext:
     @cached_property
     def balances(self) -> Loader[BalanceRequest, Observed[BalanceFigures]]:
         """The loader of balances."""
-        return Loader(self.gateway.reads.balances, self.deadline)
+        return Loader(self._gateway.reads.balances, self.deadline, self._record)
 
     @cached_property
     def opening_balances(self) -> Loader[Account, Observed[OpeningBalance | None]]:
         """The loader of opening balances."""
-        return Loader(self.gateway.reads.opening_balances, self.deadline)
+        return Loader(self._gateway.reads.opening_balances, self.deadline, self._record)
 
     @cached_property
     def bank_feeds(self) -> Loader[Account, Observed[BankFeed | None]]:
         """The loader of bank feeds."""
-        return Loader(self.gateway.reads.bank_feeds, self.deadline)
+        return Loader(self._gateway.reads.bank_feeds, self.deadline, self._record)
 
     @cached_property
     def reported_balances(self) -> Loader[Account, Observed[ReportedBalance | None]]:
         """The loader of the latest bank balances."""
-        return Loader(partial(read_reported_balances, self.gateway.reads), self.deadline)
+        return Loader(
+            partial(read_reported_balances, self._gateway.reads), self.deadline, self._record
+        )
 
     @cached_property
     def normal_balances(self) -> Loader[Account, Side]:
         """The loader of normal sides."""
-        return Loader(self._load_sides, self.deadline)
+        return Loader(self.read_sides, self.deadline, self._record)
 
     @cached_property
     def unsettled_writes(self) -> Loader[Account, UnsettledWrite | WriteRecord | None]:
         """The loader of writes that may or may not have been applied."""
-        return Loader(self._find_unsettled, self.deadline)
+        return Loader(self.find_unsettled, self.deadline, self._record)
 
     def balance_request(
         self,
@@ -118,19 +149,20 @@ class RequestContext:
         day = self._todays.get(zone.key)
         if day is None:
             day = self._todays[zone.key] = today(self.now, zone)
+            self.dependencies.expire_at(day_end_exclusive(day, zone).timestamp())
         return day
 
     def directory_for_reading(self) -> Directory:
         """Return the directory if the caller may read balances.
 
         Every read reaches its accounts through this method, on graphql-core's path and on the
-        fast path, so that the read scope is checked here and nowhere else.
+        compiled one, so that the read scope is checked here and nowhere else.
 
         Raises:
             Forbidden: the caller lacks the scope balances:read.
         """
         self.principal.require(Scope.BALANCES_READ)
-        return self.gateway.directory
+        return self._gateway.directory
 
     def reset_after_write(self) -> None:
         """Drop every value that was read before a write, and restart the deadline of reads."""
@@ -158,14 +190,19 @@ class RequestContext:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    async def _find_unsettled(
+    def _record(self, key: object, result: object) -> None:
+        self.dependencies.add_result(key, result, self.now)
+
+    async def find_unsettled(
         self, accounts: Sequence[Account]
     ) -> Sequence[UnsettledWrite | WriteRecord | None]:
-        found = await self.gateway.reconciler.find_unsettled(accounts)
+        """Return the unsettled write of each account, or None, in order."""
+        found = await self._gateway.reconciler.find_unsettled(accounts)
         return [found.get(account.id) for account in accounts]
 
-    async def _load_sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
-        reads = (self.gateway.reads.normal_balance(account) for account in accounts)
+    async def read_sides(self, accounts: Sequence[Account]) -> Sequence[Side | Exception]:
+        """Return the normal side of each account, or the error, in order."""
+        reads = (self._gateway.reads.normal_balance(account) for account in accounts)
         sides = await asyncio.gather(*reads, return_exceptions=True)
         # ``gather`` also returns a CancelledError, which is not an Exception.
         return [side if isinstance(side, Side | Exception) else Exception() for side in sides]

@@ -58,15 +58,18 @@ class Loader(Generic[K, V]):
     Args:
         fetch: returns a value or an error for each key, in the order of the keys.
         deadline: the deadline of the request.
+        record: called with each key that is asked for and its result.
     """
 
     def __init__(
         self,
         fetch: Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]],
         deadline: Deadline,
+        record: Callable[[K, V | Exception], None] = lambda _key, _result: None,
     ) -> None:
         self._fetch = fetch
         self._deadline = deadline
+        self._record = record
         self._results: dict[K, V | Exception] = {}
         self._pending: Batch[K, V] = {}
         self._queued: Batch[K, V] = {}
@@ -83,11 +86,16 @@ class Loader(Generic[K, V]):
         Raises:
             Exception: the error of the key; a future raises it when it is awaited.
         """
+
+        def finish(result: V | Exception) -> R:
+            self._record(key, result)
+            return convert(_unwrap(result))
+
         if key in self._results:
-            return convert(_unwrap(self._results[key]))
+            return finish(self._results[key])
         # graphql-core awaits the future, and Strawberry takes the type of the field from the
         # resolver: so the future is typed as its result.
-        return cast(R, _map_future(self._wait(key), lambda result: convert(_unwrap(result))))
+        return cast(R, _map_future(self._wait(key), finish))
 
     def load_all(self, keys: Iterable[K], convert: Callable[[list[V | Exception]], R]) -> R:
         """Like ``load``, for several keys.
@@ -102,7 +110,10 @@ class Loader(Generic[K, V]):
 
         def in_order(found: list[V | Exception]) -> R:
             new = dict(zip(missing, found, strict=True))
-            return convert([new[key] if key in new else earlier[key] for key in keys])
+            results = [new[key] if key in new else earlier[key] for key in keys]
+            for key, result in zip(keys, results, strict=True):
+                self._record(key, result)
+            return convert(results)
 
         if not missing:
             return in_order([])

@@ -227,7 +227,7 @@ def _balance(
 
 
 def _connector(self: "BankAccount", info: Info) -> Connector:
-    return build_connector(info.context.gateway.directory.connector(self.account.connector))
+    return build_connector(info.context.get_connector(self.account.connector))
 
 
 def _unsettled_write(self: "BankAccount", info: Info) -> UnsettledWrite | None:

@@ -4,6 +4,9 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 
 import strawberry
 
@@ -15,6 +18,8 @@ from balance_gateway.domain.errors import BadInput
 #: A cursor contains an account id, not a position, so that it stays valid when accounts are added
 #: or removed: the next page starts with the next existing id.
 _CURSOR_PREFIX = b"a1:"
+
+_CURSORS_MAX = 20_000
 
 
 @strawberry.type(description="The position of a page in the whole list.")
@@ -60,6 +65,49 @@ class BankAccountConnection:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of accounts.
+
+    Attributes:
+        start: the position of its first account in the whole list.
+        accounts: the accounts of the page, sorted by id.
+        has_next: whether there are accounts after it.
+        has_previous: whether there are accounts before it.
+        total: the number of accounts on all pages.
+    """
+
+    start: int
+    accounts: Sequence[Account]
+    has_next: bool
+    has_previous: bool
+    total: int
+
+
+def find_page(accounts: Sequence[Account], first: int, after: str | None) -> Page:
+    """Find the page of at most ``first`` accounts after a cursor.
+
+    Args:
+        accounts: the accounts that match the filter, sorted by id.
+        first: the page size.
+        after: the cursor before the page; None for the first page.
+
+    Raises:
+        BadInput: ``after`` is not a cursor of this gateway.
+    """
+    start = 0
+    if after is not None:
+        start = bisect_right(accounts, decode_cursor(after), key=attrgetter("id"))
+    page = accounts[start : start + first]
+    return Page(
+        start=start,
+        accounts=page,
+        has_next=start + len(page) < len(accounts),
+        has_previous=start > 0,
+        total=len(accounts),
+    )
+
+
 def build_connection(
     accounts: Sequence[Account], first: int, after: str | None
 ) -> BankAccountConnection:
@@ -73,30 +121,30 @@ def build_connection(
     Raises:
         BadInput: ``after`` is not a cursor of this gateway.
     """
-    start = 0
-    if after is not None:
-        start = bisect_right(accounts, decode_cursor(after), key=lambda account: account.id)
-    page = accounts[start : start + first]
-    nodes = [build_bank_account(account) for account in page]
+    page = find_page(accounts, first, after)
+    nodes = [build_bank_account(account) for account in page.accounts]
     edges = [BankAccountEdge(cursor=encode_cursor(node.id), node=node) for node in nodes]
     return BankAccountConnection(
         edges=edges,
         nodes=[*nodes],
         page_info=PageInfo(
-            has_next_page=start + len(page) < len(accounts),
-            has_previous_page=start > 0,
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
             start_cursor=edges[0].cursor if edges else None,
             end_cursor=edges[-1].cursor if edges else None,
         ),
-        total_count=len(accounts),
+        total_count=page.total,
     )
 
 
+@lru_cache(maxsize=_CURSORS_MAX)
 def encode_cursor(account_id: str) -> str:
     """Build the opaque cursor of an account."""
     return base64.urlsafe_b64encode(_CURSOR_PREFIX + account_id.encode()).decode().rstrip("=")
 
 
+# An error is not kept, and a cursor is as short as an account id: the memory is bounded.
+@lru_cache(maxsize=_CURSORS_MAX)
 def decode_cursor(cursor: str) -> str:
     """Return the account id in a cursor.
 

@@ -20,6 +20,8 @@ from graphql import (
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
+from balance_gateway.api.request.limits import Limits
+
 #: The assumed size of a list that no argument limits.
 TYPICAL_SIZE = 5
 
@@ -38,22 +40,29 @@ class ListSize:
             values are not coerced, and an object or an item of a list may be None; a value is None
             if the argument is omitted or null. It must not raise.
         arguments: the GraphQL names of the arguments that it depends on.
+        compute_work: returns the cost of computing the field itself, from the limits.
     """
 
     count: Callable[..., int]
     arguments: tuple[str, ...] = ()
+    compute_work: Callable[[Limits], int] = lambda _limits: 0
 
 
-def list_size(count: int | Callable[..., int], *arguments: str) -> dict[str, ListSize]:
+def list_size(
+    count: int | Callable[..., int],
+    *arguments: str,
+    compute_work: Callable[[Limits], int] = lambda _limits: 0,
+) -> dict[str, ListSize]:
     """Return the ``metadata`` of a Strawberry field that declares its size.
 
     Args:
         count: the size, or ``ListSize.count``.
         arguments: see ``ListSize``.
+        compute_work: see ``ListSize``.
     """
     if isinstance(count, int):
-        return {_METADATA_KEY: ListSize(lambda _limits: count)}
-    return {_METADATA_KEY: ListSize(count, arguments)}
+        return {_METADATA_KEY: ListSize(lambda _limits: count, (), compute_work)}
+    return {_METADATA_KEY: ListSize(count, arguments, compute_work)}
 
 
 def count_items(value: object) -> int:

@@ -219,7 +219,7 @@ async def get_write(
     """Resolve one write of the caller's tenant; None when there is none with the id."""
     context = info.context
     context.principal.require(Scope.AUDIT_READ)
-    record = await context.gateway.history.by_id(context.principal.tenant, id)
+    record = await context.history.by_id(context.principal.tenant, id)
     return None if record is None else build_write(record, context.now)
 
 
@@ -232,7 +232,7 @@ async def list_writes(
     first: Annotated[
         int | None,
         strawberry.argument(
-            description=f"The maximum number of writes; 0 to {DEFAULT_LIMITS.page_size}."
+            description=f"The maximum number of writes; 0 to {DEFAULT_LIMITS.writes_page_size}."
         ),
     ] = PAGE_SIZE,
     after: Annotated[
@@ -244,14 +244,14 @@ async def list_writes(
     context = info.context
     context.principal.require(Scope.AUDIT_READ)
     count = PAGE_SIZE if first is None else first
-    size_max = context.limits.page_size
+    size_max = context.limits.writes_page_size
     if not 0 <= count <= size_max:
         raise BadInput(f"first must be in the range 0 to {size_max}.", field="first")
     selected = _to_domain_filter(filter, context.limits.ids)
     sent_after = unset_to_none(after)
     position = None if sent_after is None else decode_cursor(sent_after)
     tenant = context.principal.tenant
-    records = await context.gateway.history.page(tenant, selected, count + 1, position)
+    records = await context.history.page(tenant, selected, count + 1, position)
     return _build_page(records, count, position, context.now)
 
 
@@ -280,7 +280,7 @@ def _build_page(
 
 def count_page(limits: Limits, first: object) -> int:
     """Return the number of writes on a page, for the cost of a document."""
-    return min(max(first if isinstance(first, int) else PAGE_SIZE, 1), limits.page_size)
+    return min(max(first if isinstance(first, int) else PAGE_SIZE, 1), limits.writes_page_size)
 
 
 def _to_domain_filter(sent: OpeningBalanceWriteFilter | None, ids_max: int) -> WriteFilter:

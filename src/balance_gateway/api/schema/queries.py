@@ -231,7 +231,8 @@ def _bank_accounts(
 
 
 def _count_page(limits: Limits, first: object) -> int:
-    return min(max(first if isinstance(first, int) else PAGE_SIZE, 1), limits.page_size)
+    size = first if isinstance(first, int) else PAGE_SIZE
+    return min(max(size, 1), limits.page_size, limits.accounts)
 
 
 def _balance_totals(
@@ -259,7 +260,9 @@ def _balance_totals(
 def _build_totals(
     requests: list[BalanceRequest], results: list[Observed[BalanceFigures] | Exception]
 ) -> list[CurrencyTotal]:
-    totals = compute_totals(requests, _raise_defects(results))
+    accounts = [request.account for request in requests]
+    days = [request.as_of for request in requests]
+    totals = compute_totals(accounts, days, _raise_defects(results))
     return [build_currency_total(total) for total in totals]
 
 
@@ -306,7 +309,7 @@ class Query:
     )
     balance_totals: list[CurrencyTotal] = strawberry.field(
         resolver=_balance_totals,
-        metadata=list_size(TYPICAL_SIZE),
+        metadata=list_size(TYPICAL_SIZE, compute_work=lambda limits: limits.accounts),
         description="The totals of your accounts' balances, one per currency, sorted by currency "
         "code. Accounts that cannot be read are listed in missing. Needs balances:read.",
     )

@@ -7,6 +7,7 @@ from functools import partial
 import strawberry
 
 from balance_gateway.api.request.context import Info
+from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
@@ -30,6 +31,11 @@ class MissingBalance:
         description="Why an account that was read has no balance at all for the day; null if it "
         "could not be read."
     )
+
+
+def _count_missing(limits: Limits) -> int:
+    """Return the size of ``missing``: all totals together may lack every account."""
+    return max(1, limits.accounts // TYPICAL_SIZE)
 
 
 def _oldest_sourced_at(self: "CurrencyTotal", info: Info) -> datetime | None:
@@ -83,7 +89,7 @@ class CurrencyTotal:
         description="The number of these accounts with a ledger balance, included in ledger."
     )
     missing: list[MissingBalance] = strawberry.field(
-        metadata=list_size(TYPICAL_SIZE),
+        metadata=list_size(_count_missing),
         description="The accounts that could not be read, or have no balance for the day, sorted "
         "by id.",
     )

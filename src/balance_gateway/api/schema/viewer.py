@@ -39,6 +39,7 @@ class Gateway:
 def resolve_viewer(info: Info) -> Viewer:
     """Return the credential of the request."""
     principal = info.context.principal
+    info.context.dependencies.shows_principal = True
     return Viewer(
         name=principal.name,
         tenant=principal.tenant,
@@ -49,4 +50,4 @@ def resolve_viewer(info: Info) -> Viewer:
 
 def resolve_gateway(info: Info) -> Gateway:
     """Return the gateway's version and environment."""
-    return Gateway(version=__version__, environment=info.context.gateway.environment or None)
+    return Gateway(version=__version__, environment=info.context.environment or None)

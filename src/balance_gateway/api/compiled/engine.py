@@ -1,0 +1,316 @@
+"""The GraphQL engine with the compiled executor: the first and the last module in a request.
+
+The web layer calls it with a request and gets the bytes of the response. Three stages, each for
+requests that the previous one cannot serve:
+
+1. ``cached_response``: a whole response that was kept for the same bytes and the same rights.
+2. ``try_cached``: a compiled plan, filled from what is kept; synchronous.
+3. ``execute``: the same plan, with the missing values read in batches.
+
+Operations without a plan, and requests in which a stage raises ``FallBackToGraphQLCore``, are
+executed by ``api/execution/engine.py``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from balance_gateway.api.compiled.account_json_cache import AccountJsonCache
+from balance_gateway.api.compiled.execution import Execution
+from balance_gateway.api.compiled.holes import Moment
+from balance_gateway.api.compiled.kept_responses import (
+    KeptResponse,
+    KeptResponses,
+    build_kept_core_response,
+    build_kept_response,
+)
+from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
+from balance_gateway.api.compiled.kept_values import KeptValues, StorageWatch
+from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.plan import Plans
+from balance_gateway.api.compiled.request_state import KeptParts
+from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
+from balance_gateway.api.compiled.templates import Templates, derive_template
+from balance_gateway.api.execution.documents import PreparedOperation
+from balance_gateway.api.execution.engine import (
+    PARTIAL_SUCCESS,
+    Engine,
+    GraphQLRequest,
+    GraphQLResponse,
+    Operation,
+    build_refusal_response,
+)
+from balance_gateway.api.request.context import Caller, RequestContext
+from balance_gateway.api.request.dependencies import Dependencies
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.errors import RequestRefused
+from balance_gateway.observability.metrics import Metrics
+from balance_gateway.service.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledOperation(Operation):
+    """An operation with its plans.
+
+    Attributes:
+        plans: the plans; from a template, ``prepared`` is the document that they were compiled
+            from: it has other literals and must not be executed.
+        request: the request as sent.
+        slot_values: the string literals of the query, when the plans come from a template.
+    """
+
+    plans: Plans
+    request: GraphQLRequest
+    slot_values: Sequence[str] = ()
+
+
+class CompiledEngine:
+    """Executes GraphQL requests; a drop-in replacement for ``Engine``.
+
+    Args:
+        engine: executes the operations that cannot be compiled.
+        gateway: the use cases.
+        limits: of documents and arguments.
+        request_timeout_s: see ``Engine``.
+        metrics: counts the values in kept responses, and the operations that graphql-core executes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gateway: Gateway,
+        *,
+        limits: Limits,
+        request_timeout_s: float,
+        metrics: Metrics,
+    ) -> None:
+        self._engine = engine
+        self._gateway = gateway
+        self._limits = limits
+        self._request_timeout_s = request_timeout_s
+        self._metrics = metrics
+        self._kept_reads = metrics.reads.labels("balance", "cached")
+        self._templates = Templates()
+        self._storage = StorageWatch(gateway.storage_changes)
+        self._kept_responses = KeptResponses()
+        # Nothing is kept where other processes can replace values unnoticed.
+        self._versions = gateway.reads.local_cache_versions()
+        self._kept_parts = (
+            None
+            if self._versions is None
+            else KeptParts(AccountJsonCache(), KeptValues(self._storage), KeptTotalsCache())
+        )
+        self._tenants_in_storage: dict[str, bool] = {}
+
+    def prepare(self, request: GraphQLRequest) -> CompiledOperation:
+        """Find the requested operation, validate it, check its cost and attach its plans.
+
+        Raises:
+            RequestRefused: the document is invalid, or the operation is missing or too expensive.
+        """
+        derived = derive_template(request.query)
+        if derived is None or len(request.query) > self._limits.document_characters:
+            return self._prepare_document(request)
+        text, slot_values = derived
+        template = self._templates.find(text)
+        if template is None or request.operation_name not in (None, template.prepared.name):
+            operation = self._prepare_document(request)
+            if template is None:
+                self._templates.store(text, request.query, operation.prepared)
+            return operation
+        return self._check_cost(template.prepared, template.plans, request, slot_values)
+
+    def _prepare_document(self, request: GraphQLRequest) -> CompiledOperation:
+        prepared = self._engine.get_operation(request)
+        # The plans are stored with the parsed document and dropped together with it.
+        plans = prepared.made.get(Plans)
+        if plans is None:
+            plans = prepared.made[Plans] = Plans(prepared.document, prepared.node, {})
+        return self._check_cost(prepared, plans, request, ())
+
+    def _check_cost(
+        self,
+        prepared: PreparedOperation,
+        plans: Plans,
+        request: GraphQLRequest,
+        slot_values: Sequence[str],
+    ) -> CompiledOperation:
+        compiled = plans.can_compile(request.variables or {})
+        checked = self._engine.check_cost(prepared, request.variables, compiled=compiled)
+        return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
+
+    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
+        """Return the kept response to a request with the same bytes and rights while it is valid.
+
+        Args:
+            body: the bytes of the request.
+            caller: the sender of the request.
+        """
+        kept = self._kept_responses.find(caller.principal, body)
+        if kept is None:
+            return None
+        if kept.stored is not None:
+            self._storage.begin_request()
+            if self._storage.get_version() is None:
+                # ``execute`` looks at the storage first.
+                return None
+        return self._answer_kept(kept, body, caller)
+
+    def _answer_kept(
+        self, kept: KeptResponse, body: bytes, caller: Caller
+    ) -> GraphQLResponse | None:
+        """Return a kept response; None, after it was dropped, if it is no longer valid."""
+        assert self._versions is not None
+        now = self._gateway.clock()
+        now_s = now.timestamp()
+        if now_s >= kept.valid_until_s or not kept.is_valid(self._versions.changes):
+            self._kept_responses.drop(caller.principal, body)
+            return None
+        self._kept_reads.inc(kept.value_count)
+        return kept.fill(now, now_s, self._gateway.watch)
+
+    def try_cached(
+        self, operation: Operation, caller: Caller, body: bytes | None
+    ) -> GraphQLResponse | None:
+        """Write the response from what is kept only, without any read.
+
+        Args:
+            operation: as returned by ``prepare``.
+            caller: the sender of the request.
+            body: the bytes of the request, under which the response is kept; None: do not keep it.
+
+        Returns:
+            None when a value is missing or the operation cannot be compiled. Then call ``execute``.
+        """
+        if self._kept_parts is None or operation.is_mutation:
+            return None
+        assert isinstance(operation, CompiledOperation)
+        self._storage.begin_request()
+        if self._has_accounts_in_storage(caller) and self._storage.get_version() is None:
+            # ``execute`` looks at the storage first.
+            return None
+        try:
+            execution = self._start(operation, self._build_context(caller))
+            output = execution.write()
+        except FallBackToGraphQLCore:
+            return None
+        if not output.is_complete:
+            return None
+        self._kept_reads.inc(output.value_count)
+        return self._respond(execution, output, body)
+
+    async def execute(
+        self, operation: Operation, caller: Caller, body: bytes | None = None
+    ) -> GraphQLResponse:
+        """Execute an operation, with reads where needed; raises nothing but cancellation.
+
+        Args:
+            operation: as returned by ``prepare``.
+            caller: the sender of the request.
+            body: the bytes of the request, under which the response is kept; None: do not keep it.
+        """
+        assert isinstance(operation, CompiledOperation)
+        context = self._build_context(caller)
+        if operation.is_mutation:
+            self._metrics.graphql_fallbacks.labels("mutation").inc()
+            return await self._fall_back(operation, caller, context, body)
+        try:
+            kept = None if body is None else self._kept_responses.find(caller.principal, body)
+            if await self._look_at_storage(kept, caller) and kept is not None:
+                assert body is not None
+                answer = self._answer_kept(kept, body, caller)
+                if answer is not None:
+                    return answer
+            execution = self._start(operation, context)
+            output = await execution.write_with_reads()
+            return self._respond(execution, output, body)
+        except FallBackToGraphQLCore as fallback:
+            # The same context, so that values are not read twice and the deadline does not restart.
+            self._metrics.graphql_fallbacks.labels(fallback.reason).inc()
+            return await self._fall_back(operation, caller, context, body)
+        finally:
+            context.close()
+
+    async def _look_at_storage(self, kept: KeptResponse | None, caller: Caller) -> bool:
+        """Look at the storage if that takes a round trip and a response may be made from it."""
+        self._storage.begin_request()
+        is_needed = kept is not None and kept.stored is not None
+        if self._versions is None or not (is_needed or self._has_accounts_in_storage(caller)):
+            return False
+        if self._storage.get_version() is not None:
+            return False
+        return await self._storage.look() is not None
+
+    def _has_accounts_in_storage(self, caller: Caller) -> bool:
+        tenant = caller.principal.tenant
+        if tenant not in self._tenants_in_storage:
+            accounts = self._gateway.directory.accounts_for(caller.principal).values()
+            is_in_storage = self._gateway.reads.is_in_storage
+            self._tenants_in_storage[tenant] = any(map(is_in_storage, accounts))
+        return self._tenants_in_storage[tenant]
+
+    def _start(self, operation: CompiledOperation, context: RequestContext) -> Execution:
+        """Start the execution of an operation.
+
+        Raises:
+            FallBackToGraphQLCore: it cannot be compiled, or an argument is invalid or unusual.
+        """
+        return Execution(
+            operation.plans.get(operation.variables),
+            operation.request.query,
+            context,
+            operation.variables,
+            operation.slot_values,
+            self._kept_parts,
+        )
+
+    def _respond(self, execution: Execution, output: Output, body: bytes | None) -> GraphQLResponse:
+        """Build the response, and keep it for equal requests if nothing forbids it."""
+        status, end = 200, b"}"
+        if output.errors:
+            status = PARTIAL_SUCCESS
+            end = b',"errors":' + execution.encode_errors(output.errors) + b"}"
+        output.parts = [b'{"data":', *output.parts, end]
+        parts = output.join()
+        context = output.state.context
+        moment = Moment(context.now, self._gateway.watch)
+        response = GraphQLResponse(moment.fill(parts), status)
+        if body is None or self._versions is None:
+            return response
+        kept = build_kept_response(output, parts, response, moment, self._versions.changes)
+        if kept is not None:
+            self._kept_responses.store(
+                context.principal, body, kept, shows_principal=output.shows_principal
+            )
+        return response
+
+    async def _fall_back(
+        self,
+        operation: CompiledOperation,
+        caller: Caller,
+        context: RequestContext,
+        body: bytes | None,
+    ) -> GraphQLResponse:
+        # The operation may hold a template's document; graphql-core needs the one that was sent.
+        # Its limit of the cost is lower.
+        try:
+            to_execute = self._engine.prepare(operation.request)
+        except RequestRefused as refused:
+            return build_refusal_response(refused)
+        context.dependencies = Dependencies()
+        is_kept = body is not None and self._versions is not None and not operation.is_mutation
+        if is_kept and self._kept_parts is not None:
+            context.storage_validity = await self._kept_parts.values.look()
+        response = await self._engine.execute(to_execute, caller, context=context)
+        if is_kept and body is not None and self._versions is not None:
+            kept = build_kept_core_response(
+                context.dependencies, response, context.now.timestamp(), self._versions.changes
+            )
+            if kept is not None:
+                shows_principal = context.dependencies.shows_principal
+                self._kept_responses.store(
+                    caller.principal, body, kept, shows_principal=shows_principal
+                )
+        return response
+
+    def _build_context(self, caller: Caller) -> RequestContext:
+        return RequestContext(self._gateway, caller, self._limits, self._request_timeout_s)

@@ -1,0 +1,89 @@
+"""The state of one request: what writers need to write its response."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from balance_gateway.api.compiled.account_json_cache import AccountJson, AccountJsonCache
+from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
+from balance_gateway.api.compiled.kept_values import KeptValues
+from balance_gateway.api.compiled.request_values import RequestValues
+from balance_gateway.api.request.context import RequestContext
+from balance_gateway.domain.accounts import Account
+from balance_gateway.service.directory import Connector
+
+
+@dataclass(frozen=True, slots=True)
+class KeptParts:
+    """What this process keeps between requests to write responses from.
+
+    Attributes:
+        account_json: the JSON of accounts.
+        values: values of accounts.
+        totals: totals.
+    """
+
+    account_json: AccountJsonCache
+    values: KeptValues
+    totals: KeptTotalsCache
+
+
+class RequestState:
+    """The state of one request.
+
+    Args:
+        context: the context of the request.
+        arguments: the evaluated arguments of the operation.
+        kept: what is kept between requests; None where other processes can replace values
+            unnoticed.
+
+    Attributes:
+        context: the context of the request.
+        arguments: the evaluated arguments of the fields; see ``Compiler.compile_arguments``.
+        kept: what is kept between requests.
+        values: the values of the request.
+        now_s: the instant of the request, in seconds since 1970.
+        tables: the kept JSON of accounts that writers have looked up in this pass.
+        written_accounts: JSON of accounts that is valid for this request only.
+    """
+
+    def __init__(
+        self, context: RequestContext, arguments: Sequence[Any], kept: KeptParts | None
+    ) -> None:
+        self.context = context
+        self.arguments = arguments
+        self.kept = kept
+        self.now_s = context.now.timestamp()
+        self.values = RequestValues(context, None if kept is None else kept.values, self.now_s)
+        self._accounts: Mapping[str, Account] | None = None
+        self.tables: dict[Any, dict[str, Mapping[str, AccountJson]]] = {}
+        self.written_accounts: dict[tuple[int, str], AccountJson] = {}
+
+    def get_accounts(self) -> Mapping[str, Account]:
+        """Return the accounts of the caller by id.
+
+        Raises:
+            Forbidden: the caller lacks the scope; graphql-core reports it at each root field.
+        """
+        accounts = self._accounts
+        if accounts is None:
+            directory = self.context.directory_for_reading()
+            accounts = self._accounts = directory.accounts_for(self.context.principal)
+        return accounts
+
+    def get_connectors(self) -> Sequence[Connector]:
+        """Return the connectors of the caller's accounts, sorted by name.
+
+        Raises:
+            Forbidden: as for the accounts.
+        """
+        directory = self.context.directory_for_reading()
+        return directory.connectors_for(self.context.principal)
+
+    def require_reading(self) -> None:
+        """Check that the caller may read balances.
+
+        Raises:
+            Forbidden: as for the accounts.
+        """
+        self.context.directory_for_reading()

@@ -1,0 +1,269 @@
+"""The fields of the query root, of pages of accounts, and of who asks whom."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from balance_gateway import __version__
+from balance_gateway.api.compiled.account_json import AccountWriter
+from balance_gateway.api.compiled.argument_coercion import ABSENT, NO_FILTER
+from balance_gateway.api.compiled.compiler import (
+    Compiler,
+    ObjectType,
+    SelectedField,
+    Write,
+    leaf,
+    nested,
+    write_list,
+)
+from balance_gateway.api.compiled.connector_fields import compile_connector
+from balance_gateway.api.compiled.encoding import encode_boolean, encode_instant, encode_text
+from balance_gateway.api.compiled.field_errors import KeyPath
+from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.request_state import RequestState
+from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
+from balance_gateway.api.compiled.total_fields import compile_totals
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.connection import Page, encode_cursor, find_page
+from balance_gateway.api.schema.json_output import encode_json
+from balance_gateway.api.schema.node import is_connector_id, parse_connector_name
+from balance_gateway.api.schema.queries import (
+    ACCOUNT_ID_CHARACTERS_MAX,
+    NODE_ID_CHARACTERS_MAX,
+    PAGE_SIZE,
+)
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError
+from balance_gateway.service.account_index import AccountFilter
+from balance_gateway.service.directory import Connector
+
+
+class NodeWriter:
+    """Writes accounts and connectors by their ids.
+
+    Args:
+        compiler: the compiler of the response.
+        field: the field that has the ids.
+        path: the path of each object.
+    """
+
+    def __init__(self, compiler: Compiler, field: SelectedField, path: KeyPath) -> None:
+        self.accounts = AccountWriter(compiler, field.nodes, path)
+        self._write_connector = compile_connector(compiler, field.nodes, path)
+        self._path = path
+        compiler.allow_error(field.nodes, path)
+
+    def write(self, node_id: str, out: Output, field: str) -> None:
+        """Write one object, or null with an error; ``field`` is the argument with the id."""
+        state = out.state
+        account = state.get_accounts().get(node_id)
+        if account is not None:
+            self.accounts.write(account, out)
+        elif not is_connector_id(node_id):
+            out.fail(self._path, build_not_found(node_id, field))
+        elif (connector := _find_connector(state, node_id)) is not None:
+            self._write_connector(connector, out)
+        else:
+            # Longer than any name: the error must not repeat a text of any length.
+            out.fail(self._path, AccountNotFound(node_id[:NODE_ID_CHARACTERS_MAX]))
+
+
+def build_not_found(account_id: str, field: str) -> GatewayError:
+    """Build the error of an account id that the caller has no account with."""
+    if len(account_id) <= ACCOUNT_ID_CHARACTERS_MAX:
+        return AccountNotFound(account_id)
+    message = f"{field} must be an account id of at most {ACCOUNT_ID_CHARACTERS_MAX} characters."
+    return BadInput(message, field=field)
+
+
+def _find_connector(state: RequestState, node_id: str) -> Connector | None:
+    name = parse_connector_name(node_id)
+    return next((each for each in state.get_connectors() if each.id == name), None)
+
+
+def _compile_nodes(compiler: Compiler, field: SelectedField) -> Write:
+    position = compiler.compile_arguments(field, {"ids": "[ID!]!"}, _check_ids)
+    writer = NodeWriter(compiler, field, field.item_path)
+
+    def write(_query: None, out: Output) -> None:
+        ids = out.state.arguments[position]
+        accounts = list(map(out.state.get_accounts().get, ids))
+        if None not in accounts:
+            writer.accounts.write_list(accounts, out)  # type: ignore[arg-type]
+        else:
+            write_list(ids, lambda node_id, out: writer.write(node_id, out, "ids"), out)
+
+    return write
+
+
+def _check_ids(limits: Limits, ids: list[str]) -> list[str]:
+    if len(ids) > limits.ids:
+        raise FallBackToGraphQLCore("argument")
+    return ids
+
+
+def _compile_node(compiler: Compiler, field: SelectedField) -> Write:
+    position = compiler.compile_arguments(field, {"id": "ID!"}, lambda _limits, node_id: node_id)
+    writer = NodeWriter(compiler, field, field.path)
+    return lambda _query, out: writer.write(out.state.arguments[position], out, "id")
+
+
+def _compile_bank_account(compiler: Compiler, field: SelectedField) -> Write:
+    position = compiler.compile_arguments(field, {"id": "ID!"}, lambda _limits, node_id: node_id)
+    writer = AccountWriter(compiler, field.nodes, field.path)
+    compiler.allow_error(field.nodes, field.path)
+
+    def write(_query: None, out: Output) -> None:
+        account_id = out.state.arguments[position]
+        account = out.state.get_accounts().get(account_id)
+        if account is None:
+            out.fail(field.path, build_not_found(account_id, "id"))
+        else:
+            writer.write(account, out)
+
+    return write
+
+
+def _compile_edge_node(compiler: Compiler, field: SelectedField) -> Write:
+    return AccountWriter(compiler, field.nodes, field.path).write
+
+
+EDGE = ObjectType(
+    "BankAccountEdge",
+    {
+        "cursor": leaf(lambda account: encode_text(encode_cursor(account.id))),
+        "node": _compile_edge_node,
+    },
+)
+
+
+def _compile_page_edges(compiler: Compiler, field: SelectedField) -> Write:
+    write_edge = compiler.compile_object(EDGE, field.nodes, field.item_path)
+    return lambda page, out: write_list(page.accounts, write_edge, out)
+
+
+def _compile_page_nodes(compiler: Compiler, field: SelectedField) -> Write:
+    writer = AccountWriter(compiler, field.nodes, field.item_path)
+    return lambda page, out: writer.write_list(page.accounts, out)
+
+
+def _encode_cursor_of(accounts: Sequence[Account]) -> bytes:
+    return encode_text(encode_cursor(accounts[0].id)) if accounts else b"null"
+
+
+PAGE_INFO = ObjectType(
+    "PageInfo",
+    {
+        "hasNextPage": leaf(lambda page: encode_boolean(page.has_next)),
+        "hasPreviousPage": leaf(lambda page: encode_boolean(page.has_previous)),
+        "startCursor": leaf(lambda page: _encode_cursor_of(page.accounts[:1])),
+        "endCursor": leaf(lambda page: _encode_cursor_of(page.accounts[-1:])),
+    },
+)
+
+CONNECTION = ObjectType(
+    "BankAccountConnection",
+    {
+        "edges": _compile_page_edges,
+        "nodes": _compile_page_nodes,
+        "pageInfo": nested(PAGE_INFO, lambda page: page),
+        "totalCount": leaf(lambda page: b"%d" % page.total),
+    },
+)
+
+
+class PageArguments(NamedTuple):
+    """The arguments of ``bankAccounts``."""
+
+    filter: AccountFilter
+    first: int
+    after: str | None
+
+
+def _build_page_arguments(limits: Limits, filter_: Any, first: Any, after: Any) -> PageArguments:
+    chosen = NO_FILTER if filter_ is ABSENT or filter_ is None else filter_
+    count = PAGE_SIZE if first is ABSENT or first is None else first
+    if chosen.items > limits.ids or not 0 <= count <= limits.page_size:
+        # The field is required, so graphql-core reports the error.
+        raise FallBackToGraphQLCore("argument")
+    return PageArguments(chosen.filter, count, None if after is ABSENT else after)
+
+
+def _compile_bank_accounts(compiler: Compiler, field: SelectedField) -> Write:
+    types = {"filter": "BankAccountFilter", "first": "Int", "after": "String"}
+    position = compiler.compile_arguments(field, types, _build_page_arguments)
+    write_page = compiler.compile_object(CONNECTION, field.nodes, field.path)
+    return lambda _query, out: write_page(_find_page(out.state, position), out)
+
+
+def _find_page(state: RequestState, position: int) -> Page:
+    arguments = state.arguments[position]
+    directory = state.context.directory_for_reading()
+    accounts = directory.select(state.context.principal, arguments.filter)
+    try:
+        return find_page(accounts, arguments.first, arguments.after)
+    except BadInput:
+        raise FallBackToGraphQLCore("argument") from None
+
+
+def _compile_connectors(compiler: Compiler, field: SelectedField) -> Write:
+    write_connector = compile_connector(compiler, field.nodes, field.item_path)
+    return lambda _query, out: write_list(out.state.get_connectors(), write_connector, out)
+
+
+VIEWER = ObjectType(
+    "Viewer",
+    {
+        "name": leaf(lambda principal: encode_text(principal.name)),
+        "tenant": leaf(lambda principal: encode_text(principal.tenant)),
+        "scopes": leaf(
+            lambda principal: encode_json(sorted(scope.value for scope in principal.scopes))
+        ),
+        "expiresAt": leaf(lambda principal: encode_instant(principal.expires_at)),
+    },
+)
+
+
+def _compile_viewer(compiler: Compiler, field: SelectedField) -> Write:
+    write_viewer = compiler.compile_object(VIEWER, field.nodes, field.path)
+
+    def write(_query: None, out: Output) -> None:
+        out.shows_principal = True
+        write_viewer(out.state.context.principal, out)
+
+    return write
+
+
+GATEWAY = ObjectType(
+    "Gateway",
+    {
+        "version": leaf(lambda _gateway: encode_text(__version__)),
+        "environment": leaf(lambda gateway: encode_text(gateway.environment or None)),
+    },
+)
+
+
+def _compile_gateway(compiler: Compiler, field: SelectedField) -> Write:
+    write_gateway = compiler.compile_object(GATEWAY, field.nodes, field.path)
+    return lambda _query, out: write_gateway(out.state.context.gateway, out)
+
+
+QUERY = ObjectType(
+    "Query",
+    {
+        "nodes": _compile_nodes,
+        "node": _compile_node,
+        "bankAccount": _compile_bank_account,
+        "bankAccounts": _compile_bank_accounts,
+        "balanceTotals": compile_totals,
+        "connectors": _compile_connectors,
+        "viewer": _compile_viewer,
+        "gateway": _compile_gateway,
+    },
+    arguments={
+        "nodes": {"ids": "[ID!]!"},
+        "node": {"id": "ID!"},
+        "bankAccount": {"id": "ID!"},
+        "bankAccounts": {"filter": "BankAccountFilter", "first": "Int", "after": "String"},
+        "balanceTotals": {"filter": "BankAccountFilter", "asOf": "Date"},
+    },
+)

@@ -1,0 +1,150 @@
+"""The fields of balance series and histories: the balances of one account on several days."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from balance_gateway.api.compiled.argument_coercion import ABSENT
+from balance_gateway.api.compiled.balance_fields import BALANCE, BalanceView
+from balance_gateway.api.compiled.compiler import (
+    Compiler,
+    ObjectType,
+    SelectedField,
+    Write,
+    leaf,
+    nested,
+    nested_list,
+    write_list,
+)
+from balance_gateway.api.compiled.encoding import encode_day, encode_text
+from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.taken_values import get_terms
+from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema.history import HistoryStep, list_days, require_usable_day
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.balances import BalanceFigures
+from balance_gateway.domain.errors import BadInput, GatewayError
+from balance_gateway.ports.reads import Observed
+
+
+class Point(NamedTuple):
+    """A day of a series, with its balance or its problem."""
+
+    day: date
+    balance: BalanceView | None
+    problem: GatewayError | None
+
+
+class SeriesArguments(NamedTuple):
+    """The arguments of a series of balances, and the days that they name."""
+
+    start: date
+    end: date
+    step: HistoryStep
+    days: tuple[date, ...]
+
+
+#: The types of the arguments of ``balanceSeries`` and ``balanceHistory``.
+SERIES_ARGUMENTS: Mapping[str, str] = {"from": "Date!", "to": "Date!", "step": "HistoryStep"}
+
+PROBLEM = ObjectType(
+    "BalanceProblem",
+    {
+        "code": leaf(lambda error: encode_text(error.code)),
+        "message": leaf(lambda error: encode_text(error.message)),
+    },
+)
+
+POINT = ObjectType(
+    "BalancePoint",
+    {
+        "day": leaf(lambda point: encode_day(point.day)),
+        "balance": nested(BALANCE, lambda point: point.balance),
+        "problem": nested(PROBLEM, lambda point: point.problem),
+    },
+)
+
+SERIES = ObjectType("BalanceSeries", {"points": nested_list(POINT, lambda points: points)})
+
+
+def build_series_arguments(
+    limits: Limits, start: date, end: date, step: Any
+) -> SeriesArguments | GatewayError:
+    """Build the arguments of a series, or their error."""
+    chosen = HistoryStep.DAY if step is ABSENT or step is None else step
+    try:
+        require_usable_day(start, "from")
+        require_usable_day(end, "to")
+        days = _list_days(start, end, chosen, limits.history_points)
+    except BadInput as error:
+        return error
+    return SeriesArguments(start, end, chosen, days)
+
+
+@lru_cache(maxsize=256)
+def _list_days(start: date, end: date, step: HistoryStep, points_max: int) -> tuple[date, ...]:
+    return tuple(list_days(start, end, step, points_max))
+
+
+def compile_series(compiler: Compiler, field: SelectedField) -> Write:
+    """Compile ``BankAccount.balanceSeries``."""
+    position = compiler.compile_arguments(field, SERIES_ARGUMENTS, build_series_arguments)
+    write_points = compiler.compile_object(SERIES, field.nodes, field.path)
+    compiler.allow_error(field.nodes, field.path)
+
+    def write(account: Account, out: Output) -> None:
+        arguments = out.state.arguments[position]
+        if not isinstance(arguments, SeriesArguments):
+            out.fail(field.path, arguments)
+            return
+        results = _get_balances(account, arguments.days, out)
+        if results is not None:
+            points = map(_build_point, arguments.days, [account] * len(results), results)
+            write_points(list(points), out)
+
+    return write
+
+
+def compile_history(compiler: Compiler, field: SelectedField) -> Write:
+    """Compile ``BankAccount.balanceHistory``: one unavailable day fails the field."""
+    position = compiler.compile_arguments(field, SERIES_ARGUMENTS, build_series_arguments)
+    write_balance = compiler.compile_object(BALANCE, field.nodes, field.item_path)
+    compiler.allow_error(field.nodes, field.path)
+
+    def write(account: Account, out: Output) -> None:
+        arguments = out.state.arguments[position]
+        if not isinstance(arguments, SeriesArguments):
+            out.fail(field.path, arguments)
+            return
+        results = _get_balances(account, arguments.days, out)
+        if results is None:
+            return
+        error = next((each for each in results if isinstance(each, GatewayError)), None)
+        if error is not None:
+            out.fail(field.path, error)
+            return
+        views = [BalanceView(account, each) for each in results if isinstance(each, Observed)]
+        write_list(views, write_balance, out)
+
+    return write
+
+
+def _get_balances(
+    account: Account, days: Sequence[date], out: Output
+) -> list[Observed[BalanceFigures] | GatewayError] | None:
+    """Return the balance or the error of each day; None after a placeholder for missing ones."""
+    results = out.state.values.get_balances([account] * len(days), days)
+    if results is None:
+        out.write_missing()
+        return None
+    out.depend_on_all(list(map(get_terms, results)))
+    return results
+
+
+def _build_point(
+    day: date, account: Account, result: Observed[BalanceFigures] | GatewayError
+) -> Point:
+    if isinstance(result, GatewayError):
+        return Point(day, None, result)
+    return Point(day, BalanceView(account, result), None)
