@@ -1,4 +1,4 @@
-"""Reads from /metrics how many queries graphql-core executed because the fast path could not."""
+"""Reads from /metrics how many queries graphql-core executed because they were not compiled."""
 
 import re
 from collections import Counter

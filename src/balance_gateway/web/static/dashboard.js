@@ -2,7 +2,7 @@
 
 import { isNegative, isZero, shownAge, shownAmount } from "/money.js";
 
-const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!) {
+const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!, $summary: Boolean!) {
   bankAccounts(first: $first, after: $after) {
     totalCount
     pageInfo { hasNextPage endCursor }
@@ -18,13 +18,13 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!) {
       }
     }
   }
-  balanceTotals(asOf: $asOf) {
+  balanceTotals(asOf: $asOf) @include(if: $summary) {
     currency complete included bankIncluded ledgerIncluded staleIncluded
     bank { amount } ledger { amount }
     missing { code reason bankAccount { id name } }
     overlapping firstDay lastDay oldestObservedAt oldestSourcedAt
   }
-  connectors {
+  connectors @include(if: $summary) {
     name provider
     health { state lastSuccessAt lastFailureAt lastFailureCode }
     budget { requestsPerMinute remaining }
@@ -88,11 +88,12 @@ async function query(variables, signal) {
 }
 
 async function loadAll(asOf, signal) {
-  let page = await query({ asOf, after: null, first: PAGE }, signal);
+  // The totals and the connectors are the same for every page of accounts.
+  let page = await query({ asOf, after: null, first: PAGE, summary: true }, signal);
   const board = { ...page.data, at: page.at, rows: rowsOf(page) };
   while (page.data.bankAccounts.pageInfo.hasNextPage) {
     const after = page.data.bankAccounts.pageInfo.endCursor;
-    page = await query({ asOf, after, first: PAGE }, signal);
+    page = await query({ asOf, after, first: PAGE, summary: false }, signal);
     board.rows.push(...rowsOf(page));
   }
   return board;
