@@ -32,6 +32,7 @@ class FaultProfile:
     redis_slow_share: float = 0.02
     redis_keeps_snapshots: bool = False
     journal_failure_share: float = 0.01
+    journal_outage_every_s: float | None = None
     provider_outage_every_s: float | None = 15.0
     slow_read_share: float = 0.15
     retries: bool = True
@@ -86,6 +87,10 @@ SPECIAL_FAULT_PROFILES: Mapping[str, FaultProfile] = {
         FAULT_PROFILES["lost writes"], compare_and_set=True, write_share=0.5, retries=False
     ),
     "settlement under all faults": replace(_ALL_FAULTS, compare_and_set=True, write_share=0.4),
+    "journal outages": replace(FaultProfile(**_NO_FAULTS), journal_outage_every_s=6.0),
+    "journal outages under all faults": replace(
+        _ALL_FAULTS, journal_outage_every_s=8.0, compare_and_set=True
+    ),
     "aliased accounts": replace(_ALL_FAULTS, aliases=True),
     "retries without a journal": replace(FaultProfile(), journal_failure_share=0.03),
     "late fence replies": replace(_LATE_WRITES, redis_slow_share=0.25),

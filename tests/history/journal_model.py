@@ -8,8 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from balance_gateway.domain.errors import ErrorCode
-from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
-from balance_gateway.ports.write_journal import AccountBusy
+from balance_gateway.domain.writes import (
+    SettledBy,
+    UnsettledWrite,
+    WriteIntent,
+    WriteOutcome,
+    WriteRecord,
+)
+from balance_gateway.ports.write_journal import AccountBusy, WriteNotBegun
 
 _FINAL = (WriteOutcome.APPLIED, WriteOutcome.REJECTED)
 _UNSETTLED = (WriteOutcome.STARTED, WriteOutcome.UNCERTAIN)
@@ -42,13 +48,18 @@ class JournalModel:
 
     def finish(self, record: WriteRecord, now: datetime) -> None:
         """See ``WriteJournal``."""
+        if record.intent.id not in self._records:
+            raise WriteNotBegun
         stored = self._records[record.intent.id]
         finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
         settled = replace(finished, settlement=stored.settlement, found=stored.found)
         if replace(settled, finished_at=stored.finished_at) == stored:
             return
         if stored.outcome not in _FINAL and stored.settlement is None:
+            finished_in = self._finished_in.get(record.intent.id)
             self._store(finished)
+            if finished_in is not None:
+                self._finished_in[record.intent.id] = finished_in
 
     def by_key(self, tenant: str, key: str | None) -> WriteRecord | None:
         """See ``WriteJournal``."""
@@ -107,7 +118,7 @@ class JournalModel:
             return False
         finished_in = self._finished_in[record.intent.id]
         self._store(record)
-        if record.outcome is WriteOutcome.UNCERTAIN:
+        if record.settlement is not None and record.settlement.how is SettledBy.SUPERSEDED:
             self._finished_in[record.intent.id] = finished_in
         return True
 

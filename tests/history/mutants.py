@@ -30,8 +30,10 @@ from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.service.outcome_recorder import OutcomeRecorder
 from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.settlement import settle_by_read
+from balance_gateway.service.writer import OpeningBalanceWriter
 from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
 from tests.history.provider_model import ProviderModel
 from tests.history.simulation import DAYS, REAL, Blueprint
@@ -241,6 +243,27 @@ class ComparedInDoubt(Reconciler):
         """Require nothing."""
 
 
+class _OneAttempt(OutcomeRecorder):
+    async def _finish(self, account: Account, record: WriteRecord) -> bool:
+        try:
+            await self._journal.finish(record)
+        except Exception:
+            return False
+        return True
+
+
+class ForgottenOutcome(OpeningBalanceWriter):
+    """An outcome that the journal does not take at once is forgotten."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        known = self._recorder
+        self._recorder = _OneAttempt(
+            known._fence, known._journal, known._reconciler, known._clock, known._lease_s
+        )
+        self._executor = replace(self._executor, recorder=self._recorder)
+
+
 def _send_twice(provider: BalanceProvider) -> BalanceProvider:
     return SentTwice(provider)  # type: ignore[arg-type,return-value]
 
@@ -258,6 +281,7 @@ _NO_FAULTS, _LOST_WRITES = FAULT_PROFILES["no faults"], FAULT_PROFILES["lost wri
 _SNAPSHOTS = SPECIAL_FAULT_PROFILES["redis restored from a snapshot"]
 _LATE_REPLIES = SPECIAL_FAULT_PROFILES["late fence replies"]
 _DOUBT = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
+_NO_JOURNAL = SPECIAL_FAULT_PROFILES["journal outages"]
 _LOST_KEYS = replace(_LOST_WRITES, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
@@ -282,6 +306,7 @@ MUTANTS: Mapping[str, Mutant] = {
         replace(REAL, reconciler=SettledWithinHold), _DOUBT, 20
     ),
     "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40),
+    "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20),
     "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 

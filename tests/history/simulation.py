@@ -72,6 +72,8 @@ HOLD_S = COMMAND_TIMEOUT_S + DEADLINE_S + max(LATE_LANDING_S, READ_BACK_S)
 APPLIED_WITHIN_S = PREPARE_S + HOLD_S
 #: Interval of the background settlement of uncertain writes.
 SETTLE_INTERVAL_S = 2.0
+#: Interval of resolving writes without an outcome after their lease.
+RECOVER_INTERVAL_S = 1.0
 LEASE_S = PREPARE_S + DEADLINE_S + READ_BACK_S + 1.0
 DAYS = (date(2026, 3, 1), date(2026, 2, 1))
 WRITER = Principal("client", "acme", frozenset(Scope))
@@ -133,6 +135,7 @@ class Simulation:
         self.redis = RedisModel(lambda: self.loop.time() * 1000)
         self.redis_down_until_s = 0.0
         self.redis_snapshot = self.redis.snapshot()
+        self.journal_down_until_s = 0.0
         self.journal = JournalModel()
         self.provider_state = ProviderState(
             self.rng, self.loop.time, profile.write_results, profile.slow_read_share
@@ -194,6 +197,7 @@ class Simulation:
         for fault_task in fault_tasks:
             fault_task.cancel()
         self.redis_down_until_s = self.provider_state.down_until_s = 0.0
+        self.journal_down_until_s = 0.0
         await asyncio.sleep(APPLIED_WITHIN_S + 2.0)
         for replica in self.replicas:
             if not replica.serving:
@@ -222,7 +226,22 @@ class Simulation:
             compared = any(write.expected is not None for write in history.writes)
             if compared and history.certain and not checker.linearizable_by_search(history):
                 return f"{name}: a compared write replaced another value than the one expected"
-        return self._find_record_difference(histories) or self._find_false_settlement(histories)
+        return (
+            self._find_record_difference(histories)
+            or self._find_false_settlement(histories)
+            or self._find_lost_outcome()
+        )
+
+    def _find_lost_outcome(self) -> str | None:
+        """Look for writes without an outcome, and for answered writes in doubt."""
+        for record in self.journal.unfinished():
+            return f"{record.intent.id} has no outcome"
+        profile = self.profile
+        answers = {"ok", "refused"} >= set(profile.write_results)
+        if answers and profile.crash_every_s is None and profile.provider_outage_every_s is None:
+            for record in self.journal.unsettled():
+                return f"{record.intent.id} was answered and is in doubt"
+        return None
 
     def _find_false_settlement(self, histories: Mapping[str, History]) -> str | None:
         """Compare settlements and comparisons with what the providers really applied, and when."""
@@ -277,6 +296,8 @@ class Simulation:
             yield self._repeat(profile.redis_outage_every_s, self._disconnect_redis)
         if profile.provider_outage_every_s:
             yield self._repeat(profile.provider_outage_every_s, self._stop_provider)
+        if profile.journal_outage_every_s:
+            yield self._repeat(profile.journal_outage_every_s, self._stop_journal)
         if profile.stalls:
             yield self._repeat(4.0, self._stall)
 
@@ -309,6 +330,11 @@ class Simulation:
     async def _stop_provider(self) -> None:
         self.log("providers are down")
         self.provider_state.down_until_s = self.loop.time() + self.rng.uniform(0.5, 6.0)
+
+    async def _stop_journal(self) -> None:
+        self.log("the journal is down")
+        # Both within a lease and longer.
+        self.journal_down_until_s = self.loop.time() + self.rng.uniform(0.1, 2 * LEASE_S)
 
     async def _stall(self) -> None:
         self.rng.choice(self.replicas).stall(self.rng.uniform(0.5, 2 * HOLD_S))
@@ -385,6 +411,8 @@ class ReplicaJournal:
             simulation.draw(simulation.profile.journal_failure_share),
             simulation.draw(0.5),
         )
+        if simulation.loop.time() < simulation.journal_down_until_s:
+            fails = before = True
         if fails and before:
             await asyncio.sleep(simulation.draw_delay_s())
             raise JournalUnavailable("The write journal is unreachable.")
@@ -543,14 +571,10 @@ class Replica:
                 await asyncio.sleep(0.1)
                 continue
             break
-        self.simulation.loop.create_task(self._resolve(recovery))
+        self.simulation.loop.create_task(recovery.run(RECOVER_INTERVAL_S))
         self.simulation.loop.create_task(reconciler.run(SETTLE_INTERVAL_S))
         self.serving = True
         self.simulation.log(f"{self.name} serves")
-
-    async def _resolve(self, recovery: Recovery) -> None:
-        with contextlib.suppress(Internal):
-            await recovery.resolve_unfinished()
 
     def _build(self) -> tuple[Recovery, Reconciler]:
         simulation, blueprint = self.simulation, self.simulation.blueprint
@@ -614,7 +638,14 @@ class Replica:
             limits=limits,
         )
         recovery = Recovery(
-            directory, sources, self.reads, journal, simulation.clock, limits, reconciler.add
+            directory,
+            sources,
+            self.reads,
+            journal,
+            simulation.clock,
+            limits,
+            reconciler.add,
+            self.writer.keeps_outcome,
         )
         return recovery, reconciler
 

@@ -79,6 +79,8 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
         ("compare-and-set writes", range(1, 20)),
         ("comparisons and uncertain writes", range(1, 13)),
         ("settlement under all faults", range(1, 13)),
+        ("journal outages", range(1, 16)),
+        ("journal outages under all faults", range(1, 13)),
         ("aliased accounts", range(1, 20)),
         ("retries without a journal", range(1, 16)),
         ("late fence replies", range(30, 46)),

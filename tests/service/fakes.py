@@ -23,6 +23,12 @@ from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutc
 from balance_gateway.ports.reads import BalanceRequest
 from balance_gateway.ports.write_journal import AccountBusy, WriteFilter, WritePosition
 from balance_gateway.service.balances import CurrencyTotal, compute_totals
+from balance_gateway.ports.write_journal import (
+    AccountBusy,
+    WriteFilter,
+    WriteNotBegun,
+    WritePosition,
+)
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.reconciler import Reconciler
@@ -168,6 +174,8 @@ class FakeJournal:
 
     async def finish(self, record: WriteRecord) -> None:
         self._step("finish")
+        if record.intent.id not in self.records:
+            raise WriteNotBegun
         self.steps.append(f"finished {record.outcome.value}")
         stored = self.records[record.intent.id].outcome
         if stored in (WriteOutcome.APPLIED, WriteOutcome.REJECTED):
@@ -220,6 +228,7 @@ class FakeJournal:
         raise NotImplementedError
 
     async def unfinished(self) -> Sequence[WriteRecord]:
+        self._step("unfinished")
         return [one for one in self.records.values() if one.outcome is WriteOutcome.STARTED]
 
     async def unsettled_since(self, instant: datetime) -> Sequence[UnsettledWrite]:

@@ -1,14 +1,17 @@
 """Tests recovery after a crash: fences are held and every write gets an outcome."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from balance_gateway.domain.errors import CacheUnavailable, ProviderUnavailable
+from balance_gateway.domain.errors import CacheUnavailable, ProviderRejected, ProviderUnavailable
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.service.directory import Directory
+from balance_gateway.service.outcome_recorder import RETRY_TO_S
 from balance_gateway.service.recovery import Recovery
 from tests.service.fakes import LIMITS, WriterHarness, opening
 
@@ -162,13 +165,60 @@ async def test_a_failed_read_leaves_a_write_uncertain_and_continues(
 async def test_a_write_is_resolved_only_after_its_lease_expired(
     harness: WriterHarness, recovery: Recovery
 ) -> None:
-    add_unfinished_write(harness, 10)
-    started_s = harness.time.monotonic()
+    add_unfinished_write(harness, LIMITS.lease_s - 1)
+
+    await recovery.resolve_unfinished()
+    before = harness.outcomes
+    harness.time.advance(1)
+    await recovery.resolve_unfinished()
+
+    assert (before, harness.outcomes) == (["started"], ["uncertain"])
+    assert harness.steps == ["read", "finished uncertain"]
+
+
+async def test_a_write_is_resolved_while_the_process_runs(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    """A row without an outcome once stayed so until the next start of a process."""
+    task = asyncio.create_task(recovery.run(5.0))
+    await asyncio.sleep(100)
+    harness.provider.current = opening(200)
+    harness.journal.failing["unfinished"] = OSError("out of reach")
+    add_unfinished_write(harness, 0)
+    await asyncio.sleep(LIMITS.lease_s)
+    harness.journal.failing.clear()
+    await asyncio.sleep(5.0)
+    task.cancel()
+
+    assert harness.outcomes == ["applied"]
+
+
+async def test_a_write_with_a_known_outcome_is_not_resolved_by_reading(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    harness.provider.before = ProviderRejected("no")
+    harness.journal.failing["finish"] = OSError("disk full")
+    await harness.upsert()
+    harness.journal.failing.clear()
+    recovery = replace(recovery, keeps_outcome=harness.writer.keeps_outcome)
+    harness.provider.current = opening(200)
+
+    await recovery.resolve_unfinished()
+    await asyncio.sleep(RETRY_TO_S)
+
+    assert harness.outcomes == ["rejected"]
+
+
+async def test_a_resolved_write_drops_the_values_cached_before(
+    harness: WriterHarness, recovery: Recovery
+) -> None:
+    """A recorded opening balance was cached for an hour after the hold of the write ended."""
+    add_unfinished_write(harness, 100)
+    harness.provider.current = opening(200)
 
     await recovery.resolve_unfinished()
 
-    assert harness.time.monotonic() - started_s == pytest.approx(LIMITS.lease_s - 10)
-    assert harness.outcomes == ["uncertain"]
+    assert harness.steps == ["read", "fenced", "finished applied", "lowered"]
 
 
 async def test_recovery_sends_nothing_and_lowers_no_fence(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -104,8 +105,8 @@ def child() -> Iterator[Callable[..., Child]]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of the default database of a server that runs until the tests end."""
+def postgresql_process() -> Iterator[Any]:
+    """A PostgreSQL server that runs until the tests end."""
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         os.chmod(folder, 0o700)
         before = os.environ.get("XDG_RUNTIME_DIR")
@@ -121,8 +122,15 @@ def postgresql_server() -> Iterator[str]:
         # Tests kill clients but never the server, so it need not wait for the disk.
         server.psql("ALTER SYSTEM SET fsync = off;")
         server.psql("SELECT pg_reload_conf();")
-        yield server.get_uri()
+        yield server
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql_process: Any) -> str:
+    """The URL of the server's default database."""
+    url: str = postgresql_process.get_uri()
+    return url
 
 
 async def _clear_database(url: str) -> None:

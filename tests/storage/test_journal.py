@@ -322,16 +322,15 @@ async def test_an_unknown_write_cannot_be_finished(journal, make_intent, clock):
 async def test_last_applied_is_the_write_that_finished_last(journal, make_intent, clock):
     """It is neither the write that started last nor the one with the latest timestamp."""
     first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
-    await journal.finish(uncertain(first, clock))
+    await journal.finish(applied(first, clock, finished_at=clock() + timedelta(days=1)))
     second = await journal.begin(make_intent("w2"), lease_s=LEASE_S)
-    await journal.finish(applied(second, clock, finished_at=clock() + timedelta(days=1)))
+    await journal.finish(applied(second, clock))
     third = await journal.begin(make_intent("w3"), lease_s=LEASE_S)
-    await journal.finish(applied(first, clock))
     await journal.finish(rejected(third, clock))
 
     last = await journal.last_applied("remote acct_cash")
 
-    assert last.intent.id == "w1"
+    assert last.intent.id == "w2"
     assert await journal.last_applied("unknown") is None
 
 
@@ -505,3 +504,17 @@ async def test_a_started_write_survives_the_kill_of_its_process(url, child, open
 
     assert [record.intent.idempotency_key for record in unfinished] == ["k"]
     assert [row.event for row in audited] == [AuditEvent.BEGUN]
+
+
+async def test_an_outcome_recorded_late_does_not_replace_a_later_write(journal, make_intent, clock):
+    """An outcome kept while the journal was down became the recorded opening balance."""
+    first = await journal.begin(make_intent("w1"), lease_s=LEASE_S)
+    clock.advance(LEASE_S)
+    second = await journal.begin(make_intent("w2"), lease_s=LEASE_S)
+    await journal.finish(applied(second, clock))
+
+    await journal.finish(applied(first, clock))
+
+    kept = await journal.last_applied(first.intent.remote_account)
+    assert kept.intent.id == "w2"
+    assert await journal.unfinished() == []

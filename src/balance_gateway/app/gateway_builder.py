@@ -63,6 +63,9 @@ logger = logging.getLogger(__name__)
 #: Interval in seconds at which uncertain writes are settled in the background.
 SETTLE_INTERVAL_S = 30.0
 
+#: Interval in seconds at which writes without an outcome are resolved after their lease.
+RECOVER_INTERVAL_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayComponents:
@@ -168,7 +171,16 @@ async def open_gateway(
         )
         stack.push_async_callback(writer.drain)
         on_uncertain = partial(_report_uncertain, metrics, reconciler)
-        recovery = Recovery(directory, sources, reads, journal, clock, limits, on_uncertain)
+        recovery = Recovery(
+            directory,
+            sources,
+            reads,
+            journal,
+            clock,
+            limits,
+            on_uncertain,
+            writer.keeps_outcome,
+        )
         await _recover(recovery, compute_effect_window_s(settings), cache, stack)
         _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
         environment = settings.server.environment
@@ -296,7 +308,7 @@ async def _recover(
     except CacheUnavailable:
         # Not an error: when the cache is back, its own fences or a quarantine protect its values.
         logger.warning("recovery.cache_out_of_reach")
-    _run_in_background(recovery.resolve_unfinished(), stack)
+    _run_in_background(recovery.run(RECOVER_INTERVAL_S), stack)
 
 
 def _run_in_background(work: Coroutine[Any, Any, None], stack: contextlib.AsyncExitStack) -> None:

@@ -1,7 +1,7 @@
 """Defines the journal's records of writes and their outcomes.
 
 A write is recorded as started, then sent at most once, then finished with exactly one outcome. A
-write that was started and never finished (the process died) is resolved at the next start. An
+write that was started and not finished before its lease ended (its process died) is resolved. An
 UNCERTAIN write is *unsettled* until a read proves or disproves it, a later write supersedes it, or
 a person settles it.
 """

@@ -13,6 +13,10 @@ class AccountBusy(Exception):
     """Another write of the same remote account has started and not finished."""
 
 
+class WriteNotBegun(LookupError):
+    """The journal has no write with this id."""
+
+
 class JournalUnavailable(Internal):
     """The journal could not be read or written; a later attempt may succeed."""
 
@@ -43,7 +47,11 @@ class WriteJournal(Protocol):
 
         An APPLIED or REJECTED record is never changed again. A REJECTED record with a retryable
         error releases its idempotency key: nothing happened, and the caller may try again with
-        the same key.
+        the same key. A record that was UNCERTAIN keeps its place among the finished writes:
+        those that were applied since were sent later.
+
+        Raises:
+            WriteNotBegun: the write was never recorded as started.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Resolves the writes that an earlier process started and did not finish."""
+"""Resolves the writes that a process started and did not finish before their lease ended."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import Internal
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
@@ -24,7 +25,7 @@ _INTERRUPTED = Internal("The gateway was interrupted while it made the write.")
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Handles writes without an outcome at the start of a process.
+    """Handles writes without an outcome, at the start of a process and while it runs.
 
     Attributes:
         directory: looks up accounts.
@@ -34,6 +35,8 @@ class Recovery:
         clock: returns the current instant.
         limits: the time limits of writes.
         on_uncertain: called with every write whose outcome stays unknown.
+        keeps_outcome: returns whether this process knows the outcome of a write, by its id, and
+            is still trying to record it.
     """
 
     directory: Directory
@@ -43,6 +46,7 @@ class Recovery:
     clock: Clock
     limits: WriteDeadlines
     on_uncertain: Callable[[WriteRecord], object] = lambda _record: None
+    keeps_outcome: Callable[[str], bool] = lambda _write_id: False
 
     async def hold_fences(self, lands_within_s: float) -> None:
         """Raise the fences of all writes that may still take effect.
@@ -68,18 +72,29 @@ class Recovery:
             if account is not None and remaining_s > 0:
                 await self.fence.hold(account, write.id, remaining_s)
 
-    async def resolve_unfinished(self) -> None:
-        """Determine and record the outcome of each unfinished write.
+    async def run(self, interval_s: float) -> None:
+        """Resolve unfinished writes, at once and then again and again."""
+        while True:
+            try:
+                await self.resolve_unfinished()
+            except Exception:
+                logger.exception("write.not_resolved")
+            await asyncio.sleep(interval_s)
 
-        A write that cannot be recorded is left for the next start.
+    async def resolve_unfinished(self) -> None:
+        """Determine and record the outcome of each unfinished write after its lease.
+
+        A write that cannot be recorded is left for the next call.
         """
         for record in await self.journal.unfinished():
             age_s = (self.clock() - record.intent.started_at).total_seconds()
             # Until the lease has expired the write may belong to another live process.
-            await asyncio.sleep(max(0.0, self.limits.lease_s - age_s))
-            resolved = await self._resolve(record)
+            if age_s < self.limits.lease_s or self.keeps_outcome(record.intent.id):
+                continue
+            account = self.directory.find_account(record.intent.tenant, record.intent.account_id)
+            resolved = await self._resolve(account, record)
             try:
-                await self.journal.finish(replace(resolved, finished_at=self.clock()))
+                await self._record(account, replace(resolved, finished_at=self.clock()))
             except Exception:
                 logger.exception("write.not_resolved", extra={"write_id": record.intent.id})
                 continue
@@ -87,11 +102,23 @@ class Recovery:
                 self.on_uncertain(resolved)
             logger.info("write.resolved", extra={"outcome": resolved.outcome.value})
 
-    async def _resolve(self, record: WriteRecord) -> WriteRecord:
-        account = self.directory.find_account(record.intent.tenant, record.intent.account_id)
+    async def _resolve(self, account: Account | None, record: WriteRecord) -> WriteRecord:
         if account is None:
             return as_uncertain(record, _INTERRUPTED, None)
         source = self.sources[account.connector]
         return await resolve_by_reading(
             account, source, record, _INTERRUPTED, self.limits.read_back_s
         )
+
+    async def _record(self, account: Account | None, resolved: WriteRecord) -> None:
+        if account is None or resolved.outcome is not WriteOutcome.APPLIED:
+            await self.journal.finish(resolved)
+            return
+        # Recorded opening balances change with it: cached ones must not outlive it. The fence of
+        # the write itself stays raised.
+        fence_id = f"{resolved.intent.id}:resolved"
+        await self.fence.begin_write(account, fence_id)
+        try:
+            await self.journal.finish(resolved)
+        finally:
+            await self.fence.end_write(account, fence_id)

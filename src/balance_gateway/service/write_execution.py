@@ -13,7 +13,7 @@ from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.call_context import SendStatus, set_call_context
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import WriteFence
-from balance_gateway.ports.write_journal import WriteJournal
+from balance_gateway.service.outcome_recorder import OutcomeRecorder
 from balance_gateway.service.read_back import (
     as_uncertain,
     read_back,
@@ -52,7 +52,7 @@ class WriteExecutor:
 
     Attributes:
         fence: blocks caching during the write.
-        journal: records the outcome.
+        recorder: records the outcome.
         reconciler: knows the unsettled writes.
         sources: the providers by connector name, without the gateway's record in front of them.
         clock: returns the current instant.
@@ -60,7 +60,7 @@ class WriteExecutor:
     """
 
     fence: WriteFence
-    journal: WriteJournal
+    recorder: OutcomeRecorder
     reconciler: Reconciler
     sources: Mapping[str, BalanceProvider]
     clock: Clock
@@ -168,16 +168,7 @@ class WriteExecutor:
         record = replace(record, finished_at=self.clock())
         # The journal comes first: for some providers opening balances are read from it, and a read
         # after the fence is lowered caches its result.
-        try:
-            await self.journal.finish(record)
-        except Exception:
-            logger.exception("write.outcome_not_recorded", extra={"write_id": record.intent.id})
-            lost = Internal("The outcome of the write could not be recorded.")
-            return as_uncertain(record, lost, record.applied)
-        if record.outcome is WriteOutcome.APPLIED:
-            await self.reconciler.supersede(record)
-        elif record.outcome is WriteOutcome.UNCERTAIN:
-            self.reconciler.add(record)
-        if lower:
-            await self.fence.end_write(account, record.intent.id)
-        return record
+        if await self.recorder.record(account, record, lower=lower):
+            return record
+        lost = Internal("The outcome of the write is known and could not be recorded yet.")
+        return as_uncertain(record, lost, record.applied)

@@ -12,14 +12,16 @@ The steps of a write, and the meaning of a failure in each step:
    nothing has happened.
 5. **Send** the write once, with a deadline.
 6. **Read back** the opening balance if the provider supports reading it.
-7. **Record** the outcome. On failure the outcome is uncertain and the fence expires by itself.
+7. **Record** the outcome, again and again until the lease ends. If the journal does not take it
+   by then, the caller's outcome is uncertain, and the known one is recorded in the background
+   (``outcome_recorder.py``).
 8. **Lower** the fence, unless the write may still take effect. Then respond to the caller.
 
 Writes of one account run one after the other. A write that waits longer for its turn (before step
 2) than a write may take is rejected; nothing has happened and the caller can try again. Each write
 runs in a task of its own, so a caller that disconnects does not stop it. A request that repeats
-an idempotency key waits for the outcome of the first write; when the lease expires or the journal
-becomes unavailable meanwhile, the result is uncertain.
+an idempotency key waits for the outcome of the first write; when the lease of that write expires or
+the journal becomes unavailable meanwhile, the result is uncertain.
 """
 
 import asyncio
@@ -44,7 +46,8 @@ from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable, WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
-from balance_gateway.service.read_back import as_uncertain, read_previous
+from balance_gateway.service.outcome_recorder import OutcomeRecorder
+from balance_gateway.service.read_back import as_uncertain, read_previous, with_failure
 from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.upsert_plan import ExpectationFailed, UpsertPlan, plan_upsert
 from balance_gateway.service.write_execution import WriteDeadlines, WriteExecutor
@@ -61,6 +64,8 @@ logger = logging.getLogger(__name__)
 
 #: Interval in seconds at which the journal is read while waiting for another process's write.
 _POLL_S = 0.05
+
+_STARTED = WriteOutcome.STARTED
 
 _BUSY = "Another write of this account is in progress; try again."
 
@@ -106,7 +111,8 @@ class OpeningBalanceWriter:
         self._limits = limits
         self._on_outcome = on_outcome
         self._reconciler = reconciler
-        self._executor = WriteExecutor(fence, journal, reconciler, sources, clock, limits)
+        self._recorder = OutcomeRecorder(fence, journal, reconciler, clock, limits.lease_s)
+        self._executor = WriteExecutor(fence, self._recorder, reconciler, sources, clock, limits)
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_progress: set[asyncio.Task[UpsertResult]] = set()
 
@@ -128,9 +134,14 @@ class OpeningBalanceWriter:
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Wait until every write in progress has its outcome."""
+        """Wait until every write in progress has its outcome, and a while for its record."""
         while self._in_progress:
             await asyncio.wait(list(self._in_progress))
+        await self._recorder.drain()
+
+    def keeps_outcome(self, write_id: str) -> bool:
+        """Return whether the outcome of a write is known here and not recorded yet."""
+        return self._recorder.keeps(write_id)
 
     async def _run_in_turn(self, plan: UpsertPlan) -> UpsertResult:
         remote_account = self._remote_accounts[plan.account.id]
@@ -205,6 +216,12 @@ class OpeningBalanceWriter:
             try:
                 begin = self._journal.begin(intent, lease_s=self._limits.lease_s)
                 record = await _call_journal(begin)
+            except JournalUnavailable as error:
+                # It may have been recorded as started: the row must not block the account.
+                unsent = with_failure(WriteRecord(intent, _STARTED), error, WriteOutcome.REJECTED)
+                unsent = replace(unsent, finished_at=self._clock())
+                self._recorder.keep(plan.account, unsent, lower=False)
+                raise
             except AccountBusy:
                 if self._clock().timestamp() >= deadline:
                     raise CacheUnavailable(_BUSY) from None
@@ -239,7 +256,9 @@ class OpeningBalanceWriter:
                 "This idempotencyKey was already used for a different write; use a new one.",
                 field="idempotencyKey",
             )
-        deadline = self._clock().timestamp() + self._limits.lease_s
+        # At most a lease from now, even if the start was recorded by a clock that is ahead.
+        start_s = min(record.intent.started_at, self._clock()).timestamp()
+        deadline = start_s + self._limits.lease_s
         while record.outcome is WriteOutcome.STARTED:
             if self._clock().timestamp() >= deadline:
                 return replace(record, outcome=WriteOutcome.UNCERTAIN)

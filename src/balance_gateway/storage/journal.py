@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
-from balance_gateway.ports.write_journal import AccountBusy
+from balance_gateway.ports.write_journal import AccountBusy, WriteNotBegun
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database
@@ -75,7 +75,7 @@ class SqlWriteJournal(JournalAccess):
 
         Raises:
             ValueError: the record is STARTED, which is not an outcome.
-            LookupError: the write was never recorded as started.
+            WriteNotBegun: the write was never recorded as started.
             JournalUnavailable: the database is unavailable; the outcome may not be recorded.
         """
         if record.outcome is WriteOutcome.STARTED:
@@ -85,7 +85,7 @@ class SqlWriteJournal(JournalAccess):
         async with self._write_transaction() as connection:
             row = (await connection.execute(statement)).one_or_none()
             if row is None:
-                raise LookupError(f"write {record.intent.id} was never recorded as started")
+                raise WriteNotBegun(f"write {record.intent.id} was never recorded as started")
             stored = record_from_row(row)
             finished = replace(record, intent=stored.intent, finished_at=record.finished_at or now)
             if _is_same_outcome(stored, finished):
@@ -95,7 +95,15 @@ class SqlWriteJournal(JournalAccess):
                 return
             # Settling a write depends on which one of the account finished last.
             await self._database.lock(connection, stored.intent.remote_account)
-            await store_outcome(connection, finished, AuditEvent.FINISHED, at=now)
+            await store_outcome(
+                connection,
+                finished,
+                AuditEvent.FINISHED,
+                at=now,
+                # It was in doubt since its lease ended. Writes that were applied since were sent
+                # later, so that theirs stays the last one.
+                keeps_order=stored.outcome is WriteOutcome.UNCERTAIN,
+            )
 
     async def by_key(self, tenant: str, idempotency_key: str) -> WriteRecord | None:
         """Return the record with this idempotency key, or None."""

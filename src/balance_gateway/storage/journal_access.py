@@ -80,12 +80,26 @@ def oldest_first(statement: Select[Any]) -> Select[Any]:
 
 
 async def store_outcome(
-    connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
+    connection: AsyncConnection,
+    record: WriteRecord,
+    event: AuditEvent,
+    *,
+    at: datetime,
+    keeps_order: bool = False,
 ) -> None:
-    """Change a write to the outcome of its record, with the row of the audit log."""
+    """Change a write to the outcome of its record, with the row of the audit log.
+
+    Args:
+        connection: a connection in a transaction.
+        record: the write with its outcome.
+        event: what happened to the write.
+        at: when it happened.
+        keeps_order: whether the write keeps its place among the writes that finished, which
+            decides which one is the last applied.
+    """
     number = await audit.append(connection, record, event, at=at)
     values = outcome_columns(record)
-    if event is not AuditEvent.SUPERSEDED:
+    if event is not AuditEvent.SUPERSEDED and not keeps_order:
         values["finished_in"] = number
     if record.outcome is WriteOutcome.REJECTED and record.error_retryable:
         # Nothing happened and the caller may try again, so the key is released.
