@@ -14,6 +14,7 @@ from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
 from balance_gateway.config.settings import ApiKeySettings, Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.storage.database import DatabaseError
+from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import HealthEndpoints
@@ -112,7 +113,7 @@ def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLE
 
 def _build_health_endpoints(components: GatewayComponents) -> HealthEndpoints:
     return HealthEndpoints(
-        checks={"storage": components.database.ping},
+        checks={"storage": WriteProbe(components.database).check},
         optional_checks={"cache": components.cache.fences.ping},
         registry=components.metrics.registry,
     )

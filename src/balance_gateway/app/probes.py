@@ -2,15 +2,21 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from balance_gateway.app.gateway_builder import open_gateway
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import Internal
-from balance_gateway.storage.database import DatabaseError
+from balance_gateway.storage.database import Database, DatabaseError
+from balance_gateway.storage.write_probe import WriteProbe
 
 
-async def _probe_storage() -> None:
-    """Succeed: the storage was opened before, which is the check."""
+async def _probe_storage(database: Database) -> None:
+    """Check that the storage, which was opened before, takes writes."""
+    try:
+        await WriteProbe(database).check()
+    except DatabaseError as error:
+        raise Internal(str(error)) from error
 
 
 Probe = Callable[[], Awaitable[None]]
@@ -31,7 +37,9 @@ async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, 
             components = await stack.enter_async_context(open_gateway(settings))
         except DatabaseError as error:
             raise Internal(str(error)) from error
-        probes: dict[str, tuple[str, Probe]] = {"storage": ("storage", _probe_storage)}
+        probes: dict[str, tuple[str, Probe]] = {
+            "storage": ("storage", partial(_probe_storage, components.database))
+        }
         if settings.cache.url.reveal().startswith(("redis", "unix")):
             probes["cache"] = ("cache", components.cache.fences.ping)
         for name, provider in components.providers.items():

@@ -7,6 +7,8 @@ write ends. After that the outcome is kept in memory and recorded in the backgro
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import Clock
@@ -69,16 +71,30 @@ class OutcomeRecorder:
             Whether the outcome was recorded before the lease ended. If not, it is recorded in the
             background.
         """
-        task = self.keep(account, record, lower=lower)
+        task = self._start(record.intent.id, self._record(account, record, lower=lower))
         age_s = (self._clock() - record.intent.started_at).total_seconds()
         done, _ = await asyncio.wait({task}, timeout=max(self._lease_s - age_s, _WAIT_MIN_S))
         return bool(done) and task.result()
 
-    def keep(self, account: Account, record: WriteRecord, *, lower: bool) -> "asyncio.Task[bool]":
-        """Record an outcome in the background; the task returns whether it was recorded."""
-        task = asyncio.get_running_loop().create_task(self._record(account, record, lower=lower))
-        self._kept[record.intent.id] = task
-        task.add_done_callback(lambda _task: self._kept.pop(record.intent.id, None))
+    def keep_unsent(self, account: Account, record: WriteRecord) -> None:
+        """Record in the background that a write was not sent, for as long as its lease takes.
+
+        After that, the write is resolved like any other without an outcome.
+        """
+
+        async def record_in_time() -> bool:
+            try:
+                async with asyncio.timeout(self._lease_s):
+                    return await self._record(account, record, lower=False)
+            except TimeoutError:
+                return False
+
+        self._start(record.intent.id, record_in_time())
+
+    def _start(self, write_id: str, work: Coroutine[Any, Any, bool]) -> "asyncio.Task[bool]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._kept[write_id] = task
+        task.add_done_callback(lambda _task: self._kept.pop(write_id, None))
         return task
 
     async def drain(self) -> None:

@@ -220,7 +220,7 @@ class OpeningBalanceWriter:
                 # It may have been recorded as started: the row must not block the account.
                 unsent = with_failure(WriteRecord(intent, _STARTED), error, WriteOutcome.REJECTED)
                 unsent = replace(unsent, finished_at=self._clock())
-                self._recorder.keep(plan.account, unsent, lower=False)
+                self._recorder.keep_unsent(plan.account, unsent)
                 raise
             except AccountBusy:
                 if self._clock().timestamp() >= deadline:

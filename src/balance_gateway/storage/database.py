@@ -23,6 +23,7 @@ from balance_gateway.storage.engines import (
     make_look_engine,
 )
 from balance_gateway.storage.sqlite_connection import CommitCount
+from balance_gateway.storage.sqlite_file import SqliteFile
 
 #: Time in seconds that closing waits for each connection that is still busy.
 CLOSE_WAIT_S = 5
@@ -46,6 +47,7 @@ class Database:
         is_sqlite: True for SQLite, False for PostgreSQL.
         path: the absolute path of an SQLite file as configured, with its links; None for a file
             that is configured as a URI, and for any other database.
+        file: the watched file of an SQLite database; None for any other.
         commits: counts the commits of an in-memory database; None for any other.
     """
 
@@ -63,6 +65,7 @@ class Database:
         elif self.is_sqlite:
             assert url.database is not None
             self.path = None if "uri" in url.query else os.path.abspath(url.database)
+        self.file: SqliteFile | None = None
         self._threads: WeakSet[Thread] = WeakSet()
         self._engine = make_engine(url, commits=self.commits, threads=self._threads)
         self._look_engine = None if self.is_sqlite else make_look_engine(url)
@@ -175,14 +178,39 @@ class Database:
             await asyncio.to_thread(thread.join, CLOSE_WAIT_S)
         if self._keepalive is not None:
             self._keepalive.close()
+        if self.file is not None:
+            self.file.close()
 
     @asynccontextmanager
     async def _begin_immediate(self, connection: AsyncConnection) -> AsyncIterator[None]:
         # SQLite: take the write lock at the start and not at the first write, so that two processes
         # wait for each other and cannot deadlock.
         await connection.execution_options(begin_immediate=True)
+        self._require_same_file()
         async with connection.begin():
             yield
+        # Replaced meanwhile, it has the commit nowhere, and nothing may be sent because of it.
+        self._require_same_file()
+
+    def _require_same_file(self) -> None:
+        if self.file is not None and not self.file.is_same():
+            message = f"the file of the database {self.label} was deleted or replaced"
+            raise DatabaseError(f"{message}; restart the gateway")
+
+    async def watch_file(self) -> None:
+        """Refuse writes from now on when the SQLite file is not the one that is open.
+
+        Raises:
+            DatabaseError: the file cannot be opened.
+        """
+        async with self.read_transaction() as connection:
+            rows = await connection.execute(text("PRAGMA database_list"))
+            path = self.path or next(str(row.file) for row in rows if row.name == "main")
+            try:
+                self.file = SqliteFile(path)
+            except (OSError, sqlite3.Error, ValueError):
+                message = f"cannot open the file of the database {self.label}"
+                raise DatabaseError(message) from None
 
     async def _migrate(self) -> None:
         async with self.read_transaction() as connection:
@@ -237,6 +265,8 @@ async def open_database(url: str) -> Database:
         if label.startswith("sqlite:///"):
             await _set_journal_mode(database)
         await database._migrate()
+        if label.startswith("sqlite:///"):
+            await database.watch_file()
     except migrations.UnknownVersion:
         await database.aclose()
         message = f"{label} was created by a newer release of balance-gateway; upgrade this one"
