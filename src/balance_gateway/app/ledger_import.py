@@ -1,5 +1,6 @@
 """Import entries into the embedded ledger without opening the rest of the gateway."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.domain.ledger import ImportResult
 from balance_gateway.providers.local.csv_import import import_entries
+from balance_gateway.storage.abort import TransactionAborter
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 
@@ -18,6 +20,7 @@ async def import_ledger_entries(
     account_id: str,
     path: Path,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> ImportResult:
     """Import a CSV file into an account of the embedded ledger: all of its rows or none.
 
@@ -26,6 +29,8 @@ async def import_ledger_entries(
         account_id: the gateway's id of the account.
         path: the CSV file.
         on_progress: called with the bytes done and the size of the file.
+        on_interrupt: called when the caller is cancelled, after PostgreSQL was asked to abort. It
+            should end the process: to wait for the import could take for ever.
 
     Returns:
         The numbers of entries that were added, that were present already, and that are dated
@@ -36,10 +41,32 @@ async def import_ledger_entries(
         Internal: the storage failed.
     """
     account = _find_account(settings, account_id)
+    aborters: list[TransactionAborter] = []
+    work = asyncio.get_running_loop().create_task(
+        _import(settings, account, path, on_progress, aborters)
+    )
+    try:
+        await asyncio.wait({work})
+    except asyncio.CancelledError:
+        for aborter in aborters:
+            await aborter.abort()
+        on_interrupt()
+        raise
+    return work.result()
+
+
+async def _import(
+    settings: Settings,
+    account: Account,
+    path: Path,
+    on_progress: Callable[[int, int], None],
+    aborters: list[TransactionAborter],
+) -> ImportResult:
     try:
         database = await open_database(settings.storage.url.reveal())
     except DatabaseError as error:
         raise Internal(str(error)) from error
+    aborters.append(TransactionAborter(database))
     try:
         store = SqlLedgerStore(database, system_clock)
         return await import_entries(store, account, path, on_progress)

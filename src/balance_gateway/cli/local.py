@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -29,7 +32,8 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     """Import ledger entries from a CSV file: all of its rows or none.
 
     The columns are id, book (bank or ledger), date, amount and, optionally, description. Rows that
-    were imported before are skipped, so a file can be imported again.
+    were imported before are skipped, so a file can be imported again. Ctrl-C cancels the import: it
+    ends within two seconds, with exit code 130.
     """
     from balance_gateway.app import import_ledger_entries
     from balance_gateway.domain.errors import GatewayError
@@ -37,7 +41,11 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     settings = load_settings(config_path)
     with _show_progress() as on_progress:
         try:
-            result = asyncio.run(import_ledger_entries(settings, account_id, file, on_progress))
+            result = asyncio.run(
+                import_ledger_entries(settings, account_id, file, on_progress, _exit_interrupted)
+            )
+        except KeyboardInterrupt:
+            _exit_interrupted()
         except GatewayError as error:
             raise CommandError(error.message) from None
     if as_json:
@@ -49,6 +57,18 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
             f"Bank rows dated before the opening balance: {result.before_opening}. They do not "
             "count in the bank balance."
         )
+
+
+def _exit_interrupted() -> NoReturn:
+    """End the process as after SIGINT, at once: the database drops what was not committed."""
+    click.echo(
+        "\nInterrupted. Nothing was imported, unless the import had just ended; to import the file,"
+        " run the command again.",
+        err=True,
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGINT)
 
 
 @contextlib.contextmanager
