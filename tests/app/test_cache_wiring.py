@@ -43,11 +43,14 @@ async def test_a_full_redis_is_reported_by_readiness_and_metrics(
         await gateway.read()
         after_a_read = await gateway.read_metric("cache_up")
 
-    assert initially == [{"status": "ready", "checks": {"storage": "ok", "cache": "ok"}}, 1.0]
+    assert initially == [
+        {"status": "ready", "checks": {"storage": "ok", "cache": "ok", "clock": "ok"}},
+        1.0,
+    ]
     assert isinstance(written, Rejected)
     assert when_full == [
         0.0,
-        {"status": "degraded", "checks": {"storage": "ok", "cache": "failed"}},
+        {"status": "degraded", "checks": {"storage": "ok", "cache": "failed", "clock": "ok"}},
     ]
     assert after_a_read == 1.0
 

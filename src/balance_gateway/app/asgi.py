@@ -17,7 +17,7 @@ from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
-from balance_gateway.web.health_endpoints import HealthEndpoints
+from balance_gateway.web.health_endpoints import Check, HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,12 @@ def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLE
 
 
 def _build_health_endpoints(components: GatewayComponents) -> HealthEndpoints:
+    optional: dict[str, Check] = {"cache": components.cache.fences.ping}
+    if components.clocks.has_others:
+        optional["clock"] = components.clocks.check
     return HealthEndpoints(
         checks={"storage": WriteProbe(components.database).check},
-        optional_checks={"cache": components.cache.fences.ping},
+        optional_checks=optional,
         registry=components.metrics.registry,
     )
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from balance_gateway.app.write_deadlines import compute_hold_s
+from balance_gateway.app.write_deadlines import compute_effect_window_s, compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConfiguredConnector, Settings
+from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import (
     AccountKeys,
@@ -16,6 +18,7 @@ from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
 from balance_gateway.pipeline.redis_client import RedisClient
+from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.providers.registry import PROVIDERS
 
 
@@ -58,6 +61,18 @@ def build_cache(
     return CacheComponents(
         RedisFences(redis, hold_s, has_unsettled_writes), values, RedisLeases(redis), redis
     )
+
+
+def build_unsettled_check(
+    settings: Settings, journal: WriteJournal, clock: Clock
+) -> Callable[[], Awaitable[bool]]:
+    """Build the check whether a write that was begun may still take effect at a provider."""
+    window = timedelta(seconds=compute_effect_window_s(settings))
+
+    async def has_unsettled_writes() -> bool:
+        return bool(await journal.unsettled_since(clock() - window))
+
+    return has_unsettled_writes
 
 
 def build_lifetimes(cache: CacheSettings) -> Lifetimes:

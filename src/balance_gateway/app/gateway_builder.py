@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,8 +15,10 @@ from balance_gateway.app.cache_builder import (
     build_cache,
     build_lifetimes,
     build_remote_renames,
+    build_unsettled_check,
 )
 from balance_gateway.app.call_observer import make_call_observer
+from balance_gateway.app.clock_check import ClockCheck
 from balance_gateway.app.provider_builder import build_gate, build_provider
 from balance_gateway.app.write_deadlines import (
     READ_BACK_S,
@@ -52,6 +53,7 @@ from balance_gateway.service.write_results import log_uncertain
 from balance_gateway.service.writer import OpeningBalanceWriter
 from balance_gateway.storage.changes import open_storage_changes
 from balance_gateway.storage.database import Database, open_database
+from balance_gateway.storage.database_clock import DatabaseClock
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_history import SqlWriteHistory
 from balance_gateway.storage.journal_settlements import SqlWriteSettlements
@@ -77,6 +79,7 @@ class GatewayComponents:
         cache: the write fences and the cached values.
         providers: the providers by connector name.
         metrics: the metrics of this process.
+        clocks: compares the clocks of this machine, the database and Redis.
     """
 
     gateway: Gateway
@@ -84,6 +87,7 @@ class GatewayComponents:
     cache: CacheComponents
     providers: Mapping[str, BalanceProvider]
     metrics: Metrics
+    clocks: ClockCheck
 
 
 @contextlib.asynccontextmanager
@@ -97,12 +101,15 @@ async def open_gateway(
         database = await open_database(settings.storage.url.reveal())
         stack.push_async_callback(database.aclose)
         storage_changes = await stack.enter_async_context(open_storage_changes(database))
-        journal = SqlWriteJournal(database, clock)
+        # Leases, deadlines and holds of writes are judged by all processes in the same time.
+        write_clock = await DatabaseClock.open(database, clock)
+        journal = SqlWriteJournal(database, write_clock)
         # Before anything looks a write up: earlier releases named accounts by ids as written.
         await journal.rename_remote_accounts(build_remote_renames(settings))
         metrics = Metrics()
-        cache = build_cache(settings, _build_unsettled_check(settings, journal, clock))
+        cache = build_cache(settings, build_unsettled_check(settings, journal, write_clock))
         stack.push_async_callback(cache.fences.aclose)
+        clocks = _start_clock_check(ClockCheck(clock, write_clock, cache.link), stack)
         gates = {
             connector.name: build_gate(connector, cache.link) for connector in settings.connectors
         }
@@ -145,7 +152,7 @@ async def open_gateway(
             journal=journal,
             settlements=SqlWriteSettlements(database),
             history=history,
-            clock=clock,
+            clock=write_clock,
             hold_s=compute_effect_window_s(settings),
             read_timeout_s=READ_BACK_S,
             on_settled=lambda connector, how: metrics.writes_settled.labels(connector, how).inc(),
@@ -154,7 +161,7 @@ async def open_gateway(
         stack.push_async_callback(reconciler.drain)
         # Reads report to the reconciler, and the reconciler drops the values that they cached.
         for name, source in sources.items():
-            observed = ObservedOpeningBalances(source, reconciler, clock)
+            observed = ObservedOpeningBalances(source, reconciler, write_clock)
             providers[name] = _record_opening_balances(observed, journal, remote_accounts)
         writer = OpeningBalanceWriter(
             directory=directory,
@@ -164,7 +171,7 @@ async def open_gateway(
             journal=journal,
             reconciler=reconciler,
             sources=sources,
-            clock=clock,
+            clock=write_clock,
             new_id=lambda: str(uuid.uuid4()),
             limits=limits,
             on_outcome=lambda connector, outcome: metrics.writes.labels(connector, outcome).inc(),
@@ -176,7 +183,7 @@ async def open_gateway(
             sources,
             reads,
             journal,
-            clock,
+            write_clock,
             limits,
             on_uncertain,
             writer.keeps_outcome,
@@ -195,7 +202,12 @@ async def open_gateway(
             storage_changes,
             environment,
         )
-        yield GatewayComponents(gateway, database, cache, providers, metrics)
+        yield GatewayComponents(gateway, database, cache, providers, metrics, clocks)
+
+
+def _start_clock_check(clocks: ClockCheck, stack: contextlib.AsyncExitStack) -> ClockCheck:
+    _run_in_background(clocks.run(), stack)
+    return clocks
 
 
 def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
@@ -203,18 +215,6 @@ def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
         if is_withdrawn(account.currency):
             extra = {"account_id": account.id, "currency": account.currency}
             logger.warning("account.currency_withdrawn", extra=extra)
-
-
-def _build_unsettled_check(
-    settings: Settings, journal: SqlWriteJournal, clock: Clock
-) -> Callable[[], Awaitable[bool]]:
-    """Build the check whether a write that was begun may still take effect at a provider."""
-    window = timedelta(seconds=compute_effect_window_s(settings))
-
-    async def has_unsettled_writes() -> bool:
-        return bool(await journal.unsettled_since(clock() - window))
-
-    return has_unsettled_writes
 
 
 def _build_reads(

@@ -43,7 +43,7 @@ class SqlWriteJournal(JournalAccess):
     Args:
         database: the database of the journal.
         clock: decides when a lease has expired. The clocks of processes that share a journal must
-            agree to within a small part of the lease.
+            agree to within a small part of the lease, as ``DatabaseClock`` does.
     """
 
     def __init__(self, database: Database, clock: Clock = system_clock) -> None:

@@ -33,6 +33,9 @@ from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity, LocalCacheVersions
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed, OnStale
 
+#: Time in seconds by which a value may be newer than now: clocks of replicas differ a little.
+AHEAD_MAX_S = 1.0
+
 #: A value in use is refreshed from a random point in this range on, in parts of its lifetime.
 REFRESH_FROM = (0.75, 0.95)
 
@@ -195,7 +198,7 @@ def find_cached_result(read: CachedRead, lookup: CacheLookup, now_s: float) -> R
     if read.max_age_s is not None:
         max_age_s = min(max_age_s, read.max_age_s)
     # ">=", not ">": with a maximum age of zero even a value of age zero must not be served.
-    if now_s - entry.observed_at_s >= max_age_s:
+    if now_s - entry.observed_at_s >= max_age_s or is_from_future(entry, now_s):
         return None
     terms = None
     if lookup.validity is not None:
@@ -214,6 +217,11 @@ def refresh_due_s(observed_at_s: float, read: CachedRead) -> float:
     This is the earliest point of its refresh, so that the value is refreshed before it expires.
     """
     return observed_at_s + read.fresh_for_s * REFRESH_FROM[0]
+
+
+def is_from_future(entry: CacheEntry, now_s: float) -> bool:
+    """Return whether a replica whose clock is ahead kept the value, so that its age is unknown."""
+    return entry.observed_at_s > now_s + AHEAD_MAX_S
 
 
 def needs_refresh(entry: CacheEntry, now_s: float) -> bool:
