@@ -3,15 +3,21 @@
 uvicorn waits without a limit for headers, for bodies and for clients to read. Here a connection is
 closed when a request is not complete in time, when its headers or trailers are too large, or when
 its client does not read the response. An ordinary request arrives in one piece and starts no timer.
-Offers of another protocol (``Upgrade``) are ignored. Malformed requests are not logged, since
-anyone can send them.
+A request must name one host (RFC 9112, 3.2), which the HTTP parser does not check. Offers of
+another protocol (``Upgrade``) are ignored. Malformed requests are not logged, since anyone can send
+them.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 #: Deadline for a complete request, from the opening of the connection or the request's first byte.
 RECEIVE_S = 10.0
@@ -24,6 +30,11 @@ HEAD_BYTES_MAX = 131_072
 
 #: Maximum size of one chunk of a body, and of the trailers: more than a whole body may have.
 CHUNK_BYTES_MAX = 1_572_864
+
+#: A valid Host: a name or an address, and a port. A comma, as in two joined hosts, is refused.
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]{0,5})?")
+
+_INVALID_REQUEST = "Invalid HTTP request received."
 
 
 class _DiscardedTrailers(list[tuple[bytes, bytes]]):
@@ -47,6 +58,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_chunks = False
         self._counted_bytes = 0
         self._unsent_bytes = 0
+        self._problem = _INVALID_REQUEST
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first request."""
@@ -60,7 +72,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(self._problem)
         if self._is_complete:
             self._cancel_deadline()
             return
@@ -75,6 +87,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Expect a body from here on; fields after it are trailers and not headers."""
         if self.parser.should_upgrade():
             return  # _feed parses the head a second time, without the offer.
+        self._check_host()
         super().on_headers_complete()
         self._is_complete = False  # A request before it, in the same bytes, may have been complete.
         self._in_head = False
@@ -119,7 +132,25 @@ class DeadlineProtocol(HttpToolsProtocol):
         if is_due:
             self.shutdown()
         else:
-            super().send_400_response(msg)
+            self.transport.write(
+                b"%scontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+                b"x-content-type-options: nosniff\r\nconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[400], len(msg), msg.encode("ascii"))
+            )
+            self.transport.close()
+
+    def _check_host(self) -> None:
+        """Check that the head names one host; HTTP/1.0 may leave it out.
+
+        Raises:
+            HttpParserError: it names none, several, or something else.
+        """
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+            return
+        if hosts or self.parser.get_http_version() != "1.0":
+            self._problem = "The header Host must be sent once and must be valid."
+            raise httptools.HttpParserError(self._problem)
 
     def _count_received(self, size: int) -> None:
         """Count bytes that the parser may buffer; close the connection above the limit."""
