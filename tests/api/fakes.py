@@ -30,6 +30,7 @@ from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.opening_balances import Applied, Rejected, UpsertRequest, UpsertResult
 from balance_gateway.web.auth import ApiKey, ApiKeys
+from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
@@ -330,16 +331,19 @@ class GatewayHarness:
         limits: Limits | None = None,
         request_timeout_s: float = 10.0,
         endpoint_limits: EndpointLimits | None = None,
-        cors_origins: Sequence[str] = (),
+        cors: CorsPolicy | None = None,
+        root_path: str = "",
+        metrics_key: str | None = None,
     ) -> Any:
         engine = Engine(self.gateway, limits=limits, request_timeout_s=request_timeout_s)
-        self.endpoint = GraphQLEndpoint(engine, ApiKeys(api_keys()), endpoint_limits)
+        self.endpoint = GraphQLEndpoint(engine, ApiKeys(api_keys()), endpoint_limits, cors=cors)
         self.operations = HealthEndpoints(
-            checks=self.checks, registry=CollectorRegistry(), check_timeout_s=0.2
+            checks=self.checks,
+            registry=CollectorRegistry(),
+            check_timeout_s=0.2,
+            metrics_key_sha256=metrics_key and hashlib.sha256(metrics_key.encode()).digest(),
         )
-        return build_web_app(
-            graphql=self.endpoint, operations=self.operations, cors_origins=cors_origins
-        )
+        return build_web_app(graphql=self.endpoint, operations=self.operations, root_path=root_path)
 
 
 def api_keys() -> list[ApiKey]:

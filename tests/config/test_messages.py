@@ -31,7 +31,28 @@ KINDS = ", ".join(sorted(kind.value for kind in ProviderKind))
             "server.request_timeout_s must be a number of seconds, at least 0.1",
         ),
         ("[server]\ncors_origins = 'x'", "server.cors_origins must be a list of strings"),
-        ("[server]\ncors_origins = [1]", "server.cors_origins[0] must be a string"),
+        (
+            "[server]\ncors_origins = [1]",
+            "server.cors_origins[0] must be a string that is not empty",
+        ),
+        (
+            "[server]\ncors_origins = ['https://app.example/']",
+            "server.cors_origins[0] must be an origin such as https://app.example, in lower case, "
+            "no path",
+        ),
+        (
+            "[server]\nroot_path = 'balances'",
+            "server.root_path must be a path such as /balances, without a slash at its end, "
+            "or empty",
+        ),
+        (
+            "[server]\ncors_headers = ['*']",
+            "server.cors_headers[0] must be the name of one header, such as x-tenant",
+        ),
+        (
+            "[server]\nmetrics_key = 'literal'",
+            "server.metrics_key must be a reference, 'env:NAME' or 'file:PATH', not the secret",
+        ),
         ("[auth]\napi_keys = 1", "auth.api_keys must be an array of tables, [[…]]"),
         ("[[auth.api_keys]]", "auth.api_keys[0].name is missing"),
         (

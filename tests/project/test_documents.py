@@ -66,6 +66,8 @@ def read_first_column(title: str) -> set[str]:
 
 
 def format_default(value: object) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, float):
@@ -249,7 +251,9 @@ def test_complete_configuration_shows_every_default() -> None:
     ):
         shown = {key: format_default(value) for key, value in _lists_to_tuples(whole[name]).items()}
         assert shown == {
-            key: format_default(getattr(defaults, key)) for key in defaults.__struct_fields__
+            key: format_default(getattr(defaults, key))
+            for key in defaults.__struct_fields__
+            if getattr(defaults, key) is not None
         }
 
 

@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from balance_gateway.server import direct_response
 from balance_gateway.server.direct_response import encode_head, write_directly
-from balance_gateway.web import graphql
+from balance_gateway.web import graphql_responses
 from tests.api.fakes import READ, GatewayHarness, run_server
 
 QUERY = b'{"query": "{ __typename }"}'
@@ -57,7 +57,7 @@ class DirectWrites:
             self.count += written
             return written
 
-        monkeypatch.setattr(graphql, "write_directly", write_and_count)
+        monkeypatch.setattr(graphql_responses, "write_directly", write_and_count)
 
 
 async def send_all(harness: GatewayHarness, requests: list[bytes]) -> bytes:

@@ -190,7 +190,7 @@ def test_it_sends_the_query_with_the_key_and_shows_the_response():
 
     assert shown == [
         0,
-        "/graphql",
+        "graphql",
         "POST",
         f"Bearer {READ}",
         '{"query":"query Q($n: X) { x }","variables":{"n": 9223372036854775807}}',

@@ -134,13 +134,13 @@ async def test_a_get_never_executes_a_mutation(harness: GatewayHarness):
     assert harness.writer.requests == []
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_other_methods_get_a_405(harness: GatewayHarness, method):
     async with open_client(harness) as client:
         response = await client.http.request(method, "/graphql", headers=AUTH)
 
     assert response.status_code == 405
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_responses_are_not_cacheable_and_have_a_request_id(harness: GatewayHarness):
@@ -199,22 +199,47 @@ async def test_requests_above_the_limit_get_a_503_with_retry_after(harness: Gate
     assert (completed.status_code, again.status_code) == (200, 200)
 
 
-async def test_cors_headers_are_sent_only_for_configured_origins(harness: GatewayHarness):
-    preflight = {
-        "Origin": "https://app.example",
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
-    }
-
+async def test_a_head_is_answered_like_its_get_without_the_body(harness: GatewayHarness):
+    """Monitors that ask with HEAD got a 405."""
+    ask = {"params": {"query": "{ __typename }"}, "headers": AUTH}
     async with open_client(harness) as client:
-        without = await client.http.options("/graphql", headers=preflight)
-    async with open_client(harness, cors_origins=["https://app.example"]) as client:
-        with_origin = await client.http.options("/graphql", headers=preflight)
-        other = await client.http.options(
-            "/graphql", headers={**preflight, "Origin": "https://evil.example"}
+        got = await client.http.get("/graphql", **ask)
+        head = await client.http.head("/graphql", **ask)
+        write = await client.http.head(
+            "/graphql",
+            params={"query": MUTATION},
+            headers={"Authorization": f"Bearer {ADMIN}"},
         )
 
-    assert "access-control-allow-origin" not in without.headers
-    assert with_origin.headers["access-control-allow-origin"] == "https://app.example"
-    assert other.status_code == 400
-    assert "access-control-allow-origin" not in other.headers
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == got.headers["content-length"]
+    assert (write.status_code, write.headers["allow"]) == (405, "POST")
+    assert harness.writer.requests == []
+
+
+@pytest.mark.parametrize("name", ["", None])
+async def test_an_empty_operation_name_is_none(harness: GatewayHarness, name):
+    """POST refused what GET ignored."""
+    async with open_client(harness) as client:
+        posted = await client.post("{ __typename }", operationName=name)
+        got = await client.http.get(
+            "/graphql", params={"query": "{ __typename }", "operationName": ""}, headers=AUTH
+        )
+
+    assert posted.json() == got.json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "IDENTITY", ""])
+async def test_the_identity_coding_is_accepted_in_any_case(harness: GatewayHarness, coding):
+    async with open_client(harness) as client:
+        response = await client.http.post(
+            "/graphql", json={"query": "{ __typename }"},
+            headers={**AUTH, "Content-Encoding": coding},
+        )  # fmt: skip
+        gzip = await client.http.post(
+            "/graphql",
+            json={"query": "{ __typename }"},
+            headers={**AUTH, "Content-Encoding": "GZip"},
+        )
+
+    assert (response.status_code, gzip.status_code) == (200, 415)

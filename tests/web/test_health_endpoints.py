@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from balance_gateway.web.health_endpoints import HealthEndpoints
-from tests.api.fakes import GatewayHarness, open_client
+from tests.api.fakes import READ, GatewayHarness, open_client
 
 
 async def pass_check():
@@ -77,6 +78,32 @@ async def test_metrics_are_read_from_the_registry(harness: GatewayHarness):
     assert response.status_code == 200
     assert "balance_gateway_test_total 3.0" in response.text
     assert response.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        ([], 401),
+        (["Bearer wrong"], 401),
+        (["metrics-key"], 401),
+        (["Bearer metrics-key", "Bearer metrics-key"], 401),
+        (["Bearer metrics-key\u00e9".encode("latin-1")], 401),
+        ([f"Bearer {READ}"], 401),
+        (["Bearer metrics-key"], 200),
+        (["bearer metrics-key"], 200),
+    ],
+)
+async def test_metrics_require_their_key_where_one_is_set(
+    harness: GatewayHarness, authorization, status
+):
+    async with open_client(harness, metrics_key="metrics-key") as client:
+        headers = [("Authorization", value) for value in authorization]
+        response = await client.http.get("/metrics", headers=headers)
+        probe = await client.http.get("/readyz")
+
+    assert response.status_code == status
+    assert ("python_" in response.text or "error" not in response.text) is (status == 200)
+    assert probe.status_code == 200
 
 
 def test_endpoints_can_be_built_outside_an_event_loop():

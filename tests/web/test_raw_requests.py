@@ -273,3 +273,84 @@ async def test_a_chunked_body_is_accepted(url: str, coding: str) -> None:
         response = await connection.response()
 
         assert (response.status, response.body) == (200, ANSWER)
+
+
+HEAD = b"POST /graphql HTTP/%s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
+
+
+def request_with_hosts(*lines: bytes, version: bytes = b"1.1", more: bytes = b"") -> bytes:
+    head = HEAD % (version, READ.encode()) + b"".join(line + b"\r\n" for line in lines) + more
+    return head + b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (b"Host: a", b"Host: a"),
+        (b"Host: a", b"host: b"),
+        (b"Host: a", b"HOST:"),
+        (b"Host: a, b",),
+        (b"Host: a b",),
+        (b"Host: a,b",),
+        (b"Host: http://a/",),
+        (b"Host: user@a",),
+        (b"Host: a/b",),
+        (b"Host: a:http",),
+        (b"Host: a:80:80",),
+        (b"Host: [::1",),
+        (b"Host: \xc3\xa4",),
+        (b"X-Forwarded-Host: a",),
+    ],
+)
+async def test_a_request_without_one_valid_host_gets_a_400(
+    url: str, lines: tuple[bytes, ...]
+) -> None:
+    """RFC 9112, 3.2: caches and proxies may take another of two hosts for the right one."""
+    for more in (b"", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"):
+        async with connect(url) as connection:
+            connection.writer.write(request_with_hosts(*lines, more=more))
+            response = await connection.response()
+
+            assert response.status == 400
+            assert b"Host" in response.body
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert response.headers["connection"] == "close"
+            assert await connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("version", "lines"),
+    [
+        (b"1.1", (b"Host: gateway.example:8000",)),
+        (b"1.1", (b"Host: [::1]:8000",)),
+        (b"1.1", (b"Host: 127.0.0.1",)),
+        (b"1.1", (b"Host:",)),
+        (b"1.1", (b"Host: a_b.internal.",)),
+        (b"1.0", (b"Host: a",)),
+        (b"1.0", ()),
+    ],
+)
+async def test_one_host_is_accepted_and_http_1_0_needs_none(
+    url: str, version: bytes, lines: tuple[bytes, ...]
+) -> None:
+    async with connect(url) as connection:
+        connection.writer.write(request_with_hosts(*lines, version=version))
+
+        assert (await connection.response()).body == ANSWER
+
+
+async def test_a_wrong_host_does_not_replace_the_response_before_it(url: str) -> None:
+    async with connect(url) as connection:
+        connection.writer.write(request() + request_with_hosts())
+
+        assert (await connection.response()).body == ANSWER
+        assert await connection.is_closed()
+
+
+async def test_the_response_to_garbage_forbids_sniffing(url: str) -> None:
+    async with connect(url) as connection:
+        connection.writer.write(b"\x00\r\n\r\n")
+        response = await connection.response()
+
+    assert (response.status, response.headers["x-content-type-options"]) == (400, "nosniff")

@@ -11,11 +11,13 @@ from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.execution.engine import Engine
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
-from balance_gateway.config.settings import ApiKeySettings, Settings
+from balance_gateway.config.settings import ApiKeySettings, ServerSettings, Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
+from balance_gateway.domain.secret import Secret
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
+from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import Check, HealthEndpoints
 from balance_gateway.web.routes import build_web_app
@@ -40,7 +42,6 @@ class GatewayApp:
         self._settings = settings
         self._clock = clock
         self._app: ASGIApp | None = None
-        self._endpoint: GraphQLEndpoint | None = None
         self._health: HealthEndpoints | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,11 +50,7 @@ class GatewayApp:
             await self._lifespan(receive, send)
             return
         assert self._app is not None, "the lifespan has not started"
-        if self._endpoint is not None and scope["path"] == "/graphql":
-            # Skips routing for the path that nearly all requests have.
-            await self._endpoint(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        await self._app(scope, receive, send)
 
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""
@@ -63,23 +60,23 @@ class GatewayApp:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[GatewayComponents]:
         """Open the gateway, serve requests inside the context, then drain and close it."""
+        server = self._settings.server
         async with (
             open_gateway(self._settings, self._clock) as components,
             _open_authenticator(self._settings, self._clock) as authenticator,
         ):
-            self._health = _build_health_endpoints(components)
+            self._health = _build_health_endpoints(components, server)
             endpoint = GraphQLEndpoint(
                 _build_engine(components, self._settings),
                 authenticator,
                 on_rejection=components.metrics.turned_away.inc,
+                cors=_build_cors(server),
             )
-            # CORS is a middleware of the routed application, which must not be skipped then.
-            self._endpoint = None if self._settings.server.cors_origins else endpoint
             self._app = build_web_app(
                 graphql=endpoint,
                 operations=self._health,
-                cors_origins=self._settings.server.cors_origins,
-                console=self._settings.server.graphiql,
+                root_path=server.root_path,
+                console=server.graphiql,
             )
             yield components
             await endpoint.drain()
@@ -111,7 +108,16 @@ def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLE
     )
 
 
-def _build_health_endpoints(components: GatewayComponents) -> HealthEndpoints:
+def _build_cors(server: ServerSettings) -> CorsPolicy | None:
+    if not server.cors_origins:
+        return None
+    return CorsPolicy(server.cors_origins, server.cors_headers)
+
+
+def _build_health_endpoints(
+    components: GatewayComponents, server: ServerSettings
+) -> HealthEndpoints:
+    key = server.metrics_key
     optional: dict[str, Check] = {"cache": components.cache.fences.ping}
     if components.clocks.has_others:
         optional["clock"] = components.clocks.check
@@ -119,6 +125,7 @@ def _build_health_endpoints(components: GatewayComponents) -> HealthEndpoints:
         checks={"storage": WriteProbe(components.database).check},
         optional_checks=optional,
         registry=components.metrics.registry,
+        metrics_key_sha256=None if key is None else _hash_key(key),
     )
 
 
@@ -148,7 +155,11 @@ def _build_api_key(key: ApiKeySettings) -> ApiKey:
     """Build an API key, which keeps the hash of the configured key only."""
     return ApiKey(
         name=key.name,
-        key_sha256=hashlib.sha256(key.key.reveal().encode()).digest(),
+        key_sha256=_hash_key(key.key),
         tenant=key.tenant,
         scopes=frozenset(key.scopes),
     )
+
+
+def _hash_key(key: Secret) -> bytes:
+    return hashlib.sha256(key.reveal().encode()).digest()

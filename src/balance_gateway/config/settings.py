@@ -14,7 +14,10 @@ from msgspec import Meta, Struct, field
 from balance_gateway.config.connector_settings import ConnectorSettings
 from balance_gateway.config.value_types import (
     CacheUrl,
+    HeaderName,
     HttpUrl,
+    Origin,
+    RootPath,
     Seconds,
     ShortText,
     StorageUrl,
@@ -33,7 +36,11 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         port: The port to listen on; 0 chooses a free port.
         workers: Number of worker processes.
         request_timeout_s: Time limit of a request, in seconds.
+        root_path: A path, such as /balances, below which everything is served as well; empty for
+            none.
         cors_origins: Origins that browsers may call the gateway from.
+        cors_headers: Request headers that pages of these origins may send, besides the usual ones.
+        metrics_key: A reference to the key that /metrics requires; none by default.
         graphiql: Whether the GraphiQL page is served.
         compiled: Whether reads use compiled plans and cached JSON where possible; otherwise
             graphql-core executes every request.
@@ -45,7 +52,10 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     request_timeout_s: Annotated[float, Meta(ge=0.1, le=1e9)] = 30.0
-    cors_origins: tuple[str, ...] = ()
+    root_path: RootPath = ""
+    cors_origins: tuple[Origin, ...] = ()
+    cors_headers: tuple[HeaderName, ...] = ()
+    metrics_key: Secret | None = None
     graphiql: bool = False
     compiled: bool = True
     environment: ShortText = ""

@@ -5,7 +5,9 @@ this module to a ``ValueParser``, which raises a ``ValueError`` with the end of 
 begins with the key's name.
 """
 
+import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -32,7 +34,36 @@ ShortText = Annotated[
     ),
 ]
 
+#: A path without a slash at its end; empty for none. Browsers would resolve ``.`` and ``..``.
+RootPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]{1,100}){0,10}$(?!\n)",
+        extra={"must_be": "a path such as /balances, without a slash at its end, or empty"},
+    ),
+]
+
+#: ``*`` is no name: as a wildcard it would not include Authorization.
+HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!\*$)[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$(?!\n)",
+        extra={"must_be": "the name of one header, such as x-tenant"},
+    ),
+]
+
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+#: Schemes of apps and extensions have origins as well: capacitor://localhost.
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?)"
+    r"(:(?P<port>[1-9][0-9]{0,4}))?",
+    re.ASCII,
+)
+
+#: A last label that browsers read as a part of an IPv4 address.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 #: The default port of each scheme, which a URL omits.
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -43,6 +74,12 @@ class HttpUrl(str):
 
     Scheme and host are in lower case; the default port and trailing slashes are removed.
     """
+
+    __slots__ = ()
+
+
+class Origin(str):
+    """The origin of a page, as browsers send it; ``*`` for all, ``null`` for opaque ones."""
 
     __slots__ = ()
 
@@ -73,6 +110,7 @@ JSON_SCHEMAS: Mapping[type, Mapping[str, Any]] = {
     StorageUrl: {"type": "string", "pattern": "^(sqlite:|postgresql:|env:.|file:.)"},
     CacheUrl: {"type": "string", "pattern": "^(memory:|rediss?:|unix:|env:.|file:.)"},
     HttpUrl: {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://."},
+    Origin: {"type": "string", "pattern": "^(\\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\\s]+)$"},
     CurrencyCode: {"type": "string", "pattern": "^[A-Z]{3}$"},
     ZoneInfo: {"type": "string"},
     Path: {"type": "string", "minLength": 1},
@@ -98,6 +136,7 @@ class ValueParser:
             StorageUrl: lambda text: self._parse_secret_url(text, StorageUrl),
             CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
             HttpUrl: parse_http_url,
+            Origin: parse_origin,
             CurrencyCode: _parse_currency,
             ZoneInfo: _parse_time_zone,
             Path: lambda text: self._directory / text,
@@ -163,6 +202,37 @@ def parse_http_url(text: str) -> HttpUrl:
     if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
         host = f"{host}:{parts.port}"
     return HttpUrl(f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
+
+
+def parse_origin(text: str) -> Origin:
+    """Check that a browser can send this as the header Origin.
+
+    Raises:
+        ValueError: no origin is written like that, so it would never match.
+    """
+    if text in ("*", "null"):
+        return Origin(text)
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError("must be an origin such as https://app.example, in lower case, no path")
+    port = match["port"]
+    if port and (int(port) > 65_535 or _DEFAULT_PORTS.get(match["scheme"]) == int(port)):
+        raise ValueError("must have a port that is not the scheme's default, or none")
+    if not _is_canonical_host(match["host"]):
+        raise ValueError("must name the host as browsers do, such as 127.0.0.1 or [::1]")
+    return Origin(text)
+
+
+def _is_canonical_host(host: str) -> bool:
+    """Return whether a host is a name, or an address in the form that browsers give it."""
+    is_version_6 = host.startswith("[")
+    if not is_version_6 and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address.version == (6 if is_version_6 else 4) and str(address) == host.strip("[]")
 
 
 def _split_url(text: str) -> SplitResult:

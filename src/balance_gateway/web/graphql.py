@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from balance_gateway.api.execution.engine import (
@@ -27,8 +26,9 @@ from balance_gateway.api.execution.engine import (
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
-from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
+from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.request_parsing import (
@@ -40,8 +40,6 @@ from balance_gateway.web.request_parsing import (
 )
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class GraphQLEngine(Protocol):
@@ -106,6 +104,7 @@ class GraphQLEndpoint:
         authenticator: verifies credentials.
         limits: the endpoint's limits.
         on_rejection: called for every request that load shedding rejects.
+        cors: the other origins whose pages may call the endpoint; None for none.
     """
 
     def __init__(
@@ -114,7 +113,10 @@ class GraphQLEndpoint:
         authenticator: Authenticator,
         limits: EndpointLimits | None = None,
         on_rejection: Callable[[], object] = lambda: None,
+        cors: CorsPolicy | None = None,
     ) -> None:
+        self._cors = cors
+        self._sender = ResponseSender(cors)
         self._engine = engine
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
@@ -124,33 +126,51 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         headers = headers_by_name(scope["headers"])
+        origin = None
+        if self._cors is not None:
+            if scope["method"] == "OPTIONS":
+                preflight = self._cors.answer_preflight(scope)
+                if preflight is not None:
+                    await preflight(scope, receive, send)
+                    return
+            origin = self._cors.find_allowed_value(headers.get(b"origin"))
         request_id = _choose_request_id(headers.get(b"x-request-id"))
         media_type = negotiate(_decode_header(headers.get(b"accept")))
-        extra_headers: Headers = ()
         try:
-            response = await self._handle(scope, headers, receive, media_type, request_id)
-            is_strict = media_type == GRAPHQL_RESPONSE
-            status = response.status if is_strict else response.json_status
-            body = response.body
-        except BadRequest as bad:
-            status, extra_headers = bad.status, bad.headers
-            body = _encode_error(bad.message, bad.code)
-        except Unauthenticated as error:
-            status, extra_headers = 401, ((b"www-authenticate", b"Bearer"),)
-            body = _encode_error(error.message, error.code)
+            reply = await self._reply(scope, headers, receive, media_type, request_id)
         except ClientDisconnected:
             return
-        except Exception as defect:
-            log_defect(defect, request_id)
-            status = 500
-            body = _encode_error(build_internal_message(request_id), ErrorCode.INTERNAL)
-        await _send(send, status, body, media_type or JSON, request_id, extra_headers)
+        await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
     async def drain(self) -> None:
         """Wait for every mutation that has begun, also those of disconnected clients."""
         self.load_shedder.close()
         while self._mutations:
             await asyncio.wait(self._mutations)
+
+    async def _reply(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        media_type: str | None,
+        request_id: str,
+    ) -> Reply:
+        try:
+            response = await self._handle(scope, headers, receive, media_type, request_id)
+        except BadRequest as bad:
+            return Reply(bad.status, encode_error(bad.message, bad.code), extra_headers=bad.headers)
+        except Unauthenticated as error:
+            challenge = ((b"www-authenticate", b"Bearer"),)
+            return Reply(401, encode_error(error.message, error.code), extra_headers=challenge)
+        except ClientDisconnected:
+            raise
+        except Exception as defect:
+            log_defect(defect, request_id)
+            message = build_internal_message(request_id)
+            return Reply(500, encode_error(message, ErrorCode.INTERNAL))
+        is_strict = media_type == GRAPHQL_RESPONSE
+        return Reply(response.status if is_strict else response.json_status, response.body)
 
     async def _handle(
         self,
@@ -163,8 +183,9 @@ class GraphQLEndpoint:
         # Measured here, since later the time that the caller or an issuer takes would count too.
         waited_s = _compute_waited_s(scope)
         method: str = scope["method"]
-        if method not in ("GET", "POST"):
-            raise BadRequest(405, "The method must be GET or POST.", ((b"allow", b"GET, POST"),))
+        if method not in ("GET", "HEAD", "POST"):
+            allow = ((b"allow", b"GET, HEAD, POST"),)
+            raise BadRequest(405, "The method must be GET, HEAD or POST.", allow)
         principal = await self._authenticator.authenticate(
             parse_bearer_token(headers.get(b"authorization"))
         )
@@ -210,13 +231,14 @@ class GraphQLEndpoint:
     ) -> bytes:
         """Read the request's body after checking its media type and codings.
 
-        The body of a GET is read and ignored.
+        The body of a GET or HEAD is read and ignored.
         """
-        if method == "GET":
+        if method != "POST":
             return await read_body(receive, None, self._limits.body_bytes)
         if not is_json(_decode_header(headers.get(b"content-type"))):
             raise BadRequest(415, f"Content-Type must be {JSON} in UTF-8.")
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        # The names of codings are case-insensitive (RFC 9110, 8.4.1).
+        if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
             raise BadRequest(415, "Content-Encoding is not supported; send the body as it is.")
         length = headers.get(b"content-length")
         # The HTTP parser checks the last coding only, and would deliver compressed bytes as is.
@@ -281,11 +303,6 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-def _encode_error(message: str, code: ErrorCode) -> bytes:
-    extensions = {"code": code, "retryable": code.is_retryable}
-    return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
-
-
 def _decode_header(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
@@ -300,35 +317,3 @@ def _choose_request_id(sent: bytes | None) -> str:
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent.decode("ascii")
     return f"{_PROCESS_ID}{next(_request_numbers):016x}"
-
-
-#: The constant headers of a response, by media type.
-_HEADERS = {
-    media_type: [
-        (b"content-type", f"{media_type}; charset=utf-8".encode()),
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept, Authorization"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    for media_type in (JSON, GRAPHQL_RESPONSE)
-}
-
-
-_HEADS = {media_type: encode_head(headers) for media_type, headers in _HEADERS.items()}
-
-
-async def _send(
-    send: Send, status: int, body: bytes, media_type: str, request_id: str, extra_headers: Headers
-) -> None:
-    id_bytes = request_id.encode()
-    is_plain = status == 200 and not extra_headers
-    if is_plain and write_directly(send, _HEADS[media_type], id_bytes, body):
-        return
-    headers = [
-        *_HEADERS[media_type],
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", id_bytes),
-        *extra_headers,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

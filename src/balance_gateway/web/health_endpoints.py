@@ -1,6 +1,8 @@
 """Serve /healthz (liveness), /readyz (readiness) and /metrics (Prometheus) to operators."""
 
 import asyncio
+import hashlib
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
@@ -9,6 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.web.auth import parse_bearer_token
 
 log = structlog.get_logger("balance_gateway.web")
 
@@ -27,6 +32,7 @@ class HealthEndpoints:
             fail; it stays ready.
         registry: the metrics.
         check_timeout_s: the time in seconds after which a check counts as failed.
+        metrics_key_sha256: SHA-256 of the key that /metrics requires; None: it requires none.
     """
 
     def __init__(
@@ -36,11 +42,13 @@ class HealthEndpoints:
         optional_checks: Mapping[str, Check] = MappingProxyType({}),
         registry: CollectorRegistry,
         check_timeout_s: float = 2.0,
+        metrics_key_sha256: bytes | None = None,
     ) -> None:
         self._checks = {**checks, **optional_checks}
         self._optional = frozenset(optional_checks)
         self._registry = registry
         self._check_timeout_s = check_timeout_s
+        self._metrics_key_sha256 = metrics_key_sha256
         self._draining = False
 
     def start_draining(self) -> None:
@@ -71,12 +79,29 @@ class HealthEndpoints:
             headers=_NO_STORE,
         )
 
-    async def metrics(self, _request: Request) -> Response:
-        """Return the metrics in Prometheus' text format."""
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics in Prometheus' text format; 401 without the key, if there is one."""
+        if not self._may_read_metrics(request):
+            return JSONResponse(
+                {"error": "Send 'Authorization: Bearer <key>' with the key of server.metrics_key."},
+                status_code=401,
+                headers={"www-authenticate": "Bearer", **_NO_STORE},
+            )
         return Response(
             generate_latest(self._registry),
             headers={"content-type": CONTENT_TYPE_LATEST, **_NO_STORE},
         )
+
+    def _may_read_metrics(self, request: Request) -> bool:
+        if self._metrics_key_sha256 is None:
+            return True
+        sent = ", ".join(request.headers.getlist("authorization")).encode("latin-1")
+        try:
+            key = parse_bearer_token(sent)
+        except Unauthenticated:
+            return False
+        digest = hashlib.sha256(key.encode()).digest()
+        return hmac.compare_digest(digest, self._metrics_key_sha256)
 
     async def _passes(self, name: str) -> bool:
         try:

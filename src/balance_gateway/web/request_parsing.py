@@ -131,8 +131,6 @@ def parse_query_string(query_string: bytes) -> GraphQLRequest:
             parameters[name] = parse_json(parameters[name].encode(), name)
         elif name in parameters:
             del parameters[name]
-    if not parameters.get("operationName"):
-        parameters.pop("operationName", None)
     return _build_request(parameters)
 
 
@@ -179,7 +177,8 @@ def _build_request(parameters: Mapping[str, Any]) -> GraphQLRequest:
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
         raise BadRequest(400, "operationName must be a string.")
-    return GraphQLRequest(query, parameters.get("variables"), operation_name)
+    # A form or a URL cannot leave a parameter out as easily as leave it empty.
+    return GraphQLRequest(query, parameters.get("variables"), operation_name or None)
 
 
 class _InvalidJson(Exception):

@@ -1,11 +1,10 @@
-"""Build the web application: all of its routes and its CORS policy."""
-
-from collections.abc import Sequence
+"""Build the web application: all of its routes, also below ``root_path``."""
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
+from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from balance_gateway.web.console import build_console_routes
 from balance_gateway.web.dashboard import build_dashboard_routes
@@ -13,46 +12,78 @@ from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 
 
+class WebApp:
+    """The web application; serves /graphql without routing, since nearly all requests are for it.
+
+    Args:
+        graphql: serves /graphql.
+        routed: serves all other paths.
+        root_path: the path below which everything is served as well, such as ``/balances``; empty
+            for none.
+    """
+
+    def __init__(self, graphql: GraphQLEndpoint, routed: ASGIApp, root_path: str = "") -> None:
+        self._graphql = graphql
+        self._routed = routed
+        self._root_path = root_path
+        self._graphql_paths = frozenset(
+            prefix + path for prefix in ("", root_path) for path in _with_slash("/graphql")
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path: str = scope["path"]
+        if path in self._graphql_paths:
+            await self._graphql(scope, receive, send)
+            return
+        app = self._routed
+        if self._root_path and path == self._root_path:
+            # Relative to the host and the scheme of the request, whatever a proxy made of them.
+            app = RedirectResponse(f"{self._root_path}/")
+        elif self._root_path and path.startswith(f"{self._root_path}/"):
+            scope = {**scope, "path": path.removeprefix(self._root_path)}
+
+        async def send_with_nosniff(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("x-content-type-options", "nosniff")
+            await send(message)
+
+        await app(scope, receive, send_with_nosniff)
+
+
 def build_web_app(
     *,
     graphql: GraphQLEndpoint,
     operations: HealthEndpoints,
-    cors_origins: Sequence[str] = (),
+    root_path: str = "",
     dashboard: bool = True,
     console: bool = False,
-) -> Starlette:
+) -> WebApp:
     """Build the application.
 
     Args:
         graphql: serves /graphql.
         operations: serves /healthz, /readyz and /metrics.
-        cors_origins: other origins from which pages may query /graphql. If empty, no CORS headers
-            are sent.
+        root_path: the path below which everything is served as well; empty for none.
         dashboard: whether / serves the dashboard.
         console: whether /graphiql serves the query console.
     """
-    routes = [
-        Route("/graphql", graphql),
-        Route("/healthz", operations.healthz),
-        Route("/readyz", operations.readyz),
-        Route("/metrics", operations.metrics),
-        *(build_dashboard_routes() if dashboard else []),
-        *(build_console_routes() if console else []),
-    ]
-    return Starlette(routes=routes, middleware=_build_cors(cors_origins))
+    probes = {
+        "/healthz": operations.healthz,
+        "/readyz": operations.readyz,
+        "/metrics": operations.metrics,
+    }
+    routed = Starlette(
+        routes=[
+            *(Route(each, serve) for path, serve in probes.items() for each in _with_slash(path)),
+            *(build_dashboard_routes() if dashboard else []),
+            *(build_console_routes() if console else []),
+        ]
+    )
+    # Starlette would redirect a path with a slash to a URL made of the header Host.
+    routed.router.redirect_slashes = False
+    return WebApp(graphql, routed, root_path)
 
 
-def _build_cors(origins: Sequence[str]) -> list[Middleware]:
-    if not origins:
-        return []
-    return [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
-            expose_headers=["X-Request-Id", "Retry-After"],
-            allow_credentials=False,
-            max_age=600,
-        )
-    ]
+def _with_slash(path: str) -> tuple[str, str]:
+    return path, f"{path}/"

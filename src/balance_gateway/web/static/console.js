@@ -1,6 +1,6 @@
 // The query console: sends the query and shows the response as text, never as HTML.
 
-import { INTROSPECTION, schemaText } from "/graphiql-schema.js";
+import { INTROSPECTION, schemaText } from "./graphiql-schema.js";
 
 const KEY = "balance-gateway-key"; // Shared with the dashboard, so that one sign-in serves both.
 const FIRST = `query Accounts {
@@ -50,7 +50,7 @@ function pretty(json) {
 // The variables are sent as typed: parsing them would round large numbers.
 async function send(query, variables) {
   const started = performance.now();
-  const response = await fetch("/graphql", {
+  const response = await fetch("graphql", {
     method: "POST",
     headers: {
       "Content-Type": "application/json",

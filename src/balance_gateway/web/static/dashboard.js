@@ -1,6 +1,6 @@
 // The dashboard: one GraphQL query loads the page. All values are set as text, never as HTML.
 
-import { isNegative, isZero, shownAge, shownAmount } from "/money.js";
+import { isNegative, isZero, shownAge, shownAmount } from "./money.js";
 
 const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!, $summary: Boolean!) {
   bankAccounts(first: $first, after: $after) {
@@ -66,7 +66,7 @@ function notice(text) {
 }
 
 async function query(variables, signal) {
-  const response = await fetch("/graphql", {
+  const response = await fetch("graphql", {
     method: "POST",
     signal,
     headers: {

@@ -1,0 +1,99 @@
+"""Send the responses of /graphql with the headers that all of them have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from starlette.types import Send
+
+from balance_gateway.domain.errors import ErrorCode
+from balance_gateway.server.direct_response import encode_head, write_directly
+from balance_gateway.web.cors import CorsPolicy, build_headers
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response as it is sent.
+
+    Attributes:
+        status: the HTTP status.
+        body: the body, in the coding.
+        coding: the content coding of the body; empty for none.
+        extra_headers: headers besides those that all responses have.
+    """
+
+    status: int
+    body: bytes
+    coding: bytes = b""
+    extra_headers: Headers = ()
+
+
+class ResponseSender:
+    """Sends responses, in one piece where possible.
+
+    Args:
+        cors: the origins whose pages may read the responses; None: no other origin may.
+    """
+
+    def __init__(self, cors: CorsPolicy | None = None) -> None:
+        origins: list[bytes | None] = [None]
+        vary = b"Accept, Accept-Encoding, Authorization"
+        if cors is not None:
+            origins += cors.allowed_values
+            if not cors.allows_all:
+                vary += b", Origin"
+        self._headers = {
+            (media_type, coding, origin): _build_headers(media_type, coding, origin, vary)
+            for media_type in (JSON, GRAPHQL_RESPONSE)
+            for coding in (b"", b"gzip")
+            for origin in origins
+        }
+        self._heads = {key: encode_head(headers) for key, headers in self._headers.items()}
+
+    async def send(
+        self, send: Send, reply: Reply, media_type: str, request_id: str, origin: bytes | None
+    ) -> None:
+        """Send a response.
+
+        Args:
+            send: ASGI's send function.
+            reply: the response.
+            media_type: the media type of its body.
+            request_id: the value of X-Request-Id.
+            origin: the value of Access-Control-Allow-Origin; None without it.
+        """
+        key = (media_type, reply.coding, origin)
+        id_bytes = request_id.encode()
+        is_plain = reply.status == 200 and not reply.extra_headers
+        if is_plain and write_directly(send, self._heads[key], id_bytes, reply.body):
+            return
+        headers = [
+            *self._headers[key],
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"x-request-id", id_bytes),
+            *reply.extra_headers,
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+def encode_error(message: str, code: ErrorCode) -> bytes:
+    """Encode a response with one error."""
+    extensions = {"code": code, "retryable": code.is_retryable}
+    return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+
+
+def _build_headers(
+    media_type: str, coding: bytes, origin: bytes | None, vary: bytes
+) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+        *([(b"content-encoding", coding)] if coding else []),
+        (b"cache-control", b"no-store"),
+        (b"vary", vary),
+        (b"x-content-type-options", b"nosniff"),
+        *(build_headers(origin) if origin is not None else []),
+    ]
