@@ -209,7 +209,7 @@ def test_table_of_limits_has_the_default_values() -> None:
 
 
 def test_table_of_log_events_has_every_event_from_info_on() -> None:
-    call = re.compile(r"\blog(?:ger)?\.(?:info|warning|error|exception)\(\s*\"([a-z_.]+)\"")
+    call = re.compile(r"\b_?log(?:ger)?\.(?:info|warn|warning|error|exception)\(\s*\"([a-z_.]+)\"")
     sources = (ROOT / "src" / "balance_gateway").rglob("*.py")
     events = {event for path in sources for event in call.findall(path.read_text("utf-8"))}
 

@@ -201,8 +201,8 @@ class TokenHarness:
 
 
 @asynccontextmanager
-async def run_issuer(*keys: Any) -> AsyncIterator[TokenHarness]:
-    """Run an issuer of these JWKs and an authenticator that trusts it."""
+async def run_issuer(*keys: Any, **settings: Any) -> AsyncIterator[TokenHarness]:
+    """Run an issuer of these JWKs and an authenticator with these settings that trusts it."""
     issuer, clocks = Issuer(), ManualClocks()
     if keys:
         issuer.keys = list(keys)
@@ -214,7 +214,7 @@ async def run_issuer(*keys: Any) -> AsyncIterator[TokenHarness]:
         issuer.url = f"{url}/jwks.json"
         jwks = Jwks(issuer.url, lambda: clocks.monotonic_s)
         authenticator = JwtAuthenticator(
-            issuer=ISSUER, audience=AUDIENCE, jwks=jwks, clock=lambda: clocks.now
+            issuer=ISSUER, audience=AUDIENCE, jwks=jwks, clock=lambda: clocks.now, **settings
         )
         try:
             yield TokenHarness(issuer, clocks, jwks, authenticator)

@@ -1,5 +1,6 @@
 """JWTs: valid ones authenticate their principals, all invalid ones get the same error."""
 
+import contextlib
 import json
 import logging
 from datetime import UTC, datetime
@@ -84,6 +85,23 @@ async def test_other_header_parameters_are_ignored(head):
         ({"scope": " balances:read  openid "}, {Scope.BALANCES_READ}),
         ({"scope": ..., "scopes": ["audit:read", "x"]}, {Scope.AUDIT_READ}),
         ({"scopes": ["accounts:admin"]}, {Scope.BALANCES_READ}),
+        ({"scope": ["balances:read", "openid"]}, {Scope.BALANCES_READ}),
+        ({"scope": ..., "scopes": "balances:read x"}, {Scope.BALANCES_READ}),
+        (
+            {"scope": ..., "scp": ["balances:read", "audit:read"]},
+            {Scope.BALANCES_READ, Scope.AUDIT_READ},
+        ),
+        (
+            {"scope": ..., "scp": "balances:read audit:read"},
+            {Scope.BALANCES_READ, Scope.AUDIT_READ},
+        ),
+        ({"scope": ..., "permissions": ["balances:write"]}, {Scope.BALANCES_WRITE}),
+        ({"scope": "openid", "permissions": ["balances:write"]}, set()),
+        (
+            {"scope": ..., "scp": ["audit:read"], "permissions": ["balances:write"]},
+            {Scope.AUDIT_READ},
+        ),
+        ({"scope": ..., "https://x.example/scope": "balances:read"}, set()),
         ({"scope": "balances:read\tbalances:write"}, set()),
         ({"scope": "BALANCES:READ *"}, set()),
         ({"scope": ""}, set()),
@@ -96,6 +114,47 @@ async def test_unknown_scopes_are_ignored(changes, expected):
         principal = await harness.authenticate(token(claims(**changes)))
 
     assert principal == Principal("ada", "acme", frozenset(expected))
+
+
+NAMESPACED = "https://company.example/tenant"
+
+
+async def test_claims_of_tenant_and_scopes_can_be_configured():
+    """Auth0 and others only pass on claims whose name is a URL; such tokens got a 401."""
+    configured = {"tenant_claim": NAMESPACED, "scope_claim": "permissions"}
+    changes = {NAMESPACED: "globex", "tenant": 7, "permissions": ["audit:read"]}
+    async with run_issuer(**configured) as harness:
+        principal = await harness.authenticate(token(claims(**changes)))
+        without_permissions = await harness.authenticate(token(claims(**{NAMESPACED: "globex"})))
+        with pytest.raises(Unauthenticated):
+            await harness.authenticate(token())
+
+    assert principal == Principal("ada", "globex", frozenset({Scope.AUDIT_READ}))
+    assert without_permissions.scopes == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("changes", "event", "facts"),
+    [
+        ({"tenant": ...}, "jwt.refused", {"reason": "invalid_claim tenant"}),
+        ({"aud": "other"}, "jwt.refused", {"reason": "invalid_claim aud"}),
+        ({"exp": 1}, "jwt.refused", {"reason": "expired_token exp"}),
+        ({"scope": 7}, "jwt.refused", {"reason": "invalid_claim scope"}),
+        ({"scope": "openid"}, "jwt.without_scopes", {"claim": "scope"}),
+        ({"scope": ...}, "jwt.without_scopes", {"claim": "scope, scopes, scp, permissions"}),
+    ],
+)
+async def test_the_reason_is_logged_once_in_a_while(caplog, changes, event, facts):
+    """An operator saw only 401 or FORBIDDEN, and nothing in the log."""
+    caplog.set_level(logging.INFO)
+    async with run_issuer() as harness:
+        for subject in ("ada", "grace"):
+            with contextlib.suppress(Unauthenticated):
+                await harness.authenticate(token(claims(sub=subject, **changes)))
+
+    [record] = [one for one in caplog.records if one.name == "balance_gateway.web.jwt"]
+    assert (record.message, record.levelname) == (event, "WARNING")
+    assert facts.items() <= record.__dict__.items()
 
 
 @pytest.mark.parametrize("fraction", [0, 0.5])
@@ -182,10 +241,12 @@ WRONG_CLAIMS = [
     {"tenant": ["acme"]},
     {"tenant": {"id": "acme"}},
     {"tenant": "acme\x00"},
-    {"scope": ["balances:read"]},
+    {"scope": [["balances:read"]]},
+    {"scope": ..., "permissions": {"balances:read": True}},
+    {"scope": ..., "scp": [1]},
     {"scope": 1},
     {"scope": {"balances:read": True}},
-    {"scope": ..., "scopes": "balances:read"},
+    {"scope": ["balances:read", None]},
     {"scope": ..., "scopes": [["balances:read"]]},
     {"scope": ..., "scopes": None},
 ]

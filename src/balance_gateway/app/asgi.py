@@ -145,7 +145,14 @@ async def _open_authenticator(settings: Settings, clock: Clock) -> AsyncIterator
     try:
         yield KeyOrTokenAuthenticator(
             keys,
-            JwtAuthenticator(issuer=jwt.issuer, audience=jwt.audience, jwks=jwks, clock=clock),
+            JwtAuthenticator(
+                issuer=jwt.issuer,
+                audience=jwt.audience,
+                jwks=jwks,
+                tenant_claim=jwt.tenant_claim,
+                scope_claim=jwt.scope_claim,
+                clock=clock,
+            ),
         )
     finally:
         await jwks.aclose()

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from balance_gateway.config.connector_settings import ConnectorSettings
 from balance_gateway.config.value_types import (
     CacheUrl,
+    ClaimName,
     HeaderName,
     HttpUrl,
     Origin,
@@ -123,11 +124,17 @@ class JwtSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         issuer: The required ``iss`` claim.
         audience: The required ``aud`` claim.
         jwks_url: The URL of the issuer's public keys.
+        tenant_claim: The name of the claim with the tenant, such as
+            https://company.example/tenant.
+        scope_claim: The name of the claim with the scopes; empty: the first that a token has of
+            scope, scopes, scp and permissions.
     """
 
     issuer: Text
     audience: Text
     jwks_url: HttpUrl
+    tenant_claim: Text = "tenant"
+    scope_claim: ClaimName = ""
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -34,6 +34,11 @@ ShortText = Annotated[
     ),
 ]
 
+#: The name of a claim; may be empty, but not blank.
+ClaimName = Annotated[
+    str, Meta(pattern=r"^$(?!\n)|\S", max_length=10_000, extra={"must_be": "a name, or empty"})
+]
+
 #: A path without a slash at its end; empty for none. Browsers would resolve ``.`` and ``..``.
 RootPath = Annotated[
     str,

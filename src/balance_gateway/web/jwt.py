@@ -7,11 +7,10 @@ authlib's ``jose`` module, which its own authors have deprecated in joserfc's fa
 * The key is selected by ``kid`` from the configured JWKS. ``jku``, ``x5u``, ``jwk`` and ``x5c``
   are ignored; ``crit`` and ``b64`` are rejected.
 * The payload is parsed only after its signature is verified.
-* Required claims: ``iss`` and ``aud`` as configured, ``exp``, ``iat``, ``sub`` and ``tenant``.
-  Optional claims: ``nbf``, and scopes in ``scope`` (a string, separated by spaces) or ``scopes`` (a
-  list of strings).
+* Required claims: ``iss`` and ``aud`` as configured, ``exp``, ``iat``, ``sub`` and the tenant.
+  Optional claims: ``nbf``, and scopes as a string, separated by spaces, or a list of strings.
 * Every invalid token gets the same response. Neither the response nor the log contains any part of
-  the token.
+  the token; the log has the reason.
 """
 
 import hashlib
@@ -32,9 +31,14 @@ from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import INVALID_CREDENTIAL
 from balance_gateway.web.jwks import ALGORITHMS, IssuerKeys, Jwks
+from balance_gateway.web.occasional_log import OccasionalLog
 from balance_gateway.web.request_parsing import BadRequest, parse_json
 
 logger = logging.getLogger(__name__)
+
+#: The claims in which issuers put scopes. The first that a token has counts alone: the others may
+#: say what the user may do, and not what this client was granted.
+SCOPE_CLAIMS = ("scope", "scopes", "scp", "permissions")
 
 TOKEN_BYTES_MAX = 8192
 #: Maximum difference between the issuer's clock and the gateway's.
@@ -105,14 +109,27 @@ class JwtAuthenticator:
         issuer: the required value of ``iss``.
         audience: the required value of ``aud``, or of one item of its list.
         jwks: the issuer's keys.
+        tenant_claim: the name of the claim with the tenant.
+        scope_claim: the name of the claim with the scopes; empty: the first of ``SCOPE_CLAIMS``
+            that a token has.
         clock: the current time, compared with the token's times.
     """
 
     def __init__(
-        self, *, issuer: str, audience: str, jwks: Jwks, clock: Clock = system_clock
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        jwks: Jwks,
+        tenant_claim: str = "tenant",
+        scope_claim: str = "",
+        clock: Clock = system_clock,
     ) -> None:
         self._jwks = jwks
         self._clock = clock
+        self._tenant_claim = tenant_claim
+        self._scope_claims = (scope_claim,) if scope_claim else SCOPE_CLAIMS
+        self._log = OccasionalLog(logger)
         self._claims = JWTClaimsRegistry(
             # joserfc declares whole seconds, but compares any number.
             now=lambda: clock().timestamp(),  # type: ignore[arg-type,return-value]
@@ -136,7 +153,7 @@ class JwtAuthenticator:
         except JoseError as error:
             # Only the error's code and the claim's name: joserfc's messages quote the token.
             reason = f"{error.error} {getattr(error, 'claim', '')}".rstrip()
-            logger.debug("jwt.refused", extra={"reason": reason})
+            self._log.warn("jwt.refused", reason=reason)
         raise Unauthenticated(INVALID_CREDENTIAL)
 
     async def _authenticate(self, token: str) -> Principal:
@@ -176,11 +193,23 @@ class JwtAuthenticator:
                 raise InvalidClaimError(name)
         principal = Principal(
             _read_name(claims, "sub"),
-            _read_name(claims, "tenant"),
-            _read_scopes(claims),
+            _read_name(claims, self._tenant_claim),
+            self._read_scopes(claims),
             datetime.fromtimestamp(float(claims["exp"]), UTC),
         )
         return _VerifiedToken(principal, float(claims["exp"]) + LEEWAY_S, kid, keys)
+
+    def _read_scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
+        """Return the known scopes; unknown ones are ignored.
+
+        A token without any known scope is valid: its requests are refused with the missing scope.
+        """
+        name = next((name for name in self._scope_claims if name in claims), None)
+        scopes = frozenset[Scope]() if name is None else _parse_scopes(name, claims[name])
+        if not scopes:
+            looked_at = name or ", ".join(self._scope_claims)
+            self._log.warn("jwt.without_scopes", claim=looked_at)
+        return scopes
 
 
 def _parse_token(token: bytes) -> CompactSignature:
@@ -215,14 +244,8 @@ def _read_name(claims: dict[str, Any], name: str) -> str:
     return str(value)
 
 
-def _read_scopes(claims: dict[str, Any]) -> frozenset[Scope]:
-    """Return the known scopes; unknown ones are ignored.
-
-    A token without any known scope is valid: its requests are refused with the missing scope.
-    """
-    names = claims.get("scopes", [])
-    if "scope" in claims:
-        names = claims["scope"].split(" ") if isinstance(claims["scope"], str) else None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidClaimError("scope")
+def _parse_scopes(name: str, value: Any) -> frozenset[Scope]:
+    names = value.split(" ") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise InvalidClaimError(name)
     return frozenset(scope for scope in Scope if scope.value in names)
