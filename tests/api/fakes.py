@@ -33,6 +33,7 @@ from balance_gateway.web.auth import ApiKey, ApiKeys
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
+from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -334,9 +335,16 @@ class GatewayHarness:
         cors: CorsPolicy | None = None,
         root_path: str = "",
         metrics_key: str | None = None,
+        persisted_queries: PersistedQueries | None = None,
     ) -> Any:
         engine = Engine(self.gateway, limits=limits, request_timeout_s=request_timeout_s)
-        self.endpoint = GraphQLEndpoint(engine, ApiKeys(api_keys()), endpoint_limits, cors=cors)
+        self.endpoint = GraphQLEndpoint(
+            engine,
+            ApiKeys(api_keys()),
+            endpoint_limits,
+            cors=cors,
+            persisted_queries=persisted_queries,
+        )
         self.operations = HealthEndpoints(
             checks=self.checks,
             registry=CollectorRegistry(),

@@ -54,7 +54,12 @@ def test_every_error_has_a_stable_code_and_a_retryable_flag(
 
 
 #: The codes of a refused document, which no error is raised with.
-WITHOUT_ERROR = {"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"}
+WITHOUT_ERROR = {
+    "GRAPHQL_PARSE_FAILED",
+    "GRAPHQL_VALIDATION_FAILED",
+    "PERSISTED_QUERY_NOT_FOUND",
+    "PERSISTED_QUERY_NOT_SUPPORTED",
+}
 
 
 def test_every_code_belongs_to_an_error() -> None:

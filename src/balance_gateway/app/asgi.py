@@ -20,6 +20,7 @@ from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenA
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import Check, HealthEndpoints
+from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class GatewayApp:
                 authenticator,
                 on_rejection=components.metrics.turned_away.inc,
                 cors=_build_cors(server),
+                persisted_queries=PersistedQueries(enabled=server.persisted_queries),
             )
             self._app = build_web_app(
                 graphql=endpoint,

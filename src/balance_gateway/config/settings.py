@@ -42,6 +42,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         cors_origins: Origins that browsers may call the gateway from.
         cors_headers: Request headers that pages of these origins may send, besides the usual ones.
         metrics_key: A reference to the key that /metrics requires; none by default.
+        persisted_queries: Whether callers may send the hash of a document that they sent before.
         graphiql: Whether the GraphiQL page is served.
         compiled: Whether reads use compiled plans and cached JSON where possible; otherwise
             graphql-core executes every request.
@@ -57,6 +58,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cors_origins: tuple[Origin, ...] = ()
     cors_headers: tuple[HeaderName, ...] = ()
     metrics_key: Secret | None = None
+    persisted_queries: bool = True
     graphiql: bool = False
     compiled: bool = True
     environment: ShortText = ""

@@ -24,7 +24,8 @@
         └── ProviderRejected          PROVIDER_REJECTED              no
 
 The codes GRAPHQL_PARSE_FAILED and GRAPHQL_VALIDATION_FAILED have no class: graphql-core reports
-what is wrong with a document.
+what is wrong with a document. Nor have PERSISTED_QUERY_NOT_FOUND and PERSISTED_QUERY_NOT_SUPPORTED,
+which only the web layer reports.
 
 Messages are written for the caller: they name the field and the next step, and never contain a
 secret, another tenant's data or a provider's raw text.
@@ -44,6 +45,8 @@ class ErrorCode(enum.StrEnum):
     FORBIDDEN = "FORBIDDEN"
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     BAD_USER_INPUT = "BAD_USER_INPUT"
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"

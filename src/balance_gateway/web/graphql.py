@@ -31,6 +31,7 @@ from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
+from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.request_parsing import (
     BadRequest,
     ClientDisconnected,
@@ -105,6 +106,7 @@ class GraphQLEndpoint:
         limits: the endpoint's limits.
         on_rejection: called for every request that load shedding rejects.
         cors: the other origins whose pages may call the endpoint; None for none.
+        persisted_queries: the documents that callers may name by a hash; None keeps none.
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class GraphQLEndpoint:
         limits: EndpointLimits | None = None,
         on_rejection: Callable[[], object] = lambda: None,
         cors: CorsPolicy | None = None,
+        persisted_queries: PersistedQueries | None = None,
     ) -> None:
+        self._persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self._cors = cors
         self._sender = ResponseSender(cors)
         self._engine = engine
@@ -195,7 +199,7 @@ class GraphQLEndpoint:
         body = await self._read_body(method, headers, receive)
         # Parsing the body first would cost too much. A read that contains the word counts as a
         # write, which is harmless.
-        write = b"mutation" in body
+        write = b"mutation" in body or self._persisted_queries.is_mutation(body)
         if not self.load_shedder.allows(write=write, waited_s=waited_s):
             raise self._build_busy_error()
         self.load_shedder.enter(write=write)
@@ -212,9 +216,10 @@ class GraphQLEndpoint:
         key = body if is_post else b"GET " + scope["query_string"]
         if (cached := self._engine.cached_response(key, caller)) is not None:
             return cached
-        request = parse_body(body) if is_post else parse_query_string(scope["query_string"])
+        sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
         try:
-            operation = self._engine.prepare(request)
+            operation = self._engine.prepare(self._persisted_queries.complete(sent))
+            self._persisted_queries.keep(sent)
         except RequestRefused as refused:
             return build_refusal_response(refused)
         if not operation.is_mutation:

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive
 
-from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.api.schema.errors import REQUEST_ERROR_CODE
 from balance_gateway.domain.errors import ErrorCode
+from balance_gateway.web.persisted_queries import SentRequest
 
 #: Maximum nesting of JSON arrays and objects; no GraphQL request of this schema is deeper.
 JSON_DEPTH_MAX = 64
@@ -26,6 +26,7 @@ JSON_FLOAT_CHARACTERS_MAX = 1000
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SHA_256 = re.compile(r"[0-9a-fA-F]{64}")
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 
@@ -90,7 +91,7 @@ def _build_too_large_error(bytes_max: int) -> BadRequest:
     return BadRequest(413, f"The body is larger than {bytes_max} bytes; send a smaller one.")
 
 
-def parse_body(body: bytes) -> GraphQLRequest:
+def parse_body(body: bytes) -> SentRequest:
     """Parse the body of a POST.
 
     Raises:
@@ -106,7 +107,7 @@ def parse_body(body: bytes) -> GraphQLRequest:
     return _build_request(parameters)
 
 
-def parse_query_string(query_string: bytes) -> GraphQLRequest:
+def parse_query_string(query_string: bytes) -> SentRequest:
     """Parse the query string of a GET, in which variables and extensions are JSON.
 
     Raises:
@@ -165,11 +166,9 @@ def parse_json(text: bytes, what: str) -> Any:
         raise BadRequest(400, f"{what} is not JSON.") from None
 
 
-def _build_request(parameters: Mapping[str, Any]) -> GraphQLRequest:
+def _build_request(parameters: Mapping[str, Any]) -> SentRequest:
     query = parameters.get("query")
-    if query is None:
-        raise BadRequest(400, "query is missing; send the text of a GraphQL document.")
-    if not isinstance(query, str):
+    if not isinstance(query, str | None):
         raise BadRequest(400, "query must be a string.")
     for name in ("variables", "extensions"):
         if not isinstance(parameters.get(name), dict | None):
@@ -177,8 +176,30 @@ def _build_request(parameters: Mapping[str, Any]) -> GraphQLRequest:
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
         raise BadRequest(400, "operationName must be a string.")
+    query_hash = _parse_query_hash(parameters.get("extensions") or {})
+    if query_hash is None and query is None:
+        raise BadRequest(400, "query is missing; send the text of a GraphQL document.")
     # A form or a URL cannot leave a parameter out as easily as leave it empty.
-    return GraphQLRequest(query, parameters.get("variables"), operation_name or None)
+    if query_hash is not None:
+        query = query or None
+    return SentRequest(query, parameters.get("variables"), operation_name or None, query_hash)
+
+
+def _parse_query_hash(extensions: Mapping[str, Any]) -> str | None:
+    """Return the hash of a persisted query in lower case; None without one."""
+    persisted = extensions.get("persistedQuery")
+    if persisted is None:
+        return None
+    name = "extensions.persistedQuery"
+    if not isinstance(persisted, dict):
+        raise BadRequest(400, f"{name} must be a JSON object.")
+    version = persisted.get("version")
+    if version != 1 or isinstance(version, bool):
+        raise BadRequest(400, f"{name}.version must be 1.")
+    digest = persisted.get("sha256Hash")
+    if not isinstance(digest, str) or not _SHA_256.fullmatch(digest):
+        raise BadRequest(400, f"{name}.sha256Hash must be 64 hexadecimal digits.")
+    return digest.lower()
 
 
 class _InvalidJson(Exception):

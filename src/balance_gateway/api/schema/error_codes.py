@@ -13,6 +13,12 @@ DESCRIPTIONS: Mapping[domain.ErrorCode, str] = {
     domain.ErrorCode.FORBIDDEN: "The credential lacks the scope of the field.",
     domain.ErrorCode.GRAPHQL_PARSE_FAILED: "The document is not GraphQL.",
     domain.ErrorCode.GRAPHQL_VALIDATION_FAILED: "The document does not fit the schema.",
+    domain.ErrorCode.PERSISTED_QUERY_NOT_FOUND: (
+        "The document of this hash is not known: send it with the hash."
+    ),
+    domain.ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED: (
+        "The gateway keeps no documents: send the document without a hash."
+    ),
     domain.ErrorCode.BAD_USER_INPUT: "An argument, a variable or another part of "
     "the request has a wrong value.",
     domain.ErrorCode.ACCOUNT_NOT_FOUND: "The account does not exist or is not yours.",
