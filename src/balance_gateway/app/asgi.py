@@ -73,6 +73,7 @@ class GatewayApp:
                 on_rejection=components.metrics.turned_away.inc,
                 cors=_build_cors(server),
                 persisted_queries=PersistedQueries(enabled=server.persisted_queries),
+                compression=server.compression,
             )
             self._app = build_web_app(
                 graphql=endpoint,

@@ -43,6 +43,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         cors_headers: Request headers that pages of these origins may send, besides the usual ones.
         metrics_key: A reference to the key that /metrics requires; none by default.
         persisted_queries: Whether callers may send the hash of a document that they sent before.
+        compression: Whether large responses are compressed for callers that accept it.
         graphiql: Whether the GraphiQL page is served.
         compiled: Whether reads use compiled plans and cached JSON where possible; otherwise
             graphql-core executes every request.
@@ -59,6 +60,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cors_headers: tuple[HeaderName, ...] = ()
     metrics_key: Secret | None = None
     persisted_queries: bool = True
+    compression: bool = True
     graphiql: bool = False
     compiled: bool = True
     environment: ShortText = ""

@@ -9,7 +9,7 @@ in the browser tab.
 
 from starlette.routing import Route
 
-from balance_gateway.web.dashboard import build_static_route
+from balance_gateway.web.static_files import build_static_route
 
 _FILES = {
     "/graphiql": ("console.html", "text/html; charset=utf-8"),

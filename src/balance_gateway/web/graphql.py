@@ -27,10 +27,11 @@ from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
+from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, accepts_gzip, is_json, negotiate
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.request_parsing import (
     BadRequest,
@@ -107,6 +108,7 @@ class GraphQLEndpoint:
         on_rejection: called for every request that load shedding rejects.
         cors: the other origins whose pages may call the endpoint; None for none.
         persisted_queries: the documents that callers may name by a hash; None keeps none.
+        compression: whether large responses are compressed for callers that accept it.
     """
 
     def __init__(
@@ -117,7 +119,10 @@ class GraphQLEndpoint:
         on_rejection: Callable[[], object] = lambda: None,
         cors: CorsPolicy | None = None,
         persisted_queries: PersistedQueries | None = None,
+        *,
+        compression: bool = True,
     ) -> None:
+        self._compressor = Compressor(enabled=compression)
         self._persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self._cors = cors
         self._sender = ResponseSender(cors)
@@ -173,8 +178,13 @@ class GraphQLEndpoint:
             log_defect(defect, request_id)
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
-        is_strict = media_type == GRAPHQL_RESPONSE
-        return Reply(response.status if is_strict else response.json_status, response.body)
+        status = response.status if media_type == GRAPHQL_RESPONSE else response.json_status
+        if accepts_gzip(_decode_header(headers.get(b"accept-encoding"))):
+            busy = self.load_shedder.is_busy
+            compressed = await self._compressor.compress(response.body, busy=busy)
+            if compressed is not None:
+                return Reply(status, compressed, b"gzip")
+        return Reply(status, response.body)
 
     async def _handle(
         self,

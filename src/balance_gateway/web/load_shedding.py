@@ -67,6 +67,11 @@ class LoadShedder:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the process computes all the time, so that it may shed load."""
+        return self._load > self.limits.busy
+
     def allows(self, *, write: bool, waited_s: float) -> bool:
         """Return whether another request is allowed now.
 
@@ -79,8 +84,7 @@ class LoadShedder:
         if write:
             allowed = self.writes < limits.writes
         else:
-            is_busy = self._load > limits.busy
-            allowed = self.reads < (limits.reads_when_busy if is_busy else limits.reads)
+            allowed = self.reads < (limits.reads_when_busy if self.is_busy else limits.reads)
             allowed = allowed and waited_s < limits.waited_s
         if not allowed:
             self._on_rejection()

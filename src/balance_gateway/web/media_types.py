@@ -1,4 +1,4 @@
-"""Negotiate the response's media type by the Accept header, and recognise JSON bodies."""
+"""Negotiate media types and codings by request headers, and recognise JSON bodies."""
 
 import re
 from collections.abc import Callable
@@ -70,6 +70,17 @@ def _parse_quality(parameters: list[str]) -> float:
         if name.strip() == "q":
             return float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
     return 1.0
+
+
+@_cache_short_headers
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Return whether an Accept-Encoding allows gzip; without the header it is not used."""
+    qualities: dict[str, float] = {}
+    for item in (accept_encoding or "").lower().split(",")[:100]:
+        coding, *parameters = (part.strip() for part in item.split(";"))
+        qualities[coding] = _parse_quality(parameters)
+    named = [qualities[name] for name in ("gzip", "x-gzip") if name in qualities]
+    return max(named, default=qualities.get("*", 0.0)) > 0
 
 
 @_cache_short_headers
