@@ -83,6 +83,8 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
             "x", "/", "/x/", "//x", "/x//y", "/a b", "/x?y", "/x%20y", "/..", "/a/../b", "/./a",
             "https://x/y", "/x\n",
         )],
+        *[(f"[server]\ntrusted_proxies = ['::1', {network!r}]", "server.trusted_proxies[1]")
+          for network in ("", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "*", "::1/64")],
         *[(f"[server]\ncors_headers = [{name!r}]", "server.cors_headers[0]") for name in (
             "", "*", "a b", "a,b", "a:", "x-\u00e9", "x\n",
         )],

@@ -7,7 +7,7 @@ import pytest
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import ApiKey, ApiKeys, parse_bearer_token
-from balance_gateway.web.graphql import headers_by_name
+from balance_gateway.web.request_headers import headers_by_name
 from tests.api.fakes import READ, GatewayHarness, open_client
 
 BODY = {"query": "{ __typename }"}

@@ -18,6 +18,7 @@ from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
 from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.failed_credentials import FailedCredentials
 from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import Check, HealthEndpoints
 from balance_gateway.web.persisted_queries import PersistedQueries
@@ -66,13 +67,18 @@ class GatewayApp:
             open_gateway(self._settings, self._clock) as components,
             _open_authenticator(self._settings, self._clock) as authenticator,
         ):
-            self._health = _build_health_endpoints(components, server)
+            failures = FailedCredentials(
+                server.trusted_proxies,
+                lambda outcome: components.metrics.failed_credentials.labels(outcome).inc(),
+            )
+            self._health = _build_health_endpoints(components, server, failures)
             endpoint = GraphQLEndpoint(
                 _build_engine(components, self._settings),
                 authenticator,
                 on_rejection=components.metrics.turned_away.inc,
                 cors=_build_cors(server),
                 persisted_queries=PersistedQueries(enabled=server.persisted_queries),
+                failures=failures,
                 compression=server.compression,
             )
             self._app = build_web_app(
@@ -118,7 +124,7 @@ def _build_cors(server: ServerSettings) -> CorsPolicy | None:
 
 
 def _build_health_endpoints(
-    components: GatewayComponents, server: ServerSettings
+    components: GatewayComponents, server: ServerSettings, failures: FailedCredentials
 ) -> HealthEndpoints:
     key = server.metrics_key
     optional: dict[str, Check] = {"cache": components.cache.fences.ping}
@@ -129,6 +135,7 @@ def _build_health_endpoints(
         optional_checks=optional,
         registry=components.metrics.registry,
         metrics_key_sha256=None if key is None else _hash_key(key),
+        failures=failures,
     )
 
 

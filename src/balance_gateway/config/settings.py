@@ -18,6 +18,7 @@ from balance_gateway.config.value_types import (
     HeaderName,
     HttpUrl,
     Origin,
+    ProxyNetwork,
     RootPath,
     Seconds,
     ShortText,
@@ -41,6 +42,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             none.
         cors_origins: Origins that browsers may call the gateway from.
         cors_headers: Request headers that pages of these origins may send, besides the usual ones.
+        trusted_proxies: Addresses and networks of proxies that tell clients' addresses by
+            X-Forwarded-For.
         metrics_key: A reference to the key that /metrics requires; none by default.
         persisted_queries: Whether callers may send the hash of a document that they sent before.
         compression: Whether large responses are compressed for callers that accept it.
@@ -58,6 +61,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     root_path: RootPath = ""
     cors_origins: tuple[Origin, ...] = ()
     cors_headers: tuple[HeaderName, ...] = ()
+    trusted_proxies: tuple[ProxyNetwork, ...] = ()
     metrics_key: Secret | None = None
     persisted_queries: bool = True
     compression: bool = True

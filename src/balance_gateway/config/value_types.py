@@ -89,6 +89,12 @@ class Origin(str):
     __slots__ = ()
 
 
+class ProxyNetwork(str):
+    """An IP address, or a network such as 10.0.0.0/8."""
+
+    __slots__ = ()
+
+
 class CurrencyCode(str):
     """An ISO 4217 code of a currency with minor units."""
 
@@ -116,6 +122,7 @@ JSON_SCHEMAS: Mapping[type, Mapping[str, Any]] = {
     CacheUrl: {"type": "string", "pattern": "^(memory:|rediss?:|unix:|env:.|file:.)"},
     HttpUrl: {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://."},
     Origin: {"type": "string", "pattern": "^(\\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\\s]+)$"},
+    ProxyNetwork: {"type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"},
     CurrencyCode: {"type": "string", "pattern": "^[A-Z]{3}$"},
     ZoneInfo: {"type": "string"},
     Path: {"type": "string", "minLength": 1},
@@ -142,6 +149,7 @@ class ValueParser:
             CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
             HttpUrl: parse_http_url,
             Origin: parse_origin,
+            ProxyNetwork: _parse_network,
             CurrencyCode: _parse_currency,
             ZoneInfo: _parse_time_zone,
             Path: lambda text: self._directory / text,
@@ -249,6 +257,13 @@ def _split_url(text: str) -> SplitResult:
         # Without the text, which may contain a password.
         raise ValueError("is not a valid URL") from None
     return parts
+
+
+def _parse_network(text: str) -> ProxyNetwork:
+    try:
+        return ProxyNetwork(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError("must be an IP address or a network, such as 10.0.0.0/8") from None
 
 
 def _parse_currency(text: str) -> CurrencyCode:

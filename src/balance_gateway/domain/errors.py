@@ -24,8 +24,8 @@
         └── ProviderRejected          PROVIDER_REJECTED              no
 
 The codes GRAPHQL_PARSE_FAILED and GRAPHQL_VALIDATION_FAILED have no class: graphql-core reports
-what is wrong with a document. Nor have PERSISTED_QUERY_NOT_FOUND and PERSISTED_QUERY_NOT_SUPPORTED,
-which only the web layer reports.
+what is wrong with a document. Nor have PERSISTED_QUERY_NOT_FOUND, PERSISTED_QUERY_NOT_SUPPORTED and
+TOO_MANY_REQUESTS, which only the web layer reports.
 
 Messages are written for the caller: they name the field and the next step, and never contain a
 secret, another tenant's data or a provider's raw text.
@@ -51,6 +51,7 @@ class ErrorCode(enum.StrEnum):
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"
     TOO_STALE = "TOO_STALE"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
     QUERY_TOO_EXPENSIVE = "QUERY_TOO_EXPENSIVE"
     PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
     PROVIDER_TIMEOUT = "PROVIDER_TIMEOUT"
@@ -71,6 +72,7 @@ class ErrorCode(enum.StrEnum):
 _RETRYABLE = frozenset(
     {
         ErrorCode.TOO_STALE,
+        ErrorCode.TOO_MANY_REQUESTS,
         ErrorCode.PROVIDER_UNAVAILABLE,
         ErrorCode.PROVIDER_TIMEOUT,
         ErrorCode.PROVIDER_RATE_LIMITED,

@@ -53,6 +53,12 @@ class Metrics:
             "Requests rejected with 503 because too many were in progress.",
             registry=self.registry,
         )
+        self.failed_credentials = Counter(
+            "balance_gateway_failed_credentials",
+            "Wrong keys and tokens: refused with 401, or throttled with 429.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.graphql_fallbacks = Counter(
             "balance_gateway_graphql_fallbacks",
             "Operations that graphql-core executed, by the reason why they were not compiled.",

@@ -8,10 +8,7 @@ When a client disconnects, the reads of its request are cancelled; a write that 
 """
 
 import asyncio
-import itertools
-import re
-import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,10 +26,16 @@ from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.failed_credentials import FailedCredentials
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, accepts_gzip, is_json, negotiate
 from balance_gateway.web.persisted_queries import PersistedQueries
+from balance_gateway.web.request_headers import (
+    choose_request_id,
+    decode_header,
+    headers_by_name,
+)
 from balance_gateway.web.request_parsing import (
     BadRequest,
     ClientDisconnected,
@@ -40,8 +43,6 @@ from balance_gateway.web.request_parsing import (
     parse_query_string,
     read_body,
 )
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class GraphQLEngine(Protocol):
@@ -108,6 +109,7 @@ class GraphQLEndpoint:
         on_rejection: called for every request that load shedding rejects.
         cors: the other origins whose pages may call the endpoint; None for none.
         persisted_queries: the documents that callers may name by a hash; None keeps none.
+        failures: counts failed credentials.
         compression: whether large responses are compressed for callers that accept it.
     """
 
@@ -119,9 +121,11 @@ class GraphQLEndpoint:
         on_rejection: Callable[[], object] = lambda: None,
         cors: CorsPolicy | None = None,
         persisted_queries: PersistedQueries | None = None,
+        failures: FailedCredentials | None = None,
         *,
         compression: bool = True,
     ) -> None:
+        self._failures = failures or FailedCredentials()
         self._compressor = Compressor(enabled=compression)
         self._persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self._cors = cors
@@ -143,8 +147,8 @@ class GraphQLEndpoint:
                     await preflight(scope, receive, send)
                     return
             origin = self._cors.find_allowed_value(headers.get(b"origin"))
-        request_id = _choose_request_id(headers.get(b"x-request-id"))
-        media_type = negotiate(_decode_header(headers.get(b"accept")))
+        request_id = choose_request_id(headers.get(b"x-request-id"))
+        media_type = negotiate(decode_header(headers.get(b"accept")))
         try:
             reply = await self._reply(scope, headers, receive, media_type, request_id)
         except ClientDisconnected:
@@ -179,7 +183,7 @@ class GraphQLEndpoint:
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
         status = response.status if media_type == GRAPHQL_RESPONSE else response.json_status
-        if accepts_gzip(_decode_header(headers.get(b"accept-encoding"))):
+        if accepts_gzip(decode_header(headers.get(b"accept-encoding"))):
             busy = self.load_shedder.is_busy
             compressed = await self._compressor.compress(response.body, busy=busy)
             if compressed is not None:
@@ -200,9 +204,13 @@ class GraphQLEndpoint:
         if method not in ("GET", "HEAD", "POST"):
             allow = ((b"allow", b"GET, HEAD, POST"),)
             raise BadRequest(405, "The method must be GET, HEAD or POST.", allow)
-        principal = await self._authenticator.authenticate(
-            parse_bearer_token(headers.get(b"authorization"))
-        )
+        token = parse_bearer_token(headers.get(b"authorization"))
+        try:
+            principal = await self._authenticator.authenticate(token)
+        except Unauthenticated:
+            if (retry_after_s := self._failures.count(scope, headers)) is None:
+                raise
+            raise _build_throttle_error(retry_after_s) from None
         if media_type is None:
             raise BadRequest(406, f"Accept must allow {JSON} or {GRAPHQL_RESPONSE}.")
         caller = Caller(principal, request_id)
@@ -250,7 +258,7 @@ class GraphQLEndpoint:
         """
         if method != "POST":
             return await read_body(receive, None, self._limits.body_bytes)
-        if not is_json(_decode_header(headers.get(b"content-type"))):
+        if not is_json(decode_header(headers.get(b"content-type"))):
             raise BadRequest(415, f"Content-Type must be {JSON} in UTF-8.")
         # The names of codings are case-insensitive (RFC 9110, 8.4.1).
         if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
@@ -276,15 +284,10 @@ class GraphQLEndpoint:
         return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
 
 
-def headers_by_name(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
-    """Return the headers by lower-case name; values of a repeated header are joined by a comma."""
-    named = dict(headers)
-    if len(named) == len(headers):
-        return named
-    named.clear()
-    for name, value in headers:
-        named[name] = named[name] + b", " + value if name in named else value
-    return named
+def _build_throttle_error(retry_after_s: int) -> BadRequest:
+    message = f"Too many wrong credentials; retry later (Retry-After: {retry_after_s} s)."
+    headers = ((b"retry-after", b"%d" % retry_after_s),)
+    return BadRequest(429, message, headers, ErrorCode.TOO_MANY_REQUESTS)
 
 
 def _compute_waited_s(scope: Scope) -> float:
@@ -316,19 +319,3 @@ async def _cancel_on_disconnect(
 async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _decode_header(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
-#: The first half of a generated request id identifies the process, the second half the request.
-_PROCESS_ID = uuid.uuid4().hex[:16]
-_request_numbers = itertools.count(1)
-
-
-def _choose_request_id(sent: bytes | None) -> str:
-    """Return the client's X-Request-Id if it is well-formed, else a new id."""
-    if sent is not None and _REQUEST_ID.fullmatch(sent):
-        return sent.decode("ascii")
-    return f"{_PROCESS_ID}{next(_request_numbers):016x}"

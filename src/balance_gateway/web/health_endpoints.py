@@ -14,6 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import parse_bearer_token
+from balance_gateway.web.failed_credentials import FailedCredentials
+from balance_gateway.web.request_headers import headers_by_name
 
 log = structlog.get_logger("balance_gateway.web")
 
@@ -33,6 +35,7 @@ class HealthEndpoints:
         registry: the metrics.
         check_timeout_s: the time in seconds after which a check counts as failed.
         metrics_key_sha256: SHA-256 of the key that /metrics requires; None: it requires none.
+        failures: counts wrong keys.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class HealthEndpoints:
         registry: CollectorRegistry,
         check_timeout_s: float = 2.0,
         metrics_key_sha256: bytes | None = None,
+        failures: FailedCredentials | None = None,
     ) -> None:
+        self._failures = failures or FailedCredentials()
         self._checks = {**checks, **optional_checks}
         self._optional = frozenset(optional_checks)
         self._registry = registry
@@ -81,27 +86,40 @@ class HealthEndpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Return the metrics in Prometheus' text format; 401 without the key, if there is one."""
-        if not self._may_read_metrics(request):
-            return JSONResponse(
-                {"error": "Send 'Authorization: Bearer <key>' with the key of server.metrics_key."},
-                status_code=401,
-                headers={"www-authenticate": "Bearer", **_NO_STORE},
-            )
+        refusal = self._refuse_metrics(request)
+        if refusal is not None:
+            return refusal
         return Response(
             generate_latest(self._registry),
             headers={"content-type": CONTENT_TYPE_LATEST, **_NO_STORE},
         )
 
-    def _may_read_metrics(self, request: Request) -> bool:
+    def _refuse_metrics(self, request: Request) -> Response | None:
+        """Return the refusal of a request without the key; None if it has the key or needs none."""
         if self._metrics_key_sha256 is None:
-            return True
-        sent = ", ".join(request.headers.getlist("authorization")).encode("latin-1")
+            return None
+        headers = headers_by_name(request.scope["headers"])
+        retry_after_s = None
         try:
-            key = parse_bearer_token(sent)
+            key = parse_bearer_token(headers.get(b"authorization"))
         except Unauthenticated:
-            return False
-        digest = hashlib.sha256(key.encode()).digest()
-        return hmac.compare_digest(digest, self._metrics_key_sha256)
+            pass
+        else:
+            digest = hashlib.sha256(key.encode()).digest()
+            if hmac.compare_digest(digest, self._metrics_key_sha256):
+                return None
+            retry_after_s = self._failures.count(request.scope, headers)
+        if retry_after_s is not None:
+            return JSONResponse(
+                {"error": "Too many wrong credentials; retry later."},
+                status_code=429,
+                headers={"retry-after": str(retry_after_s), **_NO_STORE},
+            )
+        return JSONResponse(
+            {"error": "Send 'Authorization: Bearer <key>' with the key of server.metrics_key."},
+            status_code=401,
+            headers={"www-authenticate": "Bearer", **_NO_STORE},
+        )
 
     async def _passes(self, name: str) -> bool:
         try:

@@ -24,6 +24,8 @@ DESCRIPTIONS: Mapping[domain.ErrorCode, str] = {
     domain.ErrorCode.ACCOUNT_NOT_FOUND: "The account does not exist or is not yours.",
     domain.ErrorCode.UNSUPPORTED_BY_PROVIDER: "The provider does not support the operation.",
     domain.ErrorCode.TOO_STALE: "A value exists, but it is older than the caller accepts.",
+    domain.ErrorCode.TOO_MANY_REQUESTS: "Too many requests with wrong credentials came "
+    "from the caller's address.",
     domain.ErrorCode.QUERY_TOO_EXPENSIVE: "The request exceeds a limit.",
     domain.ErrorCode.PROVIDER_UNAVAILABLE: "The provider, or the gateway itself, cannot be "
     "reached now.",
