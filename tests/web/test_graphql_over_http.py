@@ -243,3 +243,28 @@ async def test_the_identity_coding_is_accepted_in_any_case(harness: GatewayHarne
         )
 
     assert (response.status_code, gzip.status_code) == (200, 415)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_an_unchanged_response_to_a_get_is_not_sent_again(harness: GatewayHarness, coding):
+    names = " ".join(f"a{number}: __typename" for number in range(150))
+    ask = {"query": "{ " + names + " }"}
+    headers = {**AUTH, "Accept-Encoding": coding}
+    async with open_client(harness) as client:
+        first = await client.http.get("/graphql", params=ask, headers=headers)
+        known = {"If-None-Match": first.headers["etag"]}
+        again = await client.http.get("/graphql", params=ask, headers={**headers, **known})
+        other = await client.http.get(
+            "/graphql", params={"query": "{ __typename }"}, headers={**headers, **known}
+        )
+        without_key = await client.http.get("/graphql", params=ask, headers=known)
+        posted = await client.http.post("/graphql", json=ask, headers={**headers, **known})
+
+    assert first.headers["etag"].endswith('-gzip"') is (coding == "gzip")
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-store"
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert "content-length" not in again.headers
+    statuses = other.status_code, without_key.status_code, posted.status_code
+    assert statuses == (200, 401, 200)
+    assert "etag" not in posted.headers

@@ -44,7 +44,7 @@ ALLOWED_HEADERS = (
     "x-graphql-client-version",
 )
 
-_EXPOSED_HEADERS = "X-Request-Id, Retry-After"
+_EXPOSED_HEADERS = "X-Request-Id, Retry-After, ETag"
 _MAX_AGE_S = 600
 
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from starlette.types import Scope
 
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.web.occasional_log import OccasionalLog
+from balance_gateway.web.request_parsing import BadRequest
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,13 @@ class FailedCredentials:
         if len(self._forgotten_s) > ADDRESSES_MAX:
             self._forgotten_s.popitem(last=False)
         return None
+
+
+def build_throttle_error(retry_after_s: int) -> BadRequest:
+    """Build the error of a request whose address is throttled for some seconds."""
+    message = f"Too many wrong credentials; retry later (Retry-After: {retry_after_s} s)."
+    headers = ((b"retry-after", b"%d" % retry_after_s),)
+    return BadRequest(429, message, headers, ErrorCode.TOO_MANY_REQUESTS)
 
 
 def find_client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:

@@ -26,8 +26,8 @@ from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
-from balance_gateway.web.failed_credentials import FailedCredentials
-from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error
+from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
+from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error, tag_reply
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, accepts_gzip, is_json, negotiate
 from balance_gateway.web.persisted_queries import PersistedQueries
@@ -182,6 +182,15 @@ class GraphQLEndpoint:
             log_defect(defect, request_id)
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
+        reply = await self._encode(response, headers, media_type)
+        if scope["method"] == "POST" or reply.status != 200:
+            return reply
+        known = decode_header(headers.get(b"if-none-match")) or ""
+        return tag_reply(reply, response.body, known)
+
+    async def _encode(
+        self, response: GraphQLResponse, headers: Mapping[bytes, bytes], media_type: str | None
+    ) -> Reply:
         status = response.status if media_type == GRAPHQL_RESPONSE else response.json_status
         if accepts_gzip(decode_header(headers.get(b"accept-encoding"))):
             busy = self.load_shedder.is_busy
@@ -210,7 +219,7 @@ class GraphQLEndpoint:
         except Unauthenticated:
             if (retry_after_s := self._failures.count(scope, headers)) is None:
                 raise
-            raise _build_throttle_error(retry_after_s) from None
+            raise build_throttle_error(retry_after_s) from None
         if media_type is None:
             raise BadRequest(406, f"Accept must allow {JSON} or {GRAPHQL_RESPONSE}.")
         caller = Caller(principal, request_id)
@@ -282,12 +291,6 @@ class GraphQLEndpoint:
         message = f"The gateway is overloaded; retry later (Retry-After: {retry_after} s)."
         headers = ((b"retry-after", retry_after.encode()),)
         return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
-
-
-def _build_throttle_error(retry_after_s: int) -> BadRequest:
-    message = f"Too many wrong credentials; retry later (Retry-After: {retry_after_s} s)."
-    headers = ((b"retry-after", b"%d" % retry_after_s),)
-    return BadRequest(429, message, headers, ErrorCode.TOO_MANY_REQUESTS)
 
 
 def _compute_waited_s(scope: Scope) -> float:

@@ -1,7 +1,8 @@
 """Send the responses of /graphql with the headers that all of them have."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from starlette.types import Send
@@ -10,6 +11,7 @@ from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.cors import CorsPolicy, build_headers
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON
+from balance_gateway.web.static_files import is_known
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -70,14 +72,32 @@ class ResponseSender:
         is_plain = reply.status == 200 and not reply.extra_headers
         if is_plain and write_directly(send, self._heads[key], id_bytes, reply.body):
             return
+        # A length of 304 would be that of the body that is left out.
+        length = [] if reply.status == 304 else [(b"content-length", b"%d" % len(reply.body))]
         headers = [
             *self._headers[key],
-            (b"content-length", b"%d" % len(reply.body)),
+            *length,
             (b"x-request-id", id_bytes),
             *reply.extra_headers,
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
+
+
+def tag_reply(reply: Reply, body: bytes, if_none_match: str) -> Reply:
+    """Add an entity tag to the reply to a GET; 304 if the client has the response already.
+
+    Args:
+        reply: the reply, with status 200.
+        body: its body without a coding.
+        if_none_match: the value of If-None-Match; empty without it.
+    """
+    digest = hashlib.sha256(body).hexdigest()[:32]
+    etag = f'"{digest}-{reply.coding.decode()}"' if reply.coding else f'"{digest}"'
+    headers = (*reply.extra_headers, (b"etag", etag.encode()))
+    if is_known(etag, if_none_match):
+        return Reply(304, b"", reply.coding, headers)
+    return replace(reply, extra_headers=headers)
 
 
 def encode_error(message: str, code: ErrorCode) -> bytes:
