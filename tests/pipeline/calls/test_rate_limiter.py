@@ -162,15 +162,38 @@ async def test_a_provider_without_a_known_limit_is_not_limited(time: VirtualTime
         ({"retry-after": "-5"}, 1.0),
         ({"retry-after": "nan"}, 1.0),
         ({"retry-after": "٧"}, 1.0),
-        ({"retry-after": "9" * 19}, 3600.0),
-        ({"retry-after": "9" * 400}, 3600.0),
-        ({"x-ratelimit-reset": "9" * 19}, 3600.0),
+        ({"retry-after": "3601"}, 3600.0),
+        ({"retry-after": "86400"}, 3600.0),
+        ({"retry-after": "86401"}, 1.0),
+        ({"retry-after": "9" * 19}, 1.0),
+        ({"retry-after": "9" * 400}, 1.0),
+        ({"retry-after": "1778155245"}, 45.0),
+        ({"retry-after": "1778155245000"}, 45.0),
+        ({"retry-after": "Thu, 07 May 2029 12:00:20 GMT"}, 1.0),
+        ({"x-ratelimit-reset": "9" * 19}, 1.0),
+        ({"x-ratelimit-reset": "3600"}, 3600.0),
+        ({"x-ratelimit-reset": "60000"}, 1.0),
+        ({"x-ratelimit-reset": "1778155245000"}, 45.0),
+        ({"x-ratelimit-reset": "1778155245250"}, 45.25),
+        ({"x-ratelimit-reset": "1778155245000000"}, 45.0),
+        ({"x-ratelimit-reset": "1778155100000"}, 0.0),
+        ({"x-ratelimit-reset": "1778220000"}, 3600.0),
+        ({"x-ratelimit-reset": "1878155245"}, 1.0),
+        ({"x-ratelimit-reset": "1878155245000"}, 1.0),
+        (
+            {"x-ratelimit-reset": "1778158845", "date": "Thu, 07 May 2026 13:00:00 GMT"},
+            45.0,
+        ),
+        (
+            {"x-ratelimit-reset": "1778155245", "date": "Thu, 01 Jan 1970 00:00:00 GMT"},
+            45.0,
+        ),
     ],
 )
 async def test_a_429_blocks_for_its_retry_after_up_to_an_hour(
     time: VirtualTime, headers: dict[str, str], blocked_s: float
 ) -> None:
-    """A ``Retry-After`` of a thousand years once blocked a connector until the next start."""
+    """A header in milliseconds, or of a thousand years, once shut a connector for an hour."""
     assert time.wall_s() == 1778155200
     limiter = make_limiter(time, 100)
     set_call_context(max_wait_s=10_000.0)
@@ -208,6 +231,30 @@ async def test_the_reported_remainder_limits_calls_until_its_reset(time: Virtual
     assert (left, taken, retry_after_s, again) == (3, 3, 30, 97)
 
 
+@pytest.mark.parametrize("reset", ["30", "1778155230", "1778155230000", "1778155230000000"])
+async def test_a_reset_in_any_usual_unit_ends_the_reported_window(
+    time: VirtualTime, reset: str
+) -> None:
+    """A reset in milliseconds once shut a connector for an hour."""
+    limiter = make_limiter(time, 100)
+
+    limiter.observe(200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})
+    retry_after_s = await refused_retry_after_s(limiter)
+    time.advance(30)
+
+    assert (retry_after_s, await acquire_all(limiter)) == (30, 100)
+
+
+async def test_a_limit_below_its_remainder_reserves_nothing(time: VirtualTime) -> None:
+    limiter = make_limiter(time, None)
+    headers = {"x-ratelimit-limit": "3", "x-ratelimit-reset": "30"}
+    limiter.observe(200, {**headers, "x-ratelimit-remaining": "10"})
+
+    set_call_context(priority=Priority.BACKGROUND)
+
+    assert await acquire_all(limiter) == 10
+
+
 async def test_the_reported_count_only_decreases_within_a_window(time: VirtualTime) -> None:
     """Responses can arrive out of order: an older one must not give calls back."""
     limiter = make_limiter(time, None)
@@ -241,6 +288,10 @@ async def test_the_reserve_applies_to_the_reported_count_too(time: VirtualTime) 
         {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"},
         {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1778155100"},
         {"x-ratelimit-remaining": "-1", "x-ratelimit-reset": "30"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "30000"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1878155245"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1778155100000"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9" * 20},
     ],
 )
 async def test_incomplete_or_invalid_headers_change_nothing(

@@ -8,13 +8,10 @@ from collections.abc import Callable, Mapping
 from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
 from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
 from balance_gateway.ports.call_context import Priority, current_call
-from balance_gateway.transport.rate_headers import parse_number, reset_in_s, retry_after_s
+from balance_gateway.transport.rate_headers import reported_budget, reset_in_s, retry_after_s
 
 #: The part of the budget that background refreshes leave to foreground reads.
 FOREGROUND_RESERVE = 0.3
-
-#: The longest time, in seconds, that a header can block a connector.
-_BLOCK_MAX_S = 3600.0
 
 #: Two reset times that differ by less, in seconds, belong to the same window of the provider.
 _SAME_WINDOW_S = 0.75
@@ -145,18 +142,16 @@ class RateLimiter:
         if status in (429, 503):
             self._observe_refusal(status, headers, wall_s)
             return
-        remaining = parse_number(headers.get("x-ratelimit-remaining"))
-        if remaining is None:
+        budget = reported_budget(headers, wall_s)
+        if budget is None:
             return
-        until_s = reset_in_s(headers, wall_s)
-        if until_s is not None and until_s > 0:
-            # The limit of the provider's own window, which may last a second or an hour.
-            limit = parse_number(headers.get("x-ratelimit-limit"))
-            self._reported_limit = int(limit or self.per_minute or 0)
-            self._is_reported_per_second = (
-                self._reported_limit < (self.per_minute or 0) and until_s <= _SECONDS_WINDOW_MAX_S
-            )
-            self._update_reported(int(remaining), now_s + min(until_s, _BLOCK_MAX_S))
+        # The limit of the provider's own window, which may last a second or an hour.
+        self._reported_limit = budget.limit or self.per_minute or 0
+        self._is_reported_per_second = (
+            self._reported_limit < (self.per_minute or 0)
+            and budget.reset_s <= _SECONDS_WINDOW_MAX_S
+        )
+        self._update_reported(budget.remaining, now_s + budget.reset_s)
 
     def _observe_refusal(self, status: int, headers: Mapping[str, str], wall_s: float) -> None:
         wait_s = retry_after_s(headers, wall_s)
@@ -165,7 +160,6 @@ class RateLimiter:
         if wait_s is None:
             # Without a header the circuit breaker finds out how long a 503 lasts.
             wait_s = 1.0 if status == 429 else 0.0
-        wait_s = min(wait_s, _BLOCK_MAX_S)
         until_s = self._monotonic() + wait_s
         if until_s > self._blocked_until_s and wait_s > 0:
             self._blocked_until_s, self._is_down = until_s, status == 503

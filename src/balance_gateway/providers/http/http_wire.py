@@ -54,6 +54,7 @@ def _build_timeouts(exchange: Exchange) -> Timeouts:
 #: The headers that the gateway reads; all others are not even decoded.
 _RELEVANT_HEADERS = frozenset(
     {
+        b"date",
         b"location",
         b"retry-after",
         b"x-ratelimit-limit",
