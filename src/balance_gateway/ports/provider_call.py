@@ -22,6 +22,7 @@ class ProviderCall(NamedTuple):
         duration_s: from the first byte sent to the last byte decoded, in seconds.
         headers: the response headers by lower-case name, including the rate limit headers; empty
             without a response.
+        is_token_request: whether the exchange was with a token endpoint.
     """
 
     connector: str
@@ -32,6 +33,7 @@ class ProviderCall(NamedTuple):
     status: int | None
     duration_s: float
     headers: Mapping[str, str]
+    is_token_request: bool = False
 
 
 #: Called after every exchange has ended. It must not raise.

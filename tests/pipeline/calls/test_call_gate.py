@@ -247,6 +247,27 @@ async def test_the_rate_limiter_observes_every_exchange(time: VirtualTime) -> No
     assert gate.rate_limiter.refills_in_s() == 90
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        make_call(200, x_ratelimit_remaining="0", x_ratelimit_reset="300"),
+        make_call(429, retry_after="300"),
+        make_call(503, retry_after="300"),
+    ],
+)
+async def test_a_token_endpoint_s_limit_delays_no_other_call(
+    time: VirtualTime, call: ProviderCall
+) -> None:
+    """A token response with nothing left once refused all balances for five minutes."""
+    gate = make_gate(time, per_minute=10)
+    changes = gate.rate_limiter.changes
+
+    gate.observe(call._replace(is_token_request=True))
+
+    assert gate.rate_limiter.remaining() == 10
+    assert gate.rate_limiter.changes == changes
+
+
 async def test_an_outcome_outside_a_slot_does_not_reach_the_breaker(time: VirtualTime) -> None:
     gate = make_gate(time)
 

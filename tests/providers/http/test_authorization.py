@@ -20,7 +20,9 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.provider_call import ProviderCall
 from balance_gateway.providers.http.authorization import TokenAuthorization, compute_renewal_time
+from balance_gateway.providers.http.client import ProviderHTTP
 from balance_gateway.providers.http.errors import Operation, ProviderResponse
 from balance_gateway.providers.http.json_fields import MalformedResponse
 from tests.providers import fake_servers
@@ -243,6 +245,61 @@ async def test_call_gate_refusal_is_not_a_token_endpoint_failure(
             await tokens.get_header()
 
     assert await tokens.get_header() == "Bearer t"
+
+
+async def test_exhausted_token_endpoint_delays_token_requests_only(clock: FakeClock) -> None:
+    """Its headers once stopped the connector's other calls."""
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "300"}
+    fetched = 0
+
+    async def fetch() -> ProviderResponse:
+        nonlocal fetched
+        fetched += 1
+        body = {"access_token": f"t{fetched}"}
+        return ProviderResponse(Operation("LAYER", "token request"), 200, headers, body)
+
+    tokens = TokenAuthorization(fetch, clock)
+    first = await tokens.get_header()
+    again = await tokens.get_header()
+    tokens.reject(first)
+    clock.now += timedelta(seconds=100)
+    with pytest.raises(ProviderRateLimited) as caught:
+        await tokens.get_header()
+    clock.now += timedelta(seconds=200)
+
+    assert (first, again, caught.value.retry_after_s) == ("Bearer t1", "Bearer t1", 200)
+    assert await tokens.get_header() == "Bearer t2"
+
+
+async def test_token_endpoint_s_retry_after_is_kept(clock: FakeClock) -> None:
+    responses = [(429, {"retry-after": "120"}), (200, {})]
+
+    async def fetch() -> ProviderResponse:
+        status, headers = responses.pop(0)
+        operation = Operation("LAYER", "token request")
+        return ProviderResponse(operation, status, headers, {"access_token": "t"})
+
+    tokens = TokenAuthorization(fetch, clock)
+    waits = []
+    for _ in range(4):
+        with pytest.raises(ProviderRateLimited) as caught:
+            await tokens.get_header()
+        waits.append(caught.value.retry_after_s)
+        clock.now += timedelta(seconds=30)
+
+    assert waits == [120, 90, 60, 30]
+    assert await tokens.get_header() == "Bearer t"
+
+
+async def test_token_requests_are_reported_as_such(fake_layer: FakeLayerServer) -> None:
+    calls: list[ProviderCall] = []
+    http = ProviderHTTP("c", ProviderKind.LAYER, fake_layer.url, on_call=calls.append)
+
+    await http.send_form("token request", f"{fake_layer.url}/oauth2/token", {})
+    await http.send("balance read", "GET", "x")
+    await http.aclose()
+
+    assert [call.is_token_request for call in calls] == [True, False]
 
 
 async def test_fixed_token_is_not_renewed(make: Any, fake_layer: FakeLayerServer) -> None:

@@ -133,7 +133,8 @@ class ConnectorGate:
     def observe(self, call: ProviderCall) -> None:
         """Record the outcome of an exchange; only one made inside a slot reaches the breaker."""
         is_optional = current_call().is_optional
-        if not (is_optional and call.status == 503):
+        # A token endpoint's limits are its own: the authorization follows them.
+        if not call.is_token_request and not (is_optional and call.status == 503):
             self.rate_limiter.observe(call.status, call.headers)
         generation = current_call().breaker_generation
         if generation is None:

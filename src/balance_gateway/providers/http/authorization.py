@@ -5,6 +5,7 @@
 as a duration, that timestamp would keep a token for fifty-six years.
 """
 
+import math
 import re
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,7 @@ from balance_gateway.domain.errors import (
     GatewayError,
     ProviderCredentialsRejected,
     ProviderError,
+    ProviderRateLimited,
     with_account,
 )
 from balance_gateway.domain.secret import Secret
@@ -29,6 +31,7 @@ from balance_gateway.providers.http.errors import (
 )
 from balance_gateway.providers.http.json_fields import MalformedResponse, require_object
 from balance_gateway.providers.http.single_flight import SingleFlight
+from balance_gateway.transport.rate_headers import reported_budget
 
 #: Lifetime of a token whose response has no ``expires_in``: the default of both providers.
 DEFAULT_LIFETIME_S = 3600
@@ -138,7 +141,8 @@ class TokenAuthorization:
 
     However many calls need a token at the same time, one request fetches it, and a cancelled
     caller does not cancel it for the others. A failure is not cached: the next call tries again,
-    after a pause that grows with consecutive failures.
+    after a pause that grows with consecutive failures. The rate limit headers of the token endpoint
+    delay token requests only.
     """
 
     def __init__(
@@ -207,7 +211,10 @@ class TokenAuthorization:
         started = self._clock()
         if self._failure is not None and started < self._paused_until:
             # A copy: callers add to an error, and its traceback grows with every raise.
-            raise with_account(self._failure)
+            failure = with_account(self._failure)
+            if isinstance(failure, ProviderRateLimited):
+                failure.retry_after_s = math.ceil((self._paused_until - started).total_seconds())
+            raise failure
         try:
             response = await self._fetch()
             if not response.ok:
@@ -223,12 +230,25 @@ class TokenAuthorization:
             self._pause(error)
             raise
         self._header, self._failure, self._failures = header, None, 0
+        self._follow_budget(response, started)
         return header
+
+    def _follow_budget(self, response: ProviderResponse, started: datetime) -> None:
+        """Send no further token request before the endpoint's limit allows one."""
+        budget = reported_budget(response.headers, started.timestamp())
+        if budget is None or budget.remaining > 0:
+            return
+        name = response.operation.provider_name
+        message = f"The rate limit of {name}'s token endpoint is exhausted. Try again later."
+        error = ProviderRateLimited(message, provider=response.operation.provider)
+        self._pause_for(budget.reset_s, error)
 
     def _pause(self, error: GatewayError) -> None:
         pause_s = RENEWAL_PAUSES_S[min(self._failures, len(RENEWAL_PAUSES_S) - 1)]
-        pause_s = max(pause_s, min(error.retry_after_s or 0.0, RENEWAL_PAUSES_S[-1]))
         self._failures += 1
+        self._pause_for(max(pause_s, error.retry_after_s or 0.0), error)
+
+    def _pause_for(self, pause_s: float, error: GatewayError) -> None:
         self._failure = with_account(error)
         self._paused_until = self._clock() + timedelta(seconds=pause_s)
 

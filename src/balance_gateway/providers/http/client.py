@@ -174,7 +174,7 @@ class ProviderHTTP:
             authorization: Value of the ``Authorization`` header; None for no header.
         """
         exchange = Exchange(
-            Operation(self._kind.name, operation),
+            Operation(self._kind.name, operation, is_token_request=True),
             "POST",
             urlencode(form).encode(),
             _FORM,

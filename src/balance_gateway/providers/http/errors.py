@@ -49,11 +49,13 @@ class Operation(NamedTuple):
         provider: The provider's kind, such as ``LIGHT``.
         name: The operation as a noun, such as "balance read".
         write: Whether it changes anything at the provider.
+        is_token_request: Whether it goes to a token endpoint, which has limits of its own.
     """
 
     provider: str
     name: str
     write: bool = False
+    is_token_request: bool = False
 
     @property
     def provider_name(self) -> str:

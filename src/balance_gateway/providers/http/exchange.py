@@ -68,6 +68,7 @@ class ExchangeResult:
             status=self.status,
             duration_s=duration_s,
             headers=self.headers,
+            is_token_request=operation.is_token_request,
         )
 
 
