@@ -41,6 +41,7 @@ FULL = """
     opening_balance_ttl_s = 3601
     bank_feed_ttl_s = 301
     stale_ttl_s = 86401
+    stale_patience_s = 1.5
     late_landing_s = 33
     entries_max = 1000
 
@@ -145,8 +146,8 @@ def test_every_key_of_server_storage_and_cache_is_read(read_text: ReadText) -> N
     assert found.storage.url.reveal() == "postgresql://user@host/db"
     assert found.cache == CacheSettings(
         url=found.cache.url, enabled=False, today_ttl_s=31, past_ttl_s=601,
-        opening_balance_ttl_s=3601, bank_feed_ttl_s=301, stale_ttl_s=86401, late_landing_s=33,
-        entries_max=1000,
+        opening_balance_ttl_s=3601, bank_feed_ttl_s=301, stale_ttl_s=86401, stale_patience_s=1.5,
+        late_landing_s=33, entries_max=1000,
     )  # fmt: skip
     assert found.cache.url.reveal() == "redis://host:6379/0"
 

@@ -83,6 +83,7 @@ def build_lifetimes(cache: CacheSettings) -> Lifetimes:
         opening_balance_s=cache.opening_balance_ttl_s,
         stale_s=cache.stale_ttl_s,
         bank_feed_s=cache.bank_feed_ttl_s,
+        stale_patience_s=cache.stale_patience_s,
     )
 
 

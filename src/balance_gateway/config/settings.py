@@ -91,6 +91,8 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         opening_balance_ttl_s: How long an opening balance is fresh, in seconds.
         bank_feed_ttl_s: How long a bank feed is fresh, in seconds.
         stale_ttl_s: How long a value may still be served while its provider is down, in seconds.
+        stale_patience_s: How long a read that can be answered with such a value waits for the
+            provider, in seconds.
         late_landing_s: How long after its deadline a write may still take effect at a provider, in
             seconds. Until then nothing is cached for the account of a write without a definite
             response.
@@ -105,6 +107,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     opening_balance_ttl_s: Seconds = 3600.0
     bank_feed_ttl_s: Seconds = 300.0
     stale_ttl_s: Seconds = 86_400.0
+    stale_patience_s: Seconds = 1.0
     late_landing_s: Seconds = 30.0
     entries_max: Annotated[int, Meta(ge=1, le=10**8)] = 200_000
 

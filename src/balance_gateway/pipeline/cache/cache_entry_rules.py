@@ -50,13 +50,17 @@ class ValueKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long values are fresh, and how old a stale value may be, in seconds."""
+    """How long values are fresh, and how old a stale value may be, in seconds.
+
+    ``stale_patience_s`` is how long a reader that accepts a stale value waits for a newer one.
+    """
 
     today_s: float
     other_days_s: float
     opening_balance_s: float
     stale_s: float
     bank_feed_s: float = 300.0
+    stale_patience_s: float = 1.0
 
     def fresh_for_s(self, kind: ValueKind, *, is_today: bool = False) -> float:
         """Return for how many seconds a value is fresh.

@@ -33,7 +33,6 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     can_serve_stale,
     choose_result,
     current_validity,
-    deadline_error,
     find_cached_result,
     needs_refresh,
 )
@@ -43,6 +42,7 @@ from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
 from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
+from balance_gateway.pipeline.cache.stale_patience import AwaitedRead, wait_for_calls
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import LocalCacheVersions
@@ -195,18 +195,32 @@ class CachedReads:
         if misses:
             others = await self._find_missing_feeds(misses, lookups, now_s)
             futures = self._join_or_start([*misses, *others], lookups, now_s)
-            # Wait with a timeout: a provider that hangs must not delay the other results further.
-            awaited = {futures[build_pending_key(read)] for read in misses}
-            await asyncio.wait(awaited, timeout=self._deadline_s)
-            for index, read in enumerate(reads):
-                if results[index] is None:
-                    future = futures[build_pending_key(read)]
-                    upstream = future.result() if future.done() else deadline_error()
-                    entry = lookups[read.value_key].entry
-                    now_s, stale_s = self._clock().timestamp(), self._lifetimes.stale_s
-                    results[index] = choose_result(read, entry, upstream, now_s, stale_s)
+            awaited = [
+                AwaitedRead(read, lookups[read.value_key].entry, futures[build_pending_key(read)])
+                for read in misses
+            ]
+            chosen = iter(await self._choose_results(awaited, now_s))
+            results = [next(chosen) if result is None else result for result in results]
         self._count(reads, results)
         return results
+
+    async def _choose_results(
+        self, awaited: Sequence[AwaitedRead], now_s: float
+    ) -> list[ReadResult]:
+        """Wait for the calls of the reads; return their results, or stale values instead."""
+        stale_s = self._lifetimes.stale_s
+        upstream = await wait_for_calls(
+            awaited,
+            now_s,
+            patience_s=self._lifetimes.stale_patience_s,
+            stale_s=stale_s,
+            deadline_s=self._deadline_s,
+        )
+        now_s = self._clock().timestamp()
+        return [
+            choose_result(one.read, one.entry, result, now_s, stale_s)
+            for one, result in zip(awaited, upstream, strict=True)
+        ]
 
     async def _find_missing_feeds(
         self, misses: Sequence[CachedRead], lookups: dict[str, CacheLookup], now_s: float
