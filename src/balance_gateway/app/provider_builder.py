@@ -5,7 +5,7 @@ import hashlib
 from balance_gateway.config.settings import ConfiguredConnector
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
-from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
+from balance_gateway.pipeline.calls.rate_limiter import WRITE_RESERVE, RateLimiter
 from balance_gateway.pipeline.calls.redis_sliding_window import RedisCallCounter
 from balance_gateway.pipeline.calls.sliding_window import (
     MemorySlidingWindow,
@@ -35,7 +35,7 @@ def build_gate(connector: ConfiguredConnector, redis: RedisClient | None) -> Con
         window = SharedSlidingWindow(
             RedisCallCounter(redis, f"{connector.name}:{address}"), MemorySlidingWindow()
         )
-    rate_limiter = RateLimiter(per_minute, window)
+    rate_limiter = RateLimiter(per_minute, window, write_reserve=WRITE_RESERVE)
     return ConnectorGate(connector.name, CircuitBreaker(), rate_limiter, settings.max_concurrency)
 
 

@@ -6,14 +6,19 @@ passes its context on, and changes of the inner task do not reach the outer one.
 
 import asyncio
 import enum
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict, Unpack
 
 
 class Priority(enum.IntEnum):
-    """The order in which calls are let through; the smaller value goes first."""
+    """The importance of calls: each kind leaves a part of the rate limit to those before it.
 
+    A write, and what writes and all other calls depend on; a read that is waited for; a refresh.
+    """
+
+    WRITE = -1
     FOREGROUND = 0
     BACKGROUND = 1
 
@@ -66,6 +71,7 @@ class CallContext(NamedTuple):
         priority: The order among waiting calls.
         max_wait_s: Seconds that a call may wait for a slot or for the rate limit. A read that can
             fall back on an older value has 0.
+        max_budget_wait_s: Seconds that a call may wait for the rate limit, if that is less.
         boost: Raises the priority of a background refresh; None when a reader waits already.
         read_timeout_s: Seconds after which the read is cancelled; None when only the timeouts of
             its exchanges apply.
@@ -74,6 +80,8 @@ class CallContext(NamedTuple):
             None outside a slot.
         is_optional: Whether only additional information depends on the call: that it fails must
             not stop the calls that read figures.
+        tenant: The tenant whose account is read; empty when the call counts in no tenant's share.
+        caller: The name of the caller that reads; empty without one.
     """
 
     priority: Priority = Priority.FOREGROUND
@@ -83,6 +91,9 @@ class CallContext(NamedTuple):
     send_status: SendStatus | None = None
     breaker_generation: int | None = None
     is_optional: bool = False
+    max_budget_wait_s: float = math.inf
+    tenant: str = ""
+    caller: str = ""
 
     def with_breaker_generation(self, generation: int | None) -> "CallContext":
         """Return a copy with another breaker generation."""
@@ -95,6 +106,9 @@ class CallContext(NamedTuple):
             self.send_status,
             generation,
             self.is_optional,
+            self.max_budget_wait_s,
+            self.tenant,
+            self.caller,
         )
 
 
@@ -107,7 +121,14 @@ class CallContextChanges(TypedDict, total=False):
     read_timeout_s: float | None
     send_status: SendStatus | None
     is_optional: bool
+    max_budget_wait_s: float
+    tenant: str
+    caller: str
 
+
+#: The name of the caller whose request the task serves; empty in tasks of the gateway itself.
+#: A variable of its own, because it is set for every request.
+caller_name: ContextVar[str] = ContextVar("caller_name", default="")
 
 _DEFAULT = CallContext()
 _current: ContextVar[CallContext] = ContextVar("call_context", default=_DEFAULT)

@@ -41,6 +41,7 @@ from balance_gateway.domain.errors import (
     WriteUnsettled,
 )
 from balance_gateway.domain.writes import WriteIntent, WriteOutcome, WriteRecord
+from balance_gateway.ports.call_context import Priority, set_call_context
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import FreshnessState, Observed, WriteFence
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable, WriteJournal
@@ -144,6 +145,8 @@ class OpeningBalanceWriter:
         return self._recorder.keeps(write_id)
 
     async def _run_in_turn(self, plan: UpsertPlan) -> UpsertResult:
+        # In the write's own task: the reads that follow in the same request are only reads.
+        set_call_context(priority=Priority.WRITE)
         remote_account = self._remote_accounts[plan.account.id]
         lock = self._locks.setdefault(remote_account, asyncio.Lock())
         try:

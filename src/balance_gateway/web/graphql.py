@@ -23,6 +23,8 @@ from balance_gateway.api.execution.engine import (
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
+from balance_gateway.ports.call_context import caller_name
+from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -223,6 +225,8 @@ class GraphQLEndpoint:
         if media_type is None:
             raise BadRequest(406, f"Accept must allow {JSON} or {GRAPHQL_RESPONSE}.")
         caller = Caller(principal, request_id)
+        # Whoever reads has a share of the calls to a provider.
+        caller_name.set(principal.name)
         body = await self._read_body(method, headers, receive)
         # Parsing the body first would cost too much. A read that contains the word counts as a
         # write, which is harmless.

@@ -146,7 +146,7 @@ async def test_a_probe_without_an_exchange_lets_the_next_call_probe(
 
 
 async def test_concurrent_calls_never_exceed_the_slots(time: VirtualTime) -> None:
-    gate = make_gate(time, slots=3)
+    gate = make_gate(time, slots=4)
     now, most = 0, 0
 
     async def call() -> None:
@@ -480,3 +480,88 @@ async def test_an_exhausted_rate_limit_counts_also_from_optional_calls(time: Vir
     await asyncio.create_task(call_optionally())
 
     assert gate.rate_limiter.remaining() == 0
+
+
+async def test_a_call_that_waits_for_the_rate_limit_holds_no_slot(time: VirtualTime) -> None:
+    """Readers that waited for the budget once held every slot, and no write was sent."""
+    gate = make_gate(time, per_minute=2, slots=2)
+    gate.rate_limiter.observe(429, {"retry-after": "30"})
+    entered: list[str] = []
+
+    async def read() -> None:
+        set_call_context(max_wait_s=60.0)
+        async with gate.slot(write=False):
+            entered.append("read")
+
+    waiting = [asyncio.ensure_future(read()) for _ in range(2)]
+    await run_pending_tasks()
+    is_free = not gate._slots.locked() and not gate._read_slots.locked()
+    await asyncio.gather(*waiting)
+
+    assert is_free
+    assert entered == ["read", "read"]
+    assert not gate._slots.locked()
+
+
+@pytest.mark.parametrize("slots", [2, 8, 32])
+async def test_reads_leave_slots_to_writes(time: VirtualTime, slots: int) -> None:
+    gate = make_gate(time, slots=slots)
+    may_end = asyncio.Event()
+
+    async def read() -> None:
+        async with gate.slot(write=False):
+            await may_end.wait()
+
+    reading = [asyncio.ensure_future(read()) for _ in range(slots * 2)]
+    await run_pending_tasks()
+    started_s = time.monotonic()
+    async with gate.slot(write=True):
+        waited_s = time.monotonic() - started_s
+    may_end.set()
+    await asyncio.gather(*reading)
+
+    assert waited_s == 0.0
+
+
+async def test_a_read_that_a_write_makes_has_the_slots_of_writes(time: VirtualTime) -> None:
+    gate = make_gate(time, slots=2)
+    may_end = asyncio.Event()
+    entered: list[str] = []
+
+    async def read(name: str, priority: Priority) -> None:
+        set_call_context(priority=priority)
+        async with gate.slot(write=False):
+            entered.append(name)
+            await may_end.wait()
+
+    tasks = [read("read", Priority.FOREGROUND), read("read", Priority.FOREGROUND)]
+    running = [asyncio.ensure_future(each) for each in (*tasks, read("check", Priority.WRITE))]
+    await run_pending_tasks()
+    at_once = list(entered)
+    may_end.set()
+    await asyncio.gather(*running)
+
+    assert at_once == ["read", "check"]
+
+
+async def test_one_slot_serves_reads_and_writes_in_turn(time: VirtualTime) -> None:
+    gate = make_gate(time, slots=1)
+
+    await pass_through(gate, make_call())
+    async with gate.slot(write=True):
+        is_taken = gate._slots.locked()
+    await pass_through(gate, make_call())
+
+    assert is_taken
+
+
+async def test_a_resend_does_not_wait_for_the_rate_limit(time: VirtualTime) -> None:
+    gate = make_gate(time, per_minute=1)
+    set_call_context(max_wait_s=100.0)
+    started_s = time.monotonic()
+
+    async with gate.slot(write=False):
+        with pytest.raises(ProviderRateLimited):
+            await gate.count_resend()
+
+    assert time.monotonic() == started_s

@@ -365,6 +365,10 @@ def list_operations(connector: Connector) -> dict[str, dict[str, Callable[[], An
         },
         "RateLimiter": {
             "acquire": limiter.acquire,
+            "try_acquire": limiter.try_acquire,
+            "wait": lambda: limiter.wait(0.0, math.inf),
+            "compute_give_up_s": limiter.compute_give_up_s,
+            "now_s": limiter.now_s,
             "record_end": lambda: limiter.record_end(past_s),
             "observe": lambda: limiter.observe(200, report),
             "observe a refusal": lambda: limiter.observe(429, {"retry-after": "3"}),

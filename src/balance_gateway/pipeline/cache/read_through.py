@@ -28,11 +28,19 @@ from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
-from balance_gateway.ports.call_context import Priority, PriorityBoost, set_call_context
+from balance_gateway.ports.call_context import (
+    Priority,
+    PriorityBoost,
+    caller_name,
+    set_call_context,
+)
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import FreshnessState, Observed
 
 logger = logging.getLogger(__name__)
+
+#: How long a read waits for the rate limit, in seconds: an interactive reader is better refused.
+BUDGET_WAIT_S = 1.0
 
 
 class ReadThrough:
@@ -109,7 +117,13 @@ class ReadThrough:
             group: reads with the same group key.
             max_wait_s: how long the call may wait for a rate limit, in seconds.
         """
-        set_call_context(max_wait_s=max_wait_s, read_timeout_s=self._deadline_s)
+        set_call_context(
+            max_wait_s=max_wait_s,
+            max_budget_wait_s=BUDGET_WAIT_S,
+            read_timeout_s=self._deadline_s,
+            tenant=group[0].read.account.tenant,
+            caller=caller_name.get(),
+        )
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:

@@ -1,5 +1,7 @@
 """Admits HTTP exchanges with one provider: circuit breaker, concurrency limit, rate limit.
 
+A call that waits for the rate limit holds no slot, and reads leave some slots to writes.
+
 Every connector has its own gate, so a slow or failing provider delays no calls to another one.
 """
 
@@ -25,8 +27,11 @@ logger = logging.getLogger(__name__)
 #: Background refreshes may hold one slot in so many.
 _SLOTS_PER_BACKGROUND_SLOT = 4
 
+#: Reads leave one slot in so many to writes, and at least one of two.
+_SLOTS_PER_WRITE_SLOT = 8
+
 #: The shortest wait for a free slot, in seconds, even for a caller with less time.
-_SLOT_WAIT_MIN_S = 1.0
+_SLOT_WAIT_MIN_S = 0.5
 
 
 class ConnectorGate:
@@ -47,6 +52,8 @@ class ConnectorGate:
         self.breaker = breaker
         self.rate_limiter = rate_limiter
         self._slots = asyncio.Semaphore(in_flight_max)
+        write_slots = max(1, in_flight_max // _SLOTS_PER_WRITE_SLOT)
+        self._read_slots = asyncio.Semaphore(max(1, in_flight_max - write_slots))
         self._background_slots = asyncio.Semaphore(
             max(1, in_flight_max // _SLOTS_PER_BACKGROUND_SLOT)
         )
@@ -59,37 +66,46 @@ class ConnectorGate:
             BudgetSpent: On entering: the rate limit is exhausted for longer than the caller may
                 wait.
         """
-        background = not write and current_call().priority is Priority.BACKGROUND
-        return _CallSlot(self, background=background)
+        priority = Priority.WRITE if write else current_call().priority
+        return _CallSlot(self, priority)
 
-    async def acquire(self, *, background: bool) -> bool:
+    async def acquire(self, priority: Priority) -> Priority:
         """Wait for a free slot; ``release`` frees it.
 
         Returns:
-            Whether the slot counts as a background slot, as ``release`` needs to know. False for
-            a background call that was boosted while it waited.
+            The priority with which ``release`` must be called: FOREGROUND for a background call
+            that was boosted while it waited.
         """
-        if not background:
-            await self._acquire_slot()
-            return False
-        if not await self._acquire_background_slot():
-            await self._acquire_slot()
-            return False
+        if priority is Priority.WRITE:
+            await self._wait_for(self._slots)
+            return priority
+        if priority is Priority.BACKGROUND and not await self._acquire_background_slot():
+            priority = Priority.FOREGROUND
+        waits_always = priority is Priority.BACKGROUND
         try:
-            await self._slots.acquire()
+            await self._acquire_read_slot(waits_always=waits_always)
         except BaseException:
-            self._background_slots.release()
+            if priority is Priority.BACKGROUND:
+                self._background_slots.release()
             raise
-        return True
+        return priority
 
-    async def _acquire_slot(self) -> None:
+    async def _acquire_read_slot(self, *, waits_always: bool) -> None:
+        await self._wait_for(self._read_slots, waits_always=waits_always)
+        try:
+            await self._wait_for(self._slots, waits_always=waits_always)
+        except BaseException:
+            self._read_slots.release()
+            raise
+
+    async def _wait_for(self, slots: asyncio.Semaphore, *, waits_always: bool = False) -> None:
         # The usual case costs no timer.
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if waits_always or not slots.locked():
+            await slots.acquire()
             return
         try:
             async with asyncio.timeout(max(current_call().max_wait_s, _SLOT_WAIT_MIN_S)):
-                await self._slots.acquire()
+                await slots.acquire()
         except TimeoutError:
             raise CircuitOpen("Too many calls to the provider are in progress.") from None
 
@@ -116,19 +132,23 @@ class ConnectorGate:
         boost.apply()
         return False
 
-    def release(self, *, background: bool) -> None:
+    def release(self, priority: Priority) -> None:
         """Free a slot that ``acquire`` returned."""
         self._slots.release()
-        if background:
+        if priority is not Priority.WRITE:
+            self._read_slots.release()
+        if priority is Priority.BACKGROUND:
             self._background_slots.release()
 
     async def count_resend(self) -> None:
         """Count a request that is sent again within a slot against the rate limit.
 
         Raises:
-            BudgetSpent: The rate limit leaves no call for it.
+            BudgetSpent: The rate limit leaves no call for it now.
         """
-        await self.rate_limiter.acquire()
+        # Without waiting: whoever waits for the rate limit must hold no slot.
+        if (wait_s := await self.rate_limiter.try_acquire()) > 0:
+            await self.rate_limiter.wait(wait_s, give_up_s=0.0)
 
     def observe(self, call: ProviderCall) -> None:
         """Record the outcome of an exchange; only one made inside a slot reaches the breaker."""
@@ -155,11 +175,11 @@ class ConnectorGate:
 class _CallSlot:
     """Holds a slot for one exchange."""
 
-    __slots__ = ("_acquired_s", "_background", "_gate", "_generation", "_outer")
+    __slots__ = ("_acquired_s", "_gate", "_generation", "_outer", "_priority")
 
-    def __init__(self, gate: ConnectorGate, *, background: bool) -> None:
+    def __init__(self, gate: ConnectorGate, priority: Priority) -> None:
         self._gate = gate
-        self._background = background
+        self._priority = priority
 
     async def __aenter__(self) -> None:
         try:
@@ -174,18 +194,29 @@ class _CallSlot:
         self._generation = gate.breaker.enter()
         self._outer: CallContext = enter_breaker_generation(self._generation)
         try:
-            self._background = await gate.acquire(background=self._background)
-            try:
-                gate.breaker.recheck(self._generation)
-                # Last, so that a call is sent as soon as it has been counted.
-                self._acquired_s = await gate.rate_limiter.acquire()
-                gate.breaker.recheck(self._generation)
-            except BaseException:
-                gate.release(background=self._background)
-                raise
+            give_up_s = gate.rate_limiter.compute_give_up_s()
+            while (wait_s := await self._try_enter()) > 0:
+                await gate.rate_limiter.wait(wait_s, give_up_s)
         except BaseException:
             self._leave()
             raise
+
+    async def _try_enter(self) -> float:
+        """Take a slot and count the call; else hold no slot, and return the seconds to wait."""
+        gate = self._gate
+        is_admitted = False
+        self._priority = await gate.acquire(self._priority)
+        try:
+            gate.breaker.recheck(self._generation)
+            # Last, so that a call is sent as soon as it has been counted.
+            wait_s = await gate.rate_limiter.try_acquire()
+            gate.breaker.recheck(self._generation)
+            is_admitted = wait_s == 0.0
+        finally:
+            if not is_admitted:
+                gate.release(self._priority)
+        self._acquired_s = gate.rate_limiter.now_s()
+        return wait_s
 
     async def __aexit__(
         self,
@@ -194,7 +225,7 @@ class _CallSlot:
         traceback: TracebackType | None,
     ) -> None:
         self._gate.rate_limiter.record_end(self._acquired_s)
-        self._gate.release(background=self._background)
+        self._gate.release(self._priority)
         self._leave()
 
     def _leave(self) -> None:

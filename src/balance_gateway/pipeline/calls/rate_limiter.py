@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 
 from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
+from balance_gateway.pipeline.calls.caller_shares import CallerShares
 from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
 from balance_gateway.ports.call_context import Priority, current_call
 from balance_gateway.transport.rate_headers import reported_budget, reset_in_s, retry_after_s
 
-#: The part of the budget that background refreshes leave to foreground reads.
+#: The part of the budget that reads leave to writes.
+WRITE_RESERVE = 0.25
+
+#: The part of the readers' budget that background refreshes leave to foreground reads.
 FOREGROUND_RESERVE = 0.3
 
 #: Two reset times that differ by less, in seconds, belong to the same window of the provider.
@@ -27,6 +31,7 @@ class RateLimiter:
         per_minute: The configured limit or the provider's documented one; None when neither
             exists, so that only the provider's headers limit calls.
         window: Counts the calls.
+        write_reserve: The part of the budget that reads leave to writes.
         monotonic: Returns the time of a monotonic clock, in seconds.
         wall_s: Returns the seconds since 1970, for headers that name an instant.
     """
@@ -36,11 +41,14 @@ class RateLimiter:
         per_minute: int | None,
         window: SlidingWindow,
         *,
+        write_reserve: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.per_minute = per_minute
         self._window = window
+        self._write_reserve = write_reserve
+        self._shares = CallerShares(monotonic)
         self._monotonic = monotonic
         self._wall_s = wall_s
         self._blocked_until_s = 0.0
@@ -71,42 +79,80 @@ class RateLimiter:
             The monotonic time at which the call was counted, for ``record_end``.
 
         Raises:
-            BudgetSpent: The wait would exceed the caller's ``max_wait_s``.
+            BudgetSpent: The wait would exceed the caller's maximum.
             CircuitOpen: The provider responded 503 with a ``Retry-After`` that is not over yet.
         """
-        give_up_s = self._monotonic() + current_call().max_wait_s
-        while (wait_s := await self._try_acquire()) > 0:
-            if self._is_down and self._monotonic() < self._blocked_until_s:
-                retry_s = math.ceil(wait_s)
-                message = f"The provider is unavailable (Retry-After: {retry_s} s)."
-                raise CircuitOpen(message, retry_after_s=retry_s)
-            left_s = give_up_s - self._monotonic()
-            if wait_s > left_s:
-                raise BudgetSpent(
-                    "The budget of calls to the provider is exhausted.",
-                    retry_after_s=math.ceil(wait_s),
-                )
-            await asyncio.sleep(wait_s)
+        give_up_s = self.compute_give_up_s()
+        while (wait_s := await self.try_acquire()) > 0:
+            await self.wait(wait_s, give_up_s)
         return self._monotonic()
 
-    async def _try_acquire(self) -> float:
+    def now_s(self) -> float:
+        """Return the monotonic time, in seconds."""
+        return self._monotonic()
+
+    def compute_give_up_s(self) -> float:
+        """Return the monotonic time until which the current call may wait for the budget."""
+        call = current_call()
+        return self._monotonic() + min(call.max_wait_s, call.max_budget_wait_s)
+
+    async def wait(self, wait_s: float, give_up_s: float) -> None:
+        """Wait before another ``try_acquire``.
+
+        Args:
+            wait_s: The seconds that ``try_acquire`` returned.
+            give_up_s: See ``compute_give_up_s``.
+
+        Raises:
+            BudgetSpent: The wait would end after ``give_up_s``.
+            CircuitOpen: The provider responded 503 with a ``Retry-After`` that is not over yet.
+        """
+        if self._is_down and self._monotonic() < self._blocked_until_s:
+            retry_s = math.ceil(wait_s)
+            message = f"The provider is unavailable (Retry-After: {retry_s} s)."
+            raise CircuitOpen(message, retry_after_s=retry_s)
+        if wait_s > give_up_s - self._monotonic():
+            raise BudgetSpent(
+                "The budget of calls to the provider is exhausted.",
+                retry_after_s=math.ceil(wait_s),
+            )
+        await asyncio.sleep(wait_s)
+
+    async def try_acquire(self) -> float:
         """Count the call and return 0.0, or return the seconds until the next attempt."""
         now_s = self._monotonic()
         if now_s < self._blocked_until_s:
             return self._blocked_until_s - now_s
-        reserve = FOREGROUND_RESERVE if current_call().priority is Priority.BACKGROUND else 0.0
+        call = current_call()
+        reserve = self._compute_reserve(call.priority)
+        limit = (
+            None if self.per_minute is None else self.per_minute - int(self.per_minute * reserve)
+        )
+        if limit is not None and call.priority is not Priority.WRITE:
+            left = limit - self._window.count_used()
+            if left > 0 and (share_wait_s := self._shares.compute_wait_s(call, left)) > 0:
+                return share_wait_s
         reported_until_s = self._reported_until_s
         # Counted before the first await, so that concurrent calls do not share the last one.
         if not self._acquire_reported(now_s, reserve):
             return reported_until_s - now_s
-        if self.per_minute is None:
+        if limit is None:
             return 0.0
-        wait_s = await self._window.acquire(self.per_minute - int(self.per_minute * reserve))
+        wait_s = await self._window.acquire(limit)
         if wait_s > 0:
             self._restore_reported(reported_until_s)
         else:
+            self._shares.record(call)
             self._record_change()
         return wait_s
+
+    def _compute_reserve(self, priority: Priority) -> float:
+        """Return the part of the budget that a call leaves to more important ones."""
+        if priority is Priority.WRITE:
+            return 0.0
+        if priority is Priority.FOREGROUND:
+            return self._write_reserve
+        return self._write_reserve + (1.0 - self._write_reserve) * FOREGROUND_RESERVE
 
     def _acquire_reported(self, now_s: float, reserve: float) -> bool:
         """Count a call against the provider's reported remainder; False when that is exhausted."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, OpeningBalance
 from balance_gateway.domain.errors import (
+    BudgetSpent,
     CircuitOpen,
     GatewayError,
     ProviderRateLimited,
@@ -93,8 +94,9 @@ class RetryingProvider(ProviderDecorator):
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await attempt()
-            except (CircuitOpen, ProviderUntrusted):
-                # The breaker's pause is too long to wait for, and a certificate does not change.
+            except (CircuitOpen, BudgetSpent, ProviderUntrusted):
+                # The breaker's pause is too long to wait for, the budget was waited for already,
+                # and a certificate does not change.
                 raise
             except (ProviderUnavailable, ProviderRateLimited) as error:
                 pause_s = _compute_pause_s(number, error)
@@ -113,8 +115,10 @@ def _compute_pause_max_s(error: GatewayError) -> float:
     if error.retry_after_s is None:
         return PAUSE_MAX_S
     # 0 for a read that can fall back on an older value: it does not wait for the provider.
-    max_wait_s = current_call().max_wait_s
-    return max_wait_s if isinstance(error, ProviderRateLimited) else min(max_wait_s, PAUSE_MAX_S)
+    call = current_call()
+    if isinstance(error, ProviderRateLimited):
+        return min(call.max_wait_s, call.max_budget_wait_s)
+    return min(call.max_wait_s, PAUSE_MAX_S)
 
 
 def _compute_pause_s(number: int, error: GatewayError) -> float:

@@ -24,6 +24,7 @@ from balance_gateway.domain.errors import (
     with_account,
 )
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.call_context import Priority, set_call_context
 from balance_gateway.providers.http.errors import (
     ProviderResponse,
     build_bad_response,
@@ -208,6 +209,8 @@ class TokenAuthorization:
         await self._renewals.aclose()
 
     async def _renew(self) -> str:
+        # Writes depend on the token as well.
+        set_call_context(priority=Priority.WRITE)
         started = self._clock()
         if self._failure is not None and started < self._paused_until:
             # A copy: callers add to an error, and its traceback grows with every raise.
