@@ -160,6 +160,22 @@ async def test_a_read_says_for_whom_it_is_and_waits_briefly(harness: CacheHarnes
     assert calls == [("acme", "dashboard", 1.0)]
 
 
+async def test_a_side_is_read_for_its_caller_as_well(harness: CacheHarness) -> None:
+    calls: list[Sequence[object]] = []
+
+    async def record() -> None:
+        call = current_call()
+        calls.append((call.tenant, call.caller, call.max_budget_wait_s))
+
+    harness.provider.wait = record
+    caller_name.set("dashboard")
+    before = current_call()
+    await harness.reads.normal_balance(harness.accounts[0])
+
+    assert calls == [("acme", "dashboard", 1.0)]
+    assert current_call() == before, "a write in the same request has a context of its own"
+
+
 @pytest.mark.parametrize(
     ("failure", "calls"),
     [

@@ -144,8 +144,10 @@ class CachedReads:
 
     async def normal_balance(self, account: Account) -> Side:
         """Return the account's normal side; the provider adapter caches it."""
+        reading = self._read_through.read_side(account)
         try:
-            return await self._providers[account.connector].normal_balance(account)
+            # In a task of its own, whose context says for whom it is and how long it waits.
+            return await asyncio.create_task(reading)
         except GatewayError as error:
             raise attach_account(account, error) from error
 

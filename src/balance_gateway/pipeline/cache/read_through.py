@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
 from balance_gateway.observability.metrics import Metrics
@@ -100,6 +101,11 @@ class ReadThrough:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return read.value_key
 
+    async def read_side(self, account: Account) -> Side:
+        """Return the account's normal side; changes the context of the task's calls."""
+        self._set_call_context(account, self._deadline_s)
+        return await self._providers[account.connector].normal_balance(account)
+
     async def refresh(self, group: Sequence[PendingRead], boost: PriorityBoost) -> None:
         """Run an upstream call in the background, until ``boost`` is requested."""
         set_call_context(priority=Priority.BACKGROUND, boost=boost)
@@ -117,13 +123,7 @@ class ReadThrough:
             group: reads with the same group key.
             max_wait_s: how long the call may wait for a rate limit, in seconds.
         """
-        set_call_context(
-            max_wait_s=max_wait_s,
-            max_budget_wait_s=BUDGET_WAIT_S,
-            read_timeout_s=self._deadline_s,
-            tenant=group[0].read.account.tenant,
-            caller=caller_name.get(),
-        )
+        self._set_call_context(group[0].read.account, max_wait_s)
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:
@@ -136,6 +136,15 @@ class ReadThrough:
                 if not pending.future.done():
                     cancelled = Internal("The read was cancelled.")
                     pending.future.set_result(results[index] if index < len(results) else cancelled)
+
+    def _set_call_context(self, account: Account, max_wait_s: float) -> None:
+        set_call_context(
+            max_wait_s=max_wait_s,
+            max_budget_wait_s=BUDGET_WAIT_S,
+            read_timeout_s=self._deadline_s,
+            tenant=account.tenant,
+            caller=caller_name.get(),
+        )
 
     async def _read_from_provider(
         self, group: Sequence[PendingRead], started_at: datetime

@@ -7,11 +7,13 @@ Every connector has its own gate, so a slow or failing provider delays no calls 
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from balance_gateway.domain.errors import CircuitOpen, GatewayError
 from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
+from balance_gateway.pipeline.calls.fair_slots import FairSlots
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.ports.call_context import (
     CallContext,
@@ -51,9 +53,9 @@ class ConnectorGate:
         self.connector = connector
         self.breaker = breaker
         self.rate_limiter = rate_limiter
-        self._slots = asyncio.Semaphore(in_flight_max)
+        self._slots = FairSlots(in_flight_max)
         write_slots = max(1, in_flight_max // _SLOTS_PER_WRITE_SLOT)
-        self._read_slots = asyncio.Semaphore(max(1, in_flight_max - write_slots))
+        self._read_slots = FairSlots(max(1, in_flight_max - write_slots))
         self._background_slots = asyncio.Semaphore(
             max(1, in_flight_max // _SLOTS_PER_BACKGROUND_SLOT)
         )
@@ -77,7 +79,7 @@ class ConnectorGate:
             that was boosted while it waited.
         """
         if priority is Priority.WRITE:
-            await self._wait_for(self._slots)
+            await self._wait_for(self._slots, caller=Priority.WRITE)
             return priority
         if priority is Priority.BACKGROUND and not await self._acquire_background_slot():
             priority = Priority.FOREGROUND
@@ -91,21 +93,25 @@ class ConnectorGate:
         return priority
 
     async def _acquire_read_slot(self, *, waits_always: bool) -> None:
-        await self._wait_for(self._read_slots, waits_always=waits_always)
+        call = current_call()
+        caller = (call.tenant, call.caller)
+        await self._wait_for(self._read_slots, caller, waits_always=waits_always)
         try:
-            await self._wait_for(self._slots, waits_always=waits_always)
+            await self._wait_for(self._slots, caller, waits_always=waits_always)
         except BaseException:
             self._read_slots.release()
             raise
 
-    async def _wait_for(self, slots: asyncio.Semaphore, *, waits_always: bool = False) -> None:
+    async def _wait_for(
+        self, slots: FairSlots, caller: Hashable, *, waits_always: bool = False
+    ) -> None:
         # The usual case costs no timer.
         if waits_always or not slots.locked():
-            await slots.acquire()
+            await slots.acquire(caller)
             return
         try:
             async with asyncio.timeout(max(current_call().max_wait_s, _SLOT_WAIT_MIN_S)):
-                await slots.acquire()
+                await slots.acquire(caller)
         except TimeoutError:
             raise CircuitOpen("Too many calls to the provider are in progress.") from None
 
