@@ -166,12 +166,12 @@ async def test_concurrent_calls_are_limited_to_the_configured_number(
     light = FakeLightServer()
     light.handler = respond_slowly
     async with run_server(light):
-        settings = with_connector(demo_settings, base_url=light.url, max_concurrency=2)
+        settings = with_connector(demo_settings, base_url=light.url, max_concurrency=4)
         async with run_gateway(settings) as gateway:
             await gateway.read(*gateway.list_accounts("light-acme")[:8])
 
     assert len(light.received) == 8
-    assert maximum == 2
+    assert maximum == 3, "reads leave a place to writes"
 
 
 async def test_a_read_is_retried_after_a_quick_failure(
