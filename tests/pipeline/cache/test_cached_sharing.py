@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ async def test_the_same_account_twice_in_one_request_is_one_call(harness: CacheH
 
     assert [ledger_minor_units(answer) for answer in answers] == [100, 100, 100]
     assert len(harness.provider.calls) == 1
+
+
+async def test_many_calls_of_one_request_begin_in_several_turns(harness: CacheHarness) -> None:
+    """Beginning 150 calls at once once held up every other request of the process."""
+    days = [TODAY - timedelta(days=number) for number in range(50)]
+    requests = [request(harness.accounts[0], as_of=day, is_today=False) for day in days]
+    begun = [0]
+
+    reading = asyncio.ensure_future(harness.reads.balances(requests))
+    while not reading.done():
+        begun.append(len(harness.provider.calls))
+        await asyncio.sleep(0)
+
+    assert max(after - before for before, after in pairwise(begun)) == 16
+    assert len(harness.provider.calls) == 50
 
 
 async def test_different_accounts_and_days_are_separate_calls(harness: CacheHarness) -> None:

@@ -39,7 +39,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheStore
 from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
-from balance_gateway.pipeline.cache.read_through import ReadThrough
+from balance_gateway.pipeline.cache.read_through import CALLS_PER_TURN, ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.stale_patience import AwaitedRead, wait_for_calls
@@ -326,7 +326,7 @@ class CachedReads:
                     PendingRead(read, state, future)
                 )
             futures[pending_key] = future
-        for group in groups.values():
+        for number, group in enumerate(groups.values()):
             if group[0].read.is_bank_feed:
                 self._single_flight.spawn(self._read_through.run_optional(group))
                 continue
@@ -341,7 +341,9 @@ class CachedReads:
                 for pending in group
             )
             max_wait_s = 0.0 if has_stale else self._deadline_s
-            self._single_flight.spawn(self._read_through.run(group, max_wait_s))
+            self._single_flight.spawn(
+                self._read_through.run(group, max_wait_s, number // CALLS_PER_TURN)
+            )
         return futures
 
     def _find_joinable(

@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 #: How long a read waits for the rate limit, in seconds: an interactive reader is better refused.
 BUDGET_WAIT_S = 1.0
 
+#: How many calls of one request are begun in a turn of the event loop: others have their turns too.
+CALLS_PER_TURN = 16
+
 
 class ReadThrough:
     """Reads from providers, or takes the results of another replica's call.
@@ -116,17 +119,20 @@ class ReadThrough:
         set_call_context(priority=Priority.BACKGROUND, is_optional=True)
         await self.run(group, max_wait_s=0.0)
 
-    async def run(self, group: Sequence[PendingRead], max_wait_s: float) -> None:
+    async def run(self, group: Sequence[PendingRead], max_wait_s: float, turn: int = 0) -> None:
         """Make one upstream call for a group of reads and complete every future of it.
 
         Args:
             group: reads with the same group key.
             max_wait_s: how long the call may wait for a rate limit, in seconds.
+            turn: how many turns of the event loop other requests have first.
         """
         self._set_call_context(group[0].read.account, max_wait_s)
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:
+            for _ in range(turn):
+                await asyncio.sleep(0)
             results = await self._coalescer.wait_for_results(group)
             if not results:
                 results = await self._read_from_provider(group, started_at)
