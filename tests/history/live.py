@@ -35,7 +35,7 @@ from tests.history.checker import History, Outcome, Read, Violation, Write
 from tests.servers import RedisServer, free_port
 
 TIMEOUT_S, LATE_LANDING_S = 1.0, 7.0
-KEY = "live-test-key"
+KEY = "the-key-of-the-live-test"
 DAYS = ("2026-06-01", "2026-02-01")
 CLIENTS = 8
 _SINCE = "2025-01-01T00:00:00Z"

@@ -233,7 +233,7 @@ def test_configuration_example_is_valid(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, name in enumerate(re.findall(r'"env:([A-Z_]+)"', text)):
-        monkeypatch.setenv(name, f"secret {number}")
+        monkeypatch.setenv(name, f"the-secret-of-the-example-{number}")
 
     settings = parse_settings(tomllib.loads(text), tmp_path)
 

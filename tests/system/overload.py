@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.servers import free_port
 from tests.system.processes import run_process, wait_until_ready
 
-KEY = "the-key-of-the-load"
+KEY = "the-key-of-the-load-test"
 CLIENT_TIMEOUT_S = 2.0
 
 #: With the cache off, each response costs milliseconds.

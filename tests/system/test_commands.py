@@ -53,7 +53,7 @@ def test_check_names_a_failing_connector_and_exits_with_1(tmp_path: Path) -> Non
 def test_an_invalid_configuration_is_one_line_and_exit_code_2(config: Path) -> None:
     config.write_text(config.read_text().replace("scopes", "scope", 1))
 
-    done = run_command("serve", "--config", str(config), TESTER_KEY="the-key-of-the-tester")
+    done = run_command("serve", "--config", str(config), TESTER_KEY="the-key-of-the-system-tester")
 
     assert done.returncode == 2
     assert done.stderr.strip() == (
@@ -61,11 +61,28 @@ def test_an_invalid_configuration_is_one_line_and_exit_code_2(config: Path) -> N
     )
 
 
+def test_a_secret_with_a_line_break_is_one_line_and_exit_code_2(config: Path) -> None:
+    """A provider's key with a line break was a traceback with exit code 1."""
+    light = (
+        '[connectors.light]\nprovider = "light"\nbase_url = "https://x"\napi_key = "env:LIGHT"\n'
+    )
+    config.write_text(config.read_text() + light)
+
+    done = run_command(
+        *("serve", "--config", str(config)), TESTER_KEY=f"{'k' * 22}\n", LIGHT="a-key\nwith-a-break"
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: connectors.light.api_key must be printable ASCII ")
+    assert done.stderr.count("\n") == 1
+    assert "a-key" not in done.stderr
+
+
 def test_serve_exits_with_1_when_the_storage_cannot_be_opened(config: Path) -> None:
     config.write_text(config.read_text().replace("/gateway.db", "/no/such/place/gateway.db"))
 
     done = run_command(
-        "serve", "--config", str(config), "--port", "0", TESTER_KEY="the-key-of-the-tester"
+        "serve", "--config", str(config), "--port", "0", TESTER_KEY="the-key-of-the-system-tester"
     )
 
     assert done.returncode == 1
@@ -77,7 +94,7 @@ def test_imported_entries_are_visible_in_a_running_gateway(config: Path, tmp_pat
     file = tmp_path / "entries.csv"
     file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\nb,ledger,2026-01-02,-0.25\n")
     port = free_port()
-    key = {"TESTER_KEY": "the-key-of-the-tester"}
+    key = {"TESTER_KEY": "the-key-of-the-system-tester"}
     with run_process("serve", "--config", str(config), "--port", str(port), **key) as started:
         gateway = GatewayClient(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
         wait_until_ready(gateway.url, started)
@@ -103,7 +120,7 @@ def test_an_invalid_row_is_named_by_line_and_nothing_is_imported(
 ) -> None:
     file = tmp_path / "entries.csv"
     file.write_text("id,book,date,amount\na,ledger,2026-01-01,10.50\nb,ledger,2026-02-30,1\n")
-    key = {"TESTER_KEY": "the-key-of-the-tester"}
+    key = {"TESTER_KEY": "the-key-of-the-system-tester"}
     arguments = ("local", "import", "--config", str(config), "--account", "till", "--json")
 
     failed = run_command(*arguments, str(file), **key)
@@ -121,7 +138,7 @@ def test_import_names_rows_before_the_opening_and_they_do_not_count(
 ) -> None:
     file = tmp_path / "entries.csv"
     file.write_text("id,book,date,amount\na,bank,2025-12-15,-200\nb,bank,2026-01-01,3\n")
-    port, key = free_port(), {"TESTER_KEY": "the-key-of-the-tester"}
+    port, key = free_port(), {"TESTER_KEY": "the-key-of-the-system-tester"}
     with run_process("serve", "--config", str(config), "--port", str(port), **key) as started:
         gateway = GatewayClient(f"http://127.0.0.1:{port}", "", key["TESTER_KEY"])
         wait_until_ready(gateway.url, started)
@@ -149,7 +166,7 @@ def test_import_names_rows_before_the_opening_and_they_do_not_count(
 def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port))
-    with run_process(*arguments, TESTER_KEY="the-key-of-the-tester") as started:
+    with run_process(*arguments, TESTER_KEY="the-key-of-the-system-tester") as started:
         wait_until_ready(f"http://127.0.0.1:{port}", started)
 
         started.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import free_port, redis_server
 from tests.system.processes import GatewayClient, run_command, run_process, wait_until_ready
 
-KEY = "the-key-of-the-tester"
+KEY = "the-key-of-the-system-tester"
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
 
 

@@ -17,7 +17,7 @@ from balance_gateway.web.auth import INVALID_CREDENTIAL, ApiKeys, KeyOrTokenAuth
 from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
-from tests.api.fakes import ADMIN, READ, GatewayHarness, api_keys, run_server
+from tests.api.fakes import READ, GatewayHarness, api_keys, run_server
 from tests.servers import free_port
 from tests.web.issuer import (
     AUDIENCE,
@@ -32,6 +32,8 @@ from tests.web.issuer import (
 )
 from tests.web.test_auth import make_api_key
 
+#: The API key of the complete gateway.
+CONFIGURED = "the-key-of-the-whole-gateway"
 IDS = "{ bankAccounts(first: 100) { nodes { id } } }"
 UPSERT = (
     'mutation { upsertOpeningBalance(input: {accountId: "acct_yen", amount: {minorUnits: 1, '
@@ -164,7 +166,7 @@ async def test_a_token_in_the_query_string_is_ignored(place):
 async def run_gateway(
     directory: Path, jwks_url: str | None, **server: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    (directory / "key").write_text(ADMIN)
+    (directory / "key").write_text(CONFIGURED)
     jwt = {"jwt": {"issuer": ISSUER, "audience": AUDIENCE, "jwks_url": jwks_url}}
     api_key = {"name": "k", "key": "file:key", "tenant": "acme", "scopes": ["balances:read"]}
     values = {
@@ -193,7 +195,7 @@ async def run_gateway(
 
 async def test_a_configured_issuer_enables_tokens_beside_keys(tmp_path: Path):
     async with run_issuer() as harness, run_gateway(tmp_path, harness.issuer.url) as http:
-        for credential in (ADMIN, token()):
+        for credential in (CONFIGURED, token()):
             response = (await send(http, credential)).json()
             assert response["data"]["bankAccounts"]["nodes"] == [{"id": "till"}]
         assert (await send(http, token(claims(iss="other")))).status_code == 401
@@ -202,13 +204,13 @@ async def test_a_configured_issuer_enables_tokens_beside_keys(tmp_path: Path):
 async def test_without_an_issuer_a_token_is_an_unknown_key(tmp_path: Path):
     async with run_gateway(tmp_path, None) as http:
         assert (await send(http, token())).json() == REFUSAL
-        assert (await send(http, ADMIN)).status_code == 200
+        assert (await send(http, CONFIGURED)).status_code == 200
 
 
 async def test_an_unavailable_issuer_affects_only_tokens(tmp_path: Path):
     async with run_gateway(tmp_path, f"http://127.0.0.1:{free_port()}/jwks") as http:
         assert (await send(http, token())).json() == REFUSAL
-        assert (await send(http, ADMIN)).status_code == 200
+        assert (await send(http, CONFIGURED)).status_code == 200
         assert (await http.get("/readyz")).status_code == 200
 
 

@@ -58,7 +58,8 @@ def read_settings(path: Path, specs: Specs) -> Settings:
         ConfigError: the file cannot be read, is not TOML, or has an invalid key or value.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark.
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from balance_gateway.config.value_types import (
     CacheUrl,
     ClaimName,
     HeaderName,
+    CallerKey,
     HttpUrl,
     Origin,
     ProxyNetwork,
@@ -27,7 +28,6 @@ from balance_gateway.config.value_types import (
 )
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
-from balance_gateway.domain.secret import Secret
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,13 +117,13 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         name: The name of the key, recorded in the audit log.
-        key: A reference to the key itself.
+        key: A reference to the key itself, of at least 22 characters.
         tenant: The company to whose accounts the key gives access.
         scopes: The permissions of the key.
     """
 
     name: Text
-    key: Secret
+    key: CallerKey
     tenant: Text
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
 

@@ -70,6 +70,19 @@ _ORIGIN = re.compile(
 #: A last label that browsers read as a part of an IPv4 address.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
+
+#: How to make an API key; ends an error.
+_MAKE_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+#: Secrets are pasted and saved by editors: their ends may have white space or a byte order mark.
+_MARGIN = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+\Z")
+
+#: What the gateway accepts as a bearer token; the maximum leaves room for the rest of the header.
+_API_KEY = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,8000}")
+
+#: 22 characters of ``secrets.token_urlsafe`` are 128 random bits.
+API_KEY_LENGTH_MIN = 22
+
 #: The default port of each scheme, which a URL omits.
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -101,6 +114,10 @@ class CurrencyCode(str):
     __slots__ = ()
 
 
+class CallerKey(Secret):
+    """An API key that callers send as their bearer token."""
+
+
 class StorageUrl(Secret):
     """The URL of a database, which may contain a password."""
 
@@ -118,6 +135,7 @@ class CacheUrl(Secret):
 #: The JSON Schema of each type.
 JSON_SCHEMAS: Mapping[type, Mapping[str, Any]] = {
     Secret: {"type": "string", "pattern": "^(env|file):.+"},
+    CallerKey: {"type": "string", "pattern": "^(env|file):.+"},
     StorageUrl: {"type": "string", "pattern": "^(sqlite:|postgresql:|env:.|file:.)"},
     CacheUrl: {"type": "string", "pattern": "^(memory:|rediss?:|unix:|env:.|file:.)"},
     HttpUrl: {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://."},
@@ -144,7 +162,8 @@ class ValueParser:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._parsers: dict[type, Callable[[str], object]] = {
-            Secret: lambda text: Secret(self._read_reference(text)),
+            Secret: lambda text: _parse_credential(self._read_reference(text)),
+            CallerKey: lambda text: _parse_api_key(self._read_reference(text)),
             StorageUrl: lambda text: self._parse_secret_url(text, StorageUrl),
             CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
             HttpUrl: parse_http_url,
@@ -168,23 +187,26 @@ class ValueParser:
     def _read_reference(self, text: str) -> str:
         kind, _, target = text.partition(":")
         if kind == "env" and target:
+            source = f"the environment variable {format_name(target)}"
             value = os.environ.get(target)
             if not value:
-                raise ValueError(f": the environment variable {format_name(target)} is not set")
-            return value
-        if kind == "file" and target:
-            return self._read_file(target)
-        raise ValueError("must be a reference, 'env:NAME' or 'file:PATH', not the secret")
+                raise ValueError(f": {source} is not set")
+        elif kind == "file" and target:
+            source = format_name(target)
+            value = self._read_file(target)
+        else:
+            raise ValueError("must be a reference, 'env:NAME' or 'file:PATH', not the secret")
+        value = _MARGIN.sub("", value)
+        if not value:
+            raise ValueError(f": {source} is empty")
+        return value
 
     def _read_file(self, path: str) -> str:
         try:
-            text = (self._directory / path).read_text(encoding="utf-8").strip()
+            return (self._directory / path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not a valid path or not UTF-8 text"
             raise ValueError(f": {format_name(path)} cannot be read: {reason}") from None
-        if not text:
-            raise ValueError(f": {format_name(path)} is empty")
-        return text
 
     def _parse_secret_url(self, text: str, kind: type[StorageUrl] | type[CacheUrl]) -> Secret:
         """Parse a URL: literal, or by reference, which a URL with a password must be."""
@@ -192,6 +214,8 @@ class ValueParser:
             text = self._read_reference(text)
         elif _split_url(text).password:
             raise ValueError("contains a password; use a reference such as 'env:NAME'")
+        if not text.isprintable():
+            raise ValueError("must be one line of printable characters")
         if _split_url(text).scheme not in kind.schemes:
             raise ValueError(f"must start with {kind.must_start_with}")
         return kind(text)
@@ -246,6 +270,27 @@ def _is_canonical_host(host: str) -> bool:
     except ValueError:
         return False
     return address.version == (6 if is_version_6 else 4) and str(address) == host.strip("[]")
+
+
+def _parse_credential(text: str) -> Secret:
+    secret = Secret(text)
+    if not secret.is_header_safe():
+        raise ValueError(
+            "must be printable ASCII characters without spaces, at most 16384: an HTTP header"
+            " carries no others"
+        )
+    return secret
+
+
+def _parse_api_key(text: str) -> CallerKey:
+    if not _API_KEY.fullmatch(text):
+        raise ValueError(
+            "must be letters, digits and . _ ~ + / = : @ - only, at most 8000: a bearer token"
+            f" has no others; {_MAKE_KEY}"
+        )
+    if len(text) < API_KEY_LENGTH_MIN:
+        raise ValueError(f"must have at least {API_KEY_LENGTH_MIN} characters; {_MAKE_KEY}")
+    return CallerKey(text)
 
 
 def _split_url(text: str) -> SplitResult:

@@ -1,6 +1,10 @@
 """Wraps text that must never be displayed: a key, a password or a URL with a password."""
 
 import hmac
+import re
+
+#: Characters that a header can carry as a credential: printable ASCII without spaces.
+_CREDENTIAL = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 class Secret:
@@ -18,6 +22,10 @@ class Secret:
     def reveal(self) -> str:
         """Return the text itself, for the code that needs it."""
         return self._text
+
+    def is_header_safe(self) -> bool:
+        """Return whether an HTTP header can carry the text as a credential."""
+        return _CREDENTIAL.fullmatch(self._text) is not None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):

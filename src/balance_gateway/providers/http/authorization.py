@@ -47,9 +47,6 @@ EXPIRED_TOKEN_LIFETIME = timedelta(seconds=5)
 #: Pauses after the first, second, third … consecutive failed renewal; the last one repeats.
 RENEWAL_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
-#: Characters that a header can carry as a credential: printable ASCII without spaces.
-_CREDENTIAL = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
-
 
 class Authorization(Protocol):
     """Provides the value of the ``Authorization`` header."""
@@ -90,10 +87,9 @@ def require_header_safe(name: str, secret: Secret) -> str:
         ValueError: The secret is empty, too long, or contains spaces, line breaks or non-ASCII
             characters; the text names the setting and never contains the value.
     """
-    text = secret.reveal()
-    if not _CREDENTIAL.fullmatch(text):
+    if not secret.is_header_safe():
         raise ValueError(f"{name} is empty or contains characters that an HTTP header cannot carry")
-    return text
+    return secret.reveal()
 
 
 def build_basic_header(client_id: Secret, client_secret: Secret) -> str:
@@ -273,7 +269,7 @@ def _parse_token(response: ProviderResponse, requested_at: datetime) -> tuple[st
     """Return the header of a token response, and the time of its renewal."""
     body = require_object(response.body, "the token response")
     token = body.get("access_token")
-    if not isinstance(token, str) or not _CREDENTIAL.fullmatch(token):
+    if not isinstance(token, str) or not Secret(token).is_header_safe():
         raise MalformedResponse("access_token is not a token")
     kind = body.get("token_type", "Bearer")
     if not isinstance(kind, str) or kind.lower() != "bearer":

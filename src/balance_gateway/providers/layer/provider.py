@@ -30,6 +30,7 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
+from balance_gateway.config.errors import InvalidSetting
 from balance_gateway.config.value_types import HttpUrl, Text
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
@@ -113,6 +114,13 @@ class LayerSettings(
     scope: Text | None = None
     reporting_basis: Literal["ACCRUAL", "CASH"] = "ACCRUAL"
     upsert_route: Literal["custom_account", "bank_account"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the credentials also for what the token endpoint's Basic header can carry."""
+        super().__post_init__()
+        # RFC 7617, 2: "a user-id containing a colon character is invalid".
+        if self.client_id is not None and ":" in self.client_id.reveal():
+            raise InvalidSetting("client_id", "must not contain a colon")
 
 
 def get_write_id_key(settings: LayerSettings) -> str:
