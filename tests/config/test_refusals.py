@@ -95,6 +95,8 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
         (f'[server]\nenvironment = "{"x" * 41}"', "server.environment"),
         ("[storage]\nurl = 'mysql://x'", "storage.url"),
         ("[storage]\nurl = 'postgresql://u@[::1/db'", "storage.url"),
+        ("[storage]\nurl = 'postgresql://u@h/db?sslmode=on'", "storage.url"),
+        ("[storage]\nurl = 'postgresql://u@h/db?options=x'", "storage.url"),
         ("[cache]\nurl = 'memcached://x'", "cache.url"),
         ("[cache]\nurl = 'redis://x:99999/0'", "cache.url"),
         ("[cache]\nenabled = 'yes'", "cache.enabled"),
@@ -217,7 +219,14 @@ def test_a_literal_secret_is_rejected_and_not_shown(
 
 @pytest.mark.parametrize("table", ["storage", "cache"])
 @pytest.mark.parametrize(
-    "url", [f"redis://:{PASSWORD}@h/0", f"postgresql://u:{PASSWORD}@h/d", f"x://u:{PASSWORD}@[/"]
+    "url",
+    [
+        f"redis://:{PASSWORD}@h/0",
+        f"redis://h/0?password={PASSWORD}",
+        f"postgresql://u:{PASSWORD}@h/d",
+        f"postgresql://u@h/d?sslmode=require&password={PASSWORD}",
+        f"x://u:{PASSWORD}@[/",
+    ],
 )
 def test_a_url_with_a_password_is_rejected_and_not_shown(
     read_error: ReadError, table: str, url: str

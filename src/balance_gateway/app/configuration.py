@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from balance_gateway.config import reader, schema
+from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import Settings
 from balance_gateway.providers.registry import PROVIDERS
+from balance_gateway.storage.database import check_url
+from balance_gateway.storage.postgresql_url import UrlError
 
 
 def read_settings(path: Path) -> Settings:
@@ -15,7 +18,7 @@ def read_settings(path: Path) -> Settings:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has an invalid key or value.
     """
-    return reader.read_settings(path, PROVIDERS)
+    return _check_urls(reader.read_settings(path, PROVIDERS))
 
 
 def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
@@ -28,7 +31,16 @@ def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
     Raises:
         ConfigError: a key is unknown or missing, or its value is invalid.
     """
-    return reader.parse_settings(values, directory, PROVIDERS)
+    return _check_urls(reader.parse_settings(values, directory, PROVIDERS))
+
+
+def _check_urls(settings: Settings) -> Settings:
+    """Check the parameters of the URLs as their clients read them, before anything is opened."""
+    try:
+        check_url(settings.storage.url.reveal())
+    except UrlError as error:
+        raise ConfigError(str(error)) from None
+    return settings
 
 
 def build_config_schema() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
@@ -212,7 +212,7 @@ class ValueParser:
         """Parse a URL: literal, or by reference, which a URL with a password must be."""
         if text.startswith(("env:", "file:")):
             text = self._read_reference(text)
-        elif _split_url(text).password:
+        elif _has_password(text):
             raise ValueError("contains a password; use a reference such as 'env:NAME'")
         if not text.isprintable():
             raise ValueError("must be one line of printable characters")
@@ -309,6 +309,13 @@ def _parse_network(text: str) -> ProxyNetwork:
         return ProxyNetwork(ipaddress.ip_network(text))
     except ValueError:
         raise ValueError("must be an IP address or a network, such as 10.0.0.0/8") from None
+
+
+def _has_password(text: str) -> bool:
+    parts = _split_url(text)
+    return parts.password is not None or any(
+        "password" in name for name, _ in parse_qsl(parts.query)
+    )
 
 
 def _parse_currency(text: str) -> CurrencyCode:

@@ -5,9 +5,11 @@ import importlib.util
 import os.path
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from threading import Thread
+from types import MappingProxyType
+from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import URL, make_url, text
@@ -22,6 +24,7 @@ from balance_gateway.storage.engines import (
     make_engine,
     make_look_engine,
 )
+from balance_gateway.storage.postgresql_url import UrlError, parse_postgresql_url
 from balance_gateway.storage.sqlite_connection import CommitCount
 from balance_gateway.storage.sqlite_file import SqliteFile
 
@@ -30,6 +33,8 @@ CLOSE_WAIT_S = 5
 
 #: Key of PostgreSQL's advisory lock for migrations; an arbitrary number that never changes.
 _MIGRATION_LOCK = 7_362_514_409
+
+_EXPECTED = "storage.url must be sqlite:///path, sqlite:// or postgresql://user@host/name"
 
 
 class DatabaseError(StorageUnavailable):
@@ -51,7 +56,9 @@ class Database:
         commits: counts the commits of an in-memory database; None for any other.
     """
 
-    def __init__(self, url: URL, *, label: str) -> None:
+    def __init__(
+        self, url: URL, *, label: str, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.label = label
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._keepalive: sqlite3.Connection | None = None
@@ -67,8 +74,8 @@ class Database:
             self.path = None if "uri" in url.query else os.path.abspath(url.database)
         self.file: SqliteFile | None = None
         self._threads: WeakSet[Thread] = WeakSet()
-        self._engine = make_engine(url, commits=self.commits, threads=self._threads)
-        self._look_engine = None if self.is_sqlite else make_look_engine(url)
+        self._engine = make_engine(url, options, commits=self.commits, threads=self._threads)
+        self._look_engine = None if self.is_sqlite else make_look_engine(url, options)
         # SQLite polls for its write lock, so writers of this process wait in a queue instead. An
         # in-memory database has a single connection, which already serialises its users; a lock
         # on top could deadlock with it.
@@ -81,8 +88,7 @@ class Database:
             *(SQLAlchemyError, OSError, TypeError, ValueError),
             *driver_errors(is_sqlite=self.is_sqlite),
         )
-        options = [item for value in url.query.values() for item in _items(value)]
-        self._secrets = [] if self.is_sqlite else [url.password or "", *options]
+        self._secrets = [str(each) for each in (url.password, url.query.get("password")) if each]
 
     async def ping(self) -> None:
         """Make one round trip to the database.
@@ -231,7 +237,7 @@ class Database:
     def _connect_error(self, error: Exception) -> DatabaseError:
         cause = getattr(error, "orig", None) or error
         reason = " ".join(str(cause).split()) or type(cause).__name__
-        if any(secret in reason for secret in self._secrets if secret):
+        if any(secret in reason for secret in self._secrets):
             reason = type(cause).__name__
         return DatabaseError(f"cannot connect to the database {self.label}: {reason}")
 
@@ -250,15 +256,19 @@ async def open_database(url: str) -> Database:
 
     Args:
         url: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite://`` (in memory,
-            lost when closed) or ``postgresql://user:password@host:port/name``.
+            lost when closed) or ``postgresql://user:password@host:port/name`` with the parameters
+            of ``postgresql_url``.
 
     Raises:
         DatabaseError: the URL has none of these forms, asyncpg is missing, the database is
             unavailable, or a newer release created it.
     """
-    parsed, label = _parse_url(url)
     try:
-        database = Database(parsed, label=label)
+        parsed, label, options = _parse_url(url)
+    except UrlError as error:
+        raise DatabaseError(str(error)) from None
+    try:
+        database = Database(parsed, label=label, options=options)
     except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError):
         raise DatabaseError(f"storage.url: cannot open {label}") from None
     try:
@@ -277,28 +287,41 @@ async def open_database(url: str) -> Database:
     return database
 
 
-def _parse_url(url: str) -> tuple[URL, str]:
-    expected = "storage.url must be sqlite:///path, sqlite:// or postgresql://user@host/name"
+def check_url(url: str) -> None:
+    """Check a URL without opening its database.
+
+    Raises:
+        UrlError: the URL is malformed, or a parameter is unknown or has an invalid value.
+    """
+    _parse_url(url)
+
+
+def _parse_url(url: str) -> tuple[URL, str, Mapping[str, Any]]:
+    """Return the driver's URL, the database's label, and further arguments of connections."""
+    if url.startswith("postgresql:"):
+        parsed, options = parse_postgresql_url(url)
+        if importlib.util.find_spec("asyncpg") is None:
+            hint = "pip install balance-gateway[postgres]"
+            raise UrlError(f"storage.url names PostgreSQL, which needs asyncpg: {hint}")
+        return parsed, _format_label(parsed), options
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise DatabaseError(expected) from None
-    if parsed.drivername == "sqlite":
-        if parsed.database in (None, "", ":memory:"):
-            name = f"file:balance-gateway-{uuid.uuid4().hex}"
-            memory = {"mode": "memory", "cache": "shared", "uri": "true"}
-            return URL.create("sqlite+aiosqlite", database=name, query=memory), "sqlite://"
-        return parsed.set(drivername="sqlite+aiosqlite"), f"sqlite:///{parsed.database}"
-    if parsed.drivername == "postgresql":
-        if importlib.util.find_spec("asyncpg") is None:
-            hint = "pip install balance-gateway[postgres]"
-            raise DatabaseError(f"storage.url names PostgreSQL, which needs asyncpg: {hint}")
-        if "@" in f"{parsed.host}{parsed.database}":
-            raise DatabaseError(f"{expected}; in a password, write @ as %40 and / as %2F")
-        where = f"{parsed.host or ''}{f':{parsed.port}' if parsed.port else ''}"
-        label = f"postgresql://{where}/{parsed.database or ''}"
-        return parsed.set(drivername="postgresql+asyncpg"), label
-    raise DatabaseError(expected)
+        raise UrlError(_EXPECTED) from None
+    if parsed.drivername != "sqlite":
+        raise UrlError(_EXPECTED)
+    if parsed.database in (None, "", ":memory:"):
+        name = f"file:balance-gateway-{uuid.uuid4().hex}"
+        memory = {"mode": "memory", "cache": "shared", "uri": "true"}
+        return URL.create("sqlite+aiosqlite", database=name, query=memory), "sqlite://", {}
+    return parsed.set(drivername="sqlite+aiosqlite"), f"sqlite:///{parsed.database}", {}
+
+
+def _format_label(url: URL) -> str:
+    hosts = url.query.get("host", ()) if url.host is None else url.host
+    where = hosts if isinstance(hosts, str) else ",".join(hosts)
+    port = f":{url.port}" if url.port else ""
+    return f"postgresql://{where}{port}/{url.database or ''}"
 
 
 async def _set_journal_mode(database: Database) -> None:
@@ -317,7 +340,3 @@ async def _set_journal_mode(database: Database) -> None:
             if "locked" not in str(error) or attempt == attempts - 1:
                 raise database._connect_error(error) from None
         await asyncio.sleep(0.05)
-
-
-def _items(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """Creates SQLAlchemy engines for SQLite and PostgreSQL."""
 
 import sqlite3
+from collections.abc import Mapping
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -21,11 +22,18 @@ from balance_gateway.storage.sqlite_connection import (
 LOCK_WAIT_S = 30
 
 
-def make_engine(url: URL, *, commits: CommitCount | None, threads: WeakSet[Thread]) -> AsyncEngine:
+def make_engine(
+    url: URL,
+    arguments: Mapping[str, Any],
+    *,
+    commits: CommitCount | None,
+    threads: WeakSet[Thread],
+) -> AsyncEngine:
     """Create an engine that configures its connections.
 
     Args:
         url: a URL of ``sqlite+aiosqlite`` or ``postgresql+asyncpg``.
+        arguments: further arguments of the driver's connections, for PostgreSQL.
         commits: counts the commits of an in-memory SQLite database; None for any other.
         threads: receives the thread of each SQLite connection, so that closing can wait for them.
     """
@@ -34,6 +42,7 @@ def make_engine(url: URL, *, commits: CommitCount | None, threads: WeakSet[Threa
         # At a higher level of the server's own, concurrent commits would fail: each of them changes
         # the row of the storage's version.
         options["isolation_level"] = "READ COMMITTED"
+        options["connect_args"] = dict(arguments)
         return create_async_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True, **options)
 
     in_memory = commits is not None
@@ -64,14 +73,19 @@ def make_engine(url: URL, *, commits: CommitCount | None, threads: WeakSet[Threa
     return engine
 
 
-def make_look_engine(url: URL) -> AsyncEngine:
+def make_look_engine(url: URL, arguments: Mapping[str, Any]) -> AsyncEngine:
     """Create the PostgreSQL engine of looks: one connection, and one round trip per statement.
 
     Its connection is not checked before use: a look that fails harms nothing, and the next one
     connects again.
     """
     return create_async_engine(
-        url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True
+        url,
+        connect_args=dict(arguments),
+        pool_size=1,
+        max_overflow=0,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
     )
 
 
