@@ -51,6 +51,13 @@ async def test_a_full_redis_is_reported_by_readiness_and_metrics(
     assert when_full == [
         0.0,
         {"status": "degraded", "checks": {"storage": "ok", "cache": "failed", "clock": "ok"}},
+
+
+        {
+            "status": "degraded",
+            "checks": {"storage": "ok", "cache": "failed"},
+            "reasons": {"cache": "Redis is full; raise maxmemory"},
+        },
     ]
     assert after_a_read == 1.0
 

@@ -7,6 +7,7 @@ from typing import Any
 from balance_gateway.config import reader, schema
 from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import Settings
+from balance_gateway.pipeline.redis_url import RedisUrlError, parse_redis_url
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.storage.database import check_url
 from balance_gateway.storage.postgresql_url import UrlError
@@ -36,9 +37,12 @@ def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
 
 def _check_urls(settings: Settings) -> Settings:
     """Check the parameters of the URLs as their clients read them, before anything is opened."""
+    cache_url = settings.cache.url.reveal()
     try:
         check_url(settings.storage.url.reveal())
-    except UrlError as error:
+        if not cache_url.startswith("memory"):
+            parse_redis_url(cache_url)
+    except (UrlError, RedisUrlError) as error:
         raise ConfigError(str(error)) from None
     return settings
 

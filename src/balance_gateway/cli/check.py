@@ -75,7 +75,9 @@ async def _run_check(name: str, kind: str, probe: object) -> Finding:
         # The provider responds but does not offer this read: neither a failure nor a proof.
         return Finding(name, kind, ok=True, message=unsupported.message)
     except GatewayError as error:
-        return Finding(name, kind, ok=False, code=error.code.value, message=error.message)
+        # The reason that is for operators only.
+        message = getattr(error, "reason", "") or error.message
+        return Finding(name, kind, ok=False, code=error.code.value, message=message)
     return Finding(name, kind, ok=True)
 
 

@@ -2,17 +2,21 @@
 
 import asyncio
 import itertools
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.pipeline.redis_failures import RedisUnavailable, describe_failure
+from balance_gateway.pipeline.redis_url import parse_redis_url
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -83,6 +87,7 @@ class RedisClient:
         self._prefix = prefix
         self._monotonic = monotonic
         self._backoff_until_s = 0.0
+        self._reason = ""
         self._answers = False
         self._refuses_writes = False
 
@@ -91,18 +96,21 @@ class RedisClient:
         """Build a client for ``redis://…``, ``rediss://…`` or ``unix://…``.
 
         It connects on first use.
+
+        Raises:
+            RedisUrlError: the URL is malformed, or a parameter is unknown or has an invalid value.
         """
         server = ServerIdentity()
-        client: Redis = Redis.from_url(
-            url,
-            redis_connect_func=server.identify_server,
-            socket_timeout=COMMAND_TIMEOUT_S,
-            socket_connect_timeout=COMMAND_TIMEOUT_S,
-            health_check_interval=15,
+        options = {
+            "redis_connect_func": server.identify_server,
+            "socket_timeout": COMMAND_TIMEOUT_S,
+            "socket_connect_timeout": COMMAND_TIMEOUT_S,
+            "health_check_interval": 15,
             # Never resend a script: it may have run, and the fence handles that case.
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(client, server=server)
+            "retry": Retry(NoBackoff(), 0),
+        }
+        pool: ConnectionPool = ConnectionPool(**{**options, **parse_redis_url(url)})
+        return cls(Redis.from_pool(pool), server=server)
 
     def key(self, name: str) -> str:
         """Return the full name of a key."""
@@ -132,10 +140,10 @@ class RedisClient:
             is_write: whether success shows that Redis accepts writes.
 
         Raises:
-            CacheUnavailable: Redis did not answer, or answered with an error.
+            RedisUnavailable: Redis did not answer, or answered with an error.
         """
         if not ignore_backoff and self._monotonic() < self._backoff_until_s:
-            raise CacheUnavailable("The shared cache is unreachable.")
+            raise RedisUnavailable(self._reason)
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 result = await command()
@@ -143,12 +151,21 @@ class RedisClient:
             self._backoff_until_s = self._monotonic() + BACKOFF_S
             self._answers = False
             self._refuses_writes = self._refuses_writes or isinstance(error, ResponseError)
-            raise CacheUnavailable("The shared cache is unreachable.") from error
+            raise self._report(error) from error
         self._backoff_until_s = 0.0
+        self._reason = ""
         self._answers = True
         # A successful read says nothing about writes, so it does not clear the flag.
         self._refuses_writes = self._refuses_writes and not is_write
         return result
+
+    def _report(self, error: BaseException) -> RedisUnavailable:
+        """Log the reason of a failure unless the previous command failed for the same one."""
+        reason = describe_failure(error)
+        if reason != self._reason:
+            self._reason = reason
+            logger.warning("cache.unreachable", extra={"reason": reason})
+        return RedisUnavailable(reason)
 
     async def aclose(self) -> None:
         """Close the connections."""

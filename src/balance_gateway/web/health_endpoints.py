@@ -19,7 +19,7 @@ from balance_gateway.web.request_headers import headers_by_name
 
 log = structlog.get_logger("balance_gateway.web")
 
-#: A health check; it fails by raising or by returning False.
+#: A health check; it fails by raising or by returning False. An error's ``reason`` is shown.
 Check = Callable[[], Awaitable[object]]
 
 _NO_STORE = {"cache-control": "no-store"}
@@ -69,17 +69,19 @@ class HealthEndpoints:
         if self._draining:
             return JSONResponse({"status": "draining"}, status_code=503, headers=_NO_STORE)
         names = list(self._checks)
-        passed = await asyncio.gather(*map(self._passes, names))
-        checks = {
-            name: "ok" if good else "failed" for name, good in zip(names, passed, strict=True)
+        failures = await asyncio.gather(*map(self._find_failure, names))
+        # The reason of a failure, empty where it is not known.
+        failed = {
+            name: reason for name, reason in zip(names, failures, strict=True) if reason is not None
         }
-        failed = {name for name, good in zip(names, passed, strict=True) if not good}
+        checks = {name: "failed" if name in failed else "ok" for name in names}
         # All replicas share the cache: if its outage made them not ready, it would take every
         # replica out of service at once.
-        ready = failed <= self._optional
+        ready = failed.keys() <= self._optional
         status = ("degraded" if failed else "ready") if ready else "not ready"
+        reasons = {name: reason for name, reason in failed.items() if reason}
         return JSONResponse(
-            {"status": status, "checks": checks},
+            {"status": status, "checks": checks, **({"reasons": reasons} if reasons else {})},
             status_code=200 if ready else 503,
             headers=_NO_STORE,
         )
@@ -122,9 +124,13 @@ class HealthEndpoints:
         )
 
     async def _passes(self, name: str) -> bool:
+
+
+    async def _find_failure(self, name: str) -> str | None:
+        """Run a check; return None if it passed, else the reason, empty if it is not known."""
         try:
             async with asyncio.timeout(self._check_timeout_s):
-                return await self._checks[name]() is not False
+                return None if await self._checks[name]() is not False else ""
         except Exception as error:
             log.warning("readiness.check_failed", check=name, kind=type(error).__qualname__)
-            return False
+            return str(getattr(error, "reason", ""))
