@@ -19,9 +19,10 @@ AMOUNT_DIGITS_MAX = 100
 #: Maximum nesting depth of ledger trees and of free-form metadata.
 DEPTH_MAX = 64
 
+#: RFC 3339, 5.6: hours end at 23 and minutes at 59, those of the offset too. Python adds up more.
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})",
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])",
     re.ASCII,
 )
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
