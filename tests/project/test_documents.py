@@ -32,6 +32,7 @@ from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.secret import Secret
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.providers.registry import PROVIDERS
+from balance_gateway_sandbox.http.faults import KINDS
 from tests.system.processes import run_demo
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +157,13 @@ def test_table_of_metrics_has_their_labels() -> None:
 
 def test_table_of_error_codes_has_every_code_and_no_other() -> None:
     assert read_first_column("Error codes") == set(ErrorCode)
+
+
+def test_table_of_faults_has_every_kind_and_no_other() -> None:
+    rows = parse_rows(section("The sandbox"))
+    documented = [kind for cells in rows for kind in code_spans(cells[0])]
+
+    assert sorted(documented) == sorted(KINDS)
 
 
 def list_commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:

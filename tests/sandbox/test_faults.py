@@ -386,6 +386,14 @@ def test_invalid_fault_is_rejected(sandbox, spec):
     assert sandbox.call_control("GET", "faults") == {"faults": []}
 
 
+def test_an_unknown_kind_lists_the_known_ones(sandbox):
+    response = sandbox.client.post("/_control/faults", json={"kind": "drop_befor"})
+
+    error = response.json()["error"]
+    assert error.startswith("kind must be a status such as '503', or one of delay, status, ")
+    assert error.endswith("patch; did you mean 'drop_before'?")
+
+
 def test_incomplete_request_has_no_effect(any_sandbox):
     sandbox, account = any_sandbox, get_light_account(any_sandbox)
     before = get_opening_amount(sandbox)

@@ -180,6 +180,8 @@ def test_sandbox_serves_its_catalogue() -> None:
     with run_process("sandbox", "--port", str(port)) as started:
         assert started.stderr is not None
         started.stderr.readline()
+        token_url = f"http://127.0.0.1:{port}/layer-auth/oauth2/token"
+        assert started.stderr.readline() == f"Layer's token_url: {token_url}\n"
         url = f"http://127.0.0.1:{port}/_control/catalogue"
         for _ in range(100):
             try:

@@ -52,8 +52,8 @@ def demo(
 
 def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     from balance_gateway.app import build_app
-    from balance_gateway.cli.demo_files import write_demo_files
-    from balance_gateway.cli.usage import load_settings
+    from balance_gateway.cli.demo_files import FileChanged, write_demo_files
+    from balance_gateway.cli.usage import UsageError, load_settings
     from balance_gateway.server.server import Service, serve_until_stopped
     from balance_gateway_sandbox import Options, create_sandbox
 
@@ -61,8 +61,11 @@ def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
     listener = bind_listener("127.0.0.1", port)
     # The demo's Layer returns an opening balance as it was set, whatever its date.
     sandbox = create_sandbox(options=Options(layer_recalculate="as_stated"))
-    sandbox_service = Service(sandbox, bind_listener("127.0.0.1", sandbox_port))
-    files = write_demo_files(data_dir, sandbox.catalogue, sandbox_service.url)
+    sandbox_service = Service(sandbox, bind_listener("127.0.0.1", sandbox_port, "--sandbox-port"))
+    try:
+        files = write_demo_files(data_dir, sandbox.catalogue, sandbox_service.url)
+    except FileChanged as changed:
+        raise UsageError(str(changed)) from None
     settings = load_settings(files.config_path)
     gateway = Service(build_app(settings), listener)
     account_ids = [account.id for account in settings.accounts if account.tenant == "acme"]
@@ -105,6 +108,7 @@ def _format_welcome(url: str, connection: Mapping[str, object], data_dir: Path) 
   Dashboard     {url}/
   GraphQL       {connection["graphql_url"]}
   Sandbox       {connection["sandbox_url"]}
+  Layer tokens  {connection["sandbox_url"]}/layer-auth/oauth2/token
   Read key      {connection["read_key"]}
   Admin key     {connection["admin_key"]}
   Files         {data_dir}

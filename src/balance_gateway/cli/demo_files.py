@@ -5,6 +5,7 @@ their owner can read.
 """
 
 import csv
+import hashlib
 import json
 import re
 import secrets
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
@@ -29,6 +31,10 @@ _LOCAL_ACCOUNTS = (
 #: The first day of the sandbox's books; no account has entries on that day.
 _BOOKS_OPEN = date(2026, 1, 1)
 _BEFORE_ALL_ENTRIES = date(2025, 1, 1)
+
+
+class FileChanged(Exception):
+    """The configuration is not as a demo wrote it; the message is one line with what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +57,38 @@ class DemoFiles:
 
         for account_id, _, _, amount in _LOCAL_ACCOUNTS:
             path = self.config_path.parent / f"{account_id}.csv"
-            with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(_generate_entries(amount))
+            # A file that exists may have been edited.
+            if not path.exists():
+                written = path.with_suffix(".new")
+                with written.open("w", newline="", encoding="utf-8") as file:
+                    csv.writer(file).writerows(_generate_entries(amount))
+                written.replace(path)
             await import_ledger_entries(settings, account_id, path)
 
 
 def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -> DemoFiles:
     """Write the configuration and the secrets; existing secrets are kept.
 
+    A configuration is replaced, since it contains the sandbox's address, unless it was edited.
+
     Args:
         data_dir: the directory, which is created if it does not exist.
         catalogue: the accounts and credentials of the sandbox.
         sandbox_url: the base URL of the sandbox.
+
+    Raises:
+        FileChanged: the directory has a configuration that no demo wrote, or that was edited since.
     """
+    config_path = data_dir / "gateway.toml"
+    _refuse_changed(config_path)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     read_key = _ensure_secret(data_dir, "read_key", f"read-{secrets.token_urlsafe(24)}")
     admin_key = _ensure_secret(data_dir, "admin_key", f"admin-{secrets.token_urlsafe(24)}")
     _ensure_secret(data_dir, "globex_key", f"globex-{secrets.token_urlsafe(24)}")
     database = data_dir / "balance-gateway.db"
     lines = [
-        _format_table("[storage]", {"url": f"sqlite:///{database.absolute()}"}),
+        # Quoted: a "?" would begin parameters, and "%20" would be a space.
+        _format_table("[storage]", {"url": f"sqlite:///{quote(str(database.absolute()))}"}),
         _format_api_key("demo-reader", "read_key", "acme", ["balances:read"]),
         _format_api_key(
             "demo-admin",
@@ -89,9 +107,31 @@ def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -
         *_format_accounts(catalogue.accounts),
         *(_format_local_account(*account) for account in _LOCAL_ACCOUNTS),
     ]
-    config_path = data_dir / "gateway.toml"
-    config_path.write_text("\n".join(lines), encoding="utf-8")
+    content = "\n".join(lines).encode()
+    # Before the file: if only this was written, the former file counts as edited and is kept.
+    _get_digest_path(config_path).write_text(_compute_digest(content), encoding="utf-8")
+    config_path.write_bytes(content)
     return DemoFiles(config_path, read_key, admin_key)
+
+
+def _refuse_changed(config_path: Path) -> None:
+    if not config_path.exists():
+        return
+    digest_path = _get_digest_path(config_path)
+    written = digest_path.read_text(encoding="utf-8") if digest_path.exists() else ""
+    if written != _compute_digest(config_path.read_bytes()):
+        raise FileChanged(
+            f"{config_path} is not as the demo wrote it, and would be replaced: move it away,"
+            " choose another --data-dir, or use it with 'balance-gateway serve --config'."
+        )
+
+
+def _get_digest_path(config_path: Path) -> Path:
+    return config_path.with_name(f"{config_path.name}.sha256")
+
+
+def _compute_digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _ensure_secret(data_dir: Path, name: str, text: str) -> str:

@@ -26,5 +26,6 @@ def sandbox(host: str, port: int, seed: int) -> None:
     configure_logs()
     service = Service(create_sandbox(seed=seed), bind_listener(host, port))
     click.echo(f"Serving the sandbox at {service.url}/light, /asset and /layer", err=True)
+    click.echo(f"Layer's token_url: {service.url}/layer-auth/oauth2/token", err=True)
     click.echo(f"Accounts and credentials: {service.url}/_control/catalogue", err=True)
     raise SystemExit(serve_until_stopped([service]))

@@ -61,8 +61,13 @@ def load_settings(config_path: Path) -> "Settings":
         raise UsageError(str(error)) from None
 
 
-def bind_listener(host: str, port: int) -> socket.socket:
+def bind_listener(host: str, port: int, option: str = "--port") -> socket.socket:
     """Bind a listening socket.
+
+    Args:
+        host: the address.
+        port: the port; 0 for a free one.
+        option: the option that sets another port, for the error.
 
     Raises:
         UsageError: the address cannot be bound.
@@ -72,4 +77,4 @@ def bind_listener(host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except AddressUnavailable as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"{error} Set another port with {option}; 0 is a free one.") from None

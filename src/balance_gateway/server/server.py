@@ -67,9 +67,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = error.strerror or "the address cannot be used"
-        raise AddressUnavailable(
-            f"Cannot listen on {host} port {port}: {reason}; choose another."
-        ) from None
+        raise AddressUnavailable(f"Cannot listen on {host} port {port}: {reason}.") from None
     listener.setblocking(False)
     return listener
 

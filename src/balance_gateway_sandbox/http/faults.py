@@ -1,8 +1,9 @@
 """Define scripted faults and match them to requests."""
 
+import difflib
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -39,6 +40,7 @@ Kind = Literal[
     "wrong_currency",
     "patch",
 ]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=600)]
 Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
@@ -166,6 +168,7 @@ class FaultRegistry:
         if isinstance(parsed, dict) and re.fullmatch(r"[2-5]\d\d", str(parsed.get("kind"))):
             status = {"kind": "status", "status": int(str(parsed["kind"]))}
             raw = encode_json(parsed | status)
+        _check_kind(parsed)
         spec = msgspec.json.decode(raw, type=FaultSpec)
         _check_required_fields(spec)
         # Spent faults are removed only here, so that their counters can be read until then.
@@ -202,6 +205,15 @@ class FaultRegistry:
     def clear(self) -> None:
         """Remove all faults."""
         self._faults.clear()
+
+
+def _check_kind(parsed: Any) -> None:
+    kind = parsed.get("kind") if isinstance(parsed, dict) else None
+    if isinstance(kind, str) and kind not in KINDS and not re.fullmatch(r"[2-5]\d\d", kind):
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        message = f"kind must be a status such as '503', or one of {', '.join(KINDS)}{hint}"
+        raise ValueError(message)
 
 
 def _check_required_fields(spec: FaultSpec) -> None:

@@ -253,7 +253,9 @@ class TokenAuthorization:
 
 
 def _build_token_refusal(response: ProviderResponse, now: datetime) -> ProviderError:
-    error = build_refusal(response, now)
+    # An account's ids have no part in a token.
+    hint = "Check the connector's token_url, or its base_url if it has none."
+    error = build_refusal(response, now, hint=hint)
     # A token endpoint that refuses a well-formed request refuses the credentials (RFC 6749, 5.2).
     if response.status not in {400, 401, 403, 422}:
         return error
