@@ -1,5 +1,8 @@
 """What operators read about a Redis that cannot be used, or should not be used as it is."""
 
+import asyncio
+
+import pytest
 from redis.asyncio import Redis
 
 from balance_gateway.cli.check import _run_checks
@@ -24,3 +27,37 @@ async def test_the_reason_of_a_cache_failure_is_in_check_and_at_readyz(
     reason = "Redis requires a password; put it into cache.url"
     assert readiness["reasons"] == {"cache": reason}
     assert (findings["cache"].ok, findings["cache"].message) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "maxmemory-policy is allkeys-lru: "),
+        ("maxmemory-policy", "volatile-ttl", "maxmemory-policy is volatile-ttl: "),
+        ("appendonly", "yes", "appendonly is yes: "),
+        ("save", "60 1", "save is '60 1': "),
+        ("maxmemory-policy", "noeviction", ""),
+    ],
+)
+async def test_unsuitable_settings_of_redis_are_in_check_and_in_the_log(
+    demo_settings: Settings,
+    redis: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    setting: str,
+    value: str,
+    expected: str,
+) -> None:
+    async with Redis.from_url(redis.url) as client:
+        await client.config_set(setting, value)
+    settings = with_cache(demo_settings, url=Secret(redis.url))
+
+    findings = {finding.name: finding for finding in await _run_checks(settings)}
+    caplog.clear()
+    async with run_gateway(settings):
+        await asyncio.sleep(0.2)
+
+    assert findings["cache"].ok
+    assert findings["cache"].message.startswith(expected)
+    assert bool(findings["cache"].message) is bool(expected)
+    logged = [each.__dict__["risk"] for each in caplog.records if "risk" in each.__dict__]
+    assert logged == ([findings["cache"].message] if expected else [])

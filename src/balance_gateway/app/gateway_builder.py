@@ -41,6 +41,7 @@ from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
+from balance_gateway.pipeline.redis_configuration import warn_of_risks
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
@@ -190,6 +191,8 @@ async def open_gateway(
         )
         await _recover(recovery, compute_effect_window_s(settings), cache, stack)
         _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
+        if cache.link is not None:
+            _run_in_background(warn_of_risks(cache.link), stack)
         environment = settings.server.environment
         gateway = Gateway(
             directory,

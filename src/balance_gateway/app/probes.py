@@ -4,11 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
+from balance_gateway.app.cache_builder import CacheComponents
 from balance_gateway.app.gateway_builder import open_gateway
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import Internal
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
+from balance_gateway.pipeline.redis_configuration import find_risks
 
 
 async def _probe_storage(database: Database) -> None:
@@ -19,7 +21,14 @@ async def _probe_storage(database: Database) -> None:
         raise Internal(str(error)) from error
 
 
-Probe = Callable[[], Awaitable[None]]
+async def _probe_cache(cache: CacheComponents) -> str:
+    """Fence nothing, and return what is unsuitable about Redis's settings."""
+    await cache.fences.ping()
+    return "; ".join(await find_risks(cache.link)) if cache.link is not None else ""
+
+
+#: Returns what a success could not verify, or should be changed; None or empty for nothing.
+Probe = Callable[[], Awaitable[str | None]]
 
 
 @contextlib.asynccontextmanager
@@ -41,7 +50,7 @@ async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, 
             "storage": ("storage", partial(_probe_storage, components.database))
         }
         if settings.cache.url.reveal().startswith(("redis", "unix")):
-            probes["cache"] = ("cache", components.cache.fences.ping)
+            probes["cache"] = ("cache", partial(_probe_cache, components.cache))
         for name, provider in components.providers.items():
             probes[name] = (provider.kind.value, provider.probe)
         yield probes

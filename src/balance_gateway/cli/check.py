@@ -23,7 +23,8 @@ class Finding:
         kind: the provider, or ``storage`` or ``cache``.
         ok: whether the check succeeded.
         code: the text of the ``ErrorCode``; empty on success.
-        message: the error and what to do, or what a successful check could not verify; else empty.
+        message: the error and what to do, or what a successful check could not verify or advises to
+            change; else empty.
     """
 
     name: str
@@ -70,7 +71,7 @@ async def _run_check(name: str, kind: str, probe: object) -> Finding:
 
     assert callable(probe)
     try:
-        await probe()
+        note = await probe()
     except Unsupported as unsupported:
         # The provider responds but does not offer this read: neither a failure nor a proof.
         return Finding(name, kind, ok=True, message=unsupported.message)
@@ -78,7 +79,7 @@ async def _run_check(name: str, kind: str, probe: object) -> Finding:
         # The reason that is for operators only.
         message = getattr(error, "reason", "") or error.message
         return Finding(name, kind, ok=False, code=error.code.value, message=message)
-    return Finding(name, kind, ok=True)
+    return Finding(name, kind, ok=True, message=note or "")
 
 
 def _print_table(findings: list[Finding]) -> None:

@@ -7,11 +7,14 @@ Source: Light's page: "Make sure your HTTP client follows redirects and forward 
 Undocumented: to which hosts. Credentials are sent to configured hosts only.
 """
 
+import logging
 from collections.abc import Collection
 
 from balance_gateway.providers.http.json_fields import MalformedResponse
 from balance_gateway.transport.errors import InvalidURL
 from balance_gateway.transport.urls import DEFAULT_PORTS, URL, join_url
+
+logger = logging.getLogger(__name__)
 
 #: Redirects that keep method and body, and mean that the request was not processed.
 NOT_PROCESSED_STATUSES = frozenset({307, 308})
@@ -32,7 +35,7 @@ def resolve_redirect(source: URL, location: str | None, allowed_hosts: Collectio
 
     Raises:
         MalformedResponse: ``Location`` is missing or invalid, or leads to a host that is not
-            allowed. The text contains the host and no other part of the URL.
+            allowed. The text contains no part of the URL.
     """
     if not location:
         raise MalformedResponse("the redirect has no Location header")
@@ -47,7 +50,9 @@ def resolve_redirect(source: URL, location: str | None, allowed_hosts: Collectio
     if source.origin != target.origin and not _is_allowed(target, allowed_hosts):
         # DNS allows 253 characters; a longer name would only inflate the error.
         host = target.host if len(target.host) <= 253 else "a host with an overlong name"
-        raise MalformedResponse(f"it redirects to {host}, which redirect_hosts does not allow")
+        # For the log only: callers have no business with the addresses of a provider.
+        logger.warning("provider.redirect_refused", extra={"base": source.host, "host": host})
+        raise MalformedResponse("it redirects to a host that redirect_hosts does not allow")
     return target
 
 
