@@ -407,3 +407,16 @@ async def test_asset_token_uses_form_and_layer_token_uses_basic(
     assert b"scope=https%3A%2F%2Fx%2Fy" in layer_form.body
     assert b"grant_type=client_credentials" in layer_form.body
     assert fake_servers.CLIENT_SECRET.encode() not in layer_form.body
+
+
+async def test_a_wrong_token_url_is_named_and_not_the_account() -> None:
+    """A 404 of the token endpoint advised to check the account's ids."""
+
+    async def fetch() -> ProviderResponse:
+        return ProviderResponse(Operation("LAYER", "token request"), 404, {}, {})
+
+    with pytest.raises(ProviderError) as caught:
+        await TokenAuthorization(fetch, FakeClock()).get_header()
+
+    assert "Check the connector's token_url" in caught.value.message
+    assert "account" not in caught.value.message
