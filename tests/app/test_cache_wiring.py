@@ -51,8 +51,6 @@ async def test_a_full_redis_is_reported_by_readiness_and_metrics(
     assert when_full == [
         0.0,
         {"status": "degraded", "checks": {"storage": "ok", "cache": "failed", "clock": "ok"}},
-
-
         {
             "status": "degraded",
             "checks": {"storage": "ok", "cache": "failed"},

@@ -21,14 +21,13 @@ from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.reads import BalanceRequest
-from balance_gateway.ports.write_journal import AccountBusy, WriteFilter, WritePosition
-from balance_gateway.service.balances import CurrencyTotal, compute_totals
 from balance_gateway.ports.write_journal import (
     AccountBusy,
     WriteFilter,
     WriteNotBegun,
     WritePosition,
 )
+from balance_gateway.service.balances import CurrencyTotal, compute_totals
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.reconciler import Reconciler

@@ -119,8 +119,9 @@ async def open_gateway(
         keys = build_account_keys(settings)
         remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
         ledger = SqlLedgerStore(database, clock)
-        local = [one for one in settings.accounts if one.provider is ProviderKind.LOCAL]
-        await ledger.record_currencies(local)
+        await ledger.record_currencies(
+            [one for one in settings.accounts if one.provider is ProviderKind.LOCAL]
+        )
         sides = SqlSideStore(database, remote_accounts, clock)
         _warn_of_withdrawn_currencies(settings.accounts)
         on_call = make_call_observer(metrics, gates, tracker)
@@ -193,7 +194,6 @@ async def open_gateway(
         _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
         if cache.link is not None:
             _run_in_background(warn_of_risks(cache.link), stack)
-        environment = settings.server.environment
         gateway = Gateway(
             directory,
             reads,
@@ -203,7 +203,7 @@ async def open_gateway(
             reconciler,
             history,
             storage_changes,
-            environment,
+            settings.server.environment,
         )
         yield GatewayComponents(gateway, database, cache, providers, metrics, clocks)
 

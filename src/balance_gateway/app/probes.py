@@ -8,9 +8,9 @@ from balance_gateway.app.cache_builder import CacheComponents
 from balance_gateway.app.gateway_builder import open_gateway
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import Internal
+from balance_gateway.pipeline.redis_configuration import find_risks
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
-from balance_gateway.pipeline.redis_configuration import find_risks
 
 
 async def _probe_storage(database: Database) -> None:

@@ -14,9 +14,9 @@ from msgspec import Meta, Struct, field
 from balance_gateway.config.connector_settings import ConnectorSettings
 from balance_gateway.config.value_types import (
     CacheUrl,
+    CallerKey,
     ClaimName,
     HeaderName,
-    CallerKey,
     HttpUrl,
     Origin,
     ProxyNetwork,
@@ -28,6 +28,7 @@ from balance_gateway.config.value_types import (
 )
 from balance_gateway.domain.access import Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
+from balance_gateway.domain.secret import Secret
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -123,9 +123,6 @@ class HealthEndpoints:
             headers={"www-authenticate": "Bearer", **_NO_STORE},
         )
 
-    async def _passes(self, name: str) -> bool:
-
-
     async def _find_failure(self, name: str) -> str | None:
         """Run a check; return None if it passed, else the reason, empty if it is not known."""
         try:

@@ -6,7 +6,6 @@ as a duration, that timestamp would keep a token for fifty-six years.
 """
 
 import math
-import re
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
