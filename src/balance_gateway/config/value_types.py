@@ -313,7 +313,8 @@ def _parse_network(text: str) -> ProxyNetwork:
 
 def _has_password(text: str) -> bool:
     parts = _split_url(text)
-    return parts.password is not None or any(
+    # An empty one is no secret: parse_qsl leaves out what has no value.
+    return bool(parts.password) or any(
         "password" in name for name, _ in parse_qsl(parts.query)
     )
 
