@@ -22,8 +22,8 @@ KEY = "the-key-of-the-load-test"
 CLIENT_TIMEOUT_S = 2.0
 
 #: With the cache off, each response costs milliseconds.
-ACCOUNTS = 100
-QUERY = """{ bankAccounts(first: 100) { nodes { id name
+ACCOUNTS = 400
+QUERY = """{ bankAccounts(first: 400) { nodes { id name
   balance(asOf: "2026-01-02") { ledger { amount } freshness { state } } } } }"""
 
 _CONFIG = """

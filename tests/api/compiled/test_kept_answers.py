@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FunctionType
 from typing import Any
 
 import orjson
@@ -243,6 +244,9 @@ def measure_kept_bytes(engine: Any, gateway: Any) -> int:
         seen.add(id(each))
         if isinstance(each, bytes | str):
             total += len(each)
+        elif isinstance(each, FunctionType):
+            # Not its globals: they reach whatever else is alive in the process.
+            left += each.__closure__ or ()
         elif not callable(each) or hasattr(each, "__dict__"):
             left += gc.get_referents(each)
     return total
