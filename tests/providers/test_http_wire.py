@@ -102,4 +102,4 @@ def test_headers_are_indexed_as_in_httpx() -> None:
     ]
 
     assert index_headers(raw) == dict(httpx.Headers(raw))
-    assert index_headers([(b"Location", b"\xe9"), (b"Date", b"today")]) == {"location": "é"}
+    assert index_headers([(b"Location", b"\xe9"), (b"Server", b"other")]) == {"location": "é"}

@@ -51,8 +51,8 @@ def read_file(path: Path) -> dict[str, Any]:
 async def open_with_rows(url: str, path: Path) -> AsyncIterator[Database]:
     """Store the rows in the tables of their release, then open the database with this one."""
     document = read_file(path)
-    parsed, label = _parse_url(url)
-    old = Database(parsed, label=label)
+    parsed, label, options = _parse_url(url)
+    old = Database(parsed, label=label, options=options)
     async with old.write_transaction() as connection:
         await connection.run_sync(_create_tables, document["tables"])
         for table in ("writes", "write_audit"):

@@ -314,9 +314,7 @@ def _parse_network(text: str) -> ProxyNetwork:
 def _has_password(text: str) -> bool:
     parts = _split_url(text)
     # An empty one is no secret: parse_qsl leaves out what has no value.
-    return bool(parts.password) or any(
-        "password" in name for name, _ in parse_qsl(parts.query)
-    )
+    return bool(parts.password) or any("password" in name for name, _ in parse_qsl(parts.query))
 
 
 def _parse_currency(text: str) -> CurrencyCode:
