@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,3 +185,29 @@ def test_a_changed_amount_is_corrected() -> None:
 
     assert corrected is not None
     assert [total.bank for total in corrected] == [Money(12, "EUR")]
+
+
+SOUND = Observed(
+    BalanceFigures(DAY, Money(5, "EUR"), Money(6, "EUR"), remote_path=("a",)),
+    AT,
+    FreshnessState.CACHED,
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ProviderTimeout("late"),
+        replace(SOUND, state=FreshnessState.STALE),
+        replace(SOUND, value=replace(SOUND.value, bank=None)),
+        replace(SOUND, value=replace(SOUND.value, ledger=None)),
+        replace(SOUND, value=replace(SOUND.value, as_of=DAY + timedelta(days=1))),
+        replace(SOUND, value=replace(SOUND.value, remote_path=("a", "b"))),
+    ],
+    ids=["error", "stale", "bank", "ledger", "day", "path"],
+)
+def test_what_changes_more_than_an_amount_is_not_corrected(changed) -> None:
+    request = BalanceRequest(fakes.account(), DAY, True)
+
+    assert correct_totals(sum_fast([request], [SOUND]), [0], [SOUND], [changed]) is None
+    assert correct_totals(sum_fast([request], [changed]), [0], [changed], [SOUND]) is None
