@@ -180,6 +180,7 @@ async def test_a_rejection_survives_too(postgresql_url, postgresql_process):
         harness.journal.finish = finish_after_restart
         result = await harness.upsert(idempotency_key="acct_a")
         record = await harness.journal.by_key("acme", "acct_a")
+        await harness.writer.drain()
     finally:
         await database.aclose()
 

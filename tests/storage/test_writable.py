@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from balance_gateway.service import outcome_recorder
 from balance_gateway.service.opening_balances import Applied, Rejected
 from balance_gateway.storage import write_probe as probe
 from balance_gateway.storage.database import DatabaseError, open_database
@@ -62,8 +63,9 @@ async def test_a_database_in_memory_takes_writes():
 
 
 @pytest.mark.parametrize("lose", [delete, delete_log, replace_with_copy, move_directory])
-async def test_nothing_is_sent_after_the_file_was_lost(sqlite, path, lose):
+async def test_nothing_is_sent_after_the_file_was_lost(sqlite, path, lose, monkeypatch):
     """A write was applied into a deleted file, and sent again after the restart."""
+    monkeypatch.setattr(outcome_recorder, "DRAIN_S", 0)
     harness = JournalHarness(sqlite)
     before = await harness.upsert()
     lose(path)
@@ -72,6 +74,8 @@ async def test_nothing_is_sent_after_the_file_was_lost(sqlite, path, lose):
 
     with pytest.raises(DatabaseError, match="takes no writes: the file"):
         await probe.WriteProbe(sqlite).check()
+    # The refusal cannot be recorded; without this, an attempt could outlive the database.
+    await harness.writer.drain()
     assert isinstance(before, Applied)
     assert isinstance(refused, Rejected)
     assert refused.retryable
