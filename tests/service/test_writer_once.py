@@ -182,6 +182,27 @@ async def test_a_repeat_that_waits_too_long_gets_the_outcome_of_its_key(
     assert misused.field == "idempotencyKey"
 
 
+async def test_a_repeat_of_another_process_waits_for_the_record_alone(
+    harness: WriterHarness,
+) -> None:
+    """It neither reads the provider nor tries to begin a write of its own."""
+    may_answer = asyncio.Event()
+    harness.provider.before = may_answer.wait
+    first = asyncio.ensure_future(
+        harness.start_process().upsert(ADMIN, upsert(idempotency_key="k"))
+    )
+    await yield_repeatedly()
+    harness.steps.clear()
+    repeat = asyncio.ensure_future(harness.upsert(idempotency_key="k"))
+    await asyncio.sleep(1)
+    waited = list(harness.steps)
+    may_answer.set()
+
+    assert isinstance(await first, Applied)
+    assert applied_state(await repeat) == applied_state(await first)
+    assert waited == []
+
+
 async def test_writes_of_one_account_run_one_after_the_other(harness: WriterHarness) -> None:
     harness.provider.after = lambda: asyncio.sleep(0.1)
 

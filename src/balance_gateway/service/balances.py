@@ -12,7 +12,8 @@ from balance_gateway.domain.errors import ErrorCode, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import FreshnessState, Observed
 
-Result = Observed[BalanceFigures] | GatewayError
+_Read = Observed[BalanceFigures]
+Result = _Read | GatewayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _build_total(
     overlapping: set[str],
 ) -> CurrencyTotal:
     rows, accounts = asked_rows, asked
-    observed = cast("Sequence[Observed[BalanceFigures]]", results)
+    observed = cast(Sequence[_Read], results)
     missing: list[Missing] = []
     left_out: list[Account] = []
     if overlapping or not _has_all_figures(results):
@@ -141,7 +142,7 @@ def _build_total(
             else:
                 rows.append(row)
                 accounts.append(account)
-                observed.append(cast("Observed[BalanceFigures]", result))
+                observed.append(cast(_Read, result))
     # List by list is several times as fast as row by row.
     figures = [one.value for one in observed]
     bank = [each.bank.minor_units for each in figures if each.bank is not None]
@@ -213,13 +214,13 @@ def _correct_total(
 ) -> CurrencyTotal:
     bank, ledger = total.bank, total.ledger
     for row in rows:
-        before = cast("Observed[BalanceFigures]", old[row]).value
-        after = cast("Observed[BalanceFigures]", new[row]).value
+        before = cast(_Read, old[row]).value
+        after = cast(_Read, new[row]).value
         if bank is not None and before.bank is not None and after.bank is not None:
             bank += after.bank - before.bank
         if ledger is not None and before.ledger is not None and after.ledger is not None:
             ledger += after.ledger - before.ledger
-    observed = cast("Sequence[Observed[BalanceFigures]]", new)
+    observed = cast(Sequence[_Read], new)
     oldest = min([observed[row].observed_at for row in total.counted_rows])
     return replace(total, bank=bank, ledger=ledger, oldest_observed_at=oldest)
 
@@ -228,7 +229,7 @@ def _has_all_figures(results: Sequence[Result]) -> bool:
     """Whether every account was read and has a balance."""
     if set(map(type, results)) != {Observed}:
         return False
-    observed = cast("Sequence[Observed[BalanceFigures]]", results)
+    observed = cast(Sequence[_Read], results)
     # A list takes half the time of a generator.
     return all([each.value.bank or each.value.ledger for each in observed])  # noqa: C419
 
@@ -259,7 +260,7 @@ def _find_overlapping(accounts: Sequence[Account], results: Sequence[Result]) ->
     for account, result in zip(accounts, results, strict=True):
         if _find_reason(account, result) is not None:
             continue
-        path = cast("Observed[BalanceFigures]", result).value.remote_path
+        path = cast(_Read, result).value.remote_path
         if path and counted[account.provider].setdefault(path, account.id) != account.id:
             found.add(account.id)
     for by_path in counted.values():
