@@ -164,8 +164,8 @@ def test_corrected_totals_equal_new_ones(made, data) -> None:
         if number in changed and isinstance(result, Observed) and data.draw(st.booleans()):
             currency = requests[number].account.currency
             amount = Money(data.draw(st.integers(-(10**20), 10**20)), currency)
-            bank = amount if data.draw(st.integers(0, 4)) else result.value.bank
-            figures = replace(result.value, bank=bank)
+            names = data.draw(st.sets(st.sampled_from(("bank", "ledger"))))
+            figures = replace(result.value, **dict.fromkeys(names, amount))
             new[number] = replace(result, value=figures, observed_at=AT + timedelta(seconds=9))
 
     corrected = correct_totals(sum_fast(requests, old), changed, old, new)
@@ -173,18 +173,25 @@ def test_corrected_totals_equal_new_ones(made, data) -> None:
     assert corrected is None or corrected == sum_fast(requests, new)
 
 
-def test_a_changed_amount_is_corrected() -> None:
+@pytest.mark.parametrize("names", [("bank",), ("ledger",), ("bank", "ledger")])
+def test_a_changed_amount_is_corrected(names) -> None:
     request = BalanceRequest(fakes.account(), DAY, True)
     old, new = (
-        Observed(BalanceFigures(DAY, Money(amount, "EUR"), None), AT, FreshnessState.CACHED)
-        for amount in (5, 7)
+        Observed(
+            BalanceFigures(DAY, **{"bank": None, "ledger": None, **dict.fromkeys(names, amount)}),
+            AT,
+            FreshnessState.CACHED,
+        )
+        for amount in (Money(5, "EUR"), Money(7, "EUR"))
     )
     totals = sum_fast([request, request], [old, old])
 
     corrected = correct_totals(totals, [1], [old, old], [old, new])
 
-    assert corrected is not None
-    assert [total.bank for total in corrected] == [Money(12, "EUR")]
+    assert corrected == sum_fast([request, request], [old, new])
+    assert [getattr(total, name) for total in corrected for name in names] == [
+        Money(12, "EUR") for _ in names
+    ]
 
 
 SOUND = Observed(

@@ -190,15 +190,17 @@ def correct_totals(
     for total in totals:
         rows = left.intersection(total.counted_rows)
         left -= rows
-        if not all(_differ_in_amounts(old[row], new[row]) for row in rows):
+        # Only balances that were read are counted.
+        before, after = cast(Sequence[_Read], old), cast(Sequence[_Read], new)
+        if not all(_differ_in_amounts(before[row], new[row]) for row in rows):
             return None
-        corrected.append(_correct_total(total, rows, old, new) if rows else total)
+        corrected.append(_correct_total(total, rows, before, after) if rows else total)
     return None if left else corrected
 
 
-def _differ_in_amounts(old: Result, new: Result) -> bool:
+def _differ_in_amounts(old: _Read, new: Result) -> bool:
     """Whether two results differ in amounts and instants only."""
-    if not isinstance(old, Observed) or not isinstance(new, Observed):
+    if not isinstance(new, Observed):
         return False
     before, after = old.value, new.value
     return (
@@ -210,19 +212,30 @@ def _differ_in_amounts(old: Result, new: Result) -> bool:
 
 
 def _correct_total(
-    total: CurrencyTotal, rows: Collection[int], old: Sequence[Result], new: Sequence[Result]
+    total: CurrencyTotal, rows: Collection[int], old: Sequence[_Read], new: Sequence[_Read]
 ) -> CurrencyTotal:
-    bank, ledger = total.bank, total.ledger
-    for row in rows:
-        before = cast(_Read, old[row]).value
-        after = cast(_Read, new[row]).value
-        if bank is not None and before.bank is not None and after.bank is not None:
-            bank += after.bank - before.bank
-        if ledger is not None and before.ledger is not None and after.ledger is not None:
-            ledger += after.ledger - before.ledger
-    observed = cast(Sequence[_Read], new)
-    oldest = min([observed[row].observed_at for row in total.counted_rows])
-    return replace(total, bank=bank, ledger=ledger, oldest_observed_at=oldest)
+    before = [old[row].value for row in rows]
+    after = [new[row].value for row in rows]
+    return replace(
+        total,
+        bank=_correct_sum(total.bank, [one.bank for one in before], [one.bank for one in after]),
+        ledger=_correct_sum(
+            total.ledger, [one.ledger for one in before], [one.ledger for one in after]
+        ),
+        oldest_observed_at=min([new[row].observed_at for row in total.counted_rows]),
+    )
+
+
+def _correct_sum(
+    known: Money | None, before: Sequence[Money | None], after: Sequence[Money | None]
+) -> Money | None:
+    """Replace amounts of a sum; None stays None, because then no balance has this figure."""
+    if known is None:
+        return None
+    change = sum([one.minor_units for one in after if one is not None]) - sum(
+        [one.minor_units for one in before if one is not None]
+    )
+    return Money(known.minor_units + change, known.currency)
 
 
 def _has_all_figures(results: Sequence[Result]) -> bool:
