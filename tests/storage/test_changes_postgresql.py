@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
 from balance_gateway.storage import changes as changes_module
 from balance_gateway.storage.changes import open_storage_changes
@@ -34,15 +33,16 @@ async def person(url, database):
 
 
 @pytest.fixture
-def statements(database):
+def statements(changes):
     """The statements that looks have sent."""
     sent = []
-    engine = database._look_engine.sync_engine
+    fetch = changes._fetch_version
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def note(_connection, _cursor, statement, *_more):
-        sent.append(statement)
+    async def note_and_fetch():
+        sent.append(changes_module._VERSION)
+        return await fetch()
 
+    changes._fetch_version = note_and_fetch
     return sent
 
 

@@ -1,9 +1,10 @@
 """Keeps the values that requests have read, for as long as the cache would return the same ones.
 
 A value of the embedded ledger or of the journal has no lifetime: it is kept until the storage
-changes, and each request looks once whether it has.
+changes, and one look per turn of the event loop shows whether it has.
 """
 
+import asyncio
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -15,7 +16,10 @@ KEPT_VALUES_MAX = 150_000
 
 
 class StorageWatch:
-    """Looks once per request whether the storage has changed.
+    """Looks once per turn of the event loop whether the storage has changed.
+
+    Whatever runs in one turn was received before the turn began, so that a look within the turn
+    sees every change that was acknowledged before the request was sent.
 
     Args:
         changes: shows changes of the storage.
@@ -25,18 +29,26 @@ class StorageWatch:
         self._changes = changes
         self._version: int | None = None
         self._has_looked = False
+        self._is_of_this_turn = False
 
     def begin_request(self) -> None:
-        """Forget the last look: each request sees every change before it."""
-        self._has_looked = False
-        self._version = None
+        """Forget a look of an earlier turn: each request sees every change before it."""
+        if not self._is_of_this_turn:
+            self._has_looked = False
+            self._version = None
 
     def get_version(self) -> int | None:
         """Return the present version; None where it is unknown, or takes a round trip."""
         if not self._has_looked:
             self._version = self._changes.look_now()
             self._has_looked = True
+            # What is received from here on runs after this call.
+            asyncio.get_running_loop().call_soon(self._end_turn)
+            self._is_of_this_turn = True
         return self._version
+
+    def _end_turn(self) -> None:
+        self._is_of_this_turn = False
 
     async def look(self) -> int | None:
         """Return the present version, after a round trip if need be; None if that fails."""
@@ -48,6 +60,8 @@ class StorageWatch:
                 # Whoever reads the storage reports that it is unavailable.
                 return None
         self._version, self._has_looked = version, True
+        # A look that took a round trip began in an earlier turn.
+        self._is_of_this_turn = False
         return version
 
 
