@@ -14,7 +14,7 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!, $summa
         asOf
         bank { amount } ledger { amount } difference { amount }
         bankMissing ledgerMissing differenceMissing
-        freshness { state ageSeconds staleReason }
+        freshness { state observedAt staleReason }
       }
     }
   }
@@ -31,7 +31,7 @@ const QUERY = `query Dashboard($asOf: Date, $after: String, $first: Int!, $summa
   }
 }`;
 
-const PAGE = 200;
+const PAGE = 500;
 const REFRESH_MS = 5000;
 const KEY = "balance-gateway-key";
 
@@ -109,10 +109,11 @@ function rowsOf(answer) {
   return answer.data.bankAccounts.nodes.map((account, index) => ({
     account,
     problems: problems.get(index) || [],
+    at: answer.at,
   }));
 }
 
-function rowOf({ account, problems }) {
+function rowOf({ account, problems, at }) {
   const known = account || { name: "Unreadable account", id: problems[0]?.extensions?.accountId || "" };
   const balance = known.balance;
   const row = make("tr", "");
@@ -126,11 +127,14 @@ function rowOf({ account, problems }) {
     make("td", "amount", amountOf(balance?.ledger, balance?.ledgerMissing)),
     make("td", differs(balance) ? "amount off" : "amount", amountOf(balance?.difference, balance?.differenceMissing)),
     make("td", "amount", ...opening(known, problems)),
-    make("td", "", ...freshness(balance, problems), dayOf(balance)),
+    make("td", "", ...freshness(balance, problems, at), dayOf(balance)),
   );
   row.dataset.find = [known.name, known.id, known.provider, known.currency].join(" ").toLowerCase();
   return row;
 }
+
+// Not asked from the gateway, whose response would differ every second.
+const ageSeconds = (instant, now) => Math.max(0, Math.floor((now - new Date(instant)) / 1000));
 
 const differs = (balance) => Boolean(balance?.difference && !isZero(balance.difference.amount));
 
@@ -144,15 +148,16 @@ function opening(account, problems) {
   return [amountOf(value.amount), make("span", "sub", [day, source].filter(Boolean).join(", "))];
 }
 
-function freshness(balance, problems) {
+function freshness(balance, problems, now) {
   const cells = problems
     .filter((problem) => problem.field !== "openingBalance")
     .map((problem) => make("span", "problem", problem.message));
   if (cells.length) return [make("span", "chip failed", "Failed"), ...cells];
   if (!balance) return [];
-  const { state, ageSeconds, staleReason } = balance.freshness;
+  const { state, observedAt, staleReason } = balance.freshness;
+  const seconds = ageSeconds(observedAt, now);
   const label = { LIVE: "Live", CACHED: "Cached", STALE: "Stale" }[state];
-  const age = state === "LIVE" && ageSeconds === 0 ? "" : ` · ${shownAge(ageSeconds)}`;
+  const age = state === "LIVE" && seconds === 0 ? "" : ` · ${shownAge(seconds)}`;
   const chip = make("span", `chip ${state.toLowerCase()}`, label + age);
   return staleReason ? [chip, make("span", "sub", staleReason)] : [chip];
 }
@@ -189,7 +194,7 @@ function totalCard(total, now) {
   if (total.missing.length > 5) missing.push(`and ${total.missing.length - 5} more`);
   const withCount = (label, count) =>
     count === total.included ? label : `${label}, ${count} of ${total.included}`;
-  const age = (instant) => shownAge(Math.max(0, Math.floor((now - new Date(instant)) / 1000)));
+  const age = (instant) => shownAge(ageSeconds(instant, now));
   const sameDay = total.firstDay === total.lastDay;
   const days = sameDay ? total.firstDay : `${total.firstDay} to ${total.lastDay}`;
   const optional = [
