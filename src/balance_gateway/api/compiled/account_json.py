@@ -51,10 +51,13 @@ class AccountWriter:
         # Without "today" the arguments, and so the table, are the same in each time zone.
         uses_today = self._uses_today(state.arguments)
         table = _NO_TABLE if uses_today or not accounts else self._get_table(accounts[0], out)
+        zone = None
         out.indexes.append(0)
         for index, account in enumerate(accounts):
-            if uses_today:
+            if uses_today and account.time_zone is not zone:
                 table = self._get_table(account, out)
+                # An empty table is replaced by the first JSON that is kept.
+                zone = account.time_zone if table else None
             entry = table.get(account.id)
             if (
                 entry is None

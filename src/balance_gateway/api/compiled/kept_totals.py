@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import Any
 
-from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import BalanceQuery
-from balance_gateway.ports.cache_validity import Validity
+from balance_gateway.domain.bank_feeds import BankFeed
+from balance_gateway.ports.cache_validity import CacheTerms, Validity
+from balance_gateway.ports.reads import Observed
 from balance_gateway.service.balances import CurrencyTotal
 
 #: Limit of kept lists of totals, and of the accounts in all of them.
@@ -16,18 +18,62 @@ KEPT_TOTALS_MAX = 200
 KEPT_ACCOUNTS_MAX = 400_000
 
 
-class TotalView(NamedTuple):
+class TotalFeeds:
+    """The bank feeds of the accounts in a total, as they were last read.
+
+    Args:
+        total: the total.
+
+    Attributes:
+        queries: the balances in the total of accounts with bank feeds.
+    """
+
+    def __init__(self, total: CurrencyTotal) -> None:
+        self.queries: Sequence[BalanceQuery] = [
+            each
+            for each in total.list_counted()
+            if Capability.READ_BANK_FEED in each.account.capabilities
+        ]
+        self._terms: list[CacheTerms | None] = [None] * len(self.queries)
+        self._synced: list[datetime | None] = [None] * len(self.queries)
+
+    def find_outdated(self, now_s: float) -> list[int]:
+        """Return the positions of the feeds that must be asked for."""
+        return [
+            row
+            for row, terms in enumerate(self._terms)
+            if terms is None or not terms.validity.is_valid or now_s >= terms.until_s
+        ]
+
+    def put(self, row: int, observed: Observed[BankFeed | None]) -> None:
+        """Note the feed at a position; None: the provider has none of this account."""
+        query, feed = self.queries[row], observed.value
+        self._terms[row] = observed.cache_terms
+        synced = None if feed is None else feed.find_sync_for(query.account, query.as_of)
+        self._synced[row] = synced
+
+    def list_terms(self) -> Sequence[CacheTerms | None]:
+        """Return the cache terms of each feed."""
+        return self._terms
+
+    def find_oldest_sync(self) -> datetime | None:
+        """Return the earliest sync that is the source of a balance; None without any."""
+        return min([each for each in self._synced if each is not None], default=None)
+
+
+@dataclass(slots=True, eq=False)
+class TotalView:
     """A total, and what is selected with it.
 
     Attributes:
         total: the total.
         is_now: whether its oldest value is as of the request.
-        with_feeds: the balances in it of accounts with bank feeds.
+        feeds: the bank feeds of the accounts in it; None until they are selected.
     """
 
     total: CurrencyTotal
     is_now: bool
-    with_feeds: Sequence[BalanceQuery]
+    feeds: TotalFeeds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from balance_gateway.api.compiled.encoding import (
     encode_text,
 )
 from balance_gateway.api.compiled.holes import NowHole
-from balance_gateway.api.compiled.kept_totals import KeptTotals, TotalView
+from balance_gateway.api.compiled.kept_totals import KeptTotals, TotalFeeds, TotalView
 from balance_gateway.api.compiled.output import NEVER_EXPIRES_S, Output
 from balance_gateway.api.compiled.request_values import MISSING, is_stored
 from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
@@ -33,9 +33,9 @@ from balance_gateway.api.compiled.taken_values import get_terms, take_value
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.history import DAY_MAX, DAY_MIN
 from balance_gateway.api.schema.json_output import encode_json
-from balance_gateway.domain.accounts import Account, Capability
-from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
+from balance_gateway.ports.cache_validity import CacheTerms
 from balance_gateway.ports.reads import Observed
 from balance_gateway.service.balances import CurrencyTotal, Missing, compute_totals, correct_totals
 
@@ -77,22 +77,21 @@ def _compile_oldest_sourced_at(compiler: Compiler, field: SelectedField) -> Writ
     compiler.allow_error(field.nodes, field.path)
 
     def write(view: TotalView, out: Output) -> None:
-        queries, values = view.with_feeds, out.state.values
-        results = [values.get_bank_feed(query.account) for query in queries]
+        values = out.state.values
+        feeds = view.feeds = view.feeds or TotalFeeds(view.total)
+        rows = feeds.find_outdated(out.state.now_s)
+        results = [values.get_bank_feed(feeds.queries[row].account) for row in rows]
         if MISSING in results:
             out.write_missing()
             return
-        synced = []
-        for query, result in zip(queries, results, strict=True):
+        for row, result in zip(rows, results, strict=True):
             if not isinstance(result, Observed):
                 # Without this account the oldest is not known.
                 take_value(result, out, field.path)
                 return
-            out.depend_on(result.cache_terms)
-            if result.value is not None:
-                synced.append(result.value.find_sync_for(query.account, query.as_of))
-        instants = [instant for instant in synced if instant is not None]
-        out.parts.append(encode_instant(min(instants, default=None)))
+            feeds.put(row, result)
+        out.depend_on_all(feeds.list_terms())
+        out.parts.append(encode_instant(feeds.find_oldest_sync()))
 
     return write
 
@@ -184,16 +183,21 @@ def _compute_totals(
         totals = [view.total for view in former.totals]
         corrected = correct_totals(totals, changed, former.results, results)
         if corrected is not None:
-            feeds = [view.with_feeds for view in former.totals]
-            return _build_kept(corrected, feeds, accounts, days, results, former.midnight_s, out)
+            views = [
+                TotalView(total, False, view.feeds)
+                for total, view in zip(corrected, former.totals, strict=True)
+            ]
+            terms = list(map(get_terms, results))
+            return _build_kept(views, accounts, days, results, terms, former.midnight_s, out)
     accounts, days = _list_accounts(arguments, out)
     all_results = state.values.get_balances(accounts, days)
     if all_results is None:
         return None
     midnight_s = NEVER_EXPIRES_S if arguments.as_of else _find_midnight_s(accounts, out)
-    totals = compute_totals(accounts, days, _require_no_defect(all_results))
-    feeds = list(map(_list_with_feeds, totals))
-    return _build_kept(totals, feeds, accounts, days, all_results, midnight_s, out)
+    # First, because a defect must not be listed as a missing account.
+    terms = list(map(get_terms, all_results))
+    views = [TotalView(total, False) for total in compute_totals(accounts, days, all_results)]
+    return _build_kept(views, accounts, days, all_results, terms, midnight_s, out)
 
 
 def _list_accounts(
@@ -218,29 +222,20 @@ def _find_midnight_s(accounts: Sequence[Account], out: Output) -> float:
     )
 
 
-def _require_no_defect(results: Sequence[Any]) -> Sequence[Any]:
-    for result in results:
-        # A defect must not be listed as a missing account.
-        get_terms(result)
-    return results
-
-
 def _build_kept(
-    totals: Sequence[CurrencyTotal],
-    with_feeds: Sequence[Sequence[BalanceQuery]],
+    views: Sequence[TotalView],
     accounts: Sequence[Account],
     days: Sequence[date],
     results: Sequence[Any],
+    terms: Sequence[CacheTerms | None],
     midnight_s: float,
     out: Output,
 ) -> KeptTotals:
     part = Output(out.state)
-    part.depend_on_all(list(map(get_terms, results)))
+    part.depend_on_all(terms)
     part.expire_at(midnight_s)
-    views = [
-        TotalView(total, _is_now(total, accounts, results, part), feeds)
-        for total, feeds in zip(totals, with_feeds, strict=True)
-    ]
+    for view in views:
+        view.is_now = _is_now(view.total, accounts, results, part)
     validities = part.collect_validities(out.state.now_s)
     return KeptTotals(
         totals=views,
@@ -251,14 +246,6 @@ def _build_kept(
         valid_until_s=0.0 if validities is None else part.valid_until_s,
         midnight_s=midnight_s,
     )
-
-
-def _list_with_feeds(total: CurrencyTotal) -> Sequence[BalanceQuery]:
-    return [
-        each
-        for each in total.list_counted()
-        if Capability.READ_BANK_FEED in each.account.capabilities
-    ]
 
 
 def _is_now(
