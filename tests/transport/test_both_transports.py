@@ -38,7 +38,7 @@ from balance_gateway.transport.errors import (
     ResponseTooLarge,
     SendTimeout,
     TransportClosed,
-    UndecodableBody,
+    UnknownCoding,
 )
 from balance_gateway.transport.httpx_transport import HttpxTransport
 
@@ -128,7 +128,7 @@ FAILURES = {
     ),
     "unknown coding": (
         make_script(OK + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", "wait"),
-        UndecodableBody,
+        UnknownCoding,
         Sent.RESPONSE_STARTED,
         ProviderBadResponse,
     ),

@@ -21,6 +21,7 @@ from balance_gateway.transport.errors import (
     ReadTimeout,
     ResponseTooLarge,
     UndecodableBody,
+    UnknownCoding,
 )
 from balance_gateway.transport.messages import decode_content
 
@@ -208,8 +209,8 @@ STRICTER = {
         InvalidResponse,
     ),
     "status 099": (b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n", InvalidResponse),
-    "unknown coding": (with_length(b"hello", b"Content-Encoding: br"), UndecodableBody),
-    "two codings": (with_length(ZIPPED, b"Content-Encoding: gzip, gzip"), UndecodableBody),
+    "unknown coding": (with_length(b"hello", b"Content-Encoding: br"), UnknownCoding),
+    "two codings": (with_length(ZIPPED, b"Content-Encoding: gzip, gzip"), UnknownCoding),
     "gzip cut off": (with_length(ZIPPED[:-9], b"Content-Encoding: gzip"), UndecodableBody),
     "gzip and more": (with_length(ZIPPED + b"x", b"Content-Encoding: gzip"), UndecodableBody),
     "many headers": (

@@ -17,7 +17,8 @@ response cut off or malformed in its body      ``InvalidResponse``              
 reset or timed out within the body             ``ReadFailed ReadTimeout``        response started
 head too large                                 ``ResponseTooLarge``              maybe
 body too large, before or after inflating      ``ResponseTooLarge``              response started
-content coding unknown or broken               ``UndecodableBody``               response started
+content coding unknown                         ``UnknownCoding``                 response started
+compressed body broken                         ``UndecodableBody``               response started
 =============================================  ================================  ================
 
 *Response started* means that the whole head of a final (not 1xx) response was read. A read that is
@@ -125,7 +126,11 @@ class ResponseTooLarge(InvalidResponse):
 
 
 class UndecodableBody(InvalidResponse):
-    """The response's content coding is unknown, or its compressed body is broken."""
+    """The response's compressed body is broken."""
+
+
+class UnknownCoding(UndecodableBody):
+    """The response's content coding is neither gzip nor deflate."""
 
 
 def set_sent(error: E, state: Sent) -> E:

@@ -6,7 +6,12 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from balance_gateway.transport.errors import InvalidRequest, ResponseTooLarge, UndecodableBody
+from balance_gateway.transport.errors import (
+    InvalidRequest,
+    ResponseTooLarge,
+    UndecodableBody,
+    UnknownCoding,
+)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -16,7 +21,18 @@ _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET_BYTES = bytes(range(0x21, 0x7F))
 _VALUE_BYTES = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
-_WBITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+_GZIP_WBITS = 31
+_WBITS = {b"gzip": _GZIP_WBITS, b"x-gzip": _GZIP_WBITS, b"deflate": 15}
+
+#: Values of Content-Encoding that change no byte: none at all, and charsets and transfer encodings
+#: that servers put there by mistake.
+_NO_CODINGS = frozenset(
+    {b"", b"identity", b"none", b"utf-8", b"utf8", b"us-ascii", b"ascii", b"iso-8859-1"}
+    | {b"binary", b"8bit", b"7bit"}
+)
+
+#: A gzip body may consist of several members; each costs a copy of those after it.
+GZIP_MEMBERS_MAX = 100
 
 
 class RawResponse(NamedTuple):
@@ -110,10 +126,11 @@ def decode_response(response: RawResponse, body_bytes_max: int) -> RawResponse:
     """
     codings = [
         value.strip().lower()
-        for name, value in response.headers
+        for name, values in response.headers
         if name.lower() == b"content-encoding"
+        for value in values.split(b",")
     ]
-    coding = b",".join(value for value in codings if value not in {b"", b"identity"})
+    coding = b",".join(value for value in codings if value not in _NO_CODINGS)
     if not coding or not response.body:
         return response
     dropped = {b"content-encoding", b"content-length"}
@@ -130,23 +147,30 @@ def decode_content(body: bytes, coding: bytes, body_bytes_max: int) -> bytes:
     At most ``body_bytes_max`` bytes and one more are inflated.
 
     Raises:
-        UndecodableBody: The coding is not gzip or deflate, or the data is broken.
+        UnknownCoding: The coding is not gzip or deflate.
+        UndecodableBody: The data is broken.
         ResponseTooLarge: The inflated body exceeds ``body_bytes_max``.
     """
     wbits = _WBITS.get(coding)
     if wbits is None:
         message = f"Unknown content coding {coding!r}."
-        raise UndecodableBody(message)
+        raise UnknownCoding(message)
     if wbits == 15 and body[0] & 0x0F != 8:
         wbits = -15  # Some servers send "deflate" without the zlib wrapper.
-    stream = zlib.decompressobj(wbits)
-    try:
-        plain = stream.decompress(body, body_bytes_max + 1)
-    except zlib.error as error:
-        raise UndecodableBody(str(error)) from error
-    if len(plain) > body_bytes_max:
-        raise ResponseTooLarge("The inflated body is too large.")
-    if not stream.eof or stream.unused_data:
-        message = "The compressed body is incomplete or followed by other data."
-        raise UndecodableBody(message)
-    return plain
+    plain, rest = b"", body
+    for _ in range(GZIP_MEMBERS_MAX if wbits == _GZIP_WBITS else 1):
+        stream = zlib.decompressobj(wbits)
+        try:
+            plain += stream.decompress(rest, body_bytes_max + 1 - len(plain))
+        except zlib.error as error:
+            raise UndecodableBody(str(error)) from error
+        if len(plain) > body_bytes_max:
+            raise ResponseTooLarge("The inflated body is too large.")
+        # gzip itself takes zeros between and after members for padding.
+        rest = stream.unused_data.lstrip(b"\0") if wbits == _GZIP_WBITS else stream.unused_data
+        if not stream.eof:
+            break
+        if not rest:
+            return plain
+    message = "The compressed body is incomplete or followed by other data."
+    raise UndecodableBody(message)

@@ -23,7 +23,7 @@ LAYER = make_account(ProviderKind.LAYER, normal_balance=Side.DEBIT)
     [
         {"balance": "432100"},
         {"balance": None},
-        {"balance": 1.0},
+        {"balance": 1.5},
         {"balance": True},
         {"effective_at": "2023-11-07T05:31:56"},
         {"effective_at": "2023-11-07"},

@@ -2,9 +2,11 @@
 
 Numbers with a decimal point or an exponent become ``Decimal``; no number passes through binary
 floating point. Input that JSON parsers may interpret differently is rejected: duplicate members,
-NaN, Infinity, bytes that are not UTF-8, and overlong numbers.
+NaN, Infinity, bytes that are not UTF-8, and overlong numbers. A byte order mark of UTF-8 at the
+beginning is ignored (RFC 8259, 8.1).
 """
 
+import codecs
 import json
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
@@ -23,7 +25,7 @@ def decode_json(body: bytes) -> Any:
         MalformedResponse: The body is not JSON or is rejected by the rules of this module.
     """
     try:
-        return _DECODER.decode(body.decode("utf-8"))
+        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except RecursionError:

@@ -35,10 +35,16 @@ from balance_gateway.transport.errors import (
     TransportError,
     TransportTimeout,
     UndecodableBody,
+    UnknownCoding,
 )
 from balance_gateway.transport.rate_headers import reset_in_s, retry_after_s
 
-_UNREADABLE = (ResponseTooLarge, UndecodableBody)
+#: What is wrong with a response that arrived and cannot be read; the first matching class applies.
+_UNREADABLE: tuple[tuple[type[TransportError], str], ...] = (
+    (ResponseTooLarge, "it exceeds a size limit"),
+    (UnknownCoding, "its Content-Encoding is not one of gzip and deflate"),
+    (UndecodableBody, "its compressed body is broken or incomplete"),
+)
 CHECK_BEFORE_RETRY = " It may have been applied: read the opening balance before setting it again."
 
 
@@ -118,8 +124,9 @@ def translate_transport_error(
     advice = CHECK_BEFORE_RETRY if maybe_applied else " Try again later."
     provider, name = operation.provider_name, operation.name
     # A response arrived but cannot be read: trying again later would not help.
-    if isinstance(error, _UNREADABLE):
-        return build_bad_response(operation, "it exceeds a size limit or cannot be decompressed")
+    for unreadable, problem in _UNREADABLE:
+        if isinstance(error, unreadable):
+            return build_bad_response(operation, problem)
     if isinstance(error, TimeoutError | TransportTimeout):
         message = f"{provider} did not respond to the {name} within {timeout_s:g} s.{advice}"
         kind: type[ProviderError] = ProviderTimeout

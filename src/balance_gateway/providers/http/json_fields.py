@@ -53,12 +53,18 @@ def parse_optional_list(record: dict[str, Any], key: str) -> list[Any]:
 
 
 def parse_integer(record: dict[str, Any], key: str) -> int:
-    """Return a JSON integer of any size; ``true``, ``1.0`` and ``"1"`` are rejected."""
+    """Return a whole JSON number, also one written ``1.0``; ``true`` and ``"1"`` are rejected."""
     value = record.get(key)
     # type() and not isinstance(), because bool is a subclass of int.
-    if type(value) is not int:
+    if type(value) is int:
+        return value
+    if not isinstance(value, Decimal):
         raise MalformedResponse(f"{key} is not an integer")
-    return value
+    if not value:
+        return 0
+    if not 0 <= value.adjusted() < AMOUNT_DIGITS_MAX or int(value) != value:
+        raise MalformedResponse(f"{key} is not an integer")
+    return int(value)
 
 
 def parse_int64(record: dict[str, Any], key: str) -> int:
@@ -103,6 +109,13 @@ def parse_text(record: dict[str, Any], key: str) -> str:
     if not _is_encodable(value):
         raise MalformedResponse(f"{key} is not Unicode text")
     return value
+
+
+def parse_currency(record: dict[str, Any], key: str) -> str:
+    """Return a currency code in upper case."""
+    value = parse_text(record, key)
+    # Some letters outside of ASCII have an upper case within it.
+    return value.upper() if value.isascii() else value
 
 
 def parse_optional_text(record: dict[str, Any], key: str) -> str | None:

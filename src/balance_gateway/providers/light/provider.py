@@ -237,7 +237,7 @@ class LightProvider:
         with parsing_response(response):
             record = json_fields.require_object(response.body, "the response")
             _check_echo(record, account, as_of)
-            if json_fields.parse_text(record, "currency") != account.currency:
+            if json_fields.parse_currency(record, "currency") != account.currency:
                 raise json_fields.MalformedResponse(
                     f"currency differs from the account's, {account.currency}"
                 )
