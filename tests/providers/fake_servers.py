@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class FakeServer:
                     break
                 writer.write(reply.wire())
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
             writer.close()
@@ -252,10 +253,11 @@ class FakeLayerServer(FakeServer):
 
 
 @asynccontextmanager
-async def run_server(fake: FakeServer) -> AsyncIterator[None]:
+async def run_server(fake: FakeServer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     """Run the fake server on a free local port."""
-    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    fake.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield
     finally:

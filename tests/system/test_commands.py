@@ -61,6 +61,23 @@ def test_an_invalid_configuration_is_one_line_and_exit_code_2(config: Path) -> N
     )
 
 
+def test_a_wrong_file_of_a_private_network_is_exit_code_2(config: Path) -> None:
+    light = (
+        '[connectors.light]\nprovider = "light"\nbase_url = "https://x"\napi_key = "env:LIGHT"\n'
+        'ca_file = "absent.pem"\n'
+    )
+    config.write_text(config.read_text() + light)
+    secrets = {"TESTER_KEY": "k" * 22, "LIGHT": "a-key"}
+
+    done = run_command("check", "--config", str(config), **secrets)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: connectors.light.ca_file cannot be read: {config.parent}/absent.pem:"
+        " No such file or directory; set it to a PEM file\n"
+    )
+
+
 def test_a_secret_with_a_line_break_is_one_line_and_exit_code_2(config: Path) -> None:
     """A provider's key with a line break was a traceback with exit code 1."""
     light = (

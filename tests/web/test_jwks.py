@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from balance_gateway.config.http_urls import HttpUrl, parse_proxy_url
+from balance_gateway.config.settings import JwtSettings
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web import jwks
 from balance_gateway.web.jwks import Jwks, JwksError, parse_key_set
+from tests.certificates import Authority
+from tests.providers.fake_proxy import FakeProxy, run_proxy
+from tests.providers.fake_servers import FakeServer, Reply
+from tests.providers.fake_servers import run_server as run_raw_server
 from tests.servers import free_port
 from tests.web.issuer import (
     NOW_S,
@@ -281,6 +287,41 @@ async def test_a_refused_connection_yields_no_keys():
     keys = Jwks(f"http://127.0.0.1:{free_port()}/jwks.json")
 
     assert (await keys.keys("one")).kids == frozenset()
+    await keys.aclose()
+
+
+async def test_keys_are_fetched_in_a_private_network(tmp_path):
+    """With an authority of its own, a client certificate and a proxy with a password."""
+    authority, proxy = Authority(tmp_path), FakeProxy("egress:secret")
+    tls = authority.build_server_context(requires_client=True)
+    server = FakeServer()
+    server.respond = lambda request: Reply(body={"keys": [RSA]})
+    cert, key = authority.issue("client")
+    async with run_raw_server(server, tls), run_proxy(proxy):
+        url = f"{server.url}/jwks.json"
+        network = {
+            "ca_file": authority.ca_file,
+            "client_cert": cert,
+            "client_key": key,
+            "proxy": parse_proxy_url(proxy.url_with("egress:secret")),
+        }
+        found = []
+        for settings in ({}, network):
+            jwt = JwtSettings(issuer="i", audience="a", jwks_url=HttpUrl(url), **settings)
+            keys = Jwks(url, network=jwt)
+            found.append((await keys.keys("x")).kids)
+            await keys.aclose()
+
+    assert found == [frozenset(), {"x"}]
+    assert [head[0].split(" ")[0] for head in proxy.heads] == ["CONNECT"]
+
+
+async def test_http_beyond_loopback_is_fetched_where_it_is_allowed():
+    keys = Jwks("http://issuer.example/jwks.json", allow_plain_http=True)
+
+    with pytest.raises(ValueError, match="https"):
+        Jwks("file:///etc/passwd", allow_plain_http=True)
+
     await keys.aclose()
 
 

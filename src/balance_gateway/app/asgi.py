@@ -151,7 +151,7 @@ async def _open_authenticator(settings: Settings, clock: Clock) -> AsyncIterator
     from balance_gateway.web.jwks import Jwks  # noqa: PLC0415
     from balance_gateway.web.jwt import JwtAuthenticator  # noqa: PLC0415
 
-    jwks = Jwks(jwt.jwks_url)
+    jwks = Jwks(jwt.jwks_url, network=jwt, allow_plain_http=jwt.allow_plain_http)
     try:
         yield KeyOrTokenAuthenticator(
             keys,

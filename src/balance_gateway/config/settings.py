@@ -7,17 +7,19 @@ a connector are defined by its provider, from the base classes in ``connector_se
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from balance_gateway.config.connector_settings import ConnectorSettings
+from balance_gateway.config.http_urls import HttpUrl, ProxyUrl
+from balance_gateway.config.network import check_network
 from balance_gateway.config.value_types import (
     CacheUrl,
     CallerKey,
     ClaimName,
     HeaderName,
-    HttpUrl,
     Origin,
     ProxyNetwork,
     RootPath,
@@ -140,6 +142,13 @@ class JwtSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             https://company.example/tenant.
         scope_claim: The name of the claim with the scopes; empty: the first that a token has of
             scope, scopes, scp and permissions.
+        ca_file: A PEM file with certification authorities that are trusted besides the public ones.
+        client_cert: A PEM file with the gateway's own certificate, and the certificates between it
+            and the authority that issued it.
+        client_key: A PEM file with the private key of ``client_cert``, if that file has none.
+        proxy: The http or https URL of the proxy that connections are made through; by reference if
+            it contains a password.
+        allow_plain_http: Whether ``jwks_url`` may be http beyond loopback.
     """
 
     issuer: Text
@@ -147,6 +156,15 @@ class JwtSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     jwks_url: HttpUrl
     tenant_claim: Text = "tenant"
     scope_claim: ClaimName = ""
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    proxy: ProxyUrl | None = None
+    allow_plain_http: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the network's settings."""
+        check_network(self, jwks_url=self.jwks_url)
 
 
 class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

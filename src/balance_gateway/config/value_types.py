@@ -11,11 +11,19 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
 
+from balance_gateway.config.http_urls import (
+    DEFAULT_PORTS,
+    HttpUrl,
+    ProxyUrl,
+    parse_http_url,
+    parse_proxy_url,
+    split_url,
+)
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import currency_exponent
 from balance_gateway.domain.secret import Secret
@@ -83,18 +91,6 @@ _API_KEY = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,8000}")
 #: 22 characters of ``secrets.token_urlsafe`` are 128 random bits.
 API_KEY_LENGTH_MIN = 22
 
-#: The default port of each scheme, which a URL omits.
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-
-
-class HttpUrl(str):
-    """A normalised URL: https, or http on a loopback address.
-
-    Scheme and host are in lower case; the default port and trailing slashes are removed.
-    """
-
-    __slots__ = ()
-
 
 class Origin(str):
     """The origin of a page, as browsers send it; ``*`` for all, ``null`` for opaque ones."""
@@ -138,6 +134,7 @@ JSON_SCHEMAS: Mapping[type, Mapping[str, Any]] = {
     CallerKey: {"type": "string", "pattern": "^(env|file):.+"},
     StorageUrl: {"type": "string", "pattern": "^(sqlite:|postgresql:|env:.|file:.)"},
     CacheUrl: {"type": "string", "pattern": "^(memory:|rediss?:|unix:|env:.|file:.)"},
+    ProxyUrl: {"type": "string", "pattern": "^(https?:|env:.|file:.)"},
     HttpUrl: {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://."},
     Origin: {"type": "string", "pattern": "^(\\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\\s]+)$"},
     ProxyNetwork: {"type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"},
@@ -166,6 +163,7 @@ class ValueParser:
             CallerKey: lambda text: _parse_api_key(self._read_reference(text)),
             StorageUrl: lambda text: self._parse_secret_url(text, StorageUrl),
             CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
+            ProxyUrl: lambda text: parse_proxy_url(self._resolve_url(text)),
             HttpUrl: parse_http_url,
             Origin: parse_origin,
             ProxyNetwork: _parse_network,
@@ -209,36 +207,20 @@ class ValueParser:
             raise ValueError(f": {format_name(path)} cannot be read: {reason}") from None
 
     def _parse_secret_url(self, text: str, kind: type[StorageUrl] | type[CacheUrl]) -> Secret:
-        """Parse a URL: literal, or by reference, which a URL with a password must be."""
-        if text.startswith(("env:", "file:")):
-            text = self._read_reference(text)
-        elif _has_password(text):
-            raise ValueError("contains a password; use a reference such as 'env:NAME'")
+        text = self._resolve_url(text)
         if not text.isprintable():
             raise ValueError("must be one line of printable characters")
-        if _split_url(text).scheme not in kind.schemes:
+        if split_url(text).scheme not in kind.schemes:
             raise ValueError(f"must start with {kind.must_start_with}")
         return kind(text)
 
-
-def parse_http_url(text: str) -> HttpUrl:
-    """Normalise a URL: https, or http on a loopback address.
-
-    Raises:
-        ValueError: the text is no such URL; the message does not contain it.
-    """
-    # Two spellings of one address must not be treated as two addresses.
-    parts = _split_url(text)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError("must be a URL such as https://api.example.com")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError("must not contain a user, a query or a fragment")
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise ValueError("must start with https://; http:// is only for loopback")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
-        host = f"{host}:{parts.port}"
-    return HttpUrl(f"{parts.scheme}://{host}{parts.path.rstrip('/')}")
+    def _resolve_url(self, text: str) -> str:
+        """Return a URL: literal, or by reference, which a URL with a password must be."""
+        if text.startswith(("env:", "file:")):
+            return self._read_reference(text)
+        if _has_password(text):
+            raise ValueError("contains a password; use a reference such as 'env:NAME'")
+        return text
 
 
 def parse_origin(text: str) -> Origin:
@@ -253,7 +235,7 @@ def parse_origin(text: str) -> Origin:
     if match is None:
         raise ValueError("must be an origin such as https://app.example, in lower case, no path")
     port = match["port"]
-    if port and (int(port) > 65_535 or _DEFAULT_PORTS.get(match["scheme"]) == int(port)):
+    if port and (int(port) > 65_535 or DEFAULT_PORTS.get(match["scheme"]) == int(port)):
         raise ValueError("must have a port that is not the scheme's default, or none")
     if not _is_canonical_host(match["host"]):
         raise ValueError("must name the host as browsers do, such as 127.0.0.1 or [::1]")
@@ -293,17 +275,6 @@ def _parse_api_key(text: str) -> CallerKey:
     return CallerKey(text)
 
 
-def _split_url(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        # Reading the port validates it.
-        _ = parts.port
-    except ValueError:
-        # Without the text, which may contain a password.
-        raise ValueError("is not a valid URL") from None
-    return parts
-
-
 def _parse_network(text: str) -> ProxyNetwork:
     try:
         return ProxyNetwork(ipaddress.ip_network(text))
@@ -312,7 +283,7 @@ def _parse_network(text: str) -> ProxyNetwork:
 
 
 def _has_password(text: str) -> bool:
-    parts = _split_url(text)
+    parts = split_url(text)
     # An empty one is no secret: parse_qsl leaves out what has no value.
     return bool(parts.password) or any("password" in name for name, _ in parse_qsl(parts.query))
 

@@ -1,7 +1,7 @@
 """Outbound HTTP/1.1: a small connection pool on httptools, or httpx's, behind one interface."""
 
 from balance_gateway.transport.errors import Sent, TransportError, get_sent
-from balance_gateway.transport.factory import build_transport
+from balance_gateway.transport.factory import Network, build_transport
 from balance_gateway.transport.interface import Transport
 from balance_gateway.transport.limits import Bounds, Limits, Timeouts, Usage
 from balance_gateway.transport.messages import RawResponse
@@ -14,6 +14,7 @@ __all__ = [
     "URL",
     "Bounds",
     "Limits",
+    "Network",
     "Pool",
     "PooledTransport",
     "RawResponse",

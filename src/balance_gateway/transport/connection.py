@@ -198,7 +198,10 @@ class Connection(asyncio.Protocol):
         if self._writing:
             self.fail(SendFailed(str(exc or "The connection was closed while sending.")))
         elif exc is not None:
-            self.fail(ReadFailed(str(exc)))
+            error = ReadFailed(str(exc))
+            # The server's TLS alert is read from it.
+            error.__cause__ = exc
+            self.fail(error)
         elif self._reader.has_data:
             message = "The server closed the connection before the response was complete."
             self.fail(InvalidResponse(message))

@@ -7,6 +7,7 @@ URL is not usable                              ``InvalidURL``                   
 request violates HTTP                          ``InvalidRequest``                never
 no free connection in time, queue full         ``PoolTimeout``                   never
 DNS, refused, TLS, closed before the request   ``ConnectFailed``                 never
+proxy refuses to connect                       ``ProxyRefused``                  never
 no connection in time                          ``ConnectTimeout``                never
 transport closed before the request            ``TransportClosed``               never
 lost or timed out while sending                ``SendFailed SendTimeout``        maybe
@@ -93,6 +94,18 @@ class ConnectFailed(TransportError):
     """No connection could be made: DNS, TCP or TLS failed."""
 
     sent = Sent.NEVER
+
+
+class ProxyRefused(ConnectFailed):
+    """The proxy refused to connect, or did not accept our user and password.
+
+    Attributes:
+        proxy_status: Status of the proxy's response.
+    """
+
+    def __init__(self, proxy_status: int) -> None:
+        super().__init__(f"The proxy refused with HTTP {proxy_status}.")
+        self.proxy_status = proxy_status
 
 
 class ConnectTimeout(TransportTimeout):

@@ -12,8 +12,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from balance_gateway.domain.secret import Secret
 from balance_gateway.transport import errors
-from balance_gateway.transport.errors import ResponseTooLarge, Sent, TransportError, set_sent
+from balance_gateway.transport.errors import (
+    ProxyRefused,
+    ResponseTooLarge,
+    Sent,
+    TransportError,
+    set_sent,
+)
 from balance_gateway.transport.limits import (
     DEFAULT_BOUNDS,
     DEFAULT_LIMITS,
@@ -48,13 +55,18 @@ _ERRORS: tuple[tuple[type[Exception], type[TransportError]], ...] = (
 
 
 class HttpxTransport:
-    """Sends requests over httpx, without its client: no redirects, cookies or proxies.
+    """Sends requests over httpx, without its client: no redirects or cookies.
+
+    Through a proxy, requests to https origins are sent in a tunnel that the proxy cannot read.
 
     Args:
         limits: Limits of the connections for reads, and again of those for writes;
             ``waiting_max`` is not observed.
         bounds: Size bounds of every response, of which the body's is observed.
         ssl_context: TLS settings; None for ``verified_ssl_context()``.
+        proxy: http or https URL of a proxy, with its user and password if any; None for direct
+            connections.
+        proxy_ssl_context: TLS settings for the proxy; None for ``verified_ssl_context()``.
     """
 
     def __init__(
@@ -63,11 +75,15 @@ class HttpxTransport:
         limits: Limits = DEFAULT_LIMITS,
         bounds: Bounds = DEFAULT_BOUNDS,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: Secret | None = None,
+        proxy_ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         context = ssl_context or verified_ssl_context()
-        self._reads = _build_transport(context, limits, limits.idle_max)
+        httpx_proxy = None if proxy is None else _build_proxy(proxy, proxy_ssl_context)
+        self._reads = _build_transport(context, limits, limits.idle_max, httpx_proxy)
         # Keeps no connection, so that each write uses a new one.
-        self._writes = _build_transport(context, limits, 0)
+        self._writes = _build_transport(context, limits, 0, httpx_proxy)
+        self._has_proxy = proxy is not None
         self._body_bytes_max = bounds.body_bytes_max
         self._closed = False
 
@@ -87,7 +103,8 @@ class HttpxTransport:
             raise errors.TransportClosed("The transport is closed.")
         is_read = require_method(method) in READ_METHODS
         transport = self._reads if is_read else self._writes
-        progress = _Progress()
+        is_tunnelled = self._has_proxy and origin.startswith("https:")
+        progress = _Progress(is_tunnelled=is_tunnelled)
         async with _translating_errors(progress, timeouts.total_s):
             request = httpx.Request(
                 method,
@@ -97,6 +114,9 @@ class HttpxTransport:
                 extensions={"timeout": _list_phases(timeouts), "trace": progress.note},
             )
             response = await transport.handle_async_request(request)
+            if response.status_code == 407 and self._has_proxy and not is_tunnelled:
+                await response.aclose()
+                raise ProxyRefused(response.status_code)
             progress.response = response
             try:
                 content = await self._read_body(response)
@@ -125,18 +145,28 @@ class HttpxTransport:
 class _Progress:
     """How far an exchange has come.
 
+    Args:
+        is_tunnelled: Whether a connection is a tunnel through a proxy.
+
     Attributes:
         response: The response, once its head was read.
         connecting: Whether the last event, if any, was part of making a connection.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_tunnelled: bool) -> None:
         self.response: httpx.Response | None = None
         self.connecting = False
+        self._is_tunnelled = is_tunnelled
+        self._is_opening_tunnel = False
 
     async def note(self, event: str, _: Mapping[str, object]) -> None:
         """Note an event of httpcore, such as ``connection.connect_tcp.started``."""
-        self.connecting = event.startswith("connection.")
+        # Between these two, requests and responses are those of CONNECT.
+        if event == "connection.connect_tcp.started":
+            self._is_opening_tunnel = self._is_tunnelled
+        elif event == "proxy.start_tls.complete":
+            self._is_opening_tunnel = False
+        self.connecting = self._is_opening_tunnel or event.startswith(("connection.", "proxy."))
 
 
 @asynccontextmanager
@@ -158,14 +188,24 @@ async def _translating_errors(progress: _Progress, total_s: float) -> AsyncItera
 
 
 def _translate(error: Exception, progress: _Progress) -> TransportError:
+    if isinstance(error, httpx.ProxyError):
+        return ProxyRefused(_parse_status(str(error)))
+    if progress.connecting and isinstance(error, TimeoutError | httpx.TimeoutException):
+        return errors.ConnectTimeout("No connection in time.")
+    if progress.connecting and isinstance(error, httpx.TransportError):
+        return errors.ConnectFailed(str(error))
     if isinstance(error, TimeoutError):
-        if progress.connecting:
-            return errors.ConnectTimeout("No connection in time.")
         return errors.ReadTimeout("The response did not arrive in time.")
     for theirs, ours in _ERRORS:
         if isinstance(error, theirs):
             return ours(str(error))
     return errors.ReadFailed(str(error))
+
+
+def _parse_status(text: str) -> int:
+    """Return the status at the beginning of httpx's text about a response to CONNECT."""
+    status = text.partition(" ")[0]
+    return int(status) if status.isascii() and status.isdigit() else 0
 
 
 def _record_progress(error: TransportError, progress: _Progress) -> None:
@@ -179,12 +219,20 @@ def _compute_sent(progress: _Progress) -> Sent:
     return Sent.NEVER if progress.connecting else Sent.MAYBE
 
 
+def _build_proxy(url: Secret, context: ssl.SSLContext | None) -> httpx.Proxy:
+    proxy = httpx.Proxy(url.reveal())
+    if proxy.url.scheme == "https":
+        proxy.ssl_context = context or verified_ssl_context()
+    return proxy
+
+
 def _build_transport(
-    context: ssl.SSLContext, limits: Limits, idle_max: int
+    context: ssl.SSLContext, limits: Limits, idle_max: int, proxy: httpx.Proxy | None
 ) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(
         verify=context,
         trust_env=False,
+        proxy=proxy,
         limits=httpx.Limits(
             max_connections=limits.connections_max,
             max_keepalive_connections=idle_max,

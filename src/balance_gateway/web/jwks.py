@@ -22,9 +22,10 @@ from joserfc.util import base64_to_int
 from balance_gateway import __version__
 from balance_gateway.transport import (
     Bounds,
-    PooledTransport,
+    Network,
     Timeouts,
     TransportError,
+    build_transport,
     parse_url,
 )
 from balance_gateway.web.request_parsing import BadRequest, parse_json
@@ -91,19 +92,29 @@ class Jwks:
     Args:
         url: an https URL, or an http URL on loopback.
         monotonic_s: returns monotonic time in seconds, for the keys' age.
+        network: how connections are made; None for direct ones to public servers.
+        allow_plain_http: whether the URL may be http beyond loopback.
 
     Raises:
         ValueError: the URL is neither, or contains a user.
     """
 
-    def __init__(self, url: str, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        *,
+        network: Network | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
         parts = urlsplit(url)
-        is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        is_local = parts.scheme == "http" and (allow_plain_http or parts.hostname in _LOOPBACK)
         if not is_local and (parts.scheme != "https" or not parts.hostname):
             raise ValueError("jwks_url must be https, or http on loopback")
         self._url = parse_url(url)
         self._monotonic_s = monotonic_s
-        self._transport = PooledTransport(bounds=Bounds(body_bytes_max=DOCUMENT_BYTES_MAX))
+        bounds = Bounds(body_bytes_max=DOCUMENT_BYTES_MAX)
+        self._transport = build_transport("pooled", network, bounds=bounds)
         self._timeouts = Timeouts(*[TIMEOUT_S] * len(Timeouts._fields))
         self._keys = NO_KEYS
         self._fetched_s = float("-inf")

@@ -133,7 +133,7 @@ class AssetProvider:
             settings.base_url,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
-            transport=transport or build_transport(settings.transport),
+            transport=transport or build_transport(settings.transport, settings),
             on_call=on_call,
             gate=gate,
         )

@@ -1,5 +1,6 @@
 """What the gateway must know of Asset; see ``provider.py`` for the sources."""
 
+from balance_gateway.config.connector_settings import NETWORK_KEYS
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.provider_spec import (
     PATH_SEGMENT,
@@ -57,9 +58,8 @@ SPEC = ProviderSpec(
     fence=("business_id", "ledger_id"),
     values_in_storage=False,
     response_settings=frozenset({"base_url", "basis", "entries_start"}),
-    neutral_settings=frozenset(
-        {"client_id", "client_secret", "access_token", "redirect_hosts", "transport"}
-    ),
+    neutral_settings=NETWORK_KEYS
+    | frozenset({"client_id", "client_secret", "access_token", "redirect_hosts", "transport"}),
     # 300 per tenant and 300 per business
     calls_per_minute=300,
     capabilities=CAPABILITIES,

@@ -30,6 +30,7 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.transport.errors import (
+    ProxyRefused,
     ResponseTooLarge,
     Sent,
     TransportError,
@@ -132,8 +133,23 @@ def translate_transport_error(
         kind: type[ProviderError] = ProviderTimeout
     # Before never_sent: a failed TLS handshake is also a connection error.
     elif _is_untrusted(error):
-        message = f"{provider}'s certificate is not trusted for the {name}: check base_url."
+        message = (
+            f"{provider}'s certificate is not trusted for the {name}: check base_url, or set"
+            " ca_file to the authority that issued it."
+        )
         kind = ProviderUntrusted
+    elif isinstance(error, ProxyRefused):
+        message = (
+            f"The proxy refused to connect to {provider} for the {name} with HTTP"
+            f" {error.proxy_status}: check the connector's proxy."
+        )
+        kind = ProviderUnavailable
+    elif _is_certificate_refused(error):
+        message = (
+            f"{provider} requires a client certificate for the {name}, or does not accept the"
+            f" connector's: check client_cert.{CHECK_BEFORE_RETRY if maybe_applied else ''}"
+        )
+        kind = ProviderUnavailable
     elif never_sent:
         message = f"Cannot connect to {provider} for the {name}.{advice}"
         kind = ProviderUnavailable
@@ -150,6 +166,20 @@ def _is_untrusted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _is_certificate_refused(error: BaseException | None) -> bool:
+    """Return whether the server ended TLS because of our certificate, or the lack of one."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError) and "CERTIFICATE" in _read_alert(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _read_alert(error: ssl.SSLError) -> str:
+    """Return the name of the server's alert, such as ``TLSV13_ALERT_CERTIFICATE_REQUIRED``."""
+    return error.reason if error.reason and "ALERT" in error.reason else ""
 
 
 def build_refusal(

@@ -31,7 +31,8 @@ from typing import Literal
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
 from balance_gateway.config.errors import InvalidSetting
-from balance_gateway.config.value_types import HttpUrl, Text
+from balance_gateway.config.http_urls import HttpUrl
+from balance_gateway.config.value_types import Text
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
 from balance_gateway.domain.balances import (
     BalanceFigures,
@@ -161,7 +162,7 @@ class LayerProvider:
             settings.base_url,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
-            transport=transport or build_transport(settings.transport),
+            transport=transport or build_transport(settings.transport, settings),
             on_call=on_call,
             gate=gate,
         )

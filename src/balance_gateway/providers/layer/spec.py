@@ -1,5 +1,6 @@
 """What the gateway must know of Layer; see ``provider.py`` for the sources."""
 
+from balance_gateway.config.connector_settings import NETWORK_KEYS
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.provider_spec import (
     PATH_SEGMENT,
@@ -81,7 +82,8 @@ SPEC = ProviderSpec(
     fence=("business_id",),
     values_in_storage=False,
     response_settings=frozenset({"base_url", "reporting_basis", "upsert_route"}),
-    neutral_settings=frozenset(
+    neutral_settings=NETWORK_KEYS
+    | frozenset(
         {
             "client_id",
             "client_secret",

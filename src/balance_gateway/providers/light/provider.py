@@ -122,7 +122,7 @@ class LightProvider:
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
             content_type="application/json;charset=UTF-8",
-            transport=transport or build_transport(settings.transport),
+            transport=transport or build_transport(settings.transport, settings),
             on_call=on_call,
             gate=gate,
         )

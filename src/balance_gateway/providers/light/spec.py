@@ -1,5 +1,6 @@
 """What the gateway must know of Light; see ``provider.py`` for the sources."""
 
+from balance_gateway.config.connector_settings import NETWORK_KEYS
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.provider_spec import (
     PATH_SEGMENT,
@@ -41,7 +42,8 @@ SPEC = ProviderSpec(
     fence=("bank_account_id",),
     values_in_storage=False,
     response_settings=frozenset({"base_url"}),
-    neutral_settings=frozenset({"api_key", "access_token", "redirect_hosts", "transport"}),
+    neutral_settings=NETWORK_KEYS
+    | frozenset({"api_key", "access_token", "redirect_hosts", "transport"}),
     # "300 requests/min per API key or token"
     calls_per_minute=300,
     capabilities=CAPABILITIES,
