@@ -1,15 +1,21 @@
 """Compressed responses: negotiated, kept, written directly, and not while the process is busy."""
 
+import asyncio
 import gzip
 
+import httpx
 import pytest
+import zstandard
 
-from balance_gateway.web import compression
-from balance_gateway.web.compression import SIZE_MIN, Compressor
-from balance_gateway.web.media_types import accepts_gzip
+from balance_gateway.web.compression import SIZE_MIN, Compressor, compress
+from balance_gateway.web.load_shedding import LoadShedder
+from balance_gateway.web.media_types import Coding, choose_coding
 from tests.api.fakes import READ, GatewayHarness, account, open_client
 from tests.server.test_direct_response import DirectWrites
 
+ZSTD = Coding("zstd", allows_identity=True)
+GZIP = Coding("gzip", allows_identity=True)
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 QUERY = "{ bankAccounts { nodes { id name currency } } }"
 
 
@@ -19,95 +25,187 @@ def harness() -> GatewayHarness:
 
 
 @pytest.mark.parametrize(
-    ("header", "accepted"),
+    ("header", "name"),
     [
-        (None, False),
-        ("", False),
-        ("gzip", True),
-        ("GZIP", True),
-        ("x-gzip", True),
-        ("gzip, deflate, br, zstd", True),
-        ("br;q=1.0, gzip;q=0.1", True),
-        ("gzip;q=0", False),
-        ("gzip;q=0.000, *", False),
-        ("*", True),
-        ("*;q=0", False),
-        ("identity", False),
-        ("br", False),
-        ("gzip;q=2", False),
-        ("gzipped", False),
+        (None, ""),
+        ("", ""),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("zstd", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip;q=0.8, zstd;q=0.8", "zstd"),
+        ("zstd;q=0.5, gzip;q=0.8", "gzip"),
+        ("zstd;q=0.5 , x-gzip ; Q=0.8", "gzip"),
+        ("zstd;q=0, gzip", "gzip"),
+        ("zstd;q=0, *", "gzip"),
+        ("br;q=1.0, gzip;q=0.1", "gzip"),
+        ("gzip;q=0", ""),
+        ("gzip;q=0.000, *", "zstd"),
+        ("gzip, *", "gzip"),
+        ("gzip;q=0.5, *", "zstd"),
+        ("*", "zstd"),
+        ("*;q=0", ""),
+        ("gzip, *;q=0", "gzip"),
+        ("identity", ""),
+        ("identity, gzip;q=0.9", ""),
+        ("identity;q=0.5, gzip;q=0.5", "gzip"),
+        ("identity;q=0.5, zstd;q=0.1, gzip;q=0.9", "gzip"),
+        ("identity, *;q=0.5", ""),
+        ("identity;q=0", ""),
+        ("br", ""),
+        ("gzip;q=2", ""),
+        ("gzipped", ""),
     ],
 )
-def test_gzip_is_negotiated_by_accept_encoding(header, accepted):
-    assert accepts_gzip(header) is accepted
+def test_the_preferred_coding_is_chosen(header, name):
+    assert choose_coding(header).name == name
 
 
+@pytest.mark.parametrize(
+    ("header", "allowed"),
+    [
+        ("gzip", True),
+        ("*", True),
+        ("gzip, identity;q=0", False),
+        ("gzip, *;q=0", False),
+        ("gzip, identity;q=0.1, *;q=0", True),
+    ],
+)
+def test_a_body_without_a_coding_can_be_refused(header, allowed):
+    assert choose_coding(header).allows_identity is allowed
+
+
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip, br", "gzip"), ("gzip, zstd", "zstd")])
 async def test_a_large_response_is_compressed_and_written_directly(
-    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch, accepted, coding
 ):
     """The answer for 1000 accounts had 318 kB."""
     direct = DirectWrites(monkeypatch, allowed=True)
     async with open_client(harness) as client:
         client.http.headers["Accept-Encoding"] = "identity"
         plain = await client.post(QUERY)
-        client.http.headers["Accept-Encoding"] = "gzip, br"
+        client.http.headers["Accept-Encoding"] = accepted
         packed = await client.post(QUERY)
         small = await client.post("{ __typename }")
         head = await client.http.head(
             "/graphql", params={"query": QUERY}, headers={"Authorization": f"Bearer {READ}"}
         )
+        client.http.headers["Accept-Encoding"] = f"{accepted}, identity;q=0"
+        refused = await client.post("{ __typename }")
 
     assert len(plain.content) > SIZE_MIN
     assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["content-encoding"] == refused.headers["content-encoding"] == coding
     assert int(packed.headers["content-length"]) < len(plain.content) / 4
-    assert packed.content == plain.content
+    assert decompress(packed, coding) == plain.content
+    assert decompress(refused, coding) == small.content
     assert "content-encoding" not in small.headers
     assert head.headers["content-length"] == packed.headers["content-length"]
-    assert direct.count == 3
+    assert direct.count == 4
     for response in (plain, packed, small):
         assert "Accept-Encoding" in response.headers["vary"]
 
 
+def decompress(response: httpx.Response, coding: str) -> bytes:
+    # httpx itself decompresses gzip, and zstd where it finds the library for it.
+    if response.content[:4] != ZSTD_MAGIC:
+        return response.content
+    assert coding == "zstd"
+    return zstandard.decompress(response.content)
+
+
 async def test_compression_can_be_turned_off():
-    assert await Compressor(enabled=False).compress(b"x" * 10_000, busy=False) is None
+    compressor = Compressor(enabled=False)
+
+    assert await compressor.compress(b"x" * 10_000, ZSTD, busy=False) is None
 
 
 @pytest.mark.parametrize("size", [SIZE_MIN, 500_000])
-async def test_a_kept_response_is_compressed_once(size: int, monkeypatch: pytest.MonkeyPatch):
+async def test_a_kept_response_is_compressed_once_per_coding(size: int):
     body, compressor = b"a" * size, Compressor()
-    first = await compressor.compress(body, busy=False)
-    monkeypatch.setattr(compression, "_compress", None)
-    again = await compressor.compress(body, busy=False)
-    busy = await compressor.compress(bytes(body), busy=True)
+    packed = {
+        coding: await compressor.compress(body, coding, busy=False) for coding in (ZSTD, GZIP)
+    }
 
-    assert first is again is busy
-    assert first is not None
-    assert gzip.decompress(first) == body
+    for coding, first in packed.items():
+        assert first is not None
+        assert compressor.find(bytes(bytearray(body)), coding) is first
+    assert gzip.decompress(packed[GZIP] or b"") == body
+    assert zstandard.decompress(packed[ZSTD] or b"") == body
+    assert compressor.find(body, Coding("", allows_identity=True)) is None
+
+
+async def test_a_kept_response_is_sent_while_the_process_is_busy(harness: GatewayHarness):
+    """A result that exists costs nothing; a new one would."""
+    async with open_client(harness) as client:
+        client.http.headers["Accept-Encoding"] = "zstd"
+        await client.post(QUERY)
+        set_busy(harness)
+        kept = await client.post(QUERY)
+        client.http.headers["Accept-Encoding"] = "gzip"
+        other = await client.post(QUERY)
+
+    assert kept.headers["content-encoding"] == "zstd"
+    assert "content-encoding" not in other.headers
+
+
+async def test_equal_large_bodies_at_once_are_compressed_once():
+    """A hundred browsers that poll at the same second made a hundred threads compress."""
+    compressor, body = Compressor(), b"a" * 500_000
+    first = asyncio.ensure_future(compressor.compress(body, ZSTD, busy=False))
+    others = [
+        asyncio.ensure_future(compressor.compress(bytes(bytearray(body)), ZSTD, busy=False))
+        for _ in range(5)
+    ]
+    await asyncio.sleep(0)
+    first.cancel()
+    results = await asyncio.gather(*others)
+
+    assert results[0] is not None
+    assert {id(result) for result in results} == {id(results[0])}
+    assert compressor.find(body, ZSTD) is results[0]
+    assert compressor._running == {}
+
+
+def test_zstd_needs_no_more_memory_than_every_client_has():
+    """RFC 9659: a decoder may refuse a window of more than 8 MB."""
+    body = bytes(range(256)) * 80_000
+    packed = compress(body, "zstd", 1)
+
+    assert zstandard.get_frame_parameters(packed).window_size <= 8_000_000
 
 
 async def test_a_busy_process_compresses_nothing_new(harness: GatewayHarness):
     async with open_client(harness) as client:
         client.http.headers["Accept-Encoding"] = "gzip"
-        assert harness.endpoint is not None
         await client.post("{ __typename }")  # Starts the measurements of the load.
-        harness.endpoint.load_shedder.close()
-        harness.endpoint.load_shedder._load = 1.0
+        shedder = set_busy(harness)
         busy = await client.post(QUERY)
-        harness.endpoint.load_shedder._load = 0.0
+        shedder._load = 0.0
         idle = await client.post(QUERY)
 
     assert "content-encoding" not in busy.headers
     assert idle.headers["content-encoding"] == "gzip"
 
 
+def set_busy(harness: GatewayHarness) -> LoadShedder:
+    assert harness.endpoint is not None
+    shedder = harness.endpoint.load_shedder
+    shedder.close()
+    shedder._load = 1.0
+    return shedder
+
+
 async def test_kept_results_are_bounded():
     compressor = Compressor(kept_bytes_max=100_000)
     bodies = [bytes([number]) * 10_000 for number in range(20)]
     for body in bodies:
-        await compressor.compress(body, busy=False)
-    await compressor.compress(b"x" * 50_000, busy=False)
+        for coding in (ZSTD, GZIP):
+            await compressor.compress(body, coding, busy=False)
+    await compressor.compress(b"x" * 50_000, ZSTD, busy=False)
 
-    assert await compressor.compress(bodies[0], busy=True) is None
-    assert await compressor.compress(bodies[-1], busy=True) is not None
-    assert await compressor.compress(b"x" * 50_000, busy=True) is None
+    kept = [body for body in bodies if compressor.find(body, ZSTD)]
+    assert kept == bodies[-len(kept) :]
+    assert 2 <= len(kept) <= 5
+    assert compressor.find(b"x" * 50_000, ZSTD) is None

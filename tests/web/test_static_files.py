@@ -14,7 +14,7 @@ async def get(client: httpx.AsyncClient, path: str, coding: str, known: str = ""
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("coding", ["gzip", "identity"])
+@pytest.mark.parametrize("coding", ["zstd", "gzip", "identity"])
 async def test_an_unchanged_file_is_not_sent_again(harness: GatewayHarness, path, coding):
     async with open_client(harness) as client:
         first = await get(client.http, path, coding)
@@ -38,10 +38,14 @@ async def test_a_file_is_compressed_where_accepted_under_its_own_tag(harness, pa
     async with open_client(harness) as client:
         plain = await get(client.http, path, "identity")
         packed = await get(client.http, path, "gzip, br")
+        smaller = await get(client.http, path, "gzip, br, zstd")
         other = await get(client.http, path, "identity", packed.headers["etag"])
 
     assert packed.headers["content-encoding"] == "gzip"
+    assert smaller.headers["content-encoding"] == "zstd"
     assert packed.content == plain.content
-    assert packed.headers["etag"] != plain.headers["etag"]
+    assert int(smaller.headers["content-length"]) < len(plain.content)
+    assert len({each.headers["etag"] for each in (plain, packed, smaller)}) == 3
     assert other.status_code == 200
-    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    for response in (plain, packed, smaller):
+        assert response.headers["vary"] == "Accept-Encoding"

@@ -30,7 +30,13 @@ from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error, tag_reply
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, accepts_gzip, is_json, negotiate
+from balance_gateway.web.media_types import (
+    GRAPHQL_RESPONSE,
+    JSON,
+    choose_coding,
+    is_json,
+    negotiate,
+)
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.request_headers import (
     choose_request_id,
@@ -193,12 +199,15 @@ class GraphQLEndpoint:
         self, response: GraphQLResponse, headers: Mapping[bytes, bytes], media_type: str | None
     ) -> Reply:
         status = response.status if media_type == GRAPHQL_RESPONSE else response.json_status
-        if accepts_gzip(decode_header(headers.get(b"accept-encoding"))):
+        body = response.body
+        if (accepted := headers.get(b"accept-encoding")) is None:
+            return Reply(status, body)
+        coding = choose_coding(decode_header(accepted))
+        compressed = self._compressor.find(body, coding)
+        if compressed is None:
             busy = self.load_shedder.is_busy
-            compressed = await self._compressor.compress(response.body, busy=busy)
-            if compressed is not None:
-                return Reply(status, compressed, b"gzip")
-        return Reply(status, response.body)
+            compressed = await self._compressor.compress(body, coding, busy=busy)
+        return Reply(status, body) if compressed is None else Reply(status, compressed, coding.name)
 
     async def _handle(
         self,

@@ -10,7 +10,7 @@ from starlette.types import Send
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.server.direct_response import encode_head, write_directly
 from balance_gateway.web.cors import CorsPolicy, build_headers
-from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON
+from balance_gateway.web.media_types import CODINGS, GRAPHQL_RESPONSE, JSON
 from balance_gateway.web.static_files import is_known
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -29,7 +29,7 @@ class Reply:
 
     status: int
     body: bytes
-    coding: bytes = b""
+    coding: str = ""
     extra_headers: Headers = ()
 
 
@@ -50,7 +50,7 @@ class ResponseSender:
         self._headers = {
             (media_type, coding, origin): _build_headers(media_type, coding, origin, vary)
             for media_type in (JSON, GRAPHQL_RESPONSE)
-            for coding in (b"", b"gzip")
+            for coding in ("", *CODINGS)
             for origin in origins
         }
         self._heads = {key: encode_head(headers) for key, headers in self._headers.items()}
@@ -93,7 +93,7 @@ def tag_reply(reply: Reply, body: bytes, if_none_match: str) -> Reply:
         if_none_match: the value of If-None-Match; empty without it.
     """
     digest = hashlib.sha256(body).hexdigest()[:32]
-    etag = f'"{digest}-{reply.coding.decode()}"' if reply.coding else f'"{digest}"'
+    etag = f'"{digest}-{reply.coding}"' if reply.coding else f'"{digest}"'
     headers = (*reply.extra_headers, (b"etag", etag.encode()))
     if is_known(etag, if_none_match):
         return Reply(304, b"", reply.coding, headers)
@@ -107,11 +107,11 @@ def encode_error(message: str, code: ErrorCode) -> bytes:
 
 
 def _build_headers(
-    media_type: str, coding: bytes, origin: bytes | None, vary: bytes
+    media_type: str, coding: str, origin: bytes | None, vary: bytes
 ) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", f"{media_type}; charset=utf-8".encode()),
-        *([(b"content-encoding", coding)] if coding else []),
+        *([(b"content-encoding", coding.encode())] if coding else []),
         (b"cache-control", b"no-store"),
         (b"vary", vary),
         (b"x-content-type-options", b"nosniff"),

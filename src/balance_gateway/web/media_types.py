@@ -3,17 +3,33 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 
+#: The content codings, the preferred one first.
+CODINGS = ("zstd", "gzip")
+_CODING_ALIASES = {"x-gzip": "gzip"}
+
 #: Longer headers are parsed each time, so that unauthenticated requests cannot fill the memory.
 _CACHED_CHARACTERS_MAX = 200
 
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
+
+
+class Coding(NamedTuple):
+    """The content coding that a client prefers.
+
+    Attributes:
+        name: its name; empty for none.
+        allows_identity: whether the client also accepts a body without a coding.
+    """
+
+    name: str
+    allows_identity: bool
 
 
 def _cache_short_headers(
@@ -73,14 +89,29 @@ def _parse_quality(parameters: list[str]) -> float:
 
 
 @_cache_short_headers
-def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Return whether an Accept-Encoding allows gzip; without the header it is not used."""
+def choose_coding(accept_encoding: str | None) -> Coding:
+    """Return the content coding that the client prefers (RFC 9110, 12.5.3).
+
+    At equal quality a coding that is named wins over one that only ``*`` matches, then zstd over
+    gzip over none. Without the header, and where it allows nothing that there is, the body is sent
+    as it is.
+    """
     qualities: dict[str, float] = {}
     for item in (accept_encoding or "").lower().split(",")[:100]:
-        coding, *parameters = (part.strip() for part in item.split(";"))
-        qualities[coding] = _parse_quality(parameters)
-    named = [qualities[name] for name in ("gzip", "x-gzip") if name in qualities]
-    return max(named, default=qualities.get("*", 0.0)) > 0
+        name, *parameters = (part.strip() for part in item.split(";"))
+        qualities[_CODING_ALIASES.get(name, name)] = _parse_quality(parameters)
+    others = qualities.get("*", 0.0)
+
+    def rank(name: str) -> tuple[float, bool]:
+        return qualities.get(name, others), name in qualities
+
+    chosen = max(CODINGS, key=rank)
+    quality = qualities.get(chosen, others)
+    if quality == 0 or quality < qualities.get("identity", 0.0):
+        return Coding("", allows_identity=True)
+    # Unlike the others, no coding is acceptable unless it is refused.
+    identity = qualities.get("identity", qualities.get("*", 1.0))
+    return Coding(chosen, allows_identity=identity > 0)
 
 
 @_cache_short_headers

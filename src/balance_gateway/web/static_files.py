@@ -1,6 +1,5 @@
 """Serve static files from memory, compressed where the client accepts it, with entity tags."""
 
-import gzip
 import hashlib
 from pathlib import Path
 
@@ -8,9 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from balance_gateway.web.media_types import accepts_gzip
+from balance_gateway.web.compression import compress
+from balance_gateway.web.media_types import CODINGS, choose_coding
 
 _STATIC = Path(__file__).parent / "static"
+
+#: Files are compressed once, at the start.
+_LEVEL = 9
 
 # The key that a user enters must not reach another origin, and no other origin may frame the page.
 _HEADERS = {
@@ -35,19 +38,19 @@ def build_static_route(path: str, name: str, media_type: str) -> Route:
         media_type: the value of Content-Type.
     """
     content = (_STATIC / name).read_bytes()
-    compressed = gzip.compress(content, mtime=0)
+    bodies = {name: compress(content, name, _LEVEL) for name in CODINGS} | {"": content}
     tag = hashlib.sha256(content).hexdigest()[:32]
 
     async def serve(request: Request) -> Response:
-        use_gzip = accepts_gzip(request.headers.get("accept-encoding"))
-        etag = f'"{tag}-gzip"' if use_gzip else f'"{tag}"'
+        coding = choose_coding(request.headers.get("accept-encoding")).name
+        etag = f'"{tag}-{coding}"' if coding else f'"{tag}"'
         headers = {"etag": etag, **_HEADERS}
         if is_known(etag, ", ".join(request.headers.getlist("if-none-match"))):
             return Response(status_code=304, headers=headers)
         headers["content-type"] = media_type
-        if use_gzip:
-            headers["content-encoding"] = "gzip"
-        return Response(compressed if use_gzip else content, headers=headers)
+        if coding:
+            headers["content-encoding"] = coding
+        return Response(bodies[coding], headers=headers)
 
     return Route(path, serve, methods=["GET", "HEAD"], name=name)
 
