@@ -1,9 +1,13 @@
 """Two gateways with one Redis: a write through one is visible through the other."""
 
+import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.servers import RedisServer, free_port, redis_server
@@ -74,6 +78,39 @@ def test_a_write_through_one_replica_is_visible_through_the_other(
     assert written["__typename"] == "OpeningBalanceApplied"
     assert after["openingBalance"]["amount"]["minorUnits"] == minor
     assert int(after["balance"]["bank"]["minorUnits"]) == before - previous + int(minor)
+
+
+def test_a_persisted_query_of_one_replica_is_found_by_the_other(
+    replicas: tuple[GatewayClient, GatewayClient],
+) -> None:
+    one, other = replicas
+    query = "query Shared { bankAccounts { totalCount } }"
+    extension = {"version": 1, "sha256Hash": hashlib.sha256(query.encode()).hexdigest()}
+    by_hash = {"extensions": {"persistedQuery": extension}}
+
+    before = post_body(other, by_hash)
+    registered = post_body(one, {"query": query, **by_hash})
+    # The registration is not part of the answer.
+    for _ in range(100):
+        found = post_body(other, by_hash)
+        if "data" in found:
+            break
+        time.sleep(0.05)
+
+    assert before["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+    assert found == registered
+    assert found["data"]["bankAccounts"]["totalCount"] > 0
+
+
+def post_body(client: GatewayClient, body: dict[str, Any]) -> dict[str, Any]:
+    response = httpx.post(
+        f"{client.url}/graphql",
+        json=body,
+        headers={"Authorization": f"Bearer {client.key}"},
+        trust_env=False,
+    )
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def test_without_redis_reads_continue_and_writes_are_rejected(

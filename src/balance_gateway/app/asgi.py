@@ -14,6 +14,7 @@ from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
 from balance_gateway.config.settings import ApiKeySettings, ServerSettings, Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.secret import Secret
+from balance_gateway.pipeline.redis_documents import RedisDocuments
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
@@ -23,6 +24,7 @@ from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import Check, HealthEndpoints
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
+from balance_gateway.web.shared_documents import SharedDocuments
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +74,13 @@ class GatewayApp:
                 lambda outcome: components.metrics.failed_credentials.labels(outcome).inc(),
             )
             self._health = _build_health_endpoints(components, server, failures)
+            persisted_queries = _build_persisted_queries(components, server)
             endpoint = GraphQLEndpoint(
                 _build_engine(components, self._settings),
                 authenticator,
                 on_rejection=components.metrics.turned_away.inc,
                 cors=_build_cors(server),
-                persisted_queries=PersistedQueries(enabled=server.persisted_queries),
+                persisted_queries=persisted_queries,
                 failures=failures,
                 compression=server.compression,
             )
@@ -89,6 +92,7 @@ class GatewayApp:
             )
             yield components
             await endpoint.drain()
+            await persisted_queries.drain()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -115,6 +119,15 @@ def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLE
         request_timeout_s=timeout_s,
         metrics=components.metrics,
     )
+
+
+def _build_persisted_queries(
+    components: GatewayComponents, server: ServerSettings
+) -> PersistedQueries:
+    link = components.cache.link
+    # Without Redis there is one process: several workers require it.
+    shared = None if link is None else SharedDocuments(RedisDocuments(link))
+    return PersistedQueries(enabled=server.persisted_queries, shared=shared)
 
 
 def _build_cors(server: ServerSettings) -> CorsPolicy | None:

@@ -256,6 +256,8 @@ class GraphQLEndpoint:
         if (cached := self._engine.cached_response(key, caller)) is not None:
             return cached
         sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
+        if sent.query is None:
+            await self._persisted_queries.load(sent)
         try:
             operation = self._engine.prepare(self._persisted_queries.complete(sent))
             self._persisted_queries.keep(sent)

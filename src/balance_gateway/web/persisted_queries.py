@@ -4,7 +4,9 @@ The protocol is Apollo's automatic persisted queries, version 1: a client first 
 is told that it is not found, and sends hash and text once. A document is kept under its own SHA-256
 only, and after it was found valid: no caller can change another's document.
 
-The store is one process's own. A client that reaches another process sends its text once more.
+Each process has its own documents in memory. With Redis all processes share them: a hash that a
+process does not know is looked up once. Otherwise a client that reaches another process sends its
+text once more.
 """
 
 import hashlib
@@ -17,12 +19,13 @@ from typing import Any
 from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.api.schema.errors import build_refusal
 from balance_gateway.domain.errors import ErrorCode
+from balance_gateway.web.shared_documents import SharedDocuments
 
 #: Limits of the kept documents; the least recently used is dropped first.
 DOCUMENTS_MAX = 2_000
 CHARACTERS_MAX = 8_388_608
 
-_HASH = re.compile(rb"[0-9a-f]{64}")
+_HASH = re.compile(rb"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class PersistedQueries:
 
     Args:
         enabled: whether documents are kept at all.
+        shared: the documents of all processes; None if this process shares none.
         documents_max: the maximum number of documents.
         characters_max: the maximum of their characters together.
     """
@@ -55,14 +59,30 @@ class PersistedQueries:
         self,
         *,
         enabled: bool = True,
+        shared: SharedDocuments | None = None,
         documents_max: int = DOCUMENTS_MAX,
         characters_max: int = CHARACTERS_MAX,
     ) -> None:
         self._enabled = enabled
+        self._shared = shared if enabled else None
         self._documents_max = documents_max
         self._characters_max = characters_max
         self._documents: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
+
+    async def load(self, sent: SentRequest) -> None:
+        """Load the document of a request from those of all processes, if this one lacks it."""
+        digest = sent.query_hash
+        if self._shared is None or digest is None or digest in self._documents:
+            return
+        document = await self._shared.find(digest)
+        if document is not None:
+            self._add(digest, document)
+
+    async def drain(self) -> None:
+        """Wait until what was kept is shared."""
+        if self._shared is not None:
+            await self._shared.drain()
 
     def complete(self, sent: SentRequest) -> GraphQLRequest:
         """Return the request with its document.
@@ -84,7 +104,14 @@ class PersistedQueries:
     def keep(self, sent: SentRequest) -> None:
         """Keep the document of a valid request that was sent with its hash."""
         query, digest = sent.query, sent.query_hash
-        if query is None or digest is None or not self._enabled or digest in self._documents:
+        if query is None or digest is None or not self._enabled:
+            return
+        self._add(digest, query)
+        if self._shared is not None:
+            self._shared.register(digest, query)
+
+    def _add(self, digest: str, query: str) -> None:
+        if digest in self._documents:
             return
         self._documents[digest] = query
         self._characters += len(query)
@@ -96,8 +123,10 @@ class PersistedQueries:
         """Return whether a body that is not parsed yet names a document that may be a mutation."""
         if b"sha256Hash" not in body:
             return False
-        found = (self._documents.get(one.decode()) for one in _HASH.findall(body))
-        return any(query is not None and "mutation" in query for query in found)
+        # A document that only another process knows may be one.
+        unknown = "" if self._shared is None else "mutation"
+        hashes = (each.decode().lower() for each in _HASH.findall(body))
+        return any("mutation" in self._documents.get(each, unknown) for each in hashes)
 
     def _find(self, digest: str | None) -> str:
         # Clients compare these two messages.
