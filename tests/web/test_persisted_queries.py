@@ -125,7 +125,8 @@ async def test_a_mutation_named_by_its_hash_counts_as_a_write(harness: GatewayHa
     persisted = PersistedQueries()
     async with open_client(harness, persisted_queries=persisted, endpoint_limits=limits) as client:
         await post(client, ADMIN, query=MUTATION, extensions=extension(MUTATION))
-        written = await post(client, ADMIN, extensions=extension(MUTATION))
+        digest = extension(MUTATION)["persistedQuery"]["sha256Hash"].upper()
+        written = await post(client, ADMIN, extensions=extension(MUTATION, sha256Hash=digest))
         got = await client.http.get(
             "/graphql",
             params={"extensions": json.dumps(extension(MUTATION))},
