@@ -8,7 +8,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import machine, report
@@ -75,7 +74,7 @@ def _print_results(rows: list[Row], wrong: list[str], arguments: argparse.Namesp
         document = {
             "machine": machine.describe(),
             "versions": report.read_versions(),
-            "rows": [asdict(row) | {"verdict": goals.judge(row)} for row in rows],
+            "rows": [row.describe() | {"verdict": goals.judge(row)} for row in rows],
             "wrong": wrong,
         }
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

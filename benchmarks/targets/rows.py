@@ -1,8 +1,8 @@
 """The measured row of a workload."""
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 Goal = Literal[
     "none",
@@ -45,3 +45,8 @@ class Row:
     units: float = 1
     requests: int = 0
     fallbacks: Counter[str] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the row for JSON."""
+        # Not ``asdict``, which would count the items of a Counter instead of copying it.
+        return {each.name: getattr(self, each.name) for each in fields(self)}

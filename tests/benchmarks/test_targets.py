@@ -47,3 +47,9 @@ def test_wrong_response_of_each_workload_is_found() -> None:
         body = workload.requests.sample_bodies()[0]
 
         assert workload.requests.find_problem(body, 500, b"{}") is not None, workload.name
+
+
+def test_a_row_can_be_written_as_json():
+    row = Row("a", "A", "same", 12.5, fallbacks=Counter({"mutation": 3}))
+
+    assert json.loads(json.dumps(row.describe()))["fallbacks"] == {"mutation": 3}
