@@ -8,6 +8,7 @@ report results have ``--json``. Each command imports its dependencies when it ru
 import click
 
 from balance_gateway import __version__
+from balance_gateway.cli.audit import audit
 from balance_gateway.cli.check import check
 from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
@@ -23,5 +24,5 @@ def main() -> None:
     """One GraphQL API over bank and ledger balance providers."""
 
 
-for command in (demo, serve, sandbox, check, config, schema, local):
+for command in (demo, serve, sandbox, check, config, schema, local, audit):
     main.add_command(command)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
+from balance_gateway.storage.audit_chain import hash_row, lock_head
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_format import (
     IntendedValues,
@@ -21,7 +22,7 @@ from balance_gateway.storage.journal_format import (
     parse_enum,
     reading_row,
 )
-from balance_gateway.storage.tables import write_audit
+from balance_gateway.storage.tables import instant_text, write_audit
 
 
 class AuditEvent(enum.Enum):
@@ -64,6 +65,9 @@ class AuditRow:
         found: the opening balance that reading back an UNCERTAIN write showed; None without one.
         provider_code: the provider's own stable code of the error; None without one.
         note: the reason of a settlement, or the id of the superseding write; None otherwise.
+        sequence: the place in the tenant's chain, from 1; None in rows of releases without it.
+        previous_hash: the hash of the row before in the chain (see ``audit_chain``); or None.
+        hash: the hash of this row; or None.
     """
 
     number: int
@@ -83,6 +87,9 @@ class AuditRow:
     found: OpeningBalance | None = None
     provider_code: str | None = None
     note: str | None = None
+    sequence: int | None = None
+    previous_hash: str | None = None
+    hash: str | None = None
 
 
 class SqlAuditLog:
@@ -123,32 +130,51 @@ class SqlAuditLog:
 
 
 async def append(
-    connection: AsyncConnection, record: WriteRecord, event: AuditEvent, *, at: datetime
+    database: Database,
+    connection: AsyncConnection,
+    record: WriteRecord,
+    event: AuditEvent,
+    *,
+    at: datetime,
 ) -> int:
-    """Add a row in the transaction of the change that it records, and return its number."""
-    intent, settlement = record.intent, record.settlement
-    settled_by = None if settlement is None else settlement.principal
-    statement = insert(write_audit).values(
-        at=at,
-        event=event.value,
-        tenant=intent.tenant,
-        account_id=intent.account_id,
-        principal=settled_by or intent.principal,
-        write_id=intent.id,
-        previous=opening_balance_to_text(intent.previous),
-        intended=intent_to_text(intent),
-        applied=opening_balance_to_text(record.applied),
-        outcome=record.outcome.value,
-        verified=record.verified,
-        error_code=record.error_code,
-        error_message=record.error_message,
-        found=opening_balance_to_text(record.found),
-        provider_code=record.provider_code,
-        note=None if settlement is None else settlement.note,
-    )
+    """Add a row to its tenant's chain in the transaction of the change that it records.
+
+    It locks the chain until the end of the transaction, which may then wait for no other lock than
+    those of chains.
+
+    Returns:
+        The number of the row.
+    """
+    head = await lock_head(database, connection, record.intent.tenant)
+    values = _values_from(record, event)
+    chain = {"sequence": head.sequence + 1, "previous_hash": head.hash}
+    row_hash = hash_row({**values, **chain, "at": instant_text(at)})
+    statement = insert(write_audit).values(**values, **chain, at=at, hash=row_hash)
     result = await connection.execute(statement.returning(write_audit.c.number))
     number: int = result.scalar_one()
     return number
+
+
+def _values_from(record: WriteRecord, event: AuditEvent) -> dict[str, Any]:
+    intent, settlement = record.intent, record.settlement
+    settled_by = None if settlement is None else settlement.principal
+    return {
+        "event": event.value,
+        "tenant": intent.tenant,
+        "account_id": intent.account_id,
+        "principal": settled_by or intent.principal,
+        "write_id": intent.id,
+        "previous": opening_balance_to_text(intent.previous),
+        "intended": intent_to_text(intent),
+        "applied": opening_balance_to_text(record.applied),
+        "outcome": record.outcome.value,
+        "verified": record.verified,
+        "error_code": record.error_code,
+        "error_message": record.error_message,
+        "found": opening_balance_to_text(record.found),
+        "provider_code": record.provider_code,
+        "note": None if settlement is None else settlement.note,
+    }
 
 
 def _audit_row_from(row: Row[Any]) -> AuditRow:
@@ -171,4 +197,7 @@ def _audit_row_from(row: Row[Any]) -> AuditRow:
             found=opening_balance_from_text(row.found),
             provider_code=row.provider_code,
             note=row.note,
+            sequence=row.sequence,
+            previous_hash=row.previous_hash,
+            hash=row.hash,
         )

@@ -261,7 +261,8 @@ async def open_database(url: str) -> Database:
 
     Raises:
         DatabaseError: the URL has none of these forms, asyncpg is missing, the database is
-            unavailable, or a newer release created it.
+            unavailable, a newer release created it, or its tables are of an earlier one and its
+            user may not change them.
     """
     try:
         parsed, label, options = _parse_url(url)
@@ -277,10 +278,9 @@ async def open_database(url: str) -> Database:
         await database._migrate()
         if label.startswith("sqlite:///"):
             await database.watch_file()
-    except migrations.UnknownVersion:
+    except migrations.UpgradeError as error:
         await database.aclose()
-        message = f"{label} was created by a newer release of balance-gateway; upgrade this one"
-        raise DatabaseError(message) from None
+        raise DatabaseError(f"{label} {error}") from None
     except BaseException:
         await database.aclose()
         raise

@@ -15,6 +15,7 @@ from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutc
 from balance_gateway.ports.write_journal import AccountBusy, WriteNotBegun
 from balance_gateway.storage import audit
 from balance_gateway.storage.audit import AuditEvent
+from balance_gateway.storage.audit_chain import lock_chains
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_access import JournalAccess, oldest_first, store_outcome
 from balance_gateway.storage.journal_rows import (
@@ -91,11 +92,13 @@ class SqlWriteJournal(JournalAccess):
             if _is_same_outcome(stored, finished):
                 return
             if stored.outcome in _FINAL or stored.settlement is not None:
-                await audit.append(connection, finished, AuditEvent.DISREGARDED, at=now)
+                event = AuditEvent.DISREGARDED
+                await audit.append(self._database, connection, finished, event, at=now)
                 return
             # Settling a write depends on which one of the account finished last.
             await self._database.lock(connection, stored.intent.remote_account)
             await store_outcome(
+                self._database,
                 connection,
                 finished,
                 AuditEvent.FINISHED,
@@ -183,15 +186,24 @@ class SqlWriteJournal(JournalAccess):
         of_account = writes.c.remote_account == intent.remote_account
         statement = select(writes).where(of_account, STARTED)
         row = (await connection.execute(statement.with_for_update())).one_or_none()
+        expired: list[WriteRecord] = []
         if row is not None:
             started = record_from_row(row)
             if now - started.intent.started_at < timedelta(seconds=lease_s):
                 raise AccountBusy(f"another write of {intent.account_id} is in progress")
-            expired = _expire(started, now)
-            await store_outcome(connection, expired, AuditEvent.LEASE_EXPIRED, at=now)
+            expired = [_expire(started, now)]
+            # The database allows one STARTED write of an account.
+            ended = update(writes).where(writes.c.id == started.intent.id)
+            await connection.execute(ended.values(outcome=WriteOutcome.UNCERTAIN.value))
         record = WriteRecord(intent, WriteOutcome.STARTED)
         await connection.execute(insert(writes).values(row_from_record(record)))
-        await audit.append(connection, record, AuditEvent.BEGUN, at=now)
+        # The insert can wait for another transaction, and whoever holds a chain must not wait.
+        tenants = {each.intent.tenant for each in (record, *expired)}
+        await lock_chains(self._database, connection, tenants)
+        for each in expired:
+            event = AuditEvent.LEASE_EXPIRED
+            await store_outcome(self._database, connection, each, event, at=now)
+        await audit.append(self._database, connection, record, AuditEvent.BEGUN, at=now)
         return record
 
 

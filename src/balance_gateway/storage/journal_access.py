@@ -80,6 +80,7 @@ def oldest_first(statement: Select[Any]) -> Select[Any]:
 
 
 async def store_outcome(
+    database: Database,
     connection: AsyncConnection,
     record: WriteRecord,
     event: AuditEvent,
@@ -90,14 +91,15 @@ async def store_outcome(
     """Change a write to the outcome of its record, with the row of the audit log.
 
     Args:
-        connection: a connection in a transaction.
+        database: the database of the connection.
+        connection: a connection in a transaction, whose row of the write is locked.
         record: the write with its outcome.
         event: what happened to the write.
         at: when it happened.
         keeps_order: whether the write keeps its place among the writes that finished, which
             decides which one is the last applied.
     """
-    number = await audit.append(connection, record, event, at=at)
+    number = await audit.append(database, connection, record, event, at=at)
     values = outcome_columns(record)
     if event is not AuditEvent.SUPERSEDED and not keeps_order:
         values["finished_in"] = number

@@ -70,5 +70,5 @@ class SqlWriteSettlements(JournalAccess):
                 return False
             settled = replace(record, intent=stored.intent)
             event = _EVENTS[settlement.how]
-            await store_outcome(connection, settled, event, at=settlement.at)
+            await store_outcome(self._database, connection, settled, event, at=settlement.at)
             return True

@@ -162,7 +162,7 @@ Index("writes_tenant", writes.c.tenant, writes.c.started_at, writes.c.id)
 Index("writes_account", writes.c.tenant, writes.c.account_id, writes.c.started_at, writes.c.id)
 Index("writes_outcome", writes.c.tenant, writes.c.outcome, writes.c.started_at, writes.c.id)
 
-#: One row per change of a write. Triggers reject changing or deleting a row.
+#: One row per change of a write. Triggers reject changing, replacing or deleting a row.
 write_audit = Table(
     "write_audit",
     metadata,
@@ -183,10 +183,16 @@ write_audit = Table(
     Column("found", Text),
     Column("provider_code", Text),
     Column("note", Text),
+    #: The place in the tenant's hash chain, from 1, and the chain (see ``audit_chain``); NULL in
+    #: rows of releases without it.
+    Column("sequence", BigInteger),
+    Column("previous_hash", Text),
+    Column("hash", Text),
     sqlite_autoincrement=True,
 )
 Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, write_audit.c.number)
 Index("write_audit_write", write_audit.c.write_id)
+Index("write_audit_chain", write_audit.c.tenant, write_audit.c.sequence, unique=True)
 
 ledger_opening_balances = Table(
     "ledger_opening_balances",

@@ -15,13 +15,18 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 #: Alembic keeps the running migration in module globals, so a process runs one at a time.
 upgrade_lock = threading.Lock()
 
 
-class UnknownVersion(Exception):
-    """The database was created by a newer release than this one."""
+#: PostgreSQL's code for a statement that the role may not execute.
+_INSUFFICIENT_PRIVILEGE = "42501"
+
+
+class UpgradeError(Exception):
+    """The tables cannot be upgraded; the message continues after the database's name."""
 
 
 def is_current(connection: Connection) -> bool:
@@ -34,14 +39,21 @@ def upgrade(connection: Connection) -> None:
     """Run the missing versions in the connection's transaction; the caller commits.
 
     Raises:
-        UnknownVersion: the database was created by a newer release.
+        UpgradeError: a newer release created the database, or its user may not change tables.
     """
     config = _config()
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise UnknownVersion from error
+        message = "was created by a newer release of balance-gateway; upgrade this one"
+        raise UpgradeError(message) from error
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        message = "does not have the tables of this release, and the user of storage.url may not"
+        hint = "run 'balance-gateway check' as their owner"
+        raise UpgradeError(f"{message} make them: {hint}") from error
 
 
 def _config() -> Config:

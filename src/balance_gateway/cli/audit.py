@@ -1,0 +1,95 @@
+"""``balance-gateway audit``: verify the audit log."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
+
+if TYPE_CHECKING:
+    from balance_gateway.app.audit_verification import Verification
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@click.group()
+def audit() -> None:
+    """Verify the audit log."""
+
+
+@audit.command("verify")
+@config_option
+@click.option("--tenant", help="Verify this tenant only.")
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    help="A hash that must be in the log: a head printed earlier. Can be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(config_path: Path, tenant: str | None, heads: tuple[str, ...], as_json: bool) -> None:
+    """Verify the hash chain of each tenant's audit log, row by row.
+
+    It prints the number of rows and the head, the hash of the last row. Note the heads outside of
+    the database: only --head with an earlier one shows that the end of the log was cut off. The
+    exit code is 1 if a chain is broken or lacks a head.
+    """
+    from balance_gateway.app import verify_audit
+    from balance_gateway.domain.errors import GatewayError
+
+    expected = [head.lower() for head in heads]
+    if not all(_HASH.fullmatch(head) for head in expected):
+        raise UsageError("--head must be a hash of 64 hexadecimal digits, as this command prints")
+    settings = load_settings(config_path)
+    try:
+        result = asyncio.run(verify_audit(settings, tenant=tenant, heads=expected))
+    except GatewayError as error:
+        raise CommandError(error.message) from None
+    _print(result, as_json=as_json)
+    problems = _find_problems(result)
+    if tenant is not None and not result.chains:
+        problems.append(f"tenant {tenant!r} has no row")
+    if problems:
+        raise CommandError(f"the audit log is not whole: {'; '.join(problems)}")
+
+
+def _print(result: "Verification", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_to_json(result)))
+        return
+    for chain in result.chains:
+        rows = f"{chain.rows} row{'' if chain.rows == 1 else 's'}"
+        if chain.earlier_rows:
+            rows += f" after {chain.earlier_rows} of a release without hashes"
+        end = f"head {chain.head}" if chain.head else "no head"
+        click.echo(f"{chain.tenant}: {rows}, {end}{'' if chain.broken is None else ', broken'}")
+
+
+def _to_json(result: "Verification") -> dict[str, object]:
+    tenants = [
+        {
+            "tenant": chain.tenant,
+            "rows": chain.rows,
+            "earlier_rows": chain.earlier_rows,
+            "head": chain.head,
+            "broken": None
+            if chain.broken is None
+            else {"number": chain.broken.number, "reason": chain.broken.reason},
+        }
+        for chain in result.chains
+    ]
+    return {"tenants": tenants, "missing_heads": list(result.missing_heads)}
+
+
+def _find_problems(result: "Verification") -> list[str]:
+    broken = [
+        f"row {chain.broken.number} of tenant {chain.tenant!r}: {chain.broken.reason}"
+        for chain in result.chains
+        if chain.broken is not None
+    ]
+    cut = "not in it: its end was cut off, or it is another log"
+    return broken + [f"the head {head} is {cut}" for head in result.missing_heads]
