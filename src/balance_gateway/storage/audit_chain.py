@@ -21,11 +21,11 @@ An auditor needs only this page and the columns of the table ``write_audit`` to 
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnClause, Row, Select, literal_column, select
+from sqlalchemy import ColumnClause, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.storage.database import Database
@@ -33,6 +33,8 @@ from balance_gateway.storage.tables import write_audit
 
 #: The hash before the first row of a chain.
 EMPTY_HASH = "0" * 64
+
+_BATCH_ROWS = 1_000
 
 #: The columns as they are stored, without the conversions of their types.
 _STORED: list[ColumnClause[Any]] = [literal_column(column.name) for column in write_audit.c]
@@ -70,15 +72,22 @@ def hash_earlier_row(columns: Mapping[str, Any], previous_hash: str) -> str:
     return hash_row({**columns, "previous_hash": previous_hash})
 
 
-def select_stored_rows(tenant: str | None) -> Select[Any]:
-    """Return the query for the rows of a tenant, or of all tenants, in the order of numbers."""
+async def read_stored_rows(
+    connection: AsyncConnection, tenant: str | None
+) -> AsyncIterator[Sequence[dict[str, Any]]]:
+    """Read the stored columns of a tenant's rows, or of all tenants', in the order of numbers.
+
+    They are read by one statement, so all are of one moment, and yielded in batches.
+    """
     statement = select(*_STORED).select_from(write_audit).order_by(write_audit.c.number)
-    return statement if tenant is None else statement.where(write_audit.c.tenant == tenant)
+    if tenant is not None:
+        statement = statement.where(write_audit.c.tenant == tenant)
+    async with connection.stream(statement) as rows:
+        async for batch in rows.mappings().partitions(_BATCH_ROWS):
+            yield [_with_flag(dict(row)) for row in batch]
 
 
-def read_stored_columns(row: Row[Any]) -> dict[str, Any]:
-    """Return a stored row's columns by name."""
-    columns = dict(row._mapping)
+def _with_flag(columns: dict[str, Any]) -> dict[str, Any]:
     if type(columns["verified"]) is int and columns["verified"] in (0, 1):
         # SQLite has no booleans.
         columns["verified"] = bool(columns["verified"])
@@ -110,7 +119,7 @@ async def lock_head(database: Database, connection: AsyncConnection, tenant: str
     if row is not None:
         return ChainHead(row.sequence, row.hash)
     seal = EMPTY_HASH
-    async with connection.stream(select_stored_rows(tenant)) as rows:
-        async for earlier in rows:
-            seal = hash_earlier_row(read_stored_columns(earlier), seal)
+    async for batch in read_stored_rows(connection, tenant):
+        for earlier in batch:
+            seal = hash_earlier_row(earlier, seal)
     return ChainHead(0, seal)

@@ -10,8 +10,7 @@ from balance_gateway.storage.audit_chain import (
     EMPTY_HASH,
     hash_earlier_row,
     hash_row,
-    read_stored_columns,
-    select_stored_rows,
+    read_stored_rows,
 )
 from balance_gateway.storage.database import Database
 
@@ -120,11 +119,9 @@ async def verify_in(
     """Verify in an open transaction; see ``verify_chains``."""
     chains: dict[str, VerifiedChain] = {}
     missing = set(heads)
-    # One statement, which sees the rows of one moment: a row that is committed meanwhile cannot
-    # appear without the one before it.
-    async with connection.stream(select_stored_rows(tenant)) as rows:
-        async for row in rows:
-            columns = read_stored_columns(row)
+    # Of one moment: a row that is committed meanwhile cannot appear without the one before it.
+    async for batch in read_stored_rows(connection, tenant):
+        for columns in batch:
             name = columns["tenant"]
             chain = chains.setdefault(name, VerifiedChain(name))
             chain.add(columns)
