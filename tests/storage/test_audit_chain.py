@@ -191,6 +191,31 @@ async def test_a_cut_end_is_found_by_a_head_that_was_noted(database, five_rows):
     assert (await verify_chains(database, heads=heads)).missing_heads == []
 
 
+async def test_a_write_that_differs_from_its_audit_row_is_named(database, five_rows):
+    """Repeats of an idempotency key and comparisons read the journal, which can be updated."""
+    changes = {
+        "outcome": "UPDATE writes SET outcome = 'applied' WHERE id = 'w2'",
+        "amount": "UPDATE writes SET minor_units = '99999' WHERE id = 'w2'",
+        "no amount": "UPDATE writes SET minor_units = 'x' WHERE id = 'w2'",
+        "currency": "UPDATE writes SET currency = 'SEK' WHERE id = 'w2'",
+        "memo": "UPDATE writes SET memo = NULL WHERE id = 'w2'",
+        "applied": "UPDATE writes SET applied = '{}' WHERE id = 'w2'",
+        "account": "UPDATE writes SET account_id = 'x' WHERE id = 'w2'",
+        "an audit row is gone": "DELETE FROM write_audit WHERE number = 5",
+        "all are gone": "DELETE FROM write_audit WHERE write_id = 'w2'",
+    }
+    found = {}
+    for name, statement in changes.items():
+        async with database.connect() as connection, connection.begin() as transaction:
+            await _drop_triggers(database, connection)
+            await _run(connection, statement)
+            found[name] = (await verify_in(connection)).differing_writes
+            await transaction.rollback()
+
+    assert found == {name: ["w2"] for name in changes}
+    assert (await verify_chains(database)).differing_writes == []
+
+
 async def test_an_auditor_can_verify_the_rows_without_the_gateway(database, five_rows):
     async with database.read_transaction() as connection:
         rows = await connection.execute(text("SELECT * FROM write_audit ORDER BY number"))
@@ -230,6 +255,7 @@ async def test_the_first_row_seals_the_rows_of_an_earlier_release(url, clock):
         await SqlWriteJournal(database, clock).begin(intent("new"), lease_s=LEASE_S)
         newest, *_ = await SqlAuditLog(database).rows("acme")
         after = await verify_chains(database, tenant="acme")
+        assert (await verify_chains(database)).differing_writes == []
         for name, statement in changes.items():
             async with database.connect() as connection, connection.begin() as transaction:
                 await _drop_triggers(database, connection)
@@ -304,6 +330,7 @@ _REFUSED = {
         f"INSERT OR REPLACE {_INSERT}",
         f"REPLACE {_INSERT}",
         f"REPLACE {_INSERT.replace('number,', 'rowid,', 1)}",
+        f"REPLACE {_INSERT.replace(', sequence', '')}",
         f"REPLACE {_RENUMBERED}",
         "UPDATE OR REPLACE write_audit SET number = 1 WHERE number = 2",
         f"INSERT {_INSERT.replace('SELECT number,', 'SELECT -1,').replace(', sequence', '')}",

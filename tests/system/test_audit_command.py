@@ -73,8 +73,8 @@ def test_audit_verify_names_the_broken_row_and_a_missing_head(config: Path, writ
     assert (done.exit_code, as_json.exit_code, gone.exit_code) == (1, 1, 1)
     assert done.stderr == (
         "Error: the audit log is not whole: row 1 of tenant 'acme': its columns do not have its"
-        f" hash: the row was changed; the head {other['head']} is not in it: its end was cut off,"
-        " or it is another log\n"
+        " hash: the row was changed; 1 in the journal differ from their newest row, first write o1;"
+        f" the head {other['head']} is not in it: its end was cut off, or it is another log\n"
     )
     assert json.loads(as_json.stdout)["tenants"][0]["broken"]["number"] == 1
     assert "tenant 'other' has no row" in gone.stderr

@@ -82,7 +82,11 @@ def _to_json(result: "Verification") -> dict[str, object]:
         }
         for chain in result.chains
     ]
-    return {"tenants": tenants, "missing_heads": list(result.missing_heads)}
+    return {
+        "tenants": tenants,
+        "missing_heads": list(result.missing_heads),
+        "differing_writes": list(result.differing_writes),
+    }
 
 
 def _find_problems(result: "Verification") -> list[str]:
@@ -92,4 +96,7 @@ def _find_problems(result: "Verification") -> list[str]:
         if chain.broken is not None
     ]
     cut = "not in it: its end was cut off, or it is another log"
+    if result.differing_writes:
+        count, first = len(result.differing_writes), result.differing_writes[0]
+        broken.append(f"{count} in the journal differ from their newest row, first write {first}")
     return broken + [f"the head {head} is {cut}" for head in result.missing_heads]

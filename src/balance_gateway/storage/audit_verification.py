@@ -12,6 +12,7 @@ from balance_gateway.storage.audit_chain import (
     hash_row,
     read_stored_rows,
 )
+from balance_gateway.storage.audited_writes import find_differing_writes
 from balance_gateway.storage.database import Database
 
 
@@ -89,10 +90,13 @@ class Verification:
     Attributes:
         chains: a result for each tenant, sorted by tenant.
         missing_heads: the expected hashes that no whole row has.
+        differing_writes: the ids of writes in the journal that differ from their newest audit row,
+            or have none.
     """
 
     chains: Sequence[VerifiedChain]
     missing_heads: Sequence[str]
+    differing_writes: Sequence[str]
 
 
 async def verify_chains(
@@ -128,7 +132,8 @@ async def verify_in(
             if chain.head is not None:
                 missing.discard(chain.head)
     found = [chains[name] for name in sorted(chains, key=str)]
-    return Verification(found, sorted(missing))
+    differing = await find_differing_writes(connection, tenant)
+    return Verification(found, sorted(missing), differing)
 
 
 def _hash_or_empty(hash_columns: Any, *arguments: Any) -> str:
