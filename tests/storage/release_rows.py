@@ -28,7 +28,8 @@ from balance_gateway.domain.writes import (
 )
 from balance_gateway.storage import migrations
 from balance_gateway.storage.audit import AuditEvent
-from balance_gateway.storage.database import Database, _parse_url, open_database
+from balance_gateway.storage.database import Database, open_database
+from balance_gateway.storage.database_url import parse_database_url
 
 FILES = sorted((Path(__file__).parent / "rows").glob("release_*.json"))
 
@@ -51,7 +52,7 @@ def read_file(path: Path) -> dict[str, Any]:
 async def open_with_rows(url: str, path: Path) -> AsyncIterator[Database]:
     """Store the rows in the tables of their release, then open the database with this one."""
     document = read_file(path)
-    parsed, label, options = _parse_url(url)
+    parsed, label, options = parse_database_url(url)
     old = Database(parsed, label=label, options=options)
     async with old.write_transaction() as connection:
         await connection.run_sync(_create_tables, document["tables"])

@@ -9,7 +9,7 @@ from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.settings import Settings
 from balance_gateway.pipeline.redis_url import RedisUrlError, parse_redis_url
 from balance_gateway.providers.registry import PROVIDERS
-from balance_gateway.storage.database import check_url
+from balance_gateway.storage.database_url import check_url
 from balance_gateway.storage.postgresql_url import UrlError
 
 

@@ -9,10 +9,13 @@ import click
 
 from balance_gateway import __version__
 from balance_gateway.cli.audit import audit
+from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
 from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
 from balance_gateway.cli.local import local
+from balance_gateway.cli.migrate import migrate
+from balance_gateway.cli.restore import restore
 from balance_gateway.cli.sandbox import sandbox
 from balance_gateway.cli.schema import schema
 from balance_gateway.cli.serve import serve
@@ -25,4 +28,7 @@ def main() -> None:
 
 
 for command in (demo, serve, sandbox, check, config, schema, local, audit):
+
+
+for command in (demo, serve, sandbox, check, config, schema, local, migrate, backup, restore):
     main.add_command(command)

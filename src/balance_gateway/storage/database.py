@@ -1,10 +1,8 @@
 """Opens an SQLite or PostgreSQL database and provides its transactions."""
 
 import asyncio
-import importlib.util
 import os.path
 import sqlite3
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from threading import Thread
@@ -12,20 +10,22 @@ from types import MappingProxyType
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from balance_gateway.ports.storage_changes import StorageUnavailable
 from balance_gateway.storage import migrations
+from balance_gateway.storage.database_url import find_sqlite_path, parse_database_url
 from balance_gateway.storage.engines import (
     LOCK_WAIT_S,
     driver_errors,
     make_engine,
     make_look_engine,
 )
-from balance_gateway.storage.postgresql_url import UrlError, parse_postgresql_url
+from balance_gateway.storage.postgresql_url import UrlError
 from balance_gateway.storage.sqlite_connection import CommitCount
+from balance_gateway.storage.sqlite_damage import DAMAGED, find_obstacle, is_damage
 from balance_gateway.storage.sqlite_file import SqliteFile
 
 #: Time in seconds that closing waits for each connection that is still busy.
@@ -33,8 +33,6 @@ CLOSE_WAIT_S = 5
 
 #: Key of PostgreSQL's advisory lock for migrations; an arbitrary number that never changes.
 _MIGRATION_LOCK = 7_362_514_409
-
-_EXPECTED = "storage.url must be sqlite:///path, sqlite:// or postgresql://user@host/name"
 
 
 class DatabaseError(StorageUnavailable):
@@ -54,6 +52,7 @@ class Database:
             that is configured as a URI, and for any other database.
         file: the watched file of an SQLite database; None for any other.
         commits: counts the commits of an in-memory database; None for any other.
+        is_damaged: whether SQLite has found the file damaged since it was opened.
     """
 
     def __init__(
@@ -73,6 +72,7 @@ class Database:
             assert url.database is not None
             self.path = None if "uri" in url.query else os.path.abspath(url.database)
         self.file: SqliteFile | None = None
+        self.is_damaged = False
         self._threads: WeakSet[Thread] = WeakSet()
         self._engine = make_engine(url, options, commits=self.commits, threads=self._threads)
         self._look_engine = None if self.is_sqlite else make_look_engine(url, options)
@@ -192,13 +192,15 @@ class Database:
         # SQLite: take the write lock at the start and not at the first write, so that two processes
         # wait for each other and cannot deadlock.
         await connection.execution_options(begin_immediate=True)
-        self._require_same_file()
+        self._require_sound_file()
         async with connection.begin():
             yield
         # Replaced meanwhile, it has the commit nowhere, and nothing may be sent because of it.
-        self._require_same_file()
+        self._require_sound_file()
 
-    def _require_same_file(self) -> None:
+    def _require_sound_file(self) -> None:
+        if self.is_damaged:
+            raise DatabaseError(f"the database {self.label} {DAMAGED}")
         if self.file is not None and not self.file.is_same():
             message = f"the file of the database {self.label} was deleted or replaced"
             raise DatabaseError(f"{message}; restart the gateway")
@@ -231,20 +233,37 @@ class Database:
                     statement = text("SELECT pg_advisory_xact_lock(:key)")
                     await connection.execute(statement, {"key": _MIGRATION_LOCK})
                 await connection.run_sync(migrations.upgrade)
+        except DatabaseError as error:
+            if "InsufficientPrivilege" not in str(error):
+                raise
+            message = (
+                f"the database {self.label} needs new tables, and its role may not create them"
+            )
+            raise DatabaseError(
+                f"{message}; run 'balance-gateway migrate' with a storage.url of a role that may"
+            ) from None
         finally:
             migrations.upgrade_lock.release()
 
     def _connect_error(self, error: Exception) -> DatabaseError:
         cause = getattr(error, "orig", None) or error
+        if self._note_damage(cause):
+            return DatabaseError(f"the database {self.label} {DAMAGED}")
         reason = " ".join(str(cause).split()) or type(cause).__name__
         if any(secret in reason for secret in self._secrets):
             reason = type(cause).__name__
         return DatabaseError(f"cannot connect to the database {self.label}: {reason}")
 
+    def _note_damage(self, cause: BaseException) -> bool:
+        self.is_damaged = self.is_damaged or is_damage(cause) or is_damage(cause.__cause__)
+        return self.is_damaged
+
     def _statement_error(self, error: Exception) -> DatabaseError:
         # Drivers quote the values of a statement in their messages, so only the error's type is
         # reported.
         cause = getattr(error, "orig", None) or error
+        if self._note_damage(cause):
+            return DatabaseError(f"the database {self.label} {DAMAGED}")
         kind = type(cause.__cause__ or cause).__name__
         return DatabaseError(f"a statement failed in the database {self.label} ({kind})")
 
@@ -263,11 +282,19 @@ async def open_database(url: str) -> Database:
         DatabaseError: the URL has none of these forms, asyncpg is missing, the database is
             unavailable, a newer release created it, or its tables are of an earlier one and its
             user may not change them.
+
+
+            unavailable or damaged, or a newer release created it.
     """
     try:
-        parsed, label, options = _parse_url(url)
+        parsed, label, options = parse_database_url(url)
     except UrlError as error:
         raise DatabaseError(str(error)) from None
+    path = find_sqlite_path(parsed)
+    # Before any connection: closing one could make the damage permanent.
+    problem = None if path is None else await asyncio.to_thread(find_obstacle, path)
+    if problem is not None:
+        raise DatabaseError(f"the database {label} {problem}")
     try:
         database = Database(parsed, label=label, options=options)
     except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError):
@@ -285,43 +312,6 @@ async def open_database(url: str) -> Database:
         await database.aclose()
         raise
     return database
-
-
-def check_url(url: str) -> None:
-    """Check a URL without opening its database.
-
-    Raises:
-        UrlError: the URL is malformed, or a parameter is unknown or has an invalid value.
-    """
-    _parse_url(url)
-
-
-def _parse_url(url: str) -> tuple[URL, str, Mapping[str, Any]]:
-    """Return the driver's URL, the database's label, and further arguments of connections."""
-    if url.startswith("postgresql:"):
-        parsed, options = parse_postgresql_url(url)
-        if importlib.util.find_spec("asyncpg") is None:
-            hint = "pip install balance-gateway[postgres]"
-            raise UrlError(f"storage.url names PostgreSQL, which needs asyncpg: {hint}")
-        return parsed, _format_label(parsed), options
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise UrlError(_EXPECTED) from None
-    if parsed.drivername != "sqlite":
-        raise UrlError(_EXPECTED)
-    if parsed.database in (None, "", ":memory:"):
-        name = f"file:balance-gateway-{uuid.uuid4().hex}"
-        memory = {"mode": "memory", "cache": "shared", "uri": "true"}
-        return URL.create("sqlite+aiosqlite", database=name, query=memory), "sqlite://", {}
-    return parsed.set(drivername="sqlite+aiosqlite"), f"sqlite:///{parsed.database}", {}
-
-
-def _format_label(url: URL) -> str:
-    hosts = url.query.get("host", ()) if url.host is None else url.host
-    where = hosts if isinstance(hosts, str) else ",".join(hosts)
-    port = f":{url.port}" if url.port else ""
-    return f"postgresql://{where}{port}/{url.database or ''}"
 
 
 async def _set_journal_mode(database: Database) -> None:

@@ -36,12 +36,14 @@ class WriteProbe:
         """Check that a write could be recorded now.
 
         Raises:
-            DatabaseError: the database is unavailable, read-only, full, or its file was replaced.
+            DatabaseError: the database is unavailable, read-only, full or damaged, or its file was
+                replaced.
         """
         async with self._lock:
             passed, file = self._passed_at_s, self._database.file
             is_same = file is None or file.is_same()
-            if is_same and passed is not None and time.monotonic() - passed < PROBE_VALID_S:
+            is_sound = is_same and not self._database.is_damaged
+            if is_sound and passed is not None and time.monotonic() - passed < PROBE_VALID_S:
                 return
             problem = await self._find_problem()
             self._passed_at_s = time.monotonic() if problem is None else None
@@ -51,6 +53,8 @@ class WriteProbe:
             raise DatabaseError(f"the database {label} takes no writes: {problem}")
 
     async def _find_problem(self) -> str | None:
+        if self._database.is_damaged:
+            return "the file is damaged; restore a backup"
         if self._database.file is not None:
             return await asyncio.to_thread(self._database.file.find_write_problem)
         if self._database.is_sqlite:

