@@ -81,16 +81,22 @@ async def created(path):
     return path
 
 
-async def test_a_damaged_file_is_not_opened_and_not_changed(created):
+async def test_a_damaged_file_is_not_opened_and_not_changed(path, child):
     """The gateway started, said that it was ready, and failed in each statement."""
-    overwrite_pages(created)
-    before = created.read_bytes()
+    writer = Writer(child, path)
+    writer.write("1")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    writer.write("2")
+    writer.kill()
+    overwrite_pages(path)
+    before = path.read_bytes(), read_log(path)
 
     with pytest.raises(DatabaseError, match=r"is damaged \(.*'balance-gateway restore") as caught:
-        await open_database(f"sqlite:///{created}")
+        await open_database(f"sqlite:///{path}")
 
     assert "\n" not in str(caught.value)
-    assert created.read_bytes() == before
+    assert (path.read_bytes(), read_log(path)) == before
 
 
 async def test_the_log_of_another_file_is_not_replayed(path, child):
@@ -135,6 +141,7 @@ async def test_a_file_that_is_damaged_later_is_not_ready_and_takes_no_writes(
         await database._engine.dispose()
         with closing(sqlite3.connect(created)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        content = created.read_bytes()
         overwrite_pages(created)
 
         with pytest.raises(DatabaseError, match="is damaged"):
@@ -142,6 +149,7 @@ async def test_a_file_that_is_damaged_later_is_not_ready_and_takes_no_writes(
                 await connection.exec_driver_sql("SELECT * FROM writes")
         with pytest.raises(DatabaseError, match="takes no writes: the file is damaged"):
             await probe.check()
+        created.write_bytes(content)
         refused = await harness.upsert()
         await harness.writer.drain()
     finally:

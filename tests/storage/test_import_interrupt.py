@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 
 import asyncpg
 import pytest
@@ -104,3 +105,28 @@ async def test_an_import_into_sqlite_is_cancelled(url, running, open_test_databa
     async with open_test_database(url) as database, database.read_transaction() as connection:
         rows = await connection.exec_driver_sql("SELECT count(*) FROM ledger_entries")
         assert rows.scalar_one() == 0
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_an_import_that_waits_for_a_pipe_is_cancelled(url, files):
+    config, _ = files
+    code = "from balance_gateway.cli import main; main()"
+    arguments = ["local", "import", "--config", str(config), "--account", "till", "-"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not (config.parent / "gateway.db").exists():
+            time.sleep(0.02)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        # Not communicate, which would end the pipe.
+        code = process.wait(10)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert code == 130

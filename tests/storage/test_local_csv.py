@@ -1,6 +1,7 @@
 """Tests the CSV import: bad rows are reported by line and column, a file is all or nothing."""
 
 import asyncio
+import os
 import random
 import time
 from datetime import UTC, date, datetime
@@ -68,6 +69,12 @@ async def test_a_valid_file_is_imported(store, account, write):
         HEADER + "a,bank,2026-01-02,1.00,",
         "amount,date,id,book\n1,2026-01-02,a,bank\n",
         '"id","book","date","amount"\n"a","bank","2026-01-02","1.00"\n',
+        HEADER + " a\u00a0,bank,2026-01-02,1.00,\n",
+        HEADER + ",,,,\n , ,,,\n,,\na,bank,2026-01-02,1.00,\n,,,,\n",
+        HEADER.replace("\n", "\r") + 'a,bank,2026-01-02,1.00,"two\nlines"\r\r',
+        (HEADER + "a,bank,2026-01-02,1.00,Åse\n").encode("utf-16"),
+        ("\ufeff" + HEADER + "a,bank,2026-01-02,1.00,Åse\r\n").encode("utf-16-be"),
+        (HEADER.replace("\n", "\r") + "a,bank,2026-01-02,1.00,Åse").encode("utf-32"),
     ],
 )
 async def test_accepted_variants_of_a_valid_file(store, account, write, content):
@@ -127,10 +134,55 @@ async def test_a_bad_row_is_reported_by_line_and_column(store, account, write, r
     assert await import_and_get_bad_rows(store, account, path) == [(3, column)]
 
 
-async def test_bytes_that_are_not_utf8_are_reported(store, account, write):
-    path = write(HEADER.encode() + "a,bank,2026-01-02,1,Åse\n".encode("latin-1"))
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        (HEADER.encode() + b"a,bank,2026-01-02,1,\n\xc5se,bank,2026-01-02,1,\n" * 2, 3, "0xC5"),
+        (HEADER.encode() + b'a,bank,2026-01-02,1,"two\nl\xefnes"\n', 3, "perhaps Latin-1"),
+        (HEADER.encode("utf-16-le"), 1, "UTF-16 without a byte order mark"),
+        (HEADER.encode("utf-16-be"), 1, "UTF-16 without a byte order mark"),
+        ((HEADER + "a").encode("utf-16") + b"b", 2, "is not UTF-16"),
+    ],
+)
+async def test_an_unknown_encoding_is_reported_once(store, account, write, content, line, message):
+    """It was reported as a control character, in up to 20 lines."""
+    path = write(content)
 
-    assert await import_and_get_bad_rows(store, account, path) == [(2, "description")]
+    assert await import_and_get_bad_rows(store, account, path) == [(line, "")]
+    with pytest.raises(BadRows, match=f"{message}.*save the file as CSV in UTF-8"):
+        await import_entries(store, account, path)
+
+
+@pytest.mark.parametrize("is_stdin", [False, True], ids=["a pipe", "standard input"])
+async def test_a_pipe_is_read_once_and_its_conflicts_have_lines(store, account, tmp_path, is_stdin):
+    """The second reading, for the lines of a conflict, never ended or found nothing."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = HEADER + "B,bank,2026-01-02,1,\nc,bank,2026-01-02,1,\nB ,bank,2026-01-02,2,\n"
+    writing = asyncio.create_task(asyncio.to_thread(pipe.write_text, content))
+    before = os.dup(0)
+    try:
+        if is_stdin:
+            opened = await asyncio.to_thread(os.open, pipe, os.O_RDONLY)
+            os.dup2(opened, 0)
+            os.close(opened)
+        with pytest.raises(BadRows) as caught:
+            await import_entries(store, account, None if is_stdin else pipe)
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+    await writing
+
+    assert [str(row) for row in caught.value.rows] == [
+        "line 4, id: bank entry 'B' is on line 2 with another date or amount"
+    ]
+    assert await sums(store, account) == Sums(None, 0, 0)
+
+
+async def test_an_id_is_the_same_with_spaces_around_it(store, account, write):
+    path = write(HEADER + "B,bank,2026-01-02,1,\nB ,bank,2026-01-02,1,\n")
+
+    assert await import_entries(store, account, path) == ImportResult(1, 1)
 
 
 async def test_an_overlong_line_is_rejected(store, account, write):

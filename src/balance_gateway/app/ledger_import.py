@@ -18,7 +18,7 @@ from balance_gateway.storage.ledger import SqlLedgerStore
 async def import_ledger_entries(
     settings: Settings,
     account_id: str,
-    path: Path,
+    path: Path | None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> ImportResult:
@@ -27,7 +27,7 @@ async def import_ledger_entries(
     Args:
         settings: the configuration.
         account_id: the gateway's id of the account.
-        path: the CSV file.
+        path: the CSV file, which may be a pipe; None for standard input.
         on_progress: called with the bytes done and the size of the file.
         on_interrupt: called when the caller is cancelled, after PostgreSQL was asked to abort. It
             should end the process: to wait for the import could take for ever.
@@ -58,7 +58,7 @@ async def import_ledger_entries(
 async def _import(
     settings: Settings,
     account: Account,
-    path: Path,
+    path: Path | None,
     on_progress: Callable[[int, int], None],
     aborters: list[TransactionAborter],
 ) -> ImportResult:

@@ -27,9 +27,9 @@ def local() -> None:
     "--account", "account_id", required=True, help="Id of the account in the configuration."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> None:
-    """Import ledger entries from a CSV file: all of its rows or none.
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+def import_(config_path: Path, account_id: str, as_json: bool, file: str) -> None:
+    """Import ledger entries from a CSV file: all of its rows or none; - is standard input.
 
     The columns are id, book (bank or ledger), date, amount and, optionally, description. Rows that
     were imported before are skipped, so a file can be imported again. Ctrl-C cancels the import: it
@@ -39,10 +39,11 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: Path) -> No
     from balance_gateway.domain.errors import GatewayError
 
     settings = load_settings(config_path)
+    path = None if file == "-" else Path(file)
     with _show_progress() as on_progress:
         try:
             result = asyncio.run(
-                import_ledger_entries(settings, account_id, file, on_progress, _exit_interrupted)
+                import_ledger_entries(settings, account_id, path, on_progress, _exit_interrupted)
             )
         except KeyboardInterrupt:
             _exit_interrupted()

@@ -5,13 +5,14 @@ The format is described in ``docs/providers/local.md``.
 """
 
 import csv
+import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO
+from typing import NoReturn
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.calendar_days import nearest_day
@@ -19,21 +20,23 @@ from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.ledger import Book, Entry, ImportResult
 from balance_gateway.domain.money import currency_exponent, parse_minor_units
 from balance_gateway.ports.ledger_store import EntryConflict, LedgerStore, OtherCurrency
+from balance_gateway.providers.local.csv_text import UnknownEncoding, open_text
 
 #: Maximum number of bad rows that are collected before the import stops.
 BAD_ROWS_MAX = 20
 
 ID_LENGTH_MAX = 200
 DESCRIPTION_LENGTH_MAX = 2_000
-LINE_BYTES_MAX = 1_000_000
+LINE_LENGTH_MAX = 1_000_000
 
 REQUIRED_COLUMNS = ("id", "book", "date", "amount")
 OPTIONAL_COLUMNS = ("description",)
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-#: Includes lone surrogates, as which undecodable bytes appear.
-_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_CONTROL_EXCEPT_WHITESPACE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_CONTROL_EXCEPT_WHITESPACE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: The lone surrogates as which bytes appear that are not UTF-8.
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
 _BOOKS = {book.value: book for book in Book}
 _ROWS_PER_PROGRESS = 5_000
 
@@ -77,7 +80,7 @@ class BadRows(BadInput):
 async def import_entries(
     store: LedgerStore,
     account: Account,
-    path: Path,
+    path: Path | None,
     on_progress: OnProgress = lambda _done, _total: None,
 ) -> ImportResult:
     """Import all rows of a file into an account, or none of them.
@@ -88,7 +91,7 @@ async def import_entries(
     Args:
         store: Stores the entries.
         account: An account of the embedded ledger.
-        path: The CSV file.
+        path: The CSV file, which is opened once and may be a pipe; None for standard input.
         on_progress: Called with the bytes read and the total bytes.
 
     Raises:
@@ -102,18 +105,28 @@ async def import_entries(
     # Fails early for an unknown currency, before the file is opened.
     currency_exponent(account.currency)
     try:
-        with path.open("rb") as file:
-            rows = _RowReader(file, account.currency, on_progress)
-            counter = _EarlyRows(await _read_opening_day(store, account))
-            result = await store.add_entries(account, counter.count(entry for _, entry in rows))
-            return replace(result, before_opening=counter.found)
-    except EntryConflict as conflict:
-        raise BadRows(_find_conflicting_rows(path, account.currency, conflict)) from conflict
+        async with open_text(path) as text:
+            return await _import_text(store, account, text, on_progress)
+    except UnknownEncoding as error:
+        raise BadRows([BadRow(1, "", str(error))]) from None
     except OtherCurrency as error:
         message = f"Nothing was imported. {error.error.message}"
         raise BadInput(message, field="account") from error
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from error
+        name = path or "standard input"
+        raise BadInput(f"cannot read {name}: {error.strerror}", field="file") from error
+
+
+async def _import_text(
+    store: LedgerStore, account: Account, text: io.TextIOWrapper, on_progress: OnProgress
+) -> ImportResult:
+    rows = _RowReader(text, account.currency, on_progress)
+    counter = _EarlyRows(await _read_opening_day(store, account))
+    try:
+        result = await store.add_entries(account, counter.count(entry for _, entry in rows))
+    except EntryConflict as conflict:
+        raise BadRows(_find_conflicting_rows(text, account.currency, conflict)) from conflict
+    return replace(result, before_opening=counter.found)
 
 
 async def _read_opening_day(store: LedgerStore, account: Account) -> date | None:
@@ -150,12 +163,11 @@ class _RowReader:
     after the first bad row.
     """
 
-    def __init__(self, file: BinaryIO, currency: str, on_progress: OnProgress) -> None:
-        self._file = file
+    def __init__(self, text: io.TextIOWrapper, currency: str, on_progress: OnProgress) -> None:
+        self._text = text
         self._currency = currency
         self._on_progress = on_progress
-        self._bytes_done = 0
-        self._bytes_total = os.fstat(file.fileno()).st_size
+        self._bytes_total = os.fstat(text.fileno()).st_size
         self._bad: list[BadRow] = []
         self._days: dict[str, date] = {}
 
@@ -170,8 +182,10 @@ class _RowReader:
                 if row is None:
                     break
                 if reader.line_num % _ROWS_PER_PROGRESS == 0:
-                    self._on_progress(self._bytes_done, self._bytes_total)
-                if row:
+                    done = os.lseek(self._text.fileno(), 0, os.SEEK_CUR)
+                    self._on_progress(done, self._bytes_total)
+                # Excel writes rows whose cells were emptied as commas.
+                if any(cell and not cell.isspace() for cell in row):
                     entry = self._parse_row(first_line, row, columns)
                     if entry is not None and not self._bad:
                         yield first_line, entry
@@ -186,13 +200,28 @@ class _RowReader:
         self._on_progress(self._bytes_total, self._bytes_total)
 
     def _read_lines(self) -> Iterator[str]:
-        encoding = "utf-8-sig"
-        while line := self._file.readline(LINE_BYTES_MAX):
-            if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
-                raise csv.Error(f"a line is longer than {LINE_BYTES_MAX:,} bytes")
-            self._bytes_done += len(line)
-            yield line.decode(encoding, errors="surrogateescape")
-            encoding = "utf-8"
+        number = 0
+        try:
+            while line := self._text.readline(LINE_LENGTH_MAX):
+                number += 1
+                if len(line) == LINE_LENGTH_MAX and not line.endswith(("\n", "\r")):
+                    raise csv.Error(f"a line is longer than {LINE_LENGTH_MAX:,} characters")
+                found = None if line.isascii() else _UNDECODABLE.search(line)
+                if found is not None:
+                    byte = ord(found[0]) - 0xDC00
+                    self._refuse_encoding(
+                        number, f"has the byte 0x{byte:02X}, which is not UTF-8 but perhaps Latin-1"
+                    )
+                yield line
+        except UnicodeDecodeError as error:
+            self._refuse_encoding(
+                number + 1, f"this or a later line is not {error.encoding.upper()}"
+            )
+
+    def _refuse_encoding(self, line: int, message: str) -> NoReturn:
+        # The other lines are in the same encoding, and reports of them would be worth nothing.
+        self._bad.append(BadRow(line, "", f"{message}; save the file as CSV in UTF-8"))
+        raise BadRows(self._bad)
 
     def _read_header(self, header: list[str]) -> dict[str, int]:
         """Return the position of each column.
@@ -203,7 +232,7 @@ class _RowReader:
         known = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
         for name in header:
             if name not in known:
-                expected = f"the columns are {','.join(known)}, separated by commas, in UTF-8"
+                expected = f"the columns are {','.join(known)}, separated by commas"
                 self._add_bad_row(1, "", f"unknown column {name[:40]!r}; {expected}")
             elif header.count(name) > 1:
                 self._add_bad_row(1, name, "duplicate column in the header")
@@ -238,18 +267,19 @@ class _RowReader:
                 line, "description", f"is longer than {DESCRIPTION_LENGTH_MAX:,} characters"
             )
         elif _CONTROL_EXCEPT_WHITESPACE.search(description):
-            self._add_bad_row(line, "description", "contains a control character, or is not UTF-8")
+            self._add_bad_row(line, "description", "contains a control character")
         if len(self._bad) > before or book is None or day is None:
             return None
         return Entry(entry_id, book, day, minor_units, description or None)
 
-    def _parse_id(self, line: int, text: str) -> str:
-        if not text.strip():
+    def _parse_id(self, line: int, cell: str) -> str:
+        text = cell.strip()
+        if not text:
             self._add_bad_row(line, "id", "is empty")
         elif len(text) > ID_LENGTH_MAX:
             self._add_bad_row(line, "id", f"is longer than {ID_LENGTH_MAX} characters")
         elif _CONTROL.search(text):
-            self._add_bad_row(line, "id", "contains a control character, or is not UTF-8")
+            self._add_bad_row(line, "id", "contains a control character")
         return text
 
     def _parse_day(self, line: int, text: str) -> date | None:
@@ -280,23 +310,25 @@ class _RowReader:
             raise BadRows(self._bad)
 
 
-def _find_conflicting_rows(path: Path, currency: str, conflict: EntryConflict) -> list[BadRow]:
-    """Read the file again to find the lines of the entries that the store reported."""
+def _find_conflicting_rows(
+    text: io.TextIOWrapper, currency: str, conflict: EntryConflict
+) -> list[BadRow]:
+    """Read the text again to find the lines of the entries that the store reported."""
     conflicting = set(conflict.entries)
     stored = conflict.stored
     first: dict[tuple[Book, str], tuple[int, Entry]] = {}
     bad: list[BadRow] = []
-    with path.open("rb") as file:
-        for line, entry in _RowReader(file, currency, lambda _done, _total: None):
-            key = (entry.book, entry.id)
-            if key not in conflicting or len(bad) == BAD_ROWS_MAX:
-                continue
-            earlier_line, earlier = first.setdefault(key, (line, entry))
-            name = f"{entry.book.value} entry {entry.id!r}"
-            if stored and earlier_line == line:
-                message = f"{name} is already stored with another date or amount"
-                bad.append(BadRow(line, "id", message))
-            elif (earlier.day, earlier.minor_units) != (entry.day, entry.minor_units):
-                message = f"{name} is on line {earlier_line} with another date or amount"
-                bad.append(BadRow(line, "id", message))
+    text.seek(0)
+    for line, entry in _RowReader(text, currency, lambda _done, _total: None):
+        key = (entry.book, entry.id)
+        if key not in conflicting or len(bad) == BAD_ROWS_MAX:
+            continue
+        earlier_line, earlier = first.setdefault(key, (line, entry))
+        name = f"{entry.book.value} entry {entry.id!r}"
+        if stored and earlier_line == line:
+            message = f"{name} is already stored with another date or amount"
+            bad.append(BadRow(line, "id", message))
+        elif (earlier.day, earlier.minor_units) != (entry.day, entry.minor_units):
+            message = f"{name} is on line {earlier_line} with another date or amount"
+            bad.append(BadRow(line, "id", message))
     return bad or [BadRow(1, "id", str(conflict))]
