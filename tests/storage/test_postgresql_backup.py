@@ -96,7 +96,7 @@ async def test_a_role_that_may_not_create_tables_is_sent_to_migrate(postgresql_u
     await admin.execute("CREATE ROLE reader LOGIN")
     try:
         await admin.execute("GRANT USAGE ON SCHEMA public TO reader")
-        with pytest.raises(DatabaseError, match="may not create them; run 'balance-gateway migrat"):
+        with pytest.raises(DatabaseError, match="run 'balance-gateway migrate' as their owner"):
             await open_database(postgresql_url.replace("//postgres:", "//reader:"))
     finally:
         await admin.execute("REVOKE USAGE ON SCHEMA public FROM reader")

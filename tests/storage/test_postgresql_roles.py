@@ -98,5 +98,5 @@ async def test_the_writer_s_role_writes_and_cannot_tamper(
 async def test_a_writer_before_the_owner_has_migrated_is_refused_with_advice(server: str) -> None:
     await _run(_url(server, "gateway_owner"), BLOCKS[1].splitlines()[0])
 
-    with pytest.raises(DatabaseError, match="run 'balance-gateway check' as their owner"):
+    with pytest.raises(DatabaseError, match="run 'balance-gateway migrate' as their owner"):
         await open_database(_url(server, "gateway_writer"))

@@ -27,8 +27,10 @@ def main() -> None:
     """One GraphQL API over bank and ledger balance providers."""
 
 
-for command in (demo, serve, sandbox, check, config, schema, local, audit):
+_COMMANDS = (
+    *(demo, serve, sandbox, check, config, schema, local),
+    *(migrate, backup, restore, audit),
+)
 
-
-for command in (demo, serve, sandbox, check, config, schema, local, migrate, backup, restore):
+for command in _COMMANDS:
     main.add_command(command)

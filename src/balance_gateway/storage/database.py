@@ -233,15 +233,6 @@ class Database:
                     statement = text("SELECT pg_advisory_xact_lock(:key)")
                     await connection.execute(statement, {"key": _MIGRATION_LOCK})
                 await connection.run_sync(migrations.upgrade)
-        except DatabaseError as error:
-            if "InsufficientPrivilege" not in str(error):
-                raise
-            message = (
-                f"the database {self.label} needs new tables, and its role may not create them"
-            )
-            raise DatabaseError(
-                f"{message}; run 'balance-gateway migrate' with a storage.url of a role that may"
-            ) from None
         finally:
             migrations.upgrade_lock.release()
 
@@ -280,11 +271,8 @@ async def open_database(url: str) -> Database:
 
     Raises:
         DatabaseError: the URL has none of these forms, asyncpg is missing, the database is
-            unavailable, a newer release created it, or its tables are of an earlier one and its
-            user may not change them.
-
-
-            unavailable or damaged, or a newer release created it.
+            unavailable or damaged, a newer release created it, or its tables are of an earlier one
+            and its user may not change them.
     """
     try:
         parsed, label, options = parse_database_url(url)

@@ -62,7 +62,7 @@ def upgrade(connection: Connection) -> None:
         if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         message = "does not have the tables of this release, and the user of storage.url may not"
-        hint = "run 'balance-gateway check' as their owner"
+        hint = "run 'balance-gateway migrate' as their owner"
         raise UpgradeError(f"{message} make them: {hint}") from error
 
 
