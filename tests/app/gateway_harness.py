@@ -1,7 +1,7 @@
 """A complete gateway inside the test process, with real storage and the sandbox over HTTP."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -116,15 +116,26 @@ class GatewayHarness:
             return (await client.post("/graphql", json=query, headers=headers)).status_code
 
     async def read_readiness(self) -> Any:
-        return (await self.client.get("/readyz")).json()
+        """Return what ``/readyz`` reports, without the version of the configuration."""
+        readiness = (await self.client.get("/readyz")).json()
+        readiness.pop("configuration", None)
+        return readiness
+
+    async def reload(self) -> bool:
+        """Reload the configuration; return whether it is used."""
+        is_used = await self.app.reload()
+        self.components = self.app.components
+        return is_used
 
 
 @asynccontextmanager
 async def run_gateway(
-    settings: Settings, clock: Any = system_clock
+    settings: Settings,
+    clock: Any = system_clock,
+    read_settings: Callable[[], Settings] | None = None,
 ) -> AsyncIterator[GatewayHarness]:
-    """Run a gateway with these settings."""
-    app = build_app(settings, clock)
+    """Run a gateway with these settings; ``read_settings`` reads those of a reload."""
+    app = build_app(settings, clock, read_settings)
     async with app.running() as components:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

@@ -20,5 +20,5 @@ async def test_the_compiled_executor_is_used_unless_it_is_disabled(
     app = build_app(parse_settings({"server": server, "storage": {"url": "sqlite://"}}, tmp_path))
 
     async with app.running():
-        assert isinstance(app._app, WebApp)
-        assert type(app._app._graphql._engine) is engine
+        assert isinstance(app._served.app, WebApp)
+        assert type(app._served.app._graphql._engine) is engine

@@ -152,7 +152,7 @@ async def test_every_change_of_ledger_and_journal_is_seen(changes, database, clo
     ledger = SqlLedgerStore(database, clock)
     journal = SqlWriteJournal(database, clock)
     settlements = SqlWriteSettlements(database)
-    sides = SqlSideStore(database, {account.id: "remote"}, clock)
+    sides = SqlSideStore(database, lambda _account: "remote", clock)
     amount = Money(5, "EUR")
     intent = WriteIntent(
         id="w1",
@@ -199,7 +199,7 @@ async def test_every_change_of_ledger_and_journal_is_seen(changes, database, clo
 
 
 async def test_repeating_what_is_stored_leaves_the_version_equal(changes, database, account, clock):
-    sides = SqlSideStore(database, {account.id: "remote"}, clock)
+    sides = SqlSideStore(database, lambda _account: "remote", clock)
     await sides.remember_side(account, Side.CREDIT)
     before = await changes.look()
 

@@ -11,9 +11,13 @@ from balance_gateway.storage.sides import SqlSideStore
 REMOTE_ACCOUNTS = {"acct_card": "layer:a", "acct_card_again": "layer:a", "acct_other": "layer:b"}
 
 
+def name_remote_account(account):
+    return REMOTE_ACCOUNTS[account.id]
+
+
 @pytest.fixture
 def sides(database, clock):
-    return SqlSideStore(database, REMOTE_ACCOUNTS, clock)
+    return SqlSideStore(database, name_remote_account, clock)
 
 
 async def test_a_side_is_found_under_every_id_of_its_remote_account(sides, make_account):
@@ -29,7 +33,7 @@ async def test_the_side_that_was_learned_last_counts(sides, other_database, make
     await sides.remember_side(card, Side.CREDIT)
     await sides.remember_side(card, Side.DEBIT)
 
-    restarted = SqlSideStore(other_database, REMOTE_ACCOUNTS)
+    restarted = SqlSideStore(other_database, name_remote_account)
 
     assert await restarted.find_side(card) is Side.DEBIT
 

@@ -1,37 +1,46 @@
 """Build the ASGI application, which opens the gateway at its start and closes it after draining."""
 
+import asyncio
 import contextlib
-import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from balance_gateway.api.compiled.engine import CompiledEngine
-from balance_gateway.api.execution.engine import Engine
-from balance_gateway.api.request.limits import Limits
-from balance_gateway.app.gateway_builder import GatewayComponents, open_gateway
-from balance_gateway.config.settings import ApiKeySettings, ServerSettings, Settings
+from balance_gateway.app.gateway_builder import GatewayComponents
+from balance_gateway.app.running_gateway import RunningGateway, open_running_gateway
+from balance_gateway.app.served_gateway import ServedGateway, SharedParts, hash_key, serve_gateway
+from balance_gateway.config.errors import ConfigError
+from balance_gateway.config.reloading import merge_reloaded
+from balance_gateway.config.settings import JwtSettings, ServerSettings, Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
-from balance_gateway.domain.secret import Secret
 from balance_gateway.pipeline.redis_documents import RedisDocuments
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
-from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
-from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.auth import Authenticator
 from balance_gateway.web.failed_credentials import FailedCredentials
-from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
 from balance_gateway.web.health_endpoints import Check, HealthEndpoints
+from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.persisted_queries import PersistedQueries
-from balance_gateway.web.routes import build_web_app
 from balance_gateway.web.shared_documents import SharedDocuments
 
 logger = logging.getLogger(__name__)
 
 
-def build_app(settings: Settings, clock: Clock = system_clock) -> "GatewayApp":
-    """Build the application; it opens no file or connection before the ASGI lifespan starts."""
-    return GatewayApp(settings, clock)
+def build_app(
+    settings: Settings,
+    clock: Clock = system_clock,
+    read_settings: Callable[[], Settings] | None = None,
+) -> "GatewayApp":
+    """Build the application; it opens no file or connection before the ASGI lifespan starts.
+
+    Args:
+        settings: the configuration.
+        clock: returns the current time.
+        read_settings: reads the configuration again, for a reload; raises ConfigError. None: the
+            configuration stays.
+    """
+    return GatewayApp(settings, clock, read_settings)
 
 
 class GatewayApp:
@@ -40,59 +49,158 @@ class GatewayApp:
     Args:
         settings: the configuration.
         clock: returns the current time.
+        read_settings: see ``build_app``.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        read_settings: Callable[[], Settings] | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._app: ASGIApp | None = None
-        self._health: HealthEndpoints | None = None
+        self._read_settings = read_settings
+        self._served: ServedGateway | None = None
+        self._running: RunningGateway | None = None
+        self._shared: SharedParts | None = None
+        self._reload_wanted = False
+        self._reloading: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        assert self._app is not None, "the lifespan has not started"
-        await self._app(scope, receive, send)
+        served = self._served
+        assert served is not None, "the lifespan has not started"
+        served.requests += 1
+        try:
+            await served.app(scope, receive, send)
+        finally:
+            served.leave()
 
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""
-        if self._health is not None:
-            self._health.start_draining()
+        if self._shared is not None:
+            self._shared.health.start_draining()
+
+    @property
+    def components(self) -> GatewayComponents:
+        """The parts that serve new requests."""
+        assert self._running is not None, "the lifespan has not started"
+        return self._running.current.components
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[GatewayComponents]:
         """Open the gateway, serve requests inside the context, then drain and close it."""
-        server = self._settings.server
         async with (
-            open_gateway(self._settings, self._clock) as components,
-            _open_authenticator(self._settings, self._clock) as authenticator,
+            open_running_gateway(self._settings, self._clock) as running,
+            _open_tokens(self._settings.jwt, self._clock) as tokens,
         ):
-            failures = FailedCredentials(
-                server.trusted_proxies,
-                lambda outcome: components.metrics.failed_credentials.labels(outcome).inc(),
-            )
-            self._health = _build_health_endpoints(components, server, failures)
-            persisted_queries = _build_persisted_queries(components, server)
-            endpoint = GraphQLEndpoint(
-                _build_engine(components, self._settings),
-                authenticator,
-                on_rejection=components.metrics.turned_away.inc,
-                cors=_build_cors(server),
-                persisted_queries=persisted_queries,
-                failures=failures,
-                compression=server.compression,
-            )
-            self._app = build_web_app(
-                graphql=endpoint,
-                operations=self._health,
-                root_path=server.root_path,
-                console=server.graphiql,
-            )
-            yield components
-            await endpoint.drain()
-            await persisted_queries.drain()
+            self._running = running
+            self._shared = shared = self._build_shared_parts(running.current.components, tokens)
+            self._served = serve_gateway(running.current, shared)
+            self._show_version()
+            try:
+                yield running.current.components
+            finally:
+                await self._stop_reloading()
+            await self._served.endpoint.drain()
+            await shared.persisted_queries.drain()
+
+    def start_reload(self) -> None:
+        """Read the configuration again in the background, after a reload that is under way."""
+        self._reload_wanted = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_while_wanted())
+
+    async def reload(self) -> bool:
+        """Read the configuration again and use it for new requests.
+
+        Returns:
+            Whether it is used. A wrong one changes nothing; the log has the reason.
+        """
+        assert self._running is not None, "the lifespan has not started"
+        assert self._read_settings is not None, "the configuration stays"
+        outcomes = self.components.metrics.config_reloads
+        try:
+            # In a thread: a large file takes a while, and requests must not wait for it.
+            read = await asyncio.to_thread(self._read_settings)
+            settings, restart_keys = merge_reloaded(self._running.current.settings, read)
+            await self._use(settings)
+        except (ConfigError, DatabaseError, ValueError) as error:
+            logger.error("config.refused", extra={"reason": str(error)})
+            outcomes.labels("refused").inc()
+            return False
+        except Exception:
+            logger.exception("config.reload_failed")
+            outcomes.labels("refused").inc()
+            return False
+        outcomes.labels("applied").inc()
+        self.components.metrics.config_restart_keys.set(len(restart_keys))
+        logger.info("config.reloaded", extra={"version": settings.version})
+        if restart_keys:
+            logger.warning("config.needs_restart", extra={"keys": ", ".join(restart_keys)})
+        return True
+
+    async def _use(self, settings: Settings) -> None:
+        assert self._running is not None
+        assert self._shared is not None
+        former = self._served
+        assert former is not None
+        prepared = await self._running.prepare(settings)
+        served = serve_gateway(prepared, self._shared)
+        await self._running.replace(prepared)
+        self._served = served
+        self._show_version()
+        closing = asyncio.get_running_loop().create_task(self._close_former(former))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close_former(self, former: ServedGateway) -> None:
+        assert self._running is not None
+        await former.finish()
+        await self._running.close_former(former.gateway)
+
+    async def _reload_while_wanted(self) -> None:
+        while self._reload_wanted:
+            self._reload_wanted = False
+            await self.reload()
+
+    async def _stop_reloading(self) -> None:
+        """End a reload under way, and let the writes of former gateways end."""
+        self._reload_wanted = False
+        if self._reloading is not None:
+            await asyncio.wait({self._reloading})
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _show_version(self) -> None:
+        info = self.components.metrics.config_info
+        info.clear()
+        info.labels(self._get_version()).set(1)
+
+    def _get_version(self) -> str:
+        assert self._running is not None
+        return self._running.current.settings.version
+
+    def _build_shared_parts(
+        self, components: GatewayComponents, tokens: Authenticator | None
+    ) -> SharedParts:
+        server, metrics = self._settings.server, components.metrics
+        failures = FailedCredentials(
+            server.trusted_proxies, lambda outcome: metrics.failed_credentials.labels(outcome).inc()
+        )
+        return SharedParts(
+            health=_build_health_endpoints(components, server, failures, self._get_version),
+            failures=failures,
+            tokens=tokens,
+            persisted_queries=_build_persisted_queries(components, server),
+            load_shedder=LoadShedder(on_rejection=metrics.turned_away.inc),
+        )
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -106,18 +214,23 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _build_engine(components: GatewayComponents, settings: Settings) -> GraphQLEngine:
-    limits = Limits(accounts=components.gateway.directory.count_largest_tenant())
-    timeout_s = settings.server.request_timeout_s
-    engine = Engine(components.gateway, limits=limits, request_timeout_s=timeout_s)
-    if not settings.server.compiled:
-        return engine
-    return CompiledEngine(
-        engine,
-        components.gateway,
-        limits=limits,
-        request_timeout_s=timeout_s,
-        metrics=components.metrics,
+def _build_health_endpoints(
+    components: GatewayComponents,
+    server: ServerSettings,
+    failures: FailedCredentials,
+    get_configuration: Callable[[], str],
+) -> HealthEndpoints:
+    key = server.metrics_key
+    optional: dict[str, Check] = {"cache": components.cache.fences.ping}
+    if components.clocks.has_others:
+        optional["clock"] = components.clocks.check
+    return HealthEndpoints(
+        checks={"storage": WriteProbe(components.database).check},
+        optional_checks=optional,
+        registry=components.metrics.registry,
+        metrics_key_sha256=None if key is None else hash_key(key),
+        failures=failures,
+        get_configuration=get_configuration,
     )
 
 
@@ -130,35 +243,13 @@ def _build_persisted_queries(
     return PersistedQueries(enabled=server.persisted_queries, shared=shared)
 
 
-def _build_cors(server: ServerSettings) -> CorsPolicy | None:
-    if not server.cors_origins:
-        return None
-    return CorsPolicy(server.cors_origins, server.cors_headers)
-
-
-def _build_health_endpoints(
-    components: GatewayComponents, server: ServerSettings, failures: FailedCredentials
-) -> HealthEndpoints:
-    key = server.metrics_key
-    optional: dict[str, Check] = {"cache": components.cache.fences.ping}
-    if components.clocks.has_others:
-        optional["clock"] = components.clocks.check
-    return HealthEndpoints(
-        checks={"storage": WriteProbe(components.database).check},
-        optional_checks=optional,
-        registry=components.metrics.registry,
-        metrics_key_sha256=None if key is None else _hash_key(key),
-        failures=failures,
-    )
-
-
 @contextlib.asynccontextmanager
-async def _open_authenticator(settings: Settings, clock: Clock) -> AsyncIterator[Authenticator]:
-    """Open the authenticator of API keys and, with ``[auth.jwt]``, of an issuer's tokens."""
-    keys = ApiKeys([_build_api_key(key) for key in settings.api_keys])
-    jwt = settings.jwt
+async def _open_tokens(
+    jwt: JwtSettings | None, clock: Clock
+) -> AsyncIterator[Authenticator | None]:
+    """Open the authenticator of an issuer's tokens; None without ``[auth.jwt]``."""
     if jwt is None:
-        yield keys
+        yield None
         return
     # Imported here, so that a gateway without tokens does not load 9 MB of cryptography.
     from balance_gateway.web.jwks import Jwks  # noqa: PLC0415
@@ -166,30 +257,13 @@ async def _open_authenticator(settings: Settings, clock: Clock) -> AsyncIterator
 
     jwks = Jwks(jwt.jwks_url, network=jwt, allow_plain_http=jwt.allow_plain_http)
     try:
-        yield KeyOrTokenAuthenticator(
-            keys,
-            JwtAuthenticator(
-                issuer=jwt.issuer,
-                audience=jwt.audience,
-                jwks=jwks,
-                tenant_claim=jwt.tenant_claim,
-                scope_claim=jwt.scope_claim,
-                clock=clock,
-            ),
+        yield JwtAuthenticator(
+            issuer=jwt.issuer,
+            audience=jwt.audience,
+            jwks=jwks,
+            tenant_claim=jwt.tenant_claim,
+            scope_claim=jwt.scope_claim,
+            clock=clock,
         )
     finally:
         await jwks.aclose()
-
-
-def _build_api_key(key: ApiKeySettings) -> ApiKey:
-    """Build an API key, which keeps the hash of the configured key only."""
-    return ApiKey(
-        name=key.name,
-        key_sha256=_hash_key(key.key),
-        tenant=key.tenant,
-        scopes=frozenset(key.scopes),
-    )
-
-
-def _hash_key(key: Secret) -> bytes:
-    return hashlib.sha256(key.reveal().encode()).digest()

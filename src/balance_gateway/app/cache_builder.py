@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from balance_gateway.app.write_deadlines import compute_effect_window_s, compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConfiguredConnector, Settings
+from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
 from balance_gateway.pipeline.cache.cache_keys import (
@@ -57,19 +58,35 @@ def build_cache(
         values = MemoryStore(cache.entries_max) if cache.enabled else NoStore()
         return CacheComponents(MemoryFences(hold_s), values, NoLeases())
     redis = RedisClient.open(url)
-    values = RedisStore(redis, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
-    return CacheComponents(
-        RedisFences(redis, hold_s, has_unsettled_writes), values, RedisLeases(redis), redis
-    )
+    fences = RedisFences(redis, hold_s, has_unsettled_writes)
+    return CacheComponents(fences, _build_redis_store(redis, cache), RedisLeases(redis), redis)
+
+
+def with_lifetimes(components: CacheComponents, cache: CacheSettings) -> CacheComponents:
+    """Return the parts with a store that keeps values for the lifetimes of other settings."""
+    if components.link is None:
+        # In memory, values are kept until there are too many.
+        return components
+    return replace(components, values=_build_redis_store(components.link, cache))
+
+
+def _build_redis_store(redis: RedisClient, cache: CacheSettings) -> CacheStore:
+    return RedisStore(redis, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
 
 
 def build_unsettled_check(
-    settings: Settings, journal: WriteJournal, clock: Clock
+    get_settings: Callable[[], Settings], journal: WriteJournal, clock: Clock
 ) -> Callable[[], Awaitable[bool]]:
-    """Build the check whether a write that was begun may still take effect at a provider."""
-    window = timedelta(seconds=compute_effect_window_s(settings))
+    """Build the check whether a write that was begun may still take effect at a provider.
+
+    Args:
+        get_settings: returns the settings that are in use.
+        journal: lists the writes.
+        clock: returns the current time.
+    """
 
     async def has_unsettled_writes() -> bool:
+        window = timedelta(seconds=compute_effect_window_s(get_settings()))
         return bool(await journal.unsettled_since(clock() - window))
 
     return has_unsettled_writes
@@ -85,6 +102,11 @@ def build_lifetimes(cache: CacheSettings) -> Lifetimes:
         bank_feed_s=cache.bank_feed_ttl_s,
         stale_patience_s=cache.stale_patience_s,
     )
+
+
+def name_remote_account(account: Account) -> str:
+    """Return the name of the account at its provider; see ``cache_keys.compute_remote_key``."""
+    return compute_remote_key(account, PROVIDERS[account.provider])
 
 
 def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:

@@ -1,25 +1,23 @@
-"""Build the gateway: wire settings, storage, providers, pipeline and use cases together."""
+"""Build a gateway from its settings: wire resources, connectors, pipeline and use cases."""
 
 import asyncio
-import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from balance_gateway.app.cache_builder import (
     CacheComponents,
     build_account_keys,
-    build_cache,
     build_lifetimes,
     build_remote_renames,
-    build_unsettled_check,
+    with_lifetimes,
 )
-from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.clock_check import ClockCheck
-from balance_gateway.app.provider_builder import build_gate, build_provider
+from balance_gateway.app.connectors import OpenConnector, open_connectors
+from balance_gateway.app.resources import Resources
 from balance_gateway.app.write_deadlines import (
     READ_BACK_S,
     build_write_deadlines,
@@ -27,23 +25,16 @@ from balance_gateway.app.write_deadlines import (
 )
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
-from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.domain.money import is_withdrawn
 from balance_gateway.domain.writes import WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
-from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
-from balance_gateway.pipeline.calls.health_tracked_provider import HealthTrackedProvider
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
-from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
-from balance_gateway.pipeline.redis_configuration import warn_of_risks
 from balance_gateway.ports.bank_feeds import BankFeedReader
-from balance_gateway.ports.provider_dependencies import ProviderDependencies
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
@@ -52,14 +43,10 @@ from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.write_results import log_uncertain
 from balance_gateway.service.writer import OpeningBalanceWriter
-from balance_gateway.storage.changes import open_storage_changes
-from balance_gateway.storage.database import Database, open_database
-from balance_gateway.storage.database_clock import DatabaseClock
+from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_history import SqlWriteHistory
 from balance_gateway.storage.journal_settlements import SqlWriteSettlements
-from balance_gateway.storage.ledger import SqlLedgerStore
-from balance_gateway.storage.sides import SqlSideStore
 
 logger = logging.getLogger(__name__)
 
@@ -91,126 +78,168 @@ class GatewayComponents:
     clocks: ClockCheck
 
 
-@contextlib.asynccontextmanager
-async def open_gateway(
-    settings: Settings, clock: Clock = system_clock
-) -> AsyncIterator[GatewayComponents]:
-    """Open a gateway, recover writes that a crash interrupted, and close all parts in order."""
-    # The stack closes in reverse order: the writer drains while its journal, fences and providers
-    # are still open.
-    async with contextlib.AsyncExitStack() as stack:
-        database = await open_database(settings.storage.url.reveal())
-        stack.push_async_callback(database.aclose)
-        storage_changes = await stack.enter_async_context(open_storage_changes(database))
-        # Leases, deadlines and holds of writes are judged by all processes in the same time.
-        write_clock = await DatabaseClock.open(database, clock)
-        journal = SqlWriteJournal(database, write_clock)
-        # Before anything looks a write up: earlier releases named accounts by ids as written.
-        await journal.rename_remote_accounts(build_remote_renames(settings))
-        metrics = Metrics()
-        cache = build_cache(settings, build_unsettled_check(settings, journal, write_clock))
-        stack.push_async_callback(cache.fences.aclose)
-        clocks = _start_clock_check(ClockCheck(clock, write_clock, cache.link), stack)
-        gates = {
-            connector.name: build_gate(connector, cache.link) for connector in settings.connectors
-        }
-        tracker = HealthTracker(gates, clock)
-        _register_gauges(metrics, gates, cache)
-        keys = build_account_keys(settings)
-        remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
-        ledger = SqlLedgerStore(database, clock)
-        await ledger.record_currencies(
-            [one for one in settings.accounts if one.provider is ProviderKind.LOCAL]
+@dataclass(slots=True, eq=False)
+class ConfiguredGateway:
+    """A gateway as one configuration describes it, over resources that outlive it.
+
+    Attributes:
+        settings: the configuration.
+        connectors: the connectors by name.
+        components: the parts, for the application.
+        writer: sets opening balances.
+        reconciler: settles uncertain writes.
+        recovery: resolves the writes that a process left unfinished.
+    """
+
+    settings: Settings
+    connectors: Mapping[str, OpenConnector]
+    components: GatewayComponents
+    writer: OpeningBalanceWriter
+    reconciler: Reconciler
+    recovery: Recovery
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def recover(self) -> None:
+        """Hold the fences of writes that another process left, before anything is read."""
+        fences = self.components.cache.fences
+        try:
+            await self.recovery.hold_fences(compute_effect_window_s(self.settings))
+            # Without fences to hold, this is the first command: it sets the metric cache_up.
+            await fences.ping()
+        except CacheUnavailable:
+            # Not an error: when the cache is back, its fences or a quarantine protect its values.
+            logger.warning("recovery.cache_out_of_reach")
+
+    def start(self) -> None:
+        """Start the work in the background."""
+        work: tuple[Coroutine[Any, Any, None], ...] = (
+            self.recovery.run(RECOVER_INTERVAL_S),
+            self.reconciler.run(SETTLE_INTERVAL_S),
         )
-        sides = SqlSideStore(database, remote_accounts, clock)
-        _warn_of_withdrawn_currencies(settings.accounts)
-        on_call = make_call_observer(metrics, gates, tracker)
-        providers: dict[str, BalanceProvider] = {}
-        feed_readers: dict[str, BankFeedReader] = {}
-        sources: dict[str, BalanceProvider] = {}
-        for connector in settings.connectors:
-            dependencies = ProviderDependencies(
-                clock, on_call, gates[connector.name], ledger, sides
-            )
-            provider = build_provider(connector, dependencies)
-            stack.push_async_callback(provider.aclose)
-            # Undecorated: a bank feed is not worth a retry.
-            if isinstance(provider, BankFeedReader):
-                feed_readers[connector.name] = provider
-            sources[connector.name] = _decorate_provider(provider, tracker)
-        reads = _build_reads(settings, providers, feed_readers, keys, cache, clock, metrics)
-        stack.push_async_callback(reads.aclose)
-        directory = Directory(
-            settings.accounts,
-            [Connector(p.connector, p.kind, p.capabilities) for p in sources.values()],
-        )
-        limits = build_write_deadlines(settings)
-        history = SqlWriteHistory(database)
-        reconciler = Reconciler(
-            directory=directory,
-            sources=sources,
-            remote_accounts=remote_accounts,
-            fence=reads,
-            journal=journal,
-            settlements=SqlWriteSettlements(database),
-            history=history,
-            clock=write_clock,
-            hold_s=compute_effect_window_s(settings),
-            read_timeout_s=READ_BACK_S,
-            on_settled=lambda connector, how: metrics.writes_settled.labels(connector, how).inc(),
-            on_count=metrics.unsettled_writes.set,
-        )
-        stack.push_async_callback(reconciler.drain)
-        # Reads report to the reconciler, and the reconciler drops the values that they cached.
-        for name, source in sources.items():
-            observed = ObservedOpeningBalances(source, reconciler, write_clock)
-            providers[name] = _record_opening_balances(observed, journal, remote_accounts)
-        writer = OpeningBalanceWriter(
-            directory=directory,
-            providers=providers,
-            remote_accounts=remote_accounts,
-            fence=reads,
-            journal=journal,
-            reconciler=reconciler,
-            sources=sources,
-            clock=write_clock,
-            new_id=lambda: str(uuid.uuid4()),
-            limits=limits,
-            on_outcome=lambda connector, outcome: metrics.writes.labels(connector, outcome).inc(),
-        )
-        stack.push_async_callback(writer.drain)
-        on_uncertain = partial(_report_uncertain, metrics, reconciler)
-        recovery = Recovery(
-            directory,
-            sources,
-            reads,
-            journal,
-            write_clock,
-            limits,
-            on_uncertain,
-            writer.keeps_outcome,
-        )
-        await _recover(recovery, compute_effect_window_s(settings), cache, stack)
-        _run_in_background(reconciler.run(SETTLE_INTERVAL_S), stack)
-        if cache.link is not None:
-            _run_in_background(warn_of_risks(cache.link), stack)
-        gateway = Gateway(
-            directory,
-            reads,
-            writer,
-            tracker,
-            clock,
-            reconciler,
-            history,
-            storage_changes,
-            settings.server.environment,
-        )
-        yield GatewayComponents(gateway, database, cache, providers, metrics, clocks)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(one) for one in work]
+
+    async def stop(self) -> None:
+        """Stop the work in the background."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def finish(self) -> None:
+        """Wait until every write has its recorded outcome, however long that takes."""
+        await self.writer.finish()
+        await self.reconciler.drain()
+
+    async def drain(self) -> None:
+        """Wait until every write has its outcome, and a while for its record."""
+        await self.writer.drain()
+        await self.reconciler.drain()
 
 
-def _start_clock_check(clocks: ClockCheck, stack: contextlib.AsyncExitStack) -> ClockCheck:
-    _run_in_background(clocks.run(), stack)
-    return clocks
+async def configure_gateway(
+    settings: Settings,
+    resources: Resources,
+    former: Mapping[str, OpenConnector],
+    keeps_outcome: Callable[[str], bool],
+) -> ConfiguredGateway:
+    """Build a gateway; nothing of it runs yet, and the resources are used as before.
+
+    Args:
+        settings: the configuration.
+        resources: the parts that outlive it.
+        former: the connectors before a reload, by name.
+        keeps_outcome: returns whether a gateway before a reload knows the outcome of a write.
+
+    Raises:
+        ValueError: a setting is invalid; the text names it and contains no secret.
+        DatabaseError: the storage is unavailable.
+    """
+    connectors = open_connectors(settings.connectors, resources, former)
+    # Before anything looks a write up: earlier releases named accounts by ids as written.
+    await resources.journal.rename_remote_accounts(build_remote_renames(settings))
+    await resources.ledger.record_currencies(
+        [one for one in settings.accounts if one.provider is ProviderKind.LOCAL]
+    )
+    _warn_of_withdrawn_currencies(settings.accounts)
+    return _wire(settings, resources, connectors, keeps_outcome)
+
+
+def _wire(
+    settings: Settings,
+    resources: Resources,
+    connectors: Mapping[str, OpenConnector],
+    keeps_outcome: Callable[[str], bool],
+) -> ConfiguredGateway:
+    metrics, journal = resources.metrics, resources.journal
+    cache = with_lifetimes(resources.cache, settings.cache)
+    tracker = HealthTracker.join((one.tracker for one in connectors.values()), resources.clock)
+    keys = build_account_keys(settings)
+    remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
+    sources = {name: one.source for name, one in connectors.items()}
+    providers: dict[str, BalanceProvider] = {}
+    reads = _build_reads(settings, providers, connectors, keys, cache, resources)
+    directory = Directory(
+        settings.accounts,
+        [Connector(p.connector, p.kind, p.capabilities) for p in sources.values()],
+    )
+    limits = build_write_deadlines(settings)
+    history = SqlWriteHistory(resources.database)
+    reconciler = Reconciler(
+        directory=directory,
+        sources=sources,
+        remote_accounts=remote_accounts,
+        fence=reads,
+        journal=journal,
+        settlements=SqlWriteSettlements(resources.database),
+        history=history,
+        clock=resources.write_clock,
+        hold_s=compute_effect_window_s(settings),
+        read_timeout_s=READ_BACK_S,
+        on_settled=lambda connector, how: metrics.writes_settled.labels(connector, how).inc(),
+        on_count=metrics.unsettled_writes.set,
+    )
+    # Reads report to the reconciler, and the reconciler drops the values that they cached.
+    for name, source in sources.items():
+        observed = ObservedOpeningBalances(source, reconciler, resources.write_clock)
+        providers[name] = _record_opening_balances(observed, journal, remote_accounts)
+    writer = OpeningBalanceWriter(
+        directory=directory,
+        providers=providers,
+        remote_accounts=remote_accounts,
+        fence=reads,
+        journal=journal,
+        reconciler=reconciler,
+        sources=sources,
+        clock=resources.write_clock,
+        new_id=lambda: str(uuid.uuid4()),
+        limits=limits,
+        on_outcome=lambda connector, outcome: metrics.writes.labels(connector, outcome).inc(),
+    )
+    recovery = Recovery(
+        directory,
+        sources,
+        reads,
+        journal,
+        resources.write_clock,
+        limits,
+        partial(_report_uncertain, metrics, reconciler),
+        lambda write_id: writer.keeps_outcome(write_id) or keeps_outcome(write_id),
+    )
+    gateway = Gateway(
+        directory,
+        reads,
+        writer,
+        tracker,
+        resources.clock,
+        reconciler,
+        history,
+        resources.storage_changes,
+        settings.server.environment,
+    )
+    components = GatewayComponents(
+        gateway, resources.database, cache, providers, metrics, resources.clocks
+    )
+    return ConfiguredGateway(settings, connectors, components, writer, reconciler, recovery)
 
 
 def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
@@ -223,11 +252,10 @@ def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
 def _build_reads(
     settings: Settings,
     providers: Mapping[str, BalanceProvider],
-    feed_readers: Mapping[str, BankFeedReader],
+    connectors: Mapping[str, OpenConnector],
     keys: Mapping[str, AccountKeys],
     cache: CacheComponents,
-    clock: Clock,
-    metrics: Metrics,
+    resources: Resources,
 ) -> CachedReads:
     return CachedReads(
         providers=providers,
@@ -236,51 +264,24 @@ def _build_reads(
         values=cache.values,
         claims=cache.claims,
         lifetimes=build_lifetimes(settings.cache),
-        clock=clock,
-        metrics=metrics,
+        clock=resources.clock,
+        metrics=resources.metrics,
         # Reads end before their request, so that a late read can fall back on a stale value.
         deadline_s=settings.server.request_timeout_s * 0.9,
-        feed_readers=feed_readers,
+        # Undecorated: a bank feed is not worth a retry.
+        feed_readers={
+            name: one.provider
+            for name, one in connectors.items()
+            if isinstance(one.provider, BankFeedReader)
+        },
         accounts=settings.accounts,
         in_storage=frozenset(
             account.id
             for account in settings.accounts
             if PROVIDERS[account.provider].values_in_storage
         ),
+        single_flight=resources.reads_in_flight,
     )
-
-
-def _register_gauges(
-    metrics: Metrics, gates: Mapping[str, ConnectorGate], cache: CacheComponents
-) -> None:
-    """Register the metrics that ``/metrics`` reads from the state of gates and cache."""
-    for name, gate in gates.items():
-        metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
-        if gate.rate_limiter.per_minute is not None:
-            metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
-            metrics.budget_refills_seconds.labels(name).set_function(partial(_refills_in_s, gate))
-    link = cache.link
-    metrics.cache_up.set_function(lambda: 1.0 if link is None else float(link.is_up))
-
-
-def _is_open(gate: ConnectorGate) -> float:
-    return float(gate.breaker.state is not BreakerState.CLOSED)
-
-
-def _refills_in_s(gate: ConnectorGate) -> float:
-    return gate.rate_limiter.refills_in_s() or 0.0
-
-
-def _remaining(gate: ConnectorGate) -> float:
-    return float(gate.rate_limiter.remaining() or 0)
-
-
-def _decorate_provider(provider: BalanceProvider, tracker: HealthTracker) -> BalanceProvider:
-    """Add retries or health tracking."""
-    # Without reports of its calls, the health of a provider is seen from their results.
-    if PROVIDERS[provider.kind].reports_calls:
-        return RetryingProvider(provider)
-    return HealthTrackedProvider(provider, tracker)
 
 
 def _record_opening_balances(
@@ -296,30 +297,3 @@ def _report_uncertain(metrics: Metrics, reconciler: Reconciler, record: WriteRec
     log_uncertain(record)
     metrics.writes.labels(record.intent.connector, record.outcome.value).inc()
     reconciler.add(record)
-
-
-async def _recover(
-    recovery: Recovery,
-    effect_window_s: float,
-    cache: CacheComponents,
-    stack: contextlib.AsyncExitStack,
-) -> None:
-    try:
-        await recovery.hold_fences(effect_window_s)
-        # Without fences to hold, this is the first command: it sets the metric cache_up.
-        await cache.fences.ping()
-    except CacheUnavailable:
-        # Not an error: when the cache is back, its own fences or a quarantine protect its values.
-        logger.warning("recovery.cache_out_of_reach")
-    _run_in_background(recovery.run(RECOVER_INTERVAL_S), stack)
-
-
-def _run_in_background(work: Coroutine[Any, Any, None], stack: contextlib.AsyncExitStack) -> None:
-    task = asyncio.get_running_loop().create_task(work)
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from balance_gateway.app.cache_builder import CacheComponents
-from balance_gateway.app.gateway_builder import open_gateway
+from balance_gateway.app.running_gateway import open_gateway
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import Internal
 from balance_gateway.pipeline.redis_configuration import find_risks

@@ -48,7 +48,6 @@ def compute_effect_window_s(settings: Settings) -> float:
 
 def _compute_send_limit_s(settings: Settings) -> float:
     """Return the longest deadline for sending a write, over all connectors."""
-    return (
-        max((connector.settings.timeout_s for connector in settings.connectors), default=0.0)
-        + SLACK_S
-    )
+    # Never less than before a reload: a write that began then keeps its deadline.
+    timeouts = [connector.settings.timeout_s for connector in settings.connectors]
+    return max([settings.former_timeout_s, *timeouts]) + SLACK_S

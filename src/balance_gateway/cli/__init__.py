@@ -15,6 +15,7 @@ from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
 from balance_gateway.cli.local import local
 from balance_gateway.cli.migrate import migrate
+from balance_gateway.cli.reload import reload
 from balance_gateway.cli.restore import restore
 from balance_gateway.cli.sandbox import sandbox
 from balance_gateway.cli.schema import schema
@@ -28,7 +29,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    *(demo, serve, sandbox, check, config, schema, local),
+    *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
 )
 

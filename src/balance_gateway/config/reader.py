@@ -1,8 +1,11 @@
 """Reads the configuration file into ``Settings`` or reports the first invalid key."""
 
+import hashlib
+import io
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +61,10 @@ def read_settings(path: Path, specs: Specs) -> Settings:
         ConfigError: the file cannot be read, is not TOML, or has an invalid key or value.
     """
     try:
+        content = path.read_bytes()
         # Some editors begin a file with a byte order mark.
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+        values = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -68,7 +73,15 @@ def read_settings(path: Path, specs: Specs) -> Settings:
         # tomllib's own error is a ValueError. So is the error for a number with thousands of
         # digits; deep nesting raises RecursionError.
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    return parse_settings(values, path.parent, specs)
+    return replace(parse_settings(values, path.parent, specs), version=compute_version(content))
+
+
+def compute_version(content: bytes) -> str:
+    """Return the version of a configuration file: the first 12 digits of its SHA-256.
+
+    Secrets have no part in it: the file only refers to them.
+    """
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def parse_settings(values: Mapping[str, Any], directory: Path, specs: Specs) -> Settings:

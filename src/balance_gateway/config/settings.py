@@ -208,6 +208,9 @@ class Settings:
         accounts: ``[[accounts]]``, with the provider's ids in canonical form.
         written_ids: the provider's ids as written in the file, by account id, for the accounts
             with an id that is not written in its canonical form.
+        version: the version of the file, see ``reader.compute_version``; empty without a file.
+        former_timeout_s: the longest ``timeout_s`` of the connectors before the configuration was
+            reloaded: writes that began under it may still be in progress. 0 before any reload.
     """
 
     server: ServerSettings
@@ -218,3 +221,5 @@ class Settings:
     connectors: tuple[ConfiguredConnector, ...]
     accounts: tuple[Account, ...]
     written_ids: Mapping[str, Mapping[str, str]]
+    version: str = ""
+    former_timeout_s: float = 0.0

@@ -100,6 +100,23 @@ class Metrics:
             ["connector"],
             registry=self.registry,
         )
+        self.config_info = Gauge(
+            "balance_gateway_config_info",
+            "1, with the version of the configuration that is in use.",
+            ["version"],
+            registry=self.registry,
+        )
+        self.config_reloads = Counter(
+            "balance_gateway_config_reloads",
+            "Reloads of the configuration: applied, or refused because the file is wrong.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.config_restart_keys = Gauge(
+            "balance_gateway_config_restart_keys",
+            "Changed keys of the configuration that a reload does not take: they need a restart.",
+            registry=self.registry,
+        )
         self.cache_up = Gauge(
             "balance_gateway_cache_up",
             "1 when the shared cache responds and accepts writes, or there is none; else 0.",

@@ -33,11 +33,14 @@ class Service:
         app: an ASGI application.
         listener: a socket that listens already.
         shared: whether other processes accept from the same socket.
+        on_hangup: called at SIGHUP once the application has started; None: the signal ends the
+            process.
     """
 
     app: Any
     listener: socket.socket
     shared: bool = False
+    on_hangup: Callable[[], None] | None = None
 
     @property
     def url(self) -> str:
@@ -204,6 +207,9 @@ async def _serve(
             if done:
                 break
         else:
+            for service in services:
+                if service.on_hangup is not None:
+                    loop.add_signal_handler(signal.SIGHUP, service.on_hangup)
             if on_ready is not None:
                 await on_ready()
             freeze_gc()
@@ -211,6 +217,9 @@ async def _serve(
         failed = any(task.done() for task in running)
     finally:
         stopping.cancel()
+        if any(service.on_hangup is not None for service in services):
+            # A process that stops reloads nothing, and must not be killed either.
+            loop.add_signal_handler(signal.SIGHUP, lambda: None)
         if lifeline is not None:
             loop.remove_reader(lifeline)
         for server in servers:

@@ -42,10 +42,12 @@ class Workers:
     count: int
     log_level: str
     _running: set[Process] = field(default_factory=set)
+    _serving: set[Process] = field(default_factory=set)
+    _reloads: int = 0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def serve(self) -> int:
-        """Serve until SIGINT or SIGTERM, then let the workers drain.
+        """Serve until SIGINT or SIGTERM, then let the workers drain. SIGHUP is passed on to them.
 
         Returns:
             The exit code: 0 after a clean stop, 1 if a worker failed.
@@ -56,6 +58,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         codes = await asyncio.gather(*(self._supervise_worker() for _ in range(self.count)))
         return 1 if any(codes) else 0
 
@@ -80,6 +83,7 @@ class Workers:
     @contextlib.asynccontextmanager
     async def _start_worker(self) -> AsyncIterator[tuple[Process, bool]]:
         """Start a worker; yield it, and whether it has begun to serve."""
+        reloads = self._reloads
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "balance_gateway", "serve"),
             *("--config", str(self.config_path.absolute())),
@@ -96,9 +100,23 @@ class Workers:
             worker.terminate()
         try:
             assert worker.stdout is not None
-            yield worker, await worker.stdout.readline() == f"{READY}\n".encode()
+            served = await worker.stdout.readline() == f"{READY}\n".encode()
+            if served:
+                self._serving.add(worker)
+                if reloads != self._reloads:
+                    # It may have read the configuration before the signal came.
+                    _send_hangup(worker)
+            yield worker, served
         finally:
             self._running.discard(worker)
+            self._serving.discard(worker)
+
+    def _reload(self) -> None:
+        """Let every worker read the configuration again."""
+        self._reloads += 1
+        # A worker that does not serve yet would be killed by the signal.
+        for worker in self._serving:
+            _send_hangup(worker)
 
     def _stop(self) -> None:
         """Let every worker drain, and start no more."""
@@ -106,3 +124,8 @@ class Workers:
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.terminate()
+
+
+def _send_hangup(worker: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGHUP)

@@ -97,6 +97,11 @@ class OutcomeRecorder:
         task.add_done_callback(lambda _task: self._kept.pop(write_id, None))
         return task
 
+    async def finish(self) -> None:
+        """Wait until the journal has taken every kept outcome, however long that takes."""
+        while self._kept:
+            await asyncio.wait(list(self._kept.values()))
+
     async def drain(self) -> None:
         """Wait a while for the journal to take the kept outcomes; log those it does not take."""
         kept = dict(self._kept)

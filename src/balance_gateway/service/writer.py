@@ -134,6 +134,12 @@ class OpeningBalanceWriter:
         # A cancelled caller must not stop a write that may already have been sent.
         return await asyncio.shield(task)
 
+    async def finish(self) -> None:
+        """Wait until every write in progress has its outcome, and the journal has taken it."""
+        while self._in_progress:
+            await asyncio.wait(list(self._in_progress))
+        await self._recorder.finish()
+
     async def drain(self) -> None:
         """Wait until every write in progress has its outcome, and a while for its record."""
         while self._in_progress:

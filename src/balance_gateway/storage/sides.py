@@ -1,7 +1,7 @@
 """Remembers the normal sides of remote accounts in the database."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import IntegrityError
@@ -30,15 +30,18 @@ class SqlSideStore:
 
     Args:
         database: the database.
-        remote_accounts: the remote account of each account, by account id.
+        name_remote_account: returns the remote account of an account.
         clock: returns the instant at which a side is learned.
     """
 
     def __init__(
-        self, database: Database, remote_accounts: Mapping[str, str], clock: Clock = system_clock
+        self,
+        database: Database,
+        name_remote_account: Callable[[Account], str],
+        clock: Clock = system_clock,
     ) -> None:
         self._database = database
-        self._remote_accounts = remote_accounts
+        self._name_remote_account = name_remote_account
         self._clock = clock
 
     async def find_side(self, account: Account) -> Side | None:
@@ -52,7 +55,7 @@ class SqlSideStore:
     async def remember_side(self, account: Account, side: Side) -> None:
         """Store the side; without a database it is only logged that it was not stored."""
         row = {
-            "remote_account": self._remote_accounts[account.id],
+            "remote_account": self._name_remote_account(account),
             "side": side.value,
             "learned_at": self._clock(),
         }
@@ -67,7 +70,7 @@ class SqlSideStore:
             logger.warning("side.not_remembered", extra={"account_id": account.id})
 
     async def _read_side(self, account: Account) -> Side | None:
-        remote_account = self._remote_accounts[account.id]
+        remote_account = self._name_remote_account(account)
         statement = select(normal_sides.c.side).where(
             normal_sides.c.remote_account == remote_account
         )

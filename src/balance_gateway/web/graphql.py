@@ -118,6 +118,8 @@ class GraphQLEndpoint:
         persisted_queries: the documents that callers may name by a hash; None keeps none.
         failures: counts failed credentials.
         compression: whether large responses are compressed for callers that accept it.
+        load_shedder: counts concurrent requests; None for one of its own. Endpoints that follow
+            each other in a process share it.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class GraphQLEndpoint:
         failures: FailedCredentials | None = None,
         *,
         compression: bool = True,
+        load_shedder: LoadShedder | None = None,
     ) -> None:
         self._failures = failures or FailedCredentials()
         self._compressor = Compressor(enabled=compression)
@@ -140,7 +143,7 @@ class GraphQLEndpoint:
         self._engine = engine
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
-        self.load_shedder = LoadShedder(self._limits.load, on_rejection)
+        self.load_shedder = load_shedder or LoadShedder(self._limits.load, on_rejection)
         self._mutations: set[asyncio.Task[GraphQLResponse]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,8 +166,12 @@ class GraphQLEndpoint:
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
     async def drain(self) -> None:
-        """Wait for every mutation that has begun, also those of disconnected clients."""
+        """Stop measuring the load, and wait for every mutation that has begun."""
         self.load_shedder.close()
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Wait for every mutation that has begun, also those of disconnected clients."""
         while self._mutations:
             await asyncio.wait(self._mutations)
 

@@ -36,6 +36,8 @@ class HealthEndpoints:
         check_timeout_s: the time in seconds after which a check counts as failed.
         metrics_key_sha256: SHA-256 of the key that /metrics requires; None: it requires none.
         failures: counts wrong keys.
+        get_configuration: returns the version of the configuration that is in use, which /readyz
+            shows; empty: it shows none.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class HealthEndpoints:
         check_timeout_s: float = 2.0,
         metrics_key_sha256: bytes | None = None,
         failures: FailedCredentials | None = None,
+        get_configuration: Callable[[], str] = lambda: "",
     ) -> None:
+        self._get_configuration = get_configuration
         self._failures = failures or FailedCredentials()
         self._checks = {**checks, **optional_checks}
         self._optional = frozenset(optional_checks)
@@ -80,8 +84,13 @@ class HealthEndpoints:
         ready = failed.keys() <= self._optional
         status = ("degraded" if failed else "ready") if ready else "not ready"
         reasons = {name: reason for name, reason in failed.items() if reason}
+        body: dict[str, object] = {"status": status, "checks": checks}
+        if reasons:
+            body["reasons"] = reasons
+        if version := self._get_configuration():
+            body["configuration"] = version
         return JSONResponse(
-            {"status": status, "checks": checks, **({"reasons": reasons} if reasons else {})},
+            body,
             status_code=200 if ready else 503,
             headers=_NO_STORE,
         )

@@ -198,7 +198,8 @@ def find_cached_result(read: CachedRead, lookup: CacheLookup, now_s: float) -> R
     entry = lookup.entry
     if entry is None:
         return None
-    max_age_s = entry.fresh_for_s
+    # The lifetime may have been shortened since the value was stored.
+    max_age_s = min(entry.fresh_for_s, read.fresh_for_s)
     if read.max_age_s is not None:
         max_age_s = min(max_age_s, read.max_age_s)
     # ">=", not ">": with a maximum age of zero even a value of age zero must not be served.

@@ -69,6 +69,8 @@ class CachedReads:
         feed_readers: the providers that report bank feeds, by connector name.
         accounts: all accounts, so that one call for bank feeds serves every account of its group.
         in_storage: the ids of the accounts with values in the gateway's own storage alone.
+        single_flight: the calls in flight; None for none yet. Pipelines that store in the same
+            cache must share them: they decide which value is the newest.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class CachedReads:
         feed_readers: Mapping[str, BankFeedReader] = MappingProxyType({}),
         accounts: Sequence[Account] = (),
         in_storage: Collection[str] = frozenset(),
+        single_flight: SingleFlight[ReadResult] | None = None,
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -96,7 +99,7 @@ class CachedReads:
         self._in_storage = in_storage
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
-        self._single_flight: SingleFlight[ReadResult] = SingleFlight()
+        self._single_flight = SingleFlight() if single_flight is None else single_flight
         self._feed_groups = BankFeedGroups(feed_readers, accounts)
         self._read_through = ReadThrough(
             providers=providers,

@@ -123,6 +123,10 @@ class Fences(Protocol):
         """
         ...
 
+    def lengthen_hold(self, hold_s: float) -> None:
+        """Hold writes that begin from now on for so many seconds; never less than before."""
+        ...
+
     async def ping(self) -> None:
         """Check the shared cache.
 
@@ -194,6 +198,10 @@ class MemoryFences:
         until_s = self._monotonic() + seconds
         # A second hold of the same write never shortens the first.
         self._set_holds(key, {**holds, write_id: max(until_s, holds.get(write_id, until_s))})
+
+    def lengthen_hold(self, hold_s: float) -> None:
+        """Hold writes that begin from now on for so many seconds; never less than before."""
+        self._hold_s = max(self._hold_s, hold_s)
 
     async def ping(self) -> None:
         """Do nothing: memory is always reachable."""

@@ -214,6 +214,10 @@ class RedisFences:
             lambda: script(keys=names, args=values), ignore_backoff=True, is_write=True
         )
 
+    def lengthen_hold(self, hold_s: float) -> None:
+        """Hold writes that begin from now on for so many seconds; never less than before."""
+        self._hold_ms = max(self._hold_ms, int(hold_s * 1000))
+
     async def ping(self) -> None:
         """Check that Redis can fence a write.
 

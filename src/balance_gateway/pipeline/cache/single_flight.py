@@ -59,6 +59,15 @@ class SingleFlight(Generic[T]):
         """Let no further read join the call with this key; it continues for those that have."""
         self._in_flight.pop(key, None)
 
+    def retire_all(self) -> None:
+        """Let no further read join any of the calls in flight, whose results are not stored."""
+        self._in_flight.clear()
+
+    async def wait_for_running(self) -> None:
+        """Wait for the end of the calls that are in flight now."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
     def _remove(self, key: Hashable, future: "asyncio.Future[T]") -> None:
         # A newer call may have replaced this one under the same key.
         call = self._in_flight.get(key)

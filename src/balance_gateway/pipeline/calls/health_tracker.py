@@ -1,6 +1,6 @@
 """Tracks the health of each connector's provider from the calls that this process makes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -48,6 +48,15 @@ class HealthTracker:
         self._gates = gates
         self._histories = {connector: _CallHistory() for connector in gates}
         self._clock = clock
+
+    @classmethod
+    def join(cls, trackers: Iterable["HealthTracker"], clock: Clock) -> "HealthTracker":
+        """Return a tracker of the connectors of all trackers, which shares their state."""
+        joined = cls({}, clock)
+        for tracker in trackers:
+            joined._gates = {**joined._gates, **tracker._gates}
+            joined._histories.update(tracker._histories)
+        return joined
 
     def observe(self, call: ProviderCall) -> None:
         """Record the outcome of one finished exchange."""

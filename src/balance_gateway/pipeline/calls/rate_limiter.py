@@ -1,6 +1,7 @@
 """Limits a connector's calls per minute and follows the rate limit headers of its provider."""
 
 import asyncio
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -60,6 +61,12 @@ class RateLimiter:
         self._is_reported_per_second = False
         self._changes = 0
         self._zero_s = wall_s() - monotonic()
+
+    def copy_with_limit(self, per_minute: int) -> "RateLimiter":
+        """Return a limiter with another limit that goes on counting in the same window."""
+        limiter = copy.copy(self)
+        limiter.per_minute = per_minute
+        return limiter
 
     @property
     def changes(self) -> int:

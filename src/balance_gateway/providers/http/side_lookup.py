@@ -34,7 +34,7 @@ class SideLookup:
 
     def __init__(self, store: SideStore | None) -> None:
         self._store = store
-        self._stored: dict[str, Side] = {}
+        self._stored: dict[str, tuple[Account, Side]] = {}
 
     async def get_side(self, account: Account, learn: Callable[[], Awaitable[Side | None]]) -> Side:
         """Return the account's normal side.
@@ -67,9 +67,10 @@ class SideLookup:
 
     async def remember(self, account: Account, side: Side) -> None:
         """Store a side that was read from the provider, once for as long as it stays the same."""
-        if self._store is not None and self._stored.get(account.id) is not side:
+        # A reload can give the id to another account.
+        if self._store is not None and self._stored.get(account.id) != (account, side):
             await self._store.remember_side(account, side)
-            self._stored[account.id] = side
+            self._stored[account.id] = account, side
 
 
 def require_configured_side(account: Account) -> Side:
