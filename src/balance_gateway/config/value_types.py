@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qsl
@@ -24,6 +25,7 @@ from balance_gateway.config.http_urls import (
     parse_proxy_url,
     split_url,
 )
+from balance_gateway.config.file_secrets import FileSecret
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import currency_exponent
 from balance_gateway.domain.secret import Secret
@@ -159,7 +161,7 @@ class ValueParser:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._parsers: dict[type, Callable[[str], object]] = {
-            Secret: lambda text: _parse_credential(self._read_reference(text)),
+            Secret: self._read_credential,
             CallerKey: lambda text: _parse_api_key(self._read_reference(text)),
             StorageUrl: lambda text: self._parse_secret_url(text, StorageUrl),
             CacheUrl: lambda text: self._parse_secret_url(text, CacheUrl),
@@ -181,6 +183,11 @@ class ValueParser:
         if not isinstance(value, str) or not value.strip():
             raise ValueError("must be a string that is not empty")
         return self._parsers[kind](value)
+
+    def _read_credential(self, text: str) -> Secret:
+        read = partial(self._read_reference, text)
+        secret = _parse_credential(read())
+        return FileSecret(secret.reveal(), read) if text.startswith("file:") else secret
 
     def _read_reference(self, text: str) -> str:
         kind, _, target = text.partition(":")

@@ -27,6 +27,10 @@ class Secret:
         """Return whether an HTTP header can carry the text as a credential."""
         return _CREDENTIAL.fullmatch(self._text) is not None
 
+    def reread(self) -> "Secret":
+        """Return the secret as its source has it now: this one where the source cannot change."""
+        return self
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented

@@ -1,5 +1,7 @@
 """The rules of a cached value's lifetime, at their boundaries."""
 
+from dataclasses import replace
+
 import pytest
 
 from balance_gateway.domain.accounts import ProviderKind
@@ -103,22 +105,26 @@ def test_only_live_reads_share_a_key_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_age_s", "age_s", "found"),
+    ("max_age_s", "lifetime_s", "age_s", "found"),
     [
-        (None, 99, True),
-        (None, 100, False),
-        (50, 49, True),
-        (50, 50, False),
-        (200, 100, False),
-        (0, 0, False),
+        (None, 200, 99, True),
+        (None, 200, 100, False),
+        # The lifetime was shortened after the value was cached for 100 s.
+        (None, 60, 59, True),
+        (None, 60, 60, False),
+        (50, 200, 49, True),
+        (50, 200, 50, False),
+        (200, 200, 100, False),
+        (0, 200, 0, False),
     ],
 )
 def test_a_cached_value_is_served_below_the_lower_age(
-    max_age_s: int | None, age_s: float, found: bool
+    max_age_s: int | None, lifetime_s: float, age_s: float, found: bool
 ) -> None:
     lookup = CacheLookup(FenceState("n", settled=True), ENTRY)
+    read = replace(make_read(max_age_s=max_age_s), fresh_for_s=lifetime_s)
 
-    result = find_cached_result(make_read(max_age_s=max_age_s), lookup, ENTRY.observed_at_s + age_s)
+    result = find_cached_result(read, lookup, ENTRY.observed_at_s + age_s)
 
     assert (result is not None) is found
 

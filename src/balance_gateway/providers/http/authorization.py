@@ -24,6 +24,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.call_context import Priority, set_call_context
+from balance_gateway.providers.http.credentials import Credentials
 from balance_gateway.providers.http.errors import (
     ProviderResponse,
     build_bad_response,
@@ -45,6 +46,9 @@ RENEWAL_MARGIN = timedelta(seconds=60)
 EXPIRED_TOKEN_LIFETIME = timedelta(seconds=5)
 #: Pauses after the first, second, third … consecutive failed renewal; the last one repeats.
 RENEWAL_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+#: A token endpoint that refuses a well-formed request refuses the credentials (RFC 6749, 5.2).
+_CREDENTIALS_REFUSED = frozenset({400, 401, 403, 422})
 
 
 class Authorization(Protocol):
@@ -98,7 +102,7 @@ def build_basic_header(client_id: Secret, client_secret: Secret) -> str:
 
 
 class FixedAuthorization:
-    """Provides a configured header that never changes."""
+    """Provides a configured header, which changes only with the file of its secret."""
 
     def __init__(self, scheme: str, name: str, secret: Secret) -> None:
         """Check and store the header.
@@ -111,6 +115,8 @@ class FixedAuthorization:
         Raises:
             ValueError: An HTTP header cannot carry the secret.
         """
+        self._scheme = scheme
+        self._credentials = Credentials(secret)
         self._header = f"{scheme} {require_header_safe(name, secret)}"
 
     def cached_header(self) -> str:
@@ -121,12 +127,15 @@ class FixedAuthorization:
         """Return the configured value."""
         return self._header
 
-    def reject(self, _: str) -> bool:
-        """Return False: no other value exists."""
-        return False
+    def reject(self, header: str) -> bool:
+        """Read the secret again, once in a while; return whether there is another value now."""
+        if header == self._header and self._credentials.reread():
+            [secret] = self._credentials.secrets
+            self._header = f"{self._scheme} {secret.reveal()}"
+        return header != self._header
 
     def record_renewal(self, header: str, *, rejected: bool) -> None:
-        """Do nothing; never called because the value is not renewed."""
+        """Do nothing: a rejected secret is read again as before."""
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -142,15 +151,20 @@ class TokenAuthorization:
     """
 
     def __init__(
-        self, fetch: Callable[[], Coroutine[Any, Any, ProviderResponse]], clock: Clock
+        self,
+        fetch: Callable[[], Coroutine[Any, Any, ProviderResponse]],
+        clock: Clock,
+        reread: Callable[[], bool] = lambda: False,
     ) -> None:
         """Store the fetch function; nothing is fetched.
 
         Args:
             fetch: Sends one token request and returns its response, whatever its status.
             clock: Current time.
+            reread: Reads the client credentials again; returns whether they have changed.
         """
         self._fetch = fetch
+        self._reread = reread
         self._clock = clock
         # Isolated: any call may join a renewal, so it must not inherit the low priority of a
         # background refresh that happens to start it.
@@ -215,6 +229,8 @@ class TokenAuthorization:
             raise failure
         try:
             response = await self._fetch()
+            if response.status in _CREDENTIALS_REFUSED and self._reread():
+                response = await self._fetch()
             if not response.ok:
                 raise _build_token_refusal(response, started)
             try:
@@ -255,8 +271,7 @@ def _build_token_refusal(response: ProviderResponse, now: datetime) -> ProviderE
     # An account's ids have no part in a token.
     hint = "Check the connector's token_url, or its base_url if it has none."
     error = build_refusal(response, now, hint=hint)
-    # A token endpoint that refuses a well-formed request refuses the credentials (RFC 6749, 5.2).
-    if response.status not in {400, 401, 403, 422}:
+    if response.status not in _CREDENTIALS_REFUSED:
         return error
     name = response.operation.provider_name
     message = (
@@ -338,4 +353,10 @@ def build_authorization(
     assert client_secret is not None
     for name, secret in (("client_id", client_id), ("client_secret", client_secret)):
         require_header_safe(name, secret)
-    return TokenAuthorization(lambda: fetch(client_id, client_secret), clock)
+    credentials = Credentials(client_id, client_secret)
+
+    def fetch_token() -> Coroutine[Any, Any, ProviderResponse]:
+        current_id, current_secret = credentials.secrets
+        return fetch(current_id, current_secret)
+
+    return TokenAuthorization(fetch_token, clock, credentials.reread)
