@@ -25,6 +25,9 @@ READY = "ready"
 #: Delay before a dead worker is replaced, so that restarts do not overload the machine.
 _REPLACE_AFTER_S = 0.5
 
+#: Delay before another start of a worker whose replacement could not start.
+_START_AGAIN_AFTER_S = 5.0
+
 
 @dataclass(slots=True)
 class Workers:
@@ -63,20 +66,23 @@ class Workers:
         return 1 if any(codes) else 0
 
     async def _supervise_worker(self) -> int:
-        """Keep one worker running until all stop; if it cannot start, stop all of them."""
+        """Keep one worker running until all stop; if the first cannot start, stop all of them."""
+        has_served = False
         while True:
             async with self._start_worker() as (worker, served):
                 code = await worker.wait()
             if self._stopping.is_set():
                 # A worker that was stopped during its start has not failed.
                 return code if served else 0
-            if code >= 0 and not served:
+            has_served = has_served or served
+            if code >= 0 and not has_served:
                 # It exited on its own during its start and would do so again. A killed worker
                 # (negative code) may succeed the next time.
                 self._stop()
                 return 1
             logger.warning("worker.died", extra={"worker_pid": worker.pid, "exit_code": code})
-            await asyncio.sleep(_REPLACE_AFTER_S)
+            # The file may have become wrong meanwhile: the other workers serve on.
+            await asyncio.sleep(_REPLACE_AFTER_S if served or code < 0 else _START_AGAIN_AFTER_S)
             if self._stopping.is_set():
                 return 0
 
