@@ -165,10 +165,12 @@ async def test_a_key_that_needs_a_restart_is_named_and_the_rest_is_taken(
     edit(config, 'name = "Operating EUR"', 'name = "Renamed"')
 
     assert await gateway.reload()
+    assert await gateway.reload()
 
-    [logged] = messages(caplog, "config.needs_restart")
+    # Until the restart each reload names them.
+    logged, again = messages(caplog, "config.needs_restart")
     keys = ("server.port", "server.compression", "storage.url", "cache.late_landing_s")
-    assert logged["keys"] == ", ".join(keys)
+    assert logged["keys"] == again["keys"] == ", ".join(keys)
     assert await gateway.read_metric("config_restart_keys") == 4.0
     assert await gateway.query(NAME) == {"data": {"bankAccount": {"name": "Renamed"}}}
     version = compute_version(config)
