@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
 
+from balance_gateway.config.file_secrets import FileSecret
 from balance_gateway.config.http_urls import (
     DEFAULT_PORTS,
     HttpUrl,
@@ -25,7 +26,6 @@ from balance_gateway.config.http_urls import (
     parse_proxy_url,
     split_url,
 )
-from balance_gateway.config.file_secrets import FileSecret
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.domain.money import currency_exponent
 from balance_gateway.domain.secret import Secret
