@@ -19,6 +19,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from balance_gateway.server.draining import DrainState, has_unread_bytes
+
 #: Deadline for a complete request, from the opening of the connection or the request's first byte.
 RECEIVE_S = 10.0
 
@@ -48,10 +50,19 @@ _DISCARDED_TRAILERS = _DiscardedTrailers()
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with deadlines, and size limits for heads, chunks and trailers."""
+    """uvicorn's HTTP protocol with deadlines, and size limits for heads, chunks and trailers.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        args: uvicorn's arguments.
+        drain: whether the server drains; None: it never does.
+        kwargs: uvicorn's arguments.
+    """
+
+    def __init__(self, *args: Any, drain: DrainState | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._drain = drain or DrainState()
+        self._ending_cycle: RequestResponseCycle | None = None
+        self._is_receiving = False
         self._deadline: asyncio.TimerHandle | None = None
         self._is_complete = False
         self._in_head = True
@@ -73,6 +84,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response(self._problem)
+        self._is_receiving = not self._is_complete
         if self._is_complete:
             self._cancel_deadline()
             return
@@ -89,6 +101,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             return  # _feed parses the head a second time, without the offer.
         self._check_host()
         super().on_headers_complete()
+        if self._drain.has_begun:
+            self.end_after_response()
         self._is_complete = False  # A request before it, in the same bytes, may have been complete.
         self._in_head = False
         self.headers = _DISCARDED_TRAILERS
@@ -122,6 +136,27 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._cancel_deadline()
         super().connection_lost(exc)
 
+    def end_after_response(self) -> None:
+        """Let the last response that is due say that it ends the connection, if it has not begun.
+
+        A response that has begun cannot: the one after it does.
+        """
+        cycle, before = self.cycle, self._ending_cycle
+        if cycle is None or cycle.response_started or not cycle.keep_alive:
+            return
+        # A request was sent before the response to the one before it: that one must not end the
+        # connection.
+        if before is not None and not before.response_started:
+            before.keep_alive = True
+        cycle.keep_alive = False
+        self._ending_cycle = cycle
+
+    def shutdown(self) -> None:
+        """Close the connection: after a response that is due or a request that is arriving."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if not is_idle or not (self._is_receiving or has_unread_bytes(self.transport)):
+            super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """Respond with 400 and close; if another request's response is due, send only that one."""
         cycle = self.cycle
@@ -130,7 +165,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         else:
             is_due = cycle.response_started or bool(self.pipeline)
         if is_due:
-            self.shutdown()
+            super().shutdown()
         else:
             self.transport.write(
                 b"%scontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"

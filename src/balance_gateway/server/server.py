@@ -12,17 +12,14 @@ from typing import Any
 
 import uvicorn
 
-from balance_gateway.server.acceptor import Acceptor
+from balance_gateway.server.acceptor import BACKLOG, Acceptor
+from balance_gateway.server.draining import DRAIN_NOTICE_S, IDLE_GRACE_S, DrainState
 from balance_gateway.server.http_protocol import STALL_CHECK_S, DeadlineProtocol
 
 logger = logging.getLogger(__name__)
 
 #: Time limit for running requests after the signal to stop, in seconds.
 DRAIN_S = 20
-
-#: Time after SIGTERM in which new requests are still accepted, so that a load balancer notices the
-#: state of ``/readyz`` and sends its last request before the socket closes.
-DRAIN_NOTICE_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         reason = error.strerror or "the address cannot be used"
@@ -86,6 +83,7 @@ class Server(uvicorn.Server):
         super().__init__(build_uvicorn_config(service.app))
         self._service = service
         self._acceptor: Acceptor | None = None
+        self._drain = DrainState()
         self._stall_check: asyncio.TimerHandle | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -97,10 +95,27 @@ class Server(uvicorn.Server):
             self._acceptor.start()
             self.drop_stalled_clients()
 
+    def start_draining(self, idle_grace_s: float) -> None:
+        """Let each response end its connection from now on; requests are still accepted.
+
+        The application's ``announce_drain`` is called, if it has one.
+
+        Args:
+            idle_grace_s: the time for which idle connections stay open.
+        """
+        self._drain.begin(idle_grace_s)
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, DeadlineProtocol)
+            connection.end_after_response()
+        announce = getattr(self.config.app, "announce_drain", None)
+        if callable(announce):
+            announce()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting connections and drain the existing ones."""
         if self._acceptor is not None:
-            self._acceptor.stop()
+            await self._acceptor.drain()
+        await self._drain.wait_for_idle(self.server_state.connections)
         if self._stall_check is not None:
             self._stall_check.cancel()
         await super().shutdown(sockets=sockets)
@@ -120,6 +135,7 @@ class Server(uvicorn.Server):
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
+            drain=self._drain,
         )
 
     @contextlib.contextmanager
@@ -185,11 +201,11 @@ async def _serve(
     servers = [Server(service) for service in services]
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    notice_s = 0.0
+    notice_s = idle_grace_s = 0.0
 
     def stop_with_notice() -> None:
-        nonlocal notice_s
-        notice_s = DRAIN_NOTICE_S
+        nonlocal notice_s, idle_grace_s
+        notice_s, idle_grace_s = DRAIN_NOTICE_S, IDLE_GRACE_S
         stop.set()
 
     loop.add_signal_handler(signal.SIGINT, stop.set)
@@ -223,19 +239,12 @@ async def _serve(
         if lifeline is not None:
             loop.remove_reader(lifeline)
         for server in servers:
-            _announce_drain(server)
+            server.start_draining(idle_grace_s)
         await asyncio.wait(running, timeout=notice_s)
         for server, task in zip(servers, running, strict=True):
             server.should_exit = True
             await asyncio.wait([task])
     return 1 if failed or any(task.result() for task in running) else 0
-
-
-def _announce_drain(server: Server) -> None:
-    """Let the application report that it is not ready, while it still accepts requests."""
-    announce = getattr(server.config.app, "announce_drain", None)
-    if callable(announce):
-        announce()
 
 
 def freeze_gc() -> None:

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from balance_gateway.server.draining import DRAIN_NOTICE_S, HANDSHAKE_S, ignore_new_connections
+
 logger = logging.getLogger(__name__)
 
 #: The line that a worker writes to its stdout once it serves.
@@ -126,10 +128,19 @@ class Workers:
 
     def _stop(self) -> None:
         """Let every worker drain, and start no more."""
+        if not self._stopping.is_set():
+            # Before the workers close theirs. Kept open here, the socket would take connections
+            # that no worker accepts.
+            loop = asyncio.get_running_loop()
+            loop.call_later(DRAIN_NOTICE_S - HANDSHAKE_S, self._close_listener)
         self._stopping.set()
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.terminate()
+
+    def _close_listener(self) -> None:
+        ignore_new_connections(self.listener)
+        self.listener.close()
 
 
 def _send_hangup(worker: Process) -> None:
