@@ -89,6 +89,10 @@ def test_an_unknown_key_without_a_near_one_lists_the_known_keys(read_error: Read
             "", "*", "a b", "a,b", "a:", "x-\u00e9", "x\n",
         )],
         ("[server]\nmetrics_key = 'env:NOT_SET'", "server.metrics_key"),
+        *[(f"[server]\nmetrics_address = {address!r}", "server.metrics_address") for address in (
+            "9100", "127.0.0.1", "127.0.0.1:", ":9100", "127.0.0.1:0", "127.0.0.1:65536",
+            "::1:9100", "http://127.0.0.1:9100", "127.0.0.1:9100\n",
+        )],
         ("[server]\ngraphiql = 1", "server.graphiql"),
         ("[server]\ncompiled = 1", "server.compiled"),
         ('[server]\nenvironment = "two\\nlines"', "server.environment"),

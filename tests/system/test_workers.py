@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from balance_gateway import __version__
 from tests.servers import free_port, redis_server
 from tests.system.processes import GatewayClient, run_command, run_process, wait_until_ready
 
@@ -57,9 +58,17 @@ def is_serving(gateway: GatewayClient) -> bool:
 
 def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
-        config.write_text(f'[cache]\nurl = "{redis.url}"\n{config.read_text()}')
+        address = f"127.0.0.1:{free_port()}"
+        server = f'[server]\nmetrics_address = "{address}"\n[cache]\nurl = "{redis.url}"\n'
+        config.write_text(server + config.read_text())
         with run_workers(config) as (supervisor, gateway):
             balances = [gateway.data(BALANCE) for _ in range(8)]
+            urls = [
+                f"{gateway.url}/metrics",
+                f"http://{address}/metrics",
+                f"http://{address}/graphql",
+            ]
+            metrics = [httpx.get(url, trust_env=False) for url in urls]
 
             supervisor.send_signal(signal.SIGTERM)
             readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
@@ -68,25 +77,52 @@ def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: 
             supervisor.communicate(timeout=30)
 
     assert len(balances) == 8
+    assert [response.status_code for response in metrics] == [404, 200, 404]
+    assert 'balance_gateway_requests_total{status="200"} 8.0' in metrics[1].text
+    assert metrics[1].headers["x-content-type-options"] == "nosniff"
     assert readiness.json()["status"] == "draining"
     assert supervisor.returncode == 0
 
 
-def test_a_dead_worker_is_replaced(uncached: Path) -> None:
+def scrape(gateway: GatewayClient) -> dict[str, float]:
+    """Return the samples of one scrape, by name and labels."""
+    lines = httpx.get(f"{gateway.url}/metrics", trust_env=False).text.splitlines()
+    split = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name.removeprefix("balance_gateway_"): float(value) for name, value in split}
+
+
+def test_a_dead_worker_is_replaced_and_no_total_is_lost(uncached: Path) -> None:
     with run_workers(uncached) as (supervisor, gateway):
         wait_until(lambda: len(list_worker_pids(supervisor)) == 2)
         before = list_worker_pids(supervisor)
+        for _ in range(12):
+            gateway.data(BALANCE)
+        assert gateway.post(BALANCE, key="wrong").status_code == 401
+        counted = [scrape(gateway) for _ in range(6)]
         for pid in before:
             subprocess.run(["kill", "-9", str(pid)], check=True)
 
         wait_until(lambda: len(list_worker_pids(supervisor) - before) == 2)
         wait_until(lambda: is_serving(gateway))
+        after = scrape(gateway)
 
         supervisor.send_signal(signal.SIGINT)
         _, logged = supervisor.communicate(timeout=30)
 
     assert supervisor.returncode == 0
     assert logged.count("worker.died") == 2
+    # Whichever worker answered the scrape.
+    for each in counted:
+        assert each['requests_total{status="200"}'] == 12
+        assert each['requests_total{status="401"}'] == 1
+        assert each["request_seconds_count"] == 13
+        assert each['failed_credentials_total{outcome="refused"}'] == 1
+        assert each['reads_total{kind="balance",state="live"}'] == 12
+        assert each["cache_up"] == 1
+        assert each[f'build_info{{version="{__version__}"}}'] == 1
+    assert after['requests_total{status="200"}'] >= 13
+    assert after['requests_total{status="401"}'] == 1
+    assert after['reads_total{kind="balance",state="live"}'] >= 13
 
 
 def test_workers_stop_when_their_supervisor_is_killed(uncached: Path) -> None:

@@ -5,6 +5,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from balance_gateway.app.gateway_builder import GatewayComponents
@@ -14,6 +18,7 @@ from balance_gateway.config.errors import ConfigError
 from balance_gateway.config.reloading import merge_reloaded
 from balance_gateway.config.settings import JwtSettings, ServerSettings, Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
+from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.pipeline.redis_documents import RedisDocuments
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
@@ -31,6 +36,7 @@ def build_app(
     settings: Settings,
     clock: Clock = system_clock,
     read_settings: Callable[[], Settings] | None = None,
+    shared_metrics: SharedMetrics | None = None,
 ) -> "GatewayApp":
     """Build the application; it opens no file or connection before the ASGI lifespan starts.
 
@@ -39,8 +45,9 @@ def build_app(
         clock: returns the current time.
         read_settings: reads the configuration again, for a reload; raises ConfigError. None: the
             configuration stays.
+        shared_metrics: the metrics' files, which workers share; None: there is one process.
     """
-    return GatewayApp(settings, clock, read_settings)
+    return GatewayApp(settings, clock, read_settings, shared_metrics)
 
 
 class GatewayApp:
@@ -50,6 +57,7 @@ class GatewayApp:
         settings: the configuration.
         clock: returns the current time.
         read_settings: see ``build_app``.
+        shared_metrics: see ``build_app``.
     """
 
     def __init__(
@@ -57,10 +65,12 @@ class GatewayApp:
         settings: Settings,
         clock: Clock,
         read_settings: Callable[[], Settings] | None = None,
+        shared_metrics: SharedMetrics | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._read_settings = read_settings
+        self._shared_metrics = shared_metrics
         self._served: ServedGateway | None = None
         self._running: RunningGateway | None = None
         self._shared: SharedParts | None = None
@@ -86,6 +96,18 @@ class GatewayApp:
         if self._shared is not None:
             self._shared.health.start_draining()
 
+    def build_metrics_app(self) -> Starlette:
+        """Build the application of ``metrics_address``, which serves /metrics of this one."""
+
+        async def serve(request: Request) -> Response:
+            if self._shared is None:
+                return Response(status_code=503)
+            response = await self._shared.health.metrics(request)
+            response.headers["x-content-type-options"] = "nosniff"
+            return response
+
+        return Starlette(routes=[Route("/metrics", serve)])
+
     @property
     def components(self) -> GatewayComponents:
         """The parts that serve new requests."""
@@ -96,7 +118,7 @@ class GatewayApp:
     async def running(self) -> AsyncIterator[GatewayComponents]:
         """Open the gateway, serve requests inside the context, then drain and close it."""
         async with (
-            open_running_gateway(self._settings, self._clock) as running,
+            open_running_gateway(self._settings, self._clock, self._shared_metrics) as running,
             _open_tokens(self._settings.jwt, self._clock) as tokens,
         ):
             self._running = running
@@ -179,9 +201,7 @@ class GatewayApp:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _show_version(self) -> None:
-        info = self.components.metrics.config_info
-        info.clear()
-        info.labels(self._get_version()).set(1)
+        self.components.metrics.show_config(self._get_version())
 
     def _get_version(self) -> str:
         assert self._running is not None
@@ -227,7 +247,7 @@ def _build_health_endpoints(
     return HealthEndpoints(
         checks={"storage": WriteProbe(components.database).check},
         optional_checks=optional,
-        registry=components.metrics.registry,
+        registry=components.metrics.scraped,
         metrics_key_sha256=None if key is None else hash_key(key),
         failures=failures,
         get_configuration=get_configuration,

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from balance_gateway.app.call_observer import make_call_observer
 from balance_gateway.app.provider_builder import build_gate, build_provider
 from balance_gateway.app.resources import Resources
 from balance_gateway.config.settings import ConfiguredConnector
-from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
-from balance_gateway.pipeline.calls.circuit_breaker import BreakerState
 from balance_gateway.pipeline.calls.health_tracked_provider import HealthTrackedProvider
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.retrying_provider import RetryingProvider
@@ -79,27 +76,3 @@ def _decorate(provider: BalanceProvider, tracker: HealthTracker) -> BalanceProvi
     if PROVIDERS[provider.kind].reports_calls:
         return RetryingProvider(provider)
     return HealthTrackedProvider(provider, tracker)
-
-
-def register_gauges(metrics: Metrics, connectors: Iterable[OpenConnector]) -> None:
-    """Let ``/metrics`` read the state of these connectors, and of no others."""
-    for gauge in (metrics.breaker_open, metrics.budget_remaining, metrics.budget_refills_seconds):
-        gauge.clear()
-    for connector in connectors:
-        name, gate = connector.configured.name, connector.gate
-        metrics.breaker_open.labels(name).set_function(partial(_is_open, gate))
-        if gate.rate_limiter.per_minute is not None:
-            metrics.budget_remaining.labels(name).set_function(partial(_remaining, gate))
-            metrics.budget_refills_seconds.labels(name).set_function(partial(_refills_in_s, gate))
-
-
-def _is_open(gate: ConnectorGate) -> float:
-    return float(gate.breaker.state is not BreakerState.CLOSED)
-
-
-def _refills_in_s(gate: ConnectorGate) -> float:
-    return gate.rate_limiter.refills_in_s() or 0.0
-
-
-def _remaining(gate: ConnectorGate) -> float:
-    return float(gate.rate_limiter.remaining() or 0)

@@ -16,6 +16,7 @@ from balance_gateway.app.clock_check import ClockCheck
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.pipeline.cache.cache_entry_rules import ReadResult
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_configuration import warn_of_risks
@@ -62,7 +63,9 @@ class Resources:
 
 
 @contextlib.asynccontextmanager
-async def open_resources(settings: Settings, clock: Clock) -> AsyncIterator[Resources]:
+async def open_resources(
+    settings: Settings, clock: Clock, shared_metrics: SharedMetrics | None
+) -> AsyncIterator[Resources]:
     """Open the resources of a gateway, and close them in order.
 
     Raises:
@@ -75,14 +78,14 @@ async def open_resources(settings: Settings, clock: Clock) -> AsyncIterator[Reso
         # Leases, deadlines and holds of writes are judged by all processes in the same time.
         write_clock = await DatabaseClock.open(database, clock)
         journal = SqlWriteJournal(database, write_clock)
-        metrics = Metrics()
+        metrics = Metrics(shared_metrics)
         cache = build_cache(
             settings, build_unsettled_check(lambda: resources.settings, journal, write_clock)
         )
         stack.push_async_callback(cache.fences.aclose)
         clocks = ClockCheck(clock, write_clock, cache.link)
         link = cache.link
-        metrics.cache_up.set_function(lambda: 1.0 if link is None else float(link.is_up))
+        metrics.watch(metrics.cache_up, lambda: 1.0 if link is None else float(link.is_up))
         resources = Resources(
             settings,
             clock,
@@ -98,6 +101,7 @@ async def open_resources(settings: Settings, clock: Clock) -> AsyncIterator[Reso
             SingleFlight(),
         )
         run_in_background(clocks.run(), stack)
+        run_in_background(metrics.write_gauges(), stack)
         if link is not None:
             run_in_background(warn_of_risks(link), stack)
         yield resources

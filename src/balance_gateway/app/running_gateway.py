@@ -8,16 +8,17 @@ gateway, which is then closed.
 import contextlib
 from collections.abc import AsyncIterator
 
-from balance_gateway.app.connectors import register_gauges
 from balance_gateway.app.gateway_builder import (
     ConfiguredGateway,
     GatewayComponents,
     configure_gateway,
 )
+from balance_gateway.app.gauges import register_gauges
 from balance_gateway.app.resources import Resources, open_resources
 from balance_gateway.app.write_deadlines import compute_hold_s
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.calendar_days import Clock, system_clock
+from balance_gateway.observability.shared_metrics import SharedMetrics
 
 
 class RunningGateway:
@@ -89,14 +90,14 @@ async def _close_connectors(gateway: ConfiguredGateway, others: list[ConfiguredG
 
 @contextlib.asynccontextmanager
 async def open_running_gateway(
-    settings: Settings, clock: Clock = system_clock
+    settings: Settings, clock: Clock = system_clock, shared_metrics: SharedMetrics | None = None
 ) -> AsyncIterator[RunningGateway]:
     """Open a gateway, recover writes that a crash interrupted, and close all parts in order.
 
     Raises:
         DatabaseError: the storage cannot be opened.
     """
-    async with open_resources(settings, clock) as resources:
+    async with open_resources(settings, clock, shared_metrics) as resources:
         first = await configure_gateway(settings, resources, {}, lambda _write_id: False)
         running = RunningGateway(resources, first)
         try:
@@ -111,8 +112,8 @@ async def open_running_gateway(
 
 @contextlib.asynccontextmanager
 async def open_gateway(
-    settings: Settings, clock: Clock = system_clock
+    settings: Settings, clock: Clock = system_clock, shared_metrics: SharedMetrics | None = None
 ) -> AsyncIterator[GatewayComponents]:
     """Open a gateway with a configuration that stays."""
-    async with open_running_gateway(settings, clock) as running:
+    async with open_running_gateway(settings, clock, shared_metrics) as running:
         yield running.current.components

@@ -79,6 +79,7 @@ def serve_gateway(gateway: ConfiguredGateway, shared: SharedParts) -> ServedGate
         cors=_build_cors(server),
         persisted_queries=shared.persisted_queries,
         failures=shared.failures,
+        requests=gateway.components.metrics.requests,
         compression=server.compression,
         load_shedder=shared.load_shedder,
     )
@@ -87,6 +88,7 @@ def serve_gateway(gateway: ConfiguredGateway, shared: SharedParts) -> ServedGate
         operations=shared.health,
         root_path=server.root_path,
         console=server.graphiql,
+        metrics=not server.metrics_address,
     )
     return ServedGateway(gateway, app, endpoint)
 

@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 
 from balance_gateway.cli.reload import claim_pid_file, pid_file_option
 from balance_gateway.cli.usage import (
+    CommandError,
     UsageError,
     bind_listener,
     config_option,
@@ -19,6 +21,7 @@ from balance_gateway.cli.usage import (
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
+    from balance_gateway.observability.shared_metrics import SharedMetrics
     from balance_gateway.server.server import Service
 
 
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 @log_level_option("INFO")
 @pid_file_option
 @click.option("--listener-fd", type=int, hidden=True, help="Serve as a worker on this socket.")
+@click.option("--metrics-folder", type=click.Path(path_type=Path), hidden=True)
+@click.option("--metrics-fd", type=int, hidden=True)
+@click.option("--worker-number", type=int, default=0, hidden=True)
 def serve(
     config_path: Path,
     host: str | None,
@@ -46,11 +52,13 @@ def serve(
     log_level: str,
     pid_file: Path | None,
     listener_fd: int | None,
+    metrics_folder: Path | None,
+    metrics_fd: int | None,
+    worker_number: int,
 ) -> None:
     """Serve the gateway until Ctrl-C or SIGTERM; SIGHUP reloads the configuration."""
     from balance_gateway.config.errors import ConfigError
     from balance_gateway.observability.logs import configure_logs
-    from balance_gateway.server.workers import Workers
 
     early_hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: early_hangups.append(number))
@@ -63,14 +71,21 @@ def serve(
     configure_logs(log_level)
     source = _Source(settings, config_path, workers, early_hangups)
     if listener_fd is not None:
-        raise SystemExit(_serve_as_worker(source, socket.socket(fileno=listener_fd)))
+        assert metrics_folder is not None
+        listeners = [socket.socket(fileno=fd) for fd in (listener_fd, metrics_fd) if fd is not None]
+        raise SystemExit(_serve_as_worker(source, listeners, metrics_folder, worker_number))
     claim_pid_file(config_path, pid_file)
     # Bound here, so that an address in use ends the command before anything else is opened.
-    listener = bind_listener(host or server.host, server.port if port is None else port)
+    listeners = [bind_listener(host or server.host, server.port if port is None else port)]
+    if server.metrics_address:
+        metrics_host, _, metrics_port = server.metrics_address.rpartition(":")
+        listeners.append(
+            bind_listener(metrics_host.strip("[]"), int(metrics_port), "server.metrics_address")
+        )
     if count > 1:
         click.echo(f"Serving balance-gateway with {count} workers", err=True)
-        raise SystemExit(Workers(config_path, listener, count, log_level).serve())
-    raise SystemExit(_serve_in_process(source, listener))
+        raise SystemExit(_supervise_workers(config_path, listeners, count, log_level))
+    raise SystemExit(_serve_in_process(source, listeners))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +104,24 @@ class _Source:
     workers: int | None
     early_hangups: list[int]
 
-    def build_service(self, listener: socket.socket, *, shared: bool) -> "Service":
+    def build_services(
+        self, listeners: list[socket.socket], shared_metrics: "SharedMetrics | None" = None
+    ) -> "list[Service]":
+        """Build the service of the gateway and, for a second socket, that of its metrics."""
         from balance_gateway.app import build_app
         from balance_gateway.server.server import Service
 
         app = build_app(
-            self.settings, read_settings=lambda: _read_settings(self.config_path, self.workers)
+            self.settings,
+            read_settings=lambda: _read_settings(self.config_path, self.workers),
+            shared_metrics=shared_metrics,
         )
-        return Service(app, listener, shared=shared, on_hangup=app.start_reload)
+        shared = shared_metrics is not None
+        return [
+            Service(app, listeners[0], shared, on_hangup=app.start_reload),
+            # Drained after the gateway, so that its last counts can be scraped.
+            *(Service(app.build_metrics_app(), each, shared) for each in listeners[1:]),
+        ]
 
     def repeat_early_hangup(self, service: "Service") -> None:
         """Reload if SIGHUP came before the application could."""
@@ -118,28 +143,49 @@ def _read_settings(config_path: Path, workers: int | None) -> "Settings":
     return settings
 
 
-def _serve_in_process(source: _Source, listener: socket.socket) -> int:
+def _serve_in_process(source: _Source, listeners: list[socket.socket]) -> int:
     from balance_gateway.server.server import serve_until_stopped
 
-    service = source.build_service(listener, shared=False)
+    services = source.build_services(listeners)
 
     async def announce() -> None:
-        source.repeat_early_hangup(service)
-        click.echo(f"Serving balance-gateway at {service.url}/graphql", err=True)
+        source.repeat_early_hangup(services[0])
+        click.echo(f"Serving balance-gateway at {services[0].url}/graphql", err=True)
+        for service in services[1:]:
+            click.echo(f"Metrics at {service.url}/metrics", err=True)
 
-    return serve_until_stopped([service], announce)
+    return serve_until_stopped(services, announce)
 
 
-def _serve_as_worker(source: _Source, listener: socket.socket) -> int:
+def _supervise_workers(
+    config_path: Path, listeners: list[socket.socket], count: int, log_level: str
+) -> int:
+    from balance_gateway.server.workers import Workers
+
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="balance-gateway-metrics-")
+    except OSError as error:
+        raise CommandError(
+            f"Cannot create a folder for the workers' metrics: {error.strerror}. Set TMPDIR to a"
+            " folder that can be written."
+        ) from None
+    with folder:
+        return Workers(config_path, listeners, count, log_level, Path(folder.name)).serve()
+
+
+def _serve_as_worker(
+    source: _Source, listeners: list[socket.socket], metrics_folder: Path, number: int
+) -> int:
     """Serve as a worker: report READY on stdout, and stop at the end of stdin."""
+    from balance_gateway.observability.shared_metrics import SharedMetrics
     from balance_gateway.server.server import serve_until_stopped
     from balance_gateway.server.workers import READY
 
-    service = source.build_service(listener, shared=True)
+    services = source.build_services(listeners, SharedMetrics(metrics_folder, number))
 
     async def announce() -> None:
-        source.repeat_early_hangup(service)
+        source.repeat_early_hangup(services[0])
         # stdout is a pipe to the supervisor, which waits for this line.
         click.echo(READY)
 
-    return serve_until_stopped([service], announce, lifeline=sys.stdin.fileno())
+    return serve_until_stopped(services, announce, lifeline=sys.stdin.fileno())

@@ -25,6 +25,7 @@ from balance_gateway.config.value_types import (
     RootPath,
     Seconds,
     ShortText,
+    SocketAddress,
     StorageUrl,
     Text,
 )
@@ -48,6 +49,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         trusted_proxies: Addresses and networks of proxies that tell clients' addresses by
             X-Forwarded-For.
         metrics_key: A reference to the key that /metrics requires; none by default.
+        metrics_address: The host and the port, such as 127.0.0.1:9100, that serve /metrics and
+            nothing else; empty: it is served with everything else.
         persisted_queries: Whether callers may send the hash of a document that they sent before.
         compression: Whether large responses are compressed for callers that accept it.
         graphiql: Whether the GraphiQL page is served.
@@ -66,6 +69,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cors_headers: tuple[HeaderName, ...] = ()
     trusted_proxies: tuple[ProxyNetwork, ...] = ()
     metrics_key: Secret | None = None
+    metrics_address: SocketAddress = ""
     persisted_queries: bool = True
     compression: bool = True
     graphiql: bool = False

@@ -58,6 +58,16 @@ RootPath = Annotated[
     ),
 ]
 
+#: A host and a port; empty for none.
+SocketAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253}):([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}"
+        r"|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$(?!\n)",
+        extra={"must_be": "a host and a port, such as 127.0.0.1:9100, or empty"},
+    ),
+]
+
 #: ``*`` is no name: as a wildcard it would not include Authorization.
 HeaderName = Annotated[
     str,

@@ -13,10 +13,11 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.server.draining import DRAIN_NOTICE_S, HANDSHAKE_S, ignore_new_connections
 
 logger = logging.getLogger(__name__)
@@ -37,15 +38,18 @@ class Workers:
 
     Args:
         config_path: the configuration file.
-        listener: a socket that listens already; every worker accepts from it.
+        listeners: sockets that listen already, of the gateway and possibly of its metrics; every
+            worker accepts from them.
         count: the number of workers.
         log_level: the log level of the workers.
+        metrics_folder: the folder in which the workers share their metrics.
     """
 
     config_path: Path
-    listener: socket.socket
+    listeners: Sequence[socket.socket]
     count: int
     log_level: str
+    metrics_folder: Path
     _running: set[Process] = field(default_factory=set)
     _serving: set[Process] = field(default_factory=set)
     _reloads: int = 0
@@ -64,15 +68,19 @@ class Workers:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        codes = await asyncio.gather(*(self._supervise_worker() for _ in range(self.count)))
+        codes = await asyncio.gather(
+            *(self._supervise_worker(number) for number in range(self.count))
+        )
         return 1 if any(codes) else 0
 
-    async def _supervise_worker(self) -> int:
+    async def _supervise_worker(self, number: int) -> int:
         """Keep one worker running until all stop; if the first cannot start, stop all of them."""
+        metrics = SharedMetrics(self.metrics_folder, number)
         has_served = False
         while True:
-            async with self._start_worker() as (worker, served):
+            async with self._start_worker(number) as (worker, served):
                 code = await worker.wait()
+            metrics.forget_gauges()
             if self._stopping.is_set():
                 # A worker that was stopped during its start has not failed.
                 return code if served else 0
@@ -89,17 +97,20 @@ class Workers:
                 return 0
 
     @contextlib.asynccontextmanager
-    async def _start_worker(self) -> AsyncIterator[tuple[Process, bool]]:
+    async def _start_worker(self, number: int) -> AsyncIterator[tuple[Process, bool]]:
         """Start a worker; yield it, and whether it has begun to serve."""
         reloads = self._reloads
+        descriptors = [listener.fileno() for listener in self.listeners]
         worker = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "balance_gateway", "serve"),
             *("--config", str(self.config_path.absolute())),
             *("--log-level", self.log_level),
-            *("--listener-fd", str(self.listener.fileno())),
+            *("--listener-fd", str(descriptors[0])),
+            *(f"--metrics-fd={descriptor}" for descriptor in descriptors[1:]),
+            *("--metrics-folder", str(self.metrics_folder), "--worker-number", str(number)),
             stdin=PIPE,
             stdout=PIPE,
-            pass_fds=[self.listener.fileno()],
+            pass_fds=descriptors,
             # Ctrl-C in a terminal must reach the supervisor only, which stops the workers.
             start_new_session=True,
         )
@@ -132,15 +143,16 @@ class Workers:
             # Before the workers close theirs. Kept open here, the socket would take connections
             # that no worker accepts.
             loop = asyncio.get_running_loop()
-            loop.call_later(DRAIN_NOTICE_S - HANDSHAKE_S, self._close_listener)
+            loop.call_later(DRAIN_NOTICE_S - HANDSHAKE_S, self._close_listeners)
         self._stopping.set()
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.terminate()
 
-    def _close_listener(self) -> None:
-        ignore_new_connections(self.listener)
-        self.listener.close()
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            ignore_new_connections(listener)
+            listener.close()
 
 
 def _send_hangup(worker: Process) -> None:

@@ -8,6 +8,7 @@ When a client disconnects, the reads of its request are cancelled; a write that 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from balance_gateway.api.execution.engine import (
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
+from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports.call_context import caller_name
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
@@ -117,6 +119,7 @@ class GraphQLEndpoint:
         cors: the other origins whose pages may call the endpoint; None for none.
         persisted_queries: the documents that callers may name by a hash; None keeps none.
         failures: counts failed credentials.
+        requests: counts and times the requests, except for CORS preflights.
         compression: whether large responses are compressed for callers that accept it.
         load_shedder: counts concurrent requests; None for one of its own. Endpoints that follow
             each other in a process share it.
@@ -131,11 +134,13 @@ class GraphQLEndpoint:
         cors: CorsPolicy | None = None,
         persisted_queries: PersistedQueries | None = None,
         failures: FailedCredentials | None = None,
+        requests: RequestMetrics | None = None,
         *,
         compression: bool = True,
         load_shedder: LoadShedder | None = None,
     ) -> None:
         self._failures = failures or FailedCredentials()
+        self._requests = requests or RequestMetrics()
         self._compressor = Compressor(enabled=compression)
         self._persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self._cors = cors
@@ -148,6 +153,7 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        began_ns = time.perf_counter_ns()
         headers = headers_by_name(scope["headers"])
         origin = None
         if self._cors is not None:
@@ -162,7 +168,11 @@ class GraphQLEndpoint:
         try:
             reply = await self._reply(scope, headers, receive, media_type, request_id)
         except ClientDisconnected:
+            self._requests.count(DISCONNECTED, time.perf_counter_ns() - began_ns)
             return
+        # Counted before it is sent: the response may reach the client first, and its next request
+        # may be a scrape.
+        self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
     async def drain(self) -> None:

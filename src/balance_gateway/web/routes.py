@@ -58,6 +58,7 @@ def build_web_app(
     root_path: str = "",
     dashboard: bool = True,
     console: bool = False,
+    metrics: bool = True,
 ) -> WebApp:
     """Build the application.
 
@@ -67,11 +68,12 @@ def build_web_app(
         root_path: the path below which everything is served as well; empty for none.
         dashboard: whether / serves the dashboard.
         console: whether /graphiql serves the query console.
+        metrics: whether /metrics is served.
     """
     probes = {
         "/healthz": operations.healthz,
         "/readyz": operations.readyz,
-        "/metrics": operations.metrics,
+        **({"/metrics": operations.metrics} if metrics else {}),
     }
     routed = Starlette(
         routes=[

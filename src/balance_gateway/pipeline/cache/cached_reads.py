@@ -274,8 +274,13 @@ class CachedReads:
 
     def _count(self, reads: Sequence[CachedRead], results: Sequence[ReadResult | None]) -> None:
         counts: Counter[tuple[str, str]] = Counter()
+        now = self._clock()
         for read, result in zip(reads, results, strict=True):
-            state = result.state.value if isinstance(result, Observed) else "failed"
+            state = "failed"
+            if isinstance(result, Observed):
+                state = result.state.value
+                age_s = (now - result.observed_at).total_seconds()
+                self._metrics.ages.note(read.account.connector, age_s)
             counts[read.kind.value, state] += 1
         for (kind, state), count in counts.items():
             self._metrics.reads.labels(kind, state).inc(count)
