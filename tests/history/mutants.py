@@ -270,11 +270,20 @@ def _send_twice(provider: BalanceProvider) -> BalanceProvider:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed protocol, the fault profile to run it under, and the seeds to detect it within."""
+    """A changed protocol, the fault profile to run it under, and the seeds to detect it within.
+
+    Attributes:
+        blueprint: the changed protocol.
+        profile: the faults under which the changed part is needed.
+        seeds: the mutant must be detected within the seeds 1 to this one.
+        known_seeds: seeds that detected it, to be tried first; others are printed by
+            ``python -m tests.history.mutants``.
+    """
 
     blueprint: Blueprint
     profile: FaultProfile
     seeds: int
+    known_seeds: Sequence[int] = ()
 
 
 _NO_FAULTS, _LOST_WRITES = FAULT_PROFILES["no faults"], FAULT_PROFILES["lost writes"]
@@ -288,16 +297,16 @@ MUTANTS: Mapping[str, Mutant] = {
     "plain cache-aside": Mutant(replace(REAL, fences=NoFence, reads=CacheAside), _NO_FAULTS, 5),
     "no fence at all": Mutant(replace(REAL, fences=NoFence), _NO_FAULTS, 5),
     "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _NO_FAULTS, 5),
-    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100),
-    "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20),
-    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100),
+    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100, (34, 35)),
+    "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20, (2, 3)),
+    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100, (47, 54)),
     "ignored server change": Mutant(replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20),
-    "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LATE_REPLIES, 80),
+    "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LATE_REPLIES, 80, (23,)),
     "stored under a newer nonce": Mutant(
         replace(REAL, modify=_store_under_newer_nonces), _NO_FAULTS, 20
     ),
     "calls shared across writes": Mutant(
-        replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 20
+        replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 20, (8, 11)
     ),
     "last applied taken for the truth": Mutant(
         replace(REAL, reconciler=LastAppliedIsTheTruth), _DOUBT, 20
@@ -305,8 +314,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "settled by a read within the hold": Mutant(
         replace(REAL, reconciler=SettledWithinHold), _DOUBT, 20
     ),
-    "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40),
-    "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20),
+    "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40, (18, 31)),
+    "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20, (2, 7)),
     "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 

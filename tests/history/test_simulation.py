@@ -1,7 +1,9 @@
 """The protocol under every fault profile; every mutant of it must be detected."""
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 
@@ -10,11 +12,12 @@ from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES,
 from tests.history.mutants import MUTANTS
 from tests.history.simulation import SimulationResult, simulate
 
-SEEDS = 12
+#: A sample; ``python -m tests.history.simulation --seeds 1000`` is the long run.
+SEEDS = 5
 
 
 def _find_violation(
-    profile: FaultProfile, seeds: range, **options: object
+    profile: FaultProfile, seeds: Iterable[int], **options: object
 ) -> SimulationResult | None:
     for seed in seeds:
         result = simulate(seed, profile, **options)  # type: ignore[arg-type]
@@ -42,22 +45,30 @@ def test_histories_contain_all_kinds_of_operations() -> None:
 
 def test_uncertain_writes_are_settled_in_every_way() -> None:
     profile = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
-    settled = {how for seed in range(1, 10) for how in simulate(seed, profile).settled}
-    assert settled == {SettledBy.PROVED, SettledBy.DISPROVED, SettledBy.SUPERSEDED}
+    expected = {SettledBy.PROVED, SettledBy.DISPROVED, SettledBy.SUPERSEDED}
+    settled: set[SettledBy] = set()
+    for seed in range(1, 10):
+        settled |= set(simulate(seed, profile).settled)
+        if settled >= expected:
+            break
+    assert settled == expected
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_mutant_is_detected(name: str) -> None:
     mutant = MUTANTS[name]
-    seeds = range(1, mutant.seeds + 1)
+    # The known seeds save time; the others detect it where a change of the code made new histories.
+    seeds = itertools.chain(mutant.known_seeds, range(1, mutant.seeds + 1))
     assert _find_violation(mutant.profile, seeds, blueprint=mutant.blueprint) is not None
 
 
 def test_a_seed_replays_exactly_in_any_process() -> None:
     code = (
+        "from dataclasses import replace;"
         "from tests.history.simulation import simulate;"
         "from tests.history.fault_profiles import FAULT_PROFILES;"
-        "print([simulate(5, profile).digest for profile in FAULT_PROFILES.values()])"
+        "profiles = [replace(profile, seconds=10.0) for profile in FAULT_PROFILES.values()];"
+        "print([simulate(5, profile).digest for profile in profiles])"
     )
     digests = {
         subprocess.run(
@@ -76,16 +87,16 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
 @pytest.mark.parametrize(
     ("name", "seeds"),
     [
-        ("compare-and-set writes", range(1, 20)),
-        ("comparisons and uncertain writes", range(1, 13)),
-        ("settlement under all faults", range(1, 13)),
-        ("journal outages", range(1, 16)),
-        ("journal outages under all faults", range(1, 13)),
-        ("aliased accounts", range(1, 20)),
-        ("retries without a journal", range(1, 16)),
-        ("late fence replies", range(30, 46)),
-        ("crash after a wait", range(25, 40)),
-        ("redis restored from a snapshot", range(1, 20)),
+        ("compare-and-set writes", range(1, 7)),
+        ("comparisons and uncertain writes", range(1, 7)),
+        ("settlement under all faults", range(1, 7)),
+        ("journal outages", range(1, 7)),
+        ("journal outages under all faults", range(1, 7)),
+        ("aliased accounts", range(1, 7)),
+        ("retries without a journal", range(1, 7)),
+        ("late fence replies", range(30, 35)),
+        ("crash after a wait", range(25, 30)),
+        ("redis restored from a snapshot", range(1, 7)),
     ],
 )
 def test_the_protocol_survives_every_special_fault_profile(name: str, seeds: range) -> None:
