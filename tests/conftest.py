@@ -1,7 +1,11 @@
-"""With `BALANCE_GATEWAY_REQUIRE_ALL=1` in the environment, a test that skips has failed.
+"""Rules of the whole suite: the order of its files, and no skipped test where all tools are.
 
-A test may skip where a tool is not installed. In continuous integration every tool is installed,
-so a skip there means that something is no longer tested.
+Files that take long start first: with several workers, the last file would otherwise keep one of
+them busy while the others have nothing left to do.
+
+With `BALANCE_GATEWAY_REQUIRE_ALL=1` in the environment, a test that skips has failed. A test may
+skip where a tool is not installed. In continuous integration every tool is installed, so a skip
+there means that something is no longer tested.
 """
 
 import os
@@ -11,6 +15,37 @@ from typing import Any
 import pytest
 
 REQUIRE_ALL = "BALANCE_GATEWAY_REQUIRE_ALL"
+
+#: The files that take longest, the longest first.
+SLOW_FILES = (
+    "tests/history/test_simulation.py",
+    "tests/project/test_code_rules.py",
+    "tests/system/test_commands.py",
+    "tests/system/test_workers.py",
+    "tests/history/test_live.py",
+    "tests/system/test_demo.py",
+    "tests/system/test_shares.py",
+    "tests/system/test_overload.py",
+    "tests/storage/test_ledger.py",
+    "tests/system/test_hostile_responses.py",
+    "tests/system/test_shared_cache.py",
+    "tests/mutation/test_run.py",
+    "tests/storage/test_cancellation.py",
+    "tests/pipeline/calls/test_within_budget.py",
+    "tests/pipeline/calls/test_status_changes.py",
+    "tests/config/test_whole_file.py",
+)
+_PLACES = {file: place for place, file in enumerate(SLOW_FILES)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist would start the files with most tests first; the slowest have few.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _PLACES.get(item.nodeid.split("::")[0], len(_PLACES)))
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
