@@ -2,9 +2,11 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.servers import free_port
 from tests.system.processes import (
@@ -18,9 +20,16 @@ from tests.system.processes import (
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
 
 
-def test_check_passes_for_every_connector_of_the_demo(tmp_path: Path) -> None:
-    with run_demo(tmp_path):
-        done = run_command("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+@pytest.fixture(scope="module")
+def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of a running demo; a test leaves it as it was."""
+    directory = tmp_path_factory.mktemp("demo")
+    with run_demo(directory):
+        yield directory
+
+
+def test_check_passes_for_every_connector_of_the_demo(demo_dir: Path) -> None:
+    done = run_command("check", "--config", str(demo_dir / "gateway.toml"), "--json")
 
     findings = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -34,12 +43,14 @@ def test_check_passes_for_every_connector_of_the_demo(tmp_path: Path) -> None:
     assert all(finding["ok"] for finding in findings)
 
 
-def test_check_names_a_failing_connector_and_exits_with_1(tmp_path: Path) -> None:
-    with run_demo(tmp_path):
-        secret = tmp_path / "secrets" / "light-acme-api_key"
-        secret.write_text("a-wrong-key-for-the-test")
-
-        done = run_command("check", "--config", str(tmp_path / "gateway.toml"), "--json")
+def test_check_names_a_failing_connector_and_exits_with_1(demo_dir: Path) -> None:
+    secret = demo_dir / "secrets" / "light-acme-api_key"
+    key = secret.read_text()
+    secret.write_text("a-wrong-key-for-the-test")
+    try:
+        done = run_command("check", "--config", str(demo_dir / "gateway.toml"), "--json")
+    finally:
+        secret.write_text(key)
 
     failed = {
         finding["name"]: finding["code"] for finding in json.loads(done.stdout) if not finding["ok"]
