@@ -246,12 +246,18 @@ class LiveTest:
     """Clients and faults on a live system, and the histories of the clients."""
 
     def __init__(
-        self, system: LiveSystem, http: httpx.AsyncClient, seed: int, seconds: float
+        self,
+        system: LiveSystem,
+        http: httpx.AsyncClient,
+        seed: int,
+        seconds: float,
+        is_enough: Callable[[Counter[str]], bool] = lambda counts: False,
     ) -> None:
         self.system = system
         self.http = http
         self.rng = random.Random(seed)
         self.counts: Counter[str] = Counter()
+        self._is_enough = is_enough
         self._ends_at_s = time.monotonic() + seconds
         self._last_value = 100_000
         self._initial: dict[str, int] = {}
@@ -361,7 +367,7 @@ class LiveTest:
 
     async def _client(self, number: int) -> None:
         rng, name = self.rng, f"client {number}"
-        while time.monotonic() < self._ends_at_s:
+        while time.monotonic() < self._ends_at_s and not self._is_enough(self.counts):
             await asyncio.sleep(rng.expovariate(20))
             gateway = rng.choice(self.system.gateways)
             if rng.random() < 0.06:
@@ -531,7 +537,13 @@ class LiveTest:
 
 
 async def run_live_test(
-    directory: Path, *, seed: int, seconds: float, shared: bool = True, settle: bool = False
+    directory: Path,
+    *,
+    seed: int,
+    seconds: float,
+    shared: bool = True,
+    settle: bool = False,
+    is_enough: Callable[[Counter[str]], bool] = lambda counts: False,
 ) -> tuple[Counter[str], list[str]]:
     """Run the live test once.
 
@@ -541,13 +553,14 @@ async def run_live_test(
         seconds: how long clients run.
         shared: False gives each gateway a cache of its own, and injects no faults.
         settle: wait until no write is in doubt; this takes up to two minutes.
+        is_enough: ends the clients earlier, when the events counted so far suffice.
 
     Returns:
         Counts of events, and the violations found.
     """
     system = LiveSystem(directory, shared=shared)
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http, system.running(http):
-        test = LiveTest(system, http, seed, seconds)
+        test = LiveTest(system, http, seed, seconds, is_enough)
         histories = await test.run(without_faults=not shared, settle=settle)
     violations = []
     for name, history in sorted(histories.items()):
