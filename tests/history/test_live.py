@@ -22,7 +22,7 @@ def find_missing(counts: Counter[str]) -> dict[str, int]:
 async def test_the_live_fault_test_finds_no_violation(tmp_path: Path) -> None:
     # It may end early: the long run is the command.
     counts, violations = await run_live_test(
-        tmp_path, seed=1, seconds=16, is_enough=lambda counts: not find_missing(counts)
+        tmp_path, seed=1, seconds=40, is_enough=lambda counts: not find_missing(counts)
     )
     command = "python -m tests.history.live --seconds 60 --seed 1"
     assert not violations, "\n".join([command, *violations])
