@@ -61,6 +61,34 @@ def test_check_names_a_failing_connector_and_exits_with_1(demo_dir: Path) -> Non
     assert "a-wrong-key-for-the-test" not in done.stdout + done.stderr
 
 
+def test_check_of_accounts_has_a_line_for_each_that_fails(tmp_path: Path) -> None:
+    """With a wrong id or currency ``check`` passed, and only serving said what is wrong."""
+    config = tmp_path / "gateway.toml"
+    arguments = ("check", "--config", str(config), "--accounts")
+    asked = ("light-operating-eur", "light-payroll-eur", "asset-company-card")
+    with run_demo(tmp_path):
+        text = config.read_text()
+        before, account = text.split('id = "light-operating-eur"')
+        config.write_text(before + 'id = "light-operating-eur"' + account.replace("EUR", "JPY", 2))
+        done = run_command(*arguments, *asked)
+        as_json = run_command(*arguments, "--json", *asked)
+        config.write_text(text)
+        right = run_command(*arguments, *asked)
+        unknown = run_command(*arguments, "acct_typo")
+
+    assert (done.returncode, right.returncode, unknown.returncode) == (1, 0, 2)
+    lines = done.stdout.splitlines()
+    assert lines[-2].startswith("light-operating-eur: PROVIDER_BAD_RESPONSE: ")
+    assert lines[-1] == "3 accounts asked, 1 failed"
+    assert done.stderr == "Error: 1 of 3 accounts failed\n", "progress is for terminals only"
+    findings = {one["name"]: one for one in json.loads(as_json.stdout) if one["kind"] == "account"}
+    assert {name: one["code"] for name, one in findings.items() if not one["ok"]} == {
+        "light-operating-eur": "PROVIDER_BAD_RESPONSE"
+    }
+    assert set(findings) == set(asked)
+    assert "'acct_typo'" in unknown.stderr
+
+
 def test_an_invalid_configuration_is_one_line_and_exit_code_2(config: Path) -> None:
     config.write_text(config.read_text().replace("scopes", "scope", 1))
 

@@ -3,6 +3,6 @@
 from balance_gateway.app.asgi import build_app
 from balance_gateway.app.audit_verification import verify_audit
 from balance_gateway.app.ledger_import import import_ledger_entries
-from balance_gateway.app.probes import open_probes
+from balance_gateway.app.probes import open_checks
 
-__all__ = ["build_app", "import_ledger_entries", "open_probes", "verify_audit"]
+__all__ = ["build_app", "import_ledger_entries", "open_checks", "verify_audit"]

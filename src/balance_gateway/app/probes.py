@@ -1,13 +1,17 @@
-"""Build the probes of the command ``check`` from an opened gateway."""
+"""Build the checks of the command ``check`` from an opened gateway."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+from balance_gateway.app.account_checks import OnProgress, check_accounts
 from balance_gateway.app.cache_builder import CacheComponents
 from balance_gateway.app.running_gateway import open_gateway
 from balance_gateway.config.settings import Settings
-from balance_gateway.domain.errors import Internal
+from balance_gateway.domain.accounts import Account
+from balance_gateway.domain.calendar_days import system_clock
+from balance_gateway.domain.errors import GatewayError, Internal
 from balance_gateway.pipeline.redis_configuration import find_risks
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
@@ -31,15 +35,28 @@ async def _probe_cache(cache: CacheComponents) -> str:
 Probe = Callable[[], Awaitable[str | None]]
 
 
-@contextlib.asynccontextmanager
-async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, Probe]]]:
-    """Open a gateway for the command ``check``; yield its probes by name.
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the command ``check`` runs.
 
-    A probe is a pair of a kind and a function that raises a GatewayError on failure. The names are
-    those of the connectors, ``storage``, and ``cache`` for a shared cache.
+    Attributes:
+        probes: by name, pairs of a kind and a function that raises a GatewayError on failure. The
+            names are those of the connectors, ``storage``, and ``cache`` for a shared cache.
+        check_accounts: see ``account_checks.check_accounts``.
+    """
+
+    probes: Mapping[str, tuple[str, Probe]]
+    check_accounts: Callable[
+        [Sequence[Account], OnProgress], Awaitable[Mapping[str, Sequence[GatewayError]]]
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_checks(settings: Settings) -> AsyncIterator[Checks]:
+    """Open a gateway for the command ``check``.
 
     Raises:
-        Internal: the storage cannot be opened, so that no probe can run.
+        Internal: the storage cannot be opened, so that nothing can be checked.
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -53,4 +70,10 @@ async def open_probes(settings: Settings) -> AsyncIterator[dict[str, tuple[str, 
             probes["cache"] = ("cache", partial(_probe_cache, components.cache))
         for name, provider in components.providers.items():
             probes[name] = (provider.kind.value, provider.probe)
-        yield probes
+
+        async def check(
+            accounts: Sequence[Account], on_progress: OnProgress
+        ) -> Mapping[str, Sequence[GatewayError]]:
+            return await check_accounts(components.providers, accounts, system_clock, on_progress)
+
+        yield Checks(probes, check)

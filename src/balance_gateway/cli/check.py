@@ -1,17 +1,22 @@
-"""``balance-gateway check``: validate the configuration and test each connector with a read."""
+"""``balance-gateway check``: validate the configuration, and test connectors and accounts."""
 
 import asyncio
+import contextlib
 import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from balance_gateway.cli.usage import CommandError, config_option, load_settings
+from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
 
 if TYPE_CHECKING:
+    from balance_gateway.app.probes import Checks
     from balance_gateway.config.settings import Settings
+    from balance_gateway.domain.accounts import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +24,8 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        name: the connector's name, or ``storage`` or ``cache``.
-        kind: the provider, or ``storage`` or ``cache``.
+        name: the name of the connector, the id of the account, or ``storage`` or ``cache``.
+        kind: the provider for a connector, ``account``, ``storage`` or ``cache``.
         ok: whether the check succeeded.
         code: the text of the ``ErrorCode``; empty on success.
         message: the error and what to do, or what a successful check could not verify or advises to
@@ -36,34 +41,100 @@ class Finding:
 
 @click.command()
 @config_option
+@click.option(
+    "--accounts",
+    "with_accounts",
+    is_flag=True,
+    help="Also ask each account at its provider, or only those with the given ids.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def check(config_path: Path, as_json: bool) -> None:
+@click.argument("account_ids", nargs=-1, metavar="[ID]...")
+def check(
+    config_path: Path, with_accounts: bool, as_json: bool, account_ids: tuple[str, ...]
+) -> None:
     """Validate the configuration and test each connector with one read.
 
-    Storage and a shared cache are tested too. The exit code is 1 if a check fails.
+    Storage and a shared cache are tested too. With --accounts the balance and the opening balance
+    of each account are read as well, within the connectors' budgets, which can take minutes. The
+    exit code is 1 if a check fails.
     """
     from balance_gateway.domain.errors import GatewayError
 
+    if account_ids and not with_accounts:
+        raise UsageError("Ids of accounts are for --accounts.")
+    settings = load_settings(config_path)
+    accounts = _select_accounts(settings, account_ids) if with_accounts else []
     try:
-        findings = asyncio.run(_run_checks(load_settings(config_path)))
+        findings, by_account = asyncio.run(_run_checks(settings, accounts))
     except GatewayError as error:
         raise CommandError(error.message) from None
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
+        click.echo(json.dumps([asdict(finding) for finding in [*findings, *by_account]]))
     else:
         _print_table(findings)
+        if with_accounts:
+            _print_accounts(by_account)
+    _refuse_failures(findings, by_account)
+
+
+def _select_accounts(settings: "Settings", account_ids: Sequence[str]) -> Sequence["Account"]:
+    """Return the accounts with these ids in the order of the file; all without ids."""
+    unknown = set(account_ids) - {account.id for account in settings.accounts}
+    if unknown:
+        raise UsageError(f"The configuration has no account {min(unknown)!r}.")
+    return [one for one in settings.accounts if not account_ids or one.id in account_ids]
+
+
+def _refuse_failures(findings: Sequence[Finding], by_account: Sequence[Finding]) -> None:
     failed = [finding.name for finding in findings if not finding.ok]
+    failed_accounts = sum(not finding.ok for finding in by_account)
+    problems = []
     if failed:
-        raise CommandError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+        problems.append(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+    if failed_accounts:
+        problems.append(f"{failed_accounts} of {len(by_account)} accounts failed")
+    if problems:
+        raise CommandError("; ".join(problems))
 
 
-async def _run_checks(settings: "Settings") -> list[Finding]:
-    from balance_gateway.app import open_probes
+async def _run_checks(
+    settings: "Settings", accounts: Sequence["Account"]
+) -> tuple[list[Finding], list[Finding]]:
+    """Return the findings of the probes, and those of the accounts."""
+    from balance_gateway.app import open_checks
 
-    async with open_probes(settings) as probes:
-        return await asyncio.gather(
-            *(_run_check(name, kind, probe) for name, (kind, probe) in probes.items())
+    async with open_checks(settings) as checks:
+        probes = checks.probes.items()
+        findings = await asyncio.gather(
+            *(_run_check(name, kind, probe) for name, (kind, probe) in probes)
         )
+        by_account = await _check_accounts(checks, accounts) if accounts else []
+    return findings, by_account
+
+
+async def _check_accounts(checks: "Checks", accounts: Sequence["Account"]) -> list[Finding]:
+    derived = [one for one in accounts if one.derive_opening_balance_as_of is not None]
+    with _show_progress(len(accounts) + len(derived)) as on_progress:
+        failures = await checks.check_accounts(accounts, on_progress)
+    findings = []
+    for account_id, errors in failures.items():
+        code = errors[0].code.value if errors else ""
+        message = " ".join(" ".join(error.message for error in errors).split())
+        findings.append(Finding(account_id, "account", not errors, code, message))
+    return findings
+
+
+@contextlib.contextmanager
+def _show_progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar if stderr is a terminal; yield a function that updates it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("balances"), BarColumn(), MofNCompleteColumn())
+    disabled = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), disable=disabled, transient=True) as bar:
+        task = bar.add_task("balances", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 async def _run_check(name: str, kind: str, probe: object) -> Finding:
@@ -91,3 +162,11 @@ def _print_table(findings: list[Finding]) -> None:
         result = "[green]ok[/]" if finding.ok else f"[red]{finding.code}[/]"
         table.add_row(finding.name, finding.kind, result, finding.message)
     Console().print(table)
+
+
+def _print_accounts(by_account: Sequence[Finding]) -> None:
+    failed = [finding for finding in by_account if not finding.ok]
+    # Not in a table, which would break long lines: each account is one line.
+    for finding in failed:
+        click.echo(f"{finding.name}: {finding.code}: {finding.message}")
+    click.echo(f"{len(by_account)} accounts asked, {len(failed)} failed")
