@@ -84,21 +84,23 @@ def run_tls_server(folder: Path) -> Iterator[TlsServer]:
 
 
 @contextmanager
-def run_pgbouncer(folder: Path, server: TlsServer) -> Iterator[str]:
-    """Run pgbouncer in transaction mode over two connections; yield its URL."""
+def run_pgbouncer(
+    folder: Path, server: TlsServer, mode: str = "transaction", connections: int = 2
+) -> Iterator[str]:
+    """Run pgbouncer over so many connections; yield its URL."""
     port = free_port()
     (folder / "users").write_text(f'"postgres" "{PASSWORD}"\n')
-    (folder / "pgbouncer.ini").write_text(
+    (folder / f"{mode}.ini").write_text(
         f"[databases]\npostgres = host=localhost port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = plain\nauth_file = {folder}/users\npool_mode = transaction\n"
-        "default_pool_size = 2\nserver_tls_sslmode = require\n"
+        f"auth_type = plain\nauth_file = {folder}/users\npool_mode = {mode}\n"
+        f"default_pool_size = {connections}\nserver_tls_sslmode = require\n"
     )
-    for name in ("users", "pgbouncer.ini"):
+    for name in ("users", f"{mode}.ini"):
         (folder / name).chmod(0o644)
     assert _PGBOUNCER is not None
     process = subprocess.Popen(
-        [_PGBOUNCER, "-q", folder / "pgbouncer.ini"],
+        [_PGBOUNCER, "-q", folder / f"{mode}.ini"],
         user=_USER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

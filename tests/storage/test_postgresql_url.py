@@ -2,16 +2,25 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from balance_gateway.storage.changes import open_storage_changes
+from balance_gateway.domain.accounts import Account, ProviderKind
+from balance_gateway.domain.balances import BalanceQuery
+from balance_gateway.domain.ledger import Book, Entry
 from balance_gateway.storage.database import DatabaseError, open_database
+from balance_gateway.storage.ledger import SqlLedgerStore
 from balance_gateway.storage.postgresql_url import UrlError, parse_postgresql_url
 from tests.storage.postgresql_servers import (
     PACKAGES_ARE_INSTALLED,
@@ -20,6 +29,7 @@ from tests.storage.postgresql_servers import (
     run_pgbouncer,
     run_tls_server,
 )
+from tests.storage.test_import_interrupt import CONFIG, interrupt, wait_for
 
 BASE = "postgresql://user@host/name"
 needs_packages = pytest.mark.skipif(
@@ -55,6 +65,8 @@ async def read(url: str, statement: str) -> object:
         await database.aclose()
 
 
+DAY = date(2026, 1, 10)
+SETTING = "?statement_cache_size=0"
 IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 
@@ -161,6 +173,93 @@ async def test_statement_cache_size_0_works_behind_pgbouncer_in_transaction_mode
         found = await asyncio.gather(*(use(number) for number in range(60)))
 
     assert found == list(range(60))
+
+
+def make_account(account_id: str) -> Account:
+    zone = ZoneInfo("UTC")
+    return Account(account_id, "acme", "books", ProviderKind.LOCAL, account_id, "EUR", zone)
+
+
+@needs_packages
+@pytest.mark.parametrize("query", ["", "?statement_cache_size=100", "?application_name=books"])
+async def test_a_pooler_that_loses_statements_is_refused_at_the_start(
+    pgbouncer_url: str, query: str
+) -> None:
+    """The start succeeded, and 338 statements failed in the first five seconds."""
+    with pytest.raises(DatabaseError) as caught:
+        await open_database(pgbouncer_url + query)
+
+    assert "?statement_cache_size=0" in str(caught.value)
+    assert "pgbouncer" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@needs_packages
+async def test_a_pooler_in_session_mode_needs_no_setting(folder: Path, server: TlsServer) -> None:
+    with run_pgbouncer(folder, server, "session", 9) as url:
+        database = await open_database(url)
+        try:
+            await database.ping()
+        finally:
+            await database.aclose()
+
+
+@needs_packages
+async def test_a_pooler_in_statement_mode_is_refused(folder: Path, server: TlsServer) -> None:
+    with (
+        run_pgbouncer(folder, server, "statement") as url,
+        pytest.raises(DatabaseError, match="statement pooling mode"),
+    ):
+        await open_database(url + SETTING)
+
+
+@needs_packages
+async def test_imports_at_once_behind_a_pooler_keep_their_entries(pgbouncer_url: str) -> None:
+    """An import's second transaction found no staged entries, or those of another import."""
+    accounts = [make_account(f"till-{number}") for number in range(8)]
+    entries = [
+        [Entry(f"{day}", Book.BANK, DAY, number, None) for day in range(10)] for number in range(8)
+    ]
+    database = await open_database(pgbouncer_url + SETTING)
+    try:
+        store = SqlLedgerStore(database, lambda: datetime.now(UTC))
+        await store.record_currencies(accounts)
+        await asyncio.gather(*map(store.add_entries, accounts, entries))
+        found = await store.sums([BalanceQuery(one, DAY) for one in accounts])
+    finally:
+        await database.aclose()
+
+    assert [one.bank for one in found] == [number * 10 for number in range(8)]
+
+
+@needs_packages
+async def test_an_interrupted_import_behind_a_pooler_ends_its_session(
+    pgbouncer_url: str, server: TlsServer, tmp_path: Path
+) -> None:
+    """PostgreSQL was asked to end a session by a number that the pooler had invented."""
+    config, entries = tmp_path / "gateway.toml", tmp_path / "entries.csv"
+    (tmp_path / "url").write_text(pgbouncer_url + SETTING)
+    config.write_text(CONFIG.format(url="file:url"))
+    rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(40_000))
+    entries.write_text("id,book,date,amount\n" + "".join(rows))
+    arguments = ["local", "import", "--config", str(config), "--account", "till", str(entries)]
+    person = await asyncpg.connect(server.url(), ssl="require")
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-m", "balance_gateway", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        await wait_for(person, "query LIKE 'INSERT INTO staged_entries%'")
+        async with person.transaction():
+            await person.execute("LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE")
+            await wait_for(person, "wait_event_type = 'Lock'")
+            await interrupt(process)
+            waiting = await person.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    finally:
+        process.kill()
+        process.communicate()
+        await person.close()
+
+    assert (process.returncode, waiting) == (130, 0)
 
 
 async def refuse(url: str) -> str:

@@ -1,9 +1,8 @@
 """Aborts the transactions of a process that is about to end, without waiting for them."""
 
 import asyncio
-from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from balance_gateway.storage.database import Database, DatabaseError
 
@@ -14,7 +13,7 @@ _TERMINATE = text("SELECT pg_terminate_backend(:process_id)")
 
 
 class TransactionAborter:
-    """Knows the connections in use of a database that was opened just before.
+    """Knows the transactions of a database that was opened just before.
 
     A driver's own cancellation can wait for the server for ever. A server that computes a statement
     does not notice that its client has gone, and keeps its locks.
@@ -25,11 +24,21 @@ class TransactionAborter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._in_use: set[Any] = set()
+        #: PostgreSQL's processes, by transaction. The number that the driver knows may be that of
+        #: a pooler, behind which each transaction can have another process.
+        self._process_ids: dict[Connection, int] = {}
         if not database.is_sqlite:
             engine = database._engine.sync_engine
-            event.listen(engine, "checkout", lambda driver, *_more: self._in_use.add(driver))
-            event.listen(engine, "checkin", lambda driver, *_more: self._in_use.discard(driver))
+            event.listen(engine, "begin", self._add)
+            event.listen(engine, "commit", self._remove)
+            event.listen(engine, "rollback", self._remove)
+
+    def _add(self, connection: Connection) -> None:
+        process_id = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        self._process_ids[connection] = process_id
+
+    def _remove(self, connection: Connection) -> None:
+        self._process_ids.pop(connection, None)
 
     async def abort(self) -> None:
         """Let PostgreSQL end the sessions in use; SQLite rolls back when the process ends.
@@ -38,8 +47,7 @@ class TransactionAborter:
         """
         try:
             async with asyncio.timeout(ABORT_S):
-                for driver in self._in_use:
-                    process_id = driver.driver_connection.get_server_pid()
+                for process_id in list(self._process_ids.values()):
                     async with self._database.connect_to_look() as connection:
                         await connection.execute(_TERMINATE, {"process_id": process_id})
         except (TimeoutError, DatabaseError, OSError):

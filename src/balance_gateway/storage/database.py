@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from balance_gateway.ports.storage_changes import StorageUnavailable
-from balance_gateway.storage import migrations
+from balance_gateway.storage import migrations, pooler
 from balance_gateway.storage.database_url import find_sqlite_path, parse_database_url
 from balance_gateway.storage.engines import (
     LOCK_WAIT_S,
@@ -33,6 +33,13 @@ CLOSE_WAIT_S = 5
 
 #: Key of PostgreSQL's advisory lock for migrations; an arbitrary number that never changes.
 _MIGRATION_LOCK = 7_362_514_409
+
+
+
+#: What a statement fails with that its own session does not know, or that another has prepared.
+_OF_POOLERS = ("DuplicatePreparedStatementError", "InvalidSQLStatementNameError")
+
+_EXPECTED = "storage.url must be sqlite:///path, sqlite:// or postgresql://user@host/name"
 
 
 class DatabaseError(StorageUnavailable):
@@ -84,6 +91,8 @@ class Database:
             asyncio.Lock() if queues else nullcontext()
         )
         # TypeError and ValueError: the driver does not accept an option in the URL.
+        _, named = self._engine.dialect.create_connect_args(url)
+        self._driver_arguments = {**named, **options}
         self._connect_errors: tuple[type[Exception], ...] = (
             *(SQLAlchemyError, OSError, TypeError, ValueError),
             *driver_errors(is_sqlite=self.is_sqlite),
@@ -220,6 +229,19 @@ class Database:
                 message = f"cannot open the file of the database {self.label}"
                 raise DatabaseError(message) from None
 
+    async def check_pooler(self) -> None:
+        """Refuse PostgreSQL behind a pooler that would break prepared statements.
+
+        Raises:
+            DatabaseError: there is such a pooler, or the database is unavailable.
+        """
+        try:
+            is_refused = await pooler.loses_statements(self._driver_arguments)
+        except self._connect_errors as error:
+            raise self._connect_error(error) from None
+        if is_refused:
+            raise DatabaseError(f"cannot use the database {self.label}: {pooler.ADVICE}")
+
     async def _migrate(self) -> None:
         async with self.read_transaction() as connection:
             if await connection.run_sync(migrations.is_current):
@@ -256,7 +278,8 @@ class Database:
         if self._note_damage(cause):
             return DatabaseError(f"the database {self.label} {DAMAGED}")
         kind = type(cause.__cause__ or cause).__name__
-        return DatabaseError(f"a statement failed in the database {self.label} ({kind})")
+        message = f"a statement failed in the database {self.label} ({kind})"
+        return DatabaseError(f"{message}: {pooler.ADVICE}" if kind in _OF_POOLERS else message)
 
 
 async def open_database(url: str) -> Database:
@@ -290,6 +313,8 @@ async def open_database(url: str) -> Database:
     try:
         if label.startswith("sqlite:///"):
             await _set_journal_mode(database)
+        if not database.is_sqlite:
+            await database.check_pooler()
         await database._migrate()
         if label.startswith("sqlite:///"):
             await database.watch_file()

@@ -210,19 +210,33 @@ class SqlLedgerStore:
         with _raise_as_provider_error(maybe_applied=True):
             async with self._database.connect() as connection:
                 staging = Staging(connection, account.id, is_sqlite=self._database.is_sqlite)
+                added = 0
                 try:
                     async with connection.begin():
                         await ledger_currency.check_account(connection, account)
                         await staging.fill(entries)
-                    async with self._database.begin_write(connection):
-                        await self._database.lock(connection, f"entries:{account.id}")
-                        if staging.received:
-                            await ledger_currency.record(connection, account)
-                        added, totals = await staging.move_to_ledger()
-                        await _update_closing_balances(connection, account.id, totals)
+                        # Within the transaction, since behind a pooler the next one may run in a
+                        # session without the temporary table, or with that of another import.
+                        if not self._database.is_sqlite:
+                            added = await self._move_staged(connection, account, staging)
+                    # The lock of SQLite is that of the whole database, taken at the beginning.
+                    if self._database.is_sqlite:
+                        async with self._database.begin_write(connection):
+                            added = await self._move_staged(connection, account, staging)
                 finally:
                     await staging.drop()
         return ImportResult(added=added, already_there=staging.received - added)
+
+    async def _move_staged(
+        self, connection: AsyncConnection, account: Account, staging: Staging
+    ) -> int:
+        """Insert the staged entries that are new under the lock; return their number."""
+        await self._database.lock(connection, f"entries:{account.id}")
+        if staging.received:
+            await ledger_currency.record(connection, account)
+        added, totals = await staging.move_to_ledger()
+        await _update_closing_balances(connection, account.id, totals)
+        return added
 
 
 @contextmanager

@@ -51,6 +51,7 @@ _staged = Table(
     Column("minor_units", BigIntText, nullable=False),
     Column("description", Text),
     prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
 )
 #: Two entries with the same id must agree in these columns. Descriptions may differ.
 _CONTENT = (_staged.c.day, _staged.c.minor_units)
@@ -61,7 +62,8 @@ _stored = ledger_entries
 class Staging:
     """The temporary table of one import.
 
-    Call ``fill``, then ``move_to_ledger``, then ``drop``, all on one connection.
+    Call ``fill``, then ``move_to_ledger``, then ``drop``, all on one connection; on PostgreSQL the
+    first two in one transaction.
 
     Attributes:
         received: number of entries passed to ``fill``.
@@ -80,7 +82,8 @@ class Staging:
         Raises:
             EntryConflict: an id occurs twice, or is stored, with a different day or amount.
         """
-        await self._execute(text("DROP TABLE IF EXISTS staged_entries"))
+        if self._is_sqlite:
+            await self._execute(text("DROP TABLE IF EXISTS staged_entries"))
         await self._connection.run_sync(_staged.create)
         async for batch in _batches(entries):
             await self._connection.execute(insert(_staged), [self._row(entry) for entry in batch])
@@ -116,7 +119,9 @@ class Staging:
         return added or 0, self._totals
 
     async def drop(self) -> None:
-        """Drop the temporary table."""
+        """Drop the temporary table; PostgreSQL drops it at the end of the transaction."""
+        if not self._is_sqlite:
+            return
         # If the connection is broken, the table disappears with it.
         with suppress(SQLAlchemyError):
             async with self._connection.begin():
