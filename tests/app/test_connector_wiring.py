@@ -118,6 +118,53 @@ async def test_budgets_default_to_the_documented_limits(
     assert untouched_in_s == 0.0
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_connectors_show_the_state_after_the_balances_of_the_same_answer(
+    demo_settings: Settings, sandbox: SandboxClient, *, compiled: bool
+) -> None:
+    """They were read first: the health was UNKNOWN, and the budget untouched, beside balances."""
+    server = structs.replace(demo_settings.server, compiled=compiled)
+    fields = (
+        "... on BankAccount { balance { asOf freshness { sourcedAt } } openingBalance { source } }"
+    )
+    account_ids = '["light-operating-eur", "asset-company-card", "layer-operating-checking"]'
+    async with run_gateway(replace(demo_settings, server=server)) as gateway:
+        response = await gateway.query(
+            "{ connectors { name health { state } budget { requestsPerMinute remaining } }"
+            f" nodes(ids: {account_ids}) {{ {fields} }} }}"
+        )
+        found = {one["name"]: one for one in response["data"]["connectors"]}
+        used = {
+            name: one["budget"]["requestsPerMinute"] - one["budget"]["remaining"]
+            for name, one in found.items()
+            if one["budget"]["remaining"] is not None
+        }
+        sent = {
+            provider: len(
+                [
+                    one
+                    for one in sandbox.control("GET", "requests")["requests"]
+                    if one["provider"] == provider
+                ]
+            )
+            for provider in ("light", "asset", "layer")
+        }
+
+    assert "errors" not in response
+    assert used == {f"{provider}-acme": count for provider, count in sent.items()}
+    assert {one["health"]["state"] for name, one in found.items() if name != "local"} == {"UP"}
+
+
+async def test_reads_of_the_embedded_ledger_are_no_fenced_fills(demo_settings: Settings) -> None:
+    """Its values have no fence: each read counted as one that a write kept from the cache."""
+    async with run_gateway(demo_settings) as gateway:
+        await gateway.read("local-petty-cash", "local-till-tokyo")
+        await gateway.read_opening_balance("local-petty-cash")
+        fenced = await gateway.read_metric("fills_fenced_total")
+
+    assert fenced == 0.0
+
+
 async def test_calls_stop_at_the_configured_budget(
     demo_settings: Settings, sandbox: SandboxClient
 ) -> None:

@@ -226,10 +226,16 @@ async def test_imports_at_once_behind_a_pooler_keep_their_entries(pgbouncer_url:
         await store.record_currencies(accounts)
         await asyncio.gather(*map(store.add_entries, accounts, entries))
         found = await store.sums([BalanceQuery(one, DAY) for one in accounts])
+        async with database.read_transaction() as connection:
+            rows = await connection.execute(
+                text("SELECT account_id, minor_units FROM ledger_entries")
+            )
+            stored = sorted((account_id, int(units)) for account_id, units in rows)
     finally:
         await database.aclose()
 
     assert [one.bank for one in found] == [number * 10 for number in range(8)]
+    assert stored == [(f"till-{number}", number) for number in range(8) for _ in range(10)]
 
 
 @needs_packages

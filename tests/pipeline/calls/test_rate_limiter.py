@@ -326,7 +326,9 @@ async def test_windows_of_one_second_are_independent(time: VirtualTime) -> None:
         ("100", "0", "1", 0),
         ("100", "99", "30", 99),
         ("6000", "99", "1", 99),
-        (None, "99", "1", 99),
+        (None, "99", "1", 5999),
+        (None, "99", "30", 99),
+        ("9000", "99", "1", 5999),
     ],
 )
 async def test_a_limit_per_second_is_not_shown_as_one_per_minute(

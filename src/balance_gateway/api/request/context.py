@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
+from typing import Any
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -23,6 +24,19 @@ from balance_gateway.ports.write_journal import WriteHistory
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.reported_balances import ReportedBalance, read_reported_balances
+
+_LOADERS = (
+    "balances",
+    "opening_balances",
+    "bank_feeds",
+    "reported_balances",
+    "normal_balances",
+    "unsettled_writes",
+)
+
+#: So many turns of the event loop pass at most between the result of one read and the next read
+#: that a field below it asks for.
+_IDLE_TURNS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +190,30 @@ class RequestContext:
             loader.clear()
         self.deadline.restart()
 
+    async def wait_for_reads(self) -> None:
+        """Wait until the request reads nothing from providers, so that their state shows it.
+
+        Of ``connectors`` and balances in one document, the balances are read first, wherever they
+        stand: compiled plans write the state of connectors last as well.
+        """
+        idle_turns = 0
+        while idle_turns < _IDLE_TURNS:
+            loaders = self._list_loaders()
+            calls = [call for loader in loaders for call in loader.calls_in_progress]
+            if calls:
+                await asyncio.wait(calls)
+            else:
+                await asyncio.sleep(0)
+            idle_turns = idle_turns + 1 if all(one.is_idle for one in loaders) else 0
+
     def close(self) -> None:
         """Cancel the reads in progress."""
+        for loader in self._list_loaders():
+            loader.close()
+
+    def _list_loaders(self) -> Sequence[Loader[Any, Any]]:
         # Only loaders that exist: reading the property would create one.
-        for name in (
-            "balances",
-            "opening_balances",
-            "bank_feeds",
-            "reported_balances",
-            "normal_balances",
-            "unsettled_writes",
-        ):
-            if name in self.__dict__:
-                self.__dict__[name].close()
+        return [self.__dict__[name] for name in _LOADERS if name in self.__dict__]
 
     def _record(self, key: object, result: object) -> None:
         self.dependencies.add_result(key, result, self.now)

@@ -1,7 +1,7 @@
 """Batches the reads of a request: all keys loaded in one turn of the event loop are one call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from balance_gateway.domain.errors import ProviderTimeout
@@ -122,6 +122,16 @@ class Loader(Generic[K, V]):
     def prime(self, results: Mapping[K, V | Exception]) -> None:
         """Add results that were read for the same request without this loader."""
         self._results.update(results)
+
+    @property
+    def calls_in_progress(self) -> "Collection[asyncio.Task[None]]":
+        """The calls that were started and have not ended."""
+        return self._tasks
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no key waits for its result."""
+        return not self._queued and not self._tasks
 
     def clear(self) -> None:
         """Drop all results; later loads do not join a call that has already started."""

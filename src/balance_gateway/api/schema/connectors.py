@@ -119,7 +119,8 @@ class ConnectorBudget:
     )
 
 
-def _health(self: "Connector", info: Info) -> ConnectorHealth:
+async def _health(self: "Connector", info: Info) -> ConnectorHealth:
+    await info.context.wait_for_reads()
     status = info.context.gateway.watch.status(self.connector.id)
     code = status.last_failure_code
     return ConnectorHealth(
@@ -130,7 +131,8 @@ def _health(self: "Connector", info: Info) -> ConnectorHealth:
     )
 
 
-def _budget(self: "Connector", info: Info) -> ConnectorBudget:
+async def _budget(self: "Connector", info: Info) -> ConnectorBudget:
+    await info.context.wait_for_reads()
     status = info.context.gateway.watch.status(self.connector.id)
     return ConnectorBudget(
         requests_per_minute=status.requests_per_minute,
@@ -152,11 +154,11 @@ class Connector(Node):
 
     health: ConnectorHealth = strawberry.field(
         resolver=_health,
-        description="The health, as seen by the process that answers the request.",
+        description="The health after the reads of the request, as seen by the answering process.",
     )
     budget: ConnectorBudget = strawberry.field(
         resolver=_budget,
-        description="The call budget, as seen by the process that answers the request.",
+        description="The call budget after the reads of the request, as seen by this process.",
     )
 
 

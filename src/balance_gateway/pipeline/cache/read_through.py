@@ -24,7 +24,7 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 )
 from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
-from balance_gateway.pipeline.cache.fence import FenceState
+from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, FenceState
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.ports.bank_feeds import BankFeedReader
@@ -279,9 +279,15 @@ class ReadThrough:
         results: Sequence[ReadResult],
         newest: Sequence[bool],
     ) -> None:
-        unsettled = sum(not pending.fence_state.settled for pending in group)
-        if unsettled:
-            self._metrics.fills_fenced.inc(unsettled)
+        # Values of the embedded ledger have no fence and are never stored; with an unknown state
+        # no write is known that prevented it.
+        fenced = [
+            pending
+            for pending in group
+            if not pending.fence_state.settled and pending.fence_state is not UNKNOWN_FENCE_STATE
+        ]
+        if fenced:
+            self._metrics.fills_fenced.inc(len(fenced))
         entries = {
             read.value_key: CacheEntry(
                 fence_state.nonce, result.observed_at.timestamp(), read.fresh_for_s, result.value

@@ -21,7 +21,8 @@ FOREGROUND_RESERVE = 0.3
 #: Two reset times that differ by less, in seconds, belong to the same window of the provider.
 _SAME_WINDOW_S = 0.75
 
-#: A smaller limit than the configured one that resets within so many seconds is one per second.
+#: Another limit than the configured one that resets within so many seconds counts as one per
+#: second.
 _SECONDS_WINDOW_MAX_S = 2.0
 
 
@@ -200,8 +201,10 @@ class RateLimiter:
             return
         # The limit of the provider's own window, which may last a second or an hour.
         self._reported_limit = budget.limit or self.per_minute or 0
+        # A limit that is not reported, or another one than per minute, may be one per second.
         self._is_reported_per_second = (
-            self._reported_limit < (self.per_minute or 0)
+            self.per_minute is not None
+            and budget.limit != self.per_minute
             and budget.reset_s <= _SECONDS_WINDOW_MAX_S
         )
         self._update_reported(budget.remaining, now_s + budget.reset_s)
