@@ -10,9 +10,14 @@ import traceback
 
 import structlog
 
+from balance_gateway.ports import call_context
+
 #: Loggers of libraries that log confidential data (query text, variables) or every request.
 _SILENCED = ("strawberry.execution", "uvicorn.access", "httpx", "httpcore", "aiocache", "alembic")
 
+
+#: Maximum number of logged account ids of one call.
+_ACCOUNTS_MAX = 20
 
 #: Maximum number of logged exceptions in a chain, and of logged frames per exception.
 _CAUSES_MAX, _FRAMES_MAX = 5, 8
@@ -32,6 +37,7 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
     processors: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        add_call_context,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         replace_exception,
     ]
@@ -66,6 +72,24 @@ def configure_logs(level: str = "INFO", *, terminal: bool | None = None) -> None
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.WARNING)
+
+
+def add_call_context(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Add the request and the accounts for which the current task calls a provider.
+
+    One call may be for many accounts: ``account_id`` is there for one, else ``account_ids`` has the
+    first of them, and ``accounts`` their number.
+    """
+    if request_id := call_context.request_id.get():
+        event.setdefault("request_id", request_id)
+    ids = call_context.account_ids.get()
+    if len(ids) == 1:
+        event.setdefault("account_id", ids[0])
+    elif ids and "account_id" not in event:
+        event.update(account_ids=ids[:_ACCOUNTS_MAX], accounts=len(ids))
+    return event
 
 
 def replace_exception(

@@ -7,7 +7,7 @@ passes its context on, and changes of the inner task do not reach the outer one.
 import asyncio
 import enum
 import math
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict, Unpack
 
@@ -130,6 +130,12 @@ class CallContextChanges(TypedDict, total=False):
 #: A variable of its own, because it is set for every request.
 caller_name: ContextVar[str] = ContextVar("caller_name", default="")
 
+#: The id of the request that the task serves, for its log lines; empty in tasks of the gateway.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+#: The ids of the accounts that the task's current call to a provider concerns, for its log lines.
+account_ids: ContextVar[tuple[str, ...]] = ContextVar("account_ids", default=())
+
 _DEFAULT = CallContext()
 _current: ContextVar[CallContext] = ContextVar("call_context", default=_DEFAULT)
 
@@ -137,6 +143,17 @@ _current: ContextVar[CallContext] = ContextVar("call_context", default=_DEFAULT)
 def current_call() -> CallContext:
     """Return the context of the current task's calls."""
     return _current.get()
+
+
+def build_isolated_context() -> Context:
+    """Return a context for a task whose calls serve others as well: only log lines name its cause.
+
+    Priority and limits of wait are the default ones.
+    """
+    context = Context()
+    context.run(request_id.set, request_id.get())
+    context.run(account_ids.set, account_ids.get())
+    return context
 
 
 def set_call_context(**changes: Unpack[CallContextChanges]) -> None:

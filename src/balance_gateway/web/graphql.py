@@ -26,6 +26,7 @@ from balance_gateway.api.schema.errors import RequestRefused, build_internal_mes
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports.call_context import caller_name
+from balance_gateway.ports import call_context
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -251,7 +252,8 @@ class GraphQLEndpoint:
             raise BadRequest(406, f"Accept must allow {JSON} or {GRAPHQL_RESPONSE}.")
         caller = Caller(principal, request_id)
         # Whoever reads has a share of the calls to a provider.
-        caller_name.set(principal.name)
+        call_context.caller_name.set(principal.name)
+        call_context.request_id.set(request_id)
         body = await self._read_body(method, headers, receive)
         # Parsing the body first would cost too much. A read that contains the word counts as a
         # write, which is harmless.

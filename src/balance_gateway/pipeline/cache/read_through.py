@@ -32,6 +32,7 @@ from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
+    account_ids,
     caller_name,
     set_call_context,
 )
@@ -128,6 +129,7 @@ class ReadThrough:
             turn: how many turns of the event loop other requests have first.
         """
         self._set_call_context(group[0].read.account, max_wait_s)
+        account_ids.set(tuple(pending.read.account.id for pending in group))
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:

@@ -6,14 +6,20 @@ has used up its wait, and more calls do not help a provider that hangs.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from balance_gateway.domain.accounts import Account, Side
-from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, OpeningBalance
+from balance_gateway.domain.balances import (
+    BalanceFigures,
+    BalanceQuery,
+    OpeningBalance,
+    OpeningBalanceWrite,
+)
 from balance_gateway.domain.errors import (
     BudgetSpent,
     CircuitOpen,
@@ -23,7 +29,7 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
-from balance_gateway.ports.call_context import current_call
+from balance_gateway.ports.call_context import account_ids, current_call
 from balance_gateway.ports.providers import BalanceProvider
 
 logger = logging.getLogger(__name__)
@@ -79,17 +85,27 @@ class RetryingProvider(ProviderDecorator):
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
         """Return the provider's balances, or raise the error of the last attempt."""
-        return await self._retry(lambda: self._provider.balances(queries))
+        ids = tuple(query.account.id for query in queries)
+        return await self._retry(ids, lambda: self._provider.balances(queries))
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the provider's opening balance, or raise the error of the last attempt."""
-        return await self._retry(lambda: self._provider.opening_balance(account))
+        return await self._retry((account.id,), lambda: self._provider.opening_balance(account))
 
     async def normal_balance(self, account: Account) -> Side:
         """Return the account's normal side, or raise the error of the last attempt."""
-        return await self._retry(lambda: self._provider.normal_balance(account))
+        return await self._retry((account.id,), lambda: self._provider.normal_balance(account))
 
-    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
+        """Set the opening balance, once."""
+        with _concerning((write.account.id,)):
+            return await self._provider.set_opening_balance(write)
+
+    async def _retry(self, ids: tuple[str, ...], attempt: Callable[[], Awaitable[T]]) -> T:
+        with _concerning(ids):
+            return await self._retry_in_context(attempt)
+
+    async def _retry_in_context(self, attempt: Callable[[], Awaitable[T]]) -> T:
         self._budget.earn()
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
@@ -108,6 +124,16 @@ class RetryingProvider(ProviderDecorator):
                 logger.debug("provider.tried_again", extra={**facts, "pause_s": pause_s})
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def _concerning(ids: tuple[str, ...]) -> Iterator[None]:
+    """Name the accounts in the log lines of the calls within."""
+    outer = account_ids.set(ids)
+    try:
+        yield
+    finally:
+        account_ids.reset(outer)
 
 
 def _compute_pause_max_s(error: GatewayError) -> float:

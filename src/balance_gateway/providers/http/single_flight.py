@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from contextvars import Context
 from typing import Any, Generic, TypeVar
+
+from balance_gateway.ports.call_context import build_isolated_context
 
 T = TypeVar("T")
 
@@ -15,9 +16,9 @@ class SingleFlight(Generic[T]):
     started it is cancelled, the others still receive the value. A finished call is forgotten.
 
     Args:
-        isolated: Run each call in an empty context instead of a copy of the first caller's
-            context. Use it if the first caller's context, such as its priority, must not apply
-            to the callers that join later.
+        isolated: Run each call in a context of its own instead of a copy of the first caller's.
+            Use it if the first caller's context, such as its priority, must not apply to the
+            callers that join later.
     """
 
     def __init__(self, *, isolated: bool = False) -> None:
@@ -28,7 +29,8 @@ class SingleFlight(Generic[T]):
         """Return the value of the running call for ``key``, or of a new call if none runs."""
         task = self._tasks.get(key)
         if task is None:
-            task = asyncio.create_task(start(), context=Context() if self._isolated else None)
+            context = build_isolated_context() if self._isolated else None
+            task = asyncio.create_task(start(), context=context)
             self._tasks[key] = task
             task.add_done_callback(lambda finished: self._forget(key, finished))
         # Cancelling one caller must not cancel the task of the others.
