@@ -7,7 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from balance_gateway.cli import main
 from tests.servers import free_port
 from tests.system.processes import (
     GatewayClient,
@@ -219,16 +221,34 @@ def test_import_names_rows_before_the_opening_and_they_do_not_count(
     }
 
 
+def test_an_invalid_root_path_is_refused_by_its_option(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESTER_KEY", "the-key-of-the-system-tester")
+
+    for path in ("balances", "/balances/", "/a/../b"):
+        done = CliRunner().invoke(main, ["serve", "--config", str(config), "--root-path", path])
+        assert done.exit_code == 2
+        assert done.output.startswith("Error: --root-path must be a path such as /balances")
+
+
 def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     port = free_port()
-    arguments = ("serve", "--config", str(config), "--port", str(port))
+    # The option wins over the file.
+    config.write_text(f"[server]\nroot_path = '/file'\n{config.read_text()}")
+    arguments = ("serve", "--config", str(config), "--port", str(port), "--root-path", "/balances")
     with run_process(*arguments, TESTER_KEY="the-key-of-the-system-tester") as started:
-        wait_until_ready(f"http://127.0.0.1:{port}", started)
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, started)
+        found = [
+            httpx.get(f"{url}{path}/healthz", trust_env=False).status_code
+            for path in ("", "/balances", "/file")
+        ]
 
         started.send_signal(signal.SIGTERM)
         started.communicate(timeout=30)
 
-    assert started.returncode == 0
+    assert (started.returncode, found) == (0, [200, 200, 404])
 
 
 def test_sandbox_serves_its_catalogue() -> None:

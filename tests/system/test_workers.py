@@ -24,7 +24,7 @@ def run_workers(config: Path) -> Iterator[tuple[subprocess.Popen[str], GatewayCl
     """Run two workers; yield their supervisor and a client of the gateway."""
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port), "--workers", "2")
-    with run_process(*arguments, TESTER_KEY=KEY) as supervisor:
+    with run_process(*arguments, "--root-path", "/balances", TESTER_KEY=KEY) as supervisor:
         gateway = GatewayClient(f"http://127.0.0.1:{port}", "", KEY)
         wait_until_ready(gateway.url, supervisor, timeout_s=40)
         yield supervisor, gateway
@@ -63,6 +63,7 @@ def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: 
         config.write_text(server + config.read_text())
         with run_workers(config) as (supervisor, gateway):
             balances = [gateway.data(BALANCE) for _ in range(8)]
+            below = httpx.get(f"{gateway.url}/balances/healthz", trust_env=False).status_code
             urls = [
                 f"{gateway.url}/metrics",
                 f"http://{address}/metrics",
@@ -76,7 +77,7 @@ def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: 
                 readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
             supervisor.communicate(timeout=30)
 
-    assert len(balances) == 8
+    assert (len(balances), below) == (8, 200)
     assert [response.status_code for response in metrics] == [404, 200, 404]
     assert 'balance_gateway_requests_total{status="200"} 8.0' in metrics[1].text
     assert metrics[1].headers["x-content-type-options"] == "nosniff"

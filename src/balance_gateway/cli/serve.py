@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 256),
     help="Number of worker processes; overrides server.workers.",
 )
+@click.option(
+    "--root-path",
+    help="Path below which everything is served as well; overrides server.root_path.",
+)
 @log_level_option("INFO")
 @pid_file_option
 @click.option("--listener-fd", type=int, hidden=True, help="Serve as a worker on this socket.")
@@ -49,6 +53,7 @@ def serve(
     host: str | None,
     port: int | None,
     workers: int | None,
+    root_path: str | None,
     log_level: str,
     pid_file: Path | None,
     listener_fd: int | None,
@@ -63,13 +68,13 @@ def serve(
     early_hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: early_hangups.append(number))
     try:
-        settings = _read_settings(config_path, workers)
+        settings = _read_settings(config_path, workers, root_path)
     except ConfigError as error:
         raise UsageError(str(error)) from None
     server = settings.server
     count = workers or server.workers
     configure_logs(log_level)
-    source = _Source(settings, config_path, workers, early_hangups)
+    source = _Source(settings, config_path, workers, root_path, early_hangups)
     if listener_fd is not None:
         assert metrics_folder is not None
         listeners = [socket.socket(fileno=fd) for fd in (listener_fd, metrics_fd) if fd is not None]
@@ -84,7 +89,7 @@ def serve(
         )
     if count > 1:
         click.echo(f"Serving balance-gateway with {count} workers", err=True)
-        raise SystemExit(_supervise_workers(config_path, listeners, count, log_level))
+        raise SystemExit(_supervise_workers(source, listeners, count, log_level))
     raise SystemExit(_serve_in_process(source, listeners))
 
 
@@ -96,12 +101,14 @@ class _Source:
         settings: the settings as they were read at the start.
         config_path: the file.
         workers: the value of --workers; None without it.
+        root_path: the value of --root-path; None without it.
         early_hangups: filled by SIGHUP until the application has started.
     """
 
     settings: "Settings"
     config_path: Path
     workers: int | None
+    root_path: str | None
     early_hangups: list[int]
 
     def build_services(
@@ -113,7 +120,7 @@ class _Source:
 
         app = build_app(
             self.settings,
-            read_settings=lambda: _read_settings(self.config_path, self.workers),
+            read_settings=lambda: _read_settings(self.config_path, self.workers, self.root_path),
             shared_metrics=shared_metrics,
         )
         shared = shared_metrics is not None
@@ -129,18 +136,18 @@ class _Source:
             service.on_hangup()
 
 
-def _read_settings(config_path: Path, workers: int | None) -> "Settings":
-    """Read the configuration, which ``--workers`` must not contradict.
+def _read_settings(config_path: Path, workers: int | None, root_path: str | None) -> "Settings":
+    """Read the configuration, which the options must not contradict.
 
     Raises:
         ConfigError: the configuration is invalid.
     """
     from balance_gateway.app.configuration import read_settings
-    from balance_gateway.config.reader import refuse_contradictions
+    from balance_gateway.config.reader import override_root_path, refuse_contradictions
 
     settings = read_settings(config_path)
     refuse_contradictions(settings, workers=workers or settings.server.workers)
-    return settings
+    return settings if root_path is None else override_root_path(settings, root_path)
 
 
 def _serve_in_process(source: _Source, listeners: list[socket.socket]) -> int:
@@ -158,7 +165,7 @@ def _serve_in_process(source: _Source, listeners: list[socket.socket]) -> int:
 
 
 def _supervise_workers(
-    config_path: Path, listeners: list[socket.socket], count: int, log_level: str
+    source: _Source, listeners: list[socket.socket], count: int, log_level: str
 ) -> int:
     from balance_gateway.server.workers import Workers
 
@@ -170,7 +177,9 @@ def _supervise_workers(
             " folder that can be written."
         ) from None
     with folder:
-        return Workers(config_path, listeners, count, log_level, Path(folder.name)).serve()
+        return Workers(
+            source.config_path, listeners, count, log_level, Path(folder.name), source.root_path
+        ).serve()
 
 
 def _serve_as_worker(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from balance_gateway.config.accounts import read_account
 from balance_gateway.config.conversion import convert_table, describe_choice, join_name
@@ -121,6 +121,20 @@ def parse_settings(values: Mapping[str, Any], directory: Path, specs: Specs) -> 
     )
     refuse_contradictions(settings, settings.server.workers)
     return settings
+
+
+def override_root_path(settings: Settings, root_path: str) -> Settings:
+    """Return the settings with the path of the option ``--root-path``; empty for none.
+
+    Raises:
+        ConfigError: it is not a valid path.
+    """
+    # As in the file, so that the option and the key accept the same paths.
+    try:
+        convert_table({"root_path": root_path}, ServerSettings, "", Path())
+    except ConfigError as error:
+        raise ConfigError(f"--{str(error).replace('root_path', 'root-path', 1)}") from None
+    return replace(settings, server=structs.replace(settings.server, root_path=root_path))
 
 
 def refuse_contradictions(settings: Settings, workers: int) -> None:

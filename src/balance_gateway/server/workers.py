@@ -43,6 +43,7 @@ class Workers:
         count: the number of workers.
         log_level: the log level of the workers.
         metrics_folder: the folder in which the workers share their metrics.
+        root_path: overrides the file's; None for the file's.
     """
 
     config_path: Path
@@ -50,6 +51,7 @@ class Workers:
     count: int
     log_level: str
     metrics_folder: Path
+    root_path: str | None = None
     _running: set[Process] = field(default_factory=set)
     _serving: set[Process] = field(default_factory=set)
     _reloads: int = 0
@@ -105,6 +107,7 @@ class Workers:
             *(sys.executable, "-m", "balance_gateway", "serve"),
             *("--config", str(self.config_path.absolute())),
             *("--log-level", self.log_level),
+            *(() if self.root_path is None else ("--root-path", self.root_path)),
             *("--listener-fd", str(descriptors[0])),
             *(f"--metrics-fd={descriptor}" for descriptor in descriptors[1:]),
             *("--metrics-folder", str(self.metrics_folder), "--worker-number", str(number)),
