@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.secret import Secret
 from balance_gateway.observability.metrics import Metrics
+from balance_gateway.pipeline import redis_url
 from balance_gateway.providers.registry import PROVIDERS
+from balance_gateway.storage import postgresql_url
 from balance_gateway_sandbox.http.faults import KINDS
 from tests.system.processes import run_demo
 
@@ -205,15 +208,18 @@ def test_programs_named_in_documents_exist() -> None:
     assert [name for name in sorted(modules) if importlib.util.find_spec(name) is None] == []
 
 
-def test_table_of_limits_has_the_default_values() -> None:
+def test_table_of_limits_has_every_limit_with_its_value() -> None:
+    """A client met limits, such as 50 fragments, that no page named."""
     documented = {
         code_spans(cells[0])[0]: int(cells[1].replace(",", ""))
         for cells in parse_rows(section("Limits"))
         if code_spans(cells[0])
     }
 
-    assert documented
-    assert documented == {name: getattr(DEFAULT_LIMITS, name) for name in documented}
+    # The number of accounts is not fixed: it is that of the largest company.
+    limits = {field.name for field in fields(DEFAULT_LIMITS)} - {"accounts"}
+
+    assert documented == {name: getattr(DEFAULT_LIMITS, name) for name in limits}
 
 
 def test_table_of_log_events_has_every_event_from_info_on() -> None:
@@ -223,6 +229,22 @@ def test_table_of_log_events_has_every_event_from_info_on() -> None:
 
     assert events
     assert read_first_column("Logs") == events
+
+
+def test_events_of_debug_are_documented() -> None:
+    call = re.compile(r"\blogger\.debug\(\s*\"([a-z_.]+)\"")
+    sources = (ROOT / "src" / "balance_gateway").rglob("*.py")
+    events = {event for path in sources for event in call.findall(path.read_text("utf-8"))}
+
+    assert events
+    assert [event for event in sorted(events) if event not in section("Logs")] == []
+
+
+def test_tables_of_urls_have_every_parameter_and_no_other() -> None:
+    of_postgresql = {*postgresql_url._CHECKS, *postgresql_url._PARTS}
+
+    assert read_first_column("The URL of PostgreSQL") == of_postgresql
+    assert read_first_column("The URL of Redis") == set(redis_url._PARSERS)
 
 
 def code_blocks(language: str) -> list[Any]:
