@@ -15,10 +15,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from balance_gateway.storage.changes import open_storage_changes
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.ledger import Book, Entry
+from balance_gateway.storage.changes import open_storage_changes
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 from balance_gateway.storage.postgresql_url import UrlError, parse_postgresql_url

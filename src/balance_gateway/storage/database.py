@@ -35,7 +35,6 @@ CLOSE_WAIT_S = 5
 _MIGRATION_LOCK = 7_362_514_409
 
 
-
 #: What a statement fails with that its own session does not know, or that another has prepared.
 _OF_POOLERS = ("DuplicatePreparedStatementError", "InvalidSQLStatementNameError")
 
@@ -90,9 +89,9 @@ class Database:
         self._write_queue: AbstractAsyncContextManager[None] = (
             asyncio.Lock() if queues else nullcontext()
         )
-        # TypeError and ValueError: the driver does not accept an option in the URL.
         _, named = self._engine.dialect.create_connect_args(url)
         self._driver_arguments = {**named, **options}
+        # TypeError and ValueError: the driver does not accept an option in the URL.
         self._connect_errors: tuple[type[Exception], ...] = (
             *(SQLAlchemyError, OSError, TypeError, ValueError),
             *driver_errors(is_sqlite=self.is_sqlite),

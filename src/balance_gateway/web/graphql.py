@@ -25,7 +25,6 @@ from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
-from balance_gateway.ports.call_context import caller_name
 from balance_gateway.ports import call_context
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
