@@ -59,7 +59,7 @@ class Limits:
     aliases: int = 200
     repeated_pairs: int = 400
     directives: int = 50
-    fragments: int = 50
+    fragments: int = 100
     fragment_spreads: int = 400
     operations: int = 10
     variables: int = 200
