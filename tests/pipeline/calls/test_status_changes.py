@@ -364,6 +364,7 @@ def list_operations(connector: Connector) -> dict[str, dict[str, Callable[[], An
             "wait_s": lambda: connector.window._local.wait_s(2),
         },
         "RateLimiter": {
+            "copy_with_limit": lambda: limiter.copy_with_limit(5),
             "acquire": limiter.acquire,
             "try_acquire": limiter.try_acquire,
             "wait": lambda: limiter.wait(0.0, math.inf),
