@@ -203,6 +203,7 @@ def _build_dashboard() -> Requests:
         asOf=None,
         after=None,
         first=page.read_page_size(),
+        summary=True,
     )
 
 

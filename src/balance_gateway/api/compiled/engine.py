@@ -23,6 +23,7 @@ from balance_gateway.api.compiled.kept_responses import (
     build_kept_core_response,
     build_kept_response,
 )
+from balance_gateway.api.compiled.kept_texts import KeptTexts
 from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
 from balance_gateway.api.compiled.kept_values import KeptValues, StorageWatch
 from balance_gateway.api.compiled.output import Output
@@ -97,7 +98,9 @@ class CompiledEngine:
         self._kept_parts = (
             None
             if self._versions is None
-            else KeptParts(AccountJsonCache(), KeptValues(self._storage), KeptTotalsCache())
+            else KeptParts(
+                AccountJsonCache(), KeptValues(self._storage), KeptTotalsCache(), KeptTexts()
+            )
         )
         self._tenants_in_storage: dict[str, bool] = {}
 

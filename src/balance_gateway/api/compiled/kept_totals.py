@@ -36,6 +36,8 @@ class TotalFeeds:
         ]
         self._terms: list[CacheTerms | None] = [None] * len(self.queries)
         self._synced: list[datetime | None] = [None] * len(self.queries)
+        self._oldest: datetime | None = None
+        self._is_oldest_known = False
 
     def find_outdated(self, now_s: float) -> list[int]:
         """Return the positions of the feeds that must be asked for."""
@@ -51,6 +53,7 @@ class TotalFeeds:
         self._terms[row] = observed.cache_terms
         synced = None if feed is None else feed.find_sync_for(query.account, query.as_of)
         self._synced[row] = synced
+        self._is_oldest_known = False
 
     def list_terms(self) -> Sequence[CacheTerms | None]:
         """Return the cache terms of each feed."""
@@ -58,7 +61,10 @@ class TotalFeeds:
 
     def find_oldest_sync(self) -> datetime | None:
         """Return the earliest sync that is the source of a balance; None without any."""
-        return min([each for each in self._synced if each is not None], default=None)
+        if not self._is_oldest_known:
+            self._oldest = min([each for each in self._synced if each is not None], default=None)
+            self._is_oldest_known = True
+        return self._oldest
 
 
 @dataclass(slots=True, eq=False)

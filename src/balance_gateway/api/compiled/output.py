@@ -63,6 +63,16 @@ class Output:
         self.shows_principal = False
         self._terms: list[CacheTerms] = []
 
+    @property
+    def depends_on_more(self) -> bool:
+        """Whether the text depends on a value, or on time, besides what it was written from."""
+        return bool(
+            self._terms
+            or self.validities
+            or self.shows_principal
+            or self.valid_until_s != NEVER_EXPIRES_S
+        )
+
     def add_hole(self, hole: Hole) -> None:
         """Leave a place in the text that is filled when it is sent."""
         self.has_holes = True

@@ -7,6 +7,7 @@ and is reused by later requests.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -132,13 +133,16 @@ class Plans:
             return False
         return True
 
+    @cached_property
+    def _definitions(self) -> VariableDefinitions:
+        return VariableDefinitions(self._operation, LiteralSlots())
+
     def _read_conditions(self, variables: Mapping[str, Any]) -> dict[str, bool]:
         if len(self._conditions) > CONDITIONS_MAX:
             raise FallBackToGraphQLCore("directive")
-        definitions = VariableDefinitions(self._operation, LiteralSlots())
         conditions = {}
         for name in self._conditions:
-            value = variables.get(name, definitions[name].default)
+            value = variables.get(name, self._definitions[name].default)
             if type(value) is not bool:
                 raise FallBackToGraphQLCore("variable")
             conditions[name] = value

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balance_gateway.api.compiled.account_json_cache import AccountJson, AccountJsonCache
+from balance_gateway.api.compiled.kept_texts import KeptTexts
 from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
 from balance_gateway.api.compiled.kept_values import KeptValues
 from balance_gateway.api.compiled.request_values import RequestValues
@@ -21,11 +22,13 @@ class KeptParts:
         account_json: the JSON of accounts.
         values: values of accounts.
         totals: totals.
+        texts: the JSON of balances in series.
     """
 
     account_json: AccountJsonCache
     values: KeptValues
     totals: KeptTotalsCache
+    texts: KeptTexts
 
 
 class RequestState:

@@ -1,6 +1,6 @@
 """The fields of balance series and histories: the balances of one account on several days."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,8 +14,6 @@ from balance_gateway.api.compiled.compiler import (
     Write,
     leaf,
     nested,
-    nested_list,
-    write_list,
 )
 from balance_gateway.api.compiled.encoding import encode_day, encode_text
 from balance_gateway.api.compiled.output import Output
@@ -34,6 +32,14 @@ class Point(NamedTuple):
     day: date
     balance: BalanceView | None
     problem: GatewayError | None
+
+
+class Balances(NamedTuple):
+    """The balance of an account, or its error, on each of several days."""
+
+    account: Account
+    days: Sequence[date]
+    results: Sequence[Observed[BalanceFigures] | GatewayError]
 
 
 class SeriesArguments(NamedTuple):
@@ -65,7 +71,65 @@ POINT = ObjectType(
     },
 )
 
-SERIES = ObjectType("BalanceSeries", {"points": nested_list(POINT, lambda points: points)})
+
+class BalancesWriter:
+    """Writes a list of balances, and keeps the text of each.
+
+    Args:
+        write_item: writes one item.
+        build_item: builds an item from the day, the account and the result.
+    """
+
+    def __init__(self, write_item: Write, build_item: Callable[[date, Account, Any], Any]) -> None:
+        self._write_item = write_item
+        self._build_item = build_item
+        #: Names this writer without keeping it alive.
+        self._token = object()
+        #: Texts with holes, or with other values in them, are not kept.
+        self._is_keeping = True
+
+    def write_list(self, balances: Balances, out: Output) -> None:
+        """Write the list."""
+        kept = out.state.kept if self._is_keeping else None
+        account, texts = balances.account, None if kept is None else kept.texts
+        out.indexes.append(0)
+        out.parts.append(b"[")
+        for index, (day, result) in enumerate(zip(balances.days, balances.results, strict=True)):
+            if index:
+                out.parts.append(b",")
+                out.indexes[-1] = index
+            key = self._token, account.id, day
+            text = None if texts is None else texts.find(key, result)
+            if text is None:
+                item = self._build_item(day, account, result)
+                if texts is not None and isinstance(result, Observed):
+                    text = self._write_alone(item, out)
+                    if text is not None:
+                        texts.put(key, result, text)
+            if text is None:
+                self._write_item(item, out)
+            else:
+                out.parts.append(text)
+        out.parts.append(b"]")
+        out.indexes.pop()
+
+    def _write_alone(self, item: Any, out: Output) -> bytes | None:
+        """Return the text of an item; None if it depends on more than the balance."""
+        part = Output(out.state)
+        self._write_item(item, part)
+        self._is_keeping = not (part.has_holes or part.depends_on_more)
+        if not self._is_keeping or part.errors or not part.is_complete:
+            return None
+        texts: list[bytes] = part.parts  # type: ignore[assignment]
+        return b"".join(texts)
+
+
+def _compile_points(compiler: Compiler, field: SelectedField) -> Write:
+    write_point = compiler.compile_object(POINT, field.nodes, field.item_path)
+    return BalancesWriter(write_point, _build_point).write_list
+
+
+SERIES = ObjectType("BalanceSeries", {"points": _compile_points})
 
 
 def build_series_arguments(
@@ -100,8 +164,7 @@ def compile_series(compiler: Compiler, field: SelectedField) -> Write:
             return
         results = _get_balances(account, arguments.days, out)
         if results is not None:
-            points = map(_build_point, arguments.days, [account] * len(results), results)
-            write_points(list(points), out)
+            write_points(Balances(account, arguments.days, results), out)
 
     return write
 
@@ -111,6 +174,7 @@ def compile_history(compiler: Compiler, field: SelectedField) -> Write:
     position = compiler.compile_arguments(field, SERIES_ARGUMENTS, build_series_arguments)
     write_balance = compiler.compile_object(BALANCE, field.nodes, field.item_path)
     compiler.allow_error(field.nodes, field.path)
+    writer = BalancesWriter(write_balance, lambda _day, account, read: BalanceView(account, read))
 
     def write(account: Account, out: Output) -> None:
         arguments = out.state.arguments[position]
@@ -124,8 +188,7 @@ def compile_history(compiler: Compiler, field: SelectedField) -> Write:
         if error is not None:
             out.fail(field.path, error)
             return
-        views = [BalanceView(account, each) for each in results if isinstance(each, Observed)]
-        write_list(views, write_balance, out)
+        writer.write_list(Balances(account, arguments.days, results), out)
 
     return write
 
