@@ -13,7 +13,8 @@ from balance_gateway.domain.secret import Secret
 from balance_gateway.web.auth import ApiKey, ApiKeys, Authenticator, KeyOrTokenAuthenticator
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.failed_credentials import FailedCredentials
-from balance_gateway.web.graphql import GraphQLEndpoint, GraphQLEngine
+from balance_gateway.web.graphql import GraphQLEndpoint
+from balance_gateway.web.graphql_engine import GraphQLEngine
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.persisted_queries import PersistedQueries

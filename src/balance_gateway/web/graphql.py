@@ -11,12 +11,11 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from balance_gateway.api.execution.engine import (
-    GraphQLRequest,
     GraphQLResponse,
     Operation,
     build_refusal_response,
@@ -30,6 +29,7 @@ from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
+from balance_gateway.web.graphql_engine import GraphQLEngine
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error, tag_reply
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import (
@@ -52,47 +52,6 @@ from balance_gateway.web.request_parsing import (
     parse_query_string,
     read_body,
 )
-
-
-class GraphQLEngine(Protocol):
-    """Executes operations: ``api.execution.engine.Engine``, or a faster implementation."""
-
-    def prepare(self, request: GraphQLRequest) -> Operation:
-        """Parse and validate a request.
-
-        Raises:
-            RequestRefused: the request is invalid or exceeds a limit.
-        """
-        ...
-
-    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
-        """Return the kept response to a byte-identical request while it is valid, else None."""
-        ...
-
-    def try_cached(
-        self, operation: Operation, caller: Caller, body: bytes | None
-    ) -> GraphQLResponse | None:
-        """Return the response to a read if all of its data is cached, else None.
-
-        Args:
-            operation: a query.
-            caller: the caller.
-            body: the bytes of the request, under which ``cached_response`` finds the response
-                later; None if the response must not be kept.
-        """
-        ...
-
-    async def execute(
-        self, operation: Operation, caller: Caller, body: bytes | None = None
-    ) -> GraphQLResponse:
-        """Execute an operation; raises nothing but cancellation and defects.
-
-        Args:
-            operation: the operation.
-            caller: the caller.
-            body: as for ``try_cached``.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

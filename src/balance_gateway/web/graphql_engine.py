@@ -1,0 +1,47 @@
+"""Defines what the endpoint needs of an engine that executes GraphQL operations."""
+
+from typing import Protocol
+
+from balance_gateway.api.execution.engine import GraphQLRequest, GraphQLResponse, Operation
+from balance_gateway.api.request.context import Caller
+
+
+class GraphQLEngine(Protocol):
+    """Executes operations: ``api.execution.engine.Engine``, or a faster implementation."""
+
+    def prepare(self, request: GraphQLRequest) -> Operation:
+        """Parse and validate a request.
+
+        Raises:
+            RequestRefused: the request is invalid or exceeds a limit.
+        """
+        ...
+
+    def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
+        """Return the kept response to a byte-identical request while it is valid, else None."""
+        ...
+
+    def try_cached(
+        self, operation: Operation, caller: Caller, body: bytes | None
+    ) -> GraphQLResponse | None:
+        """Return the response to a read if all of its data is cached, else None.
+
+        Args:
+            operation: a query.
+            caller: the caller.
+            body: the bytes of the request, under which ``cached_response`` finds the response
+                later; None if the response must not be kept.
+        """
+        ...
+
+    async def execute(
+        self, operation: Operation, caller: Caller, body: bytes | None = None
+    ) -> GraphQLResponse:
+        """Execute an operation; raises nothing but cancellation and defects.
+
+        Args:
+            operation: the operation.
+            caller: the caller.
+            body: as for ``try_cached``.
+        """
+        ...
