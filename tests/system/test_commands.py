@@ -265,5 +265,9 @@ def test_sandbox_serves_its_catalogue() -> None:
                 break
             except httpx.HTTPError:
                 continue
+        # As a terminal that is closed does: it stops like after Ctrl-C.
+        started.send_signal(signal.SIGHUP)
+        started.communicate(timeout=30)
 
+    assert started.returncode == 0
     assert {account["provider"] for account in catalogue["accounts"]} == {"light", "asset", "layer"}

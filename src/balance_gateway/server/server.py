@@ -30,8 +30,8 @@ class Service:
         app: an ASGI application.
         listener: a socket that listens already.
         shared: whether other processes accept from the same socket.
-        on_hangup: called at SIGHUP once the application has started; None: the signal ends the
-            process.
+        on_hangup: called at SIGHUP once the application has started; None: the signal stops the
+            services as Ctrl-C does.
     """
 
     app: Any
@@ -208,8 +208,7 @@ async def _serve(
         notice_s, idle_grace_s = DRAIN_NOTICE_S, IDLE_GRACE_S
         stop.set()
 
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    loop.add_signal_handler(signal.SIGTERM, stop_with_notice)
+    _handle_signals(loop, stop.set, stop_with_notice)
     if lifeline is not None:
         # Nothing is written to the pipe: it becomes readable at its end of file.
         loop.add_reader(lifeline, stop.set)
@@ -245,6 +244,16 @@ async def _serve(
             server.should_exit = True
             await asyncio.wait([task])
     return 1 if failed or any(task.result() for task in running) else 0
+
+
+def _handle_signals(
+    loop: asyncio.AbstractEventLoop, stop: Callable[[], None], stop_with_notice: Callable[[], None]
+) -> None:
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop_with_notice)
+    # Until a service can reload; under nohup the signal stays ignored.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        loop.add_signal_handler(signal.SIGHUP, stop)
 
 
 def freeze_gc() -> None:
