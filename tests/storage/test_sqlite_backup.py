@@ -1,6 +1,8 @@
 """Backups of an SQLite database in use, and their restoring after a crash."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -35,6 +37,42 @@ def create(path):
 
     asyncio.run(run())
     return path
+
+
+KEEP_OPEN = """
+import asyncio, sys
+from sqlalchemy import text
+from balance_gateway.storage.database import open_database
+
+async def run():
+    one = await open_database(f"sqlite:///{sys.argv[1]}")
+    async with one.write_transaction() as connection:
+        await connection.execute(text("CREATE TABLE written (number)"))
+    two = await open_database(f"sqlite:///{sys.argv[1]}")
+    await two.aclose()
+    if sys.argv[2] == "lose locks":
+        open(sys.argv[1], "rb").close()
+    print("open", flush=True)
+    sys.stdin.readline()
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.parametrize("locks", ["keep locks", "lose locks"])
+def test_nothing_is_restored_below_a_process_that_opened_the_file_twice(path, backup, child, locks):
+    """Reading the file without SQLite ended the locks by which the process was seen."""
+    back_up(create(path), backup, replace=False)
+    assert child(KEEP_OPEN, str(path), locks).read_line() == "open"
+
+    with pytest.raises(BackupError, match="open; stop it"):
+        restore(path, backup, NOW)
+    with open(path, "r+b") as file:
+        locked = (
+            pytest.raises(BlockingIOError) if locks == "keep locks" else contextlib.nullcontext()
+        )
+        with locked:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 512, 0x4000_0000)
 
 
 def list_names(directory):

@@ -26,7 +26,7 @@ from balance_gateway.storage.engines import (
 from balance_gateway.storage.postgresql_url import UrlError
 from balance_gateway.storage.sqlite_connection import CommitCount
 from balance_gateway.storage.sqlite_damage import DAMAGED, find_obstacle, is_damage
-from balance_gateway.storage.sqlite_file import SqliteFile
+from balance_gateway.storage.sqlite_file import SqliteFile, is_open_here
 
 #: Time in seconds that closing waits for each connection that is still busy.
 CLOSE_WAIT_S = 5
@@ -302,7 +302,9 @@ async def open_database(url: str) -> Database:
         raise DatabaseError(str(error)) from None
     path = find_sqlite_path(parsed)
     # Before any connection: closing one could make the damage permanent.
-    problem = None if path is None else await asyncio.to_thread(find_obstacle, path)
+    problem = None
+    if path is not None and not is_open_here(path):
+        problem = await asyncio.to_thread(find_obstacle, path)
     if problem is not None:
         raise DatabaseError(f"the database {label} {problem}")
     try:

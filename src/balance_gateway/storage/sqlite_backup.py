@@ -28,6 +28,11 @@ _PAGES = 4_096
 #: Source: https://www.sqlite.org/src/file/src/os_unix.c, "PENDING_BYTE".
 _LOCK_OFFSET, _LOCK_LENGTH = 0x4000_0000, 512
 
+#: The bytes of the ``-shm`` file by which connections lock the log. Each holds the last one while
+#: it is open, even if its process has lost the locks of the database itself.
+#: Source: https://www.sqlite.org/src/file/src/os_unix.c, "UNIX_SHM_BASE" and "UNIX_SHM_DMS".
+_LOG_LOCK_OFFSET, _LOG_LOCK_LENGTH = 120, 9
+
 #: Tables that every release has created.
 _OWN_TABLES = {"alembic_version", "writes", "write_audit"}
 
@@ -216,18 +221,26 @@ def _hold_alone(database: Path) -> Iterator[None]:
         return
     except OSError as error:
         raise BackupError(f"cannot open {database}: {error.strerror}") from None
-    # The process must not open the file again meanwhile: closing it would end the lock.
+    # The process must not open a file again meanwhile: closing it would end the lock.
+    descriptors = [descriptor]
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_LENGTH, _LOCK_OFFSET)
+        _lock(descriptor, _LOCK_LENGTH, _LOCK_OFFSET, database)
+        with contextlib.suppress(FileNotFoundError):
+            descriptors.append(os.open(f"{database}-shm", os.O_RDWR))
+            _lock(descriptors[1], _LOG_LOCK_LENGTH, _LOG_LOCK_OFFSET, database)
+        yield
+    finally:
+        for each in descriptors:
+            os.close(each)
+
+
+def _lock(descriptor: int, length: int, offset: int, database: Path) -> None:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, offset)
     except OSError:
-        os.close(descriptor)
         raise BackupError(
             f"a gateway or another program has {database} open; stop it and run the command again"
         ) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _keep_former(database: Path, time: str) -> list[Path]:

@@ -2,10 +2,28 @@
 
 import os
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 #: Least free space of the disk in bytes: some writes with their audit rows.
 _FREE_SPACE_MIN = 256 * 1024
+
+
+#: How often this process has each file open, by device and inode.
+_open_files: Counter[tuple[int, int] | None] = Counter()
+
+
+def is_open_here(path: str) -> bool:
+    """Return whether this process has an SQLite file open.
+
+    Then it must not be opened without SQLite: closing it would end all of the process's locks of it
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return _open_files[status.st_dev, status.st_ino] > 0
 
 
 class SqliteFile:
@@ -34,6 +52,7 @@ class SqliteFile:
         self._connection.execute("PRAGMA data_version").fetchall()
         self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
         self._identity = self._identify()
+        _open_files[self._identity[0]] += 1
 
     def is_same(self) -> bool:
         """Return whether the file and its log are those that the database has open."""
@@ -73,6 +92,7 @@ class SqliteFile:
     def close(self) -> None:
         """Close the connection that is kept open."""
         self._connection.close()
+        _open_files[self._identity[0]] -= 1
 
     def _identify(self) -> list[tuple[int, int] | None]:
         file = os.stat(self._path)
