@@ -176,7 +176,9 @@ class WholeGateway:
             StorageChanges(changes, self.journal),
             "test",
         )
-        self.graphql_core = Engine(self.gateway, limits=Limits(accounts=len(ACCOUNTS)))
+        # The reference answers whatever a compiled plan may answer.
+        limits = Limits(accounts=len(ACCOUNTS), cost_graphql_core=Limits().cost)
+        self.graphql_core = Engine(self.gateway, limits=limits)
         self.compiled = self.build_compiled()
 
     def build_compiled(self, limits: Limits | None = None) -> CompiledEngine:
