@@ -1,4 +1,4 @@
-"""Connect the metrics that show a state with the parts whose state it is."""
+"""Connect the metrics that show a state with the parts that have it."""
 
 from collections.abc import Iterable
 from functools import partial

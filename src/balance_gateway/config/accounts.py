@@ -62,7 +62,7 @@ def build_account_type(spec: AnyProviderSpec) -> type[AccountEntry]:
     """Build the type of an account's entry: the common keys and the provider's own ids."""
     keys: list[Any] = [_define_id(each) for each in spec.account_ids]
     if spec.derivation_day is not None:
-        meaning = f"{spec.derivation_day}, whose balance is reported as the opening balance."
+        meaning = f"{spec.derivation_day}; its balance is reported as the opening balance."
         day: Any = Annotated[date, Meta(description=meaning[0].upper() + meaning[1:])]
         keys.append(("derive_opening_balance_as_of", day | None, None))
     name = f"{spec.kind.value.title().replace('_', '')}Account"

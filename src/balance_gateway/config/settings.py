@@ -125,7 +125,7 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         name: The name of the key, recorded in the audit log.
         key: A reference to the key itself, of at least 22 characters.
-        tenant: The company to whose accounts the key gives access.
+        tenant: The company that owns the accounts the key gives access to.
         scopes: The permissions of the key.
     """
 

@@ -46,9 +46,9 @@ class BalanceFigures:
         bank_missing: why ``bank`` is None; None when there is a bank balance.
         ledger_missing: why ``ledger`` is None; None when there is a ledger balance.
         remote_path: what the figures count at the provider: the ids from the outermost account
-            whose balance includes them to the account itself. Equal paths at one kind of provider
-            are the same money, and a longer path is included in its beginning. Empty when they
-            overlap with nothing.
+            with a balance that includes them to the account itself. Equal paths at one kind of
+            provider are the same money, and a longer path is included in its beginning. Empty when
+            they overlap with nothing.
     """
 
     as_of: date

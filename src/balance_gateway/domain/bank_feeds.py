@@ -71,7 +71,7 @@ class BankFeed:
         The provider may have read the bank's data of an earlier day at any time.
 
         Args:
-            account: the account, whose time zone decides the day of the sync.
+            account: the account; its time zone decides the day of the sync.
             day: the day of the figures.
         """
         if self.last_synced_at is None:

@@ -62,7 +62,7 @@ class ProviderSpec(Generic[S, D, P]):
         capabilities: the operations that the provider supports.
         account_capabilities: returns the operations that it supports for one account, from the
             account's ids and the connector's settings, without a call.
-        derivation_day: the day whose balance is the opening balance, for error texts and the
+        derivation_day: the day of the balance that is the opening balance, for error texts and the
             configuration's schema; accounts may then have ``derive_opening_balance_as_of``. None
             when an opening balance cannot be derived from a balance.
         reports_calls: whether the provider reports each call to ``OnCall``, which retries and

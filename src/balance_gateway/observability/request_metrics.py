@@ -18,7 +18,7 @@ _BUCKETS = 600
 _SUM = _BUCKETS + len(_BOUNDS_NS) + 1
 SLOTS = _SUM + 1
 
-#: The status under which a request is counted whose client has disconnected.
+#: The status under which a request is counted after its client has disconnected.
 DISCONNECTED = 499
 
 Slots = Sequence[int]

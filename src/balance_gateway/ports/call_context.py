@@ -80,7 +80,7 @@ class CallContext(NamedTuple):
             None outside a slot.
         is_optional: Whether only additional information depends on the call: that it fails must
             not stop the calls that read figures.
-        tenant: The tenant whose account is read; empty when the call counts in no tenant's share.
+        tenant: The tenant of the account that is read; empty when no tenant's share counts it.
         caller: The name of the caller that reads; empty without one.
     """
 
@@ -126,7 +126,7 @@ class CallContextChanges(TypedDict, total=False):
     caller: str
 
 
-#: The name of the caller whose request the task serves; empty in tasks of the gateway itself.
+#: The name of the caller that the task serves; empty in tasks of the gateway itself.
 #: A variable of its own, because it is set for every request.
 caller_name: ContextVar[str] = ContextVar("caller_name", default="")
 
@@ -146,7 +146,7 @@ def current_call() -> CallContext:
 
 
 def build_isolated_context() -> Context:
-    """Return a context for a task whose calls serve others as well: only log lines name its cause.
+    """Return a context for a task that serves others as well: only log lines name its cause.
 
     Priority and limits of wait are the default ones.
     """

@@ -69,9 +69,9 @@ def has_unread_bytes(transport: asyncio.Transport) -> bool:
 def ignore_new_connections(listener: socket.socket) -> None:
     """Ignore attempts to connect, so that no client is connected while the socket closes.
 
-    Closing a listening socket resets the connections that nobody has accepted. A client whose
-    attempt is ignored tries again after a second, and is refused by then. Does nothing where the
-    operating system is not Linux.
+    Closing a listening socket resets the connections that are not accepted yet. A client
+    with an ignored attempt tries again after a second, and is refused by then. Does nothing where
+    the operating system is not Linux.
     """
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
     buffer = ctypes.create_string_buffer(code, len(code))

@@ -28,7 +28,7 @@ READY = "ready"
 #: Delay before a dead worker is replaced, so that restarts do not overload the machine.
 _REPLACE_AFTER_S = 0.5
 
-#: Delay before another start of a worker whose replacement could not start.
+#: Delay before another start of a worker, after its replacement could not start.
 _START_AGAIN_AFTER_S = 5.0
 
 

@@ -183,7 +183,7 @@ def correct_totals(
         new: the results now.
 
     Returns:
-        None if a change is of more than amounts and instants: compute the totals anew then.
+        None if a change is of more than amounts and instants: compute new totals then.
     """
     left = set(changed_rows)
     corrected = []
@@ -260,7 +260,7 @@ def _find_reason(account: Account, result: Result) -> Missing | None:
 
 
 def _find_overlapping(accounts: Sequence[Account], results: Sequence[Result]) -> set[str]:
-    """Return the ids of the accounts whose money another account of the list counts.
+    """Return the ids of the accounts with money that another account of the list counts.
 
     Of equal accounts the first one counts.
     """

@@ -29,7 +29,7 @@ ATTEMPT_S = 10.0
 #: Time in seconds that a stopping process waits for the journal to take the kept outcomes.
 DRAIN_S = 5.0
 
-#: Least time in seconds that a caller waits, for a write whose lease ends while it is finished.
+#: Least time in seconds that a caller waits, where the lease ends while the write is finished.
 _WAIT_MIN_S = 1.0
 
 

@@ -34,7 +34,7 @@ class Recovery:
         journal: lists the unfinished writes and records their outcomes.
         clock: returns the current instant.
         limits: the time limits of writes.
-        on_uncertain: called with every write whose outcome stays unknown.
+        on_uncertain: called with every write that stays without a known outcome.
         keeps_outcome: returns whether this process knows the outcome of a write, by its id, and
             is still trying to record it.
     """

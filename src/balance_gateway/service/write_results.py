@@ -107,7 +107,7 @@ def parse_code(text: str | None) -> ErrorCode:
 
 
 def log_uncertain(record: WriteRecord) -> None:
-    """Log a write whose outcome is unknown; without its amount."""
+    """Log a write with an unknown outcome; without its amount."""
     intent = record.intent
     facts = {"write_id": intent.id, "account_id": intent.account_id, "connector": intent.connector}
     logger.warning("write.uncertain", extra={**facts, "code": record.error_code})

@@ -1,4 +1,4 @@
-"""Compares the journal's writes, whose rows can be updated, with the audit log."""
+"""Compares the journal's writes, which can be updated, with the audit log."""
 
 from typing import Any
 

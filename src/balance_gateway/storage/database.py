@@ -144,7 +144,7 @@ class Database:
 
     @asynccontextmanager
     async def connect_to_look(self) -> AsyncIterator[AsyncConnection]:
-        """Open the one connection for looks, whose statements are transactions of their own.
+        """Open the one connection for looks; each statement is a transaction of its own.
 
         Only for PostgreSQL; raises like ``read_transaction``.
         """

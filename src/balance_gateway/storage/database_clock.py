@@ -23,7 +23,7 @@ class DatabaseClock:
     """Returns the time of PostgreSQL; that of this machine for SQLite, which has no other.
 
     Between two measurements it advances with this process's monotonic clock, so that a machine
-    whose clock is wrong or is set meanwhile does not disagree with the others.
+    with a wrong clock, or one that is set meanwhile, does not disagree with the others.
 
     Args:
         database: the database.

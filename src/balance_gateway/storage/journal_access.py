@@ -92,7 +92,7 @@ async def store_outcome(
 
     Args:
         database: the database of the connection.
-        connection: a connection in a transaction, whose row of the write is locked.
+        connection: a connection in a transaction that has locked the row of the write.
         record: the write with its outcome.
         event: what happened to the write.
         at: when it happened.

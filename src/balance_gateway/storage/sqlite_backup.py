@@ -88,7 +88,7 @@ def back_up(database: Path, target: Path, *, replace: bool) -> Backup:
 
 
 def restore(database: Path, source: Path, now: datetime) -> tuple[Backup, list[Path]]:
-    """Put a backup in the place of a database that nobody has open.
+    """Put a backup in the place of a database that no process has open.
 
     A start after a crash in between finds the former file, or refuses the former log.
 

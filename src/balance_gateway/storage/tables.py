@@ -247,7 +247,7 @@ normal_sides = Table(
     Column("learned_at", Instant, nullable=False),
 )
 
-#: One row, whose number changes with every commit that changes any of the tables above. Only
+#: One row with a number that changes with every commit that changes any of the tables above. Only
 #: PostgreSQL's triggers use it; SQLite shows changes by itself.
 storage_version = Table("storage_version", metadata, Column("version", BigInteger, nullable=False))
 

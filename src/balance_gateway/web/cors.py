@@ -49,7 +49,7 @@ _MAX_AGE_S = 600
 
 
 class CorsPolicy:
-    """The origins whose pages may call /graphql.
+    """The origins with pages that may call /graphql.
 
     Args:
         origins: the origins as browsers send them; ``*`` allows all of them.

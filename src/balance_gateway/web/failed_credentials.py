@@ -1,7 +1,7 @@
 """Count failed credentials per client address, and throttle an address that fails too often.
 
 A credential is looked up before its address is regarded: the right one works from every address at
-any time, since many users may share an address with somebody who guesses.
+any time, since many users may share an address with an attacker.
 """
 
 import ipaddress
@@ -35,7 +35,7 @@ class FailedCredentials:
     """Counts failed credentials.
 
     Args:
-        trusted_proxies: the networks whose ``X-Forwarded-For`` is believed.
+        trusted_proxies: the networks of proxies with a believed ``X-Forwarded-For``.
         on_failure: called for each failure with ``refused`` or ``throttled``.
         monotonic_s: returns monotonic time in seconds.
     """
@@ -82,7 +82,7 @@ class FailedCredentials:
 
 
 def build_throttle_error(retry_after_s: int) -> BadRequest:
-    """Build the error of a request whose address is throttled for some seconds."""
+    """Build the error of a request from an address that is throttled for some seconds."""
     message = f"Too many wrong credentials; retry later (Retry-After: {retry_after_s} s)."
     headers = ((b"retry-after", b"%d" % retry_after_s),)
     return BadRequest(429, message, headers, ErrorCode.TOO_MANY_REQUESTS)

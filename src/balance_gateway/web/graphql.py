@@ -75,7 +75,7 @@ class GraphQLEndpoint:
         authenticator: verifies credentials.
         limits: the endpoint's limits.
         on_rejection: called for every request that load shedding rejects.
-        cors: the other origins whose pages may call the endpoint; None for none.
+        cors: the other origins with pages that may call the endpoint; None for none.
         persisted_queries: the documents that callers may name by a hash; None keeps none.
         failures: counts failed credentials.
         requests: counts and times the requests, except for CORS preflights.

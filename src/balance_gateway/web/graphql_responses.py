@@ -37,7 +37,7 @@ class ResponseSender:
     """Sends responses, in one piece where possible.
 
     Args:
-        cors: the origins whose pages may read the responses; None: no other origin may.
+        cors: the origins with pages that may read the responses; None: no other origin may.
     """
 
     def __init__(self, cors: CorsPolicy | None = None) -> None:

@@ -1,7 +1,7 @@
 """Keep documents under their hash, so that clients can send the hash in place of the text.
 
 The protocol is Apollo's automatic persisted queries, version 1: a client first sends only the hash,
-is told that it is not found, and sends hash and text once. A document is kept under its own SHA-256
+receives an error, not found, and sends hash and text once. A document is kept under its own SHA-256
 only, and after it was found valid: no caller can change another's document.
 
 Each process has its own documents in memory. With Redis all processes share them: a hash that a

@@ -19,7 +19,7 @@ REGISTERED_BYTES_MAX = 8_388_608
 _REGISTRATIONS_MAX = 100
 #: Maximum number of lookups in progress; further hashes count as not found.
 _LOOKUPS_MAX = 64
-#: Maximum number of documents whose registration is remembered.
+#: Maximum number of documents that are remembered as registered.
 _REMEMBERED_MAX = 4_000
 
 

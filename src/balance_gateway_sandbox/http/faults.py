@@ -51,7 +51,7 @@ class FaultSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     Attributes:
         kind: The kind of fault.
-        provider: The provider whose requests it applies to.
+        provider: The provider with the requests that it applies to.
         method: The HTTP method it applies to. None means any.
         path: A pattern searched in the path, which includes the provider's prefix. None means all
             paths except the token endpoints.

@@ -133,7 +133,7 @@ def _read(
     needs: Capability | None = None,
     build: Callable[[Any], Any] = lambda observed: observed,
 ) -> FieldCompiler:
-    """Return the compiler of a field whose value is read.
+    """Return the compiler of a field with a value that is read.
 
     Args:
         type_: the type of the field.

@@ -1,4 +1,4 @@
-"""Writes accounts: kept JSON where it is valid, else anew, and then keeps what may be kept."""
+"""Writes accounts: kept JSON where it is valid, else new JSON, which is kept where it may be."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -29,7 +29,7 @@ class AccountWriter:
 
     Args:
         compiler: the compiler of the output that contains the accounts.
-        nodes: the field nodes whose selections apply to an account.
+        nodes: the field nodes with the selections of an account.
         path: the path of an account in this output.
     """
 
@@ -45,7 +45,7 @@ class AccountWriter:
         """Write a list of accounts."""
         state, now_s = out.state, out.state.now_s
         texts: list[bytes] = []
-        #: Only used from the first account on whose text has holes.
+        #: Only used from the first account with holes in its text on.
         parts: list[Part] | None = None
         validities, until_s, value_count = out.validities, out.valid_until_s, 0
         # Without "today" the arguments, and so the table, are the same in each time zone.

@@ -114,7 +114,7 @@ class Compiler:
 
         Args:
             type_: the type of the object.
-            nodes: the field nodes whose selections apply to it.
+            nodes: the field nodes with its selections.
             path: the path of the object.
 
         Raises:

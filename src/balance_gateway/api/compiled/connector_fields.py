@@ -87,7 +87,7 @@ def compile_connector(compiler: Compiler, nodes: Sequence[FieldNode], path: KeyP
 
     Args:
         compiler: the compiler of the output.
-        nodes: the field nodes whose selections apply to it.
+        nodes: the field nodes with its selections.
         path: the path of the connector.
     """
     before, compiler.uses_status = compiler.uses_status, False

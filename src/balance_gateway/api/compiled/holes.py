@@ -40,7 +40,7 @@ class Moment:
 
     @property
     def connector_changes(self) -> Mapping[str, int]:
-        """The number of changes of each connector whose state was filled in."""
+        """The number of changes of each connector with a state that was filled in."""
         return self._changes
 
     def fill(self, parts: "Sequence[Part]") -> bytes:
@@ -103,7 +103,7 @@ class NowHole:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorHole:
-    """A connector whose health or call budget is selected.
+    """A connector of which the health or the call budget is selected.
 
     Attributes:
         connector: the connector.

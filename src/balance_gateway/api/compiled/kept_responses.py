@@ -178,7 +178,7 @@ class KeptResponses:
         self.size_bytes = 0
 
     def find(self, principal: Principal, body: bytes) -> KeptResponse | None:
-        """Return the response that was kept for a request of somebody with the same rights."""
+        """Return the response that was kept for a request of a caller with the same rights."""
         key = (principal.tenant, principal.scopes, body)
         kept = self._responses.get(key)
         if kept is None and key in self._responses:

@@ -94,8 +94,8 @@ class CurrencyTotal:
         "by id.",
     )
     overlapping: list[strawberry.ID] = strawberry.field(
-        description="The ids of the accounts whose money is in the total by another account, and "
-        "was not added again: the same account at the provider under another id, or one that a "
+        description="The ids of the accounts that are not added: another account of the total "
+        "has the same money: the same account at the provider under another id, or one that a "
         "parent account includes. Sorted by id."
     )
     first_day: date = strawberry.field(
@@ -104,9 +104,7 @@ class CurrencyTotal:
     last_day: date = strawberry.field(
         description="The latest day of a balance in the total; usually firstDay."
     )
-    stale_included: int = strawberry.field(
-        description="The number of accounts in the total whose balance is STALE."
-    )
+    stale_included: int = strawberry.field(description="The number of STALE balances in the total.")
     oldest_observed_at: datetime | None = strawberry.field(
         description="When the oldest balance in the total was observed; null if it has none."
     )

@@ -15,7 +15,9 @@ class Viewer:
     name: str = strawberry.field(
         description="The name of the API key, or the subject of the token; the audit log has it."
     )
-    tenant: str = strawberry.field(description="The company to whose accounts it gives access.")
+    tenant: str = strawberry.field(
+        description="The company that owns the accounts it gives access to."
+    )
     scopes: list[str] = strawberry.field(
         description="Its scopes as in the configuration, such as balances:read, sorted; without "
         "scopes that the gateway does not know."

@@ -1,4 +1,4 @@
-"""Groups the accounts whose bank feeds one upstream call brings."""
+"""Groups the accounts by the upstream call that brings their bank feeds."""
 
 from collections.abc import Hashable, Mapping, Sequence
 

@@ -225,7 +225,7 @@ def refresh_due_s(observed_at_s: float, read: CachedRead) -> float:
 
 
 def is_from_future(entry: CacheEntry, now_s: float) -> bool:
-    """Return whether a replica whose clock is ahead kept the value, so that its age is unknown."""
+    """Return whether a replica with a fast clock kept the value, so that its age is unknown."""
     return entry.observed_at_s > now_s + AHEAD_MAX_S
 
 

@@ -149,7 +149,7 @@ class CachedReads:
         """Return the account's normal side; the provider adapter caches it."""
         reading = self._read_through.read_side(account)
         try:
-            # In a task of its own, whose context says for whom it is and how long it waits.
+            # In a task of its own: its context says for whom it is and how long it waits.
             return await asyncio.create_task(reading)
         except GatewayError as error:
             raise attach_account(account, error) from error

@@ -60,7 +60,7 @@ class SingleFlight(Generic[T]):
         self._in_flight.pop(key, None)
 
     def retire_all(self) -> None:
-        """Let no further read join any of the calls in flight, whose results are not stored."""
+        """Let no further read join any of the calls in flight; their results are not stored."""
         self._in_flight.clear()
 
     async def wait_for_running(self) -> None:

@@ -1,4 +1,4 @@
-"""A semaphore whose waiters take turns by caller, so that a long queue of one delays no other."""
+"""A semaphore with turns by caller, so that a long queue of one delays no other."""
 
 import asyncio
 from collections import OrderedDict, deque

@@ -34,7 +34,7 @@ from balance_gateway.providers.http.json_fields import MalformedResponse, requir
 from balance_gateway.providers.http.single_flight import SingleFlight
 from balance_gateway.transport.rate_headers import reported_budget
 
-#: Lifetime of a token whose response has no ``expires_in``: the default of both providers.
+#: Lifetime of a token without ``expires_in`` in its response: the default of both providers.
 DEFAULT_LIFETIME_S = 3600
 #: Above it, ``expires_in`` is an instant in unix seconds.
 _UNIX_TIME_MIN = 1_000_000_000

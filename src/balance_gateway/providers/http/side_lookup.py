@@ -85,7 +85,7 @@ def require_configured_side(account: Account) -> Side:
 
 
 def build_side_unknown(account: Account, reason: str) -> SideUnknown:
-    """Build the error of an account whose normal side is not known; ``reason`` says why."""
+    """Build the error of an account without a known normal side; ``reason`` says why."""
     message = (
         f"The account's normal side is not known: {reason}. Set the account's normal_balance to"
         " debit or credit."

@@ -86,7 +86,7 @@ def parse_opening_balance(record: Any, account: Account, side: Side) -> OpeningB
 
     Args:
         record: The opening balance as decoded JSON.
-        account: The account, whose currency the amount has.
+        account: The account; the amount has its currency.
         side: The account's normal side, to convert the amount to the holder's side.
 
     Raises:

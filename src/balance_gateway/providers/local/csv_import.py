@@ -184,7 +184,7 @@ class _RowReader:
                 if reader.line_num % _ROWS_PER_PROGRESS == 0:
                     done = os.lseek(self._text.fileno(), 0, os.SEEK_CUR)
                     self._on_progress(done, self._bytes_total)
-                # Excel writes rows whose cells were emptied as commas.
+                # Excel writes rows with emptied cells as commas.
                 if any(cell and not cell.isspace() for cell in row):
                     entry = self._parse_row(first_line, row, columns)
                     if entry is not None and not self._bad:

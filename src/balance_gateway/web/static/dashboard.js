@@ -133,7 +133,7 @@ function rowOf({ account, problems, at }) {
   return row;
 }
 
-// Not asked from the gateway, whose response would differ every second.
+// Not asked from the gateway: its response would differ every second.
 const ageSeconds = (instant, now) => Math.max(0, Math.floor((now - new Date(instant)) / 1000));
 
 const differs = (balance) => Boolean(balance?.difference && !isZero(balance.difference.amount));
