@@ -1,6 +1,7 @@
 """Ask each account at its provider, for the command ``check``."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,8 @@ from balance_gateway.domain.calendar_days import Clock, today
 from balance_gateway.domain.errors import GatewayError, Internal, Unsupported
 from balance_gateway.ports.call_context import set_call_context
 from balance_gateway.ports.providers import BalanceProvider
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -141,6 +144,8 @@ class _ConnectorCheck:
             except GatewayError as error:
                 return error
             except Exception:
+                # The traceback is for the log, the line for the table.
+                logger.exception("provider.defect", extra={"connector": self._provider.connector})
                 return Internal("The gateway could not read the provider's response.")
 
     def _add(self, account: Account, error: GatewayError) -> None:
