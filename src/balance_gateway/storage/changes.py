@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from balance_gateway.ports.storage_changes import StorageChanges
 from balance_gateway.storage.database import Database, DatabaseError
@@ -165,10 +166,10 @@ class PostgresqlChanges:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        #: The look whose statement has not been sent.
+        #: The look that has not sent its statement.
         self._unsent: asyncio.Task[int] | None = None
         self._tasks: set[asyncio.Task[int]] = set()
-        #: Held by the look whose statement is under way.
+        #: Held by the look with a statement under way.
         self._sending = asyncio.Lock()
         #: asyncpg's connection.
         self._driver: Any = None
@@ -211,7 +212,7 @@ class PostgresqlChanges:
             pass
         except driver_errors(is_sqlite=False) as error:
             reason = type(error).__name__
-        except OSError as error:
+        except (SQLAlchemyError, OSError) as error:
             reason = type(error).__name__
         finally:
             if self._unsent is asyncio.current_task():

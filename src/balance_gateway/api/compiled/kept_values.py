@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from balance_gateway.ports.reads import FreshnessState, Observed
-from balance_gateway.ports.storage_changes import StorageChanges
+from balance_gateway.ports.storage_changes import StorageChanges, StorageUnavailable
 
 #: Limit of kept values; one takes about 500 bytes.
 KEPT_VALUES_MAX = 150_000
@@ -56,8 +56,8 @@ class StorageWatch:
         if version is None:
             try:
                 version = await self._changes.look()
-            except Exception:
-                # Whoever reads the storage reports that it is unavailable.
+            except StorageUnavailable:
+                # The read of a value reports it.
                 return None
         self._version, self._has_looked = version, True
         # A look that took a round trip began in an earlier turn.

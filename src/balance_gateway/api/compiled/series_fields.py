@@ -117,8 +117,10 @@ class BalancesWriter:
         """Return the text of an item; None if it depends on more than the balance."""
         part = Output(out.state)
         self._write_item(item, part)
-        self._is_keeping = not (part.has_holes or part.depends_on_more)
-        if not self._is_keeping or part.errors or not part.is_complete:
+        if part.has_holes or part.depends_on_more:
+            self._is_keeping = False
+            return None
+        if part.errors or not part.is_complete:
             return None
         texts: list[bytes] = part.parts  # type: ignore[assignment]
         return b"".join(texts)
@@ -153,8 +155,31 @@ def _list_days(start: date, end: date, step: HistoryStep, points_max: int) -> tu
 
 def compile_series(compiler: Compiler, field: SelectedField) -> Write:
     """Compile ``BankAccount.balanceSeries``."""
+    write_series = compiler.compile_object(SERIES, field.nodes, field.path)
+    return _compile_balances(compiler, field, write_series)
+
+
+def compile_history(compiler: Compiler, field: SelectedField) -> Write:
+    """Compile ``BankAccount.balanceHistory``: one unavailable day fails the field."""
+    write_balance = compiler.compile_object(BALANCE, field.nodes, field.item_path)
+    writer = BalancesWriter(write_balance, lambda _day, account, read: BalanceView(account, read))
+
+    def write(balances: Balances, out: Output) -> None:
+        errors = (each for each in balances.results if isinstance(each, GatewayError))
+        error = next(errors, None)
+        if error is None:
+            writer.write_list(balances, out)
+        else:
+            out.fail(field.path, error)
+
+    return _compile_balances(compiler, field, write)
+
+
+def _compile_balances(
+    compiler: Compiler, field: SelectedField, write_balances: Callable[[Balances, Output], None]
+) -> Write:
+    """Compile a field of an account that is written from its balances on several days."""
     position = compiler.compile_arguments(field, SERIES_ARGUMENTS, build_series_arguments)
-    write_points = compiler.compile_object(SERIES, field.nodes, field.path)
     compiler.allow_error(field.nodes, field.path)
 
     def write(account: Account, out: Output) -> None:
@@ -164,31 +189,7 @@ def compile_series(compiler: Compiler, field: SelectedField) -> Write:
             return
         results = _get_balances(account, arguments.days, out)
         if results is not None:
-            write_points(Balances(account, arguments.days, results), out)
-
-    return write
-
-
-def compile_history(compiler: Compiler, field: SelectedField) -> Write:
-    """Compile ``BankAccount.balanceHistory``: one unavailable day fails the field."""
-    position = compiler.compile_arguments(field, SERIES_ARGUMENTS, build_series_arguments)
-    write_balance = compiler.compile_object(BALANCE, field.nodes, field.item_path)
-    compiler.allow_error(field.nodes, field.path)
-    writer = BalancesWriter(write_balance, lambda _day, account, read: BalanceView(account, read))
-
-    def write(account: Account, out: Output) -> None:
-        arguments = out.state.arguments[position]
-        if not isinstance(arguments, SeriesArguments):
-            out.fail(field.path, arguments)
-            return
-        results = _get_balances(account, arguments.days, out)
-        if results is None:
-            return
-        error = next((each for each in results if isinstance(each, GatewayError)), None)
-        if error is not None:
-            out.fail(field.path, error)
-            return
-        writer.write_list(Balances(account, arguments.days, results), out)
+            write_balances(Balances(account, arguments.days, results), out)
 
     return write
 
