@@ -27,7 +27,7 @@ from balance_gateway.ports.write_journal import (
     WriteNotBegun,
     WritePosition,
 )
-from balance_gateway.service.balances import CurrencyTotal, compute_totals
+from balance_gateway.service.balances import CurrencyTotal, TotalGroup, compute_totals
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 from balance_gateway.service.reconciler import Reconciler
@@ -344,10 +344,13 @@ class WriterHarness:
         return [record.outcome.value for record in self.journal.records.values()]
 
 
-def sum_up(requests: Sequence[BalanceRequest], results: Sequence[Any]) -> list[CurrencyTotal]:
+def sum_up(
+    requests: Sequence[BalanceRequest], results: Sequence[Any], group_by: TotalGroup | None = None
+) -> list[CurrencyTotal]:
     """Compute the totals of requested balances."""
     return compute_totals(
         [request.account for request in requests],
         [request.as_of for request in requests],
         results,
+        group_by,
     )

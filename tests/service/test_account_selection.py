@@ -11,6 +11,7 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.service import directory as directory_module
 from balance_gateway.service.account_index import AccountFilter
+from balance_gateway.service.account_order import AccountOrder
 from balance_gateway.service.directory import Connector, Directory
 from tests.service.fakes import ADMIN, EVERYTHING, account
 
@@ -136,7 +137,7 @@ def test_kept_selections_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -
     for number in range(200, 210):
         directory.select(ADMIN, AccountFilter(currencies=["A1"]))
         directory.select(ADMIN, AccountFilter(currencies=[f"A{number}"]))
-    assert ("acme", AccountFilter(currencies=["A1"])) in kept._kept
+    assert ("acme", AccountFilter(currencies=["A1"]), AccountOrder.ID) in kept._kept
     size = sum(directory_module._measure_bytes(key[1], found) for key, found in kept._kept.items())
     assert kept._bytes == size
 

@@ -32,6 +32,7 @@ def test_a_total_has_each_figure_in_its_place() -> None:
     assert sum_up(requests, results) == [
         CurrencyTotal(
             currency="EUR",
+            group=None,
             bank=Money(5, "EUR"),
             ledger=Money(-320, "EUR"),
             included=3,

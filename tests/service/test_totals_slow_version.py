@@ -14,7 +14,13 @@ from balance_gateway.domain.balances import BalanceFigures, MissingReason
 from balance_gateway.domain.errors import ErrorCode, GatewayError, ProviderTimeout
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
-from balance_gateway.service.balances import CurrencyTotal, Missing, Result, correct_totals
+from balance_gateway.service.balances import (
+    CurrencyTotal,
+    Missing,
+    Result,
+    TotalGroup,
+    correct_totals,
+)
 from tests.service import fakes
 from tests.service.fakes import sum_up as sum_fast
 
@@ -23,11 +29,19 @@ AT = datetime(2026, 5, 7, 12, tzinfo=UTC)
 
 
 def compute_slowly(
-    requests: Sequence[BalanceRequest], results: Sequence[Result]
+    requests: Sequence[BalanceRequest],
+    results: Sequence[Result],
+    group_by: TotalGroup | None = None,
 ) -> list[CurrencyTotal]:
-    by_currency: dict[str, list[tuple[BalanceRequest, Result]]] = {}
+    by_key: dict[tuple[str | None, str], list[tuple[BalanceRequest, Result]]] = {}
     for request, result in zip(requests, results, strict=True):
-        by_currency.setdefault(request.account.currency, []).append((request, result))
+        account = request.account
+        group = None
+        if group_by is TotalGroup.PROVIDER:
+            group = account.provider.name
+        elif group_by is TotalGroup.CONNECTOR:
+            group = account.connector
+        by_key.setdefault((group, account.currency), []).append((request, result))
     # Over all currencies: of one remote account in two of them, at most one can be right.
     overlapping = find_overlapping(
         [
@@ -37,8 +51,8 @@ def compute_slowly(
         ]
     )
     return [
-        build_total(currency, requests, by_currency[currency], overlapping)
-        for currency in sorted(by_currency)
+        replace(build_total(currency, requests, by_key[group, currency], overlapping), group=group)
+        for group, currency in sorted(by_key, key=str)
     ]
 
 
@@ -70,6 +84,7 @@ def build_total(
     days = [one.value.as_of for one in observed] or [request.as_of for request, _ in rows]
     return CurrencyTotal(
         currency=currency,
+        group=None,
         bank=sum_up(bank, currency),
         ledger=sum_up(ledger, currency),
         included=len(observed),
@@ -126,6 +141,7 @@ def rows(draw: st.DrawFn) -> list[tuple[BalanceRequest, Any]]:
             f"a{number:02}",
             currency=currency,
             provider=draw(st.sampled_from(tuple(ProviderKind)[:2])),
+            connector=draw(st.sampled_from(("main", "other"))),
         )
         amounts = st.none() | st.builds(Money, st.integers(-(10**20), 10**20), st.just(currency))
         reasons = st.none() | st.sampled_from(MissingReason)
@@ -146,11 +162,13 @@ def rows(draw: st.DrawFn) -> list[tuple[BalanceRequest, Any]]:
     return made
 
 
-@given(rows())
-def test_totals_equal_those_of_the_slow_version(made) -> None:
+@given(rows(), st.sampled_from((None, *TotalGroup)))
+def test_totals_equal_those_of_the_slow_version(made, group_by) -> None:
     requests, results = [row[0] for row in made], [row[1] for row in made]
 
-    assert sum_fast(requests, results) == compute_slowly(requests, results)
+    totals = sum_fast(requests, results, group_by)
+
+    assert totals == compute_slowly(requests, results, group_by)
 
 
 @given(rows(), st.data())

@@ -25,6 +25,9 @@ class ConnectorStatus:
         last_success_at: None before the first success.
         last_failure_at: None before the first failure.
         last_failure_code: the stable code of the last failure; None before it.
+        down_since: when calls began to fail at once; None unless the state is down.
+        retry_at: when the next call is let through; None unless the state is down. It can lie in
+            the past: then the next read calls.
         requests_per_minute: the call budget; None when no limit is known.
         remaining: calls left of ``requests_per_minute``, or of the provider's own count when that
             has fewer; a provider's limit per second counts only while it is exhausted (0). None
@@ -43,3 +46,5 @@ class ConnectorStatus:
     remaining: int | None = None
     refills_at: datetime | None = None
     unchanged_until_s: float = field(default=0.0, compare=False)
+    down_since: datetime | None = None
+    retry_at: datetime | None = None

@@ -1,5 +1,6 @@
 """Sums balances per currency, each money once, and lists the accounts that a total lacks."""
 
+import enum
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,17 @@ from balance_gateway.ports.reads import FreshnessState, Observed
 
 _Read = Observed[BalanceFigures]
 Result = _Read | GatewayError
+
+
+class TotalGroup(enum.Enum):
+    """What the accounts of one total have in common, besides their currency."""
+
+    PROVIDER = "provider"
+    CONNECTOR = "connector"
+
+    def find(self, account: Account) -> str:
+        """Return the group of an account: the name of its provider or of its connector."""
+        return account.provider.name if self is TotalGroup.PROVIDER else account.connector
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class CurrencyTotal:
 
     Attributes:
         currency: ISO 4217 code.
+        group: the name of the provider or of the connector; None if totals are not grouped.
         bank: the sum of all known bank balances; None when none is known.
         ledger: the sum of all known ledger balances; None when none is known.
         included: number of accounts that were summed.
@@ -59,6 +72,7 @@ class CurrencyTotal:
     """
 
     currency: str
+    group: str | None
     bank: Money | None
     ledger: Money | None
     included: int
@@ -85,42 +99,49 @@ class CurrencyTotal:
 
 
 def compute_totals(
-    accounts: Sequence[Account], days: Sequence[date], results: Sequence[Result]
+    accounts: Sequence[Account],
+    days: Sequence[date],
+    results: Sequence[Result],
+    group_by: TotalGroup | None = None,
 ) -> list[CurrencyTotal]:
-    """Sum the results per currency.
+    """Sum the results per currency, and per group if asked for.
 
     Args:
         accounts: the accounts.
         days: the day of each account's balance, in the same order.
         results: the balance of each account or its error, in the same order.
+        group_by: what the accounts of one total have in common; None: the currency only.
 
     Returns:
-        One total per currency, sorted by currency code. A currency with only failed accounts is
-        included; its total lists them.
+        One total per group and currency, sorted by group and currency code. One with only failed
+        accounts is included, and lists them.
     """
     # Over all currencies: of one remote account in two of them, at most one can be right.
     overlapping = _find_overlapping(accounts, results)
-    rows_by_currency: dict[str, list[int]] = {}
+    rows_by_key: dict[tuple[str, str], list[int]] = {}
     for index, account in enumerate(accounts):
-        rows = rows_by_currency.get(account.currency)
+        key = ("" if group_by is None else group_by.find(account), account.currency)
+        rows = rows_by_key.get(key)
         if rows is None:
-            rows = rows_by_currency[account.currency] = []
+            rows = rows_by_key[key] = []
         rows.append(index)
     return [
         _build_total(
             currency,
+            None if group_by is None else group,
             rows,
             [accounts[row] for row in rows],
             [days[row] for row in rows],
             [results[row] for row in rows],
             overlapping,
         )
-        for currency, rows in sorted(rows_by_currency.items())
+        for (group, currency), rows in sorted(rows_by_key.items())
     ]
 
 
 def _build_total(
     currency: str,
+    group: str | None,
     asked_rows: Sequence[int],
     asked: Sequence[Account],
     asked_days: Sequence[date],
@@ -151,6 +172,7 @@ def _build_total(
     distinct_days = set(days or asked_days)
     return CurrencyTotal(
         currency=currency,
+        group=group,
         bank=_sum(bank, currency),
         ledger=_sum(ledger, currency),
         included=len(observed),

@@ -10,6 +10,7 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind
 from balance_gateway.domain.errors import AccountNotFound
 from balance_gateway.service.account_index import AccountFilter, AccountIndex
+from balance_gateway.service.account_order import AccountOrder
 
 #: Limit of all selections that are kept, with their filters, in bytes.
 SELECTION_BYTES_MAX = 16_000_000
@@ -77,10 +78,20 @@ class Directory:
         return self._index(tenant).by_id.get(account_id)
 
     def select(
-        self, principal: Principal, account_filter: AccountFilter = _ALL_ACCOUNTS
+        self,
+        principal: Principal,
+        account_filter: AccountFilter = _ALL_ACCOUNTS,
+        order: AccountOrder = AccountOrder.ID,
     ) -> Sequence[Account]:
-        """Return the caller's accounts that match the filter, sorted by id."""
-        return self._select(principal.tenant, account_filter)
+        """Return the caller's accounts that match the filter, in an order."""
+        tenant = principal.tenant
+        if order is AccountOrder.ID:
+            return self._select(tenant, account_filter)
+        found = self._selections.get(tenant, account_filter, order)
+        if found is None:
+            found = order.sort(self._select(tenant, account_filter))
+            self._selections.store(tenant, account_filter, found, order)
+        return found
 
     def _select(self, tenant: str, wanted: AccountFilter) -> tuple[Account, ...]:
         index = self._index(tenant)
@@ -120,29 +131,40 @@ class Directory:
         return self._by_tenant.get(tenant, self._no_accounts)
 
 
+_Selected = tuple[str, AccountFilter, AccountOrder]
+
+
 class _Selections:
     """The least recently used selections are dropped first; bounded in bytes."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, AccountFilter], tuple[Account, ...]] = OrderedDict()
+        self._kept: OrderedDict[_Selected, tuple[Account, ...]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, tenant: str, wanted: AccountFilter) -> tuple[Account, ...] | None:
-        """Return the accounts that were selected by an equal filter, or None."""
-        found = self._kept.get((tenant, wanted))
+    def get(
+        self, tenant: str, wanted: AccountFilter, order: AccountOrder = AccountOrder.ID
+    ) -> tuple[Account, ...] | None:
+        """Return the accounts that were selected by an equal filter in this order, or None."""
+        found = self._kept.get((tenant, wanted, order))
         if found is not None:
-            self._kept.move_to_end((tenant, wanted))
+            self._kept.move_to_end((tenant, wanted, order))
         return found
 
-    def store(self, tenant: str, wanted: AccountFilter, found: tuple[Account, ...]) -> None:
+    def store(
+        self,
+        tenant: str,
+        wanted: AccountFilter,
+        found: tuple[Account, ...],
+        order: AccountOrder = AccountOrder.ID,
+    ) -> None:
         """Keep a selection, unless it is so large that it would drop many others."""
         size = _measure_bytes(wanted, found)
         if size > SELECTION_BYTES_MAX // 10:
             return
-        self._kept[tenant, wanted] = found
+        self._kept[tenant, wanted, order] = found
         self._bytes += size
         while self._bytes > SELECTION_BYTES_MAX:
-            (_, dropped), accounts = self._kept.popitem(last=False)
+            (_, dropped, _), accounts = self._kept.popitem(last=False)
             self._bytes -= _measure_bytes(dropped, accounts)
 
 

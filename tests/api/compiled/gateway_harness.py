@@ -171,7 +171,13 @@ class HealthWatch:
         if self.provider.failing_ids:
             failure = ErrorCode.PROVIDER_TIMEOUT
             return ConnectorStatus(
-                HealthState.DOWN, None, START, failure, unchanged_until_s=float("inf")
+                HealthState.DOWN,
+                None,
+                START,
+                failure,
+                unchanged_until_s=float("inf"),
+                down_since=START,
+                retry_at=START,
             )
         return ConnectorStatus(
             HealthState.UP, START, None, None, 300, 299, START, unchanged_until_s=float("inf")

@@ -334,7 +334,10 @@ class History:
         name = self.random.choice(list(CONNECTORS))
         state = self.random.choice(list(HealthState))
         code = self.random.choice((None, ErrorCode.PROVIDER_TIMEOUT))
-        status = ConnectorStatus(state, self.fast.now, None if code is None else START, code)
+        failed_at = None if code is None else START
+        status = ConnectorStatus(
+            state, self.fast.now, failed_at, code, down_since=failed_at, retry_at=failed_at
+        )
 
         def change(world: WholeGateway) -> None:
             world.watch.statuses[name] = status

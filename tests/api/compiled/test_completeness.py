@@ -13,6 +13,7 @@ from balance_gateway.api.compiled import (
     root_fields,
     series_fields,
     total_fields,
+    total_series_fields,
 )
 from balance_gateway.api.compiled.argument_coercion import FILTER_FIELDS
 from balance_gateway.api.compiled.compiler import ObjectType
@@ -39,6 +40,7 @@ TYPES = {
         root_fields,
         series_fields,
         total_fields,
+        total_series_fields,
     )
     for each in vars(module).values()
     if isinstance(each, ObjectType)
@@ -119,6 +121,7 @@ def write_document(field: GraphQLField, path: tuple[str, ...]) -> str:
         "bankAccount": '(id: "a1")',
         "balanceSeries": days,
         "balanceHistory": days,
+        "balanceTotalsSeries": days,
     }
     for parent in reversed(path[:-1]):
         required = (

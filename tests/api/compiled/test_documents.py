@@ -212,6 +212,8 @@ async def test_the_harness_has_a_value_and_null_for_every_field() -> None:
     queries = [write_complete_document(root, unsupported=kind) for root, kind in kinds]
     queries.append("{ bankAccounts(filter: {ids: []}) { __typename pageInfo {"
                    " __typename startCursor endCursor } } }")  # fmt: skip
+    queries.append("{ balanceTotals(groupBy: PROVIDER) { __typename group } }")
+    queries.append('{ balanceTotalsSeries(from: "2026-02-01", to: "2026-01-01") { __typename } }')
     queries.append('{ node(id: "none") { id } bankAccount(id: "none") { id } }')
     queries.append('{ bankAccount(id: "a0") { __typename balanceSeries(from: "2026-02-01", to: '
                    '"2026-01-01") { __typename } } }')  # fmt: skip

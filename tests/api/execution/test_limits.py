@@ -186,12 +186,12 @@ def engine():
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_document_beyond_a_limit_is_refused_quickly(engine: Engine, name):
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(RequestRefused) as refused:
         engine.prepare(GraphQLRequest(REFUSED[name]))
 
-    assert time.perf_counter() - started < REFUSAL_TIME_S
+    assert time.thread_time() - started < REFUSAL_TIME_S
     [error] = refused.value.errors[:1]
     assert error["extensions"]["code"] in ("QUERY_TOO_EXPENSIVE", "BAD_USER_INPUT")
     assert len(refused.value.errors) <= 9
@@ -242,10 +242,10 @@ def test_typical_documents_are_within_the_limits(engine: Engine, name):
 
 def test_nested_fragments_are_measured_in_linear_time(engine: Engine):
     def seconds(levels: int) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(RequestRefused):
             engine.prepare(GraphQLRequest(nested_fragments(levels)))
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     assert seconds(49) < REFUSAL_TIME_S
 
@@ -298,12 +298,12 @@ def test_cost_with_variables_is_linear_in_fragments(engine: Engine):
         "fragment F40 on BankAccount { balanceHistory(from: $from, to: $to) { asOf } }",
     )
     variables = {"from": "2026-01-01", "to": "2026-01-31"}
-    started = time.perf_counter()
+    started = time.thread_time()
 
     with pytest.raises(RequestRefused, match="at most 20000 fields"):
         engine.prepare(GraphQLRequest(f"query ($from: Date!, $to: Date!) {document}", variables))
 
-    assert time.perf_counter() - started < REFUSAL_TIME_S
+    assert time.thread_time() - started < REFUSAL_TIME_S
 
 
 async def test_number_of_validation_errors_is_bounded(harness: GatewayHarness):

@@ -6,12 +6,14 @@ from hypothesis import strategies as st
 
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.connection import (
+    Window,
     build_connection,
     decode_cursor,
     encode_cursor,
     find_page,
 )
 from balance_gateway.domain.errors import BadInput
+from balance_gateway.service.account_order import AccountOrder
 from tests.api.fakes import OTHER, GatewayHarness, account, open_client
 
 MAX = Limits().page_size
@@ -29,7 +31,7 @@ def test_consecutive_pages_cover_the_whole_list(ids, first):
     seen, after, more = [], None, True
 
     while more:
-        page = build_connection(accounts, first, after)
+        page = build_connection(accounts, Window(first, after))
         assert page.page_info.has_previous_page is bool(seen)
         seen += [node.id for node in page.nodes]
         after, more = page.page_info.end_cursor, page.page_info.has_next_page
@@ -43,7 +45,7 @@ def test_cursor_of_a_removed_account_stays_valid(ids, data):
     gone = data.draw(st.sampled_from(sorted(ids)))
     accounts = [account(each) for each in sorted(ids - {gone})]
 
-    page = build_connection(accounts, 500, encode_cursor(gone))
+    page = build_connection(accounts, Window(500, encode_cursor(gone)))
 
     assert [node.id for node in page.nodes] == [each for each in sorted(ids) if each > gone]
 
@@ -187,7 +189,8 @@ def test_a_page_knows_its_position_in_the_whole_list():
     accounts = [account(f"a{number}") for number in range(5)]
 
     pages = [
-        find_page(accounts, 2, after) for after in (None, encode_cursor("a1"), encode_cursor("a3"))
+        find_page(accounts, Window(2, after))
+        for after in (None, encode_cursor("a1"), encode_cursor("a3"))
     ]
 
     assert [(page.start, page.has_previous, page.has_next) for page in pages] == [
@@ -204,6 +207,85 @@ def test_a_page_knows_its_position_in_the_whole_list():
 def test_a_page_of_nothing_has_a_position():
     accounts = [account("a"), account("b")]
 
-    assert find_page(accounts, 0, None).has_next
-    assert find_page(accounts, 9, encode_cursor("b")).accounts == []
-    assert find_page([], 5, None).total == 0
+    assert find_page(accounts, Window(0)).has_next
+    assert find_page(accounts, Window(9, encode_cursor("b"))).accounts == []
+    assert find_page([], Window(5)).total == 0
+
+
+BACKWARDS = """query ($last: Int, $before: String, $orderBy: BankAccountOrder) {
+  bankAccounts(last: $last, before: $before, orderBy: $orderBy) {
+    nodes { id name } pageInfo { hasNextPage hasPreviousPage startCursor } } }"""
+
+
+@pytest.mark.parametrize("order", [None, *AccountOrder])
+async def test_pages_from_the_end_cover_the_whole_list(harness: GatewayHarness, order):
+    chosen = {} if order is None else {"orderBy": order.name}
+    seen, before, more = [], None, True
+
+    async with open_client(harness) as client:
+        whole = await client.data(BACKWARDS, {"last": 100, **chosen})
+        while more:
+            data = await client.data(BACKWARDS, {"last": 2, "before": before, **chosen})
+            page = data["bankAccounts"]
+            assert page["pageInfo"]["hasNextPage"] is bool(seen)
+            seen = [*page["nodes"], *seen]
+            before, more = page["pageInfo"]["startCursor"], page["pageInfo"]["hasPreviousPage"]
+
+    assert len(seen) == 5
+    assert seen == whole["bankAccounts"]["nodes"]
+
+
+@given(
+    st.integers(0, 6),
+    st.none() | st.integers(0, 6),
+    st.none() | st.integers(0, 6),
+    st.sampled_from(AccountOrder),
+    st.booleans(),
+)
+def test_a_window_is_a_slice_of_the_list(size, after, before, order, is_from_end):
+    accounts = order.sort([account(f"a{number}", name=f"n{number % 3}") for number in range(7)])
+    edges = build_connection(accounts, Window(7), order).edges
+    window = Window(
+        first=None if is_from_end else size,
+        after=None if after is None else edges[after].cursor,
+        last=size if is_from_end else None,
+        before=None if before is None else edges[before].cursor,
+    )
+
+    page = find_page(accounts, window, order)
+
+    start, end = 0 if after is None else after + 1, 7 if before is None else before
+    expected = list(accounts[start:end])
+    expected = expected[max(0, len(expected) - size) :] if is_from_end else expected[:size]
+    assert list(page.accounts) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ("first: 2, last: 2", "last"),
+        ("last: -1", "last"),
+        (f"last: {MAX + 1}", "last"),
+        ('before: ""', "before"),
+        (f'after: "{encode_cursor("a1")}", orderBy: NAME', "after"),
+        ('before: "eA", orderBy: NAME', "before"),
+        (f'before: "{"A" * 5000}", orderBy: NAME', "before"),
+    ],
+)
+async def test_a_wrong_window_is_refused(harness: GatewayHarness, arguments, field):
+    async with open_client(harness) as client:
+        answer = await client.ask(f"{{ bankAccounts({arguments}) {{ totalCount }} }}")
+
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["field"] == field
+
+
+async def test_a_variable_for_first_that_is_left_out_allows_last(harness: GatewayHarness):
+    query = "query ($first: Int) { bankAccounts(first: $first, last: 2) { nodes { id } } }"
+    async with open_client(harness) as client:
+        data = await client.data(query)
+        refused = await client.ask(query, {"first": 1})
+
+    assert len(data["bankAccounts"]["nodes"]) == 2
+    assert refused["errors"][0]["extensions"]["field"] == "last"

@@ -11,6 +11,7 @@ READS = [
     'bankAccount(id: "acct_yen") { id }',
     "bankAccounts { totalCount }",
     "balanceTotals { currency }",
+    'balanceTotalsSeries(from: "2026-05-01", to: "2026-05-02") { currency }',
     "connectors { id }",
 ]
 ANY_CREDENTIAL = ["viewer { name }", "gateway { version }"]

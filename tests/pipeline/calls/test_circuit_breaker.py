@@ -76,6 +76,31 @@ def test_old_failures_no_longer_count(breaker: CircuitBreaker) -> None:
     assert breaker.state is CLOSED
 
 
+def test_it_says_since_when_it_is_open_and_when_it_retries() -> None:
+    clock, wall = ManualClock(), ManualClock()
+    wall.now_s += 1_800_000_000
+    breaker = CircuitBreaker(monotonic=clock, wall_s=wall, jitter=lambda: 1.0)
+    start_s = wall()
+    seen = [(breaker.down_since_s, breaker.retry_at_s)]
+
+    fail(breaker)
+    seen.append((breaker.down_since_s, breaker.retry_at_s))
+    clock.now_s += 3
+    wall.now_s += 3
+    call(breaker, False)
+    seen.append((breaker.down_since_s, breaker.retry_at_s))
+    clock.now_s += 3
+    call(breaker, True)
+    seen.append((breaker.down_since_s, breaker.retry_at_s))
+
+    assert seen == [
+        (None, None),
+        (start_s, start_s + 1),
+        (start_s, start_s + 5),  # the failed probe doubles the pause
+        (None, None),
+    ]
+
+
 def test_neutral_outcomes_change_nothing(breaker: CircuitBreaker) -> None:
     fail(breaker, 4)
 

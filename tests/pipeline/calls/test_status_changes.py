@@ -109,7 +109,9 @@ class Connector:
         self.limiter = RateLimiter(
             per_minute, self.window, monotonic=clocks.monotonic, wall_s=clocks.wall_s
         )
-        self.breaker = CircuitBreaker(monotonic=clocks.monotonic, jitter=lambda: 1.0)
+        self.breaker = CircuitBreaker(
+            monotonic=clocks.monotonic, wall_s=clocks.wall_s, jitter=lambda: 1.0
+        )
         self.gate = ConnectorGate("main", self.breaker, self.limiter, 64)
         self.tracker = HealthTracker({"main": self.gate}, clocks.now)
         self.started: list[Any] = []

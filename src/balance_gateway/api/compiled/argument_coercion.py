@@ -20,6 +20,8 @@ from balance_gateway.api.schema.scalars import parse_currency, parse_date
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.ports.reads import OnStale
 from balance_gateway.service.account_index import AccountFilter
+from balance_gateway.service.account_order import AccountOrder
+from balance_gateway.service.balances import TotalGroup
 
 #: The value of an input that is left out and has no default.
 ABSENT = object()
@@ -189,6 +191,8 @@ _NAMED: dict[str, Coercer] = {
     "CurrencyCode": _coerce_currency,
     "OnStale": _build_enum_coercer({each.name: each for each in OnStale}),
     "HistoryStep": _build_enum_coercer({each.name: each for each in HistoryStep}),
+    "BankAccountOrder": _build_enum_coercer({each.name: each for each in AccountOrder}),
+    "TotalGroup": _build_enum_coercer({each.name: each for each in TotalGroup}),
     "ProviderKind": _build_enum_coercer({each.name: each for each in ProviderKind}),
     "BankAccountFilter": _coerce_filter,
 }

@@ -42,6 +42,8 @@ HEALTH = ObjectType(
         "lastSuccessAt": leaf(lambda status: encode_instant(status.last_success_at)),
         "lastFailureAt": leaf(lambda status: encode_instant(status.last_failure_at)),
         "lastFailureCode": leaf(lambda status: encode_text(status.last_failure_code)),
+        "downSince": leaf(lambda status: encode_instant(status.down_since)),
+        "retryAt": leaf(lambda status: encode_instant(status.retry_at)),
     },
 )
 

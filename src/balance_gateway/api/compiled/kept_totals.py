@@ -14,7 +14,7 @@ from balance_gateway.ports.reads import Observed
 from balance_gateway.service.balances import CurrencyTotal
 
 #: Limit of kept lists of totals, and of the accounts in all of them.
-KEPT_TOTALS_MAX = 200
+KEPT_TOTALS_MAX = 1_000
 KEPT_ACCOUNTS_MAX = 400_000
 
 
@@ -131,7 +131,7 @@ class KeptTotalsCache:
         self._accounts = 0
 
     def find(self, key: Any) -> KeptTotals | None:
-        """Return the totals of a tenant, a filter and a day, valid or not."""
+        """Return the totals of a tenant, a filter, a day and a group, valid or not."""
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)

@@ -1,6 +1,6 @@
 """The fields of the query root, of pages of accounts, and of who asks whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from balance_gateway import __version__
@@ -13,6 +13,7 @@ from balance_gateway.api.compiled.compiler import (
     Write,
     leaf,
     nested,
+    nested_list,
     write_list,
 )
 from balance_gateway.api.compiled.connector_fields import compile_connector
@@ -21,19 +22,24 @@ from balance_gateway.api.compiled.field_errors import KeyPath
 from balance_gateway.api.compiled.output import Output
 from balance_gateway.api.compiled.request_state import RequestState
 from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
-from balance_gateway.api.compiled.total_fields import compile_totals
+from balance_gateway.api.compiled.total_fields import TOTALS_ARGUMENTS, compile_totals
+from balance_gateway.api.compiled.total_series_fields import (
+    TOTAL_SERIES_ARGUMENTS,
+    compile_totals_series,
+)
 from balance_gateway.api.request.limits import Limits
-from balance_gateway.api.schema.connection import Page, encode_cursor, find_page
+from balance_gateway.api.schema.bank_accounts import PAGE_SIZE
+from balance_gateway.api.schema.connection import Page, Window, encode_order_cursor, find_page
 from balance_gateway.api.schema.json_output import encode_json
 from balance_gateway.api.schema.node import is_connector_id, parse_connector_name
 from balance_gateway.api.schema.queries import (
     ACCOUNT_ID_CHARACTERS_MAX,
     NODE_ID_CHARACTERS_MAX,
-    PAGE_SIZE,
 )
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.errors import AccountNotFound, BadInput, GatewayError
 from balance_gateway.service.account_index import AccountFilter
+from balance_gateway.service.account_order import AccountOrder
 from balance_gateway.service.directory import Connector
 
 
@@ -123,86 +129,115 @@ def _compile_bank_account(compiler: Compiler, field: SelectedField) -> Write:
     return write
 
 
+class PageArguments(NamedTuple):
+    """The arguments of ``bankAccounts``."""
+
+    filter: AccountFilter
+    window: Window
+    order: AccountOrder
+
+
+class PageView(NamedTuple):
+    """A page of accounts, and their order."""
+
+    page: Page
+    order: AccountOrder
+
+
+class EdgeView(NamedTuple):
+    """An account on a page, and the order of the page."""
+
+    account: Account
+    order: AccountOrder
+
+
+def _encode_cursor(edge: EdgeView) -> bytes:
+    return encode_text(encode_order_cursor(edge.account, edge.order))
+
+
 def _compile_edge_node(compiler: Compiler, field: SelectedField) -> Write:
-    return AccountWriter(compiler, field.nodes, field.path).write
+    writer = AccountWriter(compiler, field.nodes, field.path)
+    return lambda edge, out: writer.write(edge.account, out)
 
 
-EDGE = ObjectType(
-    "BankAccountEdge",
-    {
-        "cursor": leaf(lambda account: encode_text(encode_cursor(account.id))),
-        "node": _compile_edge_node,
-    },
-)
+EDGE = ObjectType("BankAccountEdge", {"cursor": leaf(_encode_cursor), "node": _compile_edge_node})
 
 
-def _compile_page_edges(compiler: Compiler, field: SelectedField) -> Write:
-    write_edge = compiler.compile_object(EDGE, field.nodes, field.item_path)
-    return lambda page, out: write_list(page.accounts, write_edge, out)
+def _list_edges(view: PageView) -> Sequence[EdgeView]:
+    return [EdgeView(account, view.order) for account in view.page.accounts]
 
 
 def _compile_page_nodes(compiler: Compiler, field: SelectedField) -> Write:
     writer = AccountWriter(compiler, field.nodes, field.item_path)
-    return lambda page, out: writer.write_list(page.accounts, out)
+    return lambda view, out: writer.write_list(view.page.accounts, out)
 
 
-def _encode_cursor_of(accounts: Sequence[Account]) -> bytes:
-    return encode_text(encode_cursor(accounts[0].id)) if accounts else b"null"
+def _encode_cursor_at(view: PageView, position: int) -> bytes:
+    accounts = view.page.accounts
+    return _encode_cursor(EdgeView(accounts[position], view.order)) if accounts else b"null"
 
 
 PAGE_INFO = ObjectType(
     "PageInfo",
     {
-        "hasNextPage": leaf(lambda page: encode_boolean(page.has_next)),
-        "hasPreviousPage": leaf(lambda page: encode_boolean(page.has_previous)),
-        "startCursor": leaf(lambda page: _encode_cursor_of(page.accounts[:1])),
-        "endCursor": leaf(lambda page: _encode_cursor_of(page.accounts[-1:])),
+        "hasNextPage": leaf(lambda view: encode_boolean(view.page.has_next)),
+        "hasPreviousPage": leaf(lambda view: encode_boolean(view.page.has_previous)),
+        "startCursor": leaf(lambda view: _encode_cursor_at(view, 0)),
+        "endCursor": leaf(lambda view: _encode_cursor_at(view, -1)),
     },
 )
 
 CONNECTION = ObjectType(
     "BankAccountConnection",
     {
-        "edges": _compile_page_edges,
+        "edges": nested_list(EDGE, _list_edges),
         "nodes": _compile_page_nodes,
-        "pageInfo": nested(PAGE_INFO, lambda page: page),
-        "totalCount": leaf(lambda page: b"%d" % page.total),
+        "pageInfo": nested(PAGE_INFO, lambda view: view),
+        "totalCount": leaf(lambda view: b"%d" % view.page.total),
     },
 )
 
+#: The types of the arguments of ``bankAccounts``.
+PAGE_ARGUMENTS: Mapping[str, str] = {
+    "filter": "BankAccountFilter",
+    "first": "Int",
+    "after": "String",
+    "last": "Int",
+    "before": "String",
+    "orderBy": "BankAccountOrder",
+}
 
-class PageArguments(NamedTuple):
-    """The arguments of ``bankAccounts``."""
 
-    filter: AccountFilter
-    first: int
-    after: str | None
-
-
-def _build_page_arguments(limits: Limits, filter_: Any, first: Any, after: Any) -> PageArguments:
+def _build_page_arguments(limits: Limits, filter_: Any, *others: Any) -> PageArguments:
     chosen = NO_FILTER if filter_ is ABSENT or filter_ is None else filter_
-    count = PAGE_SIZE if first is ABSENT or first is None else first
-    if chosen.items > limits.ids or not 0 <= count <= limits.page_size:
+    first, after, last, before, order = (None if each is ABSENT else each for each in others)
+    sizes = [each for each in (first, last) if each is not None]
+    if chosen.items > limits.ids or len(sizes) > 1:
         # The field is required, so graphql-core reports the error.
         raise FallBackToGraphQLCore("argument")
-    return PageArguments(chosen.filter, count, None if after is ABSENT else after)
+    if not all(0 <= size <= limits.page_size for size in sizes):
+        raise FallBackToGraphQLCore("argument")
+    if not sizes:
+        first = PAGE_SIZE
+    window = Window(first, after, last, before)
+    return PageArguments(chosen.filter, window, order or AccountOrder.ID)
 
 
 def _compile_bank_accounts(compiler: Compiler, field: SelectedField) -> Write:
-    types = {"filter": "BankAccountFilter", "first": "Int", "after": "String"}
-    position = compiler.compile_arguments(field, types, _build_page_arguments)
+    position = compiler.compile_arguments(field, PAGE_ARGUMENTS, _build_page_arguments)
     write_page = compiler.compile_object(CONNECTION, field.nodes, field.path)
     return lambda _query, out: write_page(_find_page(out.state, position), out)
 
 
-def _find_page(state: RequestState, position: int) -> Page:
+def _find_page(state: RequestState, position: int) -> PageView:
     arguments = state.arguments[position]
     directory = state.context.directory_for_reading()
-    accounts = directory.select(state.context.principal, arguments.filter)
+    accounts = directory.select(state.context.principal, arguments.filter, arguments.order)
     try:
-        return find_page(accounts, arguments.first, arguments.after)
+        page = find_page(accounts, arguments.window, arguments.order)
     except BadInput:
         raise FallBackToGraphQLCore("argument") from None
+    return PageView(page, arguments.order)
 
 
 def _compile_connectors(compiler: Compiler, field: SelectedField) -> Write:
@@ -255,6 +290,7 @@ QUERY = ObjectType(
         "bankAccount": _compile_bank_account,
         "bankAccounts": _compile_bank_accounts,
         "balanceTotals": compile_totals,
+        "balanceTotalsSeries": compile_totals_series,
         "connectors": _compile_connectors,
         "viewer": _compile_viewer,
         "gateway": _compile_gateway,
@@ -263,7 +299,8 @@ QUERY = ObjectType(
         "nodes": {"ids": "[ID!]!"},
         "node": {"id": "ID!"},
         "bankAccount": {"id": "ID!"},
-        "bankAccounts": {"filter": "BankAccountFilter", "first": "Int", "after": "String"},
-        "balanceTotals": {"filter": "BankAccountFilter", "asOf": "Date"},
+        "bankAccounts": PAGE_ARGUMENTS,
+        "balanceTotals": TOTALS_ARGUMENTS,
+        "balanceTotalsSeries": TOTAL_SERIES_ARGUMENTS,
     },
 )

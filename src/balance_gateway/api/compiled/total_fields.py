@@ -1,6 +1,6 @@
 """The fields of totals, and how totals are computed from the values of a request."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -37,14 +37,29 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
 from balance_gateway.ports.cache_validity import CacheTerms
 from balance_gateway.ports.reads import Observed
-from balance_gateway.service.balances import CurrencyTotal, Missing, compute_totals, correct_totals
+from balance_gateway.service.balances import (
+    CurrencyTotal,
+    Missing,
+    TotalGroup,
+    compute_totals,
+    correct_totals,
+)
 
 
 class TotalsArguments(NamedTuple):
-    """The arguments of ``balanceTotals``; ``as_of`` None means today."""
+    """The arguments of totals; ``as_of`` None means today, ``group`` None no groups."""
 
     filter: FilterArgument
     as_of: date | None
+    group: TotalGroup | None = None
+
+
+#: The types of the arguments of ``balanceTotals``.
+TOTALS_ARGUMENTS: Mapping[str, str] = {
+    "filter": "BankAccountFilter",
+    "asOf": "Date",
+    "groupBy": "TotalGroup",
+}
 
 
 def _compile_missing_account(compiler: Compiler, field: SelectedField) -> Write:
@@ -100,6 +115,7 @@ CURRENCY_TOTAL = ObjectType(
     "CurrencyTotal",
     {
         "currency": leaf(lambda view: encode_text(view.total.currency)),
+        "group": leaf(lambda view: encode_text(view.total.group)),
         "bank": nested(MONEY, lambda view: view.total.bank),
         "ledger": nested(MONEY, lambda view: view.total.ledger),
         "complete": leaf(lambda view: encode_boolean(view.total.complete)),
@@ -117,7 +133,9 @@ CURRENCY_TOTAL = ObjectType(
 )
 
 
-def build_totals_arguments(limits: Limits, filter_: Any, as_of: Any) -> TotalsArguments:
+def build_totals_arguments(
+    limits: Limits, filter_: Any, as_of: Any, group_by: Any
+) -> TotalsArguments:
     """Build the arguments of ``balanceTotals``.
 
     Raises:
@@ -127,34 +145,34 @@ def build_totals_arguments(limits: Limits, filter_: Any, as_of: Any) -> TotalsAr
     day = None if as_of is ABSENT else as_of
     if chosen.items > limits.ids or (day is not None and not DAY_MIN <= day <= DAY_MAX):
         raise FallBackToGraphQLCore("argument")
-    return TotalsArguments(chosen, day)
+    return TotalsArguments(chosen, day, None if group_by is ABSENT else group_by)
 
 
 def compile_totals(compiler: Compiler, field: SelectedField) -> Write:
     """Compile ``Query.balanceTotals``."""
-    types = {"filter": "BankAccountFilter", "asOf": "Date"}
-    position = compiler.compile_arguments(field, types, build_totals_arguments)
+    position = compiler.compile_arguments(field, TOTALS_ARGUMENTS, build_totals_arguments)
     write_total = compiler.compile_object(CURRENCY_TOTAL, field.nodes, field.item_path)
 
     def write(_query: None, out: Output) -> None:
-        totals = _find_totals(out.state.arguments[position], out)
-        if totals is not None:
+        totals = find_totals(out.state.arguments[position], out)
+        if totals is None:
+            out.write_missing()
+        else:
             write_list(totals, write_total, out)
 
     return write
 
 
-def _find_totals(arguments: TotalsArguments, out: Output) -> Sequence[TotalView] | None:
-    """Return the totals; None after a placeholder for missing balances."""
+def find_totals(arguments: TotalsArguments, out: Output) -> Sequence[TotalView] | None:
+    """Return the totals; None if a balance is missing, which has been requested then."""
     state = out.state
     state.require_reading()
-    key = state.context.principal.tenant, arguments.filter.filter, arguments.as_of
+    key = state.context.principal.tenant, arguments.filter.filter, arguments.as_of, arguments.group
     cache = None if state.kept is None else state.kept.totals
     kept = None if cache is None else cache.find(key)
     if kept is None or not kept.is_valid(state.now_s):
         kept = _compute_totals(arguments, kept, out)
         if kept is None:
-            out.write_missing()
             return None
         if cache is not None and kept.valid_until_s > state.now_s:
             cache.put(key, kept)
@@ -180,8 +198,8 @@ def _compute_totals(
         results = list(former.results)
         for row, result in zip(changed, found, strict=True):
             results[row] = result
-        totals = [view.total for view in former.totals]
-        corrected = correct_totals(totals, changed, former.results, results)
+        known = [view.total for view in former.totals]
+        corrected = correct_totals(known, changed, former.results, results)
         if corrected is not None:
             views = [
                 TotalView(total, False, view.feeds)
@@ -196,7 +214,8 @@ def _compute_totals(
     midnight_s = NEVER_EXPIRES_S if arguments.as_of else _find_midnight_s(accounts, out)
     # First, because a defect must not be listed as a missing account.
     terms = list(map(get_terms, all_results))
-    views = [TotalView(total, False) for total in compute_totals(accounts, days, all_results)]
+    totals = compute_totals(accounts, days, all_results, arguments.group)
+    views = [TotalView(total, False) for total in totals]
     return _build_kept(views, accounts, days, all_results, terms, midnight_s, out)
 
 
@@ -235,7 +254,7 @@ def _build_kept(
     part.depend_on_all(terms)
     part.expire_at(midnight_s)
     for view in views:
-        view.is_now = _is_now(view.total, accounts, results, part)
+        view.is_now = _is_now(view.total, results, part)
     validities = part.collect_validities(out.state.now_s)
     return KeptTotals(
         totals=views,
@@ -248,18 +267,12 @@ def _build_kept(
     )
 
 
-def _is_now(
-    total: CurrencyTotal, accounts: Sequence[Account], results: Sequence[Any], part: Output
-) -> bool:
+def _is_now(total: CurrencyTotal, results: Sequence[Any], part: Output) -> bool:
     """Whether the oldest value of a total is one that is always as of now."""
     oldest = total.oldest_observed_at
     if oldest is None or oldest < part.state.context.now:
         return False
-    stored = [
-        is_stored(result)
-        for account, result in zip(accounts, results, strict=True)
-        if isinstance(result, Observed) and account.currency == total.currency
-    ]
+    stored = [is_stored(results[row]) for row in total.counted_rows]
     if any(stored) and not all(stored):
         # The next time the oldest value is another one.
         part.forbid_keeping()

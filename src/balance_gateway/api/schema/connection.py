@@ -1,25 +1,32 @@
-"""Builds pages of accounts as a Relay connection: forward only, sorted by id, stable cursors."""
+"""Builds pages of accounts as a Relay connection, with stable cursors."""
 
 import base64
 import binascii
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
+from typing import NamedTuple
 
+import orjson
 import strawberry
 
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT, list_size
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account
 from balance_gateway.domain.errors import BadInput
+from balance_gateway.service.account_order import AccountOrder
 
 #: A cursor contains an account id, not a position, so that it stays valid when accounts are added
 #: or removed: the next page starts with the next existing id.
 _CURSOR_PREFIX = b"a1:"
+#: In another order it contains the order, the account's key and its id.
+_ORDERED_PREFIX = b"a2:"
 
 _CURSORS_MAX = 20_000
+#: Of a name with 200 characters of four bytes each, which JSON and base64 make longer.
+_CURSOR_CHARACTERS_MAX = 4_000
 
 
 @strawberry.type(description="The position of a page in the whole list.")
@@ -31,7 +38,7 @@ class PageInfo:
         description="Whether there are accounts before the page."
     )
     start_cursor: str | None = strawberry.field(
-        description="The cursor of the first account; null if the page is empty."
+        description="The cursor of the first account, to send as before; null if the page is empty."
     )
     end_cursor: str | None = strawberry.field(
         description="The cursor of the last account, to send as after; null if the page is empty."
@@ -42,13 +49,15 @@ class PageInfo:
 class BankAccountEdge:
     """An account on a page."""
 
-    cursor: str = strawberry.field(description="The cursor of the account, to send as after.")
+    cursor: str = strawberry.field(
+        description="The cursor of the account, to send as after or before."
+    )
     node: BankAccount | None = strawberry.field(
         description="The account; null with an error if a required field failed."
     )
 
 
-@strawberry.type(description="A page of accounts, sorted by id.")
+@strawberry.type(description="A page of accounts.")
 class BankAccountConnection:
     """A page of accounts."""
 
@@ -71,7 +80,7 @@ class Page:
 
     Attributes:
         start: the position of its first account in the whole list.
-        accounts: the accounts of the page, sorted by id.
+        accounts: the accounts of the page, in order.
         has_next: whether there are accounts after it.
         has_previous: whether there are accounts before it.
         total: the number of accounts on all pages.
@@ -84,80 +93,162 @@ class Page:
     total: int
 
 
-def find_page(accounts: Sequence[Account], first: int, after: str | None) -> Page:
-    """Find the page of at most ``first`` accounts after a cursor.
+class Window(NamedTuple):
+    """The part of a list that is asked for.
+
+    Attributes:
+        first: the maximum size, from the start; None if ``last`` is given.
+        after: the cursor before it; None for the start of the list.
+        last: the maximum size, from the end; None if ``first`` is given.
+        before: the cursor after it; None for the end of the list.
+    """
+
+    first: int | None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+
+def find_page(
+    accounts: Sequence[Account], window: Window, order: AccountOrder = AccountOrder.ID
+) -> Page:
+    """Find a page of accounts.
 
     Args:
-        accounts: the accounts that match the filter, sorted by id.
-        first: the page size.
-        after: the cursor before the page; None for the first page.
+        accounts: the accounts that match the filter, in the order.
+        window: the part that is asked for.
+        order: the order.
 
     Raises:
-        BadInput: ``after`` is not a cursor of this gateway.
+        BadInput: a cursor is not one of this gateway, or of another order.
     """
-    start = 0
+    first, after, last, before = window
+    start, end = 0, len(accounts)
     if after is not None:
-        start = bisect_right(accounts, decode_cursor(after), key=attrgetter("id"))
-    page = accounts[start : start + first]
+        start = _find_position(accounts, after, order, "after")
+    if before is not None:
+        end = max(start, _find_position(accounts, before, order, "before"))
+    if first is not None:
+        end = min(end, start + first)
+    elif last is not None:
+        start = max(start, end - last)
     return Page(
         start=start,
-        accounts=page,
-        has_next=start + len(page) < len(accounts),
+        accounts=accounts[start:end],
+        has_next=end < len(accounts),
         has_previous=start > 0,
         total=len(accounts),
     )
 
 
+def _find_position(
+    accounts: Sequence[Account], cursor: str, order: AccountOrder, argument: str
+) -> int:
+    """Return the number of accounts before a cursor; for ``after``, with the cursor's own."""
+    includes_own = argument == "after"
+    if order is AccountOrder.ID:
+        bisect = bisect_right if includes_own else bisect_left
+        return bisect(accounts, decode_cursor(cursor, argument), key=attrgetter("id"))
+    key, account_id = _decode_ordered_cursor(cursor, order, argument)
+
+    def is_outside(account: Account) -> bool:
+        is_later = order.is_later(account, key, account_id)
+        is_own = (order.get_key(account), account.id) == (key, account_id)
+        return is_later or (is_own and not includes_own)
+
+    return bisect_left(accounts, True, key=is_outside)
+
+
 def build_connection(
-    accounts: Sequence[Account], first: int, after: str | None
+    accounts: Sequence[Account], window: Window, order: AccountOrder = AccountOrder.ID
 ) -> BankAccountConnection:
-    """Build the page of at most ``first`` accounts after a cursor.
-
-    Args:
-        accounts: the accounts that match the filter, sorted by id.
-        first: the page size.
-        after: the cursor before the page; None for the first page.
-
-    Raises:
-        BadInput: ``after`` is not a cursor of this gateway.
-    """
-    page = find_page(accounts, first, after)
+    """Build a page of accounts; see ``find_page``."""
+    page = find_page(accounts, window, order)
     nodes = [build_bank_account(account) for account in page.accounts]
-    edges = [BankAccountEdge(cursor=encode_cursor(node.id), node=node) for node in nodes]
+    cursors = [encode_order_cursor(account, order) for account in page.accounts]
     return BankAccountConnection(
-        edges=edges,
+        edges=[
+            BankAccountEdge(cursor=cursor, node=node)
+            for cursor, node in zip(cursors, nodes, strict=True)
+        ],
         nodes=[*nodes],
         page_info=PageInfo(
             has_next_page=page.has_next,
             has_previous_page=page.has_previous,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
         ),
         total_count=page.total,
     )
 
 
+def encode_order_cursor(account: Account, order: AccountOrder) -> str:
+    """Build the opaque cursor of an account in an order."""
+    if order is AccountOrder.ID:
+        return encode_cursor(account.id)
+    return _encode_parts(order.name, order.get_key(account), account.id)
+
+
 @lru_cache(maxsize=_CURSORS_MAX)
 def encode_cursor(account_id: str) -> str:
-    """Build the opaque cursor of an account."""
-    return base64.urlsafe_b64encode(_CURSOR_PREFIX + account_id.encode()).decode().rstrip("=")
+    """Build the opaque cursor of an account in the order of ids."""
+    return _encode_base64(_CURSOR_PREFIX + account_id.encode())
+
+
+def _encode_parts(order: str, key: str, account_id: str) -> str:
+    return _encode_base64(_ORDERED_PREFIX + orjson.dumps([order, key, account_id]))
+
+
+def _encode_base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def _decode_base64(cursor: str) -> bytes:
+    if len(cursor) > _CURSOR_CHARACTERS_MAX:
+        return b""
+    try:
+        return base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+    except (UnicodeError, binascii.Error, ValueError):
+        return b""
 
 
 # An error is not kept, and a cursor is as short as an account id: the memory is bounded.
 @lru_cache(maxsize=_CURSORS_MAX)
-def decode_cursor(cursor: str) -> str:
-    """Return the account id in a cursor.
+def decode_cursor(cursor: str, argument: str = "after") -> str:
+    """Return the account id in a cursor in the order of ids.
+
+    Args:
+        cursor: the cursor.
+        argument: named in the error.
 
     Raises:
         BadInput: the text is not a result of ``encode_cursor``.
     """
-    try:
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        account_id = raw.removeprefix(_CURSOR_PREFIX).decode("ascii")
-    except (UnicodeError, binascii.Error, ValueError):
-        account_id = ""
+    content = _decode_base64(cursor)
+    account_id = content.removeprefix(_CURSOR_PREFIX).decode("ascii", "replace")
     # base64 accepts several spellings of the same bytes; a cursor has one.
     if ACCOUNT_ID.fullmatch(account_id) is None or encode_cursor(account_id) != cursor:
-        message = "after must be a cursor: send pageInfo.endCursor or an edge's cursor unchanged."
-        raise BadInput(message, field="after")
+        raise _build_cursor_error(argument)
     return account_id
+
+
+def _decode_ordered_cursor(cursor: str, order: AccountOrder, argument: str) -> tuple[str, str]:
+    """Return the key and the account id in a cursor."""
+    content = _decode_base64(cursor)
+    try:
+        name, key, account_id = orjson.loads(content.removeprefix(_ORDERED_PREFIX))
+        is_known = name == order.name and _encode_parts(name, key, account_id) == cursor
+    except (ValueError, TypeError):
+        is_known = False
+    if not is_known or not isinstance(key, str) or not isinstance(account_id, str):
+        raise _build_cursor_error(argument)
+    return key, account_id
+
+
+def _build_cursor_error(argument: str) -> BadInput:
+    edge = "endCursor" if argument == "after" else "startCursor"
+    message = (
+        f"{argument} must be a cursor of the same orderBy: send pageInfo.{edge} or an edge's "
+        "cursor unchanged."
+    )
+    return BadInput(message, field=argument)

@@ -102,6 +102,13 @@ class ConnectorHealth:
     last_failure_code: ErrorCode | None = strawberry.field(
         description="The reason of the last failure; null if no call has failed."
     )
+    down_since: datetime | None = strawberry.field(
+        description="When calls began to fail immediately; null unless the state is DOWN."
+    )
+    retry_at: datetime | None = strawberry.field(
+        description="When the provider is called again; null unless the state is DOWN. If it is in "
+        "the past, the next read calls it."
+    )
 
 
 @strawberry.type(description="The call budget of a connector at its provider.")
@@ -128,6 +135,8 @@ async def _health(self: "Connector", info: Info) -> ConnectorHealth:
         last_success_at=status.last_success_at,
         last_failure_at=status.last_failure_at,
         last_failure_code=None if code is None else to_graphql_code(code),
+        down_since=status.down_since,
+        retry_at=status.retry_at,
     )
 
 

@@ -187,12 +187,12 @@ class _HasAccount(Protocol):
     account: Account
 
 
-_FirstDay = Annotated[date, strawberry.argument(name="from", description="The first day.")]
-_LastDay = Annotated[
+FirstDay = Annotated[date, strawberry.argument(name="from", description="The first day.")]
+LastDay = Annotated[
     date,
     strawberry.argument(description="The last day; always included. It must not be before from."),
 ]
-_Step = Annotated[
+Step = Annotated[
     HistoryStep | None, strawberry.argument(description="The interval between the days.")
 ]
 
@@ -200,12 +200,12 @@ _Step = Annotated[
 def resolve_balance_history(
     self: _HasAccount,
     info: Info,
-    from_: _FirstDay,
-    to: _LastDay,
-    step: _Step = HistoryStep.DAY,
+    from_: FirstDay,
+    to: LastDay,
+    step: Step = HistoryStep.DAY,
 ) -> list[Balance] | None:
     """Return the balances of several days; one unavailable day fails the field."""
-    days = _list_usable_days(info, from_, to, step)
+    days = list_usable_days(from_, to, step, info.context.limits)
     context = info.context
     requests = [context.balance_request(self.account, day) for day in days]
     return context.balances.load_all(
@@ -216,12 +216,12 @@ def resolve_balance_history(
 def resolve_balance_series(
     self: _HasAccount,
     info: Info,
-    from_: _FirstDay,
-    to: _LastDay,
-    step: _Step = HistoryStep.DAY,
+    from_: FirstDay,
+    to: LastDay,
+    step: Step = HistoryStep.DAY,
 ) -> BalanceSeries | None:
     """Return the balances of several days, with a problem for each day without one."""
-    days = _list_usable_days(info, from_, to, step)
+    days = list_usable_days(from_, to, step, info.context.limits)
     context = info.context
     # All days are requested together, so that the loader makes one call for them.
     requests = [context.balance_request(self.account, day) for day in days]
@@ -231,10 +231,17 @@ def resolve_balance_series(
     return context.balances.load_all(requests, convert)
 
 
-def _list_usable_days(info: Info, start: date, end: date, step: HistoryStep | None) -> list[date]:
+def list_usable_days(
+    start: date, end: date, step: HistoryStep | None, limits: Limits
+) -> list[date]:
+    """Return the days of a history.
+
+    Raises:
+        BadInput: see ``list_days`` and ``require_usable_day``.
+    """
     require_usable_day(start, "from")
     require_usable_day(end, "to")
-    return list_days(start, end, step or HistoryStep.DAY, info.context.limits.history_points)
+    return list_days(start, end, step or HistoryStep.DAY, limits.history_points)
 
 
 def _build_history(

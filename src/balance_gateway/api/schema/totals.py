@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from enum import Enum
 from functools import partial
 
 import strawberry
@@ -31,6 +32,14 @@ class MissingBalance:
         description="Why an account that was read has no balance at all for the day; null if it "
         "could not be read."
     )
+
+
+@strawberry.enum(description="What the accounts of one total have in common.")
+class TotalGroup(Enum):
+    """What the accounts of one total have in common."""
+
+    PROVIDER = strawberry.enum_value(service.TotalGroup.PROVIDER, description="The provider.")
+    CONNECTOR = strawberry.enum_value(service.TotalGroup.CONNECTOR, description="The connector.")
 
 
 def _count_missing(limits: Limits) -> int:
@@ -70,6 +79,10 @@ class CurrencyTotal:
 
     total: strawberry.Private[service.CurrencyTotal]
     currency: CurrencyCode = strawberry.field(description="The currency.")
+    group: str | None = strawberry.field(
+        description="What groupBy asks for: the provider or the name of the connector; null "
+        "without groupBy."
+    )
     bank: Money | None = strawberry.field(
         description="The sum of the known bank balances; null if none is known."
     )
@@ -119,6 +132,7 @@ def build_currency_total(total: service.CurrencyTotal) -> CurrencyTotal:
     """Build the GraphQL object of a total."""
     return CurrencyTotal(
         currency=CurrencyCode(total.currency),
+        group=total.group,
         bank=build_money(total.bank),
         ledger=build_money(total.ledger),
         complete=total.complete,

@@ -40,6 +40,7 @@ class CircuitBreaker:
 
     Args:
         monotonic: Returns the time of a monotonic clock, in seconds.
+        wall_s: Returns the seconds since 1970, for the instants that callers are shown.
         jitter: Returns a factor from 0.5 to 1 for each pause, so that replicas do not probe at the
             same moment.
     """
@@ -48,9 +49,11 @@ class CircuitBreaker:
         self,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
         jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311
     ) -> None:
         self._monotonic = monotonic
+        self._wall_s = wall_s
         self._jitter = jitter
         self._recent: deque[bool] = deque(maxlen=RECENT_CALLS)
         self._failures_in_row = 0
@@ -61,6 +64,10 @@ class CircuitBreaker:
         self._generation = 0
         #: Rises with every event that can change the state.
         self.changes = 0
+        #: When calls began to be refused, in seconds since 1970; None while closed.
+        self.down_since_s: float | None = None
+        #: When the next call is let through as a probe, in seconds since 1970; None while closed.
+        self.retry_at_s: float | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -135,7 +142,7 @@ class CircuitBreaker:
             self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
             self._open()
             return
-        self._open_until_s = None
+        self._open_until_s = self.down_since_s = self.retry_at_s = None
         self._pause_s = PAUSE_S
         # Failures from before the pause must not open the breaker again.
         self._recent.clear()
@@ -143,7 +150,11 @@ class CircuitBreaker:
         self._generation += 1
 
     def _open(self) -> None:
-        self._open_until_s = self._monotonic() + self._pause_s * self._jitter()
+        pause_s, wall_s = self._pause_s * self._jitter(), self._wall_s()
+        self._open_until_s = self._monotonic() + pause_s
+        self.retry_at_s = wall_s + pause_s
+        if self.down_since_s is None:
+            self.down_since_s = wall_s
         self._generation += 1
 
 

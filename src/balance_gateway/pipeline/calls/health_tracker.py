@@ -100,7 +100,6 @@ class HealthTracker:
         # Read before the rest: what changes between two reads ends the status early, never late.
         now_s = self._clock().timestamp()
         unchanged_for_s = gate.rate_limiter.unchanged_for_s()
-        refills_at_s = gate.rate_limiter.refills_at_s()
         return ConnectorStatus(
             state=_state(history, gate.breaker.state),
             last_success_at=history.last_success_at,
@@ -108,9 +107,15 @@ class HealthTracker:
             last_failure_code=history.last_failure_code,
             requests_per_minute=gate.rate_limiter.per_minute,
             remaining=gate.rate_limiter.remaining(),
-            refills_at=None if refills_at_s is None else datetime.fromtimestamp(refills_at_s, UTC),
+            refills_at=_to_instant(gate.rate_limiter.refills_at_s()),
             unchanged_until_s=now_s + unchanged_for_s - _EARLY_S,
+            down_since=_to_instant(gate.breaker.down_since_s),
+            retry_at=_to_instant(gate.breaker.retry_at_s),
         )
+
+
+def _to_instant(since_1970_s: float | None) -> datetime | None:
+    return None if since_1970_s is None else datetime.fromtimestamp(since_1970_s, UTC)
 
 
 def _state(history: _CallHistory, breaker: BreakerState) -> HealthState:
