@@ -372,7 +372,12 @@ async def run_server(app: Any) -> AsyncIterator[str]:
     """Run a real server of the application on a free port, and yield its URL."""
     # Without uvicorn's server object, which checks only every 100 ms whether it should stop.
     config = uvicorn.Config(
-        app, log_level="critical", lifespan="off", http=DeadlineProtocol, ws="none"
+        app,
+        log_level="critical",
+        lifespan="off",
+        http=DeadlineProtocol,
+        ws="none",
+        proxy_headers=False,
     )
     config.load()
     state = ServerState()

@@ -20,6 +20,7 @@ from balance_gateway.config.settings import JwtSettings, ServerSettings, Setting
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.pipeline.redis_documents import RedisDocuments
+from balance_gateway.server.direct_response import DirectAnswer
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import Authenticator
@@ -90,6 +91,10 @@ class GatewayApp:
             await served.app(scope, receive, send)
         finally:
             served.leave()
+
+    def answer_at_once(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        """Return the response to a complete request if it needs no waiting, else None."""
+        return None if self._served is None else self._served.app.answer_at_once(scope, body)
 
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""

@@ -1,10 +1,15 @@
 """Write a response with a single system call, past uvicorn's own response path.
 
+An application may further have ``answer_at_once``, which the protocol calls with a complete request
+before it starts a task for it (``server/http_protocol.py``).
+
 uvicorn writes head and body separately and validates each header. Each write is a system call that
 wakes the client and costs as much as all other work for a small cached response. So the ordinary
 response, with status 200 on a connection that stays open, is written in one piece. All others are
 sent through ASGI, as is every response under another server.
 """
+
+from typing import NamedTuple
 
 from starlette.types import Send
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -16,6 +21,20 @@ Headers = list[tuple[bytes, bytes]]
 _COPIED_BYTES_MAX = 262_144
 
 _OK = STATUS_LINE[200]
+
+
+class DirectAnswer(NamedTuple):
+    """An ordinary response that is known without waiting.
+
+    Attributes:
+        head: the result of ``encode_head``.
+        request_id: the value of X-Request-Id; it contains no line break.
+        body: the whole body.
+    """
+
+    head: bytes
+    request_id: bytes
+    body: bytes
 
 
 def encode_head(headers: Headers) -> bytes:
@@ -39,17 +58,29 @@ def write_directly(send: Send, head: bytes, request_id: bytes, body: bytes) -> b
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle or len(body) > _COPIED_BYTES_MAX:
         return False
+    if not can_write(cycle):
+        return False
+    write(cycle, DirectAnswer(head, request_id, body))
+    return True
+
+
+def can_write(cycle: RequestResponseCycle) -> bool:
+    """Whether ``write`` may be used for a request."""
     if not cycle.keep_alive or cycle.response_started or cycle.disconnected:
         return False
     flow: FlowControl = cycle.flow
-    if flow.write_paused or cycle.scope["method"] == "HEAD":
-        return False
-    # The state that uvicorn's own send would leave behind.
+    return not flow.write_paused and cycle.scope["method"] != "HEAD"
+
+
+def write(cycle: RequestResponseCycle, answer: DirectAnswer) -> None:
+    """Write a response, and leave uvicorn's cycle in the state in which its own send would."""
+    head, request_id, body = answer
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    cycle.transport.write(
-        b"%scontent-length: %d\r\nx-request-id: %s\r\n\r\n%s" % (head, len(body), request_id, body)
-    )
+    start = b"%scontent-length: %d\r\nx-request-id: %s\r\n\r\n" % (head, len(body), request_id)
+    if len(body) > _COPIED_BYTES_MAX:
+        cycle.transport.writelines((start, body))
+    else:
+        cycle.transport.write(start + body)
     cycle.message_event.set()
     cycle.on_response()
-    return True

@@ -3,6 +3,8 @@
 uvicorn waits without a limit for headers, for bodies and for clients to read. Here a connection is
 closed when a request is not complete in time, when its headers or trailers are too large, or when
 its client does not read the response. An ordinary request arrives in one piece and starts no timer.
+An application with ``answer_at_once`` is first asked for a response that needs no waiting; only
+without one does a request become a task.
 A request must name one host (RFC 9112, 3.2), which the HTTP parser does not check. Offers of
 another protocol (``Upgrade``) are ignored. Malformed requests are not logged, since anyone can send
 them.
@@ -10,6 +12,7 @@ them.
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -19,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from balance_gateway.server.direct_response import DirectAnswer, can_write, write
 from balance_gateway.server.draining import DrainState, has_unread_bytes
 
 #: Deadline for a complete request, from the opening of the connection or the request's first byte.
@@ -49,6 +53,10 @@ class _DiscardedTrailers(list[tuple[bytes, bytes]]):
 _DISCARDED_TRAILERS = _DiscardedTrailers()
 
 
+def _do_nothing() -> None:
+    """Replace the callback of a finished cycle, which refers to the protocol."""
+
+
 class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with deadlines, and size limits for heads, chunks and trailers.
 
@@ -70,6 +78,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._counted_bytes = 0
         self._unsent_bytes = 0
         self._problem = _INVALID_REQUEST
+        self._answer_at_once: Callable[[Any, bytes], DirectAnswer | None] | None = getattr(
+            self.app, "answer_at_once", None
+        )
+        self._is_feeding = False
+        self._held: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first request."""
@@ -80,10 +93,15 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Feed the parser; start a deadline if the request is incomplete, else cancel it."""
         self._is_complete = False
         self._unset_keepalive_if_required()
+        self._is_feeding = True
         try:
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response(self._problem)
+        finally:
+            self._is_feeding = False
+        if self._held is not None:
+            self._start_held(self._held)
         self._is_receiving = not self._is_complete
         if self._is_complete:
             self._cancel_deadline()
@@ -129,7 +147,26 @@ class DeadlineProtocol(HttpToolsProtocol):
         it on the connection has ended.
         """
         cycle.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        if self._is_feeding and self._answer_at_once is not None and app is self.app:
+            # Its body may follow in the same bytes.
+            self._held = cycle
+            return
         super()._start_asgi_task(cycle, app)
+
+    def _start_held(self, cycle: RequestResponseCycle) -> None:
+        """Write the response to a request at once if it is known, else start a task."""
+        self._held = None
+        assert self._answer_at_once is not None
+        if not cycle.more_body and can_write(cycle):
+            try:
+                answer = self._answer_at_once(cycle.scope, bytes(cycle.body))
+            except Exception:
+                answer = None  # The task meets the same defect, and reports it.
+            if answer is not None:
+                write(cycle, answer)
+                cycle.on_response = _do_nothing  # As uvicorn does after its task.
+                return
+        super()._start_asgi_task(cycle, self.app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline."""

@@ -33,6 +33,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    def find(self, token: str) -> Principal | None:
+        """Return the caller if the token is valid and that is known without waiting."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -71,10 +75,14 @@ class ApiKeys:
         Raises:
             Unauthenticated: the key is not configured.
         """
-        principal = self._principals.get(hashlib.sha256(token.encode()).digest())
+        principal = self.find(token)
         if principal is None:
             raise Unauthenticated(INVALID_CREDENTIAL)
         return principal
+
+    def find(self, token: str) -> Principal | None:
+        """Return the principal of an API key; None if it is not configured."""
+        return self._principals.get(hashlib.sha256(token.encode()).digest())
 
 
 class KeyOrTokenAuthenticator:
@@ -101,6 +109,10 @@ class KeyOrTokenAuthenticator:
             except Unauthenticated:
                 pass  # An API key may contain two dots as well.
         return await self._keys.authenticate(token)
+
+    def find(self, token: str) -> Principal | None:
+        """Return the principal of an API key; None for what looks like a token."""
+        return None if token.count(".") == 2 else self._keys.find(token)
 
 
 def parse_bearer_token(authorization: bytes | None) -> str:

@@ -52,6 +52,11 @@ class Compressor:
             self._kept.move_to_end(key)
         return compressed
 
+    def is_wanted(self, body: bytes, coding: Coding, *, busy: bool) -> bool:
+        """Whether ``compress`` would compress a body; the arguments are the same."""
+        is_small = len(body) < SIZE_MIN and coding.allows_identity
+        return bool(coding.name) and not is_small and not busy and self._enabled
+
     async def compress(self, body: bytes, coding: Coding, *, busy: bool) -> bytes | None:
         """Return the body compressed.
 
@@ -63,8 +68,7 @@ class Compressor:
         Returns:
             The compressed body; None if the body must be sent as it is.
         """
-        is_small = len(body) < SIZE_MIN and coding.allows_identity
-        if not coding.name or is_small or busy or not self._enabled:
+        if not self.is_wanted(body, coding, busy=busy):
             return None
         if len(body) < _THREAD_BYTES_MIN:
             compressed = compress(body, coding.name, _FAST_LEVEL)

@@ -9,9 +9,8 @@ When a client disconnects, the reads of its request are cancelled; a write that 
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,20 +24,16 @@ from balance_gateway.api.schema.errors import RequestRefused, build_internal_mes
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports import call_context
+from balance_gateway.server.direct_response import DirectAnswer
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.disconnects import cancel_on_disconnect
 from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
 from balance_gateway.web.graphql_engine import GraphQLEngine
 from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error, tag_reply
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
-from balance_gateway.web.media_types import (
-    GRAPHQL_RESPONSE,
-    JSON,
-    choose_coding,
-    is_json,
-    negotiate,
-)
+from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.request_headers import (
     choose_request_id,
@@ -52,6 +47,7 @@ from balance_gateway.web.request_parsing import (
     parse_query_string,
     read_body,
 )
+from balance_gateway.web.response_encoding import ResponseEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,6 @@ class GraphQLEndpoint:
     ) -> None:
         self._failures = failures or FailedCredentials()
         self._requests = requests or RequestMetrics()
-        self._compressor = Compressor(enabled=compression)
         self._persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self._cors = cors
         self._sender = ResponseSender(cors)
@@ -108,6 +103,7 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._limits = limits or EndpointLimits()
         self.load_shedder = load_shedder or LoadShedder(self._limits.load, on_rejection)
+        self._encoder = ResponseEncoder(Compressor(enabled=compression), self.load_shedder)
         self._mutations: set[asyncio.Task[GraphQLResponse]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,6 +129,38 @@ class GraphQLEndpoint:
         # may be a scrape.
         self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
+
+    def answer_at_once(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        """Return the kept response to a request with its whole body, as ``__call__`` would send it.
+
+        Returns:
+            None if there is none, or if anything about the request is wrong or has to be awaited:
+            ``__call__`` then decides.
+        """
+        began_ns = time.perf_counter_ns()
+        headers = headers_by_name(scope["headers"])
+        media_type = negotiate(decode_header(headers.get(b"accept")))
+        is_usual = scope["method"] == "POST" and _has_usual_body(headers)
+        if media_type is None or not is_usual or len(body) > self._limits.body_bytes:
+            return None
+        try:
+            principal = self._authenticator.find(parse_bearer_token(headers.get(b"authorization")))
+        except Unauthenticated:
+            return None
+        if principal is None or not self.load_shedder.has_room_for_read():
+            return None
+        request_id = choose_request_id(headers.get(b"x-request-id"))
+        response = self._engine.cached_response(body, Caller(principal, request_id))
+        if response is None:
+            return None
+        reply = self._encoder.find(response, headers, media_type)
+        if reply is None or reply.status != 200:
+            return None
+        origin = None
+        if self._cors is not None:
+            origin = self._cors.find_allowed_value(headers.get(b"origin"))
+        self._requests.count(200, time.perf_counter_ns() - began_ns)
+        return self._sender.build_direct(reply, media_type, request_id, origin)
 
     async def drain(self) -> None:
         """Stop measuring the load, and wait for every mutation that has begun."""
@@ -165,25 +193,11 @@ class GraphQLEndpoint:
             log_defect(defect, request_id)
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
-        reply = await self._encode(response, headers, media_type)
+        reply = await self._encoder.encode(response, headers, media_type)
         if scope["method"] == "POST" or reply.status != 200:
             return reply
         known = decode_header(headers.get(b"if-none-match")) or ""
         return tag_reply(reply, response.body, known)
-
-    async def _encode(
-        self, response: GraphQLResponse, headers: Mapping[bytes, bytes], media_type: str | None
-    ) -> Reply:
-        status = response.status if media_type == GRAPHQL_RESPONSE else response.json_status
-        body = response.body
-        if (accepted := headers.get(b"accept-encoding")) is None:
-            return Reply(status, body)
-        coding = choose_coding(decode_header(accepted))
-        compressed = self._compressor.find(body, coding)
-        if compressed is None:
-            busy = self.load_shedder.is_busy
-            compressed = await self._compressor.compress(body, coding, busy=busy)
-        return Reply(status, body) if compressed is None else Reply(status, compressed, coding.name)
 
     async def _handle(
         self,
@@ -244,7 +258,7 @@ class GraphQLEndpoint:
             if (cached := self._engine.try_cached(operation, caller, key)) is not None:
                 return cached
             execution = self._engine.execute(operation, caller, key)
-            return await _cancel_on_disconnect(execution, receive)
+            return await cancel_on_disconnect(execution, receive)
         if not is_post:
             raise BadRequest(405, "A mutation must be sent with POST.", ((b"allow", b"POST"),))
         return await self._execute_mutation(operation, caller)
@@ -284,32 +298,16 @@ class GraphQLEndpoint:
         return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
 
 
+def _has_usual_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the headers name JSON that is sent as it is."""
+    return (
+        is_json(decode_header(headers.get(b"content-type")))
+        and b"content-encoding" not in headers
+        and b"transfer-encoding" not in headers
+    )
+
+
 def _compute_waited_s(scope: Scope) -> float:
     """Return how long, in seconds, the request has waited for the process to handle it."""
     received_s: float | None = scope.get("received_s")
     return 0.0 if received_s is None else asyncio.get_running_loop().time() - received_s
-
-
-async def _cancel_on_disconnect(
-    execution: Coroutine[Any, Any, GraphQLResponse], receive: Receive
-) -> GraphQLResponse:
-    """Return the execution's response; cancel the execution if the client disconnects first.
-
-    Raises:
-        ClientDisconnected: the client disconnected.
-    """
-    task = asyncio.ensure_future(execution)
-    disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
-    try:
-        await asyncio.wait((task, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnected
-        return task.result()
-    finally:
-        disconnect.cancel()
-        task.cancel()
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -8,7 +8,7 @@ import orjson
 from starlette.types import Send
 
 from balance_gateway.domain.errors import ErrorCode
-from balance_gateway.server.direct_response import encode_head, write_directly
+from balance_gateway.server.direct_response import DirectAnswer, encode_head, write_directly
 from balance_gateway.web.cors import CorsPolicy, build_headers
 from balance_gateway.web.media_types import CODINGS, GRAPHQL_RESPONSE, JSON
 from balance_gateway.web.static_files import is_known
@@ -54,6 +54,13 @@ class ResponseSender:
             for origin in origins
         }
         self._heads = {key: encode_head(headers) for key, headers in self._headers.items()}
+
+    def build_direct(
+        self, reply: Reply, media_type: str, request_id: str, origin: bytes | None
+    ) -> DirectAnswer:
+        """Build a response with status 200 and no further headers; the arguments are ``send``'s."""
+        head = self._heads[media_type, reply.coding, origin]
+        return DirectAnswer(head, request_id.encode(), reply.body)
 
     async def send(
         self, send: Send, reply: Reply, media_type: str, request_id: str, origin: bytes | None

@@ -142,6 +142,10 @@ class JwtAuthenticator:
         )
         self._verified: OrderedDict[bytes, _VerifiedToken] = OrderedDict()
 
+    def find(self, _token: str) -> Principal | None:
+        """Return None: the issuer's keys may have to be fetched."""
+        return None
+
     async def authenticate(self, token: str) -> Principal:
         """Return the principal of a token.
 

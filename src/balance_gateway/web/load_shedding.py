@@ -84,11 +84,15 @@ class LoadShedder:
         if write:
             allowed = self.writes < limits.writes
         else:
-            allowed = self.reads < (limits.reads_when_busy if self.is_busy else limits.reads)
-            allowed = allowed and waited_s < limits.waited_s
+            allowed = self.has_room_for_read() and waited_s < limits.waited_s
         if not allowed:
             self._on_rejection()
         return allowed
+
+    def has_room_for_read(self) -> bool:
+        """Whether fewer reads run than are allowed now."""
+        limits = self.limits
+        return self.reads < (limits.reads_when_busy if self.is_busy else limits.reads)
 
     def enter(self, *, write: bool) -> None:
         """Count a request that was allowed; the first one starts the measurements."""

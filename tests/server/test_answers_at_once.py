@@ -1,0 +1,194 @@
+"""A kept response is written without a task, with the bytes that a task would write."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from balance_gateway.observability.request_metrics import RequestMetrics
+from balance_gateway.web.auth import ApiKeys
+from balance_gateway.web.cors import CorsPolicy
+from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
+from balance_gateway.web.load_shedding import LoadLimits
+from balance_gateway.web.routes import WebApp
+from tests.api.compiled.gateway_harness import GatewayHarness
+from tests.api.fakes import ADMIN, READ, api_keys, run_server
+
+QUERY = b'{"query": "{ nodes(ids: [\\"a0\\", \\"a1\\"]) { id } }"}'
+PARTIAL = b'{"query": "{ nodes(ids: [\\"a0\\", \\"none\\"]) { id } }"}'
+LARGE = json.dumps(
+    {"query": "{ nodes(ids: %s) { id __typename } }" % json.dumps(["a0", "a1"] * 400)}  # noqa: UP031
+).encode()
+GRAPHQL = b"Accept: application/graphql-response+json"
+
+
+def post(body: bytes, *headers: bytes, path: bytes = b"/graphql", key: str = READ) -> bytes:
+    lines = [
+        b"POST %s HTTP/1.1" % path,
+        b"Host: gateway",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+        b"Authorization: Bearer " + key.encode(),
+        b"X-Request-Id: r-1",
+        *headers,
+    ]
+    return b"\r\n".join([*lines, b"", body])
+
+
+class Gateway:
+    """The web application of a compiled engine, with the number of its tasks."""
+
+    def __init__(self, *, at_once: bool, limits: EndpointLimits | None = None) -> None:
+        self.requests = RequestMetrics()
+        self.endpoint = GraphQLEndpoint(
+            GatewayHarness().compiled,
+            ApiKeys(api_keys()),
+            limits,
+            cors=CorsPolicy(["https://app.example"]),
+            requests=self.requests,
+        )
+        self.web = WebApp(self.endpoint, self.endpoint)
+        self.tasks = 0
+        if at_once:
+            self.answer_at_once = self.web.answer_at_once
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.tasks += 1
+        await self.web(scope, receive, send)
+
+    def count(self, status: int) -> int:
+        return self.requests._slots[status]
+
+
+@asynccontextmanager
+async def connect(gateway: Any) -> AsyncIterator[Any]:
+    async with run_server(gateway) as url, asyncio.timeout(10):
+        streams = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        yield streams
+        streams[1].close()
+
+
+async def exchange(gateway: Any, requests: Sequence[bytes]) -> list[bytes]:
+    """Send the requests one by one on one connection, and return the responses."""
+    responses = []
+    async with connect(gateway) as (reader, writer):
+        for request in requests:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"HTTP/1.1 100"):
+                head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            responses.append(head + await reader.readexactly(length))
+    return responses
+
+
+CASES = {
+    "plain": (post(QUERY), True),
+    "media type of GraphQL": (post(QUERY, GRAPHQL), True),
+    "errors under JSON": (post(PARTIAL), True),
+    "zstd": (post(LARGE, b"Accept-Encoding: zstd"), True),
+    "gzip": (post(LARGE, b"Accept-Encoding: gzip"), True),
+    "no coding": (post(LARGE, b"Accept-Encoding: br"), True),
+    "small with a coding": (post(QUERY, b"Accept-Encoding: gzip"), True),
+    "another origin": (post(QUERY, b"Origin: https://app.example"), True),
+    "a foreign origin": (post(QUERY, b"Origin: https://other.example"), True),
+    "expect": (post(QUERY, b"Expect: 100-continue"), True),
+    "below a slash": (post(QUERY, path=b"/graphql/"), True),
+    "errors under GraphQL": (post(PARTIAL, GRAPHQL), False),
+    "no media type": (post(QUERY, b"Accept: text/html"), False),
+    "no key": (post(QUERY, key="unknown"), False),
+    "two keys": (post(QUERY, b"Authorization: Bearer x"), False),
+    "content coding": (post(QUERY, b"Content-Encoding: gzip"), False),
+    "two media types": (post(QUERY, b"Content-Type: text/plain"), False),
+    "another document": (post(b'{"query": "{ nonsense }"}'), False),
+    "not JSON": (post(b"{"), False),
+    "too large": (post(QUERY + b" " * 3000), False),
+}
+
+
+@pytest.mark.parametrize(("request_", "at_once"), CASES.values(), ids=CASES)
+async def test_a_repeated_request_gets_the_bytes_that_a_task_would_write(
+    request_: bytes, at_once: bool
+) -> None:
+    limits = EndpointLimits(body_bytes=2_500 if b"too" not in request_ else 10)
+    if b"nodes(ids: " in request_ and len(request_) > 5_000:
+        limits = EndpointLimits()
+    direct, tasks = (Gateway(at_once=each, limits=limits) for each in (True, False))
+
+    answers = [await exchange(each, [request_] * 3) for each in (direct, tasks)]
+
+    assert answers[0] == answers[1]
+    assert (direct.tasks, tasks.tasks) == (1 if at_once else 3, 3)
+    statuses = [[gateway.count(status) for status in range(600)] for gateway in (direct, tasks)]
+    assert statuses[0] == statuses[1]
+    assert sum(statuses[0]) == 3
+
+
+async def test_callers_with_other_rights_do_not_share_a_response() -> None:
+    gateway = Gateway(at_once=True)
+
+    await exchange(gateway, [post(QUERY), post(QUERY, key=ADMIN), post(QUERY), post(QUERY)])
+
+    assert gateway.tasks == 2
+
+
+async def test_pipelined_and_split_requests_are_answered_in_order() -> None:
+    direct, tasks = Gateway(at_once=True), Gateway(at_once=False)
+    received = []
+    for gateway in (direct, tasks):
+        await exchange(gateway, [post(QUERY), post(PARTIAL)])
+        async with connect(gateway) as (reader, writer):
+            whole = post(QUERY) + post(PARTIAL) + post(b"{") + post(QUERY)
+            for part in (whole[:30], whole[30:700], whole[700:], post(QUERY, b"Connection: close")):
+                writer.write(part)
+                await asyncio.sleep(0.01)
+            received.append(await reader.read(-1))
+
+    assert received[0] == received[1]
+    assert received[0].count(b"HTTP/1.1 ") == 5
+    assert direct.tasks < tasks.tasks
+
+
+async def test_bytes_that_are_not_http_end_the_connection_after_the_due_response() -> None:
+    direct, tasks = Gateway(at_once=True), Gateway(at_once=False)
+    received = []
+    for gateway in (direct, tasks):
+        await exchange(gateway, [post(QUERY)])
+        async with connect(gateway) as (reader, writer):
+            writer.write(post(QUERY) + b"nonsense\r\n\r\n")
+            received.append(await reader.read(-1))
+
+    assert received[0] == received[1]
+    assert received[0].startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_a_read_beyond_the_limit_is_not_answered_at_once() -> None:
+    gateway = Gateway(at_once=True, limits=EndpointLimits(load=LoadLimits(reads=1)))
+    await exchange(gateway, [post(QUERY)] * 2)
+    shedder = gateway.endpoint.load_shedder
+    shedder.enter(write=False)
+
+    [answer] = await exchange(gateway, [post(QUERY)])
+
+    assert answer.startswith(b"HTTP/1.1 503")
+    shedder.leave(write=False)
+    [answer] = await exchange(gateway, [post(QUERY)])
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_defect_is_reported_by_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway(at_once=True)
+    await exchange(gateway, [post(QUERY)])
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(gateway.endpoint._engine, "cached_response", fail)
+    [answer] = await exchange(gateway, [post(QUERY)])
+
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert gateway.count(500) == 1
