@@ -4,7 +4,6 @@ Each entry is also posted, reversed, to an income or expense account.
 """
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 from balance_gateway_sandbox.state.account_book import Entry
@@ -34,6 +33,5 @@ def post_layer(business: LayerBusiness, external_account_id: str, entry: Entry) 
             return
 
 
-@lru_cache(maxsize=16_384)
 def _reverse(entry: Entry) -> Entry:
     return replace(entry, amount=-entry.amount)
