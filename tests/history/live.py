@@ -16,10 +16,8 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -32,6 +30,7 @@ import httpx
 
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
+from tests.preloaded_processes import PreloadedProcess
 from tests.servers import RedisServer, free_port
 
 TIMEOUT_S, LATE_LANDING_S = 1.0, 7.0
@@ -74,20 +73,19 @@ class Process:
     def __init__(self, directory: Path, name: str, *arguments: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "balance_gateway", *arguments]
-        self._command += ["--port", str(self.port)]
+        self._arguments = [*arguments, "--port", str(self.port)]
         self._log = directory / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: PreloadedProcess | None = None
 
     def start(self) -> None:
         """Start the process, without waiting until it serves."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = PreloadedProcess(self._arguments, environment=os.environ, log=log)
 
     def kill(self) -> None:
         """Kill the process with SIGKILL."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
 

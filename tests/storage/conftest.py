@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +15,7 @@ import pytest
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.storage.database import Database, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
+from tests.preloaded_processes import PreloadedProcess
 
 
 class FakeClock:
@@ -50,12 +49,7 @@ class Child:
     """A child process that runs Python code with the arguments in `sys.argv`."""
 
     def __init__(self, code: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = PreloadedProcess(arguments, environment=os.environ, code=code)
 
     def read_line(self) -> str:
         assert self.process.stdout is not None

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,44 @@ from typing import Any
 
 import httpx
 
+from tests.preloaded_processes import PreloadedProcess
+
 COMMAND = [sys.executable, "-m", "balance_gateway"]
 
+#: A client of its own for each call would otherwise read all certificates of the machine.
+_WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+Process = PreloadedProcess | subprocess.Popen[str]
+
+
+def get(url: str) -> httpx.Response:
+    """Send a request on a connection of its own."""
+    return httpx.get(url, trust_env=False, timeout=5, verify=_WITHOUT_TLS)
+
+
+def run_command(
+    *arguments: str, is_preloaded: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, which takes at most 60 s."""
+    started = _start(arguments, environment, is_preloaded=is_preloaded)
+    try:
+        stdout, stderr = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert started.returncode is not None
+    return subprocess.CompletedProcess(started.args, started.returncode, stdout, stderr)
+
+
+def _start(
+    arguments: Sequence[str], environment: Mapping[str, str], *, is_preloaded: bool
+) -> Process:
+    if is_preloaded:
+        return PreloadedProcess(arguments, environment={**os.environ, **environment})
+    return subprocess.Popen(
         [*COMMAND, *arguments],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=60,
         env={**os.environ, **environment},
     )
 
@@ -43,6 +72,7 @@ class GatewayClient:
             headers={"Authorization": f"Bearer {key or self.key}"},
             timeout=30,
             trust_env=False,
+            verify=_WITHOUT_TLS,
         )
 
     def query(self, query: str, key: str | None = None, **variables: Any) -> dict[str, Any]:
@@ -57,7 +87,12 @@ class GatewayClient:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         response = httpx.request(
-            method, f"{self.sandbox_url}/_control/{path}", json=body, trust_env=False, timeout=30
+            method,
+            f"{self.sandbox_url}/_control/{path}",
+            json=body,
+            trust_env=False,
+            timeout=30,
+            verify=_WITHOUT_TLS,
         )
         assert response.is_success, response.text
         return response.json() if response.content else None
@@ -73,15 +108,11 @@ class GatewayClient:
 
 
 @contextmanager
-def run_process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def run_process(
+    *arguments: str, is_preloaded: bool = True, **environment: str
+) -> Iterator[Process]:
     """Run a command; at the end terminate it, or kill it after 20 s."""
-    started = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
+    started = _start(arguments, environment, is_preloaded=is_preloaded)
     try:
         yield started
     finally:
@@ -95,22 +126,24 @@ def run_process(*arguments: str, **environment: str) -> Iterator[subprocess.Pope
 
 
 @contextmanager
-def run_demo(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def run_demo(
+    data_dir: Path, *, is_preloaded: bool = True
+) -> Iterator[tuple[Process, dict[str, Any]]]:
     """Run a demo; yield its process and the JSON that it printed."""
-    ports = ("--port", "0", "--sandbox-port", "0")
-    with run_process("demo", "--json", *ports, "--data-dir", str(data_dir)) as started:
+    arguments = ("demo", "--json", "--port", "0", "--sandbox-port", "0")
+    with run_process(*arguments, "--data-dir", str(data_dir), is_preloaded=is_preloaded) as started:
         assert started.stdout is not None
         line = started.stdout.readline()
         assert line, started.communicate()[1]
         yield started, json.loads(line)
 
 
-def wait_until_ready(url: str, started: subprocess.Popen[str], timeout_s: float = 20) -> None:
+def wait_until_ready(url: str, started: Process, timeout_s: float = 20) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         assert started.poll() is None, started.communicate()[1]
         try:
-            if httpx.get(f"{url}/readyz", trust_env=False, timeout=5).status_code == 200:
+            if get(f"{url}/readyz").status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

@@ -13,6 +13,7 @@ from balance_gateway.cli import main
 from tests.servers import free_port
 from tests.system.processes import (
     GatewayClient,
+    get,
     run_command,
     run_demo,
     run_process,
@@ -31,7 +32,8 @@ def demo_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_check_passes_for_every_connector_of_the_demo(demo_dir: Path) -> None:
-    done = run_command("check", "--config", str(demo_dir / "gateway.toml"), "--json")
+    done = run_command("check", "--config", str(demo_dir / "gateway.toml"), "--json",
+                       is_preloaded=False)  # fmt: skip
 
     findings = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
@@ -159,7 +161,9 @@ def test_imported_entries_are_visible_in_a_running_gateway(config: Path, tmp_pat
         before = gateway.data(BALANCE)
 
         imported = run_command(
-            "local", "import", "--config", str(config), "--account", "till", str(file), **key
+            *("local", "import", "--config", str(config), "--account", "till", str(file)),
+            is_preloaded=False,
+            **key,
         )
         repeated = run_command(
             "local", "import", "--config", str(config), "--account", "till", str(file), **key
@@ -237,13 +241,10 @@ def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
     # The option wins over the file.
     config.write_text(f"[server]\nroot_path = '/file'\n{config.read_text()}")
     arguments = ("serve", "--config", str(config), "--port", str(port), "--root-path", "/balances")
-    with run_process(*arguments, TESTER_KEY="the-key-of-the-system-tester") as started:
+    with run_process(*arguments, is_preloaded=False, TESTER_KEY="k" * 40) as started:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, started)
-        found = [
-            httpx.get(f"{url}{path}/healthz", trust_env=False).status_code
-            for path in ("", "/balances", "/file")
-        ]
+        found = [get(f"{url}{path}/healthz").status_code for path in ("", "/balances", "/file")]
 
         started.send_signal(signal.SIGTERM)
         started.communicate(timeout=30)
@@ -253,7 +254,7 @@ def test_serve_drains_on_sigterm_and_exits_with_0(config: Path) -> None:
 
 def test_sandbox_serves_its_catalogue() -> None:
     port = free_port()
-    with run_process("sandbox", "--port", str(port)) as started:
+    with run_process("sandbox", "--port", str(port), is_preloaded=False) as started:
         assert started.stderr is not None
         started.stderr.readline()
         token_url = f"http://127.0.0.1:{port}/layer-auth/oauth2/token"
@@ -261,7 +262,7 @@ def test_sandbox_serves_its_catalogue() -> None:
         url = f"http://127.0.0.1:{port}/_control/catalogue"
         for _ in range(100):
             try:
-                catalogue = httpx.get(url, trust_env=False).json()
+                catalogue = get(url).json()
                 break
             except httpx.HTTPError:
                 continue

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.system.processes import GatewayClient, run_command, run_demo
+from tests.system.processes import GatewayClient, get, run_command, run_demo
 
 ACCOUNTS = """query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on BankAccount {
   name currency provider normalBalance openingBalance { amount { amount } source }
@@ -38,7 +37,7 @@ class Runs:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """A first run, ended by Ctrl+C; then its ledger file is edited and it runs again."""
     directory = tmp_path_factory.mktemp("demo")
-    with run_demo(directory) as (started, printed):
+    with run_demo(directory, is_preloaded=False) as (started, printed):
         url = printed["graphql_url"].removesuffix("/graphql")
         reader = GatewayClient(url, "", printed["read_key"])
         nodes = reader.query(ACCOUNTS, ids=printed["account_ids"])["data"]["nodes"]
@@ -162,10 +161,7 @@ def test_secrets_of_the_demo_are_readable_by_their_owner_only(runs: Runs) -> Non
 
 
 def test_dashboard_health_and_metrics_need_no_key(gateway: GatewayClient) -> None:
-    responses = {
-        path: httpx.get(gateway.url + path, trust_env=False)
-        for path in ("/", "/healthz", "/readyz", "/metrics")
-    }
+    responses = {path: get(gateway.url + path) for path in ("/", "/healthz", "/readyz", "/metrics")}
 
     assert {path: response.status_code for path, response in responses.items()} == {
         "/": 200,

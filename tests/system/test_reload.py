@@ -12,7 +12,7 @@ import pytest
 from balance_gateway.app.configuration import read_settings
 from balance_gateway.config.errors import ConfigError
 from tests.servers import free_port
-from tests.system.processes import GatewayClient, run_command, run_process, wait_until_ready
+from tests.system.processes import GatewayClient, get, run_command, run_process, wait_until_ready
 from tests.system.test_workers import KEY, list_worker_pids, run_workers, wait_until
 
 NAME = '{ bankAccount(id: "till") { name } }'
@@ -60,13 +60,13 @@ class Caller:
 def read_versions(gateway: GatewayClient) -> set[str]:
     """Return the versions that 10 connections see, which reach both workers."""
     url = f"{gateway.url}/readyz"
-    return {httpx.get(url, trust_env=False).json()["configuration"] for _ in range(10)}
+    return {get(url).json()["configuration"] for _ in range(10)}
 
 
 def have_refused(gateway: GatewayClient) -> bool:
     """Return whether both workers have refused one reload."""
     line = 'balance_gateway_config_reloads_total{outcome="refused"} 2.0'
-    return line in httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    return line in get(f"{gateway.url}/metrics").text
 
 
 def test_both_workers_reload_and_no_request_fails(uncached: Path) -> None:
@@ -74,7 +74,7 @@ def test_both_workers_reload_and_no_request_fails(uncached: Path) -> None:
         first = read_versions(gateway)
         with Caller(gateway) as caller:
             uncached.write_text(uncached.read_text().replace('"Till"', '"Other till"'))
-            done = run_command("reload", "--config", str(uncached))
+            done = run_command("reload", "--config", str(uncached), is_preloaded=False)
             version = done.stdout.strip().rpartition(" ")[2]
             wait_until(lambda: read_versions(gateway) == {version})
             name = gateway.data(NAME)["bankAccount"]["name"]

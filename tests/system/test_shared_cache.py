@@ -39,10 +39,11 @@ def replicas(
         config = data_dir / "gateway.toml"
         config.write_text(f'[cache]\nurl = "{redis.url}"\n\n{config.read_text()}')
         gateways = []
-        for _ in range(2):
+        # The first is started from nothing: the two must not need the same hash seed.
+        for is_preloaded in (False, True):
             port = free_port()
             arguments = ("serve", "--config", str(config), "--port", str(port))
-            started = stack.enter_context(run_process(*arguments))
+            started = stack.enter_context(run_process(*arguments, is_preloaded=is_preloaded))
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, started)
             gateways.append(GatewayClient(url, printed["sandbox_url"], printed["admin_key"]))

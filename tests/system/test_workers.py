@@ -13,14 +13,21 @@ import pytest
 
 from balance_gateway import __version__
 from tests.servers import free_port, redis_server
-from tests.system.processes import GatewayClient, run_command, run_process, wait_until_ready
+from tests.system.processes import (
+    GatewayClient,
+    Process,
+    get,
+    run_command,
+    run_process,
+    wait_until_ready,
+)
 
 KEY = "the-key-of-the-system-tester"
 BALANCE = '{ bankAccount(id: "till") { balance(asOf: "2026-01-02") { ledger { amount } } } }'
 
 
 @contextmanager
-def run_workers(config: Path) -> Iterator[tuple[subprocess.Popen[str], GatewayClient]]:
+def run_workers(config: Path) -> Iterator[tuple[Process, GatewayClient]]:
     """Run two workers; yield their supervisor and a client of the gateway."""
     port = free_port()
     arguments = ("serve", "--config", str(config), "--port", str(port), "--workers", "2")
@@ -37,7 +44,7 @@ def uncached(config: Path) -> Path:
     return config
 
 
-def list_worker_pids(supervisor: subprocess.Popen[str]) -> set[int]:
+def list_worker_pids(supervisor: Process) -> set[int]:
     children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
     return {int(pid) for pid in children.read_text().split()}
 
@@ -63,18 +70,18 @@ def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: 
         config.write_text(server + config.read_text())
         with run_workers(config) as (supervisor, gateway):
             balances = [gateway.data(BALANCE) for _ in range(8)]
-            below = httpx.get(f"{gateway.url}/balances/healthz", trust_env=False).status_code
+            below = get(f"{gateway.url}/balances/healthz").status_code
             urls = [
                 f"{gateway.url}/metrics",
                 f"http://{address}/metrics",
                 f"http://{address}/graphql",
             ]
-            metrics = [httpx.get(url, trust_env=False) for url in urls]
+            metrics = [get(url) for url in urls]
 
             supervisor.send_signal(signal.SIGTERM)
-            readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
+            readiness = get(f"{gateway.url}/readyz")
             while readiness.status_code == 200:
-                readiness = httpx.get(f"{gateway.url}/readyz", trust_env=False)
+                readiness = get(f"{gateway.url}/readyz")
             supervisor.communicate(timeout=30)
 
     assert (len(balances), below) == (8, 200)
@@ -87,7 +94,7 @@ def test_workers_serve_on_one_port_and_drain_on_sigterm(config: Path, tmp_path: 
 
 def scrape(gateway: GatewayClient) -> dict[str, float]:
     """Return the samples of one scrape, by name and labels."""
-    lines = httpx.get(f"{gateway.url}/metrics", trust_env=False).text.splitlines()
+    lines = get(f"{gateway.url}/metrics").text.splitlines()
     split = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name.removeprefix("balance_gateway_"): float(value) for name, value in split}
 
