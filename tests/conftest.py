@@ -39,6 +39,8 @@ _PLACES = {file: place for place, file in enumerate(SLOW_FILES)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The processes that tests start would each compile the product, for half a second of CPU.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # xdist would start the files with most tests first; the slowest have few.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -159,6 +160,53 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return postgresql
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file; copying it takes a tenth of the CPU time of migrating."""
+    path: Path = tmp_path_factory.mktemp("template") / "gateway.db"
+    asyncio.run(_migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """The name of a migrated database on the server of the tests."""
+    asyncio.run(_clear_database(postgresql_server))
+    asyncio.run(_migrate(postgresql_server))
+    asyncio.run(_run_beside(postgresql_server, "CREATE DATABASE template TEMPLATE postgres"))
+    return "template"
+
+
+async def _migrate(url: str) -> None:
+    await (await open_database(url)).aclose()
+
+
+async def _run_beside(url: str, *statements: str) -> None:
+    """Run statements while connected to another database of the server."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url, database="template1")
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def migrated_url(url: str, request: pytest.FixtureRequest) -> str:
+    """The same URL; its database now has all tables, as a copy of one that was migrated."""
+    if url.startswith("sqlite:///"):
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copyfile(template, url.removeprefix("sqlite:///"))
+    else:
+        name: str = request.getfixturevalue("postgresql_template")
+        # To copy files takes half as long as the other strategy, to write them to the log.
+        create = f"CREATE DATABASE postgres TEMPLATE {name} STRATEGY file_copy"
+        asyncio.run(_run_beside(url, "DROP DATABASE postgres WITH (FORCE)", create))
+    return url
+
+
 @asynccontextmanager
 async def _open_test_database(url: str) -> AsyncIterator[Database]:
     database = await open_database(url)
@@ -174,8 +222,8 @@ def open_test_database() -> Callable[..., object]:
 
 
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    async with _open_test_database(url) as database:
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    async with _open_test_database(migrated_url) as database:
         yield database
 
 

@@ -1,13 +1,14 @@
 """Ctrl-C during an import: the process ends at once, and nothing is imported."""
 
 import asyncio
+import os
 import signal
-import subprocess
-import sys
 import time
 
 import asyncpg
 import pytest
+
+from tests.preloaded_processes import PreloadedProcess
 
 CONFIG = """
 [storage]
@@ -35,11 +36,8 @@ def files(url, tmp_path):
 @pytest.fixture
 def running(files):
     config, entries = files
-    code = "from balance_gateway.cli import main; main()"
     arguments = ["local", "import", "--config", str(config), "--account", "till", str(entries)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True
-    )
+    process = PreloadedProcess(arguments, environment=os.environ)
     yield process
     process.kill()
     process.communicate()
@@ -110,14 +108,8 @@ async def test_an_import_into_sqlite_is_cancelled(url, running, open_test_databa
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_an_import_that_waits_for_a_pipe_is_cancelled(url, files):
     config, _ = files
-    code = "from balance_gateway.cli import main; main()"
     arguments = ["local", "import", "--config", str(config), "--account", "till", "-"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = PreloadedProcess(arguments, environment=os.environ)
     try:
         while not (config.parent / "gateway.db").exists():
             time.sleep(0.02)

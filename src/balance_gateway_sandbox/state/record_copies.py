@@ -61,8 +61,9 @@ def _copy_values(records: dict[str, _Record]) -> dict[str, _Record]:
 
 def _copy(record: _Record) -> _Record:
     # `dataclasses.replace` takes several times as long.
-    kind = type(record)
-    return kind(*_build_getter(kind)(record))
+    kind: Any = type(record)
+    copied: _Record = kind(*_build_getter(kind)(record))
+    return copied
 
 
 @cache

@@ -9,6 +9,8 @@ from tests.storage.conftest import (  # noqa: F401 - pytest finds fixtures by th
     clock,
     database,
     make_account,
+    migrated_url,
+    sqlite_template,
     store,
 )
 
