@@ -48,3 +48,27 @@ async def test_every_call_is_logged_with_its_cause_and_outcome(
         "status": 200,
         "duration_ms": 41.7,
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (401, "PROVIDER_CREDENTIALS_REJECTED"),
+        (403, "PROVIDER_CREDENTIALS_REJECTED"),
+        (404, "refused"),
+        (500, "refused"),
+    ],
+)
+def test_rejected_credentials_have_an_outcome_of_their_own(status: int, outcome: str) -> None:
+    """They counted as refused, as a wrong id does, so that no alert could tell them apart."""
+    gates = {
+        "main": ConnectorGate("main", CircuitBreaker(), RateLimiter(None, MemorySlidingWindow()), 8)
+    }
+    metrics = Metrics()
+    on_call = make_call_observer(metrics, gates, HealthTracker(gates, system_clock))
+
+    on_call(ProviderCall("main", ProviderKind.LIGHT, "read", False, "refused", status, 0.1, {}))
+
+    (counter,) = metrics.upstream_calls.collect()
+    counted = [one.labels["outcome"] for one in counter.samples if one.name.endswith("_total")]
+    assert counted == [outcome]

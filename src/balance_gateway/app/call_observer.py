@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import Mapping
 
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.calls.call_gate import ConnectorGate
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
@@ -28,7 +29,7 @@ def make_call_observer(
     call_seconds = functools.cache(metrics.upstream_seconds.labels)
 
     def on_call(call: ProviderCall) -> None:
-        call_counter(call.connector, call.operation, call.outcome).inc()
+        call_counter(call.connector, call.operation, _name_outcome(call)).inc()
         call_seconds(call.connector).observe(call.duration_s)
         gates[call.connector].observe(call)
         tracker.observe(call)
@@ -36,6 +37,13 @@ def make_call_observer(
             _log_call(call)
 
     return on_call
+
+
+def _name_outcome(call: ProviderCall) -> str:
+    """Return the outcome for the metric: rejected credentials differ from other refusals."""
+    if call.outcome == "refused" and call.status in {401, 403}:
+        return ErrorCode.PROVIDER_CREDENTIALS_REJECTED
+    return call.outcome
 
 
 def _log_call(call: ProviderCall) -> None:
