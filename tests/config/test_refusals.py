@@ -316,3 +316,19 @@ def test_several_workers_need_a_shared_cache_and_storage(
 def test_a_key_with_a_line_break_is_shown_on_one_line(read_error: ReadError) -> None:
     assert read_error('"a\\nb" = 1').startswith("'a\\nb' is not a known key")
     assert read_error('[connectors."a\\nb"]').startswith("connectors.'a\\nb'.provider is missing")
+
+
+@pytest.mark.parametrize("local", [BOOKS, LOCAL + "currency = 'EUR'\n" + ACCOUNT])
+def test_a_tenant_outside_of_a_connector_s_is_refused(
+    read_error: ReadError, read_text: ReadText, local: str
+) -> None:
+    limited = local.replace('"local"\n', '"local"\ntenants = ["acme", "u"]\n')
+
+    assert read_error(limited) == (
+        "accounts[0].tenant: 't' may not use the connector; add it to connectors.main.tenants,"
+        " which has acme, u, or set another connector"
+    )
+    assert read_text(limited.replace('"u"', '"t"')).accounts[0].tenant == "t"
+    assert read_error(local.replace('"local"\n', '"local"\ntenants = []\n')) == (
+        "connectors.main.tenants must be a list of strings that is not empty"
+    )

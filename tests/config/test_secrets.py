@@ -96,7 +96,7 @@ def test_a_short_api_key_is_refused_with_the_way_to_make_one(
     message = read_error(f'{KEY}key = "{refer(key)}"')
 
     assert message.startswith("auth.api_keys[0].key must have at least 22 characters; make one ")
-    assert "secrets.token_urlsafe(32)" in message
+    assert "balance-gateway keys new NAME --tenant TENANT --scope balances:read" in message
     assert "kk" not in message
 
 

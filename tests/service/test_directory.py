@@ -93,3 +93,23 @@ def test_configured_accounts_are_found_without_a_caller(directory: Directory) ->
     assert directory.find_account("acme", "z") is None
     assert directory.find_account("initech", "a") is None
     assert directory.connector("books").provider is ProviderKind.LOCAL
+
+
+def test_a_connector_of_a_tenant_is_listed_to_it_alone() -> None:
+    local = ProviderKind.LOCAL
+    directory = Directory(
+        [account("a", connector="shared")],
+        [
+            Connector("shared", local, EVERYTHING),
+            Connector("own", local, EVERYTHING, frozenset({"acme", "initech"})),
+            Connector("theirs", local, EVERYTHING, frozenset({"globex"})),
+        ],
+    )
+
+    listed = [
+        [one.id for one in directory.connectors_for(caller)]
+        for caller in (ADMIN, NO_ACCOUNTS, OTHER)
+    ]
+
+    # Before its first account a tenant sees what is configured for it.
+    assert listed == [["own", "shared"], ["own"], ["theirs"]]

@@ -180,7 +180,7 @@ def _wire(
     reads = _build_reads(settings, providers, connectors, keys, cache, resources)
     directory = Directory(
         settings.accounts,
-        [Connector(p.connector, p.kind, p.capabilities) for p in sources.values()],
+        [_describe_connector(one) for one in connectors.values()],
     )
     limits = build_write_deadlines(settings)
     history = SqlWriteHistory(resources.database)
@@ -247,6 +247,13 @@ def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:
         if is_withdrawn(account.currency):
             extra = {"account_id": account.id, "currency": account.currency}
             logger.warning("account.currency_withdrawn", extra=extra)
+
+
+def _describe_connector(connector: OpenConnector) -> Connector:
+    provider, tenants = connector.provider, connector.configured.settings.tenants
+    return Connector(
+        provider.connector, provider.kind, provider.capabilities, frozenset(tenants or ())
+    )
 
 
 def _build_reads(

@@ -13,6 +13,7 @@ from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
 from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
+from balance_gateway.cli.keys import keys
 from balance_gateway.cli.local import local
 from balance_gateway.cli.migrate import migrate
 from balance_gateway.cli.reload import reload
@@ -31,6 +32,7 @@ def main() -> None:
 _COMMANDS = (
     *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
+    keys,
 )
 
 for command in _COMMANDS:

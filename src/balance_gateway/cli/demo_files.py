@@ -6,15 +6,16 @@ their owner can read.
 
 import csv
 import hashlib
-import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from balance_gateway.cli.toml_text import format_api_key, format_table
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings
@@ -88,15 +89,15 @@ def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -
     database = data_dir / "balance-gateway.db"
     lines = [
         # Quoted: a "?" would begin parameters, and "%20" would be a space.
-        _format_table("[storage]", {"url": f"sqlite:///{quote(str(database.absolute()))}"}),
-        _format_api_key("demo-reader", "read_key", "acme", ["balances:read"]),
-        _format_api_key(
+        format_table("[storage]", {"url": f"sqlite:///{quote(str(database.absolute()))}"}),
+        format_api_key("demo-reader", "file:secrets/read_key", "acme", ["balances:read"]),
+        format_api_key(
             "demo-admin",
-            "admin_key",
+            "file:secrets/admin_key",
             "acme",
             ["balances:read", "balances:write", "accounts:admin", "audit:read"],
         ),
-        _format_api_key("globex-reader", "globex_key", "globex", ["balances:read"]),
+        format_api_key("globex-reader", "file:secrets/globex_key", "globex", ["balances:read"]),
         *(
             _format_connector(data_dir, credential, sandbox_url)
             for credential in catalogue.credentials
@@ -145,19 +146,6 @@ def _ensure_secret(data_dir: Path, name: str, text: str) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _format_table(header: str, values: Mapping[str, object]) -> str:
-    """Format a TOML table."""
-    # The JSON syntax of strings and lists is valid TOML.
-    return "\n".join(
-        [header, *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
-    )
-
-
-def _format_api_key(name: str, secret: str, tenant: str, scopes: list[str]) -> str:
-    values = {"name": name, "key": f"file:secrets/{secret}", "tenant": tenant, "scopes": scopes}
-    return _format_table("[[auth.api_keys]]", values)
-
-
 def _format_connector(data_dir: Path, credential: "Credential", sandbox_url: str) -> str:
     values: dict[str, object] = {
         "provider": credential.provider,
@@ -171,7 +159,7 @@ def _format_connector(data_dir: Path, credential: "Credential", sandbox_url: str
     if credential.provider == "layer":
         values["token_url"] = f"{sandbox_url}/layer-auth/oauth2/token"
         values["scope"] = credential.scopes[0]
-    return _format_table(f"[connectors.{_slug(credential.name)}]", values)
+    return format_table(f"[connectors.{_slug(credential.name)}]", values)
 
 
 def _slug(text: str) -> str:
@@ -181,7 +169,7 @@ def _slug(text: str) -> str:
 def _format_accounts(accounts: Iterable["Account"]) -> Iterator[str]:
     for account in accounts:
         prefix = account.provider if account.tenant == "acme" else f"globex-{account.provider}"
-        yield _format_table(
+        yield format_table(
             "[[accounts]]", _list_account_keys(account, f"{prefix}-{_slug(account.name)}")
         )
 
@@ -220,7 +208,7 @@ def _format_local_account(account_id: str, name: str, currency: str, _amount: st
         "time_zone": "Europe/Copenhagen",
         "normal_balance": "debit",
     }
-    return _format_table("[[accounts]]", values)
+    return format_table("[[accounts]]", values)
 
 
 def _generate_entries(amount: str) -> Iterator[list[str]]:

@@ -114,6 +114,7 @@ def read_account(
     connector = _find_connector(values, name, connectors, directory)
     spec = specs[connector.provider]
     entry = convert_table(values, build_account_type(spec), name, directory)
+    _refuse_other_tenant(entry.tenant, name, connector)
     currency = entry.currency or connector.settings.currency
     if currency is None:
         raise ConfigError(f"{name}.currency is missing: set it here or at the connector")
@@ -133,6 +134,17 @@ def read_account(
     )
     capabilities = spec.account_capabilities(account, connector.settings)
     return replace(account, capabilities=capabilities), written
+
+
+def _refuse_other_tenant(tenant: str, name: str, connector: ConfiguredConnector) -> None:
+    if connector.settings.allows_tenant(tenant):
+        return
+    key = f"{join_name('connectors', connector.name)}.tenants"
+    allowed = ", ".join(map(format_name, connector.settings.tenants or ()))
+    raise ConfigError(
+        f"{join_name(name, 'tenant')}: {tenant!r} may not use the connector; add it to {key}, which"
+        f" has {allowed}, or set another connector"
+    )
 
 
 def _find_connector(

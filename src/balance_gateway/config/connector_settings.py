@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from balance_gateway.config.errors import InvalidSetting
 from balance_gateway.config.http_urls import HttpUrl, ProxyUrl
 from balance_gateway.config.network import check_network
-from balance_gateway.config.value_types import CurrencyCode
+from balance_gateway.config.value_types import CurrencyCode, Text
 from balance_gateway.domain.secret import Secret
 
 
@@ -23,12 +23,18 @@ class ConnectorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         requests_per_minute: Budget of calls; the provider's documented limit by default.
         max_concurrency: Maximum number of calls in flight per process.
         currency: Default currency of the connector's accounts.
+        tenants: The companies whose accounts may use the connector; every company by default.
     """
 
     timeout_s: Annotated[float, Meta(ge=0.05, le=1e9)] = 10.0
     requests_per_minute: Annotated[int, Meta(ge=1, le=10**6)] | None = None
     max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 32
     currency: CurrencyCode | None = None
+    tenants: Annotated[tuple[Text, ...], Meta(min_length=1)] | None = None
+
+    def allows_tenant(self, tenant: str) -> bool:
+        """Return whether accounts of this company may use the connector."""
+        return self.tenants is None or tenant in self.tenants
 
     @property
     def address(self) -> str:

@@ -92,7 +92,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 
 #: How to make an API key; ends an error.
-_MAKE_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+_MAKE_KEY = "make one with: balance-gateway keys new NAME --tenant TENANT --scope balances:read"
 
 #: Secrets are pasted and saved by editors: their ends may have white space or a byte order mark.
 _MARGIN = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+\Z")

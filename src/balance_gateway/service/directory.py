@@ -26,11 +26,14 @@ class Connector:
         id: the configured name.
         provider: the provider kind.
         capabilities: the operations that the provider supports.
+        tenants: the companies that it is configured for; they see it without an account, too. Empty
+            when every company may use it.
     """
 
     id: str
     provider: ProviderKind
     capabilities: frozenset[Capability]
+    tenants: frozenset[str] = frozenset()
 
 
 _ALL_ACCOUNTS = AccountFilter()
@@ -54,6 +57,10 @@ class Directory:
         self._no_accounts = AccountIndex(())
         self._selections = _Selections()
         self._connectors = {connector.id: connector for connector in connectors}
+        self._connectors_by_tenant: dict[str, list[str]] = {}
+        for connector in connectors:
+            for tenant in connector.tenants:
+                self._connectors_by_tenant.setdefault(tenant, []).append(connector.id)
 
     def accounts_for(self, principal: Principal) -> Mapping[str, Account]:
         """Return all accounts of the caller's tenant by id, sorted by id."""
@@ -124,8 +131,10 @@ class Directory:
         return self._connectors[connector_id]
 
     def connectors_for(self, principal: Principal) -> list[Connector]:
-        """Return the connectors of the caller's accounts, sorted by name."""
-        return [self._connectors[name] for name in self._index(principal.tenant).connectors]
+        """Return the connectors of the caller's accounts or tenant, sorted by name."""
+        tenant = principal.tenant
+        names = {*self._index(tenant).connectors, *self._connectors_by_tenant.get(tenant, ())}
+        return [self._connectors[name] for name in sorted(names)]
 
     def _index(self, tenant: str) -> AccountIndex:
         return self._by_tenant.get(tenant, self._no_accounts)

@@ -155,7 +155,8 @@ class Query:
     connectors: list[Connector] = strawberry.field(
         resolver=_connectors,
         metadata=list_size(TYPICAL_SIZE),
-        description="The connectors of your accounts, sorted by name. Needs balances:read.",
+        description="The connectors of your accounts, and those that are configured for your "
+        "company, sorted by name. Needs balances:read.",
     )
     viewer: Viewer = strawberry.field(
         resolver=resolve_viewer,
