@@ -39,6 +39,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         layer_token_lifetime_s: "Access tokens expire after 1 hour".
         layer_closing_date: Overrides the closing date (YYYY-MM-DD) of every business. None keeps
             the seeded dates.
+        list_page_size: The largest page of Asset's and Layer's lists: "a maximum of 100 records per
+            page" at Asset, "default 100" at Layer.
         limits: The rate limits.
     """
 
@@ -52,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     layer_recalculate: Literal["from_history", "as_stated"] = "from_history"
     layer_token_lifetime_s: int = 3600
     layer_closing_date: str | None = None
+    list_page_size: int = 100
     limits: RateLimitOptions = RateLimitOptions()
 
     def with_changes(self, changes: dict[str, Any]) -> "Options":

@@ -8,6 +8,7 @@ report results have ``--json``. Each command imports its dependencies when it ru
 import click
 
 from balance_gateway import __version__
+from balance_gateway.cli.accounts import accounts
 from balance_gateway.cli.audit import audit
 from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
@@ -32,7 +33,7 @@ def main() -> None:
 _COMMANDS = (
     *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
-    keys,
+    *(keys, accounts),
 )
 
 for command in _COMMANDS:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from balance_gateway_sandbox import provider_errors
+from balance_gateway_sandbox.asset.paging import build_page
 from balance_gateway_sandbox.asset.reports import AssetReports
 from balance_gateway_sandbox.asset.token_endpoint import issue_token
 from balance_gateway_sandbox.state.account_book import OpeningBalance, convert_side
@@ -79,25 +80,24 @@ class AssetApi:
         return build_json_response(issue_token(self._state, content_type, await request.body()))
 
     async def list_businesses(self, request: Request) -> Response:
-        """Return the businesses of the tenant. They always fit on one page."""
+        """Return a page of the tenant's businesses."""
         tenant, only_business_id = self._authorize(request, "ledger:read")
         businesses = [
             _business_to_json(business)
             for business in self._state.records.asset.values()
             if business.tenant == tenant and only_business_id in (None, business.business_id)
         ]
-        pagination = {"next_page_token": None, "previous_page_token": None}
-        return build_json_response({"data": businesses, "pagination": pagination})
+        return self._build_list(businesses, request)
 
     async def get_business(self, request: Request) -> Response:
         """Return one business with its `entries_start`."""
         return build_json_response({"data": _business_to_json(self.find_business(request))})
 
     async def list_ledgers(self, request: Request) -> Response:
-        """Return all ledgers of a business, without balances."""
+        """Return a page of the ledgers of a business, without balances."""
         business = self.find_business(request)
         ledgers = [_ledger_to_json(business, ledger) for ledger in business.ledgers.values()]
-        return build_json_response({"data": ledgers})
+        return self._build_list(ledgers, request)
 
     async def get_ledger(self, request: Request) -> Response:
         """Return one ledger."""
@@ -105,7 +105,7 @@ class AssetApi:
         return build_json_response({"data": _ledger_to_json(business, ledger)})
 
     async def list_external_accounts(self, request: Request) -> Response:
-        """Return the external accounts, filtered by `source`, `type` and `status`."""
+        """Return a page of the external accounts, filtered by `source`, `type` and `status`."""
         business = self.find_business(request)
         query = request.query_params
         accounts = [
@@ -115,7 +115,7 @@ class AssetApi:
         for name in ("source", "type", "status"):
             if name in query:
                 accounts = [account for account in accounts if account[name] == query[name]]
-        return build_json_response({"data": accounts})
+        return self._build_list(accounts, request)
 
     async def get_external_account(self, request: Request) -> Response:
         """Return one external account."""
@@ -177,6 +177,10 @@ class AssetApi:
         if ledger is None:
             raise provider_errors.asset_error(404, "Ledger not found")
         return business, ledger
+
+    def _build_list(self, rows: list[dict[str, Any]], request: Request) -> Response:
+        page = build_page(rows, request.query_params, self._state.options.list_page_size)
+        return build_json_response(page)
 
     def _authorize(self, request: Request, scope: str) -> tuple[str, str | None]:
         """Return the caller's tenant and, for a token limited to one business, its id.

@@ -17,11 +17,13 @@ from starlette.routing import Route
 from balance_gateway_sandbox import provider_errors
 from balance_gateway_sandbox.layer.json_views import (
     bank_account_to_json,
+    business_to_json,
     custom_account_to_json,
     external_account_to_json,
     opening_balance_to_json,
 )
 from balance_gateway_sandbox.layer.ledger_balances import build_ledger_balances
+from balance_gateway_sandbox.layer.paging import InvalidPageError, cut_page
 from balance_gateway_sandbox.layer.writes import (
     check_period_open,
     recalculate_opening_balance,
@@ -55,6 +57,7 @@ class LayerApi:
         return Starlette(
             routes=[
                 Route("/whoami", self.get_whoami, methods=["GET"]),
+                Route("/v1/businesses", self.list_businesses, methods=["GET"]),
                 Route(
                     f"{business}/external-accounts", self.list_external_accounts, methods=["GET"]
                 ),
@@ -84,13 +87,23 @@ class LayerApi:
         data = {"clientName": credential.tenant.title(), "clientId": credential.client_id}
         return build_json_response({"data": {"type": "whoami", **data}})
 
+    async def list_businesses(self, request: Request) -> Response:
+        """Return the businesses of the client."""
+        tenant = self._authenticate(request).credential.tenant
+        businesses = [
+            business_to_json(business)
+            for business in self._state.records.layer.values()
+            if business.tenant == tenant
+        ]
+        return self._build_list(businesses, request)
+
     async def list_external_accounts(self, request: Request) -> Response:
         """Return the business's external accounts."""
         business, now = self._find_business(request), self._state.clock.now()
         accounts = [
             external_account_to_json(account, now) for account in business.accounts.values()
         ]
-        return self._build_response("External_Accounts", accounts)
+        return self._build_list(accounts, request)
 
     async def get_external_account(self, request: Request) -> Response:
         """Return one external account."""
@@ -110,7 +123,7 @@ class LayerApi:
             for account in business.accounts.values()
             if account.custom_account_id
         ]
-        return self._build_response("Custom_Accounts", accounts)
+        return self._build_list(accounts, request)
 
     async def list_bank_accounts(self, request: Request) -> Response:
         """Return the bank accounts, each with its external account.
@@ -119,7 +132,7 @@ class LayerApi:
         """
         business, now = self._find_business(request), self._state.clock.now()
         accounts = [bank_account_to_json(account, now) for account in business.accounts.values()]
-        return build_json_response({"data": accounts})
+        return self._build_list(accounts, request, is_wrapped=True)
 
     async def get_opening_balance(self, request: Request) -> Response:
         """Return "the opening balance for an external account"."""
@@ -234,15 +247,30 @@ class LayerApi:
     def _build_opening_response(self, account: LayerAccount, opening: OpeningBalance) -> Response:
         return self._build_response("Opening_Balance", opening_balance_to_json(account, opening))
 
-    def _build_response(self, kind: str, value: dict[str, Any] | list[dict[str, Any]]) -> Response:
-        """Build a response in the configured envelope. Lists remain lists in both envelopes."""
+    def _build_response(self, kind: str, value: dict[str, Any]) -> Response:
+        """Build a response in the configured envelope."""
         if kind == "Empty":
             value = {"type": kind}
         if self._state.options.layer_envelope == "bare":
             return build_json_response(value)
-        return build_json_response(
-            {"data": value if isinstance(value, list) else {"type": kind, **value}}
-        )
+        return build_json_response({"data": {"type": kind, **value}})
+
+    def _build_list(
+        self, rows: list[dict[str, Any]], request: Request, *, is_wrapped: bool = False
+    ) -> Response:
+        """Build a page of a list, in the configured envelope where it is the only one."""
+        options = self._state.options
+        try:
+            page, pagination = cut_page(rows, request.query_params, options.list_page_size)
+        except InvalidPageError:
+            message = "The cursor or the limit is invalid"
+            raise self._build_error(
+                400, message, kind="PaginationCursor", error_enum="InvalidPaginationCursor"
+            ) from None
+        if pagination is not None:
+            return build_json_response({"data": page, "meta": {"pagination": pagination}})
+        is_bare = options.layer_envelope == "bare" and not is_wrapped
+        return build_json_response(page if is_bare else {"data": page})
 
     def _build_not_found_error(self, record_kind: str) -> provider_errors.ProviderError:
         return self._build_error(

@@ -4,8 +4,20 @@ from datetime import datetime
 from typing import Any
 
 from balance_gateway_sandbox.state.account_book import OpeningBalance, convert_side
-from balance_gateway_sandbox.state.records import LayerAccount
+from balance_gateway_sandbox.state.records import LayerAccount, LayerBusiness
 from balance_gateway_sandbox.wire_format import format_instant
+
+
+def business_to_json(business: LayerBusiness) -> dict[str, Any]:
+    """Build a business as the list of businesses shows it."""
+    return {
+        "type": "Business",
+        "id": business.business_id,
+        "external_id": business.tenant,
+        "legal_name": business.name,
+        "entity_type": "C_CORP",
+        "archived_at": None,
+    }
 
 
 def opening_balance_to_json(account: LayerAccount, opening: OpeningBalance) -> dict[str, Any]:

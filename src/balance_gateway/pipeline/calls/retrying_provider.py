@@ -101,6 +101,10 @@ class RetryingProvider(ProviderDecorator):
         with _concerning((write.account.id,)):
             return await self._provider.set_opening_balance(write)
 
+    async def run_call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make one call of a listing, with the retries of a read; a ``RunCall``."""
+        return await self._retry_in_context(call)
+
     async def _retry(self, ids: tuple[str, ...], attempt: Callable[[], Awaitable[T]]) -> T:
         with _concerning(ids):
             return await self._retry_in_context(attempt)

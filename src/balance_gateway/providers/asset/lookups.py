@@ -24,15 +24,15 @@ BUSINESS_PAGES_MAX = 20
 _HINT = "Check the account's business_id and ledger_id."
 
 
-def unwrap_data(response: ProviderResponse, now: datetime) -> Any:
-    """Return ``data`` of a response.
+def unwrap_data(response: ProviderResponse, now: datetime, hint: str = _HINT) -> Any:
+    """Return ``data`` of a response; ``hint`` is the next step after a refusal.
 
     Raises:
         ProviderError: The status is not 2xx, or ``error`` is set in spite of a 2xx status.
     """
     # For other statuses ``error`` adds nothing to the status.
     if not response.ok:
-        raise build_refusal(response, now, hint=_HINT)
+        raise build_refusal(response, now, hint=hint)
     with parsing_response(response):
         body = json_fields.require_object(response.body, "the response")
         if body.get("error") is not None:

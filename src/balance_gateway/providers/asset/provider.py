@@ -47,9 +47,12 @@ from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
+from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.account_lister import RunCall
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.side_store import SideStore
+from balance_gateway.providers.asset.account_list import AssetAccountList
 from balance_gateway.providers.asset.bank_feed import AssetBankFeeds
 from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
 from balance_gateway.providers.http import json_fields
@@ -139,6 +142,7 @@ class AssetProvider:
         )
         self._lookups = AssetLookups(self._http, clock)
         self._bank_feeds = AssetBankFeeds(self._http, clock)
+        self._account_list = AssetAccountList(self._http, clock)
         self._sides = SideLookup(sides)
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
@@ -232,6 +236,10 @@ class AssetProvider:
     ) -> Sequence[BankFeed | GatewayError | None]:
         """Read the bank feeds of one business from its external accounts."""
         return await self._bank_feeds.read(accounts)
+
+    async def list_accounts(self, businesses: Sequence[str], run: RunCall) -> RemoteAccountList:
+        """List the ledgers of bank and card accounts of the businesses."""
+        return await self._account_list.read(businesses, run)
 
     async def probe(self) -> None:
         """List one business to check address and credentials.

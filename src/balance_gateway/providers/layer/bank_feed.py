@@ -72,7 +72,7 @@ class LayerBankFeeds:
             data = responses.unwrap_data(response, self._clock())
             with parsing_response(response):
                 _add_rows(rows, json_fields.require_list(data, "the external accounts"))
-                cursor = _find_next_cursor(response.body)
+                cursor = find_next_cursor(response.body)
             if cursor is None:
                 return response, rows
             query = {"cursor": cursor}
@@ -90,7 +90,8 @@ def _add_rows(rows: Rows, items: list[Any]) -> None:
         rows.setdefault(external_id, []).append(row)
 
 
-def _find_next_cursor(body: Any) -> str | None:
+def find_next_cursor(body: Any) -> str | None:
+    """Return the cursor of the next page of a list; None on the last page."""
     meta = body.get("meta") if isinstance(body, dict) else None
     pagination = meta.get("pagination") if isinstance(meta, dict) else None
     if not isinstance(pagination, dict) or pagination.get("has_more") is not True:

@@ -50,7 +50,9 @@ from balance_gateway.domain.errors import (
     Unsupported,
     with_account,
 )
+from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.account_lister import RunCall
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.side_store import SideStore
 from balance_gateway.providers.http import json_fields
@@ -68,6 +70,7 @@ from balance_gateway.providers.http.preconditions import (
 )
 from balance_gateway.providers.http.side_lookup import SideLookup
 from balance_gateway.providers.layer import responses
+from balance_gateway.providers.layer.account_list import LayerAccountList
 from balance_gateway.providers.layer.bank_feed import LayerBankFeeds
 from balance_gateway.providers.layer.ledger_tree import (
     NOT_OFFERED_STATUSES,
@@ -167,6 +170,9 @@ class LayerProvider:
             gate=gate,
         )
         self._bank_feeds = LayerBankFeeds(self._http, clock)
+        self._account_list = LayerAccountList(
+            self._http, clock, settings.reporting_basis, get_write_id_key(settings)
+        )
         self._ledger = LayerLedger(self._http, clock, settings.reporting_basis, SideLookup(sides))
         self._http.authorize_with(build_authorization(settings, self._request_token, clock))
 
@@ -257,6 +263,10 @@ class LayerProvider:
     ) -> Sequence[BankFeed | GatewayError | None]:
         """Read the bank feeds of one business from its external accounts."""
         return await self._bank_feeds.read(accounts)
+
+    async def list_accounts(self, businesses: Sequence[str], run: RunCall) -> RemoteAccountList:
+        """List the external accounts of the businesses, with the ids that writes need."""
+        return await self._account_list.read(businesses, run)
 
     async def probe(self) -> None:
         """Request ``whoami`` to check address and credentials.

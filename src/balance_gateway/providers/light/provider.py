@@ -45,13 +45,16 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
 from balance_gateway.domain.money import Money
+from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
+from balance_gateway.ports.account_lister import RunCall
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import FixedAuthorization
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
+from balance_gateway.providers.http.listings import refuse_businesses
 from balance_gateway.providers.http.preconditions import (
     reject_notes,
     require_account_currency,
@@ -60,6 +63,7 @@ from balance_gateway.providers.http.preconditions import (
     require_remote_id,
 )
 from balance_gateway.providers.http.side_lookup import require_configured_side
+from balance_gateway.providers.light.account_list import read_account_list
 from balance_gateway.transport import Transport, build_transport
 
 CAPABILITIES = frozenset(
@@ -200,6 +204,11 @@ class LightProvider:
             if not json_fields.is_same_instant(stored_at, at):
                 raise json_fields.MalformedResponse("balanceAt differs from the sent one")
         return OpeningBalance(write.amount, stored_at, OpeningBalanceSource.PROVIDER)
+
+    async def list_accounts(self, businesses: Sequence[str], run: RunCall) -> RemoteAccountList:
+        """List the bank accounts; Light has no businesses."""
+        refuse_businesses(businesses, "Light")
+        return await read_account_list(self._http, self._clock, run)
 
     async def probe(self) -> None:
         """List the bank accounts to check address and credentials.

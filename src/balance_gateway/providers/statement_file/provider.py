@@ -37,6 +37,8 @@ from balance_gateway.domain.errors import (
     with_account,
 )
 from balance_gateway.domain.money import Money, parse_minor_units
+from balance_gateway.domain.remote_accounts import RemoteAccount, RemoteAccountList
+from balance_gateway.ports.account_lister import RunCall
 from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.json_fields import (
     MalformedResponse,
@@ -46,6 +48,7 @@ from balance_gateway.providers.http.json_fields import (
     parse_text,
     require_object,
 )
+from balance_gateway.providers.http.listings import Skipped, read_name, refuse_businesses
 from balance_gateway.providers.http.side_lookup import require_configured_side
 from balance_gateway.providers.statement_file.statements import StatementFile
 
@@ -138,6 +141,19 @@ class StatementFileProvider:
         """
         message = "A statement file is only read: change the opening balance in the file."
         raise Unsupported(message, account_id=write.account.id, provider=self.kind.name)
+
+    async def list_accounts(self, businesses: Sequence[str], run: RunCall) -> RemoteAccountList:
+        """List the accounts in the file, with their currencies."""
+        refuse_businesses(businesses, "A statement file")
+        found, skipped = [], Skipped()
+        for name, record in (await run(self._file.read_accounts)).items():
+            if not name.strip() or not name.isprintable() or not isinstance(record, dict):
+                skipped["without a usable entry"] += 1
+                continue
+            remote = {"statement_account_id": name}
+            currency = read_name(record, "currency") or None
+            found.append(RemoteAccount(remote=remote, name=name, currency=currency))
+        return RemoteAccountList(tuple(found), skipped)
 
     async def probe(self) -> None:
         """Read the file."""

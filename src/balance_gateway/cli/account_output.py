@@ -1,0 +1,146 @@
+"""Show discovered accounts: as a table, CSV, JSON, or entries of the configuration file."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from balance_gateway.cli.toml_text import format_value
+
+if TYPE_CHECKING:
+    from balance_gateway.app.account_discovery import DiscoveredAccount, Discovery
+
+#: Spreadsheets take a cell that begins with one of these for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+_COLUMNS = ("id", "configured", "name", "currency", "time_zone", "side", "kind", "note")
+
+#: The width of a table that is not shown in a terminal.
+_PIPE_WIDTH = 160
+
+
+def format_json(discovery: "Discovery") -> str:
+    """Format the accounts as one JSON array."""
+    return json.dumps([_to_values(one) for one in discovery.accounts], ensure_ascii=False, indent=2)
+
+
+def format_json_lines(discovery: "Discovery") -> str:
+    """Format each account as a line of JSON."""
+    rows = (json.dumps(_to_values(one), ensure_ascii=False) for one in discovery.accounts)
+    return "\n".join(rows)
+
+
+def format_csv(discovery: "Discovery") -> str:
+    """Format the accounts as CSV with a heading; no cell is a formula."""
+    keys = list(dict.fromkeys(key for one in discovery.accounts for key in one.listed.remote))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *keys])
+    for one in discovery.accounts:
+        values: dict[str, object] = {**_to_values(one), **one.listed.remote}
+        writer.writerow([_to_cell(values.get(key)) for key in (*_COLUMNS, *keys)])
+    return text.getvalue().rstrip("\n")
+
+
+def print_table(discovery: "Discovery") -> None:
+    """Print the accounts as a table that fits the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    columns = [column for column in _COLUMNS if column != "time_zone"]
+    table = Table(*columns)
+    for one in discovery.accounts:
+        values = _to_values(one)
+        # As Text: a name may look like rich's markup.
+        cells = ["" if values[key] is None else str(values[key]) for key in columns]
+        cells[columns.index("configured")] = "yes" if one.is_configured else ""
+        table.add_row(*map(Text, cells))
+    console.print(table)
+
+
+def format_toml(discovery: "Discovery") -> str:
+    """Format the accounts that are not configured as entries of the configuration file.
+
+    What the provider does not name is a comment to complete. A currency is never guessed: without
+    one the start is stopped.
+    """
+    new = [one for one in discovery.accounts if not one.is_configured]
+    return "\n\n".join("\n".join(_format_entry(discovery, one)) for one in new)
+
+
+def _format_entry(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[str]:
+    prefix = "# " if one.listed.is_closed else ""
+    if one.listed.note:
+        yield f"# {one.listed.note}"
+    for line in _list_lines(discovery, one):
+        # A comment of a closed account's entry stays one when the entry is uncommented.
+        yield f"{prefix}{line}"
+
+
+def _list_lines(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[str]:
+    connector, listed = discovery.connector, one.listed
+    provider = connector.provider.value.replace("_", " ").capitalize()
+    yield "[[accounts]]"
+    yield f"id = {format_value(one.id)}"
+    yield _format_or_ask("tenant", discovery.tenant, "must be set; --tenant does it")
+    yield f"connector = {format_value(connector.name)}"
+    yield _format_or_ask("name", listed.name, f"must be set: {provider} names none")
+    yield _format_currency(discovery, one, provider)
+    if listed.time_zone is None:
+        yield f'# time_zone = "Europe/Copenhagen"  # {provider} names none; UTC without one'
+    else:
+        yield f"time_zone = {format_value(listed.time_zone)}"
+    yield from (f"{key} = {format_value(value)}" for key, value in listed.remote.items())
+    if listed.side is None:
+        yield '# normal_balance = "debit"  # or "credit", for money that is owed'
+    else:
+        yield f'# normal_balance = "{listed.side.value}"  # as {provider} reports it'
+    if discovery.derivation_day is not None:
+        yield f"# derive_opening_balance_as_of = 2025-12-31  # {discovery.derivation_day}"
+
+
+def _format_or_ask(key: str, value: str | None, demand: str) -> str:
+    """Format a required key; without a value it is a comment, and the start is stopped."""
+    return f"{key} = {format_value(value)}" if value else f'# {key} = ""  # {demand}'
+
+
+def _format_currency(discovery: "Discovery", one: "DiscoveredAccount", provider: str) -> str:
+    default = discovery.connector.settings.currency
+    if one.currency is None and default is not None and not one.currency_problem:
+        return f"# currency = {format_value(str(default))}  # the connector's"
+    return _format_or_ask(
+        "currency", one.currency, f"must be set: {one.currency_problem or f'{provider} names none'}"
+    )
+
+
+def _to_values(one: "DiscoveredAccount") -> Mapping[str, object]:
+    listed = one.listed
+    return {
+        "id": one.id,
+        "configured": one.is_configured,
+        "name": listed.name,
+        "currency": one.currency,
+        "time_zone": listed.time_zone,
+        "side": None if listed.side is None else listed.side.value,
+        "kind": listed.kind,
+        "note": "; ".join(filter(None, (listed.note, one.currency_problem))),
+        "remote": dict(listed.remote),
+    }
+
+
+def _to_cell(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def format_summary(discovery: "Discovery") -> Sequence[str]:
+    """Return lines that say how many accounts there are, and what was left out."""
+    count = len(discovery.accounts)
+    configured = sum(one.is_configured for one in discovery.accounts)
+    lines = [f"{count} account{'' if count == 1 else 's'}, {configured} configured"]
+    return [*lines, *(f"left out: {each} {why}" for why, each in discovery.skipped.items())]

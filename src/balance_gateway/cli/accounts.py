@@ -1,0 +1,92 @@
+"""``balance-gateway accounts``: find accounts at the providers."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
+
+if TYPE_CHECKING:
+    from balance_gateway.app.account_discovery import Discovery
+
+
+@click.group()
+def accounts() -> None:
+    """Find accounts at the providers."""
+
+
+@accounts.command("discover")
+@config_option
+@click.option("--tenant", help="The company that the new accounts belong to.")
+@click.option(
+    "--business",
+    "businesses",
+    multiple=True,
+    help="List this business only, at Asset and Layer. Can be repeated.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "csv", "jsonl", "toml"]),
+    default="table",
+    show_default=True,
+    help="toml prints [[accounts]] for the accounts that are not configured.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the accounts as a JSON array.")
+@click.argument("connector")
+def discover(
+    config_path: Path,
+    tenant: str | None,
+    businesses: tuple[str, ...],
+    output: str,
+    as_json: bool,
+    connector: str,
+) -> None:
+    """List the accounts that CONNECTOR reaches at its provider.
+
+    Nothing is changed. An account that is configured, for any company, is marked. The calls count
+    against the connector's budget, and wait for it.
+
+    Example: balance-gateway accounts discover light_eu --config gateway.toml --format toml
+    """
+    from balance_gateway.app.account_discovery import discover_accounts
+    from balance_gateway.config.conversion import describe_choice
+    from balance_gateway.domain.errors import BadInput, GatewayError
+
+    settings = load_settings(config_path)
+    known = [one.name for one in settings.connectors]
+    if not known:
+        raise UsageError("The configuration has no connector: add a table [connectors.NAME].")
+    if connector not in known:
+        raise UsageError(f"CONNECTOR {describe_choice(connector, known)}")
+    if tenant is not None and not tenant.strip():
+        raise UsageError("--tenant must not be blank")
+    try:
+        discovery = asyncio.run(discover_accounts(settings, connector, tenant, businesses))
+    except BadInput as error:
+        raise UsageError(error.message) from None
+    except GatewayError as error:
+        raise CommandError(error.message) from None
+    _print(discovery, "json" if as_json else output)
+
+
+def _print(discovery: "Discovery", output: str) -> None:
+    from balance_gateway.cli import account_output
+
+    formats = {
+        "json": account_output.format_json,
+        "jsonl": account_output.format_json_lines,
+        "csv": account_output.format_csv,
+        "toml": account_output.format_toml,
+    }
+    if output == "table":
+        account_output.print_table(discovery)
+    elif text := formats[output](discovery):
+        click.echo(text)
+    # Beside the accounts, so that a pipe gets nothing else.
+    for line in account_output.format_summary(discovery):
+        click.echo(line, err=True)
+    if output == "table" and not all(one.is_configured for one in discovery.accounts):
+        click.echo("--format toml prints the others as [[accounts]].", err=True)
