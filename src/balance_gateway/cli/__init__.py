@@ -14,6 +14,7 @@ from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
 from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
+from balance_gateway.cli.init import init
 from balance_gateway.cli.keys import keys
 from balance_gateway.cli.local import local
 from balance_gateway.cli.migrate import migrate
@@ -33,7 +34,7 @@ def main() -> None:
 _COMMANDS = (
     *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
-    *(keys, accounts),
+    *(init, keys, accounts),
 )
 
 for command in _COMMANDS:

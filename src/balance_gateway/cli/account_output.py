@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from balance_gateway.cli.toml_text import format_value
+from balance_gateway.config.toml_text import format_value
 
 if TYPE_CHECKING:
     from balance_gateway.app.account_discovery import DiscoveredAccount, Discovery

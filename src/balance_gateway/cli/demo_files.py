@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from balance_gateway.cli.toml_text import format_api_key, format_table
+from balance_gateway.config.toml_text import format_api_key, format_table
 
 if TYPE_CHECKING:
     from balance_gateway.config.settings import Settings

@@ -33,7 +33,7 @@ def new(name: str, tenant: str, scopes: tuple[str, ...], file: Path | None, as_j
     Example: balance-gateway keys new dashboard --tenant acme --scope balances:read
     """
     from balance_gateway.cli.api_keys import generate_api_key, write_new_secret
-    from balance_gateway.cli.toml_text import format_api_key
+    from balance_gateway.config.toml_text import format_api_key
 
     _check_text("NAME", name)
     _check_text("--tenant", tenant)

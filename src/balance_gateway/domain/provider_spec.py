@@ -7,7 +7,7 @@ leaves a decision out does not pass the type checker.
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -67,6 +67,8 @@ class ProviderSpec(Generic[S, D, P]):
             when an opening balance cannot be derived from a balance.
         reports_calls: whether the provider reports each call to ``OnCall``, which retries and
             health are built on; False for a provider that calls nothing over HTTP.
+        example: the settings of a connector, apart from ``provider``, as a new configuration file
+            shows them; a secret is a reference ``env:NAME``.
         build: builds the provider of a connector from its name, settings and dependencies; opens
             no connection.
     """
@@ -84,6 +86,8 @@ class ProviderSpec(Generic[S, D, P]):
     account_capabilities: Callable[[Account, S], frozenset[Capability]]
     derivation_day: str | None
     reports_calls: bool
+    # Specs are keys of caches, and a dictionary has no hash.
+    example: Mapping[str, str] = field(hash=False)
     build: Callable[[str, S, D], P]
 
     def canonical_ids(self, configured: Mapping[str, str]) -> Mapping[str, str]:

@@ -66,5 +66,10 @@ SPEC = ProviderSpec(
     account_capabilities=lambda account, _: add_derived_opening_balance(account, CAPABILITIES),
     derivation_day="the day of the business's entries start",
     reports_calls=True,
+    example={
+        "base_url": "https://api.getasset.com",
+        "client_id": "env:ASSET_CLIENT_ID",
+        "client_secret": "env:ASSET_CLIENT_SECRET",
+    },
     build=_build,
 )

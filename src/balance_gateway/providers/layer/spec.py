@@ -100,5 +100,12 @@ SPEC = ProviderSpec(
     account_capabilities=_list_account_capabilities,
     derivation_day=None,
     reports_calls=True,
+    example={
+        "base_url": "https://api.layerfi.com",
+        "token_url": "https://auth.layerfi.com/oauth2/token",
+        "scope": "https://api.layerfi.com/production",
+        "client_id": "env:LAYER_CLIENT_ID",
+        "client_secret": "env:LAYER_CLIENT_SECRET",
+    },
     build=_build,
 )

@@ -50,5 +50,6 @@ SPEC = ProviderSpec(
     account_capabilities=lambda account, _: add_derived_opening_balance(account, CAPABILITIES),
     derivation_day="a day before the first transaction",
     reports_calls=True,
+    example={"base_url": "https://api.light.inc", "api_key": "env:LIGHT_API_KEY"},
     build=_build,
 )

@@ -41,5 +41,6 @@ SPEC = ProviderSpec(
     account_capabilities=lambda _account, _settings: CAPABILITIES,
     derivation_day=None,
     reports_calls=False,
+    example={},
     build=_build,
 )

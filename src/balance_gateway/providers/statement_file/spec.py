@@ -40,5 +40,6 @@ SPEC = ProviderSpec(
     account_capabilities=lambda _account, _settings: CAPABILITIES,
     derivation_day=None,
     reports_calls=False,
+    example={"path": "statements.json"},
     build=_build,
 )

@@ -1,4 +1,4 @@
-"""Write tables of the configuration file as text."""
+"""Formats tables of the configuration file as text."""
 
 import json
 from collections.abc import Mapping, Sequence
