@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import tomllib
 from pathlib import Path
@@ -105,6 +106,9 @@ def test_a_new_gateway_serves_at_once_with_the_printed_key(tmp_path: Path) -> No
         wait_until_ready(gateway.url, started)
         viewer = gateway.data("{ viewer { tenant scopes } }")["viewer"]
         checked = run("check", "--config", str(config), "--json")
+        # Faster than the SIGTERM of a service, which waits for new connections.
+        started.send_signal(signal.SIGINT)
+        started.communicate(timeout=30)
     assert viewer["tenant"] == "acme"
     assert set(viewer["scopes"]) == {scope.value for scope in Scope}
     assert {one["name"] for one in json.loads(checked.stdout)} == {"storage", "local"}

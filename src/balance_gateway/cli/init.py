@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,6 +166,8 @@ def _write(
     from balance_gateway.config.errors import ConfigError
     from balance_gateway.domain.errors import GatewayError
 
+    # As Ctrl-C: what was written is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return write_new_gateway(path, values, port, connectors, secrets)
     except (ConfigError, Exists) as error:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from balance_gateway.app.configuration import parse_settings
@@ -54,33 +55,32 @@ def write_new_gateway(
     """
     folder, key = path.parent, generate_api_key()
     all_secrets = {_ADMIN_KEY: key, **secrets}
-    targets = {folder / "secrets" / name: text for name, text in all_secrets.items()}
-    text = format_configuration(
-        NewConfiguration(
-            name=path.name,
-            tenant=values["tenant"],
-            database=_make_absolute(values["database"]),
-            cache=values["cache"],
-            host=values["host"],
-            port=port,
-            key=f"file:secrets/{_ADMIN_KEY}",
-            connectors=connectors,
-        )
+    targets = {name: folder / "secrets" / name for name in all_secrets}
+    new = NewConfiguration(
+        name=path.name,
+        tenant=values["tenant"],
+        database=_make_absolute(values["database"]),
+        cache=values["cache"],
+        host=values["host"],
+        port=port,
+        key=f"file:secrets/{_ADMIN_KEY}",
+        connectors=connectors,
     )
-    refuse_existing([path, *targets])
+    refuse_existing([path, *targets.values()])
     with undo_on_failure() as stack:
         make_folder(folder, stack)
         with staging_folder(folder) as staged:
-            make_folder(folder / "secrets", stack, 0o700)
-            for target, secret in targets.items():
-                write_new_secret(staged / target.name, secret)
-                publish(staged / target.name, target, stack)
-            # As serve will read it, with the secrets in their places.
-            settings = parse_settings(tomllib.loads(text), folder)
+            for name, secret in all_secrets.items():
+                write_new_secret(staged / name, secret)
+            (staged / path.name).write_text(format_configuration(new), encoding="utf-8")
+            checked = format_configuration(_refer_to(staged, new, all_secrets))
+            settings = parse_settings(tomllib.loads(checked), folder)
             database = find_database_file(settings)
             version = _create_storage(settings, database, stack)
-            (staged / path.name).write_text(text, encoding="utf-8")
-            # Last: what it refers to is there.
+            # From here on only links are made, the configuration last: all that it names is there.
+            make_folder(folder / "secrets", stack, 0o700)
+            for name, target in targets.items():
+                publish(staged / name, target, stack)
             publish(staged / path.name, path, stack)
     return {
         "config": str(path),
@@ -90,6 +90,16 @@ def write_new_gateway(
         "admin_key": key,
         "admin_key_file": str(folder / "secrets" / _ADMIN_KEY),
     }
+
+
+def _refer_to(staged: Path, new: NewConfiguration, secrets: Mapping[str, str]) -> NewConfiguration:
+    """Return the configuration with references to the secrets where they are now."""
+    places = {f"file:secrets/{name}": f"file:{staged / name}" for name in secrets}
+    connectors = {
+        kind: {key: places.get(value, value) for key, value in settings.items()}
+        for kind, settings in new.connectors.items()
+    }
+    return replace(new, key=places[new.key], connectors=connectors)
 
 
 def _create_storage(settings: Settings, database: Path | None, stack: ExitStack) -> str:

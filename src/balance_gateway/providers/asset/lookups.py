@@ -42,6 +42,15 @@ def unwrap_data(response: ProviderResponse, now: datetime, hint: str = _HINT) ->
     return body["data"]
 
 
+def index_rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a trial balance by ledger; more than one for a duplicate id."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for item in json_fields.require_list(data, "data"):
+        row = json_fields.require_object(item, "a row")
+        rows.setdefault(json_fields.parse_text(row, "ledger_id"), []).append(row)
+    return rows
+
+
 class AssetLookups:
     """Reads ledgers and businesses; caches normal sides for the life of the process."""
 

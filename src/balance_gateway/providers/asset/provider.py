@@ -54,7 +54,12 @@ from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.side_store import SideStore
 from balance_gateway.providers.asset.account_list import AssetAccountList
 from balance_gateway.providers.asset.bank_feed import AssetBankFeeds
-from balance_gateway.providers.asset.lookups import NOT_OFFERED_STATUSES, AssetLookups, unwrap_data
+from balance_gateway.providers.asset.lookups import (
+    NOT_OFFERED_STATUSES,
+    AssetLookups,
+    index_rows_by_ledger,
+    unwrap_data,
+)
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import build_authorization
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
@@ -172,7 +177,7 @@ class AssetProvider:
         path = ("v0", "business", business_id, "reports", "trial-balance")
         response = await self._http.send("balance read", "GET", *path, query=parameters)
         with parsing_response(response):
-            rows = _index_rows_by_ledger(unwrap_data(response, self._clock()))
+            rows = index_rows_by_ledger(unwrap_data(response, self._clock()))
         return [self._build_figures(response, rows, query) for query in queries]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
@@ -319,11 +324,3 @@ class AssetProvider:
             )
             raise BadInput(message, field="effectiveAt", account_id=write.account.id)
         return start
-
-
-def _index_rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for item in json_fields.require_list(data, "data"):
-        row = json_fields.require_object(item, "a row")
-        rows.setdefault(json_fields.parse_text(row, "ledger_id"), []).append(row)
-    return rows

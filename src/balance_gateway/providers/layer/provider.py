@@ -48,7 +48,6 @@ from balance_gateway.domain.errors import (
     ProviderError,
     ProviderUnavailable,
     Unsupported,
-    with_account,
 )
 from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
@@ -316,21 +315,10 @@ class LayerProvider:
             response = await self._post((*path, "opening-balance"), None)
             responses.unwrap_data(response, self._clock())
         except ProviderError as error:
-            raise build_partial_write_error(error) from error
+            raise responses.build_partial_write_error(error) from error
         except GatewayError as error:
             # Only a ProviderError has maybe_applied.
-            raise build_partial_write_error(
+            raise responses.build_partial_write_error(
                 ProviderUnavailable(error.message, provider=self.kind.name)
             ) from error
         return response
-
-
-def build_partial_write_error(error: ProviderError) -> ProviderError:
-    """Return a copy of the second call's error which says that the first call succeeded."""
-    # A copy, because all calls that wait for a token share the error of its renewal.
-    copy = with_account(error)
-    assert isinstance(copy, ProviderError)
-    copy.maybe_applied = True
-    copy.message += " Layer set the balance and may not have recalculated the opening balance."
-    copy.args = (copy.message,)
-    return copy

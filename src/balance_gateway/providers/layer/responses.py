@@ -12,6 +12,7 @@ from balance_gateway.domain.errors import (
     ProviderCredentialsRejected,
     ProviderError,
     ProviderRejected,
+    with_account,
 )
 from balance_gateway.domain.money import Money
 from balance_gateway.providers.http import json_fields
@@ -114,6 +115,17 @@ def parse_opening_balance(record: Any, account: Account, side: Side) -> OpeningB
 def has_balance(record: Any) -> bool:
     """Return whether a record contains a balance; the undocumented route may omit it."""
     return isinstance(record, dict) and "balance" in record
+
+
+def build_partial_write_error(error: ProviderError) -> ProviderError:
+    """Return a copy of the second call's error which says that the first call succeeded."""
+    # A copy, because all calls that wait for a token share the error of its renewal.
+    copy = with_account(error)
+    assert isinstance(copy, ProviderError)
+    copy.maybe_applied = True
+    copy.message += " Layer set the balance and may not have recalculated the opening balance."
+    copy.args = (copy.message,)
+    return copy
 
 
 def index_rows_by_account(data: Any) -> Rows:
