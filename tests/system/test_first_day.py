@@ -103,7 +103,7 @@ def test_a_new_gateway_serves_at_once_with_the_printed_key(tmp_path: Path) -> No
     # From another working directory, and with nothing in the environment.
     with run_process("serve", "--config", str(config)) as started:
         gateway = GatewayClient(f"http://127.0.0.1:{port}", "", printed["admin_key"])
-        wait_until_ready(gateway.url, started)
+        wait_until_ready(gateway.url, started, timeout_s=60)
         viewer = gateway.data("{ viewer { tenant scopes } }")["viewer"]
         checked = run("check", "--config", str(config), "--json")
         # Faster than the SIGTERM of a service, which waits for new connections.
