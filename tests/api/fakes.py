@@ -35,6 +35,7 @@ from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
+from tests.service.plan_fakes import FakePlanStore, build_plans
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 READ, ADMIN, OTHER, AUDITOR = "key-read", "key-admin", "key-other", "key-auditor"
@@ -308,6 +309,7 @@ class GatewayHarness:
         self.writer = FakeWriter(self.reads, self.directory)
         self.history = FakeHistory()
         self.reconciler = FakeReconciler(self.history)
+        self.plan_store = FakePlanStore()
         self.gateway = Gateway(
             self.directory,
             self.reads,
@@ -317,6 +319,7 @@ class GatewayHarness:
             self.reconciler,
             self.history,
             FakeStorageChanges(),
+            build_plans(self.directory, self._clock, self.plan_store),
         )
         self.checks: dict[str, Callable[[], Any]] = {}
         self.endpoint: GraphQLEndpoint | None = None

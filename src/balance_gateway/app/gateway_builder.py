@@ -17,6 +17,7 @@ from balance_gateway.app.cache_builder import (
 )
 from balance_gateway.app.clock_check import ClockCheck
 from balance_gateway.app.connectors import OpenConnector, open_connectors
+from balance_gateway.app.plan_builder import build_plans
 from balance_gateway.app.resources import Resources
 from balance_gateway.app.write_deadlines import (
     READ_BACK_S,
@@ -39,6 +40,7 @@ from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
+from balance_gateway.service.opening_balance_plans.runner import PlanRunner
 from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.write_results import log_uncertain
@@ -55,6 +57,9 @@ SETTLE_INTERVAL_S = 30.0
 
 #: Interval in seconds at which writes without an outcome are resolved after their lease.
 RECOVER_INTERVAL_S = 5.0
+
+#: Interval in seconds at which plans are looked for that another process has left.
+PLAN_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class ConfiguredGateway:
         writer: sets opening balances.
         reconciler: settles uncertain writes.
         recovery: resolves the writes that a process left unfinished.
+        plan_runner: carries out plans of opening balances.
     """
 
     settings: Settings
@@ -97,6 +103,7 @@ class ConfiguredGateway:
     writer: OpeningBalanceWriter
     reconciler: Reconciler
     recovery: Recovery
+    plan_runner: PlanRunner
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def recover(self) -> None:
@@ -115,6 +122,7 @@ class ConfiguredGateway:
         work: tuple[Coroutine[Any, Any, None], ...] = (
             self.recovery.run(RECOVER_INTERVAL_S),
             self.reconciler.run(SETTLE_INTERVAL_S),
+            self.plan_runner.run(PLAN_INTERVAL_S),
         )
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(one) for one in work]
@@ -225,6 +233,17 @@ def _wire(
         partial(_report_uncertain, metrics, reconciler),
         lambda write_id: writer.keeps_outcome(write_id) or keeps_outcome(write_id),
     )
+    plans, plan_runner = build_plans(
+        resources,
+        directory=directory,
+        providers=providers,
+        remote_accounts=remote_accounts,
+        reads=reads,
+        writer=writer,
+        reconciler=reconciler,
+        # Recovery resolves a write within two of its rounds after the lease.
+        unfinished_s=limits.lease_s + 2 * RECOVER_INTERVAL_S + READ_BACK_S,
+    )
     gateway = Gateway(
         directory,
         reads,
@@ -234,12 +253,15 @@ def _wire(
         reconciler,
         history,
         resources.storage_changes,
+        plans,
         settings.server.environment,
     )
     components = GatewayComponents(
         gateway, resources.database, cache, providers, metrics, resources.clocks
     )
-    return ConfiguredGateway(settings, connectors, components, writer, reconciler, recovery)
+    return ConfiguredGateway(
+        settings, connectors, components, writer, reconciler, recovery, plan_runner
+    )
 
 
 def _warn_of_withdrawn_currencies(accounts: Iterable[Account]) -> None:

@@ -13,6 +13,7 @@ from balance_gateway.ports.reads import ReadPipeline
 from balance_gateway.ports.storage_changes import StorageChanges
 from balance_gateway.ports.write_journal import WriteHistory
 from balance_gateway.service.directory import Directory
+from balance_gateway.service.opening_balance_plans.plans import OpeningBalancePlans
 from balance_gateway.service.opening_balances import UpsertRequest, UpsertResult
 
 
@@ -68,6 +69,7 @@ class Gateway:
         watch: health and call budgets of connectors.
         clock: returns the current instant.
         storage_changes: shows whether the embedded ledger or the journal has changed.
+        plans: plans of many opening balances.
         environment: the configured name of the environment; empty without one.
     """
 
@@ -79,4 +81,5 @@ class Gateway:
     reconciler: WriteReconciler
     history: WriteHistory
     storage_changes: StorageChanges
+    plans: OpeningBalancePlans
     environment: str = ""

@@ -21,6 +21,14 @@ class ExpectedPrevious:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedUnreadable:
+    """The caller expects that no opening balance can be read before the write.
+
+    The provider cannot return it, and the gateway has recorded none.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class UpsertRequest:
     """A caller's request to set an opening balance.
 
@@ -43,7 +51,7 @@ class UpsertRequest:
     amount_text: str | None
     currency: str
     effective_at: datetime | None = None
-    expected_previous: ExpectedPrevious | None = None
+    expected_previous: ExpectedPrevious | ExpectedUnreadable | None = None
     idempotency_key: str | None = None
     memo: str | None = None
     reference_number: str | None = None

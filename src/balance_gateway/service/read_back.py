@@ -15,6 +15,7 @@ from balance_gateway.domain.errors import (
 )
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.service.opening_balances import ExpectedUnreadable
 from balance_gateway.service.settlement import can_be_read, has_value_of
 from balance_gateway.service.upsert_plan import UpsertPlan, check_expectation
 
@@ -31,7 +32,7 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
 
     Returns:
         The opening balance; None when none is set, or when it cannot be read and the caller
-        expects nothing.
+        expects nothing or exactly that.
 
     Raises:
         BadInput: the opening balance is not the one that the caller expects.
@@ -46,6 +47,8 @@ async def read_previous(plan: UpsertPlan, timeout_s: float) -> OpeningBalance | 
         if expected is None:
             return None
         if isinstance(error, Unsupported) and not isinstance(error, SideUnknown):
+            if isinstance(expected, ExpectedUnreadable):
+                return None
             raise Unsupported(
                 "This provider cannot return the current opening balance, so expectedPrevious"
                 " cannot be checked; leave it out.",

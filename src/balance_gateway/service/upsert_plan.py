@@ -11,7 +11,11 @@ from balance_gateway.domain.errors import BadInput, Unsupported
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.amount_input import AmountInput, resolve_minor_units
-from balance_gateway.service.opening_balances import ExpectedPrevious, UpsertRequest
+from balance_gateway.service.opening_balances import (
+    ExpectedPrevious,
+    ExpectedUnreadable,
+    UpsertRequest,
+)
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255
 NOTE_LENGTH_MAX = 1000
@@ -41,7 +45,7 @@ class UpsertPlan:
     provider: BalanceProvider
     amount: Money
     effective_at: datetime | None
-    expected_previous: ExpectedPrevious | None
+    expected_previous: ExpectedPrevious | ExpectedUnreadable | None
     idempotency_key: str | None
     fingerprint: str
     memo: str | None
@@ -83,7 +87,7 @@ def plan_upsert(
         effective_at=effective_at,
         expected_previous=request.expected_previous,
         idempotency_key=request.idempotency_key,
-        fingerprint=_compute_fingerprint(request),
+        fingerprint=compute_fingerprint(request),
         memo=request.memo,
         reference_number=request.reference_number,
     )
@@ -120,14 +124,18 @@ def _check_texts(request: UpsertRequest, provider: BalanceProvider) -> None:
         _check_storable(note, field)
 
 
+def is_storable(text: str) -> bool:
+    """Return whether databases store a text: they reject NUL characters and lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_storable(text: str, field: str) -> None:
-    # Databases reject NUL characters and unpaired surrogates.
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_storable(text):
         message = f"{field} contains a character that cannot be stored; remove it."
         raise BadInput(message, field=field)
 
 
-def _compute_fingerprint(request: UpsertRequest) -> str:
+def compute_fingerprint(request: UpsertRequest) -> str:
     """Hash the request without its key; only requests with equal fields have equal hashes."""
     parts = [
         request.account_id,
@@ -159,7 +167,7 @@ class ExpectationFailed(BadInput):
 
 
 def check_expectation(
-    expected: ExpectedPrevious, previous: OpeningBalance | None, currency: str
+    expected: ExpectedPrevious | ExpectedUnreadable, previous: OpeningBalance | None, currency: str
 ) -> None:
     """Compare the opening balance before the write with the caller's expectation.
 
@@ -169,11 +177,15 @@ def check_expectation(
         currency: the account's currency.
 
     Raises:
-        ExpectationFailed: they differ, in amount or in currency.
+        ExpectationFailed: they differ, in amount or in currency, or none should be readable.
     """
     current = None if previous is None else previous.amount
-    wanted = None if expected.minor_units is None else Money(expected.minor_units, currency)
-    if current != wanted:
+    if isinstance(expected, ExpectedUnreadable):
+        is_met = False
+    else:
+        minor_units = expected.minor_units
+        is_met = current == (None if minor_units is None else Money(minor_units, currency))
+    if not is_met:
         found = "none is set" if current is None else f"it is {current.amount} {current.currency}"
         raise ExpectationFailed(
             f"expectedPrevious is not the current opening balance: {found}. Nothing was changed.",

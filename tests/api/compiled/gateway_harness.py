@@ -46,6 +46,7 @@ from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from tests.api.fakes import FakeHistory, FakeReconciler, FakeStorageChanges, FakeWriter
 from tests.pipeline.fakes import FakeProvider
+from tests.service.plan_fakes import build_plans
 
 START = datetime(2026, 5, 7, 22, 30, tzinfo=UTC)
 READER = Principal("reader", "acme", frozenset({Scope.BALANCES_READ}))
@@ -235,6 +236,7 @@ class GatewayHarness:
             FakeReconciler(FakeHistory()),
             FakeHistory(),
             FakeStorageChanges(),
+            build_plans(directory, lambda: self.now),
             self.environment,
         )
         self.graphql_core = Engine(

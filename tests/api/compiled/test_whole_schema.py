@@ -24,7 +24,7 @@ from tests.api.compiled.whole_gateway import open_worlds
 @pytest.mark.parametrize(
     ("principal", "seeds"),
     [
-        (ADMIN, range(70)),
+        (ADMIN, range(80)),
         (READER, range(100, 110)),
         (FOREIGN_ADMIN, range(200, 210)),
         (NO_SCOPES, range(300, 310)),
@@ -86,6 +86,9 @@ def test_every_part_of_the_schema_is_in_the_random_documents() -> None:
     }
 
     for seed in range(600):
+
+
+    for seed in range(700):
         query, _ = write_document(random.Random(seed))
         visit(parse(query), TypeInfoVisitor(info, collector))
 

@@ -59,6 +59,7 @@ from tests.api.compiled.scripted_parts import (
     StorageChanges,
     Watch,
 )
+from tests.service.plan_fakes import build_plans
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class WholeGateway:
             self.reconciler,
             self.journal,
             StorageChanges(changes, self.journal),
+            build_plans(self.directory, self.read_now),
             "test",
         )
         # The reference answers whatever a compiled plan may answer.

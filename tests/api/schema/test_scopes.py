@@ -19,11 +19,15 @@ AUDITS = [
     'openingBalanceWrite(id: "w1") { id }',
     "openingBalanceWrites { nodes { id } }",
 ]
+PLANS = ['openingBalancePlan(id: "p1") { id }']
 INPUT = '{accountId: "acct_yen", amount: {minorUnits: 1, currency: "JPY"}}'
 WRITES = [
     f"upsertOpeningBalance(input: {INPUT}) {{ __typename }}",
     f"upsertOpeningBalances(inputs: [{INPUT}]) {{ __typename }}",
     'settleOpeningBalanceWrite(writeId: "w1", as: APPLIED, note: "n") { __typename }',
+    f"planOpeningBalances(input: {{rows: [{{line: 1, {INPUT[1:]}]}}) {{ __typename }}",
+    'approvePlan(id: "p1") { __typename }',
+    'applyPlan(id: "p1") { __typename }',
 ]
 
 
@@ -31,6 +35,7 @@ WRITES = [
     ("document", "key", "scope"),
     [(f"{{ {field} }}", AUDITOR, "balances:read") for field in READS]
     + [(f"{{ {field} }}", READ, "audit:read") for field in AUDITS]
+    + [(f"{{ {field} }}", READ, "balances:write") for field in PLANS]
     + [(f"mutation {{ {field} }}", READ, "balances:write") for field in WRITES],
 )
 async def test_missing_scope_is_forbidden(harness: GatewayHarness, document, key, scope):
@@ -43,6 +48,7 @@ async def test_missing_scope_is_forbidden(harness: GatewayHarness, document, key
     assert len(error["path"]) == 1
     assert harness.reads.calls == []
     assert harness.writer.requests == []
+    assert harness.plan_store.plans == {}
 
 
 async def test_introspection_needs_a_credential_but_no_scope(harness: GatewayHarness):
@@ -53,7 +59,10 @@ async def test_introspection_needs_a_credential_but_no_scope(harness: GatewayHar
 
 
 def test_scope_cases_cover_every_root_field():
-    for root, documents in (("Query", READS + AUDITS + ANY_CREDENTIAL), ("Mutation", WRITES)):
+    for root, documents in (
+        ("Query", READS + AUDITS + PLANS + ANY_CREDENTIAL),
+        ("Mutation", WRITES),
+    ):
         named = {document.partition("(")[0].split()[0] for document in documents}
 
         assert named == set(build_core_schema().type_map[root].fields)

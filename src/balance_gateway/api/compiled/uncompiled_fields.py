@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 #: The reason for each field, as ``Type.field``.
 UNCOMPILED_FIELDS: Mapping[str, str] = {
+    "Query.openingBalancePlan": "A tool asks for it while it works on the plan.",
     "Query.openingBalanceWrite": "A person asks for it, seldom; it is read from the journal.",
     "Query.openingBalanceWrites": "As for openingBalanceWrite.",
 }

@@ -38,6 +38,8 @@ class Limits:
             takes about a hundred times as many bytes.
         page_size: the largest ``first`` of ``bankAccounts``.
         writes_page_size: the largest ``first`` of ``openingBalanceWrites``.
+        plan_rows: rows of one ``planOpeningBalances``.
+        plan_rows_page_size: the largest ``first`` of a plan's ``rows``.
         ids: items in one list argument.
         history_points: days in one ``balanceHistory``.
         inputs: inputs of one ``upsertOpeningBalances``.
@@ -70,6 +72,8 @@ class Limits:
     cached_document_characters: int = 1_048_576
     page_size: int = 100_000
     writes_page_size: int = 1_000
+    plan_rows: int = 2_000
+    plan_rows_page_size: int = 1_000
     ids: int = 1_000
     history_points: int = 366
     inputs: int = 100

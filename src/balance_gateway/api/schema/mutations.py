@@ -13,6 +13,13 @@ from balance_gateway.api.schema.opening_balance_inputs import (
     UpsertOpeningBalanceInput,
     build_upsert_request,
 )
+from balance_gateway.api.schema.opening_balance_plan_mutations import (
+    PLAN_RULES,
+    OpeningBalancePlanResult,
+    apply_plan,
+    approve_plan,
+    plan_opening_balances,
+)
 from balance_gateway.api.schema.settle_opening_balance_write import (
     SettleOpeningBalanceWriteResult,
     settle_opening_balance_write,
@@ -112,4 +119,21 @@ class Mutation:
         resolver=settle_opening_balance_write,
         description="Settles a write that the provider may or may not have applied, as you found "
         "it there. Needs balances:write.",
+    )
+    plan_opening_balances: OpeningBalancePlanResult = strawberry.mutation(
+        resolver=plan_opening_balances,
+        metadata=PLAN_RULES,
+        description="Makes a plan of up to 100,000 opening balances, or adds a part to it. Nothing "
+        "is sent to a provider: the gateway reads what is set now, until the plan is READY. A plan "
+        "with an invalid row is REFUSED. Needs balances:write.",
+    )
+    approve_plan: OpeningBalancePlanResult = strawberry.mutation(
+        resolver=approve_plan,
+        description="Approves a READY plan that another principal made. Needs balances:write.",
+    )
+    apply_plan: OpeningBalancePlanResult = strawberry.mutation(
+        resolver=apply_plan,
+        description="Applies a READY plan, and returns at once: the gateway sends each row at most "
+        "once, if the account still has the previous opening balance. Repeating it is harmless and "
+        "shows the progress. Needs balances:write.",
     )

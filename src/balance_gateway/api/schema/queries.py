@@ -18,6 +18,7 @@ from balance_gateway.api.schema.connectors import Connector, build_connector
 from balance_gateway.api.schema.history import count_points
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, count_items, list_size
 from balance_gateway.api.schema.node import Node, is_connector_id, parse_connector_name
+from balance_gateway.api.schema.opening_balance_plans import OpeningBalancePlan, get_plan
 from balance_gateway.api.schema.opening_balance_writes import (
     OpeningBalanceWrite,
     OpeningBalanceWriteConnection,
@@ -175,4 +176,9 @@ class Query:
         resolver=list_writes,
         metadata=list_size(count_page, "first"),
         description="Your recorded writes in pages, newest first. Needs audit:read.",
+    )
+    opening_balance_plan: OpeningBalancePlan | None = strawberry.field(
+        resolver=get_plan,
+        description="A plan of opening balances by its id; null if it does not exist or is not "
+        "yours. Needs balances:write.",
     )
