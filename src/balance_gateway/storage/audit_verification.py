@@ -1,6 +1,6 @@
 """Verifies the hash chains of the audit log (see ``audit_chain``)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from balance_gateway.storage.audit_chain import (
 )
 from balance_gateway.storage.audited_writes import find_differing_writes
 from balance_gateway.storage.database import Database
+from balance_gateway.storage.plan_audit import read_stored_plan_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,13 @@ class Verification:
         missing_heads: the expected hashes that no whole row has.
         differing_writes: the ids of writes in the journal that differ from their newest audit row,
             or have none.
+        plan_chains: the same as ``chains`` for the audit log of plans.
     """
 
     chains: Sequence[VerifiedChain]
     missing_heads: Sequence[str]
     differing_writes: Sequence[str]
+    plan_chains: Sequence[VerifiedChain] = ()
 
 
 async def verify_chains(
@@ -121,19 +124,27 @@ async def verify_in(
     connection: AsyncConnection, *, tenant: str | None = None, heads: Collection[str] = ()
 ) -> Verification:
     """Verify in an open transaction; see ``verify_chains``."""
-    chains: dict[str, VerifiedChain] = {}
     missing = set(heads)
+    chains = await _verify(read_stored_rows(connection, tenant), missing)
+    plan_chains = await _verify(read_stored_plan_rows(connection, tenant), missing)
+    differing = await find_differing_writes(connection, tenant)
+    return Verification(chains, sorted(missing), differing, plan_chains)
+
+
+async def _verify(
+    batches: AsyncIterator[Sequence[dict[str, Any]]], missing: set[str]
+) -> list[VerifiedChain]:
+    """Verify the rows of a log, and remove the heads that it has from the missing ones."""
+    chains: dict[str, VerifiedChain] = {}
     # Of one moment: a row that is committed meanwhile cannot appear without the one before it.
-    async for batch in read_stored_rows(connection, tenant):
+    async for batch in batches:
         for columns in batch:
             name = columns["tenant"]
             chain = chains.setdefault(name, VerifiedChain(name))
             chain.add(columns)
             if chain.head is not None:
                 missing.discard(chain.head)
-    found = [chains[name] for name in sorted(chains, key=str)]
-    differing = await find_differing_writes(connection, tenant)
-    return Verification(found, sorted(missing), differing)
+    return [chains[name] for name in sorted(chains, key=str)]
 
 
 def _hash_or_empty(hash_columns: Any, *arguments: Any) -> str:
