@@ -150,7 +150,7 @@ class PlanApplier:
         self, plan: Plan, row: PlanRow, patience: Patience, *, is_genuine: bool
     ) -> PlanRow:
         """Return the row with its final outcome."""
-        request = _build_request(plan, row)
+        request = build_row_request(plan, row)
         while True:
             recorded = await self._find_recorded(plan, request)
             if recorded is not None:
@@ -222,7 +222,7 @@ class PlanApplier:
         return replace(row, outcome=RowOutcome.UNCHANGED)
 
 
-def _build_request(plan: Plan, row: PlanRow) -> UpsertRequest:
+def build_row_request(plan: Plan, row: PlanRow) -> UpsertRequest:
     """Build the write of a row; it is the same at every attempt."""
     assert row.amount is not None
     expected: ExpectedPrevious | ExpectedUnreadable = ExpectedUnreadable()

@@ -12,7 +12,8 @@ APPLY_TIME_MAX = timedelta(hours=24)
 FAILURES_MAX = 8
 
 _WAIT_MAX_S = 60.0
-_BUDGET_WAIT_S = 5.0
+#: Each attempt is a row of the journal, so there are not too many.
+_BUDGET_WAIT_S = 15.0
 
 
 class Patience:
