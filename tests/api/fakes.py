@@ -18,11 +18,15 @@ from balance_gateway.api.execution.engine import Engine
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, Capability, ProviderKind, Side
+from balance_gateway.domain.audit import AuditEntry
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.errors import AccountNotFound, GatewayError
+from balance_gateway.domain.evidence import Evidence
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money, parse_minor_units
 from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
+from balance_gateway.ports.audit_log import AuditFilter
+from balance_gateway.ports.explanations import Explained, Overlap
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 from balance_gateway.ports.write_journal import WriteFilter, WritePosition
 from balance_gateway.server.http_protocol import DeadlineProtocol
@@ -260,6 +264,54 @@ class FakeHistory:
         return own[:limit]
 
 
+class FakeExplainer:
+    """Explains what ``FakeReads`` returns, without evidence unless a test sets some.
+
+    Attributes:
+        balances: explained balances by account id.
+    """
+
+    def __init__(self, reads: Any) -> None:
+        self.reads = reads
+        self.balances: dict[str, Explained[Any]] = {}
+
+    async def explain_balance(self, request: BalanceRequest) -> Explained[Any]:
+        if request.account.id in self.balances:
+            return self.balances[request.account.id]
+        [result] = await self.reads.balances([request])
+        return Explained(result, None, result, Evidence())
+
+    async def explain_opening_balance(self, account: Account) -> Explained[Any]:
+        [result] = await self.reads.opening_balances([account])
+        return Explained(result, None, result, Evidence())
+
+    async def find_overlaps(self, request: BalanceRequest) -> list[Overlap]:
+        return []
+
+
+class FakeAuditLog:
+    """Has the entries that a test adds, with their tenant, oldest first."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, AuditEntry]] = []
+        self.pages: list[tuple[AuditFilter, int, bool]] = []
+
+    async def page(
+        self,
+        tenant: str,
+        selected: AuditFilter,
+        limit: int,
+        after: int | None,
+        *,
+        oldest_first: bool = False,
+    ) -> list[AuditEntry]:
+        self.pages.append((selected, limit, oldest_first))
+        own = [entry for owner, entry in self.entries if owner == tenant]
+        if oldest_first:
+            return [one for one in own if after is None or one.number > after][:limit]
+        return [one for one in reversed(own) if after is None or one.number < after][:limit]
+
+
 class FakeStorageChanges:
     """Shows a change at every look."""
 
@@ -310,6 +362,10 @@ class GatewayHarness:
         self.history = FakeHistory()
         self.reconciler = FakeReconciler(self.history)
         self.plan_store = FakePlanStore()
+
+
+        self.explainer = FakeExplainer(self.reads)
+        self.audit_log = FakeAuditLog()
         self.gateway = Gateway(
             self.directory,
             self.reads,
@@ -320,6 +376,10 @@ class GatewayHarness:
             self.history,
             FakeStorageChanges(),
             build_plans(self.directory, self._clock, self.plan_store),
+
+
+            explainer=self.explainer,
+            audit_log=self.audit_log,
         )
         self.checks: dict[str, Callable[[], Any]] = {}
         self.endpoint: GraphQLEndpoint | None = None

@@ -17,6 +17,7 @@ from typing import Any
 from alembic import command
 from sqlalchemy import Connection, text
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import (
@@ -27,7 +28,6 @@ from balance_gateway.domain.writes import (
     WriteRecord,
 )
 from balance_gateway.storage import migrations
-from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, open_database
 from balance_gateway.storage.database_url import parse_database_url
 

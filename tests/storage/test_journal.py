@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource, Tag
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.write_journal import AccountBusy, JournalUnavailable
-from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
+from balance_gateway.storage.audit import SqlAuditLog
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_format import IntendedValues

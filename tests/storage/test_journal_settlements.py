@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import (
@@ -17,7 +18,7 @@ from balance_gateway.domain.writes import (
     WriteRecord,
 )
 from balance_gateway.ports.write_journal import WriteFilter, WritePosition
-from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
+from balance_gateway.storage.audit import SqlAuditLog
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_format import UnreadableRow
 from balance_gateway.storage.journal_history import SqlWriteHistory

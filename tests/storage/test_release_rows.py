@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalanceSource
 from balance_gateway.domain.writes import SettledBy, WriteOutcome
-from balance_gateway.storage.audit import AuditEvent, SqlAuditLog
+from balance_gateway.storage.audit import SqlAuditLog
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_format import IntendedValues
 from balance_gateway.storage.journal_settlements import SqlWriteSettlements

@@ -32,6 +32,7 @@ from balance_gateway.domain.writes import WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.cache.explained_reads import ExplainedReads
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
@@ -45,6 +46,7 @@ from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.write_results import log_uncertain
 from balance_gateway.service.writer import OpeningBalanceWriter
+from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_history import SqlWriteHistory
@@ -255,6 +257,14 @@ def _wire(
         resources.storage_changes,
         plans,
         settings.server.environment,
+        explainer=ExplainedReads(
+            reads,
+            keys,
+            build_lifetimes(settings.cache),
+            settings.accounts,
+            resources.clock,
+        ),
+        audit_log=SqlAuditPages(resources.database),
     )
     components = GatewayComponents(
         gateway, resources.database, cache, providers, metrics, resources.clocks

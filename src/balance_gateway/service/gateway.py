@@ -1,7 +1,7 @@
 """Bundles the gateway's use cases for the API layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from balance_gateway.domain.access import Principal
@@ -9,6 +9,8 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.health import ConnectorStatus
 from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
+from balance_gateway.ports.audit_log import AuditLog
+from balance_gateway.ports.explanations import ReadExplainer
 from balance_gateway.ports.reads import ReadPipeline
 from balance_gateway.ports.storage_changes import StorageChanges
 from balance_gateway.ports.write_journal import WriteHistory
@@ -71,6 +73,8 @@ class Gateway:
         storage_changes: shows whether the embedded ledger or the journal has changed.
         plans: plans of many opening balances.
         environment: the configured name of the environment; empty without one.
+        explainer: explains balances and opening balances.
+        audit_log: the rows of the audit log.
     """
 
     directory: Directory
@@ -83,3 +87,5 @@ class Gateway:
     storage_changes: StorageChanges
     plans: OpeningBalancePlans
     environment: str = ""
+    explainer: ReadExplainer = field(kw_only=True)
+    audit_log: AuditLog = field(kw_only=True)

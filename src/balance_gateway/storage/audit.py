@@ -1,6 +1,5 @@
 """Implements the append-only audit log: one row for every change of a write."""
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.storage.audit_chain import hash_row, lock_head
@@ -23,24 +23,6 @@ from balance_gateway.storage.journal_format import (
     reading_row,
 )
 from balance_gateway.storage.tables import instant_text, write_audit
-
-
-class AuditEvent(enum.Enum):
-    """A change of a write.
-
-    ``DISREGARDED`` records an outcome that contradicts the final one and did not change the write.
-    ``PROVED``, ``DISPROVED``, ``SUPERSEDED`` and ``SETTLED`` (by a person) settle an uncertain
-    write.
-    """
-
-    BEGUN = "begun"
-    FINISHED = "finished"
-    LEASE_EXPIRED = "lease_expired"
-    DISREGARDED = "disregarded"
-    PROVED = "proved"
-    DISPROVED = "disproved"
-    SUPERSEDED = "superseded"
-    SETTLED = "settled"
 
 
 @dataclass(frozen=True, slots=True)

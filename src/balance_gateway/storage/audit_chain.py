@@ -37,7 +37,7 @@ EMPTY_HASH = "0" * 64
 _BATCH_ROWS = 1_000
 
 #: The columns as they are stored, without the conversions of their types.
-_STORED: list[ColumnClause[Any]] = [literal_column(column.name) for column in write_audit.c]
+STORED_COLUMNS: list[ColumnClause[Any]] = [literal_column(column.name) for column in write_audit.c]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,12 @@ class ChainHead:
 
 
 def hash_row(columns: Mapping[str, Any]) -> str:
-    """Return the hash of a row's canonical form; ``at`` is text.
+    """Return the hash of a row's canonical form; raises like ``build_form``."""
+    return hashlib.sha256(build_form(columns).encode("ascii")).hexdigest()
+
+
+def build_form(columns: Mapping[str, Any]) -> str:
+    """Return a row's canonical form; ``at`` is text.
 
     Raises:
         TypeError, ValueError: a value is none that a row can have.
@@ -63,8 +68,7 @@ def hash_row(columns: Mapping[str, Any]) -> str:
     members.pop("hash", None)
     if "sequence" in members:
         members.pop("number", None)
-    form = json.dumps(members, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(form.encode("ascii")).hexdigest()
+    return json.dumps(members, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash_earlier_row(columns: Mapping[str, Any], previous_hash: str) -> str:
@@ -79,15 +83,16 @@ async def read_stored_rows(
 
     They are read by one statement, so all are of one moment, and yielded in batches.
     """
-    statement = select(*_STORED).select_from(write_audit).order_by(write_audit.c.number)
+    statement = select(*STORED_COLUMNS).select_from(write_audit).order_by(write_audit.c.number)
     if tenant is not None:
         statement = statement.where(write_audit.c.tenant == tenant)
     async with connection.stream(statement) as rows:
         async for batch in rows.mappings().partitions(_BATCH_ROWS):
-            yield [_with_flag(dict(row)) for row in batch]
+            yield [restore_types(dict(row)) for row in batch]
 
 
-def _with_flag(columns: dict[str, Any]) -> dict[str, Any]:
+def restore_types(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored columns of a row with the types that its canonical form has."""
     if type(columns["verified"]) is int and columns["verified"] in (0, 1):
         # SQLite has no booleans.
         columns["verified"] = bool(columns["verified"])

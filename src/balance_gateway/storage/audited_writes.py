@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import Row, Text, func, literal_column, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.money import Money
-from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.journal_format import UnreadableRow, intended_from_text
 from balance_gateway.storage.tables import write_audit, writes
 

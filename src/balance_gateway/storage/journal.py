@@ -9,12 +9,12 @@ from sqlalchemy import Text, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.writes import UnsettledWrite, WriteIntent, WriteOutcome, WriteRecord
 from balance_gateway.ports.write_journal import AccountBusy, WriteNotBegun
 from balance_gateway.storage import audit
-from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.audit_chain import lock_chains
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_access import JournalAccess, oldest_first, store_outcome

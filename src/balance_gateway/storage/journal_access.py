@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
 from balance_gateway.ports.write_journal import JournalUnavailable
 from balance_gateway.storage import audit
-from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.journal_rows import outcome_columns, record_from_row
 from balance_gateway.storage.tables import writes

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.writes import SettledBy, WriteRecord
-from balance_gateway.storage.audit import AuditEvent
 from balance_gateway.storage.journal_access import JournalAccess, oldest_first, store_outcome
 from balance_gateway.storage.journal_rows import record_from_row
 from balance_gateway.storage.tables import APPLIED, DOUBTFUL, writes

@@ -194,6 +194,19 @@ Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, wri
 Index("write_audit_write", write_audit.c.write_id)
 Index("write_audit_chain", write_audit.c.tenant, write_audit.c.sequence, unique=True)
 
+#: One row for neighbouring rows of a tenant's chain that retention has removed (see
+#: ``audit_seals``). Triggers reject changing or deleting a row.
+audit_seals = Table(
+    "audit_seals",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("first_sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("last_hash", Text, nullable=False),
+    Column("removed_in", BigInteger, nullable=False),
+)
+
 ledger_opening_balances = Table(
     "ledger_opening_balances",
     metadata,

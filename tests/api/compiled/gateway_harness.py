@@ -44,7 +44,14 @@ from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
-from tests.api.fakes import FakeHistory, FakeReconciler, FakeStorageChanges, FakeWriter
+from tests.api.fakes import (
+    FakeAuditLog,
+    FakeExplainer,
+    FakeHistory,
+    FakeReconciler,
+    FakeStorageChanges,
+    FakeWriter,
+)
 from tests.pipeline.fakes import FakeProvider
 from tests.service.plan_fakes import build_plans
 
@@ -238,6 +245,8 @@ class GatewayHarness:
             FakeStorageChanges(),
             build_plans(directory, lambda: self.now),
             self.environment,
+            explainer=FakeExplainer(self.reads),
+            audit_log=FakeAuditLog(),
         )
         self.graphql_core = Engine(
             self.gateway, limits=LIMITS, request_timeout_s=self.request_timeout_s

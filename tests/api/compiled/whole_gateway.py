@@ -60,6 +60,7 @@ from tests.api.compiled.scripted_parts import (
     Watch,
 )
 from tests.service.plan_fakes import build_plans
+from tests.api.fakes import FakeAuditLog, FakeExplainer
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ class WholeGateway:
             StorageChanges(changes, self.journal),
             build_plans(self.directory, self.read_now),
             "test",
+            explainer=FakeExplainer(self.reads),
+            audit_log=FakeAuditLog(),
         )
         # The reference answers whatever a compiled plan may answer.
         limits = Limits(accounts=len(ACCOUNTS), cost_graphql_core=Limits().cost)

@@ -108,6 +108,8 @@ WriteOutcome.message: String!
 BankAccount.unsettledWrite: UnsettledWrite
 Query.openingBalanceWrite: OpeningBalanceWrite
 Query.openingBalanceWrites: OpeningBalanceWriteConnection
+Query.auditLog: AuditEntryConnection
+Query.explainBalance: BalanceExplanation
 Mutation.settleOpeningBalanceWrite: SettleOpeningBalanceWriteResult!
 OpeningBalanceRejected.message: String!
 OpeningBalanceRejected.retryable: Boolean!
@@ -148,6 +150,11 @@ upsertOpeningBalances(inputs): [UpsertOpeningBalanceInput!]!
 #: The fields of Query that need another scope than balances:read.
 AUDIT_FIELDS = dict.fromkeys(("openingBalanceWrite", "openingBalanceWrites"), "audit:read")
 WRITERS_FIELDS = {"openingBalancePlan": "balances:write"}
+
+
+AUDIT_FIELDS = dict.fromkeys(
+    ("openingBalanceWrite", "openingBalanceWrites", "auditLog", "explainBalance"), "audit:read"
+)
 
 FIELDED = GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType
 

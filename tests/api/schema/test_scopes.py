@@ -18,6 +18,8 @@ ANY_CREDENTIAL = ["viewer { name }", "gateway { version }"]
 AUDITS = [
     'openingBalanceWrite(id: "w1") { id }',
     "openingBalanceWrites { nodes { id } }",
+    "auditLog { nodes { number } }",
+    'explainBalance(accountId: "acct_yen") { accountId }',
 ]
 PLANS = ['openingBalancePlan(id: "p1") { id }']
 INPUT = '{accountId: "acct_yen", amount: {minorUnits: 1, currency: "JPY"}}'

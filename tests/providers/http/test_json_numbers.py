@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from balance_gateway.ports.evidence import format_raw
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.body import decode_json
 
@@ -50,3 +51,11 @@ def test_decimals_follow_iso_4217(number: str, currency: str, minor_units: int) 
 def test_amount_with_too_many_decimals_is_rejected_not_rounded(number: str, currency: str) -> None:
     with pytest.raises(json_fields.MalformedResponse):
         json_fields.parse_major_units(decode_json(f'{{"n": {number}}}'.encode()), "n", currency)
+
+
+def test_a_number_keeps_its_spelling_where_it_is_explained() -> None:
+    body = b'{"a": 1.50e2, "b": -0, "c": 12, "d": 0.10}'
+    kept, usual = decode_json(body, keeps_literals=True), decode_json(body)
+
+    assert kept == usual
+    assert [format_raw(kept[key]) for key in "abcd"] == ["1.50e2", "-0", "12", "0.10"]

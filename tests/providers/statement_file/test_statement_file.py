@@ -1,5 +1,6 @@
 """Statement files: what is read, what is refused, and whose error it is."""
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from balance_gateway.domain.errors import (
     ProviderUnavailable,
 )
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.evidence import EvidenceCollector, collect_evidence
 from balance_gateway.providers.statement_file import statements
 from balance_gateway.providers.statement_file.provider import (
     StatementFileProvider,
@@ -250,3 +252,24 @@ async def test_malformed_note_costs_no_opening_balance(
     assert (opening.amount, opening.memo) == (Money(10_00, "EUR"), None)
     [record] = [one for one in caplog.records if one.message == "provider.field_dropped"]
     assert (record.account_id, record.field) == (OPERATING.id, field)  # type: ignore[attr-defined]
+
+
+async def test_a_figure_is_explained_by_the_text_in_the_file(
+    provider: StatementFileProvider, write: Write
+) -> None:
+    write({"currency": "EUR", "balances": {"2026-01-02": {"bank": "-1.50"}}})
+    collector = EvidenceCollector(lambda: NOW)
+
+    async def read() -> None:
+        collect_evidence(collector)
+        await provider.balances([BalanceQuery(OPERATING, DAY)])
+
+    # In a context of its own, so that no other test is explained.
+    await asyncio.create_task(read())
+    evidence = collector.build_evidence()
+
+    assert [call.endpoint for call in evidence.calls] == ["the statement file statements.json"]
+    assert [(one.figure.value, one.fields[0].text) for one in evidence.figures] == [
+        ("bank", '"-1.50"'),
+        ("ledger", None),
+    ]

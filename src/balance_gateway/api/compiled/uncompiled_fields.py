@@ -12,4 +12,6 @@ UNCOMPILED_FIELDS: Mapping[str, str] = {
     "Query.openingBalancePlan": "A tool asks for it while it works on the plan.",
     "Query.openingBalanceWrite": "A person asks for it, seldom; it is read from the journal.",
     "Query.openingBalanceWrites": "As for openingBalanceWrite.",
+    "Query.auditLog": "As for openingBalanceWrite.",
+    "Query.explainBalance": "A person asks for it, seldom; it reads from the provider each time.",
 }

@@ -18,6 +18,7 @@ from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import day_end_exclusive, today
 from balance_gateway.domain.writes import UnsettledWrite, WriteRecord
+from balance_gateway.ports.audit_log import AuditLog
 from balance_gateway.ports.cache_validity import Validity
 from balance_gateway.ports.reads import BalanceRequest, Observed, OnStale
 from balance_gateway.ports.write_journal import WriteHistory
@@ -91,6 +92,12 @@ class RequestContext:
         """The recorded writes; a response that is made with them is kept until the next change."""
         self.dependencies.add_validity(self.storage_validity)
         return self._gateway.history
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """The audit log; a response that is made with it is kept until the next change."""
+        self.dependencies.add_validity(self.storage_validity)
+        return self._gateway.audit_log
 
     @property
     def environment(self) -> str:

@@ -154,6 +154,14 @@ class CachedReads:
         except GatewayError as error:
             raise attach_account(account, error) from error
 
+    async def look_up(self, read: CachedRead) -> CacheLookup:
+        """Return what the cache has for a read; nothing is read from the provider."""
+        return (await self._look_up({read.value_key: read}))[read.value_key]
+
+    async def read_alone(self, read: CachedRead) -> Any:
+        """Return a value, or its error, from the provider; see ``ReadThrough.read_alone``."""
+        return await self._read_through.read_alone(read)
+
     def is_in_storage(self, account: Account) -> bool:
         """Return whether the account's values depend on the gateway's own storage alone."""
         return account.id in self._in_storage

@@ -110,6 +110,13 @@ class ReadThrough:
         self._set_call_context(account, self._deadline_s)
         return await self._providers[account.connector].normal_balance(account)
 
+    async def read_alone(self, read: CachedRead) -> Value | GatewayError:
+        """Read a value without sharing or storing it; changes the context of the task's calls."""
+        self._set_call_context(read.account, self._deadline_s)
+        account_ids.set((read.account.id,))
+        [value] = await self._call_provider([read])
+        return value
+
     async def refresh(self, group: Sequence[PendingRead], boost: PriorityBoost) -> None:
         """Run an upstream call in the background, until ``boost`` is requested."""
         set_call_context(priority=Priority.BACKGROUND, boost=boost)

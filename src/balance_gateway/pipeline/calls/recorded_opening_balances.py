@@ -16,7 +16,9 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
+from balance_gateway.domain.evidence import RecordedWrite
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.write_journal import WriteJournal
 
@@ -48,6 +50,10 @@ class RecordedOpeningBalances(ProviderDecorator):
         # By remote account: two gateway accounts may refer to the same one, and must agree.
         record = await self._journal.last_applied(self._remote_accounts[account.id])
         if record is not None and record.applied is not None:
+            if (evidence := current_evidence()) is not None:
+                is_own = record.intent.tenant == account.tenant
+                write_id = record.intent.id if is_own else None
+                evidence.set_recorded_write(RecordedWrite(write_id, record.finished_at))
             return replace(
                 require_currency(account, record.applied),
                 source=OpeningBalanceSource.RECORDED_BY_GATEWAY,

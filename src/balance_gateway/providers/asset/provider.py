@@ -46,10 +46,12 @@ from balance_gateway.domain.balances import (
 from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import BadInput, GatewayError, Unsupported, with_account
+from balance_gateway.domain.evidence import Figure, RawUnit
 from balance_gateway.domain.money import Money, currency_exponent, decimal_text
 from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.account_lister import RunCall
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.ports.side_store import SideStore
 from balance_gateway.providers.asset.account_list import AssetAccountList
@@ -197,6 +199,8 @@ class AssetProvider:
         if isinstance(figures, GatewayError):
             raise figures
         assert figures.ledger is not None
+        if (evidence := current_evidence()) is not None:
+            evidence.set_derived_from(day)
         return OpeningBalance(figures.ledger, None, OpeningBalanceSource.DERIVED)
 
     async def normal_balance(self, account: Account) -> Side:
@@ -290,6 +294,7 @@ class AssetProvider:
                 credit = json_fields.parse_major_units(ledger_rows[0], "credit", account.currency)
         except GatewayError as error:
             return with_account(error, account_id=account.id)
+        _explain(ledger_rows[0], get_last_instant(account, query.as_of))
         # Both sides are in the row, so the difference needs no normal side.
         return BalanceFigures(
             query.as_of,
@@ -324,3 +329,21 @@ class AssetProvider:
             )
             raise BadInput(message, field="effectiveAt", account_id=write.account.id)
         return start
+
+
+
+
+def _explain(row: dict[str, Any], until: datetime) -> None:
+    if (evidence := current_evidence()) is None:
+        return
+    evidence.set_bound("end_datetime", format_instant(until), is_inclusive=True, instant=until)
+    names, rule = ("ledger_id", "debit", "credit"), "debit − credit"
+    evidence.set_figure(Figure.LEDGER, row, names, RawUnit.MAJOR_UNITS, rule)
+
+
+def _index_rows_by_ledger(data: Any) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for item in json_fields.require_list(data, "data"):
+        row = json_fields.require_object(item, "a row")
+        rows.setdefault(json_fields.parse_text(row, "ledger_id"), []).append(row)
+    return rows

@@ -11,6 +11,7 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
+from balance_gateway.ports.evidence import NumberLiteral
 from balance_gateway.providers.http.json_fields import MalformedResponse
 
 #: Maximum length of a number with a decimal point or an exponent, in characters. Python limits
@@ -18,14 +19,19 @@ from balance_gateway.providers.http.json_fields import MalformedResponse
 NUMBER_CHARACTERS_MAX = 1000
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes, *, keeps_literals: bool = False) -> Any:
     """Decode one JSON text; fractions become ``Decimal``, objects become ``dict``.
+
+    Args:
+        body: The text in UTF-8.
+        keeps_literals: Whether a number whose spelling would be lost becomes a ``NumberLiteral``.
 
     Raises:
         MalformedResponse: The body is not JSON or is rejected by the rules of this module.
     """
     try:
-        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
+        decoder = _LITERAL_DECODER if keeps_literals else _DECODER
+        return decoder.decode(body.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except RecursionError:
@@ -44,11 +50,11 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _parse_decimal(literal: str) -> Decimal:
+def _parse_decimal(literal: str, number: type[Decimal] = Decimal) -> Decimal:
     if len(literal) > NUMBER_CHARACTERS_MAX:
         raise MalformedResponse(f"a number has more than {NUMBER_CHARACTERS_MAX} characters")
     try:
-        return Decimal(literal)
+        return number(literal)
     except InvalidOperation:
         raise MalformedResponse("a number is out of range") from None
 
@@ -57,6 +63,21 @@ def _reject_constant(_: str) -> NoReturn:
     raise MalformedResponse("a number is NaN or infinite")
 
 
+def _parse_literal(literal: str) -> Decimal:
+    return _parse_decimal(literal, NumberLiteral)
+
+
+def _parse_integer_literal(literal: str) -> int | Decimal:
+    # The only integer with two spellings.
+    return NumberLiteral(literal) if literal == "-0" else int(literal)
+
+
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_build_object, parse_float=_parse_decimal, parse_constant=_reject_constant
+)
+_LITERAL_DECODER = json.JSONDecoder(
+    object_pairs_hook=_build_object,
+    parse_float=_parse_literal,
+    parse_int=_parse_integer_literal,
+    parse_constant=_reject_constant,
 )

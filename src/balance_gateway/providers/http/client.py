@@ -22,6 +22,7 @@ from balance_gateway.domain.errors import (
     ProviderTimeout,
 )
 from balance_gateway.ports.call_context import current_call
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http.authorization import Authorization
 from balance_gateway.providers.http.body import decode_json
@@ -137,7 +138,10 @@ class ProviderHTTP:
         """
         if (write := current_call().send_status) is not None:
             write.mark_waiting()
-        target = self._prefix + build_path(segments) + build_query(query)
+        path = build_path(segments)
+        if (evidence := current_evidence()) is not None:
+            evidence.add_call(operation, method, path, query or {})
+        target = self._prefix + path + build_query(query)
         url = self._base.with_target(target)
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         exchange = Exchange(
@@ -274,7 +278,7 @@ class ProviderHTTP:
         try:
             raw = await transmit(self._transport, exchange, url.origin, url.target, headers, result)
             if raw or not exchange.empty_ok:
-                body = decode_json(raw)
+                body = decode_json(raw, keeps_literals=current_evidence() is not None)
         except MalformedResponse as error:
             # An unreadable error body does not matter: the status alone decides.
             if result.outcome == "ok":

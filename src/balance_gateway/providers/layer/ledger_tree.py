@@ -11,7 +11,9 @@ from balance_gateway.domain.accounts import Account, ProviderKind, Side
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
 from balance_gateway.domain.calendar_days import Clock, format_instant, today
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
+from balance_gateway.domain.evidence import Figure
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.errors import ProviderResponse
@@ -171,6 +173,12 @@ class LayerLedger:
                 cents = json_fields.parse_integer(record, "balance") * side.holder_sign()
         except GatewayError as error:
             return with_account(error, account_id=account.id)
+        if (evidence := current_evidence()) is not None:
+            until = get_first_instant_after(account, query.as_of)
+            sent = format_instant(until)
+            evidence.set_bound("end_date", sent, is_inclusive=False, instant=until)
+            names = ("id", "normality", "balance")
+            responses.explain_cents(evidence, Figure.LEDGER, record, names, side)
         return BalanceFigures(
             query.as_of,
             None,

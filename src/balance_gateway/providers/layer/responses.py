@@ -1,6 +1,6 @@
 """Parse Layer's responses: both envelopes, both forms of errors and ids, every field."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,9 @@ from balance_gateway.domain.errors import (
     ProviderRejected,
     with_account,
 )
+from balance_gateway.domain.evidence import Figure, RawUnit
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.evidence import EvidenceCollector, current_evidence
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.errors import (
@@ -95,6 +97,9 @@ def parse_opening_balance(record: Any, account: Account, side: Side) -> OpeningB
     """
     record = json_fields.require_object(record, "the opening balance")
     cents = json_fields.parse_integer(record, "balance") * side.holder_sign()
+    if (evidence := current_evidence()) is not None:
+        names = ("balance", "effective_at", "created_at", "updated_at")
+        explain_cents(evidence, Figure.OPENING_BALANCE, record, names, side)
 
     def read(parse: Callable[[dict[str, Any], str], T | None], key: str) -> T | None:
         return read_decoration(account, key, lambda: parse(record, key), None)
@@ -110,6 +115,19 @@ def parse_opening_balance(record: Any, account: Account, side: Side) -> OpeningB
         tags=_read_tags(record, account),
         metadata=read(_parse_metadata, "metadata"),
     )
+
+
+def explain_cents(
+    evidence: EvidenceCollector,
+    figure: Figure,
+    record: dict[str, Any],
+    names: Sequence[str],
+    side: Side,
+) -> None:
+    """Note an amount in cents on the account's normal side."""
+    sign = "+1" if side is Side.DEBIT else "−1"
+    rule = f"balance × {sign}, because the normal side is {side.name}"
+    evidence.set_figure(figure, record, names, RawUnit.CENTS, rule, side)
 
 
 def has_balance(record: Any) -> bool:

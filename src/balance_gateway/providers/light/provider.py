@@ -44,10 +44,12 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.calendar_days import Clock, format_instant
 from balance_gateway.domain.errors import GatewayError, Unsupported, with_account
+from balance_gateway.domain.evidence import Figure, RawUnit
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.remote_accounts import RemoteAccountList
 from balance_gateway.domain.secret import Secret
 from balance_gateway.ports.account_lister import RunCall
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import FixedAuthorization
@@ -171,6 +173,8 @@ class LightProvider:
             )
             raise Unsupported(message, account_id=account.id, provider=self.kind.name)
         figures = await self._read_balance(account, day)
+        if (evidence := current_evidence()) is not None:
+            evidence.set_derived_from(day)
         if figures.bank is None:
             return None
         return OpeningBalance(figures.bank, None, OpeningBalanceSource.DERIVED)
@@ -253,6 +257,7 @@ class LightProvider:
             # Null means that no opening balance is set; a missing field is an error.
             bank = json_fields.parse_nullable_int64(record, "bankBalance")
             ledger = json_fields.parse_int64(record, "ledgerBalance")
+        _explain(record, as_of)
         return BalanceFigures(
             as_of=as_of,
             bank=None if bank is None else Money(bank, account.currency),
@@ -273,6 +278,15 @@ def _build_authorization(settings: LightSettings) -> FixedAuthorization:
     assert settings.api_key is not None
     # The page's "Basic" takes the key itself, unlike HTTP Basic.
     return FixedAuthorization("Basic", "api_key", settings.api_key)
+
+
+def _explain(record: dict[str, object], as_of: date) -> None:
+    if (evidence := current_evidence()) is None:
+        return
+    evidence.set_bound("asOf", as_of.isoformat(), is_inclusive=True)
+    rule = "as it is: positive is the holder's money"
+    for figure, name in ((Figure.BANK, "bankBalance"), (Figure.LEDGER, "ledgerBalance")):
+        evidence.set_figure(figure, record, [name], RawUnit.MINOR_UNITS, rule)
 
 
 def _check_echo(record: dict[str, object], account: Account, as_of: date) -> None:

@@ -32,8 +32,10 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import BadInput, GatewayError, ProviderRejected
+from balance_gateway.domain.evidence import Figure, RawUnit
 from balance_gateway.domain.ledger import Sums
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.ledger_store import LedgerStore, OtherCurrency
 from balance_gateway.providers.http.side_lookup import require_configured_side
 
@@ -78,6 +80,9 @@ class LocalProvider:
             balance is set, or before its day; ``ledger`` is never None, and 0 without entries. An
             error where the opening balance or the entries are in another currency than the account.
         """
+        if (evidence := current_evidence()) is not None:
+            tables = "tables ledger_opening_balances and ledger_days of the gateway's storage"
+            evidence.add_call("balance read", None, tables, {})
         sums = await self._store.sums(queries)
         return [_build_figures(query, one) for query, one in zip(queries, sums, strict=True)]
 
@@ -88,6 +93,13 @@ class LocalProvider:
             ProviderBadResponse: It was set while the account was configured with another currency.
         """
         opening = await self._store.opening_balance(account)
+        if (evidence := current_evidence()) is not None:
+            table = "table ledger_opening_balances of the gateway's storage"
+            evidence.add_call("opening-balance read", None, table, {})
+            stored = {} if opening is None else {"minor_units": opening.amount.minor_units}
+            rule = "as it is: positive is the holder's money"
+            figure, unit = Figure.OPENING_BALANCE, RawUnit.MINOR_UNITS
+            evidence.set_figure(figure, stored, ["minor_units"], unit, rule)
         return None if opening is None else require_currency(account, opening)
 
     async def normal_balance(self, account: Account) -> Side:
@@ -166,6 +178,7 @@ def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures | GatewayE
         missing = MissingReason.BEFORE_OPENING
     else:
         bank = Money(sums.opening + sums.bank, currency)
+    _explain(query.as_of, sums)
     return BalanceFigures(
         as_of=query.as_of,
         bank=bank,
@@ -173,3 +186,17 @@ def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures | GatewayE
         bank_missing=missing,
         remote_path=(query.account.id,),
     )
+
+
+def _explain(as_of: date, sums: Sums) -> None:
+    if (evidence := current_evidence()) is None:
+        return
+    evidence.set_bound("day", as_of.isoformat(), is_inclusive=True)
+    # Without an opening balance there is no bank figure, and no day from which to count.
+    since = "" if sums.opening_day is None else f" from {sums.opening_day} on"
+    entries = f"bank transactions{since}"
+    raw = {"opening balance": sums.opening, entries: sums.bank, "ledger lines": sums.ledger}
+    unit = RawUnit.MINOR_UNITS
+    names = ("opening balance", entries)
+    evidence.set_figure(Figure.BANK, raw, names, unit, "opening balance + bank transactions")
+    evidence.set_figure(Figure.LEDGER, raw, ["ledger lines"], unit, "the sum of all lines")

@@ -36,9 +36,11 @@ from balance_gateway.domain.errors import (
     Unsupported,
     with_account,
 )
+from balance_gateway.domain.evidence import Figure, RawUnit
 from balance_gateway.domain.money import Money, parse_minor_units
 from balance_gateway.domain.remote_accounts import RemoteAccount, RemoteAccountList
 from balance_gateway.ports.account_lister import RunCall
+from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.json_fields import (
     MalformedResponse,
@@ -63,6 +65,8 @@ CAPABILITIES = frozenset(
 _ACCOUNT_MEMBERS = frozenset({"currency", "opening_balance", "balances"})
 _OPENING_MEMBERS = frozenset({"amount", "effective_at", "memo", "reference_number"})
 _BALANCE_MEMBERS = frozenset({"bank", "ledger"})
+
+_SIGN_RULE = "as it is: positive is the holder's money"
 
 
 class StatementFileSettings(
@@ -96,6 +100,8 @@ class StatementFileProvider:
     def __init__(self, connector: str, settings: StatementFileSettings, *, clock: Clock) -> None:
         self.connector = connector
         self._file = StatementFile(settings.path, clock, self.kind.name)
+        # The name alone: its folder is the machine's own affair.
+        self._name = settings.path.name
 
     def balance_group(self, query: BalanceQuery) -> Hashable:  # noqa: ARG002
         """Return one group for all queries of the connector: one look at the file serves all."""
@@ -112,11 +118,13 @@ class StatementFileProvider:
         Raises:
             GatewayError: The file cannot be used.
         """
+        self._explain_call("balance read")
         accounts = await self._file.read_accounts()
         return [self._try_build_figures(accounts, query) for query in queries]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Read the opening balance; None if the file has none for the account."""
+        self._explain_call("opening-balance read")
         accounts = await self._file.read_accounts()
         try:
             record = _find_account(accounts, account)
@@ -162,6 +170,10 @@ class StatementFileProvider:
     async def aclose(self) -> None:
         """Do nothing: the file is only open while it is read."""
 
+    def _explain_call(self, operation: str) -> None:
+        if (evidence := current_evidence()) is not None:
+            evidence.add_call(operation, None, f"the statement file {self._name}", {})
+
     def _try_build_figures(
         self, accounts: Mapping[str, Any], query: BalanceQuery
     ) -> BalanceFigures | GatewayError:
@@ -204,6 +216,10 @@ def _build_figures(record: dict[str, Any], query: BalanceQuery) -> BalanceFigure
     figures = {} if written is None else _require_members(written, _BALANCE_MEMBERS, "a balance")
     currency = query.account.currency
     bank, ledger = (_parse_amount(figures, key, currency) for key in ("bank", "ledger"))
+    if (evidence := current_evidence()) is not None:
+        evidence.set_bound("balances", query.as_of.isoformat(), is_inclusive=True)
+        for figure in (Figure.BANK, Figure.LEDGER):
+            evidence.set_figure(figure, figures, [figure.value], RawUnit.MAJOR_UNITS, _SIGN_RULE)
     return BalanceFigures(
         query.as_of,
         bank,
@@ -219,6 +235,9 @@ def _build_opening_balance(value: Any, account: Account) -> OpeningBalance:
     amount = _parse_amount(record, "amount", account.currency)
     if amount is None:
         raise MalformedResponse("opening_balance has no amount")
+    if (evidence := current_evidence()) is not None:
+        names, unit = ("amount", "effective_at"), RawUnit.MAJOR_UNITS
+        evidence.set_figure(Figure.OPENING_BALANCE, record, names, unit, _SIGN_RULE)
     return OpeningBalance(
         amount=amount,
         effective_at=parse_optional_instant(record, "effective_at"),

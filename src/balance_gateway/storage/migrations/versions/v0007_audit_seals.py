@@ -1,0 +1,39 @@
+"""Adds the seals of audit rows that retention has removed; a seal is never changed or removed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the table and its triggers."""
+    op.create_table(
+        "audit_seals",
+        sa.Column("tenant", sa.Text, primary_key=True),
+        sa.Column("first_sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("last_sequence", sa.BigInteger, nullable=False),
+        sa.Column("previous_hash", sa.Text, nullable=False),
+        sa.Column("last_hash", sa.Text, nullable=False),
+        sa.Column("removed_in", sa.BigInteger, nullable=False),
+    )
+    if op.get_bind().dialect.name == "sqlite":
+        for change in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER audit_seals_no_{change.lower()} BEFORE {change} ON audit_seals "
+                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            )
+        return
+    op.execute(
+        "CREATE TRIGGER audit_seals_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_seals "
+        "FOR EACH STATEMENT EXECUTE FUNCTION write_audit_is_append_only()"
+    )
+    op.execute("ALTER TABLE audit_seals ENABLE ALWAYS TRIGGER audit_seals_no_change")
+    op.execute(
+        "CREATE TRIGGER audit_seals_note_change "
+        "AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON audit_seals "
+        "FOR EACH STATEMENT EXECUTE FUNCTION note_storage_change()"
+    )
