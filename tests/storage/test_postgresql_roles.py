@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from balance_gateway.domain.writes import WriteOutcome
+from balance_gateway.storage.audit_retention import RetentionRefused, prune
 from balance_gateway.storage.audit_verification import verify_chains
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
@@ -74,6 +76,9 @@ async def test_the_writer_s_role_writes_and_cannot_tamper(
         "CREATE TABLE public.x (x text)",
         "UPDATE alembic_version SET version_num = '0001'",
         "SET session_replication_role = replica",
+        "UPDATE audit_seals SET removed_in = 1",
+        "DELETE FROM audit_seals",
+        "INSERT INTO audit_seals VALUES ('acme', 1, 1, '', '', 1)",
     )
 
     database = await open_database(_url(server, "gateway_writer"))
@@ -88,11 +93,42 @@ async def test_the_writer_s_role_writes_and_cannot_tamper(
                     async with connection.begin():
                         await connection.execute(text(statement))
                 assert getattr(caught.value.orig, "sqlstate", "") == "42501", statement
+        async with database.connect() as connection:
+            await connection.execute(text("SET balance_gateway.retention = 'on'"))
+            with pytest.raises(DBAPIError, match="permission denied"):
+                await connection.execute(text("DELETE FROM write_audit"))
         (chain,) = (await verify_chains(database)).chains
     finally:
         await database.aclose()
 
     assert (chain.rows, chain.broken) == (2, None)
+
+
+async def test_only_the_owner_s_role_prunes_the_audit_log(
+    server: str, clock: Any, tmp_path: Path
+) -> None:
+    owner = await open_database(_url(server, "gateway_owner"))
+    await _run(_url(server, "gateway_owner"), BLOCKS[1])
+    writer = await open_database(_url(server, "gateway_writer"))
+    try:
+        journal = SqlWriteJournal(writer, clock)
+        for write_id in ("w1", "w2"):
+            await journal.finish(
+                end(await journal.begin(intent(write_id), lease_s=LEASE_S), WriteOutcome.REJECTED)
+            )
+        now = clock.advance(60)
+        with pytest.raises(RetentionRefused, match="run this command with their owner"):
+            await prune(writer, before=now, export=tmp_path / "1", now=now)
+        (pruned,) = await prune(owner, before=now, export=tmp_path / "2", now=now)
+        await journal.begin(intent("w3"), lease_s=LEASE_S)
+        (chain,) = (await verify_chains(writer)).chains
+    finally:
+        await writer.aclose()
+        await owner.aclose()
+
+    assert (pruned.rows, chain.removed_rows, chain.rows, chain.broken) == (2, 2, 4, None)
+    assert not (tmp_path / "1").exists()
+    assert (tmp_path / "2").exists()
 
 
 async def test_a_writer_before_the_owner_has_migrated_is_refused_with_advice(server: str) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from balance_gateway.cli import main
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import WriteIntent
+from balance_gateway.domain.writes import WriteIntent, WriteOutcome
 from balance_gateway.storage.database import open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 
@@ -79,6 +80,73 @@ def test_audit_verify_names_the_broken_row_and_a_missing_head(config: Path, writ
     assert json.loads(as_json.stdout)["tenants"][0]["broken"]["number"] == 1
     assert "tenant 'other' has no row" in gone.stderr
     assert acme["head"] not in done.stdout
+
+
+def test_an_export_is_verified_offline(config: Path, written: Path, tmp_path: Path) -> None:
+    """Pruned by the command: the file is verified alone, and the rest in the storage."""
+    _age(written)
+    export, text = tmp_path / "old.jsonl", str(tmp_path / "old.jsonl")
+    arguments = ("audit", "prune", "--config", str(config), "--export")
+    day_before = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    future, done, again, nothing = (
+        _run(*arguments, file, "--before", day)
+        for file, day in (
+            (text, "2999-01-01"), (text, day_before), (text, day_before), (f"{text}.2", day_before),
+        )
+    )  # fmt: skip
+    alone = _run("audit", "verify", "--file", text, "--json")
+    (chain,) = json.loads(alone.stdout)["tenants"]
+    rest = _verify(config)
+    lines = export.read_text().splitlines(keepends=True)
+    export.write_text("".join(lines[:-1]))
+    cut = _run("audit", "verify", "--file", text, "--head", chain["head"])
+    export.write_text("".join([lines[0], *lines[2:]]))
+    late = _run("audit", "verify", "--file", text)
+    export.write_text(lines[0] + lines[1].replace("tester", "eve") + lines[2])
+    changed = _run("audit", "verify", "--file", text)
+    export.write_text(lines[0] + lines[1][:-9])
+    torn = _run("audit", "verify", "--file", text)
+    wrong = _run("audit", "verify", "--file", text, "--tenant", "acme")
+    neither = _run("audit", "verify")
+
+    assert (future.exit_code, future.stderr) == (2, "Error: --before must not be after today\n")
+    assert done.stdout == f"acme: removed 2 rows of 1 write\nExported to {text}\n"
+    assert (again.exit_code, again.stderr) == (2, f"Error: {text} exists: name another file\n")
+    assert nothing.stdout == "Nothing is old enough; no file was written\n"
+    assert (alone.exit_code, chain["rows"], chain["broken"]) == (0, 2, None)
+    assert "acme: 3 rows, 2 removed by retention, head" in rest.stdout
+    assert (cut.exit_code, late.exit_code, changed.exit_code, torn.exit_code) == (1, 0, 1, 1)
+    assert chain["head"] in cut.stderr
+    assert "1 row, from row 2 on, head" in late.stdout
+    assert "row 1 of tenant 'acme': its columns do not have its hash" in changed.stderr
+    assert "line 2 is not a whole line of JSON" in torn.stderr
+    assert (wrong.exit_code, neither.exit_code) == (2, 2)
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env={"TESTER_KEY": "k" * 40})
+
+
+def _age(file: Path) -> None:
+    """Make the log again with a rejected write of an earlier day, and one of today."""
+    for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+        name.unlink(missing_ok=True)
+    asyncio.run(_write_twice(f"sqlite:///{file}"))
+
+
+async def _write_twice(url: str) -> None:
+    now = datetime.now(UTC)
+    database = await open_database(url)
+    try:
+        for days in (3, 0):
+            at = now - timedelta(days=days)
+            journal = SqlWriteJournal(database, lambda at=at: at)  # type: ignore[misc]
+            what = (Money(1, "EUR"), None, None, None, None, "f", None, at)
+            intent = WriteIntent(f"w{days}", "acme", "cash", "cash", "books", "tester", *what)
+            record = await journal.begin(intent, lease_s=60)
+            await journal.finish(replace(record, outcome=WriteOutcome.REJECTED, finished_at=at))
+    finally:
+        await database.aclose()
 
 
 @pytest.mark.parametrize("head", ["", "abc", "0" * 63 + "g"])

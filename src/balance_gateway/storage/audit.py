@@ -1,6 +1,6 @@
 """Implements the append-only audit log: one row for every change of a write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.domain.writes import WriteOutcome, WriteRecord
-from balance_gateway.storage.audit_chain import hash_row, lock_head
+from balance_gateway.storage.audit_chain import ChainHead, hash_row, lock_head
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_format import (
     IntendedValues,
@@ -128,7 +128,20 @@ async def append(
         The number of the row.
     """
     head = await lock_head(database, connection, record.intent.tenant)
-    values = _values_from(record, event)
+    return await insert_row(connection, head, _values_from(record, event), at=at)
+
+
+async def insert_row(
+    connection: AsyncConnection, head: ChainHead, values: Mapping[str, Any], *, at: datetime
+) -> int:
+    """Insert the next row of a locked chain and return its number.
+
+    Args:
+        connection: a connection in a transaction that has locked the chain.
+        head: the head of the chain.
+        values: the columns of the row, without those of the chain and ``at``.
+        at: when the change was made.
+    """
     chain = {"sequence": head.sequence + 1, "previous_hash": head.hash}
     row_hash = hash_row({**values, **chain, "at": instant_text(at)})
     statement = insert(write_audit).values(**values, **chain, at=at, hash=row_hash)

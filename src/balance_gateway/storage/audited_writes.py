@@ -35,8 +35,9 @@ async def find_differing_writes(connection: AsyncConnection, tenant: str | None)
         tenant: the tenant of the writes; None for all.
     """
     later = write_audit.alias("later")
-    # An outcome that contradicts the final one changed no write.
-    changed = (later.c.write_id == writes.c.id) & (later.c.event != AuditEvent.DISREGARDED.value)
+    # An outcome that contradicts the final one changed no write, and neither did a removal of rows.
+    unchanged = (AuditEvent.DISREGARDED.value, AuditEvent.PRUNED.value)
+    changed = (later.c.write_id == writes.c.id) & later.c.event.not_in(unchanged)
     newest = select(func.max(later.c.number)).where(changed).scalar_subquery()
     common = [
         writes.c[name].is_not_distinct_from(write_audit.c[name]).label(f"same_{name}")
