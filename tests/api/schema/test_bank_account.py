@@ -9,7 +9,9 @@ from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import FreshnessState
 from tests.api.fakes import OTHER, GatewayHarness, account, observed, open_client
 
-ONE = "query ($id: ID!) { bankAccount(id: $id) { id name currency provider normalBalance } }"
+ONE = (
+    "query ($id: ID!) { bankAccount(id: $id) { id name currency provider timeZone normalBalance } }"
+)
 
 
 async def test_account_returns_configured_fields(harness: GatewayHarness):
@@ -21,6 +23,7 @@ async def test_account_returns_configured_fields(harness: GatewayHarness):
         "name": "Card USD",
         "currency": "USD",
         "provider": "ASSET",
+        "timeZone": "UTC",
         "normalBalance": "CREDIT",
     }
     assert harness.reads.side_calls == []

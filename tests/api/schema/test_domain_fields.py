@@ -24,7 +24,6 @@ GRAPHQL_TYPES = {
 #: The reason for each domain field that is not in the GraphQL type.
 INTERNAL_FIELDS = {
     "Account.tenant": "A caller sees the accounts of one tenant only, its own.",
-    "Account.time_zone": "It decides which day is today; responses name the resolved day.",
     "BankFeed.latest": "Its sign needs the normal side: it is BankAccount.latestBank.",
     "BankFeed.latest_problem": "It is the error of BankAccount.latestBank.",
     "Account.remote": "The provider's ids are of no use to a caller of the gateway.",

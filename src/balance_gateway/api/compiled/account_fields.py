@@ -200,6 +200,7 @@ BANK_ACCOUNT = ObjectType(
         "name": leaf(lambda account: encode_text(account.name)),
         "currency": leaf(lambda account: encode_text(account.currency)),
         "provider": leaf(lambda account: encode_name(account.provider)),
+        "timeZone": leaf(lambda account: encode_text(account.time_zone.key)),
         "capabilities": leaf(_encode_capabilities),
         "connector": _compile_connector,
         "normalBalance": _compile_normal_balance,

@@ -254,6 +254,10 @@ class BankAccount(Node):
     name: str = strawberry.field(description="The display name of the account.")
     currency: CurrencyCode = strawberry.field(description="The account's currency.")
     provider: ProviderKind = strawberry.field(description="The provider of the account.")
+    time_zone: str = strawberry.field(
+        description="The IANA name of the time zone that decides which day is today and where days "
+        "end, such as Europe/Copenhagen."
+    )
     opening_balance: OpeningBalance | None = strawberry.field(
         resolver=_opening_balance,
         description="The opening balance; null if none is set.",
@@ -315,4 +319,5 @@ def build_bank_account(account: Account) -> BankAccount:
         name=account.name,
         currency=CurrencyCode(account.currency),
         provider=to_graphql_provider(account.provider),
+        time_zone=account.time_zone.key,
     )
