@@ -41,6 +41,7 @@ from tests.system.processes import run_demo
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -177,6 +178,15 @@ def list_commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Co
             yield f"{path} {name}", command
 
 
+def read_command_section(path: str) -> str:
+    """Return the section of a command in commands.md, and those of the common options."""
+    found = re.search(
+        rf"^## `{re.escape(path)}`\n(.*?)(?=^## |\Z)", COMMANDS, re.MULTILINE | re.DOTALL
+    )
+    common = COMMANDS.split("## The gateway and the key\n")[1].split("\n## Errors")[0]
+    return found[1] + common if found else ""
+
+
 @pytest.mark.parametrize(
     ("path", "command"),
     list(list_commands(main, "balance-gateway")),
@@ -186,15 +196,17 @@ def test_command_is_documented_with_every_option(path: str, command: click.Comma
     documented = [
         cells[0] + cells[1] for cells in parse_rows(section("Running")) if path in cells[0]
     ]
+    if remote := read_command_section(path):
+        documented.append(remote)
     options = [
         option.opts[0]
         for option in command.params
         if isinstance(option, click.Option) and not option.hidden
     ]
 
-    assert len(documented) == 1, f"operations.md has no row for {path}"
+    assert len(documented) == 1, f"operations.md has no row for {path}, nor commands.md a section"
     assert [option for option in options if option not in documented[0]] == []
-    assert f"`{path}`" in README
+    assert f"`{path}`" in README or remote
 
 
 def test_programs_named_in_documents_exist() -> None:

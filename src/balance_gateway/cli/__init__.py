@@ -12,6 +12,7 @@ from balance_gateway.cli.accounts import accounts
 from balance_gateway.cli.audit import audit
 from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
+from balance_gateway.cli.completion import completion
 from balance_gateway.cli.config import config
 from balance_gateway.cli.demo import demo
 from balance_gateway.cli.init import init
@@ -19,6 +20,13 @@ from balance_gateway.cli.keys import keys
 from balance_gateway.cli.local import local
 from balance_gateway.cli.migrate import migrate
 from balance_gateway.cli.reload import reload
+from balance_gateway.cli.remote.accounts import accounts
+from balance_gateway.cli.remote.balances import balances
+from balance_gateway.cli.remote.connectors import connectors
+from balance_gateway.cli.remote.opening_balances import opening_balances
+from balance_gateway.cli.remote.profile_commands import profiles
+from balance_gateway.cli.remote.whoami import whoami
+from balance_gateway.cli.remote.writes import writes
 from balance_gateway.cli.restore import restore
 from balance_gateway.cli.sandbox import sandbox
 from balance_gateway.cli.schema import schema
@@ -35,6 +43,10 @@ _COMMANDS = (
     *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
     *(init, keys, accounts),
+
+
+    # Against a running gateway.
+    *(accounts, balances, opening_balances, writes, connectors, whoami, profiles, completion),
 )
 
 for command in _COMMANDS:

@@ -1,0 +1,102 @@
+"""The options that choose a gateway and a key."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from balance_gateway.cli.remote.connection import connect
+from balance_gateway.cli.remote.profiles import read_profiles
+from balance_gateway.cli.usage import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ca_file_option = click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file with an authority to trust besides the public ones.",
+)
+_plain_http_option = click.option(
+    "--allow-plain-http",
+    is_flag=True,
+    help="Send the key unencrypted to another machine, as http:// does.",
+)
+
+
+def connection_options(command: F) -> F:
+    """Add the options that choose a gateway; the function gets a ``client``."""
+
+    @click.option("--url", help="Address of the gateway, such as https://balances.example.")
+    @click.option("--key", help="Reference to the key for it: env:NAME or file:PATH.")
+    @click.option(
+        "--profile",
+        envvar="BALANCE_GATEWAY_PROFILE",
+        shell_complete=_complete_profile,
+        help="Profile with address and key (environment: BALANCE_GATEWAY_PROFILE).",
+    )
+    @_ca_file_option
+    @_plain_http_option
+    @click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(1, 3600),
+        default=60,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for each response.",
+    )
+    @click.pass_context
+    @wraps(command)
+    def with_client(
+        context: click.Context,
+        /,
+        *args: Any,
+        url: str | None,
+        key: str | None,
+        profile: str | None,
+        ca_file: Path | None,
+        allow_plain_http: bool,
+        timeout_s: float,
+        **options: Any,
+    ) -> Any:
+        from balance_gateway.cli.remote.client import GatewayClient
+
+        is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
+        if url is not None and profile is not None:
+            if is_chosen:
+                raise UsageError("--url and --profile exclude each other; leave one of them out.")
+            profile = None
+        connection = connect(url, key, profile, ca_file, timeout_s, allow=allow_plain_http)
+        with GatewayClient(connection) as client:
+            return command(*args, client=client, **options)
+
+    return with_client  # type: ignore[return-value]
+
+
+def profile_options(command: F) -> F:
+    """Add the options that describe a profile."""
+    decorators = (
+        click.option(
+            "--url", required=True, help="Address of the gateway, such as https://balances.example."
+        ),
+        click.option("--key", required=True, help="Reference to the key: env:NAME or file:PATH."),
+        _ca_file_option,
+        _plain_http_option,
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+def _complete_profile(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    try:
+        names = sorted(read_profiles().profiles)
+    except UsageError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]

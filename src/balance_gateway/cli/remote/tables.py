@@ -1,0 +1,148 @@
+"""Lays out tables for a terminal of any width; cells that must stay whole are never cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+from rich.cells import cell_len, chop_cells
+
+_GAP = "  "
+#: The least width of a column with text that may wrap.
+_WRAPPED_WIDTH_MIN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column of a table.
+
+    Attributes:
+        title: the heading.
+        cells: its cells, one for each row.
+        rank: 0 for a column that is always shown; of the others those of the highest rank are
+            left out first.
+        is_amount: whether the cells are aligned on the right.
+        wraps: whether a long cell may continue on the next line.
+    """
+
+    title: str
+    cells: Sequence[str]
+    rank: int = 0
+    is_amount: bool = False
+    wraps: bool = False
+
+    def measure(self) -> int:
+        """Return the width of the widest cell in columns of the terminal."""
+        return max(cell_len(self.title), *map(cell_len, self.cells), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A table as text.
+
+    Attributes:
+        lines: its lines.
+        left_out: the titles of the columns that did not fit.
+    """
+
+    lines: Sequence[str]
+    left_out: Sequence[str] = ()
+
+
+def lay_out(columns: Sequence[TableColumn], width: int | None) -> Layout:
+    """Lay out a table; as a block of lines for each row if even the main columns do not fit.
+
+    Args:
+        columns: the columns; all have the same number of cells.
+        width: the columns of the terminal; None for lines of any length.
+    """
+    shown = list(columns)
+    while width is not None and _measure_least(shown) > width and any(c.rank for c in shown):
+        shown.remove(max(shown, key=lambda column: column.rank))
+    left_out = [column.title for column in columns if column not in shown]
+    if width is not None and _measure_least(shown) > width:
+        return Layout(_lay_out_records(columns))
+    widths = _share_width(shown, width)
+    rows = [_heading(shown, widths)]
+    for index in range(len(shown[0].cells)):
+        rows += _lay_out_row(shown, widths, index)
+    return Layout(rows, left_out)
+
+
+def lay_out_record(pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
+    """Lay out one object: a line for each title and value."""
+    title_width = max((cell_len(title) for title, _ in pairs), default=0)
+    return [_pad(title, title_width) + _GAP + value for title, value in pairs]
+
+
+def _measure_least(columns: Sequence[TableColumn]) -> int:
+    widths = [
+        min(column.measure(), _WRAPPED_WIDTH_MIN) if column.wraps else column.measure()
+        for column in columns
+    ]
+    return sum(widths) + len(_GAP) * (len(columns) - 1)
+
+
+def _share_width(columns: Sequence[TableColumn], width: int | None) -> list[int]:
+    """Return the width of each column: columns that wrap share what is left."""
+    widths = [column.measure() for column in columns]
+    if width is None:
+        return widths
+    excess = sum(widths) + len(_GAP) * (len(columns) - 1) - width
+    while excess > 0:
+        index = max(
+            (index for index, column in enumerate(columns) if column.wraps),
+            key=lambda index: widths[index],
+        )
+        widths[index] -= 1
+        excess -= 1
+    return widths
+
+
+def _heading(columns: Sequence[TableColumn], widths: Sequence[int]) -> str:
+    cells = [
+        _align(column, column.title, width) for column, width in zip(columns, widths, strict=True)
+    ]
+    return click.style(_GAP.join(cells).rstrip(), bold=True)
+
+
+def _lay_out_row(columns: Sequence[TableColumn], widths: Sequence[int], index: int) -> list[str]:
+    parts = [
+        _wrap(column.cells[index], width) if column.wraps else [column.cells[index]]
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    height = max(map(len, parts))
+    return [
+        _GAP.join(
+            _align(column, part[line] if line < len(part) else "", width)
+            for column, part, width in zip(columns, parts, widths, strict=True)
+        ).rstrip()
+        for line in range(height)
+    ]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Break a text between words; a word that is too long, anywhere."""
+    lines = [""]
+    for word in text.split(" "):
+        line = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(line) <= width:
+            lines[-1] = line
+        else:
+            lines += chop_cells(word, width)
+    return [line for line in lines if line] or [""]
+
+
+def _lay_out_records(columns: Sequence[TableColumn]) -> list[str]:
+    lines: list[str] = []
+    for index in range(len(columns[0].cells)):
+        pairs = [(column.title, column.cells[index]) for column in columns]
+        lines += [*lay_out_record([pair for pair in pairs if pair[1]]), ""]
+    return lines[:-1]
+
+
+def _align(column: TableColumn, text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text if column.is_amount else _pad(text, width)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))

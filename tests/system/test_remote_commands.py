@@ -1,0 +1,198 @@
+"""The commands against a running gateway, as on their page, in pipes and with wrong keys."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from balance_gateway.cli import main
+from tests.system.command_examples import PAGE, Shell, normalise, open_shell, run_examples
+from tests.system.processes import run_command
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell beside a demo whose page of commands was run: it has the profile demo."""
+    with open_shell(tmp_path_factory.mktemp("shell")) as opened:
+        opened.page = run_examples(PAGE.read_text(encoding="utf-8"), opened)
+        yield opened
+
+
+def test_the_page_shows_what_the_commands_print(shell: Shell) -> None:
+    """After a change of an output: python -m tests.system.command_examples."""
+    assert normalise(shell.page) == normalise(PAGE.read_text(encoding="utf-8"))
+
+
+def test_all_pages_are_read_in_a_pipe_with_nothing_else(shell: Shell) -> None:
+    expected = shell.gateway.data("{ bankAccounts(first: 1000) { nodes { id } } }")
+    ids = [node["id"] for node in expected["bankAccounts"]["nodes"]]
+
+    done = run_command(
+        *("balances", "show", "--as-of", "2026-05-07", "--format", "jsonl"), **shell.environment
+    )
+    limited = shell.run("balances", "show", "--limit", "101", "--as-of", "2026-05-07", "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ids
+    assert len(ids) > 101
+    assert [row["id"] for row in json.loads(limited.stdout)] == ids[:101]
+
+
+def test_a_history_longer_than_a_request_has_every_day_once(shell: Shell) -> None:
+    arguments = (
+        "balances",
+        "history",
+        "local-till-tokyo",
+        "--from",
+        "2024-01-01",
+        "--format",
+        "csv",
+    )
+    days = shell.run(*arguments, "--to", "2026-02-04")
+    weeks = shell.run(*arguments, "--to", "2031-01-09", "--step", "week")
+
+    first = date(2024, 1, 1)
+    lines = days.stdout.splitlines()
+    assert days.exit_code == weeks.exit_code == 0
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        str(first + timedelta(days=number)) for number in range(766)
+    ]
+    assert lines[-1].split(",")[3] == "73600"
+    shown = [line.split(",")[0] for line in weeks.stdout.splitlines()[1:]]
+    expected = [str(first + timedelta(weeks=number)) for number in range(367)]
+    assert shown == [*expected, "2031-01-09"]
+
+
+def test_a_repeated_key_returns_the_first_outcome(shell: Shell) -> None:
+    arguments = ("opening-balances", "set", "local-gift-cards", "--currency", "usd", "--json")
+    key = ("--idempotency-key", "repeated")
+    first = shell.run(*arguments, "--amount", "-12.50", *key)
+    again = shell.run(*arguments, "--amount", "-12.50", *key)
+    other = shell.run(*arguments, "--amount", "-12.51", *key)
+
+    outcomes = [json.loads(done.stdout) for done in (first, again, other)]
+    assert [outcome.get("replayed") for outcome in outcomes] == [False, True, None]
+    assert outcomes[0]["openingBalance"]["amount"]["amount"] == "-12.50"
+    assert outcomes[0]["writeId"] == outcomes[1]["writeId"]
+    assert (first.exit_code, again.exit_code, other.exit_code) == (0, 0, 1)
+
+
+def test_a_day_is_its_start_in_the_zone_of_the_account(shell: Shell) -> None:
+    arguments = ("opening-balances", "set", "layer-payroll-checking", "--amount", "5.00", "--json")
+
+    done = shell.run(*arguments, "--currency", "USD", "--effective-at", "2026-01-02")
+
+    assert json.loads(done.stdout)["openingBalance"]["effectiveAt"] == "2026-01-02T05:00:00Z"
+
+
+def test_a_wrong_key_and_a_missing_scope_are_one_line_each(shell: Shell) -> None:
+    secrets = shell.folder / "demo" / "secrets"
+    reader = ("--url", shell.gateway.url, "--key", f"file:{secrets / 'read_key'}")
+
+    unknown = shell.run("whoami", "--key", "env:WRONG", WRONG="a-key-that-nobody-has-made")
+    lists = shell.run("writes", "list", *reader)
+    writes = shell.run(
+        *("opening-balances", "set", "local-till-tokyo", "--amount", "1", "--currency", "JPY"),
+        *("--idempotency-key", "reader", *reader),
+    )
+
+    assert [done.exit_code for done in (unknown, lists, writes)] == [1, 1, 1]
+    assert [done.output.count("\n") for done in (unknown, lists, writes)] == [1, 1, 1]
+    assert "does not accept the key of env:WRONG (UNAUTHENTICATED)" in unknown.output
+    assert "a-key-that-nobody" not in unknown.output
+    assert "audit:read" in lists.output
+    assert "balances:write. Nothing was written." in writes.output
+
+
+def test_a_literal_key_is_refused_and_not_repeated(shell: Shell) -> None:
+    done = run_command(
+        *("whoami", "--url", shell.gateway.url, "--key", shell.gateway.key), **shell.environment
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: --key must be a reference, env:NAME or file:PATH")
+    assert done.stderr.count("\n") == 1
+    assert shell.gateway.key not in done.stderr + done.stdout
+
+
+def test_a_provider_that_is_down_fails_its_rows_only(shell: Shell) -> None:
+    fault = {"kind": "status", "provider": "asset", "status": 404, "times": None}
+    shell.gateway.control("POST", "faults", fault)
+
+    done = shell.run(
+        *("balances", "show", "light-operating-eur", "asset-term-loan"),
+        *("--as-of", "2026-04-07", "--format", "csv"),
+    )
+    shell.gateway.control("DELETE", "faults")
+    totals = shell.run("balances", "totals", "--as-of", "2019-01-01", "--currency", "KWD", "--json")
+
+    header, light, asset = (line.split(",") for line in done.stdout.splitlines())
+    assert (light[0], light[header.index("error")]) == ("light-operating-eur", "")
+    assert (asset[0], asset[header.index("error")]) == ("asset-term-loan", "PROVIDER_REJECTED")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "1 of 2 accounts failed: balance: PROVIDER_REJECTED" in done.stderr
+    assert [row["currency"] for row in json.loads(totals.stdout)] == ["KWD"]
+
+
+def test_the_completion_of_a_shell_offers_commands_and_profiles(shell: Shell) -> None:
+    def complete(words: str) -> list[str]:
+        asked = {"_BALANCE_GATEWAY_COMPLETE": "zsh_complete", "COMP_WORDS": words}
+        done = shell.run(**asked, COMP_CWORD=str(words.count(" ")))
+        return done.stdout.splitlines()[1::3]
+
+    assert complete("balance-gateway opening-b") == ["opening-balances"]
+    assert complete("balance-gateway whoami --profile d") == ["demo"]
+    assert "_balance_gateway_completion" in shell.run("completion", "fish").stdout
+
+
+def test_a_profile_is_written_for_its_owner_only(shell: Shell, tmp_path: Path) -> None:
+    config = {"XDG_CONFIG_HOME": str(tmp_path)}
+    added = shell.run(
+        *("profiles", "add", "x", "--url", "https://gw.example/", "--key", "file:key"), **config
+    )
+    twice = shell.run("profiles", "add", "x", "--url", "https://a", "--key", "env:K", **config)
+    literal = shell.run("profiles", "add", "y", "--url", "https://a", "--key", "secret", **config)
+
+    path = tmp_path / "balance-gateway" / "profiles.toml"
+    assert (added.exit_code, twice.exit_code, literal.exit_code) == (0, 2, 2)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f'key = "file:{Path("key").absolute()}"' in path.read_text()
+    path.write_text(path.read_text().replace("url =", "ulr ="))
+    assert (
+        "profiles.x.ulr is not a known key; did you mean 'url'?"
+        in shell.run("profiles", "list", **config).output
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("profiles = 5", "profiles must be a table"),
+        ("profiles.x = 5", "profiles.x must be a table"),
+        ("[profiles.x]\nkey = 'env:K'", "profiles.x.url is missing"),
+        ("[profiles.x]\nurl = 'https://a'\nkey = 7", "profiles.x.key must be a string"),
+        ("[profiles.x]\nurl = 'https://u:p@a'\nkey = 'env:K'", "must not contain a user"),
+        ("[profiles.x]\nurl = 'https://a'\nkey = 'the-secret'", "profiles.x.key must be a ref"),
+        ("[profiles.x]\nurl = 'http://a'\nkey = 'file:k'", "k cannot be read: No such file"),
+        ("[profiles.x", "is not TOML"),
+        ("default = 'y'", "There is no profile 'y'"),
+    ],
+)
+def test_a_wrong_profile_is_one_line_that_names_its_key(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "balance-gateway" / "profiles.toml"
+    path.parent.mkdir()
+    path.write_text(text if text.startswith("default") else f"default = 'x'\n{text}")
+
+    done = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)}).invoke(main, ["whoami"])
+
+    assert done.exit_code == 2, done.output
+    assert expected in done.output
+    assert str(path) in done.output or "cannot be read" in done.output
+    assert done.output.count("\n") == 1
+    assert "the-secret" not in done.output
+    assert "u:p" not in done.output
