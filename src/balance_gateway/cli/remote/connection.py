@@ -44,9 +44,9 @@ def build_profile(url: str, key: str, ca_file: Path | None, *, allow_plain_http:
         UsageError: an option is wrong. The key is not read.
     """
     check_reference("--key", key)
-    kind, _, target = key.partition(":")
+    kind, _, target = _expand(key).partition(":")
     if kind == "file":
-        key = f"file:{Path(target).expanduser().absolute()}"
+        key = f"file:{Path(target).absolute()}"
     parsed = _parse_url("--url", url)
     _refuse_plain_http("--url", parsed, allow=allow_plain_http)
     path = None if ca_file is None else ca_file.absolute()
@@ -62,6 +62,17 @@ def check_reference(name: str, key: str) -> None:
     kind, _, target = key.partition(":")
     if kind not in ("env", "file") or not target:
         raise UsageError(f"{name} {_NOT_THE_KEY}.")
+
+
+def _expand(reference: str) -> str:
+    """Return a reference with the folder of a user for ``~``, which shells leave after a colon."""
+    kind, _, target = reference.partition(":")
+    if kind != "file" or not target.startswith("~"):
+        return reference
+    try:
+        return f"file:{Path(target).expanduser()}"
+    except RuntimeError:
+        return reference
 
 
 def connect(
@@ -140,7 +151,7 @@ def _refuse_plain_http(name: str, url: HttpUrl, *, allow: bool) -> None:
 
 def _read_key(name: str, reference: str, directory: Path) -> Secret:
     try:
-        secret = ValueParser(directory)(Secret, reference)
+        secret = ValueParser(directory)(Secret, _expand(reference))
     except ValueError as error:
         problem = str(error)
         separator = "" if problem.startswith(":") else " "

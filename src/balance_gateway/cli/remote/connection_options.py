@@ -65,11 +65,10 @@ def connection_options(command: F) -> F:
     ) -> Any:
         from balance_gateway.cli.remote.client import GatewayClient
 
+        # A profile of the environment gives way to --url.
         is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
-        if url is not None and profile is not None:
-            if is_chosen:
-                raise UsageError("--url and --profile exclude each other; leave one of them out.")
-            profile = None
+        if url is not None and is_chosen:
+            raise UsageError("--url and --profile exclude each other; leave one of them out.")
         connection = connect(url, key, profile, ca_file, timeout_s, allow=allow_plain_http)
         with GatewayClient(connection) as client:
             return command(*args, client=client, **options)

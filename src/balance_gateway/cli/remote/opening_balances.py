@@ -275,8 +275,8 @@ def _send(client: "GatewayClient", values: dict[str, Any]) -> Outcome:
         outcome: Outcome = client.write(document, input=values).take(
             "upsertOpeningBalance", Outcome
         )
-    except RequestFailed as failed:
-        if not failed.is_executed_maybe:
+    except CommandError as failed:
+        if isinstance(failed, RequestFailed) and not failed.is_executed_maybe:
             done = "" if "Nothing was written" in failed.message else " Nothing was written."
             raise CommandError(f"{failed.message}{done}") from None
         raise CommandError(

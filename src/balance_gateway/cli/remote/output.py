@@ -169,7 +169,8 @@ class Output:
                 if column.in_table
             ]
             errors = [(_ERROR, escape(_format_error(error))) for error in row.errors]
-            for line in lay_out_record([pair for pair in [*cells, *errors] if pair[1]]):
+            pairs = [pair for pair in [*cells, *errors] if pair[1]]
+            for line in lay_out_record(pairs, find_width()):
                 _echo(line)
         _refuse_failed([row], "")
 

@@ -60,7 +60,7 @@ def lay_out(columns: Sequence[TableColumn], width: int | None) -> Layout:
         shown.remove(max(shown, key=lambda column: column.rank))
     left_out = [column.title for column in columns if column not in shown]
     if width is not None and _measure_least(shown) > width:
-        return Layout(_lay_out_records(columns))
+        return Layout(_lay_out_records(columns, width))
     widths = _share_width(shown, width)
     rows = [_heading(shown, widths)]
     for index in range(len(shown[0].cells)):
@@ -68,10 +68,21 @@ def lay_out(columns: Sequence[TableColumn], width: int | None) -> Layout:
     return Layout(rows, left_out)
 
 
-def lay_out_record(pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
-    """Lay out one object: a line for each title and value."""
+def lay_out_record(pairs: Sequence[tuple[str, str]], width: int | None) -> Sequence[str]:
+    """Lay out one object: a line for each title and value; longer values wrap between words.
+
+    Args:
+        pairs: titles and values.
+        width: the columns of the terminal; None for lines of any length.
+    """
     title_width = max((cell_len(title) for title, _ in pairs), default=0)
-    return [_pad(title, title_width) + _GAP + value for title, value in pairs]
+    indent = " " * title_width + _GAP
+    lines: list[str] = []
+    for title, value in pairs:
+        room = None if width is None else max(width - len(indent), 1)
+        first, *others = [value] if room is None else _wrap(value, room, breaks_words=False)
+        lines += [_pad(title, title_width) + _GAP + first, *(indent + line for line in others)]
+    return lines
 
 
 def _measure_least(columns: Sequence[TableColumn]) -> int:
@@ -107,7 +118,9 @@ def _heading(columns: Sequence[TableColumn], widths: Sequence[int]) -> str:
 
 def _lay_out_row(columns: Sequence[TableColumn], widths: Sequence[int], index: int) -> list[str]:
     parts = [
-        _wrap(column.cells[index], width) if column.wraps else [column.cells[index]]
+        _wrap(column.cells[index], width, breaks_words=True)
+        if column.wraps
+        else [column.cells[index]]
         for column, width in zip(columns, widths, strict=True)
     ]
     height = max(map(len, parts))
@@ -120,23 +133,23 @@ def _lay_out_row(columns: Sequence[TableColumn], widths: Sequence[int], index: i
     ]
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Break a text between words; a word that is too long, anywhere."""
+def _wrap(text: str, width: int, *, breaks_words: bool) -> list[str]:
+    """Break a text between words, and a word that is too long if that is allowed."""
     lines = [""]
     for word in text.split(" "):
         line = f"{lines[-1]} {word}" if lines[-1] else word
         if cell_len(line) <= width:
             lines[-1] = line
         else:
-            lines += chop_cells(word, width)
+            lines += chop_cells(word, width) if breaks_words else [word]
     return [line for line in lines if line] or [""]
 
 
-def _lay_out_records(columns: Sequence[TableColumn]) -> list[str]:
+def _lay_out_records(columns: Sequence[TableColumn], width: int) -> list[str]:
     lines: list[str] = []
     for index in range(len(columns[0].cells)):
         pairs = [(column.title, column.cells[index]) for column in columns]
-        lines += [*lay_out_record([pair for pair in pairs if pair[1]]), ""]
+        lines += [*lay_out_record([pair for pair in pairs if pair[1]], width), ""]
     return lines[:-1]
 
 

@@ -277,14 +277,14 @@ def settle(client: "GatewayClient", output: Output, write_id: str, as_: str, not
     settled_as = as_.upper().replace("-", "_")
     try:
         answer = client.write(document, id=write_id, note=note, **{"as": settled_as})
-    except RequestFailed as failed:
-        if not failed.is_executed_maybe:
+        result: _Settled | _Refused = answer.take("settleOpeningBalanceWrite", _Settled | _Refused)
+    except CommandError as failed:
+        if isinstance(failed, RequestFailed) and not failed.is_executed_maybe:
             raise
         raise CommandError(
             f"{failed.message} The write may have been settled: 'balance-gateway writes show"
             f" {escape(write_id)}' says so."
         ) from None
-    result: _Settled | _Refused = answer.take("settleOpeningBalanceWrite", _Settled | _Refused)
     if isinstance(result, _Refused):
         raise CommandError(escape(f"Not settled: {result.code}: {result.message}"))
     output.print_record(_SHOW_COLUMNS, Row(result.write))
