@@ -362,8 +362,6 @@ class GatewayHarness:
         self.history = FakeHistory()
         self.reconciler = FakeReconciler(self.history)
         self.plan_store = FakePlanStore()
-
-
         self.explainer = FakeExplainer(self.reads)
         self.audit_log = FakeAuditLog()
         self.gateway = Gateway(
@@ -376,8 +374,6 @@ class GatewayHarness:
             self.history,
             FakeStorageChanges(),
             build_plans(self.directory, self._clock, self.plan_store),
-
-
             explainer=self.explainer,
             audit_log=self.audit_log,
         )

@@ -8,7 +8,7 @@ report results have ``--json``. Each command imports its dependencies when it ru
 import click
 
 from balance_gateway import __version__
-from balance_gateway.cli.accounts import accounts
+from balance_gateway.cli.accounts import discover
 from balance_gateway.cli.audit import audit
 from balance_gateway.cli.backup import backup
 from balance_gateway.cli.check import check
@@ -42,12 +42,12 @@ def main() -> None:
 _COMMANDS = (
     *(demo, serve, reload, sandbox, check, config, schema, local),
     *(migrate, backup, restore, audit),
-    *(init, keys, accounts),
-
-
+    *(init, keys),
     # Against a running gateway.
     *(accounts, balances, opening_balances, writes, connectors, whoami, profiles, completion),
 )
+
+accounts.add_command(discover)
 
 for command in _COMMANDS:
     main.add_command(command)

@@ -12,12 +12,7 @@ if TYPE_CHECKING:
     from balance_gateway.app.account_discovery import Discovery
 
 
-@click.group()
-def accounts() -> None:
-    """Find accounts at the providers."""
-
-
-@accounts.command("discover")
+@click.command("discover")
 @config_option
 @click.option("--tenant", help="The company that the new accounts belong to.")
 @click.option(

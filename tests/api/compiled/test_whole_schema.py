@@ -85,13 +85,7 @@ def test_every_part_of_the_schema_is_in_the_random_documents() -> None:
         *("a list_value", "a object_value"),
     }
 
-    for seed in range(600):
-
-
     for seed in range(700):
-
-
-    for seed in range(400):
         query, _ = write_document(random.Random(seed))
         visit(parse(query), TypeInfoVisitor(info, collector))
 

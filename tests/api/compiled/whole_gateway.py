@@ -59,8 +59,8 @@ from tests.api.compiled.scripted_parts import (
     StorageChanges,
     Watch,
 )
-from tests.service.plan_fakes import build_plans
 from tests.api.fakes import FakeAuditLog, FakeExplainer
+from tests.service.plan_fakes import build_plans
 
 
 @dataclass(frozen=True)

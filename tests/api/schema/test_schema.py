@@ -148,10 +148,7 @@ upsertOpeningBalances(inputs): [UpsertOpeningBalanceInput!]!
 """
 
 #: The fields of Query that need another scope than balances:read.
-AUDIT_FIELDS = dict.fromkeys(("openingBalanceWrite", "openingBalanceWrites"), "audit:read")
 WRITERS_FIELDS = {"openingBalancePlan": "balances:write"}
-
-
 AUDIT_FIELDS = dict.fromkeys(
     ("openingBalanceWrite", "openingBalanceWrites", "auditLog", "explainBalance"), "audit:read"
 )

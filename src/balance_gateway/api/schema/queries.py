@@ -7,22 +7,15 @@ import strawberry
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
 from balance_gateway.api.schema.account_filter import check_items
-from balance_gateway.api.schema.balance_totals import (
-    resolve_balance_totals,
-    resolve_balance_totals_series,
 from balance_gateway.api.schema.audit_log import (
     AuditEntryConnection,
     count_audit_page,
     list_audit_log,
 )
 from balance_gateway.api.schema.balance_explanation import BalanceExplanation, explain_balance
-from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
-from balance_gateway.api.schema.connection import BankAccountConnection, build_connection
-from balance_gateway.api.schema.connectors import (
-    Connector,
-    ProviderKind,
-    build_connector,
-    to_domain_provider,
+from balance_gateway.api.schema.balance_totals import (
+    resolve_balance_totals,
+    resolve_balance_totals_series,
 )
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.bank_accounts import count_accounts, list_bank_accounts
@@ -194,8 +187,7 @@ class Query:
         resolver=get_plan,
         description="A plan of opening balances by its id; null if it does not exist or is not "
         "yours. Needs balances:write.",
-
-
+    )
     audit_log: AuditEntryConnection | None = strawberry.field(
         resolver=list_audit_log,
         metadata=list_size(count_audit_page, "first"),

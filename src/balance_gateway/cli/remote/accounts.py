@@ -44,7 +44,7 @@ _SHOWN = (
 
 @click.group()
 def accounts() -> None:
-    """List the accounts of a running gateway."""
+    """List the accounts of a running gateway, or those that a provider has."""
 
 
 def find_connector(account: Account) -> str | None:

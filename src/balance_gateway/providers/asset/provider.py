@@ -331,8 +331,6 @@ class AssetProvider:
         return start
 
 
-
-
 def _explain(row: dict[str, Any], until: datetime) -> None:
     if (evidence := current_evidence()) is None:
         return
