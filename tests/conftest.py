@@ -13,6 +13,13 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are made, and run, depends on what else the machine does.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], parent=settings()
+)
+settings.load_profile("suite")
 
 REQUIRE_ALL = "BALANCE_GATEWAY_REQUIRE_ALL"
 

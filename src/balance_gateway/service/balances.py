@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import cast
+from typing import Any, cast
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
@@ -118,24 +118,26 @@ def compute_totals(
     """
     # Over all currencies: of one remote account in two of them, at most one can be right.
     overlapping = _find_overlapping(accounts, results)
-    rows_by_key: dict[tuple[str, str], list[int]] = {}
-    for index, account in enumerate(accounts):
-        key = ("" if group_by is None else group_by.find(account), account.currency)
+    rows_by_key: dict[Any, list[int]] = {}
+    keys: Sequence[Any] = [account.currency for account in accounts]
+    if group_by is not None:
+        keys = list(zip(map(group_by.find, accounts), keys, strict=True))
+    for index, key in enumerate(keys):
         rows = rows_by_key.get(key)
         if rows is None:
             rows = rows_by_key[key] = []
         rows.append(index)
     return [
         _build_total(
-            currency,
-            None if group_by is None else group,
+            accounts[rows[0]].currency,
+            None if group_by is None else key[0],
             rows,
             [accounts[row] for row in rows],
             [days[row] for row in rows],
             [results[row] for row in rows],
             overlapping,
         )
-        for (group, currency), rows in sorted(rows_by_key.items())
+        for key, rows in sorted(rows_by_key.items())
     ]
 
 
