@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from balance_gateway.app.account_checks import check_accounts
+from balance_gateway.app.probes import open_checks
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery
-from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
 from balance_gateway.pipeline.calls.sliding_window import WINDOW_S, MemorySlidingWindow
@@ -25,12 +25,15 @@ WRONG: dict[str, dict[str, Any]] = {
     "light-operating-eur": {"remote": {"bank_account_id": UNKNOWN_ID}},
     "light-payroll-eur": {"currency": "JPY"},
     "asset-company-card": {"remote": {"ledger_id": UNKNOWN_ID}},
+    # Only its bank feed has a use for this id.
+    "asset-payroll-checking": {"remote": {"external_account_id": UNKNOWN_ID}},
     "layer-operating-checking": {"remote": {"external_account_id": UNKNOWN_ID}},
     "layer-company-card": {"remote": {"ledger_account_id": UNKNOWN_ID}},
 }
 
 FIELDS = """... on BankAccount {
-  balance { asOf } openingBalance { source } derived: balance(asOf: "2026-01-01") { asOf } }"""
+  balance { asOf } bankFeed { state }
+  openingBalance { source } derived: balance(asOf: "2026-01-01") { asOf } }"""
 
 
 def break_accounts(settings: Settings) -> Settings:
@@ -52,11 +55,11 @@ async def test_the_checks_say_what_serving_says_in_one_call_per_business(
     asset = [one for one in accounts if one.connector == "asset-acme"]
     calls = []
 
-    async with run_gateway(settings) as gateway:
-        providers = gateway.components.providers
-        await check_accounts(providers, asset, system_clock, lambda _: None)
+    async with open_checks(settings) as checks:
+        await checks.check_accounts(asset, lambda _: None)
         calls = [one["path"] for one in sandbox.control("GET", "requests")["requests"]]
-        found = await check_accounts(providers, accounts, system_clock, lambda _: None)
+        found = await checks.check_accounts(accounts, lambda _: None)
+    async with run_gateway(settings) as gateway:
         ids = json.dumps(list(WRONG))
         served = await gateway.query(f"{{ nodes(ids: {ids}) {{ {FIELDS} }} }}")
 
@@ -69,6 +72,7 @@ async def test_the_checks_say_what_serving_says_in_one_call_per_business(
     assert set(messages) == set(WRONG)
     # One for the day, and one for the day before all entries, where opening balances come from.
     assert sum("trial-balance" in path for path in calls) == 2 < len(asset)
+    assert sum("external-account" in path for path in calls) == 1
 
 
 async def test_the_checks_wait_for_the_budget() -> None:

@@ -5,12 +5,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from balance_gateway.domain.accounts import Account, Capability
 from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.calendar_days import Clock, today
 from balance_gateway.domain.errors import GatewayError, Internal, Unsupported
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.call_context import set_call_context
 from balance_gateway.ports.providers import BalanceProvider
 
@@ -34,8 +36,11 @@ async def check_accounts(
     accounts: Sequence[Account],
     clock: Clock,
     on_progress: OnProgress,
+    feed_readers: Mapping[str, BankFeedReader] = MappingProxyType({}),
 ) -> Mapping[str, Sequence[GatewayError]]:
-    """Read the balance of today and the opening balance of each account, past the cache.
+    """Read the balance of today, the opening balance and the bank feed of each account.
+
+    Values are read past the cache.
 
     Accounts of one group, such as a business, are read in one call where the provider can. Calls
     count against the connectors' budgets and wait for them.
@@ -45,6 +50,7 @@ async def check_accounts(
         accounts: the accounts to check.
         clock: returns the current time.
         on_progress: called whenever balances have been read.
+        feed_readers: the providers that report bank feeds, by connector name.
 
     Returns:
         The different errors of each account, by id in the order of the accounts; empty for an
@@ -58,7 +64,9 @@ async def check_accounts(
     failures: dict[str, list[GatewayError]] = {account.id: [] for account in accounts}
     progress = _Progress(on_progress)
     checks = [
-        _ConnectorCheck(providers[name], clock, failures, progress).run(members)
+        _ConnectorCheck(providers[name], feed_readers.get(name), clock, failures, progress).run(
+            members
+        )
         for name, members in by_connector.items()
     ]
     await asyncio.gather(*checks)
@@ -81,11 +89,13 @@ class _ConnectorCheck:
     def __init__(
         self,
         provider: BalanceProvider,
+        feed_reader: BankFeedReader | None,
         clock: Clock,
         failures: Mapping[str, list[GatewayError]],
         progress: _Progress,
     ) -> None:
         self._provider = provider
+        self._feed_reader = feed_reader
         self._clock = clock
         self._failures = failures
         self._progress = progress
@@ -99,6 +109,8 @@ class _ConnectorCheck:
         # After the balances, which also bring the normal sides that opening balances need.
         derived = await asyncio.gather(*map(self._check_opening_balance, accounts))
         await self._check_balances([query for query in derived if query is not None])
+        if self._feed_reader is not None:
+            await self._check_bank_feeds(self._feed_reader, accounts)
 
     async def _check_balances(self, queries: Sequence[BalanceQuery]) -> None:
         groups: dict[Hashable, list[BalanceQuery]] = defaultdict(list)
@@ -136,6 +148,21 @@ class _ConnectorCheck:
         if isinstance(result, GatewayError):
             self._add(account, result)
         return None
+
+    async def _check_bank_feeds(self, reader: BankFeedReader, accounts: Sequence[Account]) -> None:
+        groups: dict[Hashable, list[Account]] = defaultdict(list)
+        for account in accounts:
+            groups[reader.bank_feed_group(account)].append(account)
+        await asyncio.gather(*(self._check_feed_group(reader, one) for one in groups.values()))
+
+    async def _check_feed_group(self, reader: BankFeedReader, accounts: Sequence[Account]) -> None:
+        # In a task of its own: no figure depends on a feed.
+        set_call_context(is_optional=True)
+        results = await self._call(lambda: reader.bank_feeds(accounts))
+        for number, account in enumerate(accounts):
+            result = results if isinstance(results, GatewayError) else results[number]
+            if isinstance(result, GatewayError):
+                self._add(account, result)
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T | GatewayError:
         async with self._places:

@@ -7,12 +7,13 @@ from functools import partial
 
 from balance_gateway.app.account_checks import OnProgress, check_accounts
 from balance_gateway.app.cache_builder import CacheComponents
-from balance_gateway.app.running_gateway import open_gateway
+from balance_gateway.app.running_gateway import open_running_gateway
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import GatewayError, Internal
 from balance_gateway.pipeline.redis_configuration import find_risks
+from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.storage.database import Database, DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 
@@ -60,9 +61,10 @@ async def open_checks(settings: Settings) -> AsyncIterator[Checks]:
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
-            components = await stack.enter_async_context(open_gateway(settings))
+            running = await stack.enter_async_context(open_running_gateway(settings))
         except DatabaseError as error:
             raise Internal(str(error)) from error
+        components, connectors = running.current.components, running.current.connectors
         probes: dict[str, tuple[str, Probe]] = {
             "storage": ("storage", partial(_probe_storage, components.database))
         }
@@ -74,6 +76,13 @@ async def open_checks(settings: Settings) -> AsyncIterator[Checks]:
         async def check(
             accounts: Sequence[Account], on_progress: OnProgress
         ) -> Mapping[str, Sequence[GatewayError]]:
-            return await check_accounts(components.providers, accounts, system_clock, on_progress)
+            feed_readers = {
+                name: one.provider
+                for name, one in connectors.items()
+                if isinstance(one.provider, BankFeedReader)
+            }
+            return await check_accounts(
+                components.providers, accounts, system_clock, on_progress, feed_readers
+            )
 
         yield Checks(probes, check)

@@ -54,9 +54,9 @@ def check(
 ) -> None:
     """Validate the configuration and test each connector with one read.
 
-    Storage and a shared cache are tested too. With --accounts the balance and the opening balance
-    of each account are read as well, within the connectors' budgets, which can take minutes. The
-    exit code is 1 if a check fails.
+    Storage and a shared cache are tested too. With --accounts the balance, the opening balance and
+    the bank feed of each account are read as well, within the connectors' budgets, which can take
+    minutes. The exit code is 1 if a check fails.
     """
     from balance_gateway.domain.errors import GatewayError
 
