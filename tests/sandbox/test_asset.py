@@ -310,3 +310,18 @@ def test_limits_count_tenant_and_business_separately(sandbox):
         "/asset/v0/business", headers=sandbox.build_auth_headers("asset-acme")
     )
     assert (tenant.status_code, tenant.headers["x-ratelimit-limit"]) == (200, "300")
+
+
+def test_asset_lists_are_cut_into_pages(sandbox):
+    account = sandbox.catalogue.list_accounts("asset", "acme")[0]
+
+    first = sandbox.get(account, "external-account", page_size=30)
+    token = first["pagination"]["next_page_token"]
+    second = sandbox.get(account, "external-account", page_size=30, page_token=token)
+    wrong = sandbox.call("GET", account, "ledger", params={"page_token": "x"})
+
+    assert (len(first["data"]), len(second["data"])) == (30, 20)
+    assert first["pagination"]["previous_page_token"] is None
+    assert second["pagination"]["next_page_token"] is None
+    assert len({one["id"] for one in (*first["data"], *second["data"])}) == 50
+    assert wrong.status_code == 422

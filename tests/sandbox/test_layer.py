@@ -322,3 +322,25 @@ def test_bucket_of_100_requests_refills_each_second(sandbox):
     assert responses[-1].headers["retry-after"] == "1"
     assert responses[-1].json()["error_enum"] == "ManualRateLimit"
     assert sandbox.client.get("/layer/whoami", headers=headers).status_code == 200
+
+
+def test_layer_lists_the_client_s_businesses_and_pages_its_lists(sandbox):
+    account = sandbox.catalogue.list_accounts("layer", "acme")[0]
+    headers = sandbox.build_auth_headers("layer-acme")
+    listed = sandbox.client.get("/layer/v1/businesses", headers=headers).json()
+    sandbox.call_control("PUT", "options", {"list_page_size": 20})
+
+    pages, query = [], {}
+    for _ in range(3):
+        page = sandbox.get(account, "external-accounts", **query)
+        pages.append(page["data"])
+        query = {"cursor": page["meta"]["pagination"]["cursor"]}
+    limited = sandbox.get(account, "external-accounts", limit=1)
+    wrong = sandbox.call("GET", account, "external-accounts", params={"cursor": "x"})
+
+    assert [one["id"] for one in listed] == [account.business_id]
+    assert [len(page) for page in pages] == [20, 20, 10]
+    assert query == {"cursor": None}
+    assert len({one["id"] for page in pages for one in page}) == 50
+    assert len(limited["data"]) == 1
+    assert (wrong.status_code, wrong.json()["error_enum"]) == (400, "InvalidPaginationCursor")

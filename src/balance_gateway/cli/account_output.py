@@ -52,14 +52,18 @@ def print_table(discovery: "Discovery") -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
-    columns = [column for column in _COLUMNS if column != "time_zone"]
-    table = Table(*columns)
-    for one in discovery.accounts:
-        values = _to_values(one)
+    rows = [
+        {**_to_values(one), "configured": "yes" if one.is_configured else ""}
+        for one in discovery.accounts
+    ]
+    # A column without any value would only take room.
+    columns = [each for each in _COLUMNS if each == "id" or any(row[each] for row in rows)]
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
         # As Text: a name may look like rich's markup.
-        cells = ["" if values[key] is None else str(values[key]) for key in columns]
-        cells[columns.index("configured")] = "yes" if one.is_configured else ""
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(str(row[column] or "")) for column in columns))
     console.print(table)
 
 
