@@ -80,7 +80,7 @@ async def discover_accounts(
         settings: the settings.
         connector_name: the name of the connector.
         tenant: the tenant of new accounts; None: the only one of the connector or of the file.
-        businesses: the businesses whose accounts are listed; empty for all.
+        businesses: the businesses to list; empty for all.
 
     Raises:
         BadInput: the tenant may not use the connector, or the businesses cannot be listed.

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 
 from balance_gateway.app.gateway_builder import (
     ConfiguredGateway,
-    GatewayComponents,
     configure_gateway,
 )
 from balance_gateway.app.gauges import register_gauges
@@ -108,12 +107,3 @@ async def open_running_gateway(
             yield running
         finally:
             await running.aclose()
-
-
-@contextlib.asynccontextmanager
-async def open_gateway(
-    settings: Settings, clock: Clock = system_clock, shared_metrics: SharedMetrics | None = None
-) -> AsyncIterator[GatewayComponents]:
-    """Open a gateway with a configuration that stays."""
-    async with open_running_gateway(settings, clock, shared_metrics) as running:
-        yield running.current.components

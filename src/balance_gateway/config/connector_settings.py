@@ -23,7 +23,7 @@ class ConnectorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         requests_per_minute: Budget of calls; the provider's documented limit by default.
         max_concurrency: Maximum number of calls in flight per process.
         currency: Default currency of the connector's accounts.
-        tenants: The companies whose accounts may use the connector; every company by default.
+        tenants: The companies that may have accounts at the connector; every company by default.
     """
 
     timeout_s: Annotated[float, Meta(ge=0.05, le=1e9)] = 10.0

@@ -28,7 +28,7 @@ class AccountLister(Protocol):
         """List all accounts.
 
         Args:
-            businesses: The ids of the businesses whose accounts are listed; empty for all that the
+            businesses: The ids of the businesses to list; empty for all that the
                 provider lists.
             run: Makes each call: one page is one call, so that a failing page is repeated alone.
 

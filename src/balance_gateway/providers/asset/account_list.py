@@ -67,8 +67,8 @@ class AssetAccountList:
         rows = await self._read_list(run, "v0", "business", page_size="100")
         if rows is None:
             message = (
-                "Asset does not offer the list of businesses at base_url: name the businesses"
-                " whose accounts to list, with --business."
+                "Asset does not offer the list of businesses at base_url: name the"
+                " businesses to list with --business."
             )
             raise Unsupported(message, provider=ProviderKind.ASSET.name)
         notes = {}

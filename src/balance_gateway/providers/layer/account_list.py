@@ -78,8 +78,8 @@ class LayerAccountList:
         rows = await self._read_list(run, "v1", "businesses", absent=NOT_OFFERED_STATUSES)
         if rows is None:
             message = (
-                "Layer does not offer the list of businesses at base_url: name the businesses"
-                " whose accounts to list, with --business."
+                "Layer does not offer the list of businesses at base_url: name the"
+                " businesses to list with --business."
             )
             raise Unsupported(message, provider=ProviderKind.LAYER.name)
         found: dict[str, None] = {}
