@@ -31,6 +31,7 @@ SLOW_FILES = (
     "tests/system/test_workers.py",
     "tests/history/test_live.py",
     "tests/system/test_demo.py",
+    "tests/system/test_remote_commands.py",
     "tests/system/test_shares.py",
     "tests/system/test_overload.py",
     "tests/storage/test_ledger.py",

@@ -12,8 +12,9 @@ from balance_gateway.cli.remote.tables import TableColumn, lay_out
 ID, AMOUNT = "acct_operating_with_a_long_id", "-90076292071857.69"
 NAMES = ("Operating account of the company", "口座 運用 ユーロ")
 COLUMNS = (
-    TableColumn("id", [ID, "b"]),
+    TableColumn("id", [ID, "b"], is_name=True),
     TableColumn("name", NAMES, rank=9, wraps=True),
+    TableColumn("unit", ["EUR", "EUR"]),
     TableColumn("amount", [AMOUNT, "0.50"], is_amount=True),
     TableColumn("state", ["LIVE", "STALE"], rank=2),
 )
@@ -28,22 +29,28 @@ def test_lines_fit_the_terminal_and_amounts_are_whole(width: int | None) -> None
     lines = lines_of(width)
 
     assert any(AMOUNT in line for line in lines)
-    assert any(ID in line for line in lines)
+    assert any(ID in line for line in lines) is (width != 50)
     if width is not None and width >= 50:
         assert max(map(cell_len, lines)) <= width
 
 
 def test_a_narrow_terminal_wraps_then_leaves_out_then_stacks() -> None:
     assert lay_out(COLUMNS, 200).left_out == []
-    assert lines_of(80)[1:3] == [
-        f"{ID}  Operating account of    {AMOUNT}  LIVE",
+    assert lines_of(85)[1:3] == [
+        f"{ID}  Operating account of   EUR   {AMOUNT}  LIVE",
         f"{'':29}  the company",
     ]
-    assert lay_out(COLUMNS, 60).left_out == ["name"]
-    assert lines_of(30)[:5] == [
+    assert lay_out(COLUMNS, 60).left_out == ["name", "state"]
+    assert lines_of(46)[1:4] == [
+        f"acct_operating_with_  EUR   {AMOUNT}",
+        "a_long_id",
+        "b                     EUR                 0.50",
+    ]
+    assert lines_of(30)[:6] == [
         f"id      {ID}",
         "name    Operating account of",
         "        the company",
+        "unit    EUR",
         f"amount  {AMOUNT}",
         "state   LIVE",
     ]

@@ -92,7 +92,7 @@ def test_a_wrong_key_and_a_missing_scope_are_one_line_each(shell: Shell) -> None
     secrets = shell.folder / "demo" / "secrets"
     reader = ("--url", shell.gateway.url, "--key", f"file:{secrets / 'read_key'}")
 
-    unknown = shell.run("whoami", "--key", "env:WRONG", WRONG="a-key-that-nobody-has-made")
+    unknown = shell.run("whoami", "--key", "env:WRONG", WRONG="a-key-that-was-never-made")
     lists = shell.run("writes", "list", *reader)
     writes = shell.run(
         *("opening-balances", "set", "local-till-tokyo", "--amount", "1", "--currency", "JPY"),
@@ -102,7 +102,7 @@ def test_a_wrong_key_and_a_missing_scope_are_one_line_each(shell: Shell) -> None
     assert [done.exit_code for done in (unknown, lists, writes)] == [1, 1, 1]
     assert [done.output.count("\n") for done in (unknown, lists, writes)] == [1, 1, 1]
     assert "does not accept the key of env:WRONG (UNAUTHENTICATED)" in unknown.output
-    assert "a-key-that-nobody" not in unknown.output
+    assert "a-key-that-was" not in unknown.output
     assert "audit:read" in lists.output
     assert "balances:write. Nothing was written." in writes.output
 

@@ -57,7 +57,7 @@ def find_time_zone(account: Account) -> str | None:
     return None if isinstance(account.time_zone, UnsetType) else account.time_zone
 
 
-ID_COLUMN = Column[Account]("id", lambda account: account.id)
+ID_COLUMN = Column[Account]("id", lambda account: account.id, is_name=True)
 NAME_COLUMN = Column[Account]("name", lambda account: account.name, rank=9, wraps=True)
 CURRENCY_COLUMN = Column[Account]("currency", lambda account: account.currency)
 

@@ -23,6 +23,7 @@ from balance_gateway.cli.remote.models import (
 from balance_gateway.cli.remote.output import Column, FieldError, Output, Row, output_options
 from balance_gateway.cli.remote.paging import limit_option
 from balance_gateway.cli.remote.progress import show_progress
+from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError, UsageError
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _read_series(
             account: _SeriesAccount = answer.take("bankAccount", _SeriesAccount)
             if account.balance_series is None:
                 errors = answer.find_errors("bankAccount", "balanceSeries")
-                raise CommandError(errors[0].message if errors else "There is no history.")
+                reasons = [f"{error.code}: {error.message}" for error in errors]
+                raise CommandError(escape(" ".join(reasons) or "There is no history."))
             for point in account.balance_series.points:
                 problem = point.problem
                 failed = [FieldError("", problem.code, problem.message)] if problem else []

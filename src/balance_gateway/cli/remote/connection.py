@@ -12,9 +12,8 @@ from balance_gateway.domain.secret import Secret
 
 _GRAPHQL_PATH = "/graphql"
 _NOT_THE_KEY = (
-    "must be a reference, env:NAME or file:PATH, not the key itself, which everybody on this"
-    " machine could read in the list of processes: write the key into a file that only you can"
-    " read, and give file:PATH"
+    "must be a reference, env:NAME or file:PATH, not the key itself, which the list of processes"
+    " would show: write the key into a file that only you can read, and give file:PATH"
 )
 
 
@@ -82,7 +81,7 @@ def connect(
     ca_file: Path | None,
     timeout_s: float,
     *,
-    allow: bool,
+    allow_plain_http: bool,
 ) -> Connection:
     """Choose the gateway and read the key.
 
@@ -92,7 +91,7 @@ def connect(
         profile_name: the profile; None for the default one.
         ca_file: a PEM file with further authorities; None for that of the profile.
         timeout_s: how long to wait for a response.
-        allow: whether the key may be sent unencrypted to another machine.
+        allow_plain_http: whether the key may be sent unencrypted to another machine.
 
     Raises:
         UsageError: an option, a profile or a reference is wrong.
@@ -104,7 +103,7 @@ def connect(
         if key is None:
             raise UsageError("--url needs --key: env:NAME or file:PATH.")
         parsed = _parse_url("--url", url)
-        _refuse_plain_http("--url", parsed, allow=allow)
+        _refuse_plain_http("--url", parsed, allow=allow_plain_http)
         secret = _read_key("--key", key, Path())
         return _build(parsed, secret, key, ca_file, timeout_s)
     profiles = read_profiles()
@@ -121,7 +120,7 @@ def connect(
     else:
         secret = _read_key("--key", key, Path())
     parsed = _parse_url(f"{place}.url", profile.url)
-    _refuse_plain_http(f"{place}.url", parsed, allow=allow or profile.allow_plain_http)
+    _refuse_plain_http(f"{place}.url", parsed, allow=allow_plain_http or profile.allow_plain_http)
     return _build(parsed, secret, key or profile.key, ca_file or profile.ca_file, timeout_s)
 
 

@@ -9,8 +9,6 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from balance_gateway.cli.remote.connection import connect
-from balance_gateway.cli.remote.profiles import read_profiles
 from balance_gateway.cli.usage import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,12 +62,15 @@ def connection_options(command: F) -> F:
         **options: Any,
     ) -> Any:
         from balance_gateway.cli.remote.client import GatewayClient
+        from balance_gateway.cli.remote.connection import connect
 
         # A profile of the environment gives way to --url.
         is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
         if url is not None and is_chosen:
             raise UsageError("--url and --profile exclude each other; leave one of them out.")
-        connection = connect(url, key, profile, ca_file, timeout_s, allow=allow_plain_http)
+        connection = connect(
+            url, key, profile, ca_file, timeout_s, allow_plain_http=allow_plain_http
+        )
         with GatewayClient(connection) as client:
             return command(*args, client=client, **options)
 
@@ -94,6 +95,8 @@ def profile_options(command: F) -> F:
 def _complete_profile(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    from balance_gateway.cli.remote.profiles import read_profiles
+
     try:
         names = sorted(read_profiles().profiles)
     except UsageError:

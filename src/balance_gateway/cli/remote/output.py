@@ -77,6 +77,7 @@ class Column(Generic[T]):
             left out first where a terminal is too narrow.
         is_amount: whether it is aligned on the right.
         wraps: whether its cells may wrap.
+        is_name: whether they may, where no other column can give way.
         in_table: whether tables have it; CSV has every column.
     """
 
@@ -86,6 +87,7 @@ class Column(Generic[T]):
     rank: int = 0
     is_amount: bool = False
     wraps: bool = False
+    is_name: bool = False
     in_table: bool = True
 
     def find_cell(self, row: Row[T], *, for_table: bool) -> str:
@@ -201,6 +203,7 @@ class Output:
                 rank=column.rank,
                 is_amount=column.is_amount,
                 wraps=column.wraps,
+                is_name=column.is_name,
             )
             for column in columns
             if column.in_table
@@ -208,7 +211,8 @@ class Output:
         # A column that is empty in every row says nothing.
         shown = [column for column in shown if not column.rank or any(column.cells)]
         if any(row.errors for row in rows):
-            shown.append(TableColumn(_ERROR, [escape(_list_codes(row)) for row in rows]))
+            codes = [escape(_list_codes(row)) for row in rows]
+            shown.append(TableColumn(_ERROR, codes, is_name=True))
         layout = lay_out(shown, find_width())
         for line in layout.lines:
             _echo(line)

@@ -5,17 +5,10 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from balance_gateway.cli.remote.connection import build_profile
 from balance_gateway.cli.remote.connection_options import profile_options
 from balance_gateway.cli.remote.help import example
 from balance_gateway.cli.remote.models import Model
 from balance_gateway.cli.remote.output import Column, Output, Row, output_options
-from balance_gateway.cli.remote.profiles import (
-    check_name,
-    find_path,
-    read_profiles,
-    write_profiles,
-)
 from balance_gateway.cli.usage import UsageError
 
 
@@ -51,6 +44,14 @@ def profiles() -> None:
 @profile_options
 def add(name: str, url: str, key: str, ca_file: Path | None, allow_plain_http: bool) -> None:
     """Add a profile; the first one becomes the default. The key itself is not stored."""
+    from balance_gateway.cli.remote.connection import build_profile
+    from balance_gateway.cli.remote.profiles import (
+        check_name,
+        find_path,
+        read_profiles,
+        write_profiles,
+    )
+
     check_name(name)
     profile = build_profile(url, key, ca_file, allow_plain_http=allow_plain_http)
     known = read_profiles()
@@ -66,6 +67,8 @@ def add(name: str, url: str, key: str, ca_file: Path | None, allow_plain_http: b
 @output_options
 def list_(output: Output) -> None:
     """List the profiles with the references of their keys."""
+    from balance_gateway.cli.remote.profiles import read_profiles
+
     known = read_profiles()
     rows = [
         Row(
@@ -86,6 +89,8 @@ def list_(output: Output) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove a profile; the file of its key stays."""
+    from balance_gateway.cli.remote.profiles import read_profiles, write_profiles
+
     known = read_profiles()
     known.find(name)
     write_profiles(known.remove(name))
@@ -96,6 +101,8 @@ def remove(name: str) -> None:
 @click.argument("name")
 def default(name: str) -> None:
     """Make a profile the one in use without --profile."""
+    from balance_gateway.cli.remote.profiles import read_profiles, write_profiles
+
     known = read_profiles()
     known.find(name)
     write_profiles(structs.replace(known, default=name))

@@ -1,14 +1,17 @@
 """Lays out tables for a terminal of any width; cells that must stay whole are never cut."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 from rich.cells import cell_len, chop_cells
 
 _GAP = "  "
+_SPACES = re.compile(r"(?<= )")
+_BREAKS = re.compile(r"(?<=[ _-])")
 #: The least width of a column with text that may wrap.
-_WRAPPED_WIDTH_MIN = 12
+_WRAPPED_WIDTH_MIN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class TableColumn:
             left out first.
         is_amount: whether the cells are aligned on the right.
         wraps: whether a long cell may continue on the next line.
+        is_name: whether it may do so where no other column can give way; a name in one piece can
+            be copied.
     """
 
     title: str
@@ -29,6 +34,7 @@ class TableColumn:
     rank: int = 0
     is_amount: bool = False
     wraps: bool = False
+    is_name: bool = False
 
     def measure(self) -> int:
         """Return the width of the widest cell in columns of the terminal."""
@@ -59,6 +65,8 @@ def lay_out(columns: Sequence[TableColumn], width: int | None) -> Layout:
     while width is not None and _measure_least(shown) > width and any(c.rank for c in shown):
         shown.remove(max(shown, key=lambda column: column.rank))
     left_out = [column.title for column in columns if column not in shown]
+    if width is not None and _measure_least(shown) > width:
+        shown = [replace(column, wraps=column.wraps or column.is_name) for column in shown]
     if width is not None and _measure_least(shown) > width:
         return Layout(_lay_out_records(columns, width))
     widths = _share_width(shown, width)
@@ -134,15 +142,15 @@ def _lay_out_row(columns: Sequence[TableColumn], widths: Sequence[int], index: i
 
 
 def _wrap(text: str, width: int, *, breaks_words: bool) -> list[str]:
-    """Break a text between words, and a word that is too long if that is allowed."""
+    """Break a text after spaces; if words may be broken, also after - and _, else anywhere."""
     lines = [""]
-    for word in text.split(" "):
-        line = f"{lines[-1]} {word}" if lines[-1] else word
-        if cell_len(line) <= width:
+    for part in re.split(_BREAKS if breaks_words else _SPACES, text):
+        line = lines[-1] + part
+        if cell_len(line.rstrip()) <= width:
             lines[-1] = line
         else:
-            lines += chop_cells(word, width) if breaks_words else [word]
-    return [line for line in lines if line] or [""]
+            lines += chop_cells(part, width) if breaks_words else [part]
+    return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
 def _lay_out_records(columns: Sequence[TableColumn], width: int) -> list[str]:
