@@ -273,6 +273,35 @@ def test_a_gateway_that_goes_between_pages_ends_the_list(
     assert server.requests[-1]["variables"]["after"] == "c2"
 
 
+@pytest.mark.parametrize(
+    ("reply", "arguments", "expected"),
+    [
+        (data(nodes=[]), ("balances", "show", "x", "y"), "0 accounts for 2 ids"),
+        (page([None], None), ("accounts", "list"), "neither an account nor an error"),
+        (
+            data(bankAccount={"balance": {"asOf": "2026-99-01"}}),
+            ("balances", "history", "x", "--from", "2026-01-01"),
+            "not as the schema says",
+        ),
+        (
+            data(bankAccount={"timeZone": "../zone"}),
+            (*SET, "--effective-at", "2026-01-01"),
+            "time zone '../zone' of the account is not known",
+        ),
+    ],
+)
+def test_what_a_response_lacks_is_not_guessed(
+    reply: Reply, arguments: tuple[str, ...], expected: str, server: ScriptedGateway
+) -> None:
+    server.reply(reply)
+
+    done = run(server.url, *arguments)
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_server_that_repeats_a_page_is_stopped(server: ScriptedGateway) -> None:
     server.reply(page([account("a1")], "c1"))
 
@@ -374,3 +403,22 @@ def test_a_key_of_a_profile_goes_to_no_other_address(
     assert "exclude each other" in both.stderr
     assert (without_key.exit_code, both.exit_code, own.exit_code) == (2, 2, 0)
     assert len(server.requests) == 1
+
+
+def test_a_key_is_read_from_a_file_of_the_user(server: ScriptedGateway, tmp_path: Path) -> None:
+    server.reply(WHOAMI)
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    (tmp_path / "two-lines").write_text("a\nb")
+    (tmp_path / "empty").write_text("\n")
+    runner = CliRunner(env={"HOME": str(tmp_path)})
+
+    done = {
+        name: runner.invoke(main, ["whoami", "--url", server.url, "--key", f"file:~/{name}"])
+        for name in ("key", "two-lines", "empty", "absent")
+    }
+
+    assert [each.exit_code for each in done.values()] == [0, 2, 2, 2]
+    assert server.authorizations == [f"Bearer {KEY}"]
+    assert "must be printable ASCII" in done["two-lines"].stderr
+    assert "is empty" in done["empty"].stderr
+    assert "absent cannot be read: No such file" in done["absent"].stderr

@@ -10,11 +10,11 @@ from balance_gateway.cli.remote.models import Account, Model, PageInfo
 from balance_gateway.cli.remote.output import FieldError, Row
 from balance_gateway.cli.remote.paging import read_pages
 from balance_gateway.cli.remote.progress import show_progress
-from balance_gateway.cli.usage import UsageError
+from balance_gateway.cli.usage import CommandError, UsageError
 from balance_gateway.domain.accounts import ProviderKind
 
 if TYPE_CHECKING:
-    from balance_gateway.cli.remote.client import GatewayClient
+    from balance_gateway.cli.remote.client import Answer, GatewayClient
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,10 +108,12 @@ def read_accounts(
     def read_page(first: int, after: str | None) -> tuple[list[Row[Account]], PageInfo, int]:
         answer = client.read(document, filter=account_filter, first=first, after=after, **variables)
         page: _Page = answer.take("bankAccounts", _Page)
-        rows = [
-            Row(node, answer.find_errors("bankAccounts", "nodes", index))
-            for index, node in enumerate(page.nodes)
-        ]
+        rows = []
+        for index, node in enumerate(page.nodes):
+            errors = answer.find_errors("bankAccounts", "nodes", index)
+            if node is None and not errors:
+                raise CommandError("The gateway sent neither an account nor an error. Try again.")
+            rows.append(Row(node, errors))
         return rows, page.page_info, page.total_count
 
     return read_pages(read_page, page_size, limit, "accounts")
@@ -130,16 +132,17 @@ def _read_by_ids(
             part = list(ids[start : start + READ_PAGE_SIZE])
             answer = client.read(document, ids=part, **variables)
             nodes = answer.take("nodes", list[dict[str, Any] | None])
-            for index, account_id in enumerate(part):
+            if len(nodes) != len(part):
+                raise CommandError(f"The gateway sent {len(nodes)} accounts for {len(part)} ids.")
+            for index, (account_id, node) in enumerate(zip(part, nodes, strict=True)):
                 errors = answer.find_errors("nodes", index)
-                yield _build_row(answer, nodes[index : index + 1], account_id, errors)
+                yield _build_row(answer, node, account_id, errors)
             update(start + len(part), len(ids))
 
 
 def _build_row(
-    answer: Any, nodes: Sequence[dict[str, Any] | None], account_id: str, errors: list[FieldError]
+    answer: "Answer", node: dict[str, Any] | None, account_id: str, errors: list[FieldError]
 ) -> Row[Account]:
-    node = nodes[0] if nodes else None
     if node is not None and node.get("__typename") == "BankAccount":
         return Row(answer.convert(node, Account), errors)
     # Connectors are nodes too.

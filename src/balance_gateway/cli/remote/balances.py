@@ -159,7 +159,7 @@ class _SeriesAccount(Model, frozen=True):
 
 
 class _Today(Model, frozen=True):
-    as_of: str
+    as_of: date
 
 
 class _TodayAccount(Model, frozen=True):
@@ -215,7 +215,7 @@ def _find_today(client: "GatewayClient", account_id: str) -> date:
     account: _TodayAccount = answer.take("bankAccount", _TodayAccount)
     if account.balance is None:
         raise CommandError("The balance of today cannot be read: give the last day with --to.")
-    return date.fromisoformat(account.balance.as_of)
+    return account.balance.as_of
 
 
 def _read_series(

@@ -132,9 +132,9 @@ def describe_status(
         )
     if status in (429, 503):
         wait = "later" if retry_after_s is None else f"in {retry_after_s} s"
-        what = message or f"status {status}"
+        what = (message or f"status {status}").rstrip(".")
         return RequestFailed(
-            f"{url} takes no request now: {what} Try again {wait}.".replace("..", "."),
+            f"{url} takes no request now: {what}. Try again {wait}.",
             is_executed_maybe=status == 503 and code is None,
             # The gateway counts wrong keys only: another try with the same key cannot succeed.
             can_repeat=code != "TOO_MANY_REQUESTS",
