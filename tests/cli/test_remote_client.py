@@ -422,3 +422,29 @@ def test_a_key_is_read_from_a_file_of_the_user(server: ScriptedGateway, tmp_path
     assert "must be printable ASCII" in done["two-lines"].stderr
     assert "is empty" in done["empty"].stderr
     assert "absent cannot be read: No such file" in done["absent"].stderr
+
+
+def test_an_opening_balance_that_failed_is_not_none(server: ScriptedGateway) -> None:
+    """An opening balance that could not be read was shown as one that is not set."""
+    nodes = [account(each, openingBalance=None, unsettledWrite=None) for each in ("set", "failed")]
+    error = {
+        **{"message": "Down.", "path": ["bankAccounts", "nodes", 1, "openingBalance"]},
+        "extensions": {"code": "PROVIDER_UNAVAILABLE"},
+    }
+    server.reply(page(nodes, None, [error]))
+
+    done = run(server.url, "opening-balances", "show")
+    as_json = run(server.url, "opening-balances", "show", "--json")
+
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert rows == [
+        ["set", "Name", "EUR", "none"],
+        ["failed", "Name", "EUR", "PROVIDER_UNAVAILABLE"],
+    ]
+    assert "1 of 2 accounts failed: openingBalance: PROVIDER_UNAVAILABLE: Down." in done.stderr
+    [first, second] = json.loads(as_json.stdout)
+    assert "errors" not in first
+    assert second["errors"] == [
+        {"field": "openingBalance", "code": "PROVIDER_UNAVAILABLE", "message": "Down."}
+    ]
+    assert (done.exit_code, as_json.exit_code) == (1, 1)

@@ -159,7 +159,7 @@ _SHOW_COLUMNS = (
     Column[Account]("bank", lambda account: _format_balance(account, "bank")),
     Column[Account]("ledger", lambda account: _format_balance(account, "ledger")),
     Column[Account]("difference", lambda account: _format_balance(account, "difference")),
-    Column[Account]("opening_balance", _format_opening),
+    Column[Account]("opening_balance", _format_opening, field="openingBalance"),
     Column[Account]("unsettled_write", _format_unsettled),
     Column[Account]("bank_feed", _format_feed),
     Column[Account]("latest_bank", _format_latest),

@@ -79,6 +79,8 @@ class Column(Generic[T]):
         wraps: whether its cells may wrap.
         is_name: whether they may, where no other column can give way.
         in_table: whether tables have it; CSV has every column.
+        field: the field of GraphQL that the cell is from, where null has a meaning: the cell is
+            empty when the field has an error.
     """
 
     name: str
@@ -89,11 +91,14 @@ class Column(Generic[T]):
     wraps: bool = False
     is_name: bool = False
     in_table: bool = True
+    field: str | None = None
 
     def find_cell(self, row: Row[T], *, for_table: bool) -> str:
         """Return the cell of a row."""
         if row.value is None:
             return row.known.get(self.name, "")
+        if any(error.field.split(".")[0] == self.field for error in row.errors):
+            return ""
         get = self.show if for_table and self.show is not None else self.get
         return get(row.value) or ""
 
