@@ -448,3 +448,56 @@ def test_an_opening_balance_that_failed_is_not_none(server: ScriptedGateway) -> 
         {"field": "openingBalance", "code": "PROVIDER_UNAVAILABLE", "message": "Down."}
     ]
     assert (done.exit_code, as_json.exit_code) == (1, 1)
+
+
+def test_a_total_without_an_account_fails_and_names_it(server: ScriptedGateway) -> None:
+    money = {"minorUnits": "-150", "amount": "-1.50", "currency": "EUR"}
+    missing = {"bankAccount": {"id": "a9"}, "code": "UNSUPPORTED_BY_PROVIDER"}
+    total = {
+        **{"currency": "EUR", "bank": money, "ledger": None, "complete": False, "included": 3},
+        **{"bankIncluded": 3, "ledgerIncluded": 0, "staleIncluded": 0, "overlapping": ["a2"]},
+        **{"firstDay": "2026-01-01", "lastDay": "2026-01-01"},
+        "missing": [{**missing, "reason": "NOT_IN_FILE"}],
+    }
+    server.reply(data(balanceTotals=[total]))
+
+    done = run(server.url, "balances", "totals", "--format", "csv", "--as-of", "2026-01-01")
+
+    [row] = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["bank"], row["ledger"], row["missing"]) == ("-1.50", "", "a9:NOT_IN_FILE")
+    assert (row["overlapping"], row["error"]) == ("a2", "UNSUPPORTED_BY_PROVIDER")
+    assert "The balance of a9 is not in the total (NOT_IN_FILE)." in done.stderr
+    assert done.exit_code == 1
+    assert server.requests[0]["variables"] == {"filter": {}, "asOf": "2026-01-01"}
+
+
+def test_a_day_that_is_missing_leaves_the_others(server: ScriptedGateway) -> None:
+    money = {"minorUnits": "5", "amount": "5", "currency": "JPY"}
+    balance = {
+        **{"asOf": "2026-01-01", "bank": None, "ledger": money, "difference": None},
+        **{"bankMissing": "BEFORE_OPENING", "ledgerMissing": None},
+        "differenceMissing": "BEFORE_OPENING",
+        "freshness": {"state": "STALE", "observedAt": "t", "ageSeconds": 9, "staleReason": "down"},
+    }
+    problem = {"code": "PROVIDER_TIMEOUT", "message": "Too slow."}
+    points = [
+        {"day": "2026-01-01", "balance": balance, "problem": None},
+        {"day": "2026-01-02", "balance": None, "problem": problem},
+    ]
+    account_with_series = {"currency": "JPY", "balanceSeries": {"points": points}}
+    server.reply(data(bankAccount=account_with_series))
+    days = ("--from", "2026-01-01", "--to", "2026-01-02")
+
+    done = run(server.url, "balances", "history", "a", *days)
+    as_csv = run(server.url, "balances", "history", "a", *days, "--format", "csv")
+
+    assert [line.split() for line in done.stdout.splitlines()[1:]] == [
+        ["2026-01-01", "BEFORE_OPENING", "5", "BEFORE_OPENING", "STALE", "9"],
+        ["2026-01-02", "PROVIDER_TIMEOUT"],
+    ]
+    assert as_csv.stdout.splitlines()[1:] == [
+        "2026-01-01,,BEFORE_OPENING,5,,,BEFORE_OPENING,STALE,9,down,",
+        "2026-01-02,,,,,,,,,,PROVIDER_TIMEOUT",
+    ]
+    assert done.stderr == "Error: 1 of 2 days failed: PROVIDER_TIMEOUT: Too slow.\n"
+    assert done.exit_code == as_csv.exit_code == 1
