@@ -128,6 +128,7 @@ class PlanProcess:
         self._calls = 0
         self.dead = asyncio.Event()
         journal: Any = Mortal(self, world.journal)
+        settlements: Any = Mortal(self, world.settlements or world.journal)
         provider: Any = Mortal(self, world.provider)
         store: Any = Mortal(self, world.store)
         fence: Any = Mortal(self, world.fence)
@@ -139,7 +140,7 @@ class PlanProcess:
             **shared,
             sources=providers,
             remote_accounts=world.remote_accounts,
-            settlements=journal,
+            settlements=settlements,
             history=journal,
             clock=clock,
             hold_s=HOLD_S,
@@ -226,10 +227,12 @@ class PlanWorld:
         self.directory = self.build_directory(self.accounts)
         self.provider = PlanProvider()
         self.reads = PlanReads(self.provider, time)
-        self.journal = FakeJournal([], time.clock)
+        self.journal: Any = FakeJournal([], time.clock)
+        self.settlements: Any = None
         self.fence = FakeFence([])
-        self.store = FakePlanStore()
+        self.store: Any = FakePlanStore()
         self.processes: list[PlanProcess] = []
+        self.poll_s = 0.5
 
     def build_directory(self, accounts: Sequence[Account]) -> Directory:
         """Return a directory of these accounts."""
@@ -263,9 +266,10 @@ class PlanWorld:
     async def wait_while(self, plan: Plan, state: PlanState) -> Plan:
         """Wait until the plan is in another state, for a week at most."""
         async with asyncio.timeout(7 * 86_400):
-            while self.store.plans[plan.id].state is state:  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
-        return self.store.plans[plan.id]
+            while (found := await self.store.find(plan.tenant, plan.id)).state is state:  # noqa: ASYNC110
+                await asyncio.sleep(self.poll_s)
+        result: Plan = found
+        return result
 
     def list_rows(self, plan: Plan) -> list[PlanRow]:
         """Return the rows of a plan by line."""

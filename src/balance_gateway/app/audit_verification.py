@@ -12,6 +12,13 @@ from balance_gateway.storage.database import DatabaseError, open_database
 __all__ = ["Verification", "verify_audit", "verify_audit_file"]
 
 
+from balance_gateway.domain.errors import Internal
+from balance_gateway.storage.audit_verification import Verification, VerifiedChain, verify_chains
+from balance_gateway.storage.database import DatabaseError, open_database
+
+__all__ = ["Verification", "VerifiedChain", "verify_audit"]
+
+
 async def verify_audit(
     settings: Settings, *, tenant: str | None = None, heads: Collection[str] = ()
 ) -> Verification:

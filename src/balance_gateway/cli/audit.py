@@ -12,7 +12,9 @@ from balance_gateway.cli.audit_prune import prune
 from balance_gateway.cli.usage import CommandError, UsageError, load_settings
 
 if TYPE_CHECKING:
-    from balance_gateway.app.audit_verification import Verification
+    from collections.abc import Sequence
+
+    from balance_gateway.app.audit_verification import Verification, VerifiedChain
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -111,10 +113,23 @@ def _print(result: "Verification", *, as_json: bool) -> None:
             rows += f", from row {chain.begins_at} on"
         end = f"head {chain.head}" if chain.head else "no head"
         click.echo(f"{chain.tenant}: {rows}, {end}{'' if chain.broken is None else ', broken'}")
+    for chain in result.plan_chains:
+        rows = f"{chain.rows} row{'' if chain.rows == 1 else 's'} of plans"
+        end = f"head {chain.head}{'' if chain.broken is None else ', broken'}"
+        click.echo(f"{chain.tenant}: {rows}, {end}")
 
 
 def _to_json(result: "Verification") -> dict[str, object]:
-    tenants = [
+    return {
+        "tenants": _list_chains(result.chains),
+        "plans": _list_chains(result.plan_chains),
+        "missing_heads": list(result.missing_heads),
+        "differing_writes": list(result.differing_writes),
+    }
+
+
+def _list_chains(chains: "Sequence[VerifiedChain]") -> list[dict[str, object]]:
+    return [
         {
             "tenant": chain.tenant,
             "rows": chain.rows,
@@ -126,19 +141,19 @@ def _to_json(result: "Verification") -> dict[str, object]:
             if chain.broken is None
             else {"number": chain.broken.number, "reason": chain.broken.reason},
         }
-        for chain in result.chains
+        for chain in chains
     ]
-    return {
-        "tenants": tenants,
-        "missing_heads": list(result.missing_heads),
-        "differing_writes": list(result.differing_writes),
-    }
 
 
 def _find_problems(result: "Verification") -> list[str]:
     broken = [
         f"row {chain.broken.number} of tenant {chain.tenant!r}: {chain.broken.reason}"
         for chain in result.chains
+        if chain.broken is not None
+    ]
+    broken += [
+        f"row {chain.broken.number} of the plans of tenant {chain.tenant!r}: {chain.broken.reason}"
+        for chain in result.plan_chains
         if chain.broken is not None
     ]
     cut = "not in it: its end was cut off, or it is another log"

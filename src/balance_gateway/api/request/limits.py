@@ -72,7 +72,7 @@ class Limits:
     cached_document_characters: int = 1_048_576
     page_size: int = 100_000
     writes_page_size: int = 1_000
-    plan_rows: int = 2_000
+    plan_rows: int = 1_000
     plan_rows_page_size: int = 1_000
     ids: int = 1_000
     history_points: int = 366

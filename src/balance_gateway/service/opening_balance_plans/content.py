@@ -18,7 +18,7 @@ from balance_gateway.ports.plan_store import PlanStore
 from balance_gateway.service.directory import Directory
 
 #: Number of rows that are in memory at once.
-_BATCH_ROWS = 500
+_BATCH_ROWS = 200
 
 #: What a plan can ask of a provider besides setting the amount.
 _RELEVANT = frozenset(

@@ -1,5 +1,6 @@
 """Receives, approves and starts plans; ``runner.py`` carries them out in the background."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
@@ -26,6 +27,9 @@ from balance_gateway.service.upsert_plan import IDEMPOTENCY_KEY_LENGTH_MAX, is_s
 
 #: How long a plan can be completed, approved and applied.
 PLAN_LIFETIME = timedelta(days=7)
+
+#: Number of rows that are validated before other tasks have their turn.
+_ROWS_PER_TURN = 100
 
 #: Attempts to change a plan that other requests change at the same time.
 _ATTEMPTS = 5
@@ -80,8 +84,7 @@ class OpeningBalancePlans:
         plan = await self._find_or_make(principal, sent)
         if sent.number == plan.parts + 1:
             self._check_next_part(plan, sent)
-        now = self._clock()
-        rows = [self._validator.build_row(principal, row, now) for row in sent.rows]
+        rows = await self._validate(principal, sent)
         fingerprint = compute_part_fingerprint(principal, sent)
         part = PlanPart(sent.number, fingerprint, rows, sent.is_last)
         try:
@@ -94,6 +97,16 @@ class OpeningBalancePlans:
         if stored.state is PlanState.READING:
             self._wake()
         return stored
+
+    async def _validate(self, principal: Principal, sent: SentPart) -> list[PlanRow]:
+        now = self._clock()
+        rows: list[PlanRow] = []
+        for start in range(0, len(sent.rows), _ROWS_PER_TURN):
+            some = sent.rows[start : start + _ROWS_PER_TURN]
+            rows += [self._validator.build_row(principal, row, now) for row in some]
+            # Other requests have their turn.
+            await asyncio.sleep(0)
+        return rows
 
     async def _find_or_make(self, principal: Principal, sent: SentPart) -> Plan:
         if sent.plan_id is None:
