@@ -12,12 +12,15 @@ from sqlalchemy.exc import DBAPIError
 
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.storage.audit_retention import RetentionRefused, prune
+from balance_gateway.domain.opening_balance_plans import PlanState
 from balance_gateway.storage.audit_verification import verify_chains
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.ledger import SqlLedgerStore
+from balance_gateway.storage.plans import SqlPlanStore
 from balance_gateway.storage.write_probe import WriteProbe
 from tests.storage.test_audit_chain import LEASE_S, end, intent
+from tests.storage.test_plans import build_plan, part, row
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 #: The SQL of the administrator, and that of the owner.
@@ -64,6 +67,11 @@ async def test_the_writer_s_role_writes_and_cannot_tamper(
         "TRUNCATE write_audit",
         "TRUNCATE writes CASCADE",
         "DELETE FROM writes",
+        "UPDATE plan_audit SET principal = 'eve'",
+        "DELETE FROM plan_audit",
+        "TRUNCATE plan_audit",
+        "DELETE FROM plan_rows",
+        "DELETE FROM plans",
         "INSERT INTO write_audit SELECT * FROM write_audit"
         " ON CONFLICT (number) DO UPDATE SET principal = 'eve'",
         "ALTER TABLE write_audit DISABLE TRIGGER ALL",
@@ -86,6 +94,10 @@ async def test_the_writer_s_role_writes_and_cannot_tamper(
         await WriteProbe(database).check()
         journal = SqlWriteJournal(database, clock)
         await journal.finish(end(await journal.begin(intent("w1"), lease_s=LEASE_S)))
+        refused_plan = await SqlPlanStore(database, clock).add_part(
+            build_plan(clock), part(row(1), row(2))
+        )
+        assert refused_plan.state is PlanState.REFUSED
         assert await SqlLedgerStore(database, clock).opening_balance(account) is None
         for statement in refused:
             async with database.connect() as connection:

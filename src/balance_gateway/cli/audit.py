@@ -72,7 +72,7 @@ def verify(
     result = _verify(config_path, export, tenant, expected)
     _print(result, as_json=as_json)
     problems = _find_problems(result)
-    if tenant is not None and not result.chains:
+    if tenant is not None and not (result.chains or result.plan_chains):
         problems.append(f"tenant {tenant!r} has no row")
     if problems:
         raise CommandError(f"the audit log is not whole: {'; '.join(problems)}")

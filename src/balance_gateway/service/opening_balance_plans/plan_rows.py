@@ -52,7 +52,10 @@ class RowValidator:
             raise sent.request
         account = self._directory.account(principal, sent.account_id)
         if Capability.WRITE_OPENING_BALANCE not in account.capabilities:
-            raise Unsupported("The opening balance of this account cannot be set.")
+            raise Unsupported(
+                "The opening balance of this account cannot be set: its provider, or the account"
+                " as it is configured, does not support it."
+            )
         provider = self._providers[account.connector]
         plan = plan_upsert(principal, sent.request, account, provider, now)
         return PlanRow(
