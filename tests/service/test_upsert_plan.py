@@ -130,9 +130,9 @@ REQUESTS = st.builds(
 
 
 def fingerprint(request: UpsertRequest) -> str:
-    from balance_gateway.service.upsert_plan import _compute_fingerprint
+    from balance_gateway.service.upsert_plan import compute_fingerprint
 
-    return _compute_fingerprint(request)
+    return compute_fingerprint(request)
 
 
 @given(REQUESTS, REQUESTS)

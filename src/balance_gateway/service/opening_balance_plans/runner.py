@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 OWNERSHIP_S = 30.0
 _RENEW_S = OWNERSHIP_S / 3
 
-#: Number of plans that one process carries out at the same time. They mostly wait for providers, and
-#: a few long ones must not keep those of other companies waiting.
+#: Number of plans that one process carries out at the same time. They mostly wait for providers,
+#: and a few long ones must not keep those of other companies waiting.
 _PLANS_AT_ONCE = 50
 
 
