@@ -1,5 +1,6 @@
 """Retention of the audit log: what goes, what stays, and that file and rest can be verified."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -19,7 +20,7 @@ from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.audit_retention import RetentionRefused, prune
 from balance_gateway.storage.audit_verification import verify_chains, verify_export, verify_in
 from balance_gateway.storage.journal import SqlWriteJournal
-from tests.storage.test_audit_chain import LEASE_S, _drop_triggers, end, intent
+from tests.storage.test_audit_chain import LEASE_S, _drop_triggers, _hash, end, intent
 
 APPLIED = OpeningBalance(Money(12345, "EUR"), None, OpeningBalanceSource.PROVIDER)
 
@@ -43,6 +44,23 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+#: Seals the two rows of a write as if the removal had been of them too.
+MADE_UP_SEAL = """INSERT INTO audit_seals SELECT a.tenant, a.sequence, b.sequence, a.previous_hash,
+    b.hash, (SELECT max(sequence) FROM write_audit WHERE event = 'pruned' AND tenant = 'acme')
+    FROM write_audit AS a JOIN write_audit AS b ON b.write_id = a.write_id AND b.number > a.number
+    WHERE a.write_id = 'a3-only'"""
+
+
+async def forge(database, write_id, event):
+    """Return the statement that changes a row and gives it the right hash."""
+    look = text("SELECT * FROM write_audit WHERE write_id = :write_id AND event = :event")
+    async with database.read_transaction() as connection:
+        row = (await connection.execute(look, {"write_id": write_id, "event": event})).one()
+    new_hash = _hash({**row._mapping, "principal": "eve"})
+    changes = f"principal = 'eve', hash = '{new_hash}'"
+    return f"UPDATE write_audit SET {changes} WHERE number = {row.number}"
 
 
 class Log:
@@ -116,21 +134,21 @@ async def test_what_is_old_is_exported_and_removed_and_the_rest_verifies(log, tm
     found = await verify_chains(log.database, heads=heads)
     exported = verify_export(tmp_path / "1.jsonl")
 
-    assert kept == ["a2-last", "a3-only", "o2", "r3-new", "u1-unsettled"]
-    assert (acme.rows, acme.writes, other.rows, other.writes) == (6, 3, 2, 1)
+    assert kept == ["a2-last", "a3-only", "o2", "r2", "r3-new", "u1-unsettled"]
+    assert (acme.rows, acme.writes, other.rows, other.writes) == (4, 2, 2, 1)
     assert [(one.rows, one.removed_rows, one.broken) for one in found.chains] == [
-        (9, 6, None),
+        (11, 4, None),
         (3, 2, None),
     ]
     assert (found.missing_heads, found.differing_writes) == ([], [])
     assert (await log.journal.last_applied("remote cash")).intent.id == "a2-last"
     assert [(one.rows, one.broken, one.begins_at) for one in exported.chains] == [
-        (12, None, None),
+        (6, None, None),
         (2, None, None),
     ]
     rows = [json.loads(line) for line in (tmp_path / "1.jsonl").read_bytes().splitlines()[1:]]
     rows = [line["row"] for line in rows if line["row"]["tenant"] == "acme"]
-    assert [row["hash"] for row in rows] == [entry.hash for entry in before.values()][:12]
+    assert [row["hash"] for row in rows] == [entry.hash for entry in before.values()][:6]
 
     removal = entries[-1]
     assert (removal.event, removal.account_id, removal.write_id) == (AuditEvent.PRUNED, None, None)
@@ -153,17 +171,40 @@ async def test_what_is_old_is_exported_and_removed_and_the_rest_verifies(log, tm
     assert [one.tenant for one in again] == ["acme"]
     assert (nothing, (tmp_path / "3.jsonl").exists()) == ([], False)
     exported = verify_export(tmp_path / "2.jsonl").chains[0]
-    assert (exported.broken, exported.rows, exported.removed_rows) == (None, 2, 2)
-    with pytest.raises(FileExistsError):
-        await _prune_all(log, tmp_path / "2.jsonl")
-
-
-async def _prune_all(log, path):
-    log.clock.advance(40 * 86_400)
+    assert (exported.broken, exported.rows, exported.removed_rows) == (None, 10, 4)
+    entries = await log.list_entries(page=2)
+    assert [seal.last_sequence for seal in entries[0].removed_before] == [2, 4, 6]
+    write_export(tmp_path / "log.jsonl", entries, log.clock())
+    (exported,) = verify_export(tmp_path / "log.jsonl").chains
+    assert (exported.broken, exported.removed_rows, exported.begins_at) == (None, 8, None)
+    async with log.database.connect() as connection:
+        with pytest.raises(DBAPIError, match="append-only"):
+            await connection.execute(text("DELETE FROM write_audit"))
     await log.write("r4", WriteOutcome.REJECTED)
     log.clock.advance(40 * 86_400)
-    await log.write("r5", WriteOutcome.REJECTED)
-    await log.prune(path)
+    with pytest.raises(FileExistsError):
+        await log.prune(tmp_path / "2.jsonl")
+    # The newest row of all goes.
+    (last,) = await log.prune(tmp_path / "4.jsonl")
+    assert (last.writes, (await verify_chains(log.database)).chains[0].broken) == (1, None)
+
+
+async def test_a_removal_waits_for_no_write_in_progress(
+    postgresql_url, open_test_database, clock, tmp_path
+):
+    """It once waited for the write that its own row referred to, which waited for the chain."""
+    async with open_test_database(postgresql_url) as database:
+        log = Log(database, clock)
+        await log.write("r1", WriteOutcome.REJECTED)
+        await log.write("r2", WriteOutcome.REJECTED)
+        clock.advance(40 * 86_400)
+        await log.write("r3", WriteOutcome.REJECTED)
+        async with database.write_transaction() as connection:
+            await connection.execute(text("SELECT id FROM writes WHERE id = 'r3' FOR UPDATE"))
+            async with asyncio.timeout(20):
+                (pruned,) = await log.prune(tmp_path / "1.jsonl")
+
+    assert (pruned.rows, pruned.writes) == (2, 1)
 
 
 async def test_an_export_from_the_api_is_verified_by_itself(log, tmp_path):
@@ -217,11 +258,14 @@ async def test_changed_seals_and_kept_rows_are_named(log, tmp_path):
     await log.prune(tmp_path / "1.jsonl")
     numbers = {entry.event: entry.number for entry in await log.list_entries()}
     removal = numbers[AuditEvent.PRUNED]
+    forged = await forge(log.database, "a2-last", "finished")
     tampered = {
         "a seal's end": "UPDATE audit_seals SET last_hash = previous_hash WHERE tenant = 'acme'",
         "a seal's place": "UPDATE audit_seals SET removed_in = 4 WHERE tenant = 'acme'",
         "a lost seal": "DELETE FROM audit_seals WHERE tenant = 'acme'",
         "a kept row": "UPDATE write_audit SET principal = 'eve' WHERE write_id = 'a3-only'",
+        "a kept row with a new hash": forged,
+        "a made-up seal": f"{MADE_UP_SEAL}; DELETE FROM write_audit WHERE write_id = 'a3-only'",
         "a removed kept row": "DELETE FROM write_audit WHERE write_id = 'a3-only'",
         "the removal": f"UPDATE write_audit SET note = '{{}}' WHERE number = {removal}",
         "no removal": f"DELETE FROM write_audit WHERE number = {removal}",
@@ -235,7 +279,8 @@ async def test_changed_seals_and_kept_rows_are_named(log, tmp_path):
                     await connection.execute(text(f"DROP TRIGGER audit_seals_no_{change}"))
             if not log.database.is_sqlite:
                 await connection.execute(text("DROP TRIGGER audit_seals_no_change ON audit_seals"))
-            await connection.execute(text(statement))
+            for each in statement.split(";"):
+                await connection.execute(text(each))
             found[name] = (await verify_in(connection, tenant="acme")).chains[0].broken
             await transaction.rollback()
     refused = []
@@ -248,7 +293,7 @@ async def test_changed_seals_and_kept_rows_are_named(log, tmp_path):
     assert {name: broken is not None for name, broken in found.items()} == dict.fromkeys(
         tampered, True
     )
-    assert found["the removal"].number == removal
+    assert (found["the removal"].number, found["a made-up seal"].number) == (removal, removal)
     assert len(refused) == 2
 
 
@@ -281,4 +326,4 @@ async def test_a_kill_before_the_commit_removes_nothing(
                 await connection.execute(text("DELETE FROM write_audit"))
         assert [one.broken for one in verify_export(path).chains] == [None, None]
         await log.prune(tmp_path / "2.jsonl")
-        assert len(await log.list_writes()) == 5
+        assert len(await log.list_writes()) == 6

@@ -114,7 +114,7 @@ def test_an_export_is_verified_offline(config: Path, written: Path, tmp_path: Pa
     assert (again.exit_code, again.stderr) == (2, f"Error: {text} exists: name another file\n")
     assert nothing.stdout == "Nothing is old enough; no file was written\n"
     assert (alone.exit_code, chain["rows"], chain["broken"]) == (0, 2, None)
-    assert "acme: 3 rows, 2 removed by retention, head" in rest.stdout
+    assert "acme: 5 rows, 2 removed by retention, head" in rest.stdout
     assert (cut.exit_code, late.exit_code, changed.exit_code, torn.exit_code) == (1, 0, 1, 1)
     assert chain["head"] in cut.stderr
     assert "1 row, from row 2 on, head" in late.stdout
@@ -128,7 +128,7 @@ def _run(*arguments: str) -> Result:
 
 
 def _age(file: Path) -> None:
-    """Make the log again with a rejected write of an earlier day, and one of today."""
+    """Make the log again with two rejected writes of earlier days, and one of today."""
     for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
         name.unlink(missing_ok=True)
     asyncio.run(_write_twice(f"sqlite:///{file}"))
@@ -138,7 +138,7 @@ async def _write_twice(url: str) -> None:
     now = datetime.now(UTC)
     database = await open_database(url)
     try:
-        for days in (3, 0):
+        for days in (4, 3, 0):
             at = now - timedelta(days=days)
             journal = SqlWriteJournal(database, lambda at=at: at)  # type: ignore[misc]
             what = (Money(1, "EUR"), None, None, None, None, "f", None, at)

@@ -105,7 +105,7 @@ def build_entry(row: Mapping[str, Any], removed_before: tuple[RemovedRows, ...] 
         event=_read(AuditEvent, row["event"]),
         principal=row["principal"],
         account_id=row["account_id"] or None,
-        # A row that removes others has the write of the row before, which it does not concern.
+        # The row of a removal refers to a write that it does not concern.
         write_id=None if row["event"] == AuditEvent.PRUNED.value else row["write_id"],
         outcome=_read(WriteOutcome, row["outcome"]),
         amount=None if intended is None else intended.amount,

@@ -3,7 +3,7 @@
 A write goes with all of its rows, or stays with all of them. It stays while it is unsettled, while
 it is the last applied one of its remote account (the gateway's only record of an opening balance at
 a provider that cannot return one), or while any of its rows is too new or of a release without the
-chain. The write of a tenant's newest row stays as well.
+chain. One more write of a tenant stays, for the row of the removal to refer to.
 
 The order is: lock, verify, export and sync the file, remove, seal, record the removal as a row of
 the chain, commit. All but the file is one transaction: a crash leaves everything, or the result.
@@ -18,13 +18,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import and_, delete, exists, func, or_, select, text
+from sqlalchemy import and_, case, delete, exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.audit import AuditEvent, RemovedRows
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.storage.audit import insert_row
-from balance_gateway.storage.audit_chain import lock_chains, lock_head, read_stored_rows
+from balance_gateway.storage.audit_chain import (
+    ChainHead,
+    lock_chains,
+    lock_head,
+    read_stored_rows,
+)
 from balance_gateway.storage.audit_export import format_header, format_removed, format_row
 from balance_gateway.storage.audit_seals import DIGEST_MEMBER, add_seals, hash_seals, read_seals
 from balance_gateway.storage.audit_verification import verify_in
@@ -94,7 +99,7 @@ async def prune(
         # Rows before chains: whoever has a chain waits for nothing else (see ``lock_chains``).
         old = await _lock_old_writes(connection, before, tenant)
         await lock_chains(database, connection, set(old.values()))
-        await _drop_newest(connection, old)
+        referenced = await _keep_referenced(connection, old)
         if not old:
             return []
         await _require_whole(connection, tenant)
@@ -105,11 +110,13 @@ async def prune(
                 await _export_chain(connection, file, name, old)
                 for name in sorted(set(old.values()))
             ]
+        # Before the removal, which may take the head itself.
+        heads = {one.tenant: await lock_head(database, connection, one.tenant) for one in pruned}
         async with _allowing_removal(database, connection):
             await _remove(connection, list(old))
-        for chain in pruned:
-            facts = {"before": instant_text(before), "export_sha256": file.sha256}
-            await _seal(database, connection, chain, facts, now)
+        facts = {"before": instant_text(before), "export_sha256": file.sha256}
+        for one in pruned:
+            await _seal(connection, one, heads[one.tenant], referenced[one.tenant], facts, now)
     return pruned
 
 
@@ -149,9 +156,8 @@ async def _lock_old_writes(
     """Lock the writes that may go; return their tenants by their ids."""
     of_write = write_audit.c.write_id == writes.c.id
     keeps = or_(
-        write_audit.c.at >= before,
+        and_(write_audit.c.at >= before, write_audit.c.event != AuditEvent.PRUNED.value),
         write_audit.c.sequence.is_(None),
-        write_audit.c.event == AuditEvent.PRUNED.value,
     )
     later = writes.alias("later")
     last = select(func.max(later.c.finished_in)).where(
@@ -178,15 +184,27 @@ async def _lock_old_writes(
     return {row.id: row.tenant for row in rows}
 
 
-async def _drop_newest(connection: AsyncConnection, old: dict[str, str]) -> None:
-    """Leave out the write of the newest row of each tenant; the row of the removal names it."""
-    newest = select(func.max(write_audit.c.sequence).label("sequence"), write_audit.c.tenant)
-    heads = newest.group_by(write_audit.c.tenant).subquery()
-    is_head = and_(
-        write_audit.c.tenant == heads.c.tenant, write_audit.c.sequence == heads.c.sequence
-    )
-    for row in await connection.execute(select(write_audit.c.write_id).join(heads, is_head)):
-        old.pop(row.write_id, None)
+async def _keep_referenced(connection: AsyncConnection, old: dict[str, str]) -> dict[str, str]:
+    """Leave out a write of each tenant, for its row of the removal to refer to; return their ids.
+
+    It must be locked before the chains: a writer who waits for a chain may have locked any other.
+    It is the write of an earlier removal, or else the newest of those that may go.
+    """
+    newest: dict[str, tuple[bool, int, str]] = {}
+    is_removal = case((write_audit.c.event == AuditEvent.PRUNED.value, 1), else_=0)
+    for ids in _split(list(old)):
+        columns = write_audit.c.write_id, write_audit.c.tenant
+        last = func.max(write_audit.c.sequence).label("last")
+        statement = select(*columns, last, func.max(is_removal).label("is_referenced"))
+        of_ids = statement.where(write_audit.c.write_id.in_(ids)).group_by(*columns)
+        for row in await connection.execute(of_ids):
+            rank = bool(row.is_referenced), row.last, row.write_id
+            newest[row.tenant] = max(newest.get(row.tenant, rank), rank)
+            if row.is_referenced:
+                old.pop(row.write_id)
+    for _, _, write_id in newest.values():
+        old.pop(write_id, None)
+    return {tenant: write_id for tenant, (_, _, write_id) in newest.items()}
 
 
 async def _require_whole(connection: AsyncConnection, tenant: str | None) -> None:
@@ -250,18 +268,15 @@ async def _remove(connection: AsyncConnection, ids: Sequence[str]) -> None:
 
 
 async def _seal(
-    database: Database,
     connection: AsyncConnection,
     pruned: PrunedChain,
+    head: ChainHead,
+    write_id: str,
     facts: Mapping[str, str],
     now: datetime,
 ) -> None:
-    head = await lock_head(database, connection, pruned.tenant)
     pruned.seals = seals = [replace(each, removed_in=head.sequence + 1) for each in pruned.seals]
     await add_seals(connection, pruned.tenant, seals)
-    newest = select(write_audit.c.write_id).where(
-        write_audit.c.tenant == pruned.tenant, write_audit.c.sequence == head.sequence
-    )
     note = {
         **facts,
         "removed_rows": pruned.rows,
@@ -271,11 +286,11 @@ async def _seal(
     values = {
         "event": AuditEvent.PRUNED.value,
         "tenant": pruned.tenant,
-        # The columns cannot be NULL, and no write is concerned.
+        # The columns cannot be NULL, though no write is concerned.
         "account_id": "",
         "intended": "",
         "outcome": "",
-        "write_id": (await connection.execute(newest)).scalar_one(),
+        "write_id": write_id,
         "principal": PRINCIPAL,
         "verified": False,
         "note": json.dumps(note, sort_keys=True),
