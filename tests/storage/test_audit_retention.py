@@ -15,7 +15,7 @@ from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.ports.audit_log import AuditFilter
-from balance_gateway.storage.audit_export import format_header, format_removed
+from balance_gateway.storage.audit_export import UnreadableExport, format_header, format_removed
 from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.audit_retention import RetentionRefused, prune
 from balance_gateway.storage.audit_verification import verify_chains, verify_export, verify_in
@@ -246,6 +246,27 @@ async def test_an_export_from_the_api_is_verified_by_itself(log, tmp_path):
     }
     write_export(path, entries[4:], log.clock())
     assert verify_export(path).chains[0].begins_at == entries[4].number
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"row":{"number":1,"number":2,"tenant":"acme"}}\n', "line 2 is not a whole line"),
+        (b'{"row":{"number":1}}\n', "line 2 is neither a row nor a seal"),
+        (b'{"removed":{"tenant":"acme","first_sequence":"1"}}\n', "line 2 is not a seal"),
+        (b'{"row":{}', "line 2 is not a whole line"),
+    ],
+)
+def test_a_malformed_line_of_an_export_is_named(tmp_path, line, problem):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"format":"balance-gateway-audit","version":1}\n' + line)
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(line)
+
+    with pytest.raises(UnreadableExport, match=problem):
+        verify_export(path)
+    with pytest.raises(UnreadableExport, match="line 1 is not"):
+        verify_export(other)
 
 
 def replace_seal(entry, **changes):

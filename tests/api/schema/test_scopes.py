@@ -60,6 +60,19 @@ async def test_introspection_needs_a_credential_but_no_scope(harness: GatewayHar
     assert data["__schema"]["queryType"]["name"] == "Query"
 
 
+async def test_a_document_has_room_for_a_few_explanations(harness: GatewayHarness):
+    ask = 'e{0}: explainBalance(accountId: "acct_yen") {{ balance {{ answer {{ asOf }} }} }}'
+    async with open_client(harness) as client:
+        few, many = [
+            await client.ask(f"{{ {' '.join(map(ask.format, range(count)))} }}", key=AUDITOR)
+            for count in (9, 10)
+        ]
+
+    assert len(few["data"]) == 9
+    assert few["data"]["e8"]["balance"]["answer"] == {"asOf": "2026-11-21"}
+    assert many["errors"][0]["extensions"]["code"] == "QUERY_TOO_EXPENSIVE"
+
+
 def test_scope_cases_cover_every_root_field():
     for root, documents in (
         ("Query", READS + AUDITS + PLANS + ANY_CREDENTIAL),

@@ -41,6 +41,13 @@ from balance_gateway.service.directory import Directory
 
 ACCOUNT_ID_CHARACTERS_MAX = 64
 NODE_ID_CHARACTERS_MAX = 100
+
+
+NAME_CHARACTERS_MAX = 200
+#: The number of accounts on a page if the caller asks for none.
+PAGE_SIZE = 100
+#: What an explanation costs, so that a document has at most nine.
+EXPLANATION_COST = 5_000
 _ITEMS_MAX = DEFAULT_LIMITS.ids
 
 
@@ -195,6 +202,8 @@ class Query:
     )
     explain_balance: BalanceExplanation | None = strawberry.field(
         resolver=explain_balance,
+        # It makes calls of its own: a document has room for a few.
+        metadata=list_size(1, compute_work=lambda _limits: EXPLANATION_COST),
         description="Why an account's balance for a day and its opening balance are what they are; "
         "null and an error with the code ACCOUNT_NOT_FOUND if the account does not exist or is not "
         "yours. Makes calls to the provider. Needs audit:read.",
