@@ -86,6 +86,11 @@ def test_every_part_of_the_schema_is_in_the_random_documents() -> None:
     }
 
     for seed in range(700):
+
+
+    for seed in range(400):
+        if expected <= collector.seen:
+            break
         query, _ = write_document(random.Random(seed))
         visit(parse(query), TypeInfoVisitor(info, collector))
 
