@@ -28,7 +28,7 @@ currency = "EUR"
 def files(url, tmp_path):
     config, entries = tmp_path / "gateway.toml", tmp_path / "entries.csv"
     config.write_text(CONFIG.format(url=url))
-    rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(200_000))
+    rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(400_000))
     entries.write_text("id,book,date,amount\n" + "".join(rows))
     return config, entries
 

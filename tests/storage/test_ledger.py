@@ -190,6 +190,7 @@ entries = st.builds(
     book=st.sampled_from(Book),
     day=st.dates(date(2020, 1, 1), date(2020, 2, 15)),
     minor_units=st.one_of(st.integers(-5, 5), st.integers(-HUGE, HUGE)),
+    description=st.none(),
 )
 
 

@@ -226,6 +226,12 @@ async def test_all_bad_rows_are_reported_with_their_lines(store, account, write)
     assert bad == [(4, "book"), (4, "date"), (4, "amount"), (6, "")]
 
 
+async def test_bad_rows_before_a_broken_quote_are_reported_with_their_lines(store, account, write):
+    path = write(HEADER + 'a,bank,2026-01-02,1,"two\nlines"\nb,cash,2026-01-02,1,\n\nc,"\n')
+
+    assert await import_and_get_bad_rows(store, account, path) == [(4, "book"), (6, "")]
+
+
 async def test_at_most_twenty_bad_rows_are_reported(store, account, write):
     path = write(HEADER + "a,cash,2026-01-02,1,\n" * 30)
 

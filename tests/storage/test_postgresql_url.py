@@ -246,7 +246,7 @@ async def test_an_interrupted_import_behind_a_pooler_ends_its_session(
     config, entries = tmp_path / "gateway.toml", tmp_path / "entries.csv"
     (tmp_path / "url").write_text(pgbouncer_url + SETTING)
     config.write_text(CONFIG.format(url="file:url"))
-    rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(40_000))
+    rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(200_000))
     entries.write_text("id,book,date,amount\n" + "".join(rows))
     arguments = ["local", "import", "--config", str(config), "--account", "till", str(entries)]
     person = await asyncpg.connect(server.url(), ssl="require")

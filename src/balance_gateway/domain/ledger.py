@@ -10,6 +10,7 @@ it are not added, and before that day the bank balance is unknown.
 import enum
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 
 class Book(enum.Enum):
@@ -19,9 +20,8 @@ class Book(enum.Enum):
     LEDGER = "ledger"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One bank transaction or ledger line.
+class Entry(NamedTuple):
+    """One bank transaction or ledger line; a tuple, since imports create millions of them.
 
     Attributes:
         id: unique within its account and book; a repeated id means the same entry.
