@@ -1,5 +1,6 @@
 """``balance-gateway serve``: run the gateway."""
 
+import gc
 import signal
 import socket
 import sys
@@ -62,6 +63,9 @@ def serve(
     worker_number: int,
 ) -> None:
     """Serve the gateway until Ctrl-C or SIGTERM; SIGHUP reloads the configuration."""
+    # What a start creates stays: looking for garbage in it takes a fifth of the start. On again in
+    # ``freeze_gc``.
+    gc.disable()
     from balance_gateway.config.errors import ConfigError
     from balance_gateway.observability.logs import configure_logs
 
@@ -169,6 +173,7 @@ def _supervise_workers(
 ) -> int:
     from balance_gateway.server.workers import Workers
 
+    gc.enable()
     try:
         folder = tempfile.TemporaryDirectory(prefix="balance-gateway-metrics-")
     except OSError as error:

@@ -150,6 +150,10 @@ def _refuse_other_tenant(tenant: str, name: str, connector: ConfiguredConnector)
 def _find_connector(
     values: object, name: str, connectors: Mapping[str, ConfiguredConnector], directory: Path
 ) -> ConfiguredConnector:
+    written = values.get("connector") if isinstance(values, dict) else None
+    # The usual case; the conversion words the error of any other.
+    if isinstance(written, str) and written in connectors and written.strip():
+        return connectors[written]
     reference = convert_table(values, _Reference, name, directory)
     connector = connectors.get(reference.connector)
     if connector is None:

@@ -5,6 +5,7 @@ key as written in the file, says what the value must be, and suggests the neares
 """
 
 import difflib
+import functools
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -39,11 +40,17 @@ def convert_table(values: object, kind: type[T], name: str, directory: Path) -> 
     if not isinstance(values, Mapping):
         raise ConfigError(f"{name} must be a table")
     try:
-        return msgspec.convert(values, kind, dec_hook=ValueParser(directory))
+        return msgspec.convert(values, kind, dec_hook=_get_parser(directory))
     except msgspec.ValidationError as error:
         message = _describe_error(error, values, inspect.type_info(kind), name)
     # Raised outside of the handler: msgspec's error may quote the value.
     raise ConfigError(message)
+
+
+@functools.lru_cache(maxsize=1)
+def _get_parser(directory: Path) -> ValueParser:
+    # A file has thousands of tables.
+    return ValueParser(directory)
 
 
 def join_name(table: str, key: str) -> str:

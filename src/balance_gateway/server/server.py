@@ -263,6 +263,8 @@ def freeze_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
+    # Off while the command starts.
+    gc.enable()
 
 
 async def _run(server: Server) -> int:
