@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from balance_gateway.domain.opening_balance_plans import PlanState
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.storage.audit_retention import RetentionRefused, prune
-from balance_gateway.domain.opening_balance_plans import PlanState
 from balance_gateway.storage.audit_verification import verify_chains
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.journal import SqlWriteJournal

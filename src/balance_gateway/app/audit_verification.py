@@ -6,17 +6,15 @@ from pathlib import Path
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.storage.audit_export import UnreadableExport
-from balance_gateway.storage.audit_verification import Verification, verify_chains, verify_export
+from balance_gateway.storage.audit_verification import (
+    Verification,
+    VerifiedChain,
+    verify_chains,
+    verify_export,
+)
 from balance_gateway.storage.database import DatabaseError, open_database
 
-__all__ = ["Verification", "verify_audit", "verify_audit_file"]
-
-
-from balance_gateway.domain.errors import Internal
-from balance_gateway.storage.audit_verification import Verification, VerifiedChain, verify_chains
-from balance_gateway.storage.database import DatabaseError, open_database
-
-__all__ = ["Verification", "VerifiedChain", "verify_audit"]
+__all__ = ["Verification", "VerifiedChain", "verify_audit", "verify_audit_file"]
 
 
 async def verify_audit(

@@ -41,11 +41,6 @@ from balance_gateway.service.directory import Directory
 
 ACCOUNT_ID_CHARACTERS_MAX = 64
 NODE_ID_CHARACTERS_MAX = 100
-
-
-NAME_CHARACTERS_MAX = 200
-#: The number of accounts on a page if the caller asks for none.
-PAGE_SIZE = 100
 #: What an explanation costs, so that a document has at most nine.
 EXPLANATION_COST = 5_000
 _ITEMS_MAX = DEFAULT_LIMITS.ids
