@@ -11,6 +11,7 @@ import pytest
 
 from balance_gateway.domain.errors import (
     BudgetSpent,
+    ErrorCode,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
@@ -25,9 +26,10 @@ from balance_gateway.domain.opening_balance_plans import (
 from balance_gateway.domain.writes import WriteOutcome
 from balance_gateway.ports.reads import FreshnessState
 from balance_gateway.service.opening_balance_plans.applying import build_row_request
-from balance_gateway.service.opening_balance_plans.patience import FAILURES_MAX
+from balance_gateway.service.opening_balance_plans.patience import FAILURES_MAX, Patience
+from balance_gateway.service.opening_balances import Rejected
 from tests.pipeline.virtual_time import VirtualTime, virtual_time
-from tests.service.fakes import opening
+from tests.service.fakes import EPOCH, opening
 from tests.service.plan_world import MAKER, OTHER, PlanProcess, PlanWorld, send
 
 
@@ -190,7 +192,7 @@ async def test_an_uncertain_row_stops_no_other(build: Callable[..., PlanWorld]) 
 
     rows = world.list_rows(done)
     assert (rows[6].outcome, rows[8].outcome) == (RowOutcome.UNCERTAIN, RowOutcome.REJECTED)
-    assert rows[8].code == "PROVIDER_REJECTED"
+    assert (rows[6].code, rows[8].code) == ("PROVIDER_TIMEOUT", "PROVIDER_REJECTED")
     assert world.list_outcomes(done).count("applied") == 10
     assert rows[6].write_id is not None
     assert world.journal.records[rows[6].write_id].outcome is WriteOutcome.UNCERTAIN
@@ -212,6 +214,17 @@ async def test_a_spent_budget_is_waited_for(build: Callable[..., PlanWorld]) -> 
     assert world.list_outcomes(done) == ["applied"] * 3
     assert set(world.count_sent().values()) == {1}
     assert world.provider.failing["acct_2"] == []
+
+
+def test_a_budget_is_waited_for_while_a_row_gets_through_each_day() -> None:
+    """A plan of many rows may take longer than a day altogether."""
+    spent = Rejected(ErrorCode.PROVIDER_RATE_LIMITED, "Spent.", True, None, retry_after_s=30.0)
+    patience, now, day = Patience(), EPOCH, timedelta(days=1)
+    first = patience.find_wait_s(spent, now)
+    patience.reset()
+    waits = [patience.find_wait_s(spent, now + day * days) for days in (2, 2.9, 3)]
+
+    assert (first, waits) == (30.0, [30.0, 30.0, None])
 
 
 async def test_an_outage_that_lasts_ends_the_plan_and_other_connectors_go_on(

@@ -33,7 +33,7 @@ from balance_gateway.ports.reads import ReadPipeline
 from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balance_plans.content import compute_content_hash
-from balance_gateway.service.opening_balance_plans.patience import APPLY_TIME_MAX, Patience
+from balance_gateway.service.opening_balance_plans.patience import Patience
 from balance_gateway.service.opening_balance_plans.previous import find_failure, has_values_of
 from balance_gateway.service.opening_balances import (
     Applied,
@@ -132,7 +132,7 @@ class PlanApplier:
         return await compute_content_hash(self._store, plan) == plan.content_hash
 
     async def _apply_at(self, plan: Plan, connector: str, *, is_genuine: bool) -> None:
-        patience = Patience((plan.applied_at or self._clock()) + APPLY_TIME_MAX)
+        patience = Patience()
         after_line: int | None = None
         while rows := await self._store.page_rows(
             plan.id,
@@ -200,7 +200,13 @@ class PlanApplier:
         caller = Principal(
             plan.applied_by or plan.made_by, plan.tenant, frozenset({Scope.BALANCES_WRITE})
         )
-        return _judge(row, await self._writer.upsert(caller, request))
+        result = _judge(row, await self._writer.upsert(caller, request))
+        if isinstance(result, PlanRow) and result.outcome is RowOutcome.UNCERTAIN:
+            # The reason is in the journal only; a row that is still begun there has none.
+            record = await self._journal.by_key(plan.tenant, request.idempotency_key or "")
+            if record is not None and record.error_code is not None:
+                return replace(result, code=parse_code(record.error_code).value)
+        return result
 
     async def _compare(self, plan: Plan, row: PlanRow) -> PlanRow | Rejected:
         """Return an unchanged row as UNCHANGED if that is still so."""
