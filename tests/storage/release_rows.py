@@ -56,8 +56,8 @@ async def open_with_rows(url: str, path: Path) -> AsyncIterator[Database]:
     old = Database(parsed, label=label, options=options)
     async with old.write_transaction() as connection:
         await connection.run_sync(_create_tables, document["tables"])
-        for table in ("writes", "write_audit"):
-            for row in document[table]:
+        for table in ("writes", "write_audit", "audit_seals"):
+            for row in document.get(table, ()):
                 values = {k: bool(v) if k in _FLAGS else v for k, v in row.items()}
                 columns, names = ", ".join(values), ", ".join(f":{name}" for name in values)
                 statement = f"INSERT INTO {table} ({columns}) VALUES ({names})"

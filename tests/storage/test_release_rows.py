@@ -9,7 +9,10 @@ import pytest
 from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalanceSource
 from balance_gateway.domain.writes import SettledBy, WriteOutcome
+from balance_gateway.ports.audit_log import AuditFilter
 from balance_gateway.storage.audit import SqlAuditLog
+from balance_gateway.storage.audit_pages import SqlAuditPages
+from balance_gateway.storage.audit_verification import verify_chains
 from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.journal_format import IntendedValues
 from balance_gateway.storage.journal_settlements import SqlWriteSettlements
@@ -114,7 +117,8 @@ async def test_the_rows_of_every_release_are_readable(url: str, path: Path):
         audited = [await SqlAuditLog(database).rows(tenant) for tenant in tenants]
 
     assert all(records)
-    assert sum(map(len, audited)) == len(document["write_audit"])
+    of_writes = [row for row in document["write_audit"] if row["event"] != "pruned"]
+    assert sum(map(len, audited)) == len(of_writes)
 
 
 async def test_settlements_have_their_values(url):
@@ -134,6 +138,15 @@ async def test_uncertain_rows_of_tables_before_settlements_are_unsettled(databas
     found = await SqlWriteSettlements(database).unsettled()
 
     assert [record.intent.id for record in found] == ["asset-uncertain-1", "asset-expired-1"]
+
+
+async def test_a_pruned_log_is_whole_and_shows_its_removal(url):
+    async with open_with_rows(url, FILE_0_1_0.with_name("release_0_1_0_pruned.json")) as database:
+        (chain,) = (await verify_chains(database)).chains
+        newest, *_ = await SqlAuditPages(database).page("acme", AuditFilter(), 10, None)
+
+    assert (chain.broken, chain.rows, chain.removed_rows) == (None, 3, 2)
+    assert (newest.event, newest.account_id) == (AuditEvent.PRUNED, None)
 
 
 @pytest.mark.parametrize("enum", [WriteOutcome, AuditEvent, OpeningBalanceSource, SettledBy])

@@ -88,7 +88,7 @@ class SqlAuditLog:
         before: int | None = None,
         limit: int = 100,
     ) -> Sequence[AuditRow]:
-        """Return a tenant's rows, newest first.
+        """Return a tenant's rows about writes, newest first.
 
         Args:
             tenant: the tenant; no row of another tenant is returned.
@@ -101,7 +101,8 @@ class SqlAuditLog:
             UnreadableRow: a row is damaged, or a newer release wrote it; the message has its
                 number, with which ``before`` continues after it.
         """
-        statement = select(write_audit).where(write_audit.c.tenant == tenant)
+        is_of_write = write_audit.c.event != AuditEvent.PRUNED.value
+        statement = select(write_audit).where(write_audit.c.tenant == tenant, is_of_write)
         if account_id is not None:
             statement = statement.where(write_audit.c.account_id == account_id)
         if before is not None:

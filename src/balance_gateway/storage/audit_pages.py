@@ -1,10 +1,11 @@
 """Implements the audit log for its readers, in pages."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.audit import AuditEntry, AuditEvent, RemovedRows
@@ -78,7 +79,11 @@ async def _read_seals_before(
     places = [row["sequence"] for row in rows if row["sequence"] is not None]
     if not places:
         return {}
-    seals = await read_seals(connection, tenant, below=max(places))
+    before = select(func.max(write_audit.c.sequence)).where(
+        write_audit.c.tenant == tenant, write_audit.c.sequence < min(places)
+    )
+    above = (await connection.execute(before)).scalar_one() or 0
+    seals = await read_seals(connection, tenant, above=above, below=max(places))
     return {seal.last_sequence: seal for seal in seals}
 
 
@@ -97,7 +102,7 @@ def build_entry(row: Mapping[str, Any], removed_before: tuple[RemovedRows, ...] 
     intended = _read(intended_from_text, row["intended"] or None)
     return AuditEntry(
         number=row["number"],
-        record=build_form(row),
+        record=_read(build_form, row) or json.dumps(dict(row), default=repr),
         sequence=row["sequence"],
         previous_hash=row["previous_hash"],
         hash=row["hash"],

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import and_, case, delete, exists, func, or_, select, text
+from sqlalchemy import and_, case, delete, exists, func, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.audit import AuditEvent, RemovedRows
@@ -162,7 +162,8 @@ async def _lock_old_writes(
     later = writes.alias("later")
     last = select(func.max(later.c.finished_in)).where(
         later.c.remote_account == writes.c.remote_account,
-        later.c.outcome == WriteOutcome.APPLIED.value,
+        # As in the partial index's condition; a planner does not look into parameters.
+        later.c.outcome == literal_column("'applied'"),
     )
     is_uncertain = writes.c.outcome == WriteOutcome.UNCERTAIN.value
     statement = (

@@ -45,14 +45,15 @@ def read_digest(note: object) -> str | None:
 
 
 async def read_seals(
-    connection: AsyncConnection, tenant: str, *, below: int | None = None
+    connection: AsyncConnection, tenant: str, *, above: int = 0, below: int | None = None
 ) -> Sequence[RemovedRows]:
     """Return the seals of a tenant in the order of the chain.
 
     Args:
         connection: a connection in a transaction.
         tenant: the tenant.
-        below: return only seals before this place; None returns all.
+        above: return only seals of rows after this place.
+        below: return only seals of rows before this place; None has no end.
     """
     columns = audit_seals.c
     statement = select(
@@ -61,7 +62,7 @@ async def read_seals(
         columns.previous_hash,
         columns.last_hash,
         columns.removed_in,
-    ).where(columns.tenant == tenant)
+    ).where(columns.tenant == tenant, columns.first_sequence > above)
     if below is not None:
         statement = statement.where(columns.last_sequence < below)
     rows = await connection.execute(statement.order_by(columns.first_sequence))

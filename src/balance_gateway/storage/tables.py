@@ -191,6 +191,7 @@ write_audit = Table(
     sqlite_autoincrement=True,
 )
 Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, write_audit.c.number)
+Index("write_audit_tenant", write_audit.c.tenant, write_audit.c.number)
 Index("write_audit_write", write_audit.c.write_id)
 Index("write_audit_chain", write_audit.c.tenant, write_audit.c.sequence, unique=True)
 

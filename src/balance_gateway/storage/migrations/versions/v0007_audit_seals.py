@@ -16,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table and its triggers."""
+    """Create the table and its triggers, and the index for pages of a tenant's log."""
     op.create_table(
         "audit_seals",
         sa.Column("tenant", sa.Text, primary_key=True),
@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("last_hash", sa.Text, nullable=False),
         sa.Column("removed_in", sa.BigInteger, nullable=False),
     )
+    op.create_index("write_audit_tenant", "write_audit", ["tenant", "number"])
     if op.get_bind().dialect.name == "sqlite":
         for change in ("UPDATE", "DELETE"):
             op.execute(
