@@ -62,9 +62,9 @@ async def test_each_providers_figure_is_explained_by_what_it_reported(
     assert evidence["bound"] == {
         "parameter": "asOf", "sent": DAY, "inclusive": True, "instant": None,
     }  # fmt: skip
-    as_told = {figure["figure"]: figure["fields"][0]["text"] for figure in evidence["figures"]}
+    as_reported = {figure["figure"]: figure["fields"][0]["text"] for figure in evidence["figures"]}
     shown = light["balance"]["answer"]
-    assert as_told == {
+    assert as_reported == {
         figure: shown[name]["amount"].replace(".", "")
         for figure, name in (("BANK", "bank"), ("LEDGER", "ledger"))
     }
@@ -81,10 +81,12 @@ async def test_each_providers_figure_is_explained_by_what_it_reported(
     assert (bound["sent"], bound["inclusive"]) == ("2026-05-08T04:00:00Z", False)
     assert bound["instant"] == layer["dayEndsAt"]
     [row] = layer["balance"]["evidence"]["figures"]
-    told = {field["name"]: field["text"] for field in row["fields"]}
-    assert (row["unit"], row["side"], told["normality"]) == ("CENTS", "CREDIT", '"CREDIT"')
-    assert int(told["balance"]) > 0
-    assert layer["balance"]["answer"]["ledger"]["amount"] == f"-{int(told['balance']) / 100:.2f}"
+    reported = {field["name"]: field["text"] for field in row["fields"]}
+    assert (row["unit"], row["side"], reported["normality"]) == ("CENTS", "CREDIT", '"CREDIT"')
+    assert int(reported["balance"]) > 0
+    assert (
+        layer["balance"]["answer"]["ledger"]["amount"] == f"-{int(reported['balance']) / 100:.2f}"
+    )
     [row] = layer["openingBalance"]["evidence"]["figures"]
     assert (row["figure"], row["fields"][0]["name"]) == ("OPENING_BALANCE", "balance")
 
@@ -130,14 +132,14 @@ async def test_doubts_and_records_are_part_of_the_explanation(
     theirs = await gateway.query(
         '{ explainBalance(accountId: "globex-layer-payroll-cad") { asOf } }'
     )
-    nobodys = await gateway.query('{ explainBalance(accountId: "no-such-account") { asOf } }')
+    unknown = await gateway.query('{ explainBalance(accountId: "no-such-account") { asOf } }')
 
     assert isinstance(applied, Applied)
     evidence = recorded["openingBalance"]["evidence"]
     assert recorded["openingBalance"]["answer"]["source"] == "RECORDED_BY_GATEWAY"
     assert (evidence["recordedWriteId"], evidence["calls"]) == (applied.write_id, [])
     assert recorded["overlaps"] == [{"accountId": TWIN, "kind": "SAME"}]
-    assert [one["errors"][0]["extensions"]["code"] for one in (theirs, nobodys)] == [
+    assert [one["errors"][0]["extensions"]["code"] for one in (theirs, unknown)] == [
         "ACCOUNT_NOT_FOUND"
     ] * 2
     text = json.dumps(recorded)
