@@ -24,7 +24,7 @@ def decode_json(body: bytes, *, keeps_literals: bool = False) -> Any:
 
     Args:
         body: The text in UTF-8.
-        keeps_literals: Whether a number whose spelling would be lost becomes a ``NumberLiteral``.
+        keeps_literals: Whether a number that would lose its spelling becomes a ``NumberLiteral``.
 
     Raises:
         MalformedResponse: The body is not JSON or is rejected by the rules of this module.
