@@ -76,8 +76,6 @@ class CallContext(NamedTuple):
         read_timeout_s: Seconds after which the read is cancelled; None when only the timeouts of
             its exchanges apply.
         send_status: Receives the progress of the write; None when the task carries out none.
-        breaker_generation: The circuit breaker's generation for the slot that the task holds;
-            None outside a slot.
         is_optional: Whether only additional information depends on the call: that it fails must
             not stop the calls that read figures.
         tenant: The tenant of the account that is read; empty when no tenant's share counts it.
@@ -89,27 +87,10 @@ class CallContext(NamedTuple):
     boost: PriorityBoost | None = None
     read_timeout_s: float | None = None
     send_status: SendStatus | None = None
-    breaker_generation: int | None = None
     is_optional: bool = False
     max_budget_wait_s: float = math.inf
     tenant: str = ""
     caller: str = ""
-
-    def with_breaker_generation(self, generation: int | None) -> "CallContext":
-        """Return a copy with another breaker generation."""
-        # Runs twice for every exchange: a tuple is made in a third of a dataclass's time.
-        return CallContext(
-            self.priority,
-            self.max_wait_s,
-            self.boost,
-            self.read_timeout_s,
-            self.send_status,
-            generation,
-            self.is_optional,
-            self.max_budget_wait_s,
-            self.tenant,
-            self.caller,
-        )
 
 
 class CallContextChanges(TypedDict, total=False):
@@ -125,6 +106,10 @@ class CallContextChanges(TypedDict, total=False):
     tenant: str
     caller: str
 
+
+#: The circuit breaker's generation for the slot that the task holds; None outside a slot.
+#: A variable of its own, because it is set twice for every exchange.
+breaker_generation: ContextVar[int | None] = ContextVar("breaker_generation", default=None)
 
 #: The name of the caller that the task serves; empty in tasks of the gateway itself.
 #: A variable of its own, because it is set for every request.
@@ -159,19 +144,3 @@ def build_isolated_context() -> Context:
 def set_call_context(**changes: Unpack[CallContextChanges]) -> None:
     """Change the given fields for the rest of the current task; the others keep their values."""
     _current.set(_current.get()._replace(**changes))
-
-
-def enter_breaker_generation(generation: int) -> CallContext:
-    """Record the breaker generation of the slot that the current task enters.
-
-    Returns:
-        The context before, for ``leave_breaker_generation``.
-    """
-    outer = _current.get()
-    _current.set(outer.with_breaker_generation(generation))
-    return outer
-
-
-def leave_breaker_generation(outer: CallContext) -> None:
-    """Restore the breaker generation of ``outer``; changes of other fields stay in effect."""
-    _current.set(_current.get().with_breaker_generation(outer.breaker_generation))

@@ -17,6 +17,7 @@ from balance_gateway.pipeline.calls.sliding_window import MemorySlidingWindow
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
+    breaker_generation,
     current_call,
     set_call_context,
 )
@@ -421,22 +422,34 @@ async def test_a_resend_counts_against_the_rate_limit(time: VirtualTime) -> None
 
 
 async def test_a_boost_inside_a_slot_survives_the_slot(time: VirtualTime) -> None:
-    """Leaving a slot restores the breaker generation only, not the caller's whole context."""
+    """Leaving a slot restores the breaker's generation only, not the caller's context."""
     gate = make_gate(time, slots=4)
     boost = PriorityBoost()
     set_call_context(priority=Priority.BACKGROUND, max_wait_s=0.0, boost=boost)
 
     async with gate.slot(write=False):
-        outer = current_call().breaker_generation
+        outer = breaker_generation.get()
         async with make_gate(time).slot(write=False):
             boost.request(max_wait_s=5.0)
             boost.apply()
-        nested = current_call()
+        nested, nested_generation = current_call(), breaker_generation.get()
     after = current_call()
 
     assert (nested.priority, nested.max_wait_s) == (Priority.FOREGROUND, 5.0)
-    assert nested.breaker_generation == outer is not None
-    assert after == nested._replace(breaker_generation=None)
+    assert nested_generation == outer is not None
+    assert (after, breaker_generation.get()) == (nested, None)
+
+
+async def test_a_slot_that_needs_no_wait_is_one_of_each_kind(time: VirtualTime) -> None:
+    """A read takes a slot of all calls as well, and gives both back when one is missing."""
+    gate = make_gate(time, slots=4)
+    taken = [gate.try_acquire(Priority.WRITE), gate.try_acquire(Priority.FOREGROUND)]
+    taken += [gate.try_acquire(Priority.WRITE), gate.try_acquire(Priority.WRITE)]
+    refused = [gate.try_acquire(Priority.FOREGROUND) for _ in range(5)]
+    gate.release(Priority.WRITE)
+    again = [gate.try_acquire(Priority.FOREGROUND), gate.try_acquire(Priority.FOREGROUND)]
+
+    assert (taken, refused, again) == ([True] * 4, [False] * 5, [True, False])
 
 
 async def test_changes_in_a_child_task_do_not_reach_its_parent() -> None:

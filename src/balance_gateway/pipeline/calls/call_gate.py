@@ -15,13 +15,7 @@ from balance_gateway.domain.errors import CircuitOpen, GatewayError
 from balance_gateway.pipeline.calls.circuit_breaker import CircuitBreaker
 from balance_gateway.pipeline.calls.fair_slots import FairSlots
 from balance_gateway.pipeline.calls.rate_limiter import RateLimiter
-from balance_gateway.ports.call_context import (
-    CallContext,
-    Priority,
-    current_call,
-    enter_breaker_generation,
-    leave_breaker_generation,
-)
+from balance_gateway.ports.call_context import Priority, breaker_generation, current_call
 from balance_gateway.ports.provider_call import ProviderCall
 
 logger = logging.getLogger(__name__)
@@ -70,6 +64,17 @@ class ConnectorGate:
         """
         priority = Priority.WRITE if write else current_call().priority
         return _CallSlot(self, priority)
+
+    def try_acquire(self, priority: Priority) -> bool:
+        """Take a slot without waiting and return True; False if the call has to wait for one."""
+        if priority is Priority.WRITE:
+            return self._slots.try_acquire()
+        if priority is Priority.BACKGROUND or not self._read_slots.try_acquire():
+            return False
+        if self._slots.try_acquire():
+            return True
+        self._read_slots.release()
+        return False
 
     async def acquire(self, priority: Priority) -> Priority:
         """Wait for a free slot; ``release`` frees it.
@@ -162,7 +167,7 @@ class ConnectorGate:
         # A token endpoint's limits are its own: the authorization follows them.
         if not call.is_token_request and not (is_optional and call.status == 503):
             self.rate_limiter.observe(call.status, call.headers)
-        generation = current_call().breaker_generation
+        generation = breaker_generation.get()
         if generation is None:
             return
         was_closed = self.breaker.is_closed
@@ -198,7 +203,8 @@ class _CallSlot:
     async def _enter(self) -> None:
         gate = self._gate
         self._generation = gate.breaker.enter()
-        self._outer: CallContext = enter_breaker_generation(self._generation)
+        self._outer = breaker_generation.get()
+        breaker_generation.set(self._generation)
         try:
             give_up_s = gate.rate_limiter.compute_give_up_s()
             while (wait_s := await self._try_enter()) > 0:
@@ -211,7 +217,9 @@ class _CallSlot:
         """Take a slot and count the call; else hold no slot, and return the seconds to wait."""
         gate = self._gate
         is_admitted = False
-        self._priority = await gate.acquire(self._priority)
+        # The usual case costs no coroutine.
+        if not gate.try_acquire(self._priority):
+            self._priority = await gate.acquire(self._priority)
         try:
             gate.breaker.recheck(self._generation)
             # Last, so that a call is sent as soon as it has been counted.
@@ -235,8 +243,8 @@ class _CallSlot:
         self._leave()
 
     def _leave(self) -> None:
-        # Other fields keep their values: a boost that was applied inside the slot stays.
-        leave_breaker_generation(self._outer)
+        # Not by a token, which only the context that was entered accepts.
+        breaker_generation.set(self._outer)
         # Ends a probe that made no exchange; after a recorded outcome this has no effect.
         self._gate.breaker.record_outcome(self._generation, healthy=None)
 

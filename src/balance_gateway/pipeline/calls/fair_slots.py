@@ -20,10 +20,17 @@ class FairSlots:
         """Return whether ``acquire`` would wait."""
         return self._free == 0
 
+    def try_acquire(self) -> bool:
+        """Take a slot and return True; return False if all are taken."""
+        # A free slot means that no call waits.
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
     async def acquire(self, caller: Hashable) -> None:
         """Wait for a slot; ``release`` frees it."""
-        if self._free:
-            self._free -= 1
+        if self.try_acquire():
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(future)

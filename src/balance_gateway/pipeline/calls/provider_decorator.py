@@ -1,6 +1,7 @@
 """The base class of providers that add behaviour to another provider."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
+from typing import Any
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import (
@@ -29,11 +30,12 @@ class ProviderDecorator:
         """Return the wrapped provider's group for the query."""
         return self._provider.balance_group(query)
 
-    async def balances(
+    # A plain function, because a coroutine around the provider's would cost time in every call.
+    def balances(
         self, queries: Sequence[BalanceQuery]
-    ) -> Sequence[BalanceFigures | GatewayError]:
+    ) -> Coroutine[Any, Any, Sequence[BalanceFigures | GatewayError]]:
         """Return the wrapped provider's balances."""
-        return await self._provider.balances(queries)
+        return self._provider.balances(queries)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the wrapped provider's opening balance."""

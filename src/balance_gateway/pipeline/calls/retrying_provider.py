@@ -6,11 +6,10 @@ has used up its wait, and more calls do not help a provider that hangs.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from balance_gateway.domain.accounts import Account, Side
@@ -98,18 +97,25 @@ class RetryingProvider(ProviderDecorator):
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Set the opening balance, once."""
-        with _concerning((write.account.id,)):
+        outer = account_ids.set((write.account.id,))
+        try:
             return await self._provider.set_opening_balance(write)
+        finally:
+            account_ids.reset(outer)
 
     async def run_call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call of a listing, with the retries of a read; a ``RunCall``."""
         return await self._retry_in_context(call)
 
     async def _retry(self, ids: tuple[str, ...], attempt: Callable[[], Awaitable[T]]) -> T:
-        with _concerning(ids):
-            return await self._retry_in_context(attempt)
+        # For the log lines of the attempts.
+        outer = account_ids.set(ids)
+        try:
+            return await self._attempt_repeatedly(attempt)
+        finally:
+            account_ids.reset(outer)
 
-    async def _retry_in_context(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _attempt_repeatedly(self, attempt: Callable[[], Awaitable[T]]) -> T:
         self._budget.earn()
         for number in range(1, ATTEMPTS_MAX + 1):
             try:
@@ -128,16 +134,6 @@ class RetryingProvider(ProviderDecorator):
                 logger.debug("provider.tried_again", extra={**facts, "pause_s": pause_s})
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
-
-
-@contextlib.contextmanager
-def _concerning(ids: tuple[str, ...]) -> Iterator[None]:
-    """Name the accounts in the log lines of the calls within."""
-    outer = account_ids.set(ids)
-    try:
-        yield
-    finally:
-        account_ids.reset(outer)
 
 
 def _compute_pause_max_s(error: GatewayError) -> float:

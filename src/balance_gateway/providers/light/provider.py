@@ -291,6 +291,10 @@ def _explain(record: dict[str, object], as_of: date) -> None:
 
 def _check_echo(record: dict[str, object], account: Account, as_of: date) -> None:
     """Compare the echoed account and day of a read, as far as they are present and readable."""
+    expected_id = account.remote["bank_account_id"]
+    # The usual case needs no parsing.
+    if record.get("bankAccountId") == expected_id and record.get("asOf") == as_of.isoformat():
+        return
     echoed_id = read_decoration(
         account,
         "bankAccountId",
@@ -298,7 +302,7 @@ def _check_echo(record: dict[str, object], account: Account, as_of: date) -> Non
         None,
     )
     if echoed_id is not None:
-        _require_same_account(echoed_id, account.remote["bank_account_id"])
+        _require_same_account(echoed_id, expected_id)
     if record.get("asOf") is None:
         return
     day = read_decoration(account, "asOf", lambda: json_fields.parse_day(record, "asOf"), None)
