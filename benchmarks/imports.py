@@ -3,7 +3,8 @@
 The same file goes into the embedded ledger with ``balance-gateway local import`` and, in turn, into
 a table with the same key by the database's own means: sqlite3's ``.import``, and ``COPY`` on
 PostgreSQL. Prints the time and the CPU time of each, that of PostgreSQL's server included, and the
-ratios of the medians. The command sqlite3 must be installed.
+ratios of the medians. The gateway's database has its tables before. The command sqlite3 must be
+installed.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def main() -> int:
                 "sqlite3 .import",
                 arguments.rounds,
                 lambda: _run(*_prepare_sqlite(folder, entries)),
-                lambda: _import_anew(folder, entries),
+                lambda: _import_sqlite(folder, entries),
             )
         if arguments.only != "sqlite":
             with _run_postgresql(folder) as (url, process_id):
@@ -106,15 +107,20 @@ def _prepare_sqlite(folder: Path, entries: Path) -> list[str]:
     return ["sqlite3", str(folder / "plain.db"), *commands]
 
 
-def _import_anew(folder: Path, entries: Path) -> Figures:
+def _import_sqlite(folder: Path, entries: Path) -> Figures:
     for path in folder.glob("gateway.db*"):
         path.unlink()
-    return _import(folder, None, entries)
+    return _import(_prepare_gateway(folder, None), entries)
 
 
-def _import(folder: Path, storage_url: str | None, entries: Path) -> Figures:
+def _prepare_gateway(folder: Path, storage_url: str | None) -> Path:
     layout = configuration.Layout({"local": 1}, storage_url=storage_url)
     path = configuration.write_configuration(folder, KEY, "", "memory://", layout)
+    _run(sys.executable, "-m", "balance_gateway", "migrate", "--config", str(path))
+    return path
+
+
+def _import(path: Path, entries: Path) -> Figures:
     account = configuration.accounts.build_account_id("local", 0)
     command = ["-m", "balance_gateway", "local", "import", "--config", str(path)]
     return _run(sys.executable, *command, "--account", account, str(entries))
@@ -166,8 +172,9 @@ def _import_postgresql(folder: Path, url: str, process_id: int, entries: Path) -
             await connection.close()
 
     asyncio.run(clear())
+    path = _prepare_gateway(folder, url)
     server_s = _get_server_cpu_s(process_id)
-    figures = _import(folder, url, entries)
+    figures = _import(path, entries)
     return Figures(figures.wall_s, figures.cpu_s + _get_server_cpu_s(process_id) - server_s)
 
 
