@@ -78,6 +78,8 @@ class Staging:
         self._account_id = account_id
         self._is_sqlite = is_sqlite
         self._totals: Totals = {book: defaultdict(int) for book in Book}
+        #: Whether the staged entries are new, except for what was stored since.
+        self._is_checked = False
         self.received = 0
 
     async def fill(self, entries: Iterable[Entry] | AsyncIterator[Entry]) -> None:
@@ -96,12 +98,19 @@ class Staging:
             remaining = iter(entries)
             while batch := list(islice(remaining, _BATCH)):
                 await self._add(batch)
+        # PostgreSQL's lock stops only imports into the same account, and may be held for longer.
+        if self._is_sqlite or await self._has_stored():
+            await self._check()
+
+    async def _check(self) -> None:
+        """Find the entries with an id that occurs twice or is stored, and remove them."""
         is_repeated = await self._create_index()
         if not self._is_sqlite:
             # PostgreSQL has no statistics for a new table and would plan a slow join.
             await self._execute(text("ANALYZE staged_entries"))
         if is_repeated:
             await self._skip_repeated()
+        self._is_checked = True
         # Stored entries never change or disappear, so they can be skipped before the lock is held.
         await self._skip_stored()
 
@@ -114,7 +123,19 @@ class Staging:
         Raises:
             EntryConflict: an id was stored meanwhile with a different day or amount.
         """
+        if not self._is_checked:
+            try:
+                async with self._connection.begin_nested():
+                    await self._insert()
+                return self.received, self._totals
+            except IntegrityError:
+                await self._check()
         await self._skip_stored()
+        await self._insert()
+        added = await self._connection.scalar(select(func.count()).select_from(_staged))
+        return added or 0, self._totals
+
+    async def _insert(self) -> None:
         rows = select(
             literal(self._account_id),
             _staged.c.book,
@@ -122,11 +143,12 @@ class Staging:
             _staged.c.day,
             _staged.c.minor_units,
             _staged.c.description,
-        ).order_by(_staged.c.book, _staged.c.id)
+        )
+        if self._is_checked:
+            # In the order of the indexes of both tables.
+            rows = rows.order_by(_staged.c.book, _staged.c.id)
         names = ["account_id", "book", "id", "day", "minor_units", "description"]
         await self._execute(insert(_stored).from_select(names, rows))
-        added = await self._connection.scalar(select(func.count()).select_from(_staged))
-        return added or 0, self._totals
 
     async def drop(self) -> None:
         """Drop the temporary table; PostgreSQL drops it at the end of the transaction."""
@@ -180,8 +202,7 @@ class Staging:
         await self._remove_staged(select(_earlier.c.id).where(same))
 
     async def _skip_stored(self) -> None:
-        any_stored = select(literal(1)).where(_stored.c.account_id == self._account_id).limit(1)
-        if await self._connection.scalar(any_stored) is None:
+        if not await self._has_stored():
             return
         same = (_stored.c.account_id == self._account_id) & (_stored.c.book == _staged.c.book)
         same &= _stored.c.id == _staged.c.id
@@ -189,6 +210,10 @@ class Staging:
         conflicts = select(_staged.c.book, _staged.c.id).join(_stored, same).where(or_(*differ))
         await self._raise_conflicts(conflicts, stored=True)
         await self._remove_staged(select(_stored.c.id).where(same))
+
+    async def _has_stored(self) -> bool:
+        stored = select(literal(1)).where(_stored.c.account_id == self._account_id).limit(1)
+        return await self._connection.scalar(stored) is not None
 
     async def _remove_staged(self, known: Select[Any]) -> None:
         """Remove the staged entries for which the subquery finds a row."""
