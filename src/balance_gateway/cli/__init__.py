@@ -19,6 +19,7 @@ from balance_gateway.cli.init import init
 from balance_gateway.cli.keys import keys
 from balance_gateway.cli.local import local
 from balance_gateway.cli.migrate import migrate
+from balance_gateway.cli.program import Program
 from balance_gateway.cli.reload import reload
 from balance_gateway.cli.remote.accounts import accounts
 from balance_gateway.cli.remote.balances import balances
@@ -33,7 +34,7 @@ from balance_gateway.cli.schema import schema
 from balance_gateway.cli.serve import serve
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="balance-gateway")
 def main() -> None:
     """One GraphQL API over bank and ledger balance providers."""
