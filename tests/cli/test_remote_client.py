@@ -36,8 +36,12 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(url: str, *arguments: str, **environment: str) -> Result:
+    # An address in the arguments is the later one.
     return CliRunner(env={"KEY": KEY, **environment}).invoke(
-        main, [*arguments, "--url", url, "--key", "env:KEY"]
+        main,
+        [arguments[0], "--url", url, *arguments[1:], "--key", "env:KEY"]
+        if "--url" in arguments
+        else [*arguments, "--url", url, "--key", "env:KEY"],
     )
 
 
@@ -63,6 +67,10 @@ FAILURES = {
     "json of another server": (Reply({"ok": True}), "application/json, which is no answer"),
     "json that is no object": (Reply([1, 2]), "which is no answer of a gateway"),
     "no data and no error": (Reply({"data": None, "errors": []}), "which is no answer of a"),
+    "errors that are no list": (
+        Reply({"data": {"viewer": None}, "errors": 5}),
+        "not as the schema says: Expected `array`, got `int`",
+    ),
     "another shape": (data(viewer={"name": 5}, gateway=None), "not as the schema says: Expected"),
     "unauthenticated": (
         refusal("UNAUTHENTICATED", "The credential is unknown.", 401),
@@ -120,6 +128,18 @@ def test_an_address_that_cannot_be_reached_is_one_line() -> None:
     assert "cannot be reached: Connection refused." in refused.stderr
     assert "does not speak TLS as expected" in no_tls.stderr
     assert [done.output.count("\n") for done in (refused, no_tls)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [("https://xn--zz-.example", ""), ("https://a.example", f"http://{'a' * 70}.example")],
+)
+def test_a_host_that_is_no_name_is_one_line(url: str, proxy: str) -> None:
+    done = run(url, "whoami", HTTPS_PROXY=proxy, NO_PROXY="")
+
+    assert done.exit_code == 1
+    assert "is not a valid name. Check the address, HTTPS_PROXY" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_key_for_loopback_passes_no_proxy(server: ScriptedGateway) -> None:
@@ -374,6 +394,10 @@ def test_an_amount_that_is_no_decimal_text_is_refused(server: ScriptedGateway) -
         (("balances", "show", "--as-of", "2026-02-30"), "must be a day such as"),
         (("accounts", "list", "--json", "--format", "csv"), "exclude each other"),
         (("writes", "list", "--since", "yesterday"), "--since must be a day"),
+        (("whoami", "--timeout", "nan"), "'nan' is not a number"),
+        (("whoami", "--url", f"https://{'a' * 70}.example"), "--url must name a host"),
+        (("whoami", "--url", "https://a..b"), "--url must name a host"),
+        (("whoami", "--url", "https://a.example/\udcff"), "--url must name a host"),
     ],
 )
 def test_a_wrong_option_sends_nothing(
@@ -402,6 +426,20 @@ def test_a_key_of_a_profile_goes_to_no_other_address(
     assert "--url needs --key" in without_key.stderr
     assert "exclude each other" in both.stderr
     assert (without_key.exit_code, both.exit_code, own.exit_code) == (2, 2, 0)
+    assert len(server.requests) == 1
+
+
+def test_a_profile_without_a_name_is_not_the_default_one(server: ScriptedGateway) -> None:
+    """``--profile "$P"`` without P asked the gateway of the default profile."""
+    server.reply(WHOAMI)
+    runner = CliRunner(env={"KEY": KEY})
+    runner.invoke(main, ["profiles", "add", "p", "--url", server.url, "--key", "env:KEY"])
+
+    blank = runner.invoke(main, ["whoami", "--profile", ""])
+    default = runner.invoke(main, ["whoami"])
+
+    assert (blank.exit_code, default.exit_code) == (2, 0)
+    assert "--profile must not be blank" in blank.stderr
     assert len(server.requests) == 1
 
 

@@ -70,6 +70,7 @@ def test_a_key_in_a_file_is_its_owner_s_alone_and_replaces_nothing(tmp_path: Pat
         (("--scope", "x"), "one of accounts:admin, audit:read, balances:read, balances:write"),
         ((), "--scope is missing: set one or more of accounts:admin, audit:read,"),
         (("--scope", "audit:read", "--tenant", " "), "--tenant must be one line"),
+        (("--scope", "audit:read", "--file", "k\udcff"), "--file must be UTF-8 text"),
     ],
 )
 def test_wrong_options_of_a_new_key_are_named(arguments: tuple[str, ...], message: str) -> None:
@@ -176,6 +177,25 @@ def test_no_existing_file_is_replaced_and_nothing_else_is_written(
     assert (list_files(tmp_path), file.read_text()) == (before, "kept")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("{}/d\udcff",), "DIRECTORY must be UTF-8 text"),
+        (("--config", "{}/d\udcff/gateway.toml"), "--config must be UTF-8 text"),
+        (("{}", "--database", "sqlite:////tmp/\udcff"), "--database must be UTF-8 text"),
+        (("{}", "--tenant", "a\nb"), "--tenant must be one line of text"),
+    ],
+)
+def test_a_text_that_no_file_can_have_is_refused(
+    options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = init("--yes", *(option.format(tmp_path) for option in options))
+
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert list_files(tmp_path) == []
+
+
 def test_a_configuration_that_is_a_broken_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").symlink_to(tmp_path / "nowhere")
 
@@ -190,7 +210,7 @@ def test_a_configuration_that_is_a_broken_link_is_kept(tmp_path: Path) -> None:
         (("--database", "postgresql://u:hunter2@h/d"), 2, "storage.url contains a password"),
         (("--database", "sqlite:////proc/none/x.db"), 1, "/proc/none cannot be written: "),
         (("--cache", "memcached://x"), 2, "cache.url must start with memory://"),
-        (("--tenant", " "), 2, "auth.api_keys[0].tenant must be a string that is not empty"),
+        (("--tenant", " "), 2, "--tenant must be one line of text that is not blank"),
         (("--provider", "ligt"), 2, "did you mean 'light'?"),
         (("--provider", "light"), 2, "needs the environment variable LIGHT_API_KEY"),
         (("--provider", "light,api_key=hunter2"), 2, "connectors.light.api_key must be a refer"),

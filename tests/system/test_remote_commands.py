@@ -179,6 +179,9 @@ def test_a_profile_is_written_for_its_owner_only(shell: Shell, tmp_path: Path) -
         ("[profiles.x]\nurl = 'http://a'\nkey = 'file:k'", "k cannot be read: No such file"),
         ("[profiles.x", "is not TOML"),
         ("default = 'y'", "There is no profile 'y'"),
+        (f"x = {'9' * 5000}", "is not TOML: Exceeds the limit"),
+        ("default = 'y'\n[profiles.\"a\\nb\"]\nurl = 'http://a'\nkey = 'env:K'", r"there: a\nb"),
+        ("[profiles.x]\nurl = 'https://a'\nkey = 'env:HOME'\nca_file = \"\\u0000\"", "a PEM file"),
     ],
 )
 def test_a_wrong_profile_is_one_line_that_names_its_key(
@@ -192,7 +195,48 @@ def test_a_wrong_profile_is_one_line_that_names_its_key(
 
     assert done.exit_code == 2, done.output
     assert expected in done.output
-    assert str(path) in done.output or "cannot be read" in done.output
+    assert any(place in done.output for place in (str(path), "cannot be read", "--ca-file"))
     assert done.output.count("\n") == 1
     assert "the-secret" not in done.output
     assert "u:p" not in done.output
+
+
+@pytest.mark.parametrize("form", ["--json", "--format=jsonl", "--format=csv", "--format=table"])
+def test_profiles_are_listed_in_every_format(form: str, tmp_path: Path) -> None:
+    """JSON ended in a traceback: the address was of a type of its own."""
+    path = tmp_path / "balance-gateway" / "profiles.toml"
+    path.parent.mkdir()
+    # As some editors write it.
+    path.write_bytes(b"\xef\xbb\xbf[profiles.x]\r\nurl = 'https://a.example'\r\nkey = 'env:K'\r\n")
+
+    done = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)}).invoke(
+        main, ["profiles", "list", form]
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "https://a.example" in done.stdout
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container with any user id and without HOME ended in a traceback."""
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
+    runner = CliRunner(env={"HOME": None, "XDG_CONFIG_HOME": "relative"})
+
+    done = [runner.invoke(main, each) for each in (["profiles", "list"], ["whoami"])]
+
+    assert [each.exit_code for each in done] == [2, 2]
+    assert all("set XDG_CONFIG_HOME to an absolute path" in each.stderr for each in done)
+
+
+@pytest.mark.parametrize("option", ["--key=file:k\udcff", "--ca-file=c\udcff"])
+def test_a_path_that_is_not_utf8_breaks_no_profile_file(option: str, tmp_path: Path) -> None:
+    """The file was written with an escape that TOML does not have, and never read again."""
+    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
+
+    done = runner.invoke(
+        main, ["profiles", "add", "x", "--url", "https://a.example", "--key", "env:K", option]
+    )
+
+    assert done.exit_code == 2
+    assert "must be UTF-8 text" in done.stderr
+    assert list(tmp_path.iterdir()) == []

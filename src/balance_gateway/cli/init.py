@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from balance_gateway.cli.usage import CommandError, UsageError
+from balance_gateway.cli.usage import CommandError, UsageError, check_text, require_utf8
 
 _DEFAULTS = {"tenant": "main", "cache": "memory://", "host": "127.0.0.1"}
 _PORT = 8000
@@ -68,6 +68,7 @@ def init(
     path = (config_path or (directory or Path()) / "gateway.toml").absolute()
     if not path.name.isprintable():
         raise UsageError("--config must have a name of printable characters")
+    require_utf8("DIRECTORY" if config_path is None else "--config", str(path))
     asks = sys.stdin.isatty() and not yes
     values = {"tenant": tenant, "database": database, "cache": cache, "host": host}
     defaults = {**_DEFAULTS, "database": format_sqlite_url(path.parent / "balance-gateway.db")}
@@ -76,6 +77,8 @@ def init(
         port = click.prompt("port", _PORT, type=click.IntRange(0, 65_535)) if asks else _PORT
     if asks and not providers:
         providers = _ask_providers()
+    check_text("--tenant", chosen["tenant"])
+    require_utf8("--database", chosen["database"])
     connectors, secrets = _read_connectors(providers, asks=asks)
     result = _write(path, chosen, port, connectors, secrets)
     click.echo(json.dumps(result) if as_json else _format_result(result, chosen["host"], port))

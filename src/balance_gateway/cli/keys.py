@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from balance_gateway.cli.usage import CommandError, UsageError
+from balance_gateway.cli.usage import CommandError, UsageError, check_text, require_utf8
 
 
 @click.group()
@@ -35,14 +35,15 @@ def new(name: str, tenant: str, scopes: tuple[str, ...], file: Path | None, as_j
     from balance_gateway.cli.api_keys import generate_api_key, write_new_secret
     from balance_gateway.config.toml_text import format_api_key
 
-    _check_text("NAME", name)
-    _check_text("--tenant", tenant)
+    check_text("NAME", name)
+    check_text("--tenant", tenant)
     scopes = _check_scopes(scopes)
     key = generate_api_key()
     if file is None:
         reference = f"env:{_derive_variable(name)}"
     else:
         reference = f"file:{file.absolute()}"
+        require_utf8("--file", reference)
         try:
             write_new_secret(file, key)
         except FileExistsError:
@@ -61,11 +62,6 @@ def new(name: str, tenant: str, scopes: tuple[str, ...], file: Path | None, as_j
     else:
         click.echo(toml, nl=False)
         click.echo(f"The key is in {file}.", err=True)
-
-
-def _check_text(parameter: str, text: str) -> None:
-    if not text.strip() or not text.isprintable():
-        raise UsageError(f"{parameter} must be one line of text that is not blank")
 
 
 def _check_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:

@@ -46,6 +46,28 @@ class UsageError(click.ClickException):
     exit_code = 2
 
 
+def check_text(parameter: str, text: str) -> None:
+    """Check a name.
+
+    Raises:
+        UsageError: it is blank, or has control characters.
+    """
+    if not text.strip() or not text.isprintable():
+        raise UsageError(f"{parameter} must be one line of text that is not blank")
+
+
+def require_utf8(name: str, text: str) -> None:
+    """Check a text that becomes part of a file in UTF-8, such as a path.
+
+    Raises:
+        UsageError: it has bytes that are not UTF-8, as names of files may have.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} must be UTF-8 text: choose a path without other bytes") from None
+
+
 def load_settings(config_path: Path) -> "Settings":
     """Read the configuration file.
 

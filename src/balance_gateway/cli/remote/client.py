@@ -159,6 +159,13 @@ class GatewayClient:
                 content = self._read_body(response)
         except httpx.TransportError as error:
             raise describe_transport_error(error, self.connection) from None
+        except UnicodeError:
+            # From the resolver, for names that DNS cannot have.
+            raise RequestFailed(
+                f"{self.connection.url} cannot be reached: its host, or that of a proxy, is not a"
+                " valid name. Check the address, HTTPS_PROXY and ALL_PROXY.",
+                is_executed_maybe=False,
+            ) from None
         except (httpx.InvalidURL, httpx.DecodingError, httpx.StreamError):
             raise RequestFailed(
                 f"{self.connection.url} sent a response that cannot be read. Check the address."
@@ -193,7 +200,7 @@ def _parse(content: bytes) -> Any:
 
 def _build_answer(document: Mapping[str, Any]) -> Answer:
     data = document.get("data")
-    errors = [_parse_error(error) for error in document.get("errors") or ()]
+    errors = [_parse_error(error) for error in _convert(document.get("errors") or [], list[Any])]
     if not isinstance(data, dict):
         _, first = errors[0]
         raise RequestFailed(

@@ -3,9 +3,10 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from balance_gateway.cli.remote.profiles import Profile, find_path, read_profiles
-from balance_gateway.cli.usage import UsageError
+from balance_gateway.cli.usage import UsageError, require_utf8
 from balance_gateway.config.http_urls import HttpUrl, is_loopback_or_https, parse_http_url
 from balance_gateway.config.value_types import ValueParser
 from balance_gateway.domain.secret import Secret
@@ -49,6 +50,8 @@ def build_profile(url: str, key: str, ca_file: Path | None, *, allow_plain_http:
     parsed = _parse_url("--url", url)
     _refuse_plain_http("--url", parsed, allow=allow_plain_http)
     path = None if ca_file is None else ca_file.absolute()
+    require_utf8("--key", key)
+    require_utf8("--ca-file", str(path))
     return Profile(parsed, key, path, allow_plain_http)
 
 
@@ -135,9 +138,17 @@ def _build(
 def _parse_url(name: str, text: str) -> HttpUrl:
     try:
         # Both the address of the gateway and that of its endpoint are in use.
-        return HttpUrl(parse_http_url(text).removesuffix(_GRAPHQL_PATH))
+        url = HttpUrl(parse_http_url(text).removesuffix(_GRAPHQL_PATH))
     except ValueError as error:
         raise UsageError(f"{name} {error}.") from None
+    try:
+        text.encode()
+        (urlsplit(url).hostname or "").encode("idna")
+    except UnicodeError:
+        raise UsageError(
+            f"{name} must name a host such as balances.example, with parts of 1 to 63 characters."
+        ) from None
+    return url
 
 
 def _refuse_plain_http(name: str, url: HttpUrl, *, allow: bool) -> None:
@@ -163,9 +174,10 @@ def _check_ca_file(path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=path)
-    except ssl.SSLError:
+    except (ssl.SSLError, ValueError):
+        # A path with a NUL is a ValueError.
         raise UsageError(
-            f"--ca-file must be a PEM file with certificates; {path} is not."
+            f"--ca-file must be a PEM file with certificates; {str(path)!r} is not."
         ) from None
     except OSError as error:
         raise UsageError(f"--ca-file cannot be read: {path}: {error.strerror}.") from None

@@ -1,5 +1,6 @@
 """The options that choose a gateway and a key."""
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -25,6 +26,18 @@ _plain_http_option = click.option(
 )
 
 
+class _FiniteRange(click.FloatRange):
+    """A range of numbers; click's own takes "nan" for one of each range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 def connection_options(command: F) -> F:
     """Add the options that choose a gateway; the function gets a ``client``."""
 
@@ -41,7 +54,7 @@ def connection_options(command: F) -> F:
     @click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(1, 3600),
+        type=_FiniteRange(1, 3600),
         default=60,
         show_default=True,
         metavar="SECONDS",
@@ -68,6 +81,9 @@ def connection_options(command: F) -> F:
         is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
         if url is not None and is_chosen:
             raise UsageError("--url and --profile exclude each other; leave one of them out.")
+        if profile is not None and not profile.strip():
+            # As a variable of a shell that is not set: the default would be another gateway.
+            raise UsageError("--profile must not be blank; leave it out for the default one.")
         connection = connect(
             url, key, profile, ca_file, timeout_s, allow_plain_http=allow_plain_http
         )

@@ -74,7 +74,7 @@ def list_(output: Output) -> None:
         Row(
             _Shown(
                 name,
-                profile.url,
+                str(profile.url),
                 profile.key if profile.key.startswith(("env:", "file:")) else "***",
                 None if profile.ca_file is None else str(profile.ca_file),
                 name == known.default,

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
+from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import UsageError
 from balance_gateway.config.conversion import convert_table, join_name
 from balance_gateway.config.errors import ConfigError
@@ -61,7 +62,7 @@ class Profiles(Struct, frozen=True):
             UsageError: there is no such profile.
         """
         if name not in self.profiles:
-            known = ", ".join(sorted(self.profiles)) or "none"
+            known = ", ".join(map(escape, sorted(self.profiles))) or "none"
             raise UsageError(
                 f"There is no profile {name!r} in {find_path()} (there: {known}); add it with"
                 " 'balance-gateway profiles add'."
@@ -80,10 +81,21 @@ class Profiles(Struct, frozen=True):
 
 
 def find_path() -> Path:
-    """Return the path of the file, which need not exist."""
+    """Return the path of the file, which need not exist.
+
+    Raises:
+        UsageError: the user has no home.
+    """
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     # The specification of these directories ignores relative paths.
-    base = base if base.is_absolute() else Path.home() / ".config"
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError:
+            raise UsageError(
+                "The folder of the profiles is not known, since this user has no home: set"
+                " XDG_CONFIG_HOME to an absolute path, or give --url and --key."
+            ) from None
     return base / "balance-gateway" / "profiles.toml"
 
 
@@ -105,7 +117,7 @@ def read_profiles() -> Profiles:
     """
     path = find_path()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         file = convert_table(table, _File, "", path.parent)
         return Profiles(
             file.default,
@@ -120,10 +132,11 @@ def read_profiles() -> Profiles:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} must be UTF-8 text.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from None
     except ConfigError as error:
         raise UsageError(f"{path}: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        # tomllib's own error is a ValueError, as is that for a number of thousands of digits.
+        raise UsageError(f"{path} is not TOML: {error}.") from None
 
 
 def write_profiles(profiles: Profiles) -> None:
