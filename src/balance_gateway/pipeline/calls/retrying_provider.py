@@ -105,7 +105,7 @@ class RetryingProvider(ProviderDecorator):
 
     async def run_call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call of a listing, with the retries of a read; a ``RunCall``."""
-        return await self._retry_in_context(call)
+        return await self._attempt_repeatedly(call)
 
     async def _retry(self, ids: tuple[str, ...], attempt: Callable[[], Awaitable[T]]) -> T:
         # For the log lines of the attempts.
