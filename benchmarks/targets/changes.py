@@ -10,8 +10,10 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import zstandard
 
 from benchmarks import accounts, machine
 from benchmarks.servers import KEY
@@ -46,14 +48,30 @@ class Client:
         self._pids = machine.list_processes(server.process.pid)
         self._random = random.Random(5)
         self._written = 0
+        self._tags: dict[str, str] = {}
 
-    def send(self, body: bytes) -> bytes:
-        """Send a request and return the response's body."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-        self._connection.request("POST", "/graphql", body, headers)
-        return self._connection.getresponse().read()
+    def send(self, request: bytes | str) -> bytes:
+        """Send the body of a POST, or a GET to a path as the page does; return the body.
 
-    def measure(self, bodies: list[bytes]) -> tuple[float, list[bytes]]:
+        A GET says what it has, and gets an empty body for it.
+        """
+        headers = {"Authorization": f"Bearer {KEY}"}
+        if isinstance(request, bytes):
+            headers["Content-Type"] = "application/json"
+            self._connection.request("POST", "/graphql", request, headers)
+            return self._connection.getresponse().read()
+        headers["Accept-Encoding"] = "gzip, deflate, br, zstd"
+        headers["Accept"] = "application/json"
+        if request in self._tags:
+            headers["If-None-Match"] = self._tags[request]
+        self._connection.request("GET", request, None, headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        self._tags[request] = response.headers["ETag"]
+        is_packed = response.status == 200 and response.headers["Content-Encoding"] == "zstd"
+        return zstandard.decompress(body) if is_packed else body
+
+    def measure(self, bodies: Sequence[bytes | str]) -> tuple[float, list[bytes]]:
         """Send requests one after the other; return their CPU time in µs, and the responses."""
         before_s = self._wait_until_idle()
         responses = [self.send(body) for body in bodies]
@@ -113,7 +131,7 @@ class _Case:
 
     title: str
     goal: Goal
-    bodies: list[bytes]
+    bodies: Sequence[bytes | str]
     change: Callable[[Client], None]
     count: int = 50
     shows_written: bool = False
@@ -133,7 +151,7 @@ def _list_cases() -> dict[str, _Case]:
     connector = build_body(documents.NODES_CONNECTOR, ids=fifty)
     a_page = build_body(documents.PAGE, filter=light)
     totals = build_body(documents.TOTALS)
-    dashboard = page.list_bodies()
+    dashboard = page.list_paths()
 
     def wait(_: Client) -> None:
         time.sleep(1.05)

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from benchmarks import accounts, servers
-from benchmarks.servers import Server
+from benchmarks.servers import HttpResponse, Server
 from benchmarks.targets import documents, ledger, page
 from benchmarks.targets.workloads import SERIES_ACCOUNTS, SERIES_DAYS, Workload
 
@@ -59,8 +59,8 @@ def fill_caches(gateway: Server) -> None:
     for start in range(0, len(ledger.ALL_IDS), 100):
         ids = ledger.ALL_IDS[start : start + 100]
         _send(gateway, {"query": documents.NODES, "variables": {"ids": ids}})
-    for body in page.list_bodies():
-        _send_body(gateway, body)
+    for path in page.list_paths():
+        _check(path, gateway.request("GET", path, b""))
     last = date.fromisoformat(accounts.DAY)
     first = last - timedelta(SERIES_DAYS + 9)
     days = {"from": first.isoformat(), "to": last.isoformat()}
@@ -73,9 +73,12 @@ def _send(gateway: Server, request: dict[str, object]) -> None:
 
 
 def _send_body(gateway: Server, body: bytes) -> None:
-    response = gateway.request("POST", "/graphql", body)
+    _check(repr(body[:300]), gateway.request("POST", "/graphql", body))
+
+
+def _check(request: str, response: HttpResponse) -> None:
     if response.status != 200 or b'"errors"' in response.body:
-        raise WarmUpFailed(f"{body[:300]!r}: {response.body[-600:]!r}")
+        raise WarmUpFailed(f"{request[:300]}: {response.body[-600:]!r}")
 
 
 def _start_gateway(

@@ -200,10 +200,7 @@ def _build_dashboard() -> Requests:
         page.read_query(),
         page.expect,
         simplify=page.simplify,
-        asOf=None,
-        after=None,
-        first=page.read_page_size(),
-        summary=True,
+        **page.build_variables(None, ["LIGHT"]),
     )
 
 

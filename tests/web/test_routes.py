@@ -15,7 +15,7 @@ PATHS = (
     "/readyz",
     "/metrics",
     "/",
-    "/dashboard.js",
+    "/page/main.js",
     "/nothing",
     "/metrics/x",
 )
@@ -31,7 +31,7 @@ async def test_a_path_with_a_slash_is_never_redirected(harness: GatewayHarness, 
         )
         probes = [
             (await client.http.get(f"{root}{path}/")).status_code
-            for path in ("/healthz", "/readyz", "/metrics", "/dashboard.js", "/nothing")
+            for path in ("/healthz", "/readyz", "/metrics", "/page/main.js", "/nothing")
         ]
 
     assert posted.json() == {"data": {"__typename": "Query"}}
@@ -40,7 +40,7 @@ async def test_a_path_with_a_slash_is_never_redirected(harness: GatewayHarness, 
 
 async def test_everything_is_served_below_the_root_path_too(harness: GatewayHarness):
     async with open_client(harness, root_path="/balances") as client:
-        for path in ("/", "/healthz", "/readyz", "/metrics", "/dashboard.css", "/money.js"):
+        for path in ("/", "/healthz", "/readyz", "/metrics", "/page/page.css", "/page/credential"):
             for root in ("", "/balances"):
                 assert (await client.http.get(root + path)).status_code == 200
         for root in ("", "/balances"):
@@ -69,10 +69,20 @@ async def test_every_response_forbids_sniffing(harness: GatewayHarness, path: st
     assert response.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
-@pytest.mark.parametrize("name", ["index.html", "console.html", "dashboard.js", "console.js"])
-def test_pages_have_relative_urls_only(name: str):
-    """Behind a prefix the page asked for /dashboard.css and /graphql of another application."""
-    text = (Path(dashboard.__file__).parent / "static" / name).read_text()
+def list_pages() -> list[Path]:
+    static = Path(dashboard.__file__).parent / "static"
+    return sorted(path for path in static.rglob("*") if path.suffix in (".html", ".js"))
 
-    assert re.findall(r"""(?:href|src)=["']/|(?:fetch\(|from )["'](?!graphql"|\./)""", text) == []
-    assert re.search(r"""href="|from "\./|fetch\("graphql\"""", text)
+
+@pytest.mark.parametrize("path", list_pages(), ids=lambda path: path.name)
+def test_pages_have_relative_urls_only(path: Path):
+    """Behind a prefix the page asked for /dashboard.css and /graphql of another application."""
+    text = path.read_text()
+    urls = re.findall(
+        r"""(?:href|src)=["']([^"']+)|(?:fetch\(|send\(|from )["'`]([^"'`?]+)""", text
+    )
+
+    for url in ("".join(found) for found in urls):
+        assert url.startswith("./") or re.fullmatch(r"[a-z#][a-z_/.-]*", url), url
+    if path.name in ("index.html", "main.js", "api.js", "console.html"):
+        assert urls

@@ -5,7 +5,7 @@ import pytest
 
 from tests.api.fakes import GatewayHarness, open_client
 
-PATHS = ("/", "/dashboard.js", "/dashboard.css", "/money.js", "/favicon.svg")
+PATHS = ("/", "/page/main.js", "/page/page.css", "/favicon.svg")
 
 
 async def get(client: httpx.AsyncClient, path: str, coding: str, known: str = "") -> httpx.Response:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from balance_gateway.web.compression import compress
 from balance_gateway.web.media_types import CODINGS, choose_coding
 
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 
 #: Files are compressed once, at the start.
 _LEVEL = 9
@@ -37,7 +37,7 @@ def build_static_route(path: str, name: str, media_type: str) -> Route:
         name: the file name in ``static``.
         media_type: the value of Content-Type.
     """
-    content = (_STATIC / name).read_bytes()
+    content = (STATIC / name).read_bytes()
     bodies = {name: compress(content, name, _LEVEL) for name in CODINGS} | {"": content}
     tag = hashlib.sha256(content).hexdigest()[:32]
 

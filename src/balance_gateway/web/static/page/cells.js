@@ -1,0 +1,38 @@
+// Small pieces that rows, totals and details share: amounts, ages and reasons.
+
+import { now } from "./api.js";
+import { make, set } from "./dom.js";
+import { isNegative, showAmount, showDuration, showInstant } from "./numbers.js";
+import { FAILED, FAILURES, MISSING, TEXT } from "./text.js";
+
+/** @typedef {import("./types.d.ts").Amount} Amount */
+/** @typedef {import("./types.d.ts").Problem} Problem */
+
+/**
+ * @param {Amount | null | undefined} money
+ * @param {string | null} [reason] why there is none
+ */
+export function makeAmount(money, reason) {
+  if (!money) return make("span", "none", (reason && MISSING[reason]) || TEXT.none);
+  return make("span", isNegative(money.amount) ? "negative" : "", showAmount(money.amount));
+}
+
+/** @param {string} instant @returns {number} */
+export const ageSeconds = (instant) => Math.max(0, Math.floor((now() - Date.parse(instant)) / 1000));
+
+/** @param {string} instant */
+export function showAge(instant) {
+  const seconds = ageSeconds(instant);
+  return seconds < 5 ? TEXT.now : TEXT.ago(showDuration(seconds));
+}
+
+/** @param {string} instant an element whose text says how long ago it was */
+export function makeAge(instant) {
+  return set(make("time", "", showAge(instant)), { datetime: instant, title: showInstant(instant) });
+}
+
+/** @param {string} className @param {string} text */
+export const makeChip = (className, text) => make("span", `chip ${className}`, text);
+
+/** @param {Problem | undefined} problem */
+export const describeFailure = (problem) => FAILURES[problem?.extensions?.code || ""] || FAILED;

@@ -1,0 +1,244 @@
+// The page: reads the board, shows it as the reader has chosen, and reads it again from time to time.
+
+import { ApiError, now } from "./api.js";
+import { showAsOf, startAsOf } from "./as_of.js";
+import { readOutages, showConnectorCount, showConnectors, showOutages } from "./banner.js";
+import { forgetUnsettled, markUnsettled, readNames, readRows, readSummary } from "./board.js";
+import { startControls, showControls } from "./controls.js";
+import { saveCsv } from "./csv.js";
+import { $, button } from "./dom.js";
+import { allowInDrawer, readAccount, showDrawer, startDrawer } from "./drawer.js";
+import { dayOf, showDay, showTime } from "./numbers.js";
+import { buildRow } from "./rows.js";
+import { askForKey, findHindrance, isSignedIn, readSession, showNotice, startSession } from "./session.js";
+import { getState, onChange } from "./state.js";
+import { WindowedTable } from "./table.js";
+import { LABELS, TEXT } from "./text.js";
+import { makeTotal } from "./totals.js";
+import { buildView } from "./view.js";
+
+/** @typedef {import("./types.d.ts").Connector} Connector */
+/** @typedef {import("./types.d.ts").Item} Item */
+/** @typedef {import("./types.d.ts").Row} Row */
+/** @typedef {import("./types.d.ts").Session} Session */
+/** @typedef {import("./types.d.ts").Summary} Summary */
+
+const COLUMNS = 8;
+/** Ages on the page grow this often. */
+const TICK_MS = 10_000;
+/** Rows that wait for a provider are asked again after this time. */
+const WAITING_MS = 10_000;
+
+/** @type {{rows: Row[], count: number, summary: Summary | null, down: Connector[], readAt: number, day: string}} */
+const board = { rows: [], count: 0, summary: null, down: [], readAt: 0, day: "" };
+/** @type {Session | null} */
+let session = null;
+/** @type {Row[]} in their order on the page */
+let shownRows = [];
+/** @type {AbortController | null} */
+let asking = null;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+
+const body = /** @type {HTMLTableSectionElement} */ ($("accounts"));
+/** @type {WindowedTable<Item>} */
+const table = new WindowedTable(body, COLUMNS, buildRow);
+
+function showTable() {
+  const overlapping = new Set(board.summary?.totals.flatMap((total) => total.overlapping));
+  const { items, rows } = buildView(board.rows, getState(), overlapping);
+  shownRows = rows;
+  table.show(items, (item) => (item.kind === "row" ? item.row : item));
+  $("table").setAttribute("aria-rowcount", String(items.length + 1));
+  const isPart = rows.length < board.rows.length;
+  const count = isPart ? TEXT.found(rows.length, board.rows.length) : TEXT.accounts(board.rows.length);
+  if ($("count").textContent !== count) $("count").textContent = count;
+  $("empty").hidden = rows.length > 0 || !board.readAt;
+  $("empty-text").textContent = board.rows.length ? TEXT.nothingFound : TEXT.noAccounts;
+  button("clear").hidden = !board.rows.length;
+}
+
+function showSummary() {
+  if (!board.summary) return;
+  const { totals, connectors } = board.summary;
+  const rows = board.rows.some(({ waiting }) => waiting) ? [] : board.rows;
+  $("totals").replaceChildren(...totals.map((total) => makeTotal(total, rows)));
+  showConnectorCount(connectors);
+  showOutages(board.down, board.rows);
+}
+
+function showTitle() {
+  const { asOf, account } = getState();
+  if (account) return;
+  const parts = [LABELS.title ?? "", session?.viewer.tenant ?? "", asOf && showDay(asOf)];
+  document.title = TEXT.titleOf(parts);
+}
+
+/** @param {AbortSignal} signal */
+async function readBoard(signal) {
+  const { asOf } = getState();
+  const isFirst = board.day !== (asOf || "today") || !board.rows.length;
+  if (isFirst) await readFirstNames(signal);
+  const read = await readRows(asOf, listProviders(), signal, (known, all) => {
+    // Rows that are not read yet keep what they show.
+    if (isFirst) showPart(known);
+    $("status").textContent = TEXT.readingMore(known.length, Math.max(all, board.rows.length));
+  });
+  // After the rows, so that it is of the same figures.
+  const summary = await readSummary(asOf, signal);
+  const rows = await markUnsettled(read, signal);
+  const down = await readOutages(summary.connectors, signal);
+  Object.assign(board, { rows, summary, down, count: rows.length, readAt: Date.now() });
+}
+
+/** @param {AbortSignal} signal */
+async function readFirstNames(signal) {
+  const { asOf } = getState();
+  const { rows, count } = await readNames(signal);
+  $("totals").replaceChildren();
+  Object.assign(board, { rows, count, summary: null, day: asOf || "today" });
+  $("board").classList.remove("outdated");
+  showTable();
+}
+
+/** The providers of the accounts: a new one is in the totals before its accounts are asked. */
+function listProviders() {
+  const known = board.summary
+    ? board.summary.connectors.map(({ provider }) => provider)
+    : board.rows.map(({ account }) => account.provider);
+  return [...new Set(known)].sort();
+}
+
+/** Show rows in place of those with their names alone. @param {Row[]} known */
+function showPart(known) {
+  const ids = new Set(known.map(({ account }) => account.id));
+  board.rows = [...known, ...board.rows.filter(({ account }) => !ids.has(account.id))];
+  showTable();
+}
+
+async function refresh() {
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  button("refresh").disabled = true;
+  if (!board.rows.length) $("status").textContent = TEXT.reading;
+  try {
+    if (!session && !(await openSession())) return;
+    await readBoard(mine.signal);
+    showTable();
+    showSummary();
+    if (/** @type {HTMLDetailsElement} */ ($("connectors-details")).open) await showConnectors(mine.signal);
+    await readAccount();
+    $("status").textContent = TEXT.readAt(showTime(now()));
+    $("board").classList.remove("outdated");
+    showNotice("");
+  } catch (error) {
+    showFailure(/** @type {Error} */ (error));
+  } finally {
+    if (asking === mine) {
+      button("refresh").disabled = false;
+      schedule();
+    }
+  }
+}
+
+async function refreshAfterWrite() {
+  forgetUnsettled();
+  await refresh();
+}
+
+/** @returns {Promise<boolean>} whether the reader may see balances */
+async function openSession() {
+  session = await readSession();
+  const hindrance = findHindrance(session);
+  if (hindrance) {
+    forget();
+    askForKey(hindrance);
+    return false;
+  }
+  const { viewer, gateway } = session;
+  $("tenant").textContent = viewer.tenant;
+  $("environment").textContent = gateway.environment || "";
+  $("environment").hidden = !gateway.environment;
+  $("version").textContent = gateway.version;
+  const canWrite = viewer.scopes.includes("balances:write");
+  allowInDrawer({ canWrite, refresh: refreshAfterWrite });
+  showTitle();
+  showDrawer();
+  return true;
+}
+
+/** @param {Error} error */
+function showFailure(error) {
+  if (error.name === "AbortError") return;
+  if (error instanceof ApiError && error.code === "UNAUTHENTICATED") {
+    const wasSignedIn = session !== null;
+    forget();
+    askForKey(wasSignedIn ? TEXT.keyEnded : TEXT.keyRefused);
+    return;
+  }
+  const isShown = board.readAt > 0;
+  $("board").classList.toggle("outdated", isShown);
+  $("status").textContent = "";
+  showNotice(error.message + (isShown ? ` ${TEXT.before(showTime(board.readAt))}` : ""));
+}
+
+/** Remove every figure of the reader who has left. */
+function forget() {
+  asking?.abort();
+  clearTimeout(timer);
+  session = null;
+  forgetUnsettled();
+  Object.assign(board, { rows: [], count: 0, summary: null, down: [], readAt: 0, day: "" });
+  for (const id of ["totals", "connectors"]) $(id).replaceChildren();
+  $("outage").hidden = true;
+  showTable();
+}
+
+function schedule() {
+  clearTimeout(timer);
+  const { every } = getState();
+  if (!every || !isSignedIn() || document.hidden) return;
+  const isWaiting = board.rows.some(({ waiting }) => waiting);
+  timer = setTimeout(refresh, isWaiting ? Math.min(every * 1000, WAITING_MS) : every * 1000);
+}
+
+function start() {
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = LABELS[/** @type {HTMLElement} */ (element).dataset.text ?? ""] ?? "";
+  }
+  startAsOf();
+  startControls({ table, refresh, schedule, save: saveShown });
+  startDrawer();
+  onChange((state, before) => {
+    showAsOf();
+    showControls();
+    showTitle();
+    if (state.asOf !== before.asOf) void refresh();
+    else showTable();
+    if (state.account !== before.account) showDrawer();
+    if (state.every !== before.every) schedule();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) clearTimeout(timer);
+    else if (isSignedIn() && getState().every && Date.now() - board.readAt > getState().every * 1000) void refresh();
+    else schedule();
+  });
+  setInterval(() => {
+    if (document.hidden || !board.readAt) return;
+    table.renew();
+    showSummary();
+  }, TICK_MS);
+  void startSession(() => {
+    $("sign-in").hidden = true;
+    $("board").hidden = $("controls").hidden = false;
+    void refresh();
+  });
+}
+
+function saveShown() {
+  const day = getState().asOf || dayOf(new Date(now()));
+  saveCsv(shownRows, TEXT.csvName(session?.viewer.tenant ?? "", day));
+}
+
+button("sign-out").addEventListener("click", forget);
+start();

@@ -1,0 +1,81 @@
+// What the reader has chosen, kept in the page's address, so that a link and "back" restore it.
+
+/** @typedef {import("./types.d.ts").State} State */
+
+const COLUMNS = ["name", "provider", "currency", "bank", "ledger", "difference", "opening", "age"];
+const GROUPS = ["provider", "connector", "currency"];
+const ONLY = ["differences", "stale", "unsettled"];
+const EVERY = [0, 10, 60];
+const EVERY_DEFAULT = 60;
+
+/** @type {((state: State, before: State) => void)[]} */
+const listeners = [];
+/** @type {State} */
+let current = read();
+
+/** @param {string} day */
+export function isAskableDay(day) {
+  const [year = 0] = day.split("-").map(Number);
+  return /^\d{4}-\d{2}-\d{2}$/.test(day) && year >= 1990 && year <= 2100 && !Number.isNaN(Date.parse(day));
+}
+
+/** @returns {State} */
+function read() {
+  const given = new URLSearchParams(location.search);
+  const get = (/** @type {string} */ name) => given.get(name) || "";
+  const sort = get("sort").replace(/^-/, "");
+  const every = given.has("every") ? Number(get("every")) : EVERY_DEFAULT;
+  return {
+    asOf: isAskableDay(get("as-of")) ? get("as-of") : "",
+    find: get("find"),
+    only: /** @type {any} */ (get("only").split(",").filter((each) => ONLY.includes(each))),
+    sort: /** @type {any} */ (COLUMNS.includes(sort) ? sort : "name"),
+    descending: get("sort").startsWith("-"),
+    group: /** @type {any} */ (GROUPS.includes(get("group")) ? get("group") : ""),
+    account: get("account"),
+    every: EVERY.includes(every) ? every : EVERY_DEFAULT,
+  };
+}
+
+/** @param {State} state */
+function buildAddress(state) {
+  const order = (state.descending ? "-" : "") + state.sort;
+  const chosen = new URLSearchParams();
+  if (state.asOf) chosen.set("as-of", state.asOf);
+  if (state.find) chosen.set("find", state.find);
+  if (state.only.length) chosen.set("only", state.only.join(","));
+  if (order !== "name") chosen.set("sort", order);
+  if (state.group) chosen.set("group", state.group);
+  if (state.account) chosen.set("account", state.account);
+  if (state.every !== EVERY_DEFAULT) chosen.set("every", String(state.every));
+  return location.pathname + (chosen.size ? `?${chosen}` : "");
+}
+
+export const getState = () => current;
+
+/** @param {Partial<State>} changes @returns {string} the address of the page after a change */
+export const addressOf = (changes) => buildAddress({ ...current, ...changes });
+
+/**
+ * Change what is chosen.
+ *
+ * @param {Partial<State>} changes
+ * @param {{replace?: boolean}} [options] replace: "back" skips what was before
+ */
+export function change(changes, { replace = false } = {}) {
+  const before = current;
+  current = { ...before, ...changes };
+  const address = buildAddress(current);
+  if (address === buildAddress(before)) return;
+  history[replace ? "replaceState" : "pushState"](null, "", address);
+  for (const listener of listeners) listener(current, before);
+}
+
+/** @param {(state: State, before: State) => void} listener */
+export const onChange = (listener) => listeners.push(listener);
+
+addEventListener("popstate", () => {
+  const before = current;
+  current = read();
+  for (const listener of listeners) listener(current, before);
+});

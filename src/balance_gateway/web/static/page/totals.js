@@ -1,0 +1,84 @@
+// The cards of the totals, one for each currency.
+
+import { makeAge, makeAmount, makeChip } from "./cells.js";
+import { make, makeFacts } from "./dom.js";
+import { fromMinor, showDay } from "./numbers.js";
+import { FAILURES, LABELS, MISSING, TEXT } from "./text.js";
+import { buildSubtotals } from "./view.js";
+
+/** @typedef {import("./types.d.ts").Row} Row */
+/** @typedef {import("./types.d.ts").Total} Total */
+
+const MISSING_SHOWN = 5;
+
+/** @param {Total} total */
+function makeTotalChip(total) {
+  if (!total.complete) return makeChip("bad", TEXT.someMissing(total.missing.length));
+  if (total.staleIncluded) return makeChip("warn", TEXT.someStale(total.staleIncluded, total.included));
+  // Such a total is of no single day.
+  if (total.firstDay !== total.lastDay) return makeChip("warn", TEXT.severalDays);
+  const isPart = total.bankIncluded < total.included || total.ledgerIncluded < total.included;
+  return isPart ? makeChip("warn", TEXT.partial) : makeChip("good", TEXT.complete);
+}
+
+/** The difference of the accounts that have both figures: bank and books like with like.
+ * @param {Total} total @param {Row[]} rows */
+function findDifference(total, rows) {
+  const ofCurrency = rows.filter(({ account }) => account.currency === total.currency);
+  const [item] = buildSubtotals("", ofCurrency, new Set(total.overlapping));
+  if (item?.kind !== "subtotal" || !item.subtotal.difference.count) return null;
+  const { difference, decimals } = item.subtotal;
+  return { count: difference.count, amount: fromMinor(difference.minor, decimals) };
+}
+
+/** When the oldest figure in a total was read; empty if all are of this moment.
+ * @param {Total} total @param {Row[]} rows */
+function findOldest({ currency, overlapping }, rows) {
+  let oldest = "";
+  for (const { account } of rows) {
+    const read = account.currency === currency && account.balance?.freshness.observedAt;
+    const isIn = account.balance?.bank || account.balance?.ledger;
+    if (read && isIn && !overlapping.includes(account.id) && (!oldest || read < oldest)) oldest = read;
+  }
+  return oldest;
+}
+
+/** @param {Total} total @param {Row[]} rows @returns {(Node | string)[]} */
+function describeAges(total, rows) {
+  const { oldestSourcedAt: sourced, staleIncluded } = total;
+  const read = findOldest(total, rows);
+  return [
+    ...(read ? [" · ", make("span", staleIncluded ? "old" : "", TEXT.oldestRead, makeAge(read))] : []),
+    ...(sourced ? [" · ", make("span", "", TEXT.oldestSourced, makeAge(sourced))] : []),
+  ];
+}
+
+/** @param {Total} total @param {Row[]} rows all rows; empty while they are being read */
+export function makeTotal(total, rows) {
+  const withCount = (/** @type {string} */ label, /** @type {number} */ count) =>
+    count === total.included ? label : TEXT.partOf(label, count, total.included);
+  const isOneDay = total.firstDay === total.lastDay;
+  const days = isOneDay
+    ? showDay(total.firstDay)
+    : TEXT.daysFromTo(showDay(total.firstDay), showDay(total.lastDay));
+  const difference = findDifference(total, rows);
+  const isAll = difference?.count === total.included;
+  const missing = total.missing
+    .slice(0, MISSING_SHOWN)
+    .map(({ bankAccount, reason, code }) =>
+      TEXT.missingAccount(bankAccount.name, MISSING[reason || ""] || FAILURES[code] || code));
+  if (total.missing.length > MISSING_SHOWN) missing.push(TEXT.more(total.missing.length - MISSING_SHOWN));
+  return make(
+    "article", `card${total.staleIncluded ? " stale" : ""}`,
+    make("h3", "", make("span", "", total.currency), makeTotalChip(total)),
+    makeFacts([
+      [withCount(LABELS.bank ?? "", total.bankIncluded), makeAmount(total.bank), "main"],
+      [withCount(LABELS.ledger ?? "", total.ledgerIncluded), makeAmount(total.ledger), "main"],
+      [isAll ? LABELS.difference ?? "" : TEXT.bothKnown(difference?.count ?? 0), difference && makeAmount(difference)],
+      [TEXT.notTwice, total.overlapping.join(", ")],
+    ]),
+    make("p", "hint", TEXT.accounts(total.included), " · ", make("span", isOneDay ? "" : "old", days),
+      ...describeAges(total, rows)),
+    missing.length ? make("ul", "missing", ...missing.map((text) => make("li", "", text))) : null,
+  );
+}
