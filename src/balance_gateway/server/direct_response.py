@@ -5,10 +5,11 @@ before it starts a task for it (``server/http_protocol.py``).
 
 uvicorn writes head and body separately and validates each header. Each write is a system call that
 wakes the client and costs as much as all other work for a small cached response. So the ordinary
-response, with status 200 on a connection that stays open, is written in one piece. All others are
-sent through ASGI, as is every response under another server.
+responses, with status 200 or 304 on a connection that stays open, are written in one piece. All
+others are sent through ASGI, as is every response under another server.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from starlette.types import Send
@@ -20,16 +21,14 @@ Headers = list[tuple[bytes, bytes]]
 #: Larger bodies are sent through ASGI: copying them costs more than a second write.
 _COPIED_BYTES_MAX = 262_144
 
-_OK = STATUS_LINE[200]
-
 
 class DirectAnswer(NamedTuple):
     """An ordinary response that is known without waiting.
 
     Attributes:
-        head: the result of ``encode_head``.
+        head: the result of ``encode_head``, and of ``encode_headers`` for its own headers.
         request_id: the value of X-Request-Id; it contains no line break.
-        body: the whole body.
+        body: the whole body; empty for a 304, which has no length either.
     """
 
     head: bytes
@@ -37,30 +36,33 @@ class DirectAnswer(NamedTuple):
     body: bytes
 
 
-def encode_head(headers: Headers) -> bytes:
+def encode_head(status: int, headers: Headers) -> bytes:
     """Encode the status line and the headers that all responses of a kind share."""
-    return _OK + b"".join(b"%s: %s\r\n" % header for header in headers)
+    return STATUS_LINE[status] + encode_headers(headers)
 
 
-def write_directly(send: Send, head: bytes, request_id: bytes, body: bytes) -> bool:
+def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Encode headers; the caller ensures that they contain no line break."""
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
+
+
+def write_directly(send: Send, answer: DirectAnswer) -> bool:
     """Write an ordinary response in one piece if possible.
 
     Args:
         send: ASGI's send function for this request.
-        head: the result of ``encode_head``.
-        request_id: the value of X-Request-Id; the caller ensures that it contains no line break.
-        body: the whole body.
+        answer: the response.
 
     Returns:
         Whether the response was written; if not, it must be sent through ASGI.
     """
     # uvicorn passes a bound method of its cycle; another server or a middleware does not.
     cycle = getattr(send, "__self__", None)
-    if type(cycle) is not RequestResponseCycle or len(body) > _COPIED_BYTES_MAX:
+    if type(cycle) is not RequestResponseCycle or len(answer.body) > _COPIED_BYTES_MAX:
         return False
     if not can_write(cycle):
         return False
-    write(cycle, DirectAnswer(head, request_id, body))
+    write(cycle, answer)
     return True
 
 
@@ -77,7 +79,8 @@ def write(cycle: RequestResponseCycle, answer: DirectAnswer) -> None:
     head, request_id, body = answer
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
-    start = b"%scontent-length: %d\r\nx-request-id: %s\r\n\r\n" % (head, len(body), request_id)
+    length = b"content-length: %d\r\n" % len(body) if body else b""
+    start = b"%s%sx-request-id: %s\r\n\r\n" % (head, length, request_id)
     if len(body) > _COPIED_BYTES_MAX:
         cycle.transport.writelines((start, body))
     else:

@@ -31,7 +31,12 @@ from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.disconnects import cancel_on_disconnect
 from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
 from balance_gateway.web.graphql_engine import GraphQLEngine
-from balance_gateway.web.graphql_responses import Reply, ResponseSender, encode_error, tag_reply
+from balance_gateway.web.graphql_responses import (
+    DIRECT_STATUSES,
+    Reply,
+    ResponseSender,
+    encode_error,
+)
 from balance_gateway.web.load_shedding import LoadLimits, LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, JSON, is_json, negotiate
 from balance_gateway.web.persisted_queries import PersistedQueries
@@ -140,7 +145,8 @@ class GraphQLEndpoint:
         began_ns = time.perf_counter_ns()
         headers = headers_by_name(scope["headers"])
         media_type = negotiate(decode_header(headers.get(b"accept")))
-        is_usual = scope["method"] == "POST" and _has_usual_body(headers)
+        is_post = scope["method"] == "POST"
+        is_usual = _has_usual_body(headers) if is_post else scope["method"] == "GET"
         if media_type is None or not is_usual or len(body) > self._limits.body_bytes:
             return None
         try:
@@ -150,16 +156,17 @@ class GraphQLEndpoint:
         if principal is None or not self.load_shedder.has_room_for_read():
             return None
         request_id = choose_request_id(headers.get(b"x-request-id"))
-        response = self._engine.cached_response(body, Caller(principal, request_id))
+        key = _build_key(scope, body, is_post=is_post)
+        response = self._engine.cached_response(key, Caller(principal, request_id))
         if response is None:
             return None
-        reply = self._encoder.find(response, headers, media_type)
-        if reply is None or reply.status != 200:
+        reply = self._encoder.find(response, headers, media_type, is_post=is_post)
+        if reply is None or reply.status not in DIRECT_STATUSES:
             return None
         origin = None
         if self._cors is not None:
             origin = self._cors.find_allowed_value(headers.get(b"origin"))
-        self._requests.count(200, time.perf_counter_ns() - began_ns)
+        self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         return self._sender.build_direct(reply, media_type, request_id, origin)
 
     async def drain(self) -> None:
@@ -193,11 +200,8 @@ class GraphQLEndpoint:
             log_defect(defect, request_id)
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
-        reply = await self._encoder.encode(response, headers, media_type)
-        if scope["method"] == "POST" or reply.status != 200:
-            return reply
-        known = decode_header(headers.get(b"if-none-match")) or ""
-        return tag_reply(reply, response.body, known)
+        is_post = scope["method"] == "POST"
+        return await self._encoder.encode(response, headers, media_type, is_post=is_post)
 
     async def _handle(
         self,
@@ -242,8 +246,7 @@ class GraphQLEndpoint:
         self, scope: Scope, receive: Receive, body: bytes, caller: Caller
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
-        # A body is JSON, so no body begins like the key of a GET.
-        key = body if is_post else b"GET " + scope["query_string"]
+        key = _build_key(scope, body, is_post=is_post)
         if (cached := self._engine.cached_response(key, caller)) is not None:
             return cached
         sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
@@ -296,6 +299,15 @@ class GraphQLEndpoint:
         message = f"The gateway is overloaded; retry later (Retry-After: {retry_after} s)."
         headers = ((b"retry-after", retry_after.encode()),)
         return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
+
+
+def _build_key(scope: Scope, body: bytes, *, is_post: bool) -> bytes:
+    """Build the key under which the response is kept."""
+    if is_post:
+        return body
+    # A body is JSON, so no body begins like the key of a GET.
+    query: bytes = scope["query_string"]
+    return b"GET " + query
 
 
 def _has_usual_body(headers: Mapping[bytes, bytes]) -> bool:

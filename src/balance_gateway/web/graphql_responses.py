@@ -1,19 +1,25 @@
 """Send the responses of /graphql with the headers that all of them have."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 from starlette.types import Send
 
 from balance_gateway.domain.errors import ErrorCode
-from balance_gateway.server.direct_response import DirectAnswer, encode_head, write_directly
+from balance_gateway.server.direct_response import (
+    DirectAnswer,
+    encode_head,
+    encode_headers,
+    write_directly,
+)
 from balance_gateway.web.cors import CorsPolicy, build_headers
 from balance_gateway.web.media_types import CODINGS, GRAPHQL_RESPONSE, JSON
-from balance_gateway.web.static_files import is_known
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+#: The statuses of the responses that are written in one piece: nearly all.
+DIRECT_STATUSES = (200, 304)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,19 @@ class ResponseSender:
             for coding in ("", *CODINGS)
             for origin in origins
         }
-        self._heads = {key: encode_head(headers) for key, headers in self._headers.items()}
+        self._heads = {
+            (status, *key): encode_head(status, headers)
+            for status in DIRECT_STATUSES
+            for key, headers in self._headers.items()
+        }
 
     def build_direct(
         self, reply: Reply, media_type: str, request_id: str, origin: bytes | None
     ) -> DirectAnswer:
-        """Build a response with status 200 and no further headers; the arguments are ``send``'s."""
-        head = self._heads[media_type, reply.coding, origin]
+        """Build a response with one of ``DIRECT_STATUSES``; the arguments are ``send``'s."""
+        head = self._heads[reply.status, media_type, reply.coding, origin]
+        if reply.extra_headers:
+            head += encode_headers(reply.extra_headers)
         return DirectAnswer(head, request_id.encode(), reply.body)
 
     async def send(
@@ -75,36 +87,20 @@ class ResponseSender:
             origin: the value of Access-Control-Allow-Origin; None without it.
         """
         key = (media_type, reply.coding, origin)
-        id_bytes = request_id.encode()
-        is_plain = reply.status == 200 and not reply.extra_headers
-        if is_plain and write_directly(send, self._heads[key], id_bytes, reply.body):
+        if reply.status in DIRECT_STATUSES and write_directly(
+            send, self.build_direct(reply, media_type, request_id, origin)
+        ):
             return
         # A length of 304 would be that of the body that is left out.
         length = [] if reply.status == 304 else [(b"content-length", b"%d" % len(reply.body))]
         headers = [
             *self._headers[key],
             *length,
-            (b"x-request-id", id_bytes),
+            (b"x-request-id", request_id.encode()),
             *reply.extra_headers,
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-
-
-def tag_reply(reply: Reply, body: bytes, if_none_match: str) -> Reply:
-    """Add an entity tag to the reply to a GET; 304 if the client has the response already.
-
-    Args:
-        reply: the reply, with status 200.
-        body: its body without a coding.
-        if_none_match: the value of If-None-Match; empty without it.
-    """
-    digest = hashlib.sha256(body).hexdigest()[:32]
-    etag = f'"{digest}-{reply.coding}"' if reply.coding else f'"{digest}"'
-    headers = (*reply.extra_headers, (b"etag", etag.encode()))
-    if is_known(etag, if_none_match):
-        return Reply(304, b"", reply.coding, headers)
-    return replace(reply, extra_headers=headers)
 
 
 def encode_error(message: str, code: ErrorCode) -> bytes:

@@ -4,10 +4,12 @@ The web layer uses ``prepare``, which is synchronous and classifies the operatio
 ``CompiledEngine`` has the same interface and falls back to this engine.
 """
 
+import hashlib
 import inspect
 from asyncio import Future
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import CoroutineType
 from typing import Any, TypeGuard
 
@@ -57,7 +59,7 @@ class Operation:
         return self.prepared.is_mutation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GraphQLResponse:
     """A response as sent.
 
@@ -72,6 +74,11 @@ class GraphQLResponse:
     body: bytes
     status: int
     json_status: int = 200
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the body, for its entity tag; computed once for a response that is kept."""
+        return hashlib.sha256(self.body).hexdigest()[:32]
 
 
 #: The status of a response with data and errors, under ``application/graphql-response+json``.
