@@ -9,7 +9,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from balance_gateway.server import direct_response
-from balance_gateway.server.direct_response import encode_head, write_directly
+from balance_gateway.server.direct_response import DirectAnswer, encode_head, write_directly
 from balance_gateway.web import graphql_responses
 from tests.api.fakes import READ, GatewayHarness, run_server
 
@@ -39,6 +39,8 @@ KEEP_ALIVE = [
     post(QUERY, b"Expect: 100-continue"),
     b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: g\r\nX-Request-Id: r-2\r\n"
     b"Authorization: Bearer " + READ.encode() + b"\r\n\r\n",
+    b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: g\r\nX-Request-Id: r-4\r\n"
+    b"If-None-Match: *\r\nAuthorization: Bearer " + READ.encode() + b"\r\n\r\n",
     b"HEAD /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: g\r\nX-Request-Id: r-3\r\n"
     b"Authorization: Bearer " + READ.encode() + b"\r\n\r\n",
 ]
@@ -84,7 +86,7 @@ async def test_direct_and_asgi_responses_have_the_same_bytes(
 
     assert direct_bytes == asgi_bytes
     assert direct_bytes.count(b"HTTP/1.1 200 OK") > 8
-    assert (direct.count, indirect.count) == (8, 0)
+    assert (direct.count, indirect.count) == (12, 0)
 
 
 class RecordingTransport:
@@ -115,7 +117,9 @@ async def test_an_ordinary_response_is_one_write_and_completes_its_cycle() -> No
     transport = RecordingTransport()
     cycle = make_cycle(transport)
 
-    written = write_directly(cycle.send, encode_head([(b"a", b"b")]), b"r-1", b"{}")
+    written = write_directly(
+        cycle.send, DirectAnswer(encode_head(200, [(b"a", b"b")]), b"r-1", b"{}")
+    )
 
     assert written
     assert cycle.response_complete
@@ -143,7 +147,10 @@ async def test_any_other_response_is_left_to_asgi(case: str) -> None:
     body = b"{}" * (200_000 if case == "large" else 1)
     send = other_send if case == "another server" else cycle.send
 
-    written = write_directly(send, encode_head([]), b"r-1", body)  # type: ignore[arg-type]
+    written = write_directly(
+        send,  # type: ignore[arg-type]
+        DirectAnswer(encode_head(200, []), b"r-1", body),
+    )
 
     assert not written
     assert not transport.written

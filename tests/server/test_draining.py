@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from balance_gateway.server.direct_response import encode_head, write_directly
+from balance_gateway.server.direct_response import DirectAnswer, encode_head, write_directly
 from balance_gateway.server.server import Server, Service, bind
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
-_HEAD = encode_head([])
+_HEAD = encode_head(200, [])
 
 
 class App:
@@ -34,7 +34,7 @@ class App:
             self.waiting.set()
             await self.release.wait()
         self.executed += 1
-        if write_directly(send, _HEAD, b"r", b"ok"):
+        if write_directly(send, DirectAnswer(_HEAD, b"r", b"ok")):
             return
         headers = [(b"content-length", b"2")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -97,7 +97,7 @@ async def test_a_total_with_a_stale_balance_is_amber_with_its_age(browser: Brows
     assert (fresh[0], fresh[1]) == ("card", "Complete")
     assert "Nov 21, 2026 · oldest" in fresh[2]
     assert "Old: " in row
-    assert "light_eu is down; 1 account shows an older figure." in outage
+    assert "Light (light_eu) is down; 1 account shows an older figure." in outage
     assert axe == []
 
 
@@ -126,7 +126,7 @@ async def test_a_total_names_days_reasons_and_what_it_left_out(browser: Browser)
     assert (classes, chip) == ("card", "2 missing")
     assert "3 accounts · Nov 20, 2026 to Nov 22, 2026" in card
     assert "Not added twice acct_3" in card
-    assert card.endswith("acct 4: not in the file acct 5: The provider cannot be reached")
+    assert card.endswith("not in the file: acct 4 The provider cannot be reached: acct 5")
     assert rows[4].count("not in the file") == 3
     assert "The provider cannot be reached" in rows[5]
     assert "Nov 22, 2026" in rows[0]

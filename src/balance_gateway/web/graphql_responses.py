@@ -95,9 +95,9 @@ class ResponseSender:
         length = [] if reply.status == 304 else [(b"content-length", b"%d" % len(reply.body))]
         headers = [
             *self._headers[key],
+            *reply.extra_headers,
             *length,
             (b"x-request-id", request_id.encode()),
-            *reply.extra_headers,
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})

@@ -35,13 +35,14 @@ export function showOutages(down, rows) {
 }
 
 /** @param {Connector} connector @param {Row[]} rows */
-function describeOutage({ name, health }, rows) {
+function describeOutage({ name, provider, health }, rows) {
+  const title = TEXT.connectorTitle(PROVIDERS[provider] || provider, name);
   const own = rows.filter(({ account }) => account.connector.name === name);
   const older = own.filter(isStale).length;
   const without = own.filter((row) => !row.account.balance).length;
   const since = health.downSince;
   const parts = [
-    since ? TEXT.downSince(name, showTime(since)) : TEXT.down(name),
+    since ? TEXT.downSince(title, showTime(since)) : TEXT.down(title),
     !since && health.lastSuccessAt && TEXT.lastSuccess(showTime(health.lastSuccessAt)),
     older && TEXT.older(older),
     without && TEXT.withoutFigures(without),

@@ -9,7 +9,22 @@ import { buildSubtotals } from "./view.js";
 /** @typedef {import("./types.d.ts").Row} Row */
 /** @typedef {import("./types.d.ts").Total} Total */
 
-const MISSING_SHOWN = 5;
+const NAMES_SHOWN = 3;
+
+/** The missing accounts, by the reason. @param {Total} total @returns {string[]} */
+function listMissing({ missing }) {
+  /** @type {Map<string, string[]>} */
+  const byReason = new Map();
+  for (const { bankAccount, reason, code } of missing) {
+    const why = MISSING[reason || ""] || FAILURES[code] || code;
+    byReason.set(why, [...(byReason.get(why) || []), bankAccount.name]);
+  }
+  return [...byReason].map(([why, names]) => {
+    const rest = names.length - NAMES_SHOWN;
+    const shown = [...names.slice(0, NAMES_SHOWN), ...(rest > 0 ? [TEXT.more(rest)] : [])];
+    return TEXT.missingAccounts(why, shown.join(", "));
+  });
+}
 
 /** @param {Total} total */
 function makeTotalChip(total) {
@@ -63,11 +78,6 @@ export function makeTotal(total, rows) {
     : TEXT.daysFromTo(showDay(total.firstDay), showDay(total.lastDay));
   const difference = findDifference(total, rows);
   const isAll = difference?.count === total.included;
-  const missing = total.missing
-    .slice(0, MISSING_SHOWN)
-    .map(({ bankAccount, reason, code }) =>
-      TEXT.missingAccount(bankAccount.name, MISSING[reason || ""] || FAILURES[code] || code));
-  if (total.missing.length > MISSING_SHOWN) missing.push(TEXT.more(total.missing.length - MISSING_SHOWN));
   return make(
     "article", `card${total.staleIncluded ? " stale" : ""}`,
     make("h3", "", make("span", "", total.currency), makeTotalChip(total)),
@@ -79,6 +89,6 @@ export function makeTotal(total, rows) {
     ]),
     make("p", "hint", TEXT.accounts(total.included), " · ", make("span", isOneDay ? "" : "old", days),
       ...describeAges(total, rows)),
-    missing.length ? make("ul", "missing", ...missing.map((text) => make("li", "", text))) : null,
+    total.missing.length ? make("ul", "missing", ...listMissing(total).map((text) => make("li", "", text))) : null,
   );
 }
