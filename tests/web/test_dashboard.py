@@ -123,7 +123,7 @@ def test_polled_documents_ask_for_nothing_that_changes_by_itself():
 
 
 async def test_its_query_succeeds_within_the_cost_limit():
-    harness = GatewayHarness([account(f"a{n:04}") for n in range(530)])
+    harness = GatewayHarness([account(f"a{n:04}") for n in range(1030)])
     document = QUERIES["ACCOUNTS"]
     size = int(re.search(r"PAGE = (\d+);", MODULES["board.js"])[1])  # type: ignore[index]
     prepared = Documents(build_core_schema(), Limits()).get_operation(document, None)

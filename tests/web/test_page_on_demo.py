@@ -169,12 +169,26 @@ async def test_a_row_opens_with_its_history_and_closes_by_keyboard(browser: Brow
         assert await drawer.locator(".days tbody tr").count() == 90
         assert await find_axe_problems(page) == []
         await take_picture(page, "account")
+        await drawer.get_by_text("For an operator").click()
+        await page.click("#explain")
+        await expect(page.locator("#explanation")).to_contain_text("Europe/Copenhagen")
         await page.keyboard.press("Escape")
         await expect(drawer).to_be_hidden()
         await expect(link).to_be_focused()
         assert "account=" not in page.url
         await page.go_back()
         await expect(drawer).to_be_visible()
+
+
+async def test_totals_over_time_are_a_chart_with_gaps_and_a_table(browser: Browser, demo: Demo):
+    async with sign_in(browser, demo, "/?every=0") as page:
+        await page.get_by_text("Totals over time").click()
+        figure = page.locator("#totals-chart")
+        await expect(figure.locator("svg[role=img], .hint").first).to_be_visible()
+        await page.select_option("#series-currency", "USD")
+        await expect(figure.locator("figcaption")).to_have_text("Totals in USD")
+        await expect(figure.locator(".days tbody tr")).to_have_count(5)
+        assert await find_axe_problems(page) == []
 
 
 async def set_opening(page: Page, amount: str) -> Locator:

@@ -11,7 +11,7 @@ import { TEXT } from "./text.js";
 /** @typedef {import("./types.d.ts").Summary} Summary */
 
 /** Accounts in one request: fewer requests cost the gateway less, and one change sends all of them. */
-export const PAGE = 500;
+export const PAGE = 1000;
 /** Names are asked for more accounts at once, so that the first rows do not wait for figures. */
 const LIST_PAGE = 10_000;
 

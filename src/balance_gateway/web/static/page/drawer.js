@@ -5,6 +5,7 @@ import { makeAge, makeAmount, makeChip } from "./cells.js";
 import { drawChart } from "./chart.js";
 import { $, button, make, makeFacts, set } from "./dom.js";
 import { addDays, showAmount, showDay, showInstant } from "./numbers.js";
+import { showExplainButton, startExplaining } from "./explain.js";
 import { hideOpeningForm, showOpeningForm, startOpeningForm } from "./opening.js";
 import { ACCOUNT, SERIES } from "./queries.js";
 import { showUnsettled, startSettling } from "./settle.js";
@@ -20,8 +21,8 @@ const DAYS = 90;
 const FREE = ["LOCAL", "STATEMENT_FILE"];
 
 const dialog = /** @type {HTMLDialogElement} */ ($("drawer"));
-/** @type {{canWrite: boolean, refresh: () => Promise<void>}} */
-let page = { canWrite: false, refresh: async () => {} };
+/** @type {{canWrite: boolean, canExplain: boolean, refresh: () => Promise<void>}} */
+let page = { canWrite: false, canExplain: false, refresh: async () => {} };
 /** The answer that is shown; the same one again changes nothing. @type {Answer | null} */
 let shown = null;
 let shownSeries = "";
@@ -29,7 +30,7 @@ let isDaily = false;
 /** @type {AbortController | null} */
 let asking = null;
 
-/** @param {typeof page} options canWrite: the reader may set opening balances; refresh: reads the page again */
+/** Say what the reader may do, and how the page is read again. @param {typeof page} options */
 export function allowInDrawer(options) {
   page = options;
 }
@@ -43,6 +44,7 @@ export function showDrawer() {
   }
   if (!dialog.open) {
     clear();
+    showExplainButton(page.canExplain);
     dialog.showModal();
   }
   void readAccount();
@@ -222,6 +224,7 @@ function buildLines(points) {
 export function startDrawer() {
   startOpeningForm();
   startSettling();
+  startExplaining();
   button("drawer-close").addEventListener("click", () => dialog.close());
   // Also Escape closes it.
   dialog.addEventListener("close", () => {

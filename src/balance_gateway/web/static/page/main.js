@@ -15,6 +15,7 @@ import { getState, onChange } from "./state.js";
 import { WindowedTable } from "./table.js";
 import { LABELS, TEXT } from "./text.js";
 import { makeTotal } from "./totals.js";
+import { showTotalsChart, startTotalsChart } from "./totals_chart.js";
 import { buildView } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Connector} Connector */
@@ -160,8 +161,8 @@ async function openSession() {
   $("environment").textContent = gateway.environment || "";
   $("environment").hidden = !gateway.environment;
   $("version").textContent = gateway.version;
-  const canWrite = viewer.scopes.includes("balances:write");
-  allowInDrawer({ canWrite, refresh: refreshAfterWrite });
+  const has = (/** @type {string} */ scope) => viewer.scopes.includes(scope);
+  allowInDrawer({ canWrite: has("balances:write"), canExplain: has("audit:read"), refresh: refreshAfterWrite });
   showTitle();
   showDrawer();
   return true;
@@ -209,12 +210,15 @@ function start() {
   startAsOf();
   startControls({ table, refresh, schedule, save: saveShown });
   startDrawer();
+  startTotalsChart();
   onChange((state, before) => {
     showAsOf();
     showControls();
     showTitle();
-    if (state.asOf !== before.asOf) void refresh();
-    else showTable();
+    if (state.asOf !== before.asOf) {
+      void refresh();
+      void showTotalsChart();
+    } else showTable();
     if (state.account !== before.account) showDrawer();
     if (state.every !== before.every) schedule();
   });

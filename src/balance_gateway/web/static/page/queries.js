@@ -82,6 +82,33 @@ export const SERIES = `query Series($id: ID!, $from: Date!, $to: Date!, $step: H
   }
 }`;
 
+export const EXPLAIN = `query Explain($id: ID!, $asOf: Date) {
+  explainBalance(accountId: $id, asOf: $asOf) {
+    timeZone dayEndsAt
+    balance { problem { message } readProblem { message } evidence { ...evidence } }
+    openingBalance { problem { message } readProblem { message } evidence { ...evidence } }
+    overlaps { accountId kind }
+  }
+}
+fragment evidence on FigureEvidence {
+  kept { observedAt freshUntil }
+  calls { operation method endpoint at parameters { name value } }
+  bound { parameter sent inclusive }
+  figures { figure unit rule side fields { name text } }
+  derivedFromDay recordedWriteId difference
+}`;
+
+export const TOTALS_SERIES = `query TotalsSeries($from: Date!, $to: Date!, $step: HistoryStep!) {
+  balanceTotalsSeries(from: $from, to: $to, step: $step) {
+    currency
+    points {
+      day
+      total { bank { amount } ledger { amount } complete missing { code } }
+      problem { message }
+    }
+  }
+}`;
+
 export const SET_OPENING = `mutation SetOpening($input: UpsertOpeningBalanceInput!) {
   upsertOpeningBalance(input: $input) {
     __typename
@@ -99,5 +126,5 @@ export const SETTLE = `mutation Settle($writeId: ID!, $as: SettledAs!, $note: St
 }`;
 
 export const DOWN = `query Down {
-  connectors { name provider health { state lastSuccessAt lastFailureCode } }
+  connectors { name provider health { state lastSuccessAt downSince retryAt } }
 }`;
