@@ -1,7 +1,8 @@
 """Report how fast the page is with many accounts: ``python -m tests.web.page_frames [COUNT]``.
 
 It starts a gateway with accounts of the embedded ledger, opens the page in Chromium, scrolls
-through all rows, and prints times in milliseconds. Nothing is asserted: the times are this machine's.
+through all rows, and prints times in milliseconds. Nothing is asserted: the times are those of
+this machine.
 """
 
 import asyncio
