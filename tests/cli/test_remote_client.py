@@ -168,8 +168,8 @@ def test_a_response_without_an_end_is_given_up(
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
-    groups = ("accounts", "balances", "opening-balances", "writes", "profiles")
-    commands = [("connectors",), ("whoami",), ("completion",)]
+    groups = ("accounts", "audit", "balances", "opening-balances", "writes", "profiles")
+    commands = [("connectors",), ("explain",), ("whoami",), ("completion",)]
     commands += [(name, sub) for name in groups for sub in main.commands[name].commands]
 
     for command in commands:

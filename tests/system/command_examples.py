@@ -17,6 +17,9 @@ from tests.system.processes import GatewayClient, run_demo
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+#: The file of the examples that import one.
+_FILE = re.compile(r"```csv\n(.*?)```", re.DOTALL)
+_FILES = ("openings.csv", "audit.jsonl")
 #: The address and the folder that the page shows.
 _URL = "http://127.0.0.1:8000"
 _CONFIG_HOME = "~/.config"
@@ -32,6 +35,8 @@ _VARIABLE = (
     (re.compile(r"(?m)^(as of|bank|ledger|difference|latest bank|bank feed)  .*"), r"\1 (today)"),
     (re.compile(r"(?m)^(light|asset|layer)-acme .*"), r"\1 (calls)"),
     (re.compile(r"(LIVE|CACHED)([ ,]+)\d+"), r"(state)\2(age)"),
+    (re.compile(r"\d+ s ago"), "(age)"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "(hash)"),
     (re.compile(r" +"), " "),
 )
 
@@ -50,7 +55,12 @@ class Shell:
         self.gateway = gateway
         self.folder = folder
         self.page = ""
-        self.environment = {"XDG_CONFIG_HOME": str(folder), "ADMIN_KEY": gateway.key}
+        approver_key = folder / "demo" / "secrets" / "approver_key"
+        self.environment = {
+            "XDG_CONFIG_HOME": str(folder),
+            "ADMIN_KEY": gateway.key,
+            "APPROVER_KEY": approver_key.read_text(encoding="utf-8"),
+        }
 
     def run(self, *arguments: str, **environment: str) -> Result:
         return CliRunner(env={**self.environment, **environment}).invoke(
@@ -60,10 +70,14 @@ class Shell:
 
 def run_examples(page: str, shell: Shell) -> str:
     """Return the page with the outputs of its examples, in their order."""
-    write_id = "no-write-yet"
+    write_id = plan_id = "none-yet"
+    if found := _FILE.search(page):
+        (shell.folder / _FILES[0]).write_text(found[1], encoding="utf-8")
+    for name in _FILES[1:]:
+        (shell.folder / name).unlink(missing_ok=True)
 
     def run_block(block: re.Match[str]) -> str:
-        nonlocal write_id
+        nonlocal write_id, plan_id
         outputs = []
         for line in block[1].splitlines():
             if not line.startswith("$ balance-gateway "):
@@ -71,9 +85,14 @@ def run_examples(page: str, shell: Shell) -> str:
             if "light-dormant-gbp" in line:
                 fault = {"kind": "late_landing", "provider": "light", "method": "PUT"}
                 shell.gateway.control("POST", "faults", {**fault, "delay_s": 600})
-            command = _WRITE_ID.sub(write_id, line.replace("WRITE_ID", write_id))
+            command = line.replace("WRITE_ID", write_id).replace("PLAN_ID", plan_id)
+            is_of_plan = "opening-balances" in command
+            command = _WRITE_ID.sub(plan_id if is_of_plan else write_id, command)
             words = shlex.split(command.replace(_URL, shell.gateway.url))[2:]
-            output = shell.run(*words).output
+            words = [str(shell.folder / word) if word in _FILES else word for word in words]
+            output = shell.run(*words).output.replace(f"{shell.folder}/audit", "audit")
+            if made := re.search(r"Plan: (\S+)", output):
+                plan_id = made[1]
             if "light-dormant-gbp" in line:
                 found = _WRITE_ID.search(output)
                 assert found, output

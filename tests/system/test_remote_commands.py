@@ -1,6 +1,9 @@
 """The commands against a running gateway, as on their page, in pipes and with wrong keys."""
 
+import csv
+import io
 import json
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,7 +13,7 @@ from click.testing import CliRunner
 
 from balance_gateway.cli import main
 from tests.system.command_examples import PAGE, Shell, normalise, open_shell, run_examples
-from tests.system.processes import run_command
+from tests.system.processes import run_command, run_process
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,150 @@ def test_a_provider_that_is_down_fails_its_rows_only(shell: Shell) -> None:
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "1 of 2 accounts failed: balance: PROVIDER_REJECTED" in done.stderr
     assert [row["currency"] for row in json.loads(totals.stdout)] == ["KWD"]
+
+
+def test_a_killed_apply_goes_on_and_sends_each_row_once(shell: Shell, tmp_path: Path) -> None:
+    accounts = [f"layer-{name}" for name in ("escrow-austin", "savings-boston", "refunds-austin")]
+    path = tmp_path / "openings.csv"
+    path.write_text("\n".join(["account,amount", *(f"{each},1.25" for each in accounts)]))
+    made = shell.run("opening-balances", "import", str(path), "--json")
+    plan_id = json.loads(made.stdout)["id"]
+    shell.gateway.control("DELETE", "requests")
+    fault = {"kind": "delay", "provider": "layer", "method": "POST", "delay_s": 0.5, "times": None}
+    shell.gateway.control("POST", "faults", fault)
+    states = "query ($id: ID!) { openingBalancePlan(id: $id) { state } }"
+
+    with run_process("opening-balances", "apply", plan_id, **shell.environment) as applying:
+        while shell.gateway.data(states, id=plan_id)["openingBalancePlan"]["state"] == "READY":
+            time.sleep(0.02)
+        applying.kill()
+        applying.wait(20)
+    again = shell.run("opening-balances", "apply", plan_id, "--format", "csv")
+    shell.gateway.control("DELETE", "faults")
+    twice = shell.run("opening-balances", "apply", plan_id, "--json")
+
+    rows = list(csv.DictReader(io.StringIO(again.stdout)))
+    assert rows, again.output
+    assert [(row["account"], row["outcome"]) for row in rows] == [
+        (account, "APPLIED") for account in accounts
+    ]
+    assert (again.exit_code, twice.exit_code) == (0, 0), again.output
+    assert f"Plan {plan_id}: FINISHED." in again.stderr
+    assert json.loads(twice.stdout)["counts"]["applied"] == 3
+    requests = shell.gateway.control("GET", "requests")["requests"]
+    writes = [each["path"] for each in requests if "opening-balance" in each["path"]]
+    methods = [each["method"] for each in requests if each["path"] in writes]
+    assert methods.count("POST") == 3
+
+
+def test_a_row_that_drifted_is_reported_with_the_next_step(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "openings.csv"
+    path.write_text("account,amount\nlayer-fleet-card,-2.50\nlayer-company-card,-3.50\n")
+    made = shell.run("opening-balances", "import", str(path))
+    plan_id = made.stderr.split("Plan: ")[1].split()[0]
+    drift = ("opening-balances", "set", "layer-fleet-card", "--amount", "-9", "--currency", "USD")
+    drifted = shell.run(*drift)
+
+    applied = shell.run("opening-balances", "apply", plan_id)
+
+    assert (made.exit_code, drifted.exit_code, applied.exit_code) == (0, 0, 1), made.output
+    assert "Line 2: BAD_USER_INPUT: " in applied.stdout
+    assert "1 of 2 rows are not applied. 1 are certainly not applied" in applied.stderr
+    assert applied.stderr.count("\n") == 1
+
+
+def test_rows_that_the_gateway_refuses_are_named_and_nothing_is_sent(
+    shell: Shell, tmp_path: Path
+) -> None:
+    rows = ("layer-fleet-card,-2.50,a note,", "layer-escrow-boston,5,,2026-01-01")
+    path = tmp_path / "openings.csv"
+    path.write_text("\n".join(["account,amount,memo,date", *rows]))
+
+    done = shell.run("opening-balances", "import", str(path), "--apply", "--yes")
+
+    assert done.exit_code == 1
+    assert [line[:7] for line in done.stdout.splitlines() if "Line" in line] == [
+        "Line 2:",
+        "Line 3:",
+    ]
+    assert "2 of 2 rows cannot be applied, so nothing is sent" in done.stderr
+    assert "REFUSED" in done.stdout
+
+
+def test_plans_explanations_and_the_audit_log_need_their_scopes(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path, target = tmp_path / "openings.csv", tmp_path / "audit.jsonl"
+    path.write_text("account,amount\nlayer-fleet-card,-2.50\n")
+    secrets = shell.folder / "demo" / "secrets"
+    reader = ("--url", shell.gateway.url, "--key", f"file:{secrets / 'read_key'}")
+
+    needed = [
+        ("balances:write", shell.run("opening-balances", "import", str(path), *reader)),
+        ("balances:write", shell.run("opening-balances", "apply", "x", *reader)),
+        ("audit:read", shell.run("explain", "layer-fleet-card", *reader)),
+        ("audit:read", shell.run("audit", "list", *reader)),
+        ("audit:read", shell.run("audit", "export", str(target), *reader)),
+    ]
+    unknown = shell.run("opening-balances", "apply", "no-such-plan")
+
+    for scope, done in needed:
+        assert done.exit_code == 1
+        assert "FORBIDDEN" in done.stderr
+        assert scope in done.stderr.splitlines()[-1]
+    assert not target.exists()
+    assert (unknown.exit_code, unknown.output.count("\n")) == (1, 1)
+
+
+def test_an_exported_audit_log_is_whole_private_and_has_its_head(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    done = shell.run("audit", "export", str(path), "--json")
+    again = shell.run("audit", "export", str(path))
+    [chain] = json.loads(done.stdout)["tenants"]
+    remote = shell.run("audit", "verify", "--profile", "demo", "--head", chain["head"], "--json")
+    missing = shell.run("audit", "verify", "--profile", "demo", "--head", "0" * 64)
+    stored = shell.run("audit", "verify", "--config", str(shell.folder / "demo" / "gateway.toml"))
+    both = shell.run("audit", "verify", "--profile", "demo", "--file", str(path))
+    listed = shell.run("audit", "list", "--oldest-first", "--format", "csv")
+
+    assert (done.exit_code, again.exit_code, remote.exit_code) == (0, 2, 0), done.output
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "exists: nothing was changed" in again.stderr
+    assert json.loads(remote.stdout)["tenants"][0]["rows"] == chain["rows"]
+    assert (missing.exit_code, stored.exit_code, both.exit_code) == (1, 0, 2)
+    assert f"the head {'0' * 64} is not in it" in missing.stderr
+    assert f"acme: {chain['rows']} rows, head {chain['head']}\nacme, plans: " in stored.stdout
+    rows = list(csv.DictReader(io.StringIO(listed.stdout)))
+    assert len(rows) == chain["rows"]
+    assert rows[-1]["hash"] == chain["head"]
+
+
+def test_a_filtered_audit_log_has_these_entries_only(shell: Shell) -> None:
+    chosen = ("--account", "local-petty-cash", "--action", "finished", "--json")
+    all_days = shell.run("audit", "list", *chosen, "--since", "2020-01-01", "--until", "2999-12-31")
+    earlier = shell.run("audit", "list", *chosen, "--until", "2020-01-01")
+
+    assert {(each["accountId"], each["action"]) for each in json.loads(all_days.stdout)} == {
+        ("local-petty-cash", "FINISHED")
+    }
+    assert json.loads(earlier.stdout) == []
+
+
+def test_an_explanation_names_what_makes_a_figure_doubtful(shell: Shell) -> None:
+    fault = {"kind": "status", "provider": "asset", "status": 404, "times": None}
+    shell.gateway.control("POST", "faults", fault)
+    failed = shell.run("explain", "asset-term-loan", "--as-of", "2026-03-03")
+    shell.gateway.control("DELETE", "faults")
+    as_json = shell.run("explain", "light-operating-eur", "--as-of", "2026-05-07", "--json")
+    unknown = shell.run("explain", "no-such-account")
+
+    assert (failed.exit_code, as_json.exit_code, unknown.exit_code) == (0, 0, 1)
+    assert "PROVIDER_REJECTED: " in failed.stdout.split("BALANCE")[1].splitlines()[0]
+    document = json.loads(as_json.stdout)
+    assert document["balance"]["evidence"]["bound"]["sent"] == "2026-05-07"
+    assert "'balance-gateway accounts list' shows the accounts" in unknown.stderr
 
 
 def test_the_completion_of_a_shell_offers_commands_and_profiles(shell: Shell) -> None:

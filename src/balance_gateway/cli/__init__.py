@@ -24,6 +24,7 @@ from balance_gateway.cli.reload import reload
 from balance_gateway.cli.remote.accounts import accounts
 from balance_gateway.cli.remote.balances import balances
 from balance_gateway.cli.remote.connectors import connectors
+from balance_gateway.cli.remote.explain import explain
 from balance_gateway.cli.remote.opening_balances import opening_balances
 from balance_gateway.cli.remote.profile_commands import profiles
 from balance_gateway.cli.remote.whoami import whoami
@@ -45,7 +46,8 @@ _COMMANDS = (
     *(migrate, backup, restore, audit),
     *(init, keys),
     # Against a running gateway.
-    *(accounts, balances, opening_balances, writes, connectors, whoami, profiles, completion),
+    *(accounts, balances, opening_balances, writes, connectors, explain, whoami, profiles),
+    completion,
 )
 
 accounts.add_command(discover)

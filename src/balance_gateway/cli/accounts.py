@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from balance_gateway.cli.remote.help import example
 from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
 
 if TYPE_CHECKING:
     from balance_gateway.app.account_discovery import Discovery
 
 
-@click.command("discover")
+@click.command(
+    "discover",
+    epilog=example("accounts discover light_eu --config gateway.toml --format toml"),
+)
 @config_option
 @click.option("--tenant", help="The company that the new accounts belong to.")
 @click.option(
@@ -43,8 +47,6 @@ def discover(
 
     Nothing is changed. An account that is configured, for any company, is marked. The calls count
     against the connector's budget, and wait for it.
-
-    Example: balance-gateway accounts discover light_eu --config gateway.toml --format toml
     """
     from balance_gateway.app.account_discovery import discover_accounts
     from balance_gateway.config.conversion import describe_choice

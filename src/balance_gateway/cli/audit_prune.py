@@ -7,10 +7,17 @@ from pathlib import Path
 
 import click
 
+from balance_gateway.cli.remote.help import example
 from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
 
 
-@click.command("prune")
+@click.command(
+    "prune",
+    epilog=example(
+        "audit prune --config gateway.toml --before 2026-01-01 \\",
+        "    --export audit-2025.jsonl",
+    ),
+)
 @config_option
 @click.option(
     "--before",
@@ -33,8 +40,6 @@ def prune(
 
     The last applied write of each account and every unsettled write stay. The removal is a row of
     the log. On PostgreSQL run it as the owner of the tables. Writes wait while it runs.
-
-    Example: balance-gateway audit prune --before 2026-01-01 --export audit-2025.jsonl
     """
     from balance_gateway.app.audit_retention import prune_audit
     from balance_gateway.domain.errors import BadInput, GatewayError

@@ -85,6 +85,7 @@ def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     read_key = _ensure_secret(data_dir, "read_key", f"read-{secrets.token_urlsafe(24)}")
     admin_key = _ensure_secret(data_dir, "admin_key", f"admin-{secrets.token_urlsafe(24)}")
+    _ensure_secret(data_dir, "approver_key", f"approver-{secrets.token_urlsafe(24)}")
     _ensure_secret(data_dir, "globex_key", f"globex-{secrets.token_urlsafe(24)}")
     database = data_dir / "balance-gateway.db"
     lines = [
@@ -96,6 +97,13 @@ def write_demo_files(data_dir: Path, catalogue: "Catalogue", sandbox_url: str) -
             "file:secrets/admin_key",
             "acme",
             ["balances:read", "balances:write", "accounts:admin", "audit:read"],
+        ),
+        # Another principal, to approve what the first one plans.
+        format_api_key(
+            "demo-approver",
+            "file:secrets/approver_key",
+            "acme",
+            ["balances:read", "balances:write"],
         ),
         format_api_key("globex-reader", "file:secrets/globex_key", "globex", ["balances:read"]),
         *(

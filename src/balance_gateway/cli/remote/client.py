@@ -129,6 +129,14 @@ class GatewayClient:
         """
         return self._send(document, variables)
 
+    def write_repeatable(self, document: str, **variables: Any) -> Answer:
+        """Send a mutation that changes nothing more when it is repeated; again as a query is.
+
+        Raises:
+            RequestFailed: it was not answered; ``is_executed_maybe`` says what may have happened.
+        """
+        return self.read(document, **variables)
+
     @cached_property
     def _http(self) -> httpx.Client:
         connection = self.connection

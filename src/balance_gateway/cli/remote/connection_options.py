@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -12,7 +12,13 @@ from click.shell_completion import CompletionItem
 
 from balance_gateway.cli.usage import UsageError
 
+if TYPE_CHECKING:
+    from balance_gateway.cli.remote.client import GatewayClient
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Opens a client of the chosen gateway.
+Connect = Callable[[], "GatewayClient"]
 
 _ca_file_option = click.option(
     "--ca-file",
@@ -41,6 +47,33 @@ class _FiniteRange(click.FloatRange):
 def connection_options(command: F) -> F:
     """Add the options that choose a gateway; the function gets a ``client``."""
 
+    @_gateway_options
+    @wraps(command)
+    def with_client(*args: Any, connect: "Connect", **options: Any) -> Any:
+        del options["chosen"]
+        with connect() as client:
+            return command(*args, client=client, **options)
+
+    return with_client  # type: ignore[return-value]
+
+
+def optional_connection_options(command: F) -> F:
+    """Add these options to a command that can do without a gateway.
+
+    The function gets ``connect``, which opens a client; None unless an option names a gateway.
+    """
+
+    @_gateway_options
+    @wraps(command)
+    def with_connect(*args: Any, connect: "Connect", chosen: bool, **options: Any) -> Any:
+        return command(*args, connect=connect if chosen else None, **options)
+
+    return with_connect  # type: ignore[return-value]
+
+
+def _gateway_options(command: F) -> F:
+    """Add the options; the function gets ``connect``, and whether one of them names a gateway."""
+
     @click.option("--url", help="Address of the gateway, such as https://balances.example.")
     @click.option("--key", help="Reference to the key for it: env:NAME or file:PATH.")
     @click.option(
@@ -62,7 +95,7 @@ def connection_options(command: F) -> F:
     )
     @click.pass_context
     @wraps(command)
-    def with_client(
+    def with_options(
         context: click.Context,
         /,
         *args: Any,
@@ -74,9 +107,6 @@ def connection_options(command: F) -> F:
         timeout_s: float,
         **options: Any,
     ) -> Any:
-        from balance_gateway.cli.remote.client import GatewayClient
-        from balance_gateway.cli.remote.connection import connect
-
         # A profile of the environment gives way to --url.
         is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
         if url is not None and is_chosen:
@@ -90,7 +120,23 @@ def connection_options(command: F) -> F:
         with GatewayClient(connection) as client:
             return command(*args, client=client, **options)
 
-    return with_client  # type: ignore[return-value]
+
+        is_profile_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
+
+        def open_client() -> "GatewayClient":
+            from balance_gateway.cli.remote.client import GatewayClient
+            from balance_gateway.cli.remote.connection import connect
+
+            if url is not None and is_profile_chosen:
+                raise UsageError("--url and --profile exclude each other; leave one of them out.")
+            return GatewayClient(
+                connect(url, key, profile, ca_file, timeout_s, allow_plain_http=allow_plain_http)
+            )
+
+        is_chosen = url is not None or is_profile_chosen
+        return command(*args, connect=open_client, chosen=is_chosen, **options)
+
+    return with_options  # type: ignore[return-value]
 
 
 def profile_options(command: F) -> F:

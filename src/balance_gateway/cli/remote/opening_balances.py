@@ -8,6 +8,7 @@ from balance_gateway.cli.remote.account_rows import Filter, filter_options, read
 from balance_gateway.cli.remote.accounts import CURRENCY_COLUMN, ID_COLUMN, NAME_COLUMN
 from balance_gateway.cli.remote.connection_options import connection_options
 from balance_gateway.cli.remote.help import example
+from balance_gateway.cli.remote.import_opening_balances import import_
 from balance_gateway.cli.remote.models import (
     OPENING_BALANCE,
     UNSETTLED_WRITE,
@@ -17,6 +18,7 @@ from balance_gateway.cli.remote.models import (
 )
 from balance_gateway.cli.remote.output import Column, Output, output_options
 from balance_gateway.cli.remote.paging import limit_option
+from balance_gateway.cli.remote.plan_commands import apply, approve, plan
 from balance_gateway.cli.remote.set_opening_balance import set_
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group("opening-balances")
 def opening_balances() -> None:
-    """Show and set opening balances of a running gateway."""
+    """Show and set opening balances of a running gateway, one or many."""
 
 
 def _find_opening(account: Account) -> OpeningBalance | None:
@@ -112,4 +114,5 @@ def show(
     output.print_rows(_SHOW_COLUMNS, rows, "accounts")
 
 
-opening_balances.add_command(set_)
+for command in (set_, import_, plan, approve, apply):
+    opening_balances.add_command(command)

@@ -133,6 +133,24 @@ class Output:
     def __init__(self, format_: str) -> None:
         self._format = format_
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is for a person to read."""
+        return self._format == "table"
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it is one JSON document."""
+        return self._format == "json"
+
+    def print_document(self, document: Any) -> None:
+        """Print one JSON document."""
+        _echo(json.dumps(document, indent=2))
+
+    def print_line(self, text: str) -> None:
+        """Print a line of a table or below one."""
+        _echo(escape(text))
+
     def print_rows(self, columns: Sequence[Column[T]], rows: Iterable[Row[T]], noun: str) -> None:
         """Print a list; CSV and lines of JSON are printed while they are read.
 

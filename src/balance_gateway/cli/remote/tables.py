@@ -76,19 +76,22 @@ def lay_out(columns: Sequence[TableColumn], width: int | None) -> Layout:
     return Layout(rows, left_out)
 
 
-def lay_out_record(pairs: Sequence[tuple[str, str]], width: int | None) -> Sequence[str]:
+def lay_out_record(
+    pairs: Sequence[tuple[str, str]], width: int | None, *, breaks_words: bool = False
+) -> Sequence[str]:
     """Lay out one object: a line for each title and value; longer values wrap between words.
 
     Args:
         pairs: titles and values.
         width: the columns of the terminal; None for lines of any length.
+        breaks_words: whether words may be broken; if not, a long one may be wider than that.
     """
     title_width = max((cell_len(title) for title, _ in pairs), default=0)
     indent = " " * title_width + _GAP
     lines: list[str] = []
     for title, value in pairs:
         room = None if width is None else max(width - len(indent), 1)
-        first, *others = [value] if room is None else _wrap(value, room, breaks_words=False)
+        first, *others = [value] if room is None else _wrap(value, room, breaks_words=breaks_words)
         lines += [_pad(title, title_width) + _GAP + first, *(indent + line for line in others)]
     return lines
 
