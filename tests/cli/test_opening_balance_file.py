@@ -318,8 +318,35 @@ def test_a_large_plan_is_sent_in_parts_without_a_time_of_the_client(
     assert "opening-balances approve p-1" in done.stdout
 
 
+def test_an_uncertain_row_without_a_code_is_no_success(server: ScriptedGateway) -> None:
+    """A write that a killed gateway left uncertain had no code, and was not counted."""
+    counts = {**PLAN["counts"], "uncertain": 1, "applied": 1}
+    plan = {**PLAN, "state": "FINISHED", "appliedAt": PLAN["madeAt"], "counts": counts}
+    rows = {"nodes": [build_row(2, "UNCERTAIN"), build_row(3, "APPLIED")], "pageInfo": LAST}
+    server.reply(
+        data(applyPlan={"__typename": "OpeningBalancePlan", **plan, "rowCount": 2}),
+        data(openingBalancePlan={"rows": rows}),
+    )
+    command = ["opening-balances", "apply", "p-1", "--url", server.url, "--key", "env:KEY"]
+
+    done = CliRunner(env={"KEY": KEY}).invoke(main, command)
+
+    assert done.exit_code == 1
+    assert "Line 2 (a2): UNCERTAIN: No reason is known." in done.stdout
+    assert "1 of 2 rows are not applied. 1 may or may not be applied: " in done.stderr
+
+
+def build_row(line: int, outcome: str) -> dict[str, Any]:
+    unknown = ("previousState", "previous", "code", "message", "field", "effectiveAt", "memo")
+    return {
+        **dict.fromkeys((*unknown, "referenceNumber", "writeId")),
+        **{"line": line, "accountId": f"a{line}", "outcome": outcome, "unchanged": False},
+        "amount": {"amount": "1.00", "currency": "EUR"},
+    }
+
+
 LAST = {"hasNextPage": False, "endCursor": None}
-PLAN = {
+PLAN: dict[str, Any] = {
     **{"id": "p-1", "state": "READY", "needsApproval": True, "madeBy": "n", "approval": None},
     **{"madeAt": "2026-01-01T00:00:00Z", "expiresAt": "2026-01-08T00:00:00Z", "rowCount": 1},
     **{"contentHash": "h", "unchanged": 0, "unknown": 0, "totals": [], "connectors": []},

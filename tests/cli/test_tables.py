@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from balance_gateway.cli.remote.days import split_range
-from balance_gateway.cli.remote.tables import TableColumn, lay_out
+from balance_gateway.cli.remote.tables import TableColumn, lay_out, lay_out_record
 
 ID, AMOUNT = "acct_operating_with_a_long_id", "-90076292071857.69"
 NAMES = ("Operating account of the company", "口座 運用 ユーロ")
@@ -62,6 +62,17 @@ def test_a_pipe_has_a_line_for_each_row() -> None:
     assert len(lines) == 3
     assert NAMES[0] in lines[1]
     assert lines[2].index("STALE") < lines[1].index("LIVE"), "wide characters take two columns"
+
+
+def test_long_words_of_a_record_are_broken_and_others_stay_whole() -> None:
+    path = "/v1/businesses/b8187f04-1d24-41d6-a24c-b873d8a4abe2/ledger"
+    pairs = [("asked", f"GET {path} at 2026-11-27T19:44:43Z")]
+
+    lines = lay_out_record(pairs, 40, breaks_words=True)
+
+    assert max(map(cell_len, lines)) <= 40
+    assert lines[-1].endswith(" 2026-11-27T19:44:43Z")
+    assert "".join(line.strip() for line in lines).replace(" ", "").startswith(f"askedGET{path}at")
 
 
 @pytest.mark.parametrize("step", [1, 7])

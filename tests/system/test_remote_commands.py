@@ -185,7 +185,7 @@ def test_a_row_that_drifted_is_reported_with_the_next_step(shell: Shell, tmp_pat
     applied = shell.run("opening-balances", "apply", plan_id)
 
     assert (made.exit_code, drifted.exit_code, applied.exit_code) == (0, 0, 1), made.output
-    assert "Line 2: BAD_USER_INPUT: " in applied.stdout
+    assert "Line 2 (layer-fleet-card): BAD_USER_INPUT: " in applied.stdout
     assert "1 of 2 rows are not applied. 1 are certainly not applied" in applied.stderr
     assert applied.stderr.count("\n") == 1
 
@@ -201,8 +201,8 @@ def test_rows_that_the_gateway_refuses_are_named_and_nothing_is_sent(
 
     assert done.exit_code == 1
     assert [line[:7] for line in done.stdout.splitlines() if "Line" in line] == [
-        "Line 2:",
-        "Line 3:",
+        "Line 2 ",
+        "Line 3 ",
     ]
     assert "2 of 2 rows cannot be applied, so nothing is sent" in done.stderr
     assert "REFUSED" in done.stdout

@@ -65,7 +65,7 @@ _COLUMNS = (
     Column[Entry]("at", lambda entry: entry.at, show=lambda entry: to_seconds(entry.at), rank=3),
     Column[Entry]("action", lambda entry: entry.action),
     Column[Entry]("account", lambda entry: entry.account_id, rank=1, is_name=True),
-    Column[Entry]("amount", lambda entry: find_amount(entry.amount), is_amount=True, rank=2),
+    Column[Entry]("amount", lambda entry: find_amount(entry.amount), is_amount=True, rank=1),
     Column[Entry](
         "currency", lambda entry: None if entry.amount is None else entry.amount.currency, rank=4
     ),

@@ -64,7 +64,7 @@ _ROW_COLUMNS = (
         rank=6,
     ),
     Column[PlanRow]("effective_at", lambda row: row.effective_at, rank=5),
-    Column[PlanRow]("outcome", lambda row: row.outcome, show=_show_outcome, rank=2),
+    Column[PlanRow]("outcome", lambda row: row.outcome, show=_show_outcome),
     Column[PlanRow]("unchanged", lambda row: "yes" if row.unchanged else "no", in_table=False),
     Column[PlanRow]("write_id", lambda row: row.write_id, in_table=False),
     Column[PlanRow]("memo", lambda row: row.memo, rank=8, wraps=True),
@@ -74,7 +74,7 @@ _ROW_COLUMNS = (
 
 _TOTAL_COLUMNS = (
     Column[PlanTotal]("currency", lambda total: total.currency),
-    Column[PlanTotal]("rows", lambda total: str(total.rows), is_amount=True, rank=2),
+    Column[PlanTotal]("rows", lambda total: str(total.rows), is_amount=True),
     Column[PlanTotal](
         "previous",
         lambda total: _find_text(total.previous),
@@ -87,7 +87,6 @@ _TOTAL_COLUMNS = (
         lambda total: _find_text(total.change),
         show=lambda total: _find_text(total.change) or "unknown",
         is_amount=True,
-        rank=1,
     ),
 )
 
@@ -162,12 +161,12 @@ def print_plan(client: "GatewayClient", output: Output, plan: Plan) -> None:
 
 
 def _print_tables(output: Output, plan: Plan, rows: Sequence[Row[PlanRow]]) -> None:
-    _print_rows(output, rows)
-    failed = [row for row in rows if row.errors and row.value is not None]
-    for row in failed[:_REASONS_MAX]:
-        assert row.value is not None
-        error = row.errors[0]
-        output.print_line(f"Line {row.value.line}: {error.code}: {error.message}")
+    # Below the rows the reasons have more room than their codes in another column.
+    output.print_rows(_ROW_COLUMNS, [Row(row.value) for row in rows], "rows")
+    failed = [(row.value, row.errors[0]) for row in rows if row.errors and row.value is not None]
+    for value, error in failed[:_REASONS_MAX]:
+        account = f" ({value.account_id})" if value.account_id else ""
+        output.print_line(f"Line {value.line}{account}: {error.code}: {error.message}")
     if len(failed) > _REASONS_MAX:
         output.print_line(f"… and {len(failed) - _REASONS_MAX} more; --format csv has all.")
     if plan.totals:

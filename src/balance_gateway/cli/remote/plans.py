@@ -222,9 +222,11 @@ def read_rows(client: "GatewayClient", plan_id: str) -> Iterator[Row[PlanRow]]:
 
 
 def _find_errors(row: PlanRow) -> list[FieldError]:
-    if row.outcome in _DONE or row.code is None:
+    if row.outcome in _DONE or (row.outcome == "PENDING" and row.code is None):
         return []
-    return [FieldError(row.field or "", row.code, row.message or "No reason was given.")]
+    # A write that a killed gateway left has no code.
+    code, message = row.code or row.outcome, row.message or "No reason is known."
+    return [FieldError(row.field or "", code, message)]
 
 
 def wait_while(client: "GatewayClient", plan: Plan, states: Collection[str], noun: str) -> Plan:

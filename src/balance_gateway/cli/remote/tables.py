@@ -84,14 +84,16 @@ def lay_out_record(
     Args:
         pairs: titles and values.
         width: the columns of the terminal; None for lines of any length.
-        breaks_words: whether words may be broken; if not, a long one may be wider than that.
+        breaks_words: whether words that are wider may be broken.
     """
     title_width = max((cell_len(title) for title, _ in pairs), default=0)
     indent = " " * title_width + _GAP
     lines: list[str] = []
     for title, value in pairs:
         room = None if width is None else max(width - len(indent), 1)
-        first, *others = [value] if room is None else _wrap(value, room, breaks_words=breaks_words)
+        first, *others = (
+            [value] if room is None else _wrap(value, room, breaks_long_words=breaks_words)
+        )
         lines += [_pad(title, title_width) + _GAP + first, *(indent + line for line in others)]
     return lines
 
@@ -144,15 +146,26 @@ def _lay_out_row(columns: Sequence[TableColumn], widths: Sequence[int], index: i
     ]
 
 
-def _wrap(text: str, width: int, *, breaks_words: bool) -> list[str]:
+def _wrap(
+    text: str, width: int, *, breaks_words: bool = False, breaks_long_words: bool = False
+) -> list[str]:
     """Break a text after spaces; if words may be broken, also after - and _, else anywhere."""
+    parts = re.split(_BREAKS if breaks_words else _SPACES, text)
+    if breaks_long_words:
+        parts = [
+            piece
+            for part in parts
+            for piece in (re.split(_BREAKS, part) if cell_len(part) > width else [part])
+        ]
     lines = [""]
-    for part in re.split(_BREAKS if breaks_words else _SPACES, text):
+    for part in parts:
         line = lines[-1] + part
         if cell_len(line.rstrip()) <= width:
             lines[-1] = line
+        elif breaks_words or breaks_long_words:
+            lines += chop_cells(part, width)
         else:
-            lines += chop_cells(part, width) if breaks_words else [part]
+            lines.append(part)
     return [line.rstrip() for line in lines if line.strip()] or [""]
 
 

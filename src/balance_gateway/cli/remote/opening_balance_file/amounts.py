@@ -51,7 +51,7 @@ _GROUPS = {
     mark: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+")
     for mark in (",", ".", *_SPACES, *_APOSTROPHES)
 }
-_EXAMPLES = "1250.00, 1.250,00, (500) or 500-"
+_EXAMPLES = "1250.00, (500) or 500-"
 
 
 class InvalidAmount(Exception):
