@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_read_is_named(content: bytes, expected: str) -> N
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_the_separator_is_guessed(separator: str) -> None:
-    file = CsvFile(io.BytesIO(separator.join(['"a,b;c"', "x"]).encode()), None)
+    file = CsvFile(io.BytesIO(separator.join(['\ufeff"a,b;c"', "x"]).encode()), None)
 
     assert (file.separator, file.headers) == (separator, ["a,b;c", "x"])
 

@@ -104,7 +104,8 @@ class WrittenAmount:
             raise InvalidAmount(f"is not an amount with {_describe(mark)} before its decimals")
         separators = {char for char in whole if not char.isdigit()}
         if separators:
-            if len(separators) > 1 or not _GROUPS[separators.pop()].fullmatch(whole):
+            # With two kinds of separators no group fits.
+            if not _GROUPS[separators.pop()].fullmatch(whole):
                 raise InvalidAmount(
                     f"is not an amount with {_describe(mark)} before its decimals and groups of"
                     " three digits"
