@@ -81,6 +81,8 @@ def _find_problems(result: "Verification") -> list[str]:
         if chain.broken is not None
     ]
     cut = "not in it: its end was cut off, or it is another log"
+    if any(chain.removed_rows for chain in result.chains):
+        cut += ", or its row was removed by retention and is in the export of that"
     if result.differing_writes:
         count, first = len(result.differing_writes), result.differing_writes[0]
         broken.append(f"{count} in the journal differ from their newest row, first write {first}")

@@ -108,19 +108,6 @@ def _gateway_options(command: F) -> F:
         **options: Any,
     ) -> Any:
         # A profile of the environment gives way to --url.
-        is_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
-        if url is not None and is_chosen:
-            raise UsageError("--url and --profile exclude each other; leave one of them out.")
-        if profile is not None and not profile.strip():
-            # As a variable of a shell that is not set: the default would be another gateway.
-            raise UsageError("--profile must not be blank; leave it out for the default one.")
-        connection = connect(
-            url, key, profile, ca_file, timeout_s, allow_plain_http=allow_plain_http
-        )
-        with GatewayClient(connection) as client:
-            return command(*args, client=client, **options)
-
-
         is_profile_chosen = context.get_parameter_source("profile") is ParameterSource.COMMANDLINE
 
         def open_client() -> "GatewayClient":
@@ -129,6 +116,9 @@ def _gateway_options(command: F) -> F:
 
             if url is not None and is_profile_chosen:
                 raise UsageError("--url and --profile exclude each other; leave one of them out.")
+            if profile is not None and not profile.strip():
+                # As a variable of a shell that is not set: the default would be another gateway.
+                raise UsageError("--profile must not be blank; leave it out for the default one.")
             return GatewayClient(
                 connect(url, key, profile, ca_file, timeout_s, allow_plain_http=allow_plain_http)
             )
