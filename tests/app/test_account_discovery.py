@@ -164,6 +164,29 @@ def test_a_malformed_entry_is_left_out_and_counted(
     assert [set(one) & {"tenant", "name", "currency"} for one in parsed] == [{"name"}, set()]
 
 
+def test_listed_names_are_safe_in_spreadsheets_and_terminals(
+    discover: Discover, sandbox: SandboxClient
+) -> None:
+    """A formula after a semicolon, or with a wide sign, was one for some spreadsheets."""
+    names = ["\uff1dcmd", "x;=1+1", "a\u202eb", "-5", "\ud800"]
+    rows = [
+        {"id": f"{number:08}", "name": name, "currency": "EUR"} for number, name in enumerate(names)
+    ]
+    sandbox.inject_fault(
+        "body", provider="light", body=json.dumps(rows), content_type="application/json"
+    )
+
+    shown = [discover("light-acme", f"--format={form}") for form in ("csv", "jsonl", "table")]
+    both = discover("light-acme", "--format", "csv", "--json")
+
+    cells = [row["name"] for row in csv.DictReader(io.StringIO(shown[0].stdout))]
+    assert cells[:4] == ["'\uff1dcmd", "x;'=1+1", "a b", "-5"]
+    assert shown[1].stdout.isascii()
+    assert "\u202e" not in shown[2].stdout
+    assert [each.exit_code for each in shown] == [0, 0, 0]
+    assert (both.exit_code, both.stdout) == (2, "")
+
+
 def test_a_list_without_an_end_is_refused(discover: Discover, sandbox: SandboxClient) -> None:
     body = json.dumps({"data": [], "pagination": {"next_page_token": "again"}})
     sandbox.inject_fault(

@@ -65,6 +65,22 @@ def test_check_names_a_failing_connector_and_exits_with_1(demo_dir: Path) -> Non
     assert "a-wrong-key-for-the-test" not in done.stdout + done.stderr
 
 
+def test_check_shows_names_as_they_are_written(config: Path) -> None:
+    """A name that looks like markup ended in a traceback, or was not shown."""
+    config.write_text(
+        config.read_text()
+        .replace("books", "[red]a[/b]\\u001b[7m")
+        .replace("[connectors.[red]a[/b]\\u001b[7m]", '[connectors."[red]a[/b]\\u001b[7m"]')
+    )
+
+    done = CliRunner(env={"TESTER_KEY": "k" * 40, "COLUMNS": "120"}).invoke(
+        main, ["check", "--config", str(config)]
+    )
+
+    assert done.exit_code == 0, done.output
+    assert r"[red]a[/b]\x1b[7m" in done.stdout
+
+
 def test_check_of_accounts_has_a_line_for_each_that_fails(tmp_path: Path) -> None:
     """With a wrong id or currency ``check`` passed, and only serving said what is wrong."""
     config = tmp_path / "gateway.toml"

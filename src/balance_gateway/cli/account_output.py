@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from balance_gateway.cli.remote.text import escape, to_csv_cell
 from balance_gateway.config.toml_text import format_value
 
 if TYPE_CHECKING:
     from balance_gateway.app.account_discovery import DiscoveredAccount, Discovery
-
-#: Spreadsheets take a cell that begins with one of these for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 _COLUMNS = ("id", "configured", "name", "currency", "time_zone", "side", "kind", "note")
 
@@ -22,12 +20,12 @@ _PIPE_WIDTH = 160
 
 def format_json(discovery: "Discovery") -> str:
     """Format the accounts as one JSON array."""
-    return json.dumps([_to_values(one) for one in discovery.accounts], ensure_ascii=False, indent=2)
+    return json.dumps([_to_values(one) for one in discovery.accounts], indent=2)
 
 
 def format_json_lines(discovery: "Discovery") -> str:
     """Format each account as a line of JSON."""
-    rows = (json.dumps(_to_values(one), ensure_ascii=False) for one in discovery.accounts)
+    rows = (json.dumps(_to_values(one)) for one in discovery.accounts)
     return "\n".join(rows)
 
 
@@ -63,7 +61,7 @@ def print_table(discovery: "Discovery") -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         # As Text: a name may look like rich's markup.
-        table.add_row(*(Text(str(row[column] or "")) for column in columns))
+        table.add_row(*(Text(escape(str(row[column] or ""))) for column in columns))
     console.print(table)
 
 
@@ -80,7 +78,7 @@ def format_toml(discovery: "Discovery") -> str:
 def _format_entry(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[str]:
     prefix = "# " if one.listed.is_closed else ""
     if one.listed.note:
-        yield f"# {one.listed.note}"
+        yield f"# {escape(one.listed.note)}"
     for line in _list_lines(discovery, one):
         # A comment of a closed account's entry stays one when the entry is uncommented.
         yield f"{prefix}{line}"
@@ -139,7 +137,7 @@ def _to_values(one: "DiscoveredAccount") -> Mapping[str, object]:
 
 def _to_cell(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return to_csv_cell(text)
 
 
 def format_summary(discovery: "Discovery") -> Sequence[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from balance_gateway.cli.remote.help import example
+from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     "--format",
     "output",
     type=click.Choice(["table", "csv", "jsonl", "toml"]),
-    default="table",
-    show_default=True,
-    help="toml prints [[accounts]] for the accounts that are not configured.",
+    default=None,
+    help="table (default), csv, jsonl, or toml: [[accounts]] for those not configured.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the accounts as a JSON array.")
 @click.argument("connector")
@@ -39,7 +39,7 @@ def discover(
     config_path: Path,
     tenant: str | None,
     businesses: tuple[str, ...],
-    output: str,
+    output: str | None,
     as_json: bool,
     connector: str,
 ) -> None:
@@ -52,6 +52,8 @@ def discover(
     from balance_gateway.config.conversion import describe_choice
     from balance_gateway.domain.errors import BadInput, GatewayError
 
+    if as_json and output is not None:
+        raise UsageError("--json and --format exclude each other; leave one of them out.")
     settings = load_settings(config_path)
     known = [one.name for one in settings.connectors]
     if not known:
@@ -65,8 +67,8 @@ def discover(
     except BadInput as error:
         raise UsageError(error.message) from None
     except GatewayError as error:
-        raise CommandError(error.message) from None
-    _print(discovery, "json" if as_json else output)
+        raise CommandError(escape(error.message)) from None
+    _print(discovery, "json" if as_json else output or "table")
 
 
 def _print(discovery: "Discovery", output: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _refuse_failures(findings: Sequence[Finding], by_account: Sequence[Finding])
     if failed_accounts:
         problems.append(f"{failed_accounts} of {len(by_account)} accounts failed")
     if problems:
-        raise CommandError("; ".join(problems))
+        raise CommandError(escape("; ".join(problems)))
 
 
 async def _run_checks(
@@ -156,11 +157,14 @@ async def _run_check(name: str, kind: str, probe: object) -> Finding:
 def _print_table(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("name", "kind", "result", "what to do")
     for finding in findings:
-        result = "[green]ok[/]" if finding.ok else f"[red]{finding.code}[/]"
-        table.add_row(finding.name, finding.kind, result, finding.message)
+        result = Text("ok", "green") if finding.ok else Text(finding.code, "red")
+        # As Text: a name or a message may look like rich's markup.
+        name, message = (Text(escape(text)) for text in (finding.name, finding.message))
+        table.add_row(name, finding.kind, result, message)
     Console().print(table)
 
 
@@ -168,5 +172,5 @@ def _print_accounts(by_account: Sequence[Finding]) -> None:
     failed = [finding for finding in by_account if not finding.ok]
     # Not in a table, which would break long lines: each account is one line.
     for finding in failed:
-        click.echo(f"{finding.name}: {finding.code}: {finding.message}")
+        click.echo(escape(f"{finding.name}: {finding.code}: {finding.message}"))
     click.echo(f"{len(by_account)} accounts asked, {len(failed)} failed")
