@@ -170,3 +170,47 @@ def test_a_head_that_is_no_hash_is_a_usage_error(config: Path, head: str) -> Non
 
     assert done.exit_code == 2
     assert "--head must be a hash of 64 hexadecimal digits" in done.stderr
+
+
+def test_a_missing_database_is_named_and_not_created(config: Path, tmp_path: Path) -> None:
+    """In another folder a relative storage.url made an empty database, and verified that."""
+    prune = ("--before", "2026-01-01", "--export", str(tmp_path / "old.jsonl"))
+    environment = {"TESTER_KEY": "k" * 40}
+
+    verified = _verify(config)
+    pruned = CliRunner(env=environment).invoke(
+        main, ["audit", "prune", "--config", str(config), *prune]
+    )
+
+    assert (verified.exit_code, pruned.exit_code) == (1, 1)
+    for done in (verified, pruned):
+        assert f"there is no database at {tmp_path}/gateway.db" in done.stderr
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_a_log_without_rows_is_said_to_be_empty(config: Path, tmp_path: Path) -> None:
+    """It printed nothing, like nothing else that succeeds."""
+    asyncio.run(_create(f"sqlite:///{tmp_path}/gateway.db"))
+
+    done, as_json = _verify(config), _verify(config, "--json")
+
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "The audit log has no rows.\n"
+    assert json.loads(as_json.stdout)["tenants"] == []
+
+
+async def _create(url: str) -> None:
+    database = await open_database(url)
+    await database.aclose()
+
+
+def test_a_tenant_of_an_export_is_safe_on_a_terminal(tmp_path: Path) -> None:
+    row = {"tenant": "a\x1b]0;x\x07\nok: 9 rows", "number": 1, "sequence": 2, "hash": "f" * 64}
+    export = tmp_path / "audit.jsonl"
+    header = {"format": "balance-gateway-audit", "version": 1}
+    export.write_text("".join(f"{json.dumps(line)}\n" for line in (header, {"row": row})))
+
+    done = CliRunner().invoke(main, ["audit", "verify", "--file", str(export)])
+
+    assert done.exit_code == 1
+    assert done.stdout.startswith(r"a\x1b]0;x\x07\nok: 9 rows: 0 rows")

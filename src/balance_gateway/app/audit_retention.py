@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
+from balance_gateway.app.existing_storage import open_existing_storage
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.storage.audit_retention import PrunedChain, RetentionRefused, prune
-from balance_gateway.storage.database import DatabaseError, open_database
+from balance_gateway.storage.database import DatabaseError
 
 __all__ = ["PrunedChain", "prune_audit"]
 
@@ -27,7 +28,7 @@ async def prune_audit(
         raise BadInput("--before must not be after today", field="before")
     instant = datetime.combine(before, time.min, UTC)
     try:
-        database = await open_database(settings.storage.url.reveal())
+        database = await open_existing_storage(settings)
         try:
             return await prune(database, before=instant, export=export, now=now, tenant=tenant)
         finally:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from balance_gateway.app.existing_storage import open_existing_storage
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import BadInput, Internal
 from balance_gateway.storage.audit_export import UnreadableExport
@@ -12,7 +13,7 @@ from balance_gateway.storage.audit_verification import (
     verify_chains,
     verify_export,
 )
-from balance_gateway.storage.database import DatabaseError, open_database
+from balance_gateway.storage.database import DatabaseError
 
 __all__ = ["Verification", "VerifiedChain", "verify_audit", "verify_audit_file"]
 
@@ -26,7 +27,7 @@ async def verify_audit(
         Internal: the storage failed.
     """
     try:
-        database = await open_database(settings.storage.url.reveal())
+        database = await open_existing_storage(settings)
         try:
             return await verify_chains(database, tenant=tenant, heads=heads)
         finally:
