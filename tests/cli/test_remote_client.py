@@ -330,6 +330,12 @@ def test_a_server_that_repeats_a_page_is_stopped(server: ScriptedGateway) -> Non
     assert (done.exit_code, len(server.requests)) == (1, 2)
     assert "sent the same page twice" in done.stderr
 
+    server.reply(*(page([], f"c{number}") for number in range(9)))
+    endless = run(server.url, "accounts", "list")
+
+    assert (endless.exit_code, len(server.requests)) == (1, 1)
+    assert "sent an empty page before the last" in endless.stderr
+
 
 HOSTILE = {
     "=1+1": "'=1+1",
@@ -394,6 +400,11 @@ def test_an_amount_that_is_no_decimal_text_is_refused(server: ScriptedGateway) -
         (("balances", "show", "--as-of", "2026-02-30"), "must be a day such as"),
         (("accounts", "list", "--json", "--format", "csv"), "exclude each other"),
         (("writes", "list", "--since", "yesterday"), "--since must be a day"),
+        (("writes", "list", "--since", "9999-12-31T23:59:59-12:00"), "--since must be within"),
+        ((*SET, "--effective-at", "0001-01-01T00:00:00+01:00"), "--effective-at must be within"),
+        ((*SET, "--memo", "\udcff"), "The arguments must be UTF-8 text; nothing was sent"),
+        (("accounts", "show", "\udcff"), "The arguments must be UTF-8 text; nothing was sent"),
+        (("balances", "show", "--max-age", str(2**31)), "is not in the range 0<=x<=2147483647"),
         (("whoami", "--timeout", "nan"), "'nan' is not a number"),
         (("whoami", "--url", f"https://{'a' * 70}.example"), "--url must name a host"),
         (("whoami", "--url", "https://a..b"), "--url must name a host"),

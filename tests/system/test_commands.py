@@ -67,11 +67,9 @@ def test_check_names_a_failing_connector_and_exits_with_1(demo_dir: Path) -> Non
 
 def test_check_shows_names_as_they_are_written(config: Path) -> None:
     """A name that looks like markup ended in a traceback, or was not shown."""
-    config.write_text(
-        config.read_text()
-        .replace("books", "[red]a[/b]\\u001b[7m")
-        .replace("[connectors.[red]a[/b]\\u001b[7m]", '[connectors."[red]a[/b]\\u001b[7m"]')
-    )
+    name = '"[red]a[/b]\\u001b[7m"'
+    text = config.read_text().replace("[connectors.books]", f"[connectors.{name}]")
+    config.write_text(text.replace('"books"', name))
 
     done = CliRunner(env={"TESTER_KEY": "k" * 40, "COLUMNS": "120"}).invoke(
         main, ["check", "--config", str(config)]

@@ -100,7 +100,7 @@ _SHOW_COLUMNS = (
 @click.option("--as-of", type=DAY, help="The day; by default today in each account's time zone.")
 @click.option(
     "--max-age",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 2**31 - 1),
     metavar="SECONDS",
     help="Read values older than this from the provider; 0 reads each.",
 )

@@ -146,6 +146,7 @@ class GatewayClient:
             return httpx.Client(
                 headers={
                     "Authorization": f"Bearer {connection.key.reveal()}",
+                    "Content-Type": "application/json",
                     "User-Agent": f"balance-gateway/{__version__}",
                 },
                 verify=build_ssl_context(connection.ca_file),
@@ -163,8 +164,12 @@ class GatewayClient:
     def _send(self, document: str, variables: Mapping[str, Any]) -> Answer:
         body = {"query": document, "variables": variables}
         try:
-            with self._http.stream("POST", self.connection.url, json=body) as response:
-                content = self._read_body(response)
+            content = json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise UsageError("The arguments must be UTF-8 text; nothing was sent.") from None
+        try:
+            with self._http.stream("POST", self.connection.url, content=content) as response:
+                received = self._read_body(response)
         except httpx.TransportError as error:
             raise describe_transport_error(error, self.connection) from None
         except UnicodeError:
@@ -178,7 +183,7 @@ class GatewayClient:
             raise RequestFailed(
                 f"{self.connection.url} sent a response that cannot be read. Check the address."
             ) from None
-        parsed = _parse(content)
+        parsed = _parse(received)
         failed = describe_status(response, parsed, self.connection)
         if failed is not None:
             raise failed

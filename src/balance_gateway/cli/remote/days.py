@@ -16,6 +16,8 @@ _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{5,15}([Zz]|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
 
+_WITHIN_THE_CALENDAR = "must be within the years 0001 to 9999 in UTC."
+
 
 class DayType(click.ParamType[date]):
     """A calendar day as YYYY-MM-DD."""
@@ -44,17 +46,19 @@ def parse_day(text: str) -> date | None:
 
 
 def parse_instant(option: str, text: str) -> date | datetime:
-    """Return a day, or an instant with an offset.
+    """Return a day, or an instant in UTC.
 
     Raises:
-        UsageError: the text is neither.
+        UsageError: the text is neither, or the calendar ends before.
     """
     day = parse_day(text)
     if day is not None:
         return day
     try:
         if _INSTANT.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{option} {_WITHIN_THE_CALENDAR}") from None
     except ValueError:
         pass
     raise UsageError(
@@ -73,7 +77,7 @@ def find_day_start(option: str, day: date, time_zone: str) -> str:
     try:
         return format_instant(day_start(day, ZoneInfo(time_zone)))
     except OverflowError:
-        raise UsageError(f"{option} must be within the years 0001 to 9999 in UTC.") from None
+        raise UsageError(f"{option} {_WITHIN_THE_CALENDAR}") from None
     except (ZoneInfoNotFoundError, ValueError):
         raise CommandError(
             f"The time zone {time_zone!r} of the account is not known on this machine: give"

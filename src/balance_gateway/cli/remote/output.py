@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -282,4 +283,6 @@ def _echo_csv(cells: Sequence[str]) -> None:
 def _echo(text: str) -> None:
     # A terminal in another encoding shows what it lacks as escapes.
     encoding = sys.stdout.encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+    is_plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(shown, color=False if is_plain else None)

@@ -40,6 +40,9 @@ def read_pages(read_page: ReadPage[T], page_size: int, limit: int | None, noun: 
                 rows, position, total = read_page(size, cursor)
                 if position.has_next_page and position.end_cursor in (None, cursor):
                     raise CommandError("The gateway sent the same page twice. Try again.")
+                if position.has_next_page and not rows:
+                    # Without this a server of always new cursors would be asked for ever.
+                    raise CommandError("The gateway sent an empty page before the last. Try again.")
             except CommandError as error:
                 if not done:
                     raise
