@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import time
+import contextlib
+import subprocess
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,6 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from balance_gateway.cli import main
+from balance_gateway.cli.remote.profiles import (
+    Profile,
+    Profiles,
+    changing_profiles,
+    read_profiles,
+    write_profiles,
+)
+from balance_gateway.cli.usage import UsageError
+from balance_gateway.config.http_urls import HttpUrl
 from tests.system.command_examples import PAGE, Shell, normalise, open_shell, run_examples
 from tests.system.processes import run_command, run_process
 
@@ -387,3 +398,35 @@ def test_a_path_that_is_not_utf8_breaks_no_profile_file(option: str, tmp_path: P
     assert done.exit_code == 2
     assert "must be UTF-8 text" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_profiles_added_at_once_are_all_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each command read the file, and the last one wrote what it had read."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with changing_profiles() as known:
+        address = ("--url", "https://b.example", "--key", "env:K")
+        other = subprocess.Popen([*COMMAND, "profiles", "add", "b", *address])
+        # Long enough to write, if it did not wait for this block.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            other.wait(2)
+        write_profiles(known.add("a", Profile(HttpUrl("https://a.example"), "env:K")))
+
+    assert other.wait(60) == 0
+    assert sorted(read_profiles().profiles) == ["a", "b"]
+    assert [path.name for path in (tmp_path / "balance-gateway").iterdir()] == ["profiles.toml"]
+
+
+def test_a_profile_file_that_cannot_be_written_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A failed write left its temporary file beside the profiles each time."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = tmp_path / "balance-gateway"
+    (folder / "profiles.toml").mkdir(parents=True)
+
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_profiles(Profiles())
+
+    assert [path.name for path in folder.iterdir()] == ["profiles.toml"]

@@ -46,19 +46,21 @@ def add(name: str, url: str, key: str, ca_file: Path | None, allow_plain_http: b
     """Add a profile; the first one becomes the default. The key itself is not stored."""
     from balance_gateway.cli.remote.connection import build_profile
     from balance_gateway.cli.remote.profiles import (
+        changing_profiles,
         check_name,
         find_path,
-        read_profiles,
         write_profiles,
     )
 
     check_name(name)
     profile = build_profile(url, key, ca_file, allow_plain_http=allow_plain_http)
-    known = read_profiles()
-    if name in known.profiles:
-        raise UsageError(f"There is a profile {name!r}; remove it first, or choose another name.")
-    changed = known.add(name, profile)
-    write_profiles(changed)
+    with changing_profiles() as known:
+        if name in known.profiles:
+            raise UsageError(
+                f"There is a profile {name!r}; remove it first, or choose another name."
+            )
+        changed = known.add(name, profile)
+        write_profiles(changed)
     default = ", the default" if changed.default == name else ""
     click.echo(f"Added {name!r}{default}, in {find_path()}")
 
@@ -89,11 +91,11 @@ def list_(output: Output) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove a profile; the file of its key stays."""
-    from balance_gateway.cli.remote.profiles import read_profiles, write_profiles
+    from balance_gateway.cli.remote.profiles import changing_profiles, write_profiles
 
-    known = read_profiles()
-    known.find(name)
-    write_profiles(known.remove(name))
+    with changing_profiles() as known:
+        known.find(name)
+        write_profiles(known.remove(name))
     click.echo(f"Removed {name!r}")
 
 
@@ -101,9 +103,9 @@ def remove(name: str) -> None:
 @click.argument("name")
 def default(name: str) -> None:
     """Make a profile the one in use without --profile."""
-    from balance_gateway.cli.remote.profiles import read_profiles, write_profiles
+    from balance_gateway.cli.remote.profiles import changing_profiles, write_profiles
 
-    known = read_profiles()
-    known.find(name)
-    write_profiles(structs.replace(known, default=name))
+    with changing_profiles() as known:
+        known.find(name)
+        write_profiles(structs.replace(known, default=name))
     click.echo(f"The default is {name!r}")

@@ -1,11 +1,13 @@
 """Reads and writes the profiles of gateways in the user's configuration directory."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +149,41 @@ def write_profiles(profiles: Profiles) -> None:
     """
     # A link, as in a folder of shared settings, keeps its place.
     path = find_path().resolve()
+    staged: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
+            staged = Path(file.name)
             file.write(_format(profiles))
-        Path(file.name).replace(path)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
     except OSError as error:
+        if staged is not None:
+            staged.unlink(missing_ok=True)
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def changing_profiles() -> Iterator[Profiles]:
+    """Yield the profiles while no other process changes them.
+
+    Raises:
+        UsageError: the file cannot be read, or its folder cannot be written.
+    """
+    folder = find_path().resolve().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be opened: {error.strerror}.") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield read_profiles()
+    finally:
+        os.close(lock)
 
 
 def _format(profiles: Profiles) -> str:
