@@ -1,11 +1,11 @@
 """The commands against a running gateway, as on their page, in pipes and with wrong keys."""
 
+import contextlib
 import csv
 import io
 import json
-import time
-import contextlib
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from balance_gateway.cli.remote.profiles import (
 from balance_gateway.cli.usage import UsageError
 from balance_gateway.config.http_urls import HttpUrl
 from tests.system.command_examples import PAGE, Shell, normalise, open_shell, run_examples
-from tests.system.processes import run_command, run_process
+from tests.system.processes import COMMAND, run_command, run_process
 
 
 @pytest.fixture(scope="module")

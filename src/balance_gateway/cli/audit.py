@@ -14,7 +14,6 @@ from balance_gateway.cli.audit_results import print_verification, refuse_broken
 from balance_gateway.cli.remote.audit_entries import list_
 from balance_gateway.cli.remote.connection_options import Connect, optional_connection_options
 from balance_gateway.cli.remote.help import example
-from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError, UsageError, load_settings
 
 if TYPE_CHECKING:
@@ -123,29 +122,6 @@ def _verify(
 def _verify_remote(connect: Connect, heads: list[str]) -> "Verification":
     from balance_gateway.app import verify_audit_file
     from balance_gateway.cli.remote.audit_download import download_audit_log
-
-
-def _print(result: "Verification", *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_to_json(result)))
-        return
-    if not (result.chains or result.plan_chains):
-        click.echo("The audit log has no rows.", err=True)
-    for chain in result.chains:
-        rows = f"{chain.rows} row{'' if chain.rows == 1 else 's'}"
-        if chain.earlier_rows:
-            rows += f" after {chain.earlier_rows} of a release without hashes"
-        if chain.removed_rows:
-            rows += f", {chain.removed_rows} removed by retention"
-        if chain.begins_at is not None:
-            rows += f", from row {chain.begins_at} on"
-        end = f"head {chain.head}" if chain.head else "no head"
-        broken = "" if chain.broken is None else ", broken"
-        click.echo(f"{escape(chain.tenant)}: {rows}, {end}{broken}")
-    for chain in result.plan_chains:
-        rows = f"{chain.rows} row{'' if chain.rows == 1 else 's'} of plans"
-        end = f"head {chain.head}{'' if chain.broken is None else ', broken'}"
-        click.echo(f"{escape(chain.tenant)}: {rows}, {end}")
 
     with connect() as client, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "audit.jsonl"

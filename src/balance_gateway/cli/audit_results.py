@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ def print_verification(result: "Verification", *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_to_json(result)))
         return
+    if not (result.chains or result.plan_chains):
+        click.echo("The audit log has no rows.", err=True)
     for chain in result.chains:
-        click.echo(f"{chain.tenant}: {_describe_chain(chain)}")
+        click.echo(f"{escape(chain.tenant)}: {_describe_chain(chain)}")
     for chain in result.plan_chains:
-        click.echo(f"{chain.tenant}, plans: {_describe_chain(chain)}")
+        click.echo(f"{escape(chain.tenant)}, plans: {_describe_chain(chain)}")
 
 
 def refuse_broken(result: "Verification", *problems: str) -> None:
