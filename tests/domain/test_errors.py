@@ -93,8 +93,9 @@ def test_codes_are_written_as_literals_in_the_enum_only() -> None:
 
 
 def test_codes_in_the_dashboard_exist() -> None:
-    scripts = [path.read_text("utf-8") for path in (SOURCE / "web" / "static").glob("*.js")]
-    named = {name for text in scripts for name in re.findall(r"\.code === \"(\w+)\"", text)}
+    scripts = [path.read_text("utf-8") for path in (SOURCE / "web" / "static").rglob("*.js")]
+    codes = r"\.code === \"(\w+)\"|\"((?:PROVIDER|ACCOUNT|QUERY|UNSUPPORTED)_\w+)\""
+    named = {"".join(found) for text in scripts for found in re.findall(codes, text)}
 
     assert named
     assert named <= set(ErrorCode)

@@ -12,6 +12,7 @@ from balance_gateway.cli.remote.paging import read_pages
 from balance_gateway.cli.remote.progress import show_progress
 from balance_gateway.cli.usage import CommandError, UsageError
 from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.errors import ErrorCode
 
 if TYPE_CHECKING:
     from balance_gateway.cli.remote.client import Answer, GatewayClient
@@ -146,5 +147,5 @@ def _build_row(
     if node is not None and node.get("__typename") == "BankAccount":
         return Row(answer.convert(node, Account), errors)
     # Connectors are nodes too.
-    missing = FieldError("", "ACCOUNT_NOT_FOUND", "There is no such account.")
+    missing = FieldError("", ErrorCode.ACCOUNT_NOT_FOUND, "There is no such account.")
     return Row(None, errors or [missing], {"id": account_id})

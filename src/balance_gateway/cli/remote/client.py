@@ -21,6 +21,7 @@ from balance_gateway.cli.remote.failures import (
 )
 from balance_gateway.cli.remote.output import FieldError
 from balance_gateway.cli.usage import CommandError, UsageError
+from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.transport.tls import build_ssl_context
 
 T = TypeVar("T")
@@ -34,8 +35,8 @@ _PAUSE_MAX_S = 10
 #: Codes of requests that were refused before anything was executed.
 _REFUSALS = frozenset(
     {
-        *("FORBIDDEN", "BAD_USER_INPUT", "QUERY_TOO_EXPENSIVE"),
-        *("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED"),
+        *(ErrorCode.FORBIDDEN, ErrorCode.BAD_USER_INPUT, ErrorCode.QUERY_TOO_EXPENSIVE),
+        *(ErrorCode.GRAPHQL_PARSE_FAILED, ErrorCode.GRAPHQL_VALIDATION_FAILED),
     }
 )
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -224,7 +225,7 @@ def _build_answer(document: Mapping[str, Any]) -> Answer:
 
 
 class _Extensions(msgspec.Struct):
-    code: str = "INTERNAL"
+    code: str = ErrorCode.INTERNAL
 
 
 class _Error(msgspec.Struct):

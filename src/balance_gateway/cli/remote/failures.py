@@ -1,22 +1,23 @@
 """Describes in one line why a gateway could not be asked, and what to do."""
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from balance_gateway import __version__
 from balance_gateway.cli.remote.connection import Connection
 from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError
+from balance_gateway.domain.errors import ErrorCode
 
 if TYPE_CHECKING:
     import httpx
 
 #: The next step for errors of the gateway whose message alone does not say it.
-_STEPS = {
-    "FORBIDDEN": "Use a key with this scope: --key or --profile.",
-    "ACCOUNT_NOT_FOUND": "'balance-gateway accounts list' shows the accounts of the key.",
-    "GRAPHQL_VALIDATION_FAILED": (
+_STEPS: Mapping[str, str] = {
+    ErrorCode.FORBIDDEN: "Use a key with this scope: --key or --profile.",
+    ErrorCode.ACCOUNT_NOT_FOUND: "'balance-gateway accounts list' shows the accounts of the key.",
+    ErrorCode.GRAPHQL_VALIDATION_FAILED: (
         f"The gateway is of another release than this command ({__version__}): use the command of"
         " the gateway's release; 'balance-gateway whoami' shows it."
     ),
@@ -123,7 +124,7 @@ def describe_status(
         )
     retry_after_s = _read_retry_after(response)
     if status == 401:
-        own = code == "UNAUTHENTICATED"
+        own = code == ErrorCode.UNAUTHENTICATED
         return RequestFailed(
             f"{url} does not accept the key of {connection.key_reference}"
             f" ({code if own else 'status 401'}). Check that the reference has the key of this"
@@ -137,7 +138,7 @@ def describe_status(
             f"{url} takes no request now: {what}. Try again {wait}.",
             is_executed_maybe=status == 503 and code is None,
             # The gateway counts wrong keys only: another try with the same key cannot succeed.
-            can_repeat=code != "TOO_MANY_REQUESTS",
+            can_repeat=code != ErrorCode.TOO_MANY_REQUESTS,
             retry_after_s=retry_after_s,
         )
     if status == 404:

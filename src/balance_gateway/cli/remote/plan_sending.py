@@ -14,6 +14,7 @@ from balance_gateway.cli.remote.plans import PLAN_RESULT, Plan, PlanRefused, req
 from balance_gateway.cli.remote.progress import show_progress
 from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError
+from balance_gateway.domain.errors import ErrorCode
 
 if TYPE_CHECKING:
     from balance_gateway.cli.remote.client import GatewayClient
@@ -48,7 +49,7 @@ def read_plan_accounts(
             part = list(account_ids[start : start + _IDS])
             answer = client.read(document, ids=part)
             for _, error in answer.errors:
-                if error.code != "ACCOUNT_NOT_FOUND":
+                if error.code != ErrorCode.ACCOUNT_NOT_FOUND:
                     raise CommandError(describe_error(error.code, error.message))
             nodes: list[dict[str, Any] | None] = answer.take("nodes", list[dict[str, Any] | None])
             for node in nodes:

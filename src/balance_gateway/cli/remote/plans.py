@@ -10,6 +10,7 @@ from balance_gateway.cli.remote.paging import read_pages
 from balance_gateway.cli.remote.progress import show_progress
 from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError
+from balance_gateway.domain.errors import ErrorCode
 
 if TYPE_CHECKING:
     from balance_gateway.cli.remote.client import GatewayClient
@@ -162,7 +163,7 @@ def require_plan(result: Plan | PlanRefused) -> Plan:
 
     if isinstance(result, Plan):
         return result
-    if result.code == "FORBIDDEN" and "scope" not in result.message:
+    if result.code == ErrorCode.FORBIDDEN and "scope" not in result.message:
         # Another key with the scope would be refused as well.
         raise CommandError(escape(f"{result.code}: {result.message}"))
     raise CommandError(describe_error(result.code, result.message))
