@@ -130,6 +130,24 @@ def check_comparisons(history: History) -> None:
         replaced[value] = write
 
 
+def check_growth(reads: Sequence[Read]) -> None:
+    """Check that a value that only grows is never followed by a lower one.
+
+    Raises:
+        Violation: a read that was requested after another one's answer returned a lower value.
+    """
+    answered = sorted((read for read in reads if not read.stale), key=lambda read: read.returned)
+    highest: list[Read] = []
+    for read in answered:
+        if not highest or (read.value or 0) > (highest[-1].value or 0):
+            highest.append(read)
+    times = [read.returned for read in highest]
+    for read in answered:
+        before = bisect_left(times, read.invoked)
+        if before and (highest[before - 1].value or 0) > (read.value or 0):
+            raise Violation(f"{read} is lower than {highest[before - 1]}, answered before it")
+
+
 def _refuse_unwritten(history: History) -> None:
     writes = {write.value: write for write in history.writes}
     for read in history.reads:

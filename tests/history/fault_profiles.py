@@ -19,6 +19,9 @@ class FaultProfile:
         compare_and_set: clients state the value that their write replaces.
         stalls: a process is suspended for a while, as under SIGSTOP.
         only_freshness: check only freshness, the weaker rule.
+        contended: many requests for few accounts at a fast provider, one of which changes by
+            itself, while Redis answers late.
+        log_max: how many entries Redis's log of changes keeps.
     """
 
     replicas: int = 3
@@ -45,6 +48,8 @@ class FaultProfile:
     compare_and_set: bool = False
     stalls: bool = False
     only_freshness: bool = False
+    contended: bool = False
+    log_max: int = 10_000
 
 
 _NO_FAULTS: dict[str, Any] = {
@@ -78,6 +83,31 @@ _LATE_WRITES = replace(
     seconds=60.0,
     retries=False,
 )
+_CONTENDED = replace(
+    FaultProfile(**_NO_FAULTS), contended=True, seconds=3.0, clients=8, write_share=0.03
+)
+#: Profiles in which kept answers are used while they change; each is short.
+CONTENDED_FAULT_PROFILES: Mapping[str, FaultProfile] = {
+    "contended": _CONTENDED,
+    "contended, short log": replace(_CONTENDED, log_max=3),
+    "contended, lost writes": replace(
+        _CONTENDED,
+        write_share=0.06,
+        write_results=MappingProxyType({"ok": 2, "unanswered": 2, "late": 1}),
+        retries=False,
+    ),
+    "contended, crashes": replace(_CONTENDED, crash_every_s=1.5, stalls=True, only_freshness=True),
+    "contended, redis outages": replace(_CONTENDED, redis_outage_every_s=1.5),
+    "contended, redis restarts": replace(
+        _CONTENDED,
+        redis_restart_every_s=1.0,
+        redis_keeps_snapshots=True,
+        stalls=True,
+        only_freshness=True,
+        seconds=6.0,
+    ),
+    "contended, one process": replace(_CONTENDED, shared=False, replicas=1),
+}
 #: Profiles for cases that are hard to get right; see ``test_simulation.py``.
 SPECIAL_FAULT_PROFILES: Mapping[str, FaultProfile] = {
     "compare-and-set writes": replace(

@@ -4,9 +4,10 @@ Each is a ``Blueprint`` that replaces one part of the real code by a subclass, w
 profile under which that part is needed.
 """
 
+import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import CacheUnavailable, ProviderError
 from balance_gateway.domain.writes import WriteRecord
+from balance_gateway.pipeline.cache.cache_entry_rules import current_validity
 from balance_gateway.pipeline.cache.cache_keys import (
     balance_value_key,
     opening_value_key,
@@ -23,19 +25,28 @@ from balance_gateway.pipeline.cache.cache_keys import (
     redis_value_name,
 )
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
+from balance_gateway.pipeline.cache.change_log import ChangeLog, LogEntry
 from balance_gateway.pipeline.cache.fence import Fences, FenceState
-from balance_gateway.pipeline.cache.read_through import ReadThrough
+from balance_gateway.pipeline.cache.owed_values import OwedValues
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
+from balance_gateway.pipeline.cache.result_keeping import SharedKeeper
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
+from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.service.outcome_recorder import OutcomeRecorder
 from balance_gateway.service.reconciler import Reconciler
 from balance_gateway.service.settlement import settle_by_read
 from balance_gateway.service.writer import OpeningBalanceWriter
-from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
+from tests.history.fault_profiles import (
+    CONTENDED_FAULT_PROFILES,
+    FAULT_PROFILES,
+    SPECIAL_FAULT_PROFILES,
+    FaultProfile,
+)
 from tests.history.provider_model import ProviderModel
+from tests.history.redis_model import RedisModel
 from tests.history.simulation import DAYS, REAL, Blueprint
 
 
@@ -122,8 +133,8 @@ async def _no_unsettled_writes() -> bool:
 class NoQuarantineAtAll(NoQuarantine):
     """In addition, the journal is not asked for writes that may still take effect."""
 
-    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
-        super().__init__(redis, hold_s, _no_unsettled_writes)
+    def __init__(self, redis: Any, hold_s: float, _: Any, link: Any) -> None:
+        super().__init__(redis, hold_s, _no_unsettled_writes, link)
 
 
 class _UnknownServer(ServerIdentity):
@@ -141,40 +152,40 @@ class _UnknownServer(ServerIdentity):
 class IgnoredServerChange(RedisFences):
     """A server restored from an older snapshot is not detected."""
 
-    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
-        super().__init__(redis, hold_s, has_unsettled_writes)
+    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any, link: Any) -> None:
+        super().__init__(redis, hold_s, has_unsettled_writes, link)
         redis.server = _UnknownServer()
 
 
 class HoldTooShort(RedisFences):
     """The hold does not cover the time in which its own reply arrives."""
 
-    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any) -> None:
-        super().__init__(redis, hold_s - COMMAND_TIMEOUT_S, has_unsettled_writes)
+    def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any, link: Any) -> None:
+        super().__init__(redis, hold_s - COMMAND_TIMEOUT_S, has_unsettled_writes, link)
 
 
-class StoredUnderNewerNonce(ReadThrough):
+class StoredUnderNewerNonce(SharedKeeper):
     """Results are stored under the nonce at the end of the read instead of at its start."""
 
     fences: Fences
 
-    async def _store_results(self, group: Any, results: Any, newest: Any) -> None:
+    async def store(self, group: Any, results: Any, began: int) -> Sequence[bool]:
         fences = [pending.read.keys.fence for pending in group]
         try:
             states = await self.fences.states(fences)
         except CacheUnavailable:
-            return
+            return [False] * len(group)
         newer = [
             pending._replace(fence_state=state)
             for pending, state in zip(group, states, strict=True)
         ]
-        await super()._store_results(newer, results, newest)
+        return await super().store(newer, results, began)
 
 
 def _store_under_newer_nonces(reads: CachedReads) -> None:
-    upstream = reads._read_through
-    upstream.__class__ = StoredUnderNewerNonce
-    upstream.fences = reads._fences  # type: ignore[attr-defined]
+    keeper: Any = reads._read_through._keeper
+    keeper.__class__ = StoredUnderNewerNonce
+    keeper.fences = reads._fences
 
 
 class CallsSharedAcrossWrites(SingleFlight[Any]):
@@ -188,7 +199,7 @@ class CallsSharedAcrossWrites(SingleFlight[Any]):
 
 
 def _share_calls_across_writes(reads: CachedReads) -> None:
-    reads._single_flight = reads._read_through._single_flight = CallsSharedAcrossWrites()
+    reads._single_flight = CallsSharedAcrossWrites()
 
 
 class SentTwice:
@@ -264,6 +275,95 @@ class ForgottenOutcome(OpeningBalanceWriter):
         self._executor = replace(self._executor, recorder=self._recorder)
 
 
+class JoinedRead(ChangeLog):
+    """A request takes a read of the log that was sent before it arrived."""
+
+    def check(self) -> Any:
+        if not self._waiting:
+            return super().check()
+        future: Any = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        return future
+
+
+class IgnoredGap(ChangeLog):
+    """What the log does not have any more has not happened."""
+
+    def _apply(self, entries: Sequence[LogEntry] | None) -> None:
+        if entries and self._position is not None and entries[0] != self._position:
+            entries = [self._position, *entries]
+        super()._apply(entries)
+
+
+class ForgottenRestart(ChangeLog):
+    """A new position ends no validity."""
+
+    def _start(self, entries: Sequence[LogEntry] | None) -> None:
+        versions, self._versions = self._versions, LocalCacheVersions()
+        super()._start(entries)
+        self._versions = versions
+
+
+def _replace_log(kind: type[ChangeLog]) -> Callable[[CachedReads], None]:
+    def modify(reads: CachedReads) -> None:
+        log = reads._fences.change_log
+        assert log is not None
+        log.__class__ = kind
+
+    return modify
+
+
+class ValidityAfterLook(CachedReads):
+    """The validity of a value is taken after the look, in which it may already have changed."""
+
+    async def _look_up(self, reads: Mapping[str, Any]) -> dict[str, Any]:
+        lookups = await super()._look_up(reads)
+        versions = self._fences.versions
+        return {
+            key: replace(lookup, validity=current_validity(versions, read, read.keys.fence))
+            for (key, read), lookup in zip(reads.items(), lookups.values(), strict=True)
+        }
+
+
+class UnloggedBegin(RedisModel):
+    """The begin of a write is not in the log."""
+
+    def hold(self, keys: Sequence[str], arguments: Sequence[Any]) -> int:
+        held = super().hold(keys, arguments)
+        del self.stream(keys[4])[-1:]
+        return held
+
+
+class UnloggedValues(RedisModel):
+    """A stored value is not in the log."""
+
+    def keep(self, keys: Sequence[str], arguments: Sequence[Any]) -> list[int]:
+        before = len(self.stream(keys[2]))
+        kept = super().keep(keys, arguments)
+        del self.stream(keys[2])[before:]
+        return kept
+
+
+class LastStoredWins(RedisModel):
+    """A value is stored even if another one was stored since the look."""
+
+    def keep(self, keys: Sequence[str], arguments: Sequence[Any]) -> list[int]:
+        changed = list(arguments)
+        changed[3::5] = [2**60] * len(changed[3::5])
+        return super().keep(keys, changed)
+
+
+class NothingOwed(OwedValues):
+    """A value that was shown and not stored is forgotten."""
+
+    def add(self, key: str, lifetime_s: float) -> None:
+        """Do nothing."""
+
+
+def _forget_owed(reads: CachedReads) -> None:
+    reads._fences.owed.__class__ = NothingOwed
+
+
 def _send_twice(provider: BalanceProvider) -> BalanceProvider:
     return SentTwice(provider)  # type: ignore[arg-type,return-value]
 
@@ -291,6 +391,11 @@ _SNAPSHOTS = SPECIAL_FAULT_PROFILES["redis restored from a snapshot"]
 _LATE_REPLIES = SPECIAL_FAULT_PROFILES["late fence replies"]
 _DOUBT = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
 _NO_JOURNAL = SPECIAL_FAULT_PROFILES["journal outages"]
+_CONTENDED = CONTENDED_FAULT_PROFILES["contended"]
+_SHORT_LOG = CONTENDED_FAULT_PROFILES["contended, short log"]
+_UNANSWERED = CONTENDED_FAULT_PROFILES["contended, lost writes"]
+_OUTAGES = CONTENDED_FAULT_PROFILES["contended, redis outages"]
+_RESTARTS = CONTENDED_FAULT_PROFILES["contended, redis restarts"]
 _LOST_KEYS = replace(_LOST_WRITES, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
@@ -316,14 +421,32 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40, (18, 31)),
     "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20, (2, 7)),
+    "joined a read of the log": Mutant(
+        replace(REAL, modify=_replace_log(JoinedRead)), _CONTENDED, 20
+    ),
+    "ignored gap in the log": Mutant(
+        replace(REAL, modify=_replace_log(IgnoredGap)), _SHORT_LOG, 20
+    ),
+    "forgotten restart of the log": Mutant(
+        replace(REAL, modify=_replace_log(ForgottenRestart)), _RESTARTS, 20
+    ),
+    "validity taken after the look": Mutant(replace(REAL, reads=ValidityAfterLook), _CONTENDED, 20),
+    "unlogged begin": Mutant(replace(REAL, redis=UnloggedBegin), _UNANSWERED, 20),
+    "unlogged values": Mutant(replace(REAL, redis=UnloggedValues), _CONTENDED, 20),
+    "last stored wins": Mutant(replace(REAL, redis=LastStoredWins), _CONTENDED, 20),
+    "nothing owed": Mutant(replace(REAL, modify=_forget_owed), _OUTAGES, 20),
     "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 
 
 if __name__ == "__main__":
+    import sys
+
     from tests.history.simulation import simulate
 
     for name, mutant in MUTANTS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         detected = [
             seed
             for seed in range(1, 101)

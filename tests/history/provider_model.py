@@ -52,6 +52,7 @@ class ProviderState:
         now_s: Callable[[], float],
         write_results: Mapping[str, float],
         slow_read_share: float,
+        usual_read_s: float = 0.05,
     ) -> None:
         self.rng = rng
         self.now_s = now_s
@@ -59,6 +60,7 @@ class ProviderState:
         self.log: Callable[[str], None] = lambda line: None
         self._result_names, self._weights = list(write_results), list(write_results.values())
         self._slow_read_share = slow_read_share
+        self._usual_read_s = usual_read_s
         self._held: dict[str, int] = {}
         # By the written value, which is written once: when it was applied, and what it replaced.
         self.applied_at_s: dict[int, float] = {}
@@ -72,6 +74,11 @@ class ProviderState:
     def held(self, register: str) -> int | None:
         """Return the current value; None when none has been set."""
         return self._held.get(register)
+
+    def grow(self, register: str) -> None:
+        """Change a balance without the gateway, to a higher one."""
+        self._held[register] = (self._held.get(register) or 0) + 1
+        self.log(f"GROWN {register}={self._held[register]}")
 
     def apply(self, register: str, minor_units: int) -> None:
         """Apply a write."""
@@ -92,7 +99,8 @@ class ProviderState:
             await asyncio.sleep(self.rng.uniform(0.001, 0.1))
             raise ProviderUnavailable("The provider is down.")
         rng = self.rng
-        longest_s = 2 * DEADLINE_S if rng.random() < self._slow_read_share else 0.05
+        is_slow = rng.random() < self._slow_read_share
+        longest_s = 2 * DEADLINE_S if is_slow else self._usual_read_s
         before_s, after_s = rng.uniform(0.001, longest_s), rng.uniform(0.001, longest_s)
         return await remotely(read_now, before_s=before_s, after_s=after_s)
 

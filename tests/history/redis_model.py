@@ -4,31 +4,42 @@
 ``test_models.py`` runs the same random commands against it and against a real Redis.
 """
 
+import asyncio
 import copy
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from balance_gateway.pipeline.cache import redis_fence
-from balance_gateway.pipeline.redis_client import ServerIdentity
+from balance_gateway.domain.errors import CacheUnavailable
+from balance_gateway.pipeline.cache import redis_scripts
+from balance_gateway.pipeline.cache.change_log import ENTRIES_MAX, LogEntry, OnEntries
+from balance_gateway.pipeline.redis_client import RedisClient, ServerIdentity
 
 Arguments = Sequence[Any]
 
-#: A string, or a sorted set: scores by member.
-Value = bytes | dict[str, float]
+#: A string, a sorted set (scores by member), or a stream.
+Value = bytes | dict[str, float] | list[LogEntry]
 Snapshot = tuple[dict[str, Value], dict[str, float]]
 
 
 class RedisModel:
-    """Keys and values of one Redis; every command is atomic."""
+    """Keys and values of one Redis; every command is atomic.
 
-    def __init__(self, now_ms: Callable[[], float]) -> None:
+    Args:
+        now_ms: returns the server's time.
+        log_max: how many entries the log keeps.
+    """
+
+    def __init__(self, now_ms: Callable[[], float], log_max: int = 10_000) -> None:
         self._now_ms = now_ms
+        self._log_max = log_max
         self._values: dict[str, Value] = {}
         self._ends_ms: dict[str, float] = {}
         self._runs = 1
+        self._added = 0
 
     @property
     def run_id(self) -> str:
@@ -65,12 +76,32 @@ class RedisModel:
         assert isinstance(found, dict)
         return found
 
+    def stream(self, key: str) -> list[LogEntry]:
+        """Return the entries of a stream."""
+        found = self._values.get(key, [])
+        assert isinstance(found, list)
+        return found
+
+    def add_entry(self, key: str, *fields: Any) -> None:
+        """Add an entry to a stream; ids are numbers in order."""
+        entries = self._values.setdefault(key, [])
+        assert isinstance(entries, list)
+        self._added += 1
+        texts = [each if isinstance(each, bytes) else str(each).encode() for each in fields]
+        entries.append(LogEntry(b"%d" % self._added, tuple(texts)))
+        del entries[: -self._log_max]
+
+    def read_from(self, key: str, first: bytes, count: int) -> list[LogEntry]:
+        """Return the entries from an id on."""
+        found = [each for each in self.stream(key) if int(each.id) >= int(first)]
+        return found[:count]
+
     def _ping(self) -> bool:
         return True
 
     def _get(self, key: str) -> bytes | None:
         value = self._values[key] if self._alive(key) else None
-        if isinstance(value, dict):
+        if isinstance(value, dict | list):
             raise ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
         return value
 
@@ -138,27 +169,33 @@ class RedisModel:
         return self._scores(key).get(member)
 
     def _eval(self, text: str, keys: Sequence[str], arguments: Arguments) -> Any:
-        return _SCRIPTS[text](self, keys, arguments)
+        return getattr(self, _SCRIPTS[text])(keys, arguments)
 
     def hold(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """Run ``redis_fence._HOLD``."""
+        """Run ``redis_scripts.HOLD``."""
         self._start_change(keys, arguments)
-        member, ends_ms = str(arguments[1]), int(self._now_ms()) + int(arguments[2])
+        member, ends_ms = str(arguments[2]), int(self._now_ms()) + int(arguments[3])
         before_ms = self._zscore(keys[2], member)
         if before_ms is None or before_ms < ends_ms:
             self._zadd(keys[2], {member: ends_ms})
         return self._update_held_flag(keys)
 
     def end(self, keys: Sequence[str], arguments: Arguments) -> int:
-        """Run ``redis_fence._END``."""
+        """Run ``redis_scripts.END``."""
         self._start_change(keys, arguments)
-        self._zrem(keys[2], str(arguments[1]))
+        self._zrem(keys[2], str(arguments[2]))
         return self._update_held_flag(keys)
 
     def _start_change(self, keys: Sequence[str], arguments: Arguments) -> None:
+        self.log_change(keys[4], arguments[0], b"f", arguments[1])
+        self._incr(keys[3])
         self._set(keys[0], arguments[0])
         now_ms = int(self._now_ms())
         self._zrem(keys[2], *[one for one, ms in self._scores(keys[2]).items() if ms <= now_ms])
+
+    def log_change(self, key: str, token: Any, *names: Any) -> None:
+        """Add an entry to the log of changes."""
+        self.add_entry(key, b"t", token, *names)
 
     def _update_held_flag(self, keys: Sequence[str]) -> int:
         scores = self._scores(keys[2])
@@ -171,21 +208,118 @@ class RedisModel:
         return 1
 
     def open_epoch(self, keys: Sequence[str], arguments: Arguments) -> bytes:
-        """Run ``redis_fence._OPEN_EPOCH``."""
+        """Run ``redis_scripts.OPEN_EPOCH``."""
         current = self._get(keys[0]) or b""
         if current != str(arguments[0]).encode():
             return current
+        self.log_change(keys[2], arguments[1], b"a", b"*")
         if int(arguments[2]) > 0:
             self._set(keys[1], 1, px=int(arguments[2]))
         self._set(keys[0], arguments[1])
         return str(arguments[1]).encode()
 
+    def find_newest(self, keys: Sequence[str], arguments: Arguments) -> list[LogEntry]:
+        """Run ``redis_scripts.FIND_NEWEST``."""
+        if not self.stream(keys[0]):
+            self.log_change(keys[0], arguments[0], b"a", b"*")
+        return self.stream(keys[0])[-1:]
 
-_SCRIPTS: Mapping[str, Callable[[RedisModel, Sequence[str], Arguments], Any]] = {
-    redis_fence._HOLD: RedisModel.hold,
-    redis_fence._END: RedisModel.end,
-    redis_fence._OPEN_EPOCH: RedisModel.open_epoch,
+    def keep(self, keys: Sequence[str], arguments: Arguments) -> list[int]:
+        """Run ``redis_scripts.KEEP``."""
+        results, named = [], []
+        epoch = self._get(keys[0]) or b""
+        pairs = list(zip(keys[3::2], keys[4::2], strict=True))
+        rows = [arguments[start : start + 5] for start in range(2, len(arguments), 5)]
+        for (nonce, key), (standing, seen, digest, _, name) in zip(pairs, rows, strict=True):
+            if epoch + b"/" + (self._get(nonce) or b"") != str(standing).encode():
+                results.append(redis_scripts.REFUSED)
+                continue
+            parts = (self._get(key) or b"").split(b" ", 2)
+            is_later = len(parts) == 3 and int(parts[0]) > int(seen)
+            differs = is_later and parts[1] != str(digest).encode()
+            results.append(redis_scripts.DROPPED if differs else redis_scripts.KEPT)
+            named += [b"v", name]
+        if named:
+            self.log_change(keys[2], arguments[0], *named)
+        for result, (_, key), row in zip(results, pairs, rows, strict=True):
+            if result != redis_scripts.REFUSED:
+                number = b"%d" % self._incr(keys[1])
+                text = b"%b - " % number
+                if result == redis_scripts.KEPT:
+                    text = b"%b %b %b" % (number, str(row[2]).encode(), row[3])
+                self._set(key, text, px=int(arguments[1]))
+        return results
+
+
+#: The method that models each script.
+_SCRIPTS: Mapping[str, str] = {
+    redis_scripts.HOLD: "hold",
+    redis_scripts.END: "end",
+    redis_scripts.OPEN_EPOCH: "open_epoch",
+    redis_scripts.FIND_NEWEST: "find_newest",
+    redis_scripts.KEEP: "keep",
 }
+
+
+class ModelLink:
+    """Reads the log of the model; a ``LogLink``.
+
+    Args:
+        model: the server.
+        redis: runs the commands.
+        key: the key of the log.
+    """
+
+    def __init__(self, model: RedisModel, redis: RedisClient, key: str) -> None:
+        self._model = model
+        self._redis = redis
+        self._key = key
+        self._number = 0
+        self._run_id = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection; another one when another server was met."""
+        if self._run_id != self._redis.server.run_id:
+            self._run_id = self._redis.server.run_id
+            self._number += 1
+        return self._number
+
+    def read_newest(self, on_entries: OnEntries) -> None:
+        """Read the newest entry over a new connection."""
+        client: Any = self._redis.client
+        script = redis_scripts.FIND_NEWEST
+        token = secrets.token_hex(8)
+        self._begin(lambda: client.run("eval", script, [self._key], [token]), on_entries)
+
+    def read_from(self, position: LogEntry, on_entries: OnEntries) -> None:
+        """Read the entries from an id on; a server that has restarted has cut the connection."""
+        run_id, client = self._run_id, self._redis.client
+
+        def read() -> list[LogEntry]:
+            if self._model.run_id != run_id:
+                raise unreachable()
+            return self._model.read_from(self._key, position.id, ENTRIES_MAX)
+
+        self._begin(lambda: client.deliver(read), on_entries)  # type: ignore[attr-defined]
+
+    def _begin(self, command: Callable[[], Any], on_entries: OnEntries) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(command, on_entries))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, command: Callable[[], Any], on_entries: OnEntries) -> None:
+        try:
+            entries = await self._redis.run(command)
+        except CacheUnavailable:
+            self._number += 1
+            on_entries(None)
+            return
+        on_entries(entries)
+
+    async def aclose(self) -> None:
+        """Do nothing: there are no connections."""
 
 
 class ModelClient:
@@ -207,6 +341,10 @@ class ModelClient:
         self._model = model
         self._deliver = deliver
         self._server = server or ServerIdentity()
+
+    async def deliver(self, effect: Callable[[], Any]) -> Any:
+        """Run something on the server."""
+        return await self._deliver(effect)
 
     async def run(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Run one command."""

@@ -25,6 +25,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from balance_gateway.api.compiled.kept_values import KeptValues, StorageWatch
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
@@ -32,8 +33,8 @@ from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Intern
 from balance_gateway.domain.writes import SettledBy, UnsettledWrite, WriteIntent, WriteRecord
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import Lifetimes
-from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
-from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, RedisStore
+from balance_gateway.pipeline.cache.cache_keys import REDIS_LOG, compute_account_keys
+from balance_gateway.pipeline.cache.cache_store import MemoryStore, RedisStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
@@ -58,10 +59,15 @@ from balance_gateway.service.recovery import Recovery
 from balance_gateway.service.writer import OpeningBalanceWriter, WriteDeadlines
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
-from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
+from tests.history.fault_profiles import (
+    CONTENDED_FAULT_PROFILES,
+    FAULT_PROFILES,
+    SPECIAL_FAULT_PROFILES,
+    FaultProfile,
+)
 from tests.history.journal_model import JournalModel
 from tests.history.provider_model import DEADLINE_S, LATE_LANDING_S, ProviderModel, ProviderState
-from tests.history.redis_model import ModelClient, RedisModel, unreachable
+from tests.history.redis_model import ModelClient, ModelLink, RedisModel, unreachable
 from tests.history.virtual_loop import ProcessLife, VirtualLoop, remotely
 
 T = TypeVar("T")
@@ -89,6 +95,7 @@ class Blueprint:
     writer: type[OpeningBalanceWriter] = OpeningBalanceWriter
     reconciler: type[Reconciler] = Reconciler
     fences: type[RedisFences] = RedisFences
+    redis: type[RedisModel] = RedisModel
     provider: Callable[[BalanceProvider], BalanceProvider] = lambda provider: provider
     modify: Callable[[CachedReads], None] = lambda reads: None
 
@@ -106,6 +113,7 @@ class SimulationResult:
     violation: str | None
     trace: Sequence[str]
     settled: Sequence[SettledBy] = ()
+    recalled: int = 0
 
     @property
     def operations(self) -> int:
@@ -127,28 +135,38 @@ class Simulation:
         self.profile = profile
         self.blueprint = blueprint
         self.loop = VirtualLoop(seed)
-        self.accounts = {account.id: account for account in build_accounts(profile.aliases)}
+        accounts = (
+            build_contended_accounts() if profile.contended else build_accounts(profile.aliases)
+        )
+        self.accounts = {account.id: account for account in accounts}
         self.remote_accounts = {
             account.id: compute_account_keys(account, PROVIDERS[account.provider], {}).remote
             for account in self.accounts.values()
         }
-        self.redis = RedisModel(lambda: self.loop.time() * 1000)
+        self.redis = blueprint.redis(lambda: self.loop.time() * 1000, profile.log_max)
         self.redis_down_until_s = 0.0
         self.redis_snapshot = self.redis.snapshot()
         self.journal_down_until_s = 0.0
         self.journal = JournalModel()
         self.provider_state = ProviderState(
-            self.rng, self.loop.time, profile.write_results, profile.slow_read_share
+            self.rng,
+            self.loop.time,
+            profile.write_results,
+            0.0 if profile.contended else profile.slow_read_share,
+            0.03 if profile.contended else 0.05,
         )
         self.provider_state.log = self.log
         self.replicas = [Replica(self, number) for number in range(profile.replicas)]
         self.metrics = Metrics()
         self.has_trace = trace
         self.trace: list[str] = []
+        self.recalled = 0
         self._ticks = 0
         self._values = 0
         self._ids = 0
         self._histories: dict[str, tuple[list[Write], list[Read]]] = {}
+        #: The reads of the account that grows: by view, and by view and process.
+        self.growth: dict[str, list[Read]] = {}
 
     def tick(self) -> int:
         """Return the next logical time; no two events have the same."""
@@ -214,7 +232,9 @@ class Simulation:
         digest = hashlib.sha256(repr(sorted(histories.items())).encode()).hexdigest()[:16]
         settled = [one.settlement.how for one in self.journal.settled() if one.settlement]
         verdict = self._verdict(histories)
-        return SimulationResult(seed, histories, digest, verdict, self.trace, settled)
+        return SimulationResult(
+            seed, histories, digest, verdict, self.trace, settled, self.recalled
+        )
 
     def _verdict(self, histories: Mapping[str, History]) -> str | None:
         check = checker.check_freshness if self.profile.only_freshness else checker.check
@@ -227,10 +247,29 @@ class Simulation:
             if compared and history.certain and not checker.linearizable_by_search(history):
                 return f"{name}: a compared write replaced another value than the one expected"
         return (
-            self._find_record_difference(histories)
+            self._find_shrinking()
+            or self._find_record_difference(histories)
             or self._find_false_settlement(histories)
             or self._find_lost_outcome()
         )
+
+    def _find_shrinking(self) -> str | None:
+        """Look for older values after newer ones: in one process, and everywhere without faults."""
+        for name, reads in sorted(self.growth.items()):
+            is_everywhere = "/" not in name
+            if is_everywhere and not self._answers_always():
+                continue
+            try:
+                checker.check_growth(reads)
+            except Violation as violation:
+                return f"{name}: {violation}"
+        return None
+
+    def _answers_always(self) -> bool:
+        """Whether Redis is always there, so that every value that is shown is stored."""
+        profile = self.profile
+        faults = profile.redis_outage_every_s, profile.redis_restart_every_s
+        return not any(faults) and not profile.stalls and not profile.redis_slow_share
 
     def _find_lost_outcome(self) -> str | None:
         """Look for writes without an outcome, and for answered writes in doubt."""
@@ -283,7 +322,7 @@ class Simulation:
     async def _client(self, number: int) -> None:
         client = Client(self, f"client {number}")
         while self.loop.time() < self.profile.seconds:
-            await asyncio.sleep(self.rng.expovariate(3.0))
+            await asyncio.sleep(self.rng.expovariate(100.0 if self.profile.contended else 3.0))
             await client.act()
 
     def _build_faults(self) -> Iterator[Any]:
@@ -299,7 +338,9 @@ class Simulation:
         if profile.journal_outage_every_s:
             yield self._repeat(profile.journal_outage_every_s, self._stop_journal)
         if profile.stalls:
-            yield self._repeat(4.0, self._stall)
+            yield self._repeat(1.0 if profile.contended else 4.0, self._stall)
+        if profile.contended:
+            yield self._repeat(0.1, self._grow)
 
     async def _repeat(self, every_s: float, inject: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -337,7 +378,11 @@ class Simulation:
         self.journal_down_until_s = self.loop.time() + self.rng.uniform(0.1, 2 * LEASE_S)
 
     async def _stall(self) -> None:
-        self.rng.choice(self.replicas).stall(self.rng.uniform(0.5, 2 * HOLD_S))
+        longest_s = 1.5 if self.profile.contended else 2 * HOLD_S
+        self.rng.choice(self.replicas).stall(self.rng.uniform(0.5, longest_s))
+
+    async def _grow(self) -> None:
+        self.provider_state.grow(GROWING)
 
     async def run_on_redis(self, name: str, effect: Callable[[], T]) -> T:
         """Run one command on Redis, with network delays and faults."""
@@ -356,6 +401,11 @@ class Simulation:
 
         slow = self.draw(profile.redis_slow_share)
         before_s, after_s = rng.uniform(0.0001, 0.002), rng.uniform(0.0001, 0.002)
+        if profile.contended:
+            # Some answers are late, and all messages overtake each other.
+            before_s, after_s = (
+                rng.uniform(0.0001, 0.06 if self.draw(0.25) else 0.002) for _ in range(2)
+            )
         if slow:
             before_s, after_s = rng.choice(
                 [(before_s, 0.6 * rng.random()), (0.6 * rng.random(), 0)]
@@ -391,6 +441,17 @@ def build_accounts(aliases: bool) -> Sequence[Account]:
     if aliases:
         found.append(account("light-a-again", ProviderKind.LIGHT, {"bank_account_id": "a"}))
     return found
+
+
+#: The register that changes without the gateway.
+GROWING = "light/growing"
+
+
+def build_contended_accounts() -> Sequence[Account]:
+    """Build one account that is written to, and one that grows by itself."""
+    written, *_ = build_accounts(aliases=False)
+    growing = replace(written, id="growing", name="growing", remote={"bank_account_id": "growing"})
+    return [written, growing]
 
 
 def get_register_name(account: Account) -> str:
@@ -504,6 +565,7 @@ class Replica:
         self._life = ProcessLife()
         self._context = self._life.begin()
         self._callers: dict[asyncio.Future[Any], None] = {}
+        self.starts = 0
 
     def start(self) -> None:
         """Start a process, if none is running."""
@@ -560,6 +622,46 @@ class Replica:
         await asyncio.sleep(simulation.draw_delay_s())
         return result
 
+    async def read_balances(self, requests: Sequence[BalanceRequest]) -> Sequence[Any]:
+        """Return one result per request, as a GraphQL request does: kept values first."""
+        keys = [(each.account.id, each.as_of) for each in requests]
+        return await self._recall_or_read(keys, requests, self.reads.balances)
+
+    async def read_openings(self, accounts: Sequence[Account]) -> Sequence[Any]:
+        """Return one result per account, kept values first."""
+        keys = [(each.id, "opening") for each in accounts]
+        return await self._recall_or_read(keys, accounts, self.reads.opening_balances)
+
+    async def _recall_or_read(
+        self,
+        keys: Sequence[Any],
+        asked: Sequence[Any],
+        fetch: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+    ) -> Sequence[Any]:
+        check = self.reads.check_changes()
+        may_recall = check is None or await check
+        now_s = self.simulation.clock().timestamp()
+        found = {
+            key: self._find_kept(key, each, now_s) if may_recall else None
+            for key, each in zip(keys, asked, strict=True)
+        }
+        missing = [(key, each) for key, each in zip(keys, asked, strict=True) if not found[key]]
+        self.simulation.recalled += len(keys) - len(missing)
+        if missing:
+            results = await fetch([each for _, each in missing])
+            for (key, _), result in zip(missing, results, strict=True):
+                found[key] = result
+                if may_recall and isinstance(result, Observed):
+                    self._kept.put(key, result)
+        return [found[key] for key in keys]
+
+    def _find_kept(self, key: Any, asked: Any, now_s: float) -> Observed[Any] | None:
+        observed = self._kept.find(key, now_s)
+        max_age_s = asked.max_age_s if isinstance(asked, BalanceRequest) else None
+        if observed is None or max_age_s is None:
+            return observed
+        return observed if now_s - observed.observed_at.timestamp() < max_age_s else None
+
     async def _start(self) -> None:
         recovery, reconciler = self._build()
         while True:
@@ -602,6 +704,9 @@ class Replica:
             deadline_s=5.0,
         )
         blueprint.modify(self.reads)
+        # Nothing is in the gateway's storage, so nobody looks at it.
+        self._kept = KeptValues(StorageWatch(None))  # type: ignore[arg-type]
+        self.starts += 1
         directory = Directory(
             list(simulation.accounts.values()),
             [Connector(one.connector, one.kind, one.capabilities) for one in sources.values()],
@@ -649,7 +754,9 @@ class Replica:
         )
         return recovery, reconciler
 
-    def _build_cache(self, journal: ReplicaJournal) -> tuple[Fences, CacheStore, UpstreamLeases]:
+    def _build_cache(
+        self, journal: ReplicaJournal
+    ) -> tuple[Fences, MemoryStore | RedisStore, UpstreamLeases]:
         simulation = self.simulation
         if not simulation.profile.shared:
             return MemoryFences(HOLD_S, simulation.loop.time), MemoryStore(1000), NoLeases()
@@ -662,7 +769,8 @@ class Replica:
         deliver = lambda effect: simulation.run_on_redis(self.name, effect)  # noqa: E731
         client: Any = ModelClient(simulation.redis, deliver, server)
         redis = RedisClient(client, server=server, monotonic=simulation.loop.time)
-        fences = simulation.blueprint.fences(redis, HOLD_S, has_unsettled_writes)
+        link = ModelLink(simulation.redis, redis, redis.key(REDIS_LOG))
+        fences = simulation.blueprint.fences(redis, HOLD_S, has_unsettled_writes, link)
         return fences, RedisStore(redis, 60.0), RedisLeases(redis)
 
 
@@ -680,11 +788,12 @@ class Client:
         replica = simulation.rng.choice(simulation.replicas)
         if simulation.draw(simulation.profile.write_share):
             await self._write(replica)
-        elif simulation.draw(0.3):
+        elif simulation.draw(0.05 if simulation.profile.contended else 0.3):
             await self._read_openings(replica, self._draw_accounts())
         else:
-            max_age_s = 0 if simulation.draw(0.25) else None
-            day = simulation.rng.choice(DAYS)
+            share = 0.1 if simulation.profile.contended else 0.25
+            max_age_s = 0 if simulation.draw(share) else None
+            day = DAYS[0] if simulation.profile.contended else simulation.rng.choice(DAYS)
             await self._read_balances(replica, self._draw_accounts(), day, max_age_s)
 
     async def read_everything(self, replica: Replica) -> None:
@@ -696,7 +805,8 @@ class Client:
 
     def _draw_accounts(self) -> list[Account]:
         rng = self._simulation.rng
-        return rng.sample(list(self._simulation.accounts.values()), rng.choice([1, 1, 2, 3]))
+        accounts = list(self._simulation.accounts.values())
+        return rng.sample(accounts, min(len(accounts), rng.choice([1, 1, 2, 3])))
 
     async def _read_balances(
         self, replica: Replica, accounts: list[Account], day: date, max_age_s: int | None
@@ -704,7 +814,7 @@ class Client:
         requests = [BalanceRequest(one, day, day == DAYS[0], max_age_s) for one in accounts]
         invoked = self._simulation.tick()
         try:
-            answers = await replica.call(lambda one: one.reads.balances(requests))
+            answers = await replica.call(lambda one: one.read_balances(requests))
         except (ConnectionLost, GatewayError):
             return
         for account, answer in zip(accounts, answers, strict=True):
@@ -715,7 +825,7 @@ class Client:
     async def _read_openings(self, replica: Replica, accounts: list[Account]) -> None:
         invoked = self._simulation.tick()
         try:
-            answers = await replica.call(lambda one: one.reads.opening_balances(accounts))
+            answers = await replica.call(lambda one: one.read_openings(accounts))
         except (ConnectionLost, GatewayError):
             return
         for account, answer in zip(accounts, answers, strict=True):
@@ -742,12 +852,19 @@ class Client:
         stale = answer.state is FreshnessState.STALE
         by = f"{self._name} at {replica.name}, {view}, {answer.state.value}"
         read = Read(amount, invoked, self._simulation.tick(), stale, by)
+        if register.startswith(GROWING):
+            growth, process = self._simulation.growth, f"{replica.name}.{replica.starts}"
+            growth.setdefault(view, []).append(read)
+            growth.setdefault(f"{view}/{process}", []).append(read)
+            self._simulation.log(f"saw {register}={amount} {read}")
+            return
         self._simulation.history(register)[1].append(read)
         self._simulation.log(f"saw {register}={amount} {read}")
 
     async def _write(self, replica: Replica) -> None:
         simulation = self._simulation
-        account = simulation.rng.choice(list(simulation.accounts.values()))
+        accounts = [one for one in simulation.accounts.values() if one.id != "growing"]
+        account = simulation.rng.choice(accounts)
         register = get_register_name(account)
         request = UpsertRequest(account.id, simulation.new_value(), None, "EUR")
         if simulation.draw(0.5):
@@ -828,7 +945,7 @@ def simulate(
 def main() -> None:
     """Run seeds until one fails or all pass, and print the rate."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    profiles = {**FAULT_PROFILES, **SPECIAL_FAULT_PROFILES}
+    profiles = {**FAULT_PROFILES, **SPECIAL_FAULT_PROFILES, **CONTENDED_FAULT_PROFILES}
     parser.add_argument("--profile", choices=[*profiles, "all"], default="all")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=100)

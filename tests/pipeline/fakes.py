@@ -20,9 +20,10 @@ from balance_gateway.domain.bank_feeds import BankFeed, BankFeedState, ReportedF
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
-from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, MemoryStore
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, LocalStore, MemoryStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, FenceState, MemoryFences
+from balance_gateway.pipeline.cache.owed_values import OwedValues
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import Priority, current_call
 from balance_gateway.ports.reads import BalanceRequest
@@ -163,9 +164,15 @@ class UnreachableFences:
         self.fences = fences
         self.lost = False
 
+    change_log = None
+
     @property
-    def nonces(self) -> LocalCacheVersions | None:
-        return self.fences.nonces
+    def owed(self) -> OwedValues:
+        return self.fences.owed
+
+    @property
+    def versions(self) -> LocalCacheVersions:
+        return self.fences.versions
 
     def _check_reachable(self) -> None:
         if self.lost:
@@ -199,7 +206,7 @@ class UnreachableStore:
 
     is_enabled = True
 
-    def __init__(self, store: CacheStore) -> None:
+    def __init__(self, store: LocalStore) -> None:
         self.store = store
         self.puts: list[list[str]] = []
         self.fails_get = self.fails_put = False

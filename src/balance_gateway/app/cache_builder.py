@@ -14,7 +14,7 @@ from balance_gateway.pipeline.cache.cache_keys import (
     compute_account_keys,
     compute_remote_key,
 )
-from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore, NoStore, RedisStore
+from balance_gateway.pipeline.cache.cache_store import LocalStore, MemoryStore, NoStore, RedisStore
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, RedisLeases, UpstreamLeases
@@ -35,7 +35,7 @@ class CacheComponents:
     """
 
     fences: Fences
-    values: CacheStore
+    values: LocalStore | RedisStore
     claims: UpstreamLeases
     link: RedisClient | None = None
 
@@ -53,7 +53,7 @@ def build_cache(
     cache = settings.cache
     hold_s = compute_hold_s(settings)
     url = cache.url.reveal()
-    values: CacheStore
+    values: LocalStore
     if url.startswith("memory"):
         values = MemoryStore(cache.entries_max) if cache.enabled else NoStore()
         return CacheComponents(MemoryFences(hold_s), values, NoLeases())
@@ -70,7 +70,7 @@ def with_lifetimes(components: CacheComponents, cache: CacheSettings) -> CacheCo
     return replace(components, values=_build_redis_store(components.link, cache))
 
 
-def _build_redis_store(redis: RedisClient, cache: CacheSettings) -> CacheStore:
+def _build_redis_store(redis: RedisClient, cache: CacheSettings) -> NoStore | RedisStore:
     return RedisStore(redis, build_lifetimes(cache).retention_s) if cache.enabled else NoStore()
 
 

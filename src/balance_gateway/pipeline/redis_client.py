@@ -42,7 +42,7 @@ class ServerIdentity:
         self._connection_numbers = itertools.count(1)
         self._newest = 0
 
-    async def identify_server(self, connection: Any) -> None:
+    async def identify_server(self, connection: Any) -> str:
         """Set up a new connection as redis-py does, then read the server's ``run_id``."""
         number = next(self._connection_numbers)
         await connection.on_connect()
@@ -54,10 +54,12 @@ class ServerIdentity:
         is_bytes = isinstance(response, bytes)
         text = response.decode(errors="replace") if is_bytes else str(response)
         found = _RUN_ID.search(text)
+        run_id = found[1] if found else ""
         # An older connection may be answered after a newer one; the newer one decides.
         if number > self._newest:
             self._newest = number
-            self.run_id = found[1] if found else ""
+            self.run_id = run_id
+        return run_id
 
 
 class RedisClient:
@@ -72,6 +74,8 @@ class RedisClient:
     Attributes:
         client: the redis-py client; run its commands through ``run``.
         server: the server's identity.
+        monotonic: returns seconds that never go back.
+        reason: why the last command failed; empty if it did not.
     """
 
     def __init__(
@@ -85,9 +89,9 @@ class RedisClient:
         self.client = client
         self.server = server or ServerIdentity()
         self._prefix = prefix
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._backoff_until_s = 0.0
-        self._reason = ""
+        self.reason = ""
         self._answers = False
         self._refuses_writes = False
 
@@ -142,28 +146,43 @@ class RedisClient:
         Raises:
             RedisUnavailable: Redis did not answer, or answered with an error.
         """
-        if not ignore_backoff and self._monotonic() < self._backoff_until_s:
-            raise RedisUnavailable(self._reason)
+        if not ignore_backoff and self.is_resting:
+            raise RedisUnavailable(self.reason)
         try:
             async with asyncio.timeout(COMMAND_TIMEOUT_S):
                 result = await command()
         except (RedisError, OSError, TimeoutError) as error:
-            self._backoff_until_s = self._monotonic() + BACKOFF_S
-            self._answers = False
-            self._refuses_writes = self._refuses_writes or isinstance(error, ResponseError)
-            raise self._report(error) from error
-        self._backoff_until_s = 0.0
-        self._reason = ""
-        self._answers = True
+            raise self.note_failure(error) from error
+        self.note_success()
         # A successful read says nothing about writes, so it does not clear the flag.
         self._refuses_writes = self._refuses_writes and not is_write
         return result
 
-    def _report(self, error: BaseException) -> RedisUnavailable:
-        """Log the reason of a failure unless the previous command failed for the same one."""
+    @property
+    def is_resting(self) -> bool:
+        """Whether reads skip Redis, after a failure."""
+        return self._backoff_until_s > 0.0 and self.monotonic() < self._backoff_until_s
+
+    def note_success(self) -> None:
+        """Note that Redis answered."""
+        self._backoff_until_s = 0.0
+        self.reason = ""
+        self._answers = True
+
+    def note_failure(self, error: BaseException) -> RedisUnavailable:
+        """Note that a command failed, and let reads skip Redis for a while.
+
+        Its reason is logged unless the previous command failed for the same one.
+
+        Returns:
+            The error to raise.
+        """
+        self._backoff_until_s = self.monotonic() + BACKOFF_S
+        self._answers = False
+        self._refuses_writes = self._refuses_writes or isinstance(error, ResponseError)
         reason = describe_failure(error)
-        if reason != self._reason:
-            self._reason = reason
+        if reason != self.reason:
+            self.reason = reason
             logger.warning("cache.unreachable", extra={"reason": reason})
         return RedisUnavailable(reason)
 

@@ -48,13 +48,15 @@ class CacheTerms:
 
 @dataclass(slots=True)
 class LocalCacheVersions:
-    """Nonces and validities of all accounts, for a cache that only this process uses.
+    """Nonces and validities of all accounts, as this process knows them.
 
     A nonce decides which cached values count at all. A validity also ends when a value is
-    replaced, so that an older value is never returned after a newer one.
+    replaced, so that an older value is never returned after a newer one. Where replicas share the
+    cache, this process learns of their changes when it asks for them: ``ReadPort.check_changes``.
 
     Attributes:
-        by_fence: the nonce of each fence key that has been requested.
+        by_fence: the nonce of each fence key that has been requested; empty where replicas share
+            the cache, which then has the nonces.
         changes: number of nonce changes and ended validities. While this number is unchanged,
             every validity is unchanged.
     """
@@ -78,8 +80,20 @@ class LocalCacheVersions:
         """Set a new nonce, which ends every validity under the fence."""
         self.by_fence[fence] = nonce
         self.changes += 1
-        for validity in self._validities.pop(fence, _NO_VALIDITIES).values():
-            validity.is_valid = False
+        self.end_fence(fence)
+
+    def end_fence(self, fence: str) -> None:
+        """End every validity under a fence."""
+        validities = self._validities.pop(fence, None)
+        if validities is not None:
+            self.changes += 1
+            for validity in validities.values():
+                validity.is_valid = False
+
+    def end_all(self) -> None:
+        """End every validity."""
+        for fence in list(self._validities):
+            self.end_fence(fence)
 
     def invalidate(self, fence: str, key: str) -> None:
         """End the validity of a key after its value was replaced in the cache."""

@@ -1,7 +1,7 @@
 """Defines the read side for the use cases: requests, observed values, pipeline and fence."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
@@ -126,10 +126,15 @@ class ReadPipeline(Protocol):
         ...
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
-        """Return the live nonces and validities of all accounts.
+        """Return the live nonces and validities of all accounts; None when the cache is off."""
+        ...
 
-        None when the cache is shared with other processes, because this process then cannot know
-        whether a response that was built before would still be the same; or when it is off.
+    def check_changes(self) -> Awaitable[bool] | None:
+        """Ask which values other processes have changed, and end their validities.
+
+        Returns:
+            Whether every change that was acknowledged before this call is known; otherwise nothing
+            that was kept may be used. None if there is nothing to wait for.
         """
         ...
 

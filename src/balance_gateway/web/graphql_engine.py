@@ -1,5 +1,6 @@
 """Defines what the endpoint needs of an engine that executes GraphQL operations."""
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from balance_gateway.api.execution.engine import GraphQLRequest, GraphQLResponse, Operation
@@ -14,6 +15,15 @@ class GraphQLEngine(Protocol):
 
         Raises:
             RequestRefused: the request is invalid or exceeds a limit.
+        """
+        ...
+
+    def check_changes(self) -> Awaitable[bool] | None:
+        """Ask what other processes have changed, so that a kept answer may be used.
+
+        Returns:
+            Whether that is known; if not, ``cached_response`` and ``try_cached`` must not be
+            called. None if there is nothing to wait for.
         """
         ...
 
@@ -35,7 +45,12 @@ class GraphQLEngine(Protocol):
         ...
 
     async def execute(
-        self, operation: Operation, caller: Caller, body: bytes | None = None
+        self,
+        operation: Operation,
+        caller: Caller,
+        body: bytes | None = None,
+        *,
+        may_recall: bool = True,
     ) -> GraphQLResponse:
         """Execute an operation; raises nothing but cancellation and defects.
 
@@ -43,5 +58,6 @@ class GraphQLEngine(Protocol):
             operation: the operation.
             caller: the caller.
             body: as for ``try_cached``.
+            may_recall: whether a part of the response may come from what is kept.
         """
         ...

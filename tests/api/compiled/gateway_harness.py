@@ -38,7 +38,7 @@ from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.domain.money import Money
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_keys import compute_account_keys
-from balance_gateway.pipeline.cache.cache_store import CacheStore, MemoryStore
+from balance_gateway.pipeline.cache.cache_store import LocalStore, MemoryStore, RedisStore
 from balance_gateway.pipeline.cache.cached_reads import CachedReads, Lifetimes
 from balance_gateway.pipeline.cache.fence import Fences, MemoryFences
 from balance_gateway.providers.registry import PROVIDERS
@@ -210,7 +210,7 @@ class GatewayHarness:
     now: datetime = START
     provider: FiguresProvider = field(default_factory=FiguresProvider)
     fences: Fences | None = None
-    values: CacheStore = field(default_factory=lambda: MemoryStore(1000))
+    values: LocalStore | RedisStore = field(default_factory=lambda: MemoryStore(1000))
     request_timeout_s: float = 10.0
     environment: str = ""
 
@@ -273,17 +273,19 @@ class GatewayHarness:
         """Send a request through all stages of an engine and return the response's bytes."""
         caller = Caller(principal, "request")
         body = orjson.dumps([query, variables, operation_name])
-        response = engine.cached_response(body, caller)
+        check = engine.check_changes()
+        may_recall = check is None or await check
+        response = engine.cached_response(body, caller) if may_recall else None
         if response is not None:
             return response.body
         try:
             operation = engine.prepare(GraphQLRequest(query, variables, operation_name))
         except RequestRefused as refused:
             return build_refusal_response(refused).body
-        response = engine.try_cached(operation, caller, body)
+        response = engine.try_cached(operation, caller, body) if may_recall else None
         if response is not None:
             return response.body
-        return (await engine.execute(operation, caller, body)).body
+        return (await engine.execute(operation, caller, body, may_recall=may_recall)).body
 
     async def write(self, account_id: str) -> None:
         """Change the account's values between the begin and the end of a fenced write."""

@@ -3,21 +3,10 @@
 import orjson
 
 from balance_gateway.api.request.context import Caller
-from balance_gateway.pipeline.cache.cache_store import MemoryStore
-from balance_gateway.pipeline.cache.fence import MemoryFences
-from tests.api.compiled.gateway_harness import READER, FiguresProvider, GatewayHarness
-from tests.pipeline.fakes import UnreachableFences
+from tests.api.compiled.gateway_harness import READER, GatewayHarness
 
 PLAIN = "{ balance { ledger { amount } } }"
 UNCACHED = "{ balance(maxAgeSeconds: 0) { ledger { amount } } }"
-
-
-class SharedFences(UnreachableFences):
-    """Fences that other processes can change, so there are no local cache versions."""
-
-    @property
-    def nonces(self) -> None:
-        return None
 
 
 async def read_amount(harness: GatewayHarness, account: str, selection: str = PLAIN) -> str:
@@ -81,20 +70,3 @@ async def test_json_of_values_replaced_between_reads_is_not_cached() -> None:
     newer = await read_amount(harness, "a0", UNCACHED)
 
     assert [await read_amount(harness, "a0", both) for _ in range(3)] == [newer] * 3
-
-
-async def test_a_newer_value_of_another_replica_is_not_followed_by_an_older_one() -> None:
-    """With a shared cache another replica can replace a value without this one noticing.
-
-    There are no local cache versions then, so no account JSON and no response is cached.
-    """
-    provider, values, fences = FiguresProvider(), MemoryStore(100), SharedFences(MemoryFences(30.0))
-    first = GatewayHarness(provider=provider, values=values, fences=fences)
-    second = GatewayHarness(provider=provider, values=values, fences=fences)
-    older = [await read_amount(first, "a0") for _ in range(3)]
-    provider.offset += 100
-
-    newer = await read_amount(second, "a0", UNCACHED)
-
-    assert newer not in older
-    assert [await read_amount(first, "a0") for _ in range(3)] == [newer] * 3

@@ -1,6 +1,7 @@
 """Stored values: bounded in memory, exact through a real Redis."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from balance_gateway.domain.money import Money
 from balance_gateway.pipeline.cache.cache_store import (
     CacheEntry,
     MemoryStore,
+    NewValue,
     NoStore,
     RedisStore,
     Value,
@@ -56,45 +58,108 @@ def store(redis: RedisClient) -> RedisStore:
     return RedisStore(redis, retention_s=100.0)
 
 
-@pytest.mark.parametrize("name", VALUES)
-async def test_redis_returns_values_exactly(store: RedisStore, name: str) -> None:
-    stored = entry(VALUES[name])
+async def keep(redis: RedisClient, store: RedisStore, key: str, *, seq: int = 0, **of: Any) -> bool:
+    """Keep an entry under the nonce "n", which is the fence's standing; return whether it was."""
+    await redis.client.set(redis.key("epoch"), "e")
+    await redis.client.set(redis.key("n:fence"), "n")
+    value = NewValue(entry(**{"nonce": "e/n", **of}), "fence", "account", seq)
+    return (await store.keep({key: value}))[key]
 
-    await store.put({"k": stored})
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_redis_returns_values_exactly(
+    store: RedisStore, redis: RedisClient, name: str
+) -> None:
+    stored = entry(VALUES[name], nonce="e/n")
+
+    await keep(redis, store, "k", value=VALUES[name])
     (found,) = await store.get(["k"])
 
     assert found == stored
     assert repr(found) == repr(stored)
 
 
-async def test_entries_are_returned_in_key_order(store: RedisStore) -> None:
-    await store.put({"a": entry(nonce="1"), "b": entry(nonce="2")})
+async def test_entries_are_returned_in_key_order(store: RedisStore, redis: RedisClient) -> None:
+    await keep(redis, store, "a", value=FULL_OPENING)
+    await keep(redis, store, "b")
 
     found = await store.get(["b", "missing", "a", "b"])
 
-    assert [entry and entry.nonce for entry in found] == ["2", None, "1", "2"]
+    assert [one and one.value for one in found] == [None, None, FULL_OPENING, None]
+    assert [one is None for one in found] == [False, True, False, False]
 
 
 async def test_redis_expires_values_after_the_retention(
     store: RedisStore, redis: RedisClient
 ) -> None:
-    await store.put({"k": entry()})
+    await keep(redis, store, "k")
 
     left_s = await redis.client.ttl(redis.key("v:k"))
 
     assert 90 < left_s <= 100
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"not JSON", b"5", b"[1,2,3]"])
+async def test_a_value_of_another_standing_is_not_kept(
+    store: RedisStore, redis: RedisClient
+) -> None:
+    """A write has begun since its look, or the keys were lost."""
+    kept = [await keep(redis, store, "k", nonce=nonce) for nonce in ("e/old", "old/n", "e/n")]
+
+    assert kept == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("seq", "second", "found"),
+    [
+        (0, FULL_OPENING, None),
+        (0, MINIMAL_OPENING, MINIMAL_OPENING),
+        (1, FULL_OPENING, FULL_OPENING),
+    ],
+    ids=["overlapping and different", "overlapping and equal", "one after the other"],
+)
+async def test_of_overlapping_reads_with_other_values_none_is_kept(
+    store: RedisStore, redis: RedisClient, seq: int, second: Value, found: Value
+) -> None:
+    """The value that was stored last stayed, though it may have been the older one."""
+    await keep(redis, store, "k", value=MINIMAL_OPENING)
+
+    assert await keep(redis, store, "k", value=second, seq=seq)
+
+    (stored,) = await store.get(["k"])
+    assert (stored and stored.value) == found
+
+
+async def test_a_third_overlapping_read_is_not_kept_either(
+    store: RedisStore, redis: RedisClient
+) -> None:
+    for value in (MINIMAL_OPENING, FULL_OPENING, MINIMAL_OPENING):
+        await keep(redis, store, "k", value=value)
+
+    assert await store.get(["k"]) == [None]
+
+
+async def test_many_values_are_kept_in_several_steps(store: RedisStore, redis: RedisClient) -> None:
+    await keep(redis, store, "k")
+    value = NewValue(entry(nonce="e/n"), "fence", "account", 0)
+    keys = [f"k{number}" for number in range(1201)]
+
+    kept = await store.keep(dict.fromkeys(keys, value))
+
+    assert set(kept) == set(keys)
+    assert all(kept.values())
+    assert None not in await store.get(keys)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"not JSON", b"5", b"1 a [1,2,3]"])
 async def test_unreadable_entries_count_as_absent(
     store: RedisStore, redis: RedisClient, data: bytes
 ) -> None:
-    await store.put({"mine": entry()})
+    await keep(redis, store, "mine")
     await redis.client.set(redis.key("v:theirs"), data)
 
     found = await store.get(["theirs", "mine"])
 
-    assert found == [None, entry()]
+    assert found == [None, entry(nonce="e/n")]
 
 
 async def test_an_unreachable_redis_raises_cache_unavailable(tmp_path: object) -> None:
@@ -103,7 +168,7 @@ async def test_an_unreachable_redis_raises_cache_unavailable(tmp_path: object) -
     with pytest.raises(CacheUnavailable):
         await store.get(["k"])
     with pytest.raises(CacheUnavailable):
-        await store.put({"k": entry()})
+        await store.keep({"k": NewValue(entry(), "fence", "account", 0)})
 
 
 async def test_memory_returns_the_stored_entry() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from balance_gateway.domain.errors import CacheUnavailable, Internal
-from balance_gateway.pipeline.cache.cache_store import CacheEntry, RedisStore
+from balance_gateway.pipeline.cache.cache_store import CacheEntry, NewValue, RedisStore
 from balance_gateway.pipeline.cache.fence import FenceState
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_client import RedisClient
@@ -82,7 +82,7 @@ async def test_states_are_in_key_order_and_writes_do_not_affect_others(replica: 
     after = await fences.states(["a", "b", "c"])
 
     assert [one.settled for one in after] == [True, False, True]
-    assert (after[0], after[2]) == (before[0], before[2])
+    assert (after[0].nonce, after[2].nonce) == (before[0].nonce, before[2].nonce)
     assert after[1].nonce != before[1].nonce
 
 
@@ -288,7 +288,8 @@ async def test_a_redis_restored_from_an_older_snapshot_is_quarantined(tmp_path: 
         redis = RedisClient.open(server.url)
         fences, values = RedisFences(redis, HOLD_S, no_writes), RedisStore(redis, 100.0)
         before = await read_state(fences)
-        await values.put({"v": CacheEntry(before.nonce, 1.0, 1.0, None)})
+        entry = CacheEntry(before.nonce, 1.0, 1.0, None)
+        await values.keep({"v": NewValue(entry, "a", "account", before.seq)})
         await redis.client.save()
         await fences.begin_write("a", "w1")
         await fences.end_write("a", "w1")

@@ -2,8 +2,7 @@
 
 ``account_json`` looks here first, and stores the JSON that it writes. A part is the JSON object of
 one account for one selection. Its validity ends with a write to the account and when a newer value
-of the account is cached. When other processes can cache newer values there is no validity, so
-nothing is kept: checking every value would cost as much as reading it.
+of the account is cached.
 """
 
 from collections import OrderedDict

@@ -1,6 +1,7 @@
 """The GraphQL engine with the compiled executor: the first and the last module in a request.
 
-The web layer calls it with a request and gets the bytes of the response. Three stages, each for
+The web layer calls it with a request and gets the bytes of the response. Where replicas share the
+cache, it first asks what they have changed (``check_changes``). Three stages, each for
 requests that the previous one cannot serve:
 
 1. ``cached_response``: a whole response that was kept for the same bytes and the same rights.
@@ -11,7 +12,7 @@ Operations without a plan, and requests in which a stage raises ``FallBackToGrap
 executed by ``api/execution/engine.py``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from balance_gateway.api.compiled.account_json_cache import AccountJsonCache
@@ -93,7 +94,7 @@ class CompiledEngine:
         self._templates = Templates()
         self._storage = StorageWatch(gateway.storage_changes)
         self._kept_responses = KeptResponses()
-        # Nothing is kept where other processes can replace values unnoticed.
+        # Nothing is kept while nothing is cached.
         self._versions = gateway.reads.local_cache_versions()
         self._kept_parts = (
             None
@@ -140,6 +141,10 @@ class CompiledEngine:
         compiled = plans.can_compile(request.variables or {})
         checked = self._engine.check_cost(prepared, request.variables, compiled=compiled)
         return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
+
+    def check_changes(self) -> Awaitable[bool] | None:
+        """Ask which values other processes have changed; see ``ReadPort.check_changes``."""
+        return None if self._versions is None else self._gateway.reads.check_changes()
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """Return the kept response to a request with the same bytes and rights while it is valid.
@@ -202,7 +207,12 @@ class CompiledEngine:
         return self._respond(execution, output, body)
 
     async def execute(
-        self, operation: Operation, caller: Caller, body: bytes | None = None
+        self,
+        operation: Operation,
+        caller: Caller,
+        body: bytes | None = None,
+        *,
+        may_recall: bool = True,
     ) -> GraphQLResponse:
         """Execute an operation, with reads where needed; raises nothing but cancellation.
 
@@ -210,8 +220,10 @@ class CompiledEngine:
             operation: as returned by ``prepare``.
             caller: the sender of the request.
             body: the bytes of the request, under which the response is kept; None: do not keep it.
+            may_recall: whether what is kept may be used; False: nothing is kept either.
         """
         assert isinstance(operation, CompiledOperation)
+        body = body if may_recall else None
         context = self._build_context(caller)
         if operation.is_mutation:
             self._metrics.graphql_fallbacks.labels("mutation").inc()
@@ -223,7 +235,7 @@ class CompiledEngine:
                 answer = self._answer_kept(kept, body, caller)
                 if answer is not None:
                     return answer
-            execution = self._start(operation, context)
+            execution = self._start(operation, context, may_recall=may_recall)
             output = await execution.write_with_reads()
             return self._respond(execution, output, body)
         except FallBackToGraphQLCore as fallback:
@@ -251,7 +263,9 @@ class CompiledEngine:
             self._tenants_in_storage[tenant] = any(map(is_in_storage, accounts))
         return self._tenants_in_storage[tenant]
 
-    def _start(self, operation: CompiledOperation, context: RequestContext) -> Execution:
+    def _start(
+        self, operation: CompiledOperation, context: RequestContext, *, may_recall: bool = True
+    ) -> Execution:
         """Start the execution of an operation.
 
         Raises:
@@ -263,7 +277,7 @@ class CompiledEngine:
             context,
             operation.variables,
             operation.slot_values,
-            self._kept_parts,
+            self._kept_parts if may_recall else None,
         )
 
     def _respond(self, execution: Execution, output: Output, body: bytes | None) -> GraphQLResponse:

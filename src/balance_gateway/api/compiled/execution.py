@@ -33,8 +33,7 @@ class Execution:
         context: the context of the request.
         variables: the variables as sent.
         slot_values: the string literals of the query, when the plan comes from a template.
-        kept: what is kept between requests; None where other processes can replace values
-            unnoticed.
+        kept: what is kept between requests; None where nothing may be kept.
 
     Raises:
         FallBackToGraphQLCore: a variable or an argument is invalid or unusual.

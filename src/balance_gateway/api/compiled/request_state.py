@@ -37,8 +37,7 @@ class RequestState:
     Args:
         context: the context of the request.
         arguments: the evaluated arguments of the operation.
-        kept: what is kept between requests; None where other processes can replace values
-            unnoticed.
+        kept: what is kept between requests; None where nothing may be kept.
 
     Attributes:
         context: the context of the request.

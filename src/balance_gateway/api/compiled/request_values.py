@@ -38,8 +38,7 @@ class RequestValues:
 
     Args:
         context: the context of the request.
-        kept: the values that are kept between requests; None where other processes can replace
-            them unnoticed.
+        kept: the values that are kept between requests; None where nothing may be kept.
     """
 
     def __init__(self, context: RequestContext, kept: KeptValues | None, now_s: float) -> None:

@@ -148,6 +148,10 @@ class Engine:
             raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)
         return Operation(prepared, variables)
 
+    def check_changes(self) -> None:
+        """Return None: this engine keeps nothing."""
+        return
+
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:  # noqa: ARG002
         """Return None: this engine caches no responses."""
         return None
@@ -167,6 +171,7 @@ class Engine:
         caller: Caller,
         body: bytes | None = None,  # noqa: ARG002
         *,
+        may_recall: bool = True,  # noqa: ARG002
         context: RequestContext | None = None,
     ) -> GraphQLResponse:
         """Execute an operation. It raises only cancellation and defects of the gateway.
@@ -175,6 +180,7 @@ class Engine:
             operation: the operation from ``prepare``.
             caller: the sender of the request.
             body: not used, because this engine keeps nothing.
+            may_recall: not used either.
             context: the context of the request if parts of it have been read already; None
                 otherwise.
         """

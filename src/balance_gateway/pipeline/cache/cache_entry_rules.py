@@ -125,7 +125,7 @@ class CacheLookup:
     Attributes:
         fence_state: the state of the account's fence.
         entry: the cached entry, if one exists under the fence's current nonce.
-        validity: None where other replicas may replace the entry without this process noticing.
+        validity: None where nothing is stored.
     """
 
     fence_state: FenceState

@@ -123,6 +123,8 @@ def lease_name(value_keys: Iterable[str]) -> str:
 
 REDIS_EPOCH = "epoch"
 REDIS_QUARANTINE = "quarantine"
+REDIS_SEQ = "seq"
+REDIS_LOG = "log"
 
 
 def redis_value_name(value_key: str) -> str:

@@ -1,5 +1,7 @@
 """Store cached values: aiocache's memory and Redis backends, bounded, with exact serialisation."""
 
+import hashlib
+import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +9,24 @@ from typing import Any, Protocol, cast
 
 from aiocache.backends.memory import SimpleMemoryCache
 from aiocache.backends.redis import RedisCache
-from aiocache.serializers import BaseSerializer
+from aiocache.serializers import NullSerializer
 
 from balance_gateway.domain.balances import BalanceFigures, OpeningBalance
 from balance_gateway.domain.bank_feeds import BankFeed
 from balance_gateway.pipeline.cache.cache_format import decode_entry, encode_entry
-from balance_gateway.pipeline.cache.cache_keys import redis_value_name
+from balance_gateway.pipeline.cache.cache_keys import (
+    REDIS_EPOCH,
+    REDIS_LOG,
+    REDIS_SEQ,
+    redis_nonce_name,
+    redis_value_name,
+)
+from balance_gateway.pipeline.cache.change_log import name_value
+from balance_gateway.pipeline.cache.redis_scripts import KEEP, REFUSED
 from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, RedisClient
+
+#: How many values one script stores: Redis answers nobody else meanwhile.
+_VALUES_MAX = 500
 
 Value = BalanceFigures | OpeningBalance | BankFeed | None
 
@@ -53,12 +66,12 @@ class CacheStore(Protocol):
         """
         ...
 
-    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Store the entries.
 
-        Raises:
-            CacheUnavailable: the shared cache is unreachable; some or none may be stored.
-        """
+class LocalStore(CacheStore, Protocol):
+    """A store that only this process uses."""
+
+    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
+        """Store the entries."""
         ...
 
 
@@ -140,47 +153,96 @@ class MemoryStore:
         await self._cache.multi_set(entries.items())
 
 
-class _EntrySerializer(BaseSerializer):  # type: ignore[misc]
-    """Serialises entries in the cache's format."""
+@dataclass(frozen=True, slots=True)
+class NewValue:
+    """A value to store in the shared cache.
 
-    DEFAULT_ENCODING = None
+    Attributes:
+        entry: the value.
+        fence: the fence key.
+        account: the prefix of the account's value keys.
+        seq: the number of changes when its read looked at the cache.
+    """
 
-    def dumps(self, entry: CacheEntry) -> bytes:
-        """Encode an entry."""
-        return encode_entry(entry.nonce, entry.observed_at_s, entry.fresh_for_s, entry.value)
-
-    def loads(self, data: bytes | None) -> CacheEntry | None:
-        """Decode an entry; None when there is none, or when it has another format."""
-        fields = None if data is None else decode_entry(data)
-        return None if fields is None else CacheEntry(*fields)
+    entry: CacheEntry
+    fence: str
+    account: str
+    seq: int
 
 
 class RedisStore:
     """Cached values shared through Redis.
 
+    A stored value is its number, a digest, and the entry. Of two overlapping reads with different
+    values neither is kept: the entry is empty then.
+
     Args:
         redis: the connection.
         retention_s: after how many seconds Redis deletes a value.
+
+    Attributes:
+        retention_s: as given.
     """
 
     is_enabled = True
 
     def __init__(self, redis: RedisClient, retention_s: float) -> None:
         self._redis = redis
-        self._retention_s = float(retention_s)
-        self._cache = RedisCache(serializer=_EntrySerializer(), timeout=COMMAND_TIMEOUT_S)
+        self.retention_s = float(retention_s)
+        self._cache = RedisCache(
+            serializer=NullSerializer(encoding=None), timeout=COMMAND_TIMEOUT_S
+        )
         # aiocache accepts no URL, user name or TLS settings, so it gets a client that has them.
         self._cache.client = redis.client
+        self._keep = redis.client.register_script(KEEP)
 
     async def get(self, keys: Sequence[str]) -> Sequence[CacheEntry | None]:
         """Return one entry, or None, per key, in order."""
         names = [self._redis.key(redis_value_name(key)) for key in keys]
-        return await self._redis.run(lambda: self._cache.multi_get(names))
+        stored = await self._redis.run(lambda: self._cache.multi_get(names))
+        return [_decode(each) for each in stored]
 
-    async def put(self, entries: Mapping[str, CacheEntry]) -> None:
-        """Store the entries."""
-        pairs = [(self._redis.key(redis_value_name(key)), entry) for key, entry in entries.items()]
-        await self._redis.run(
-            lambda: self._cache.multi_set(pairs, ttl=self._retention_s),
-            is_write=True,
+    async def keep(self, values: Mapping[str, NewValue]) -> Mapping[str, bool]:
+        """Store values, each unless a write has begun since its look.
+
+        Returns:
+            For each value key whether Redis has no older value any more.
+
+        Raises:
+            CacheUnavailable: the shared cache is unreachable; some or none may be stored.
+        """
+        kept: dict[str, bool] = {}
+        keys = list(values)
+        for start in range(0, len(keys), _VALUES_MAX):
+            part = {key: values[key] for key in keys[start : start + _VALUES_MAX]}
+            kept.update(await self._keep_part(part))
+        return kept
+
+    async def _keep_part(self, values: Mapping[str, NewValue]) -> Mapping[str, bool]:
+        names = [REDIS_EPOCH, REDIS_SEQ, REDIS_LOG]
+        arguments: list[Any] = [secrets.token_hex(8), int(self.retention_s * 1000)]
+        for key, new in values.items():
+            names += [redis_nonce_name(new.fence), redis_value_name(key)]
+            entry, name = new.entry, name_value(new.fence, new.account, key)
+            digest, text = _digest(entry.value), _encode(entry)
+            arguments += [entry.nonce, new.seq, digest, text, name]
+        keys = [self._redis.key(name) for name in names]
+        results = await self._redis.run(
+            lambda: self._keep(keys=keys, args=arguments), is_write=True
         )
+        return {key: int(result) != REFUSED for key, result in zip(values, results, strict=True)}
+
+
+def _encode(entry: CacheEntry) -> bytes:
+    return encode_entry(entry.nonce, entry.observed_at_s, entry.fresh_for_s, entry.value)
+
+
+def _digest(value: Value) -> str:
+    return hashlib.sha256(encode_entry("", 0.0, 0.0, value)).hexdigest()[:32]
+
+
+def _decode(stored: bytes | None) -> CacheEntry | None:
+    """Decode a stored value; None when there is none, or when it has another format."""
+    parts = [] if stored is None else stored.split(b" ", 2)
+    fields = decode_entry(parts[2]) if len(parts) == 3 else None
+    return None if fields is None else CacheEntry(*fields)

@@ -7,7 +7,7 @@ the provider, and store the result under the remembered fence state. Errors are 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -37,10 +37,11 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
     needs_refresh,
 )
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, single_flight_key
-from balance_gateway.pipeline.cache.cache_store import CacheStore
+from balance_gateway.pipeline.cache.cache_store import LocalStore, RedisStore
 from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
 from balance_gateway.pipeline.cache.read_through import CALLS_PER_TURN, ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
+from balance_gateway.pipeline.cache.result_keeping import build_keeper
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.stale_patience import AwaitedRead, wait_for_calls
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
@@ -79,7 +80,7 @@ class CachedReads:
         providers: Mapping[str, BalanceProvider],
         keys: Mapping[str, AccountKeys],
         fences: Fences,
-        values: CacheStore,
+        values: LocalStore | RedisStore,
         lifetimes: Lifetimes,
         clock: Clock,
         claims: UpstreamLeases | None = None,
@@ -105,13 +106,12 @@ class CachedReads:
             providers=providers,
             feed_readers=feed_readers,
             feed_groups=self._feed_groups,
-            store=values,
-            coalescer=ReplicaCoalescer(claims or NoLeases(), values, clock, self._metrics),
-            single_flight=self._single_flight,
+            keeper=build_keeper(values, fences, self._single_flight, self._metrics),
+            coalescer=ReplicaCoalescer(
+                claims or NoLeases(), values, clock, self._metrics, fences.owed
+            ),
             clock=clock,
-            metrics=self._metrics,
             deadline_s=deadline_s,
-            versions=fences.nonces,
         )
 
     async def balances(
@@ -167,8 +167,13 @@ class CachedReads:
         return account.id in self._in_storage
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
-        """Return the live nonces of accounts; None where replicas share the cache or it is off."""
-        return self._fences.nonces if self._store.is_enabled else None
+        """Return the live nonces and validities of all accounts; None when the cache is off."""
+        return self._fences.versions if self._store.is_enabled else None
+
+    def check_changes(self) -> Awaitable[bool] | None:
+        """Ask which values other replicas have changed; see ``change_log.py``."""
+        log = self._fences.change_log
+        return None if log is None else log.check()
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         """Raise the fence.
@@ -300,15 +305,16 @@ class CachedReads:
         if not fence_by_key:
             return lookups
         fences = list(dict.fromkeys(fence_by_key.values()))
-        versions = self._fences.nonces
+        versions, owed = self._fences.versions, self._fences.owed
         # The order matters: validity before fence state before entry. Each is then at least as
         # old as the next, so a change in between can only make a valid entry look invalid.
         validity: Mapping[str, ValidityPair] = {}
-        if versions is not None and self._store.is_enabled:
+        if self._store.is_enabled:
             validity = {
                 key: current_validity(versions, reads[key], fence)
                 for key, fence in fence_by_key.items()
             }
+        ignored = {key for key in fence_by_key if key in owed} if owed else set()
         try:
             states = dict(zip(fences, await self._fences.states(fences), strict=True))
             entries = await self._store.get(list(fence_by_key))
@@ -317,6 +323,8 @@ class CachedReads:
         for (key, fence), entry in zip(fence_by_key.items(), entries, strict=True):
             state = states[fence]
             is_valid = entry is not None and entry.nonce == state.nonce
+            # What this process has shown meanwhile may be newer than the stored value.
+            is_valid = is_valid and key not in ignored and key not in owed
             lookups[key] = CacheLookup(state, entry if is_valid else None, validity.get(key))
         return lookups
 
@@ -367,7 +375,8 @@ class CachedReads:
     ) -> "asyncio.Future[ReadResult] | None":
         """Return the future of a call in flight with a result young enough for this reader."""
         call = self._single_flight.find(key) if key is not None else None
-        if call is None:
+        # A call in flight may have begun before a value that has been shown and is not stored.
+        if call is None or read.value_key in self._fences.owed:
             return None
         # ">=", not ">": with a maximum age of zero even a call that starts now is not joined.
         if read.max_age_s is not None and now_s - call.started_s >= read.max_age_s:

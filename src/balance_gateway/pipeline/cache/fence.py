@@ -32,7 +32,8 @@ Reads. A read
 1. reads the account's **fence state** before it calls the provider: the nonce, and whether the
    account is *settled* (no write in flight and no quarantine);
 2. stores its result under that nonce, and only if the account was settled. If a write has begun
-   since, the nonce has changed and the stored value is never used;
+   since, the nonce has changed and the stored value is never used. Of two reads that overlapped
+   nobody knows which is newer, so different values of both are dropped;
 3. shares an upstream call only with reads under the same nonce, and only while the account is
    settled, so that a read that starts after a write never joins a call from before it.
 
@@ -59,6 +60,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from balance_gateway.pipeline.cache.change_log import ChangeLog
+from balance_gateway.pipeline.cache.owed_values import OwedValues
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 
 
@@ -68,10 +71,13 @@ class FenceState(NamedTuple):
     Attributes:
         nonce: the current nonce; only values stored under it are valid.
         settled: whether a value read from now on may be stored, and its upstream call shared.
+        seq: number of changes of a shared cache before: values that other replicas store later
+            have a higher number.
     """
 
     nonce: str
     settled: bool
+    seq: int = 0
 
 
 #: The state while the shared cache is unreachable: no value is valid, and none is stored.
@@ -79,7 +85,23 @@ UNKNOWN_FENCE_STATE = FenceState(nonce="", settled=False)
 
 
 class Fences(Protocol):
-    """Stores nonces and writes in flight by fence key."""
+    """Stores nonces and writes in flight by fence key.
+
+    Attributes:
+        versions: the validities of this process.
+    """
+
+    versions: LocalCacheVersions
+
+    @property
+    def change_log(self) -> ChangeLog | None:
+        """What the replicas that share the cache change; None without any."""
+        ...
+
+    @property
+    def owed(self) -> OwedValues:
+        """The values that this process has shown and could not store in a shared cache."""
+        ...
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """Return one state per key, in order.
@@ -87,11 +109,6 @@ class Fences(Protocol):
         Raises:
             CacheUnavailable: the shared cache is unreachable.
         """
-        ...
-
-    @property
-    def nonces(self) -> LocalCacheVersions | None:
-        """The live nonces, where this process owns them; None where replicas share them."""
         ...
 
     async def begin_write(self, key: str, write_id: str) -> None:
@@ -148,19 +165,22 @@ class MemoryFences:
         monotonic: returns seconds that never go back.
     """
 
+    change_log = None
+
     def __init__(self, hold_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
         self._monotonic = monotonic
         self._holds_until_s: dict[str, dict[str, float]] = {}
         self._nonce_numbers = itertools.count(1)
-        self.nonces = LocalCacheVersions()
+        self.versions = LocalCacheVersions()
+        self.owed = OwedValues(monotonic)
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """Return one state per key, in order."""
         return [self._get_state(key) for key in keys]
 
     def _get_state(self, key: str) -> FenceState:
-        nonce = self.nonces.by_fence.get(key) or self._renew_nonce(key)
+        nonce = self.versions.by_fence.get(key) or self._renew_nonce(key)
         return FenceState(nonce, settled=not self._remove_expired_holds(key))
 
     def _remove_expired_holds(self, key: str) -> dict[str, float]:
@@ -211,5 +231,5 @@ class MemoryFences:
 
     def _renew_nonce(self, key: str) -> str:
         nonce = str(next(self._nonce_numbers))
-        self.nonces.renew(key, nonce)
+        self.versions.renew(key, nonce)
         return nonce

@@ -3,32 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.calendar_days import Clock
-from balance_gateway.domain.errors import CacheUnavailable, GatewayError, Internal
-from balance_gateway.observability.metrics import Metrics
+from balance_gateway.domain.errors import GatewayError, Internal
 from balance_gateway.pipeline.cache.bank_feed_groups import BankFeedGroups
 from balance_gateway.pipeline.cache.cache_entry_rules import (
     CachedRead,
     PendingRead,
     ReadResult,
     ValueKind,
-    current_validity,
     date_recorded,
     deadline_error,
-    refresh_due_s,
 )
-from balance_gateway.pipeline.cache.cache_keys import single_flight_key
-from balance_gateway.pipeline.cache.cache_store import CacheEntry, CacheStore, Value
-from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, FenceState
+from balance_gateway.pipeline.cache.cache_store import Value
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
-from balance_gateway.pipeline.cache.single_flight import SingleFlight
+from balance_gateway.pipeline.cache.result_keeping import ResultKeeper
 from balance_gateway.ports.bank_feeds import BankFeedReader
-from balance_gateway.ports.cache_validity import CacheTerms, LocalCacheVersions
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
@@ -55,13 +47,10 @@ class ReadThrough:
         providers: by connector name.
         feed_readers: the providers that report bank feeds, by connector name.
         feed_groups: the accounts that one call for bank feeds serves.
-        store: stores the results.
+        keeper: stores the results.
         coalescer: shares calls with the replicas that share the cache.
-        single_flight: the calls in flight; decides whether a call is the newest of its value.
         clock: returns the current time.
-        metrics: counts results that could not be stored.
         deadline_s: for all attempts of one upstream read together.
-        versions: the cache versions to invalidate; None where replicas share the cache.
     """
 
     def __init__(
@@ -70,24 +59,18 @@ class ReadThrough:
         providers: Mapping[str, BalanceProvider],
         feed_readers: Mapping[str, BankFeedReader],
         feed_groups: BankFeedGroups,
-        store: CacheStore,
+        keeper: ResultKeeper,
         coalescer: ReplicaCoalescer,
-        single_flight: SingleFlight[ReadResult],
         clock: Clock,
-        metrics: Metrics,
         deadline_s: float,
-        versions: LocalCacheVersions | None,
     ) -> None:
         self._providers = providers
         self._feed_readers = feed_readers
         self._feed_groups = feed_groups
-        self._store = store
+        self._keeper = keeper
         self._coalescer = coalescer
-        self._single_flight = single_flight
         self._clock = clock
-        self._metrics = metrics
         self._deadline_s = deadline_s
-        self._versions = versions
 
     def build_group_key(self, read: CachedRead) -> Hashable:
         """Return a key that is equal for reads that one upstream call answers together."""
@@ -164,6 +147,7 @@ class ReadThrough:
     async def _read_from_provider(
         self, group: Sequence[PendingRead], started_at: datetime
     ) -> Sequence[ReadResult]:
+        began = self._keeper.begin()
         values = await self._call_provider([pending.read for pending in group])
         results: list[ReadResult] = [
             value
@@ -171,91 +155,14 @@ class ReadThrough:
             else Observed(value, started_at, FreshnessState.LIVE)
             for value in values
         ]
-        if self._store.is_enabled:
-            newest = [self._is_newest(pending) for pending in group]
-            await self._store_results(group, results, newest)
-            await self._drop_overlapping(group, results, newest)
-            results = self._attach_cache_terms(group, results, newest)
+        stored = await self._keeper.store(group, results, began)
         await self._coalescer.release(group)
+        # Nothing is awaited from here on until the readers have the results.
+        results = self._keeper.finish(group, results, stored)
         return [
             result if isinstance(result, GatewayError) else date_recorded(result)
             for result in results
         ]
-
-    def _is_newest(self, pending: PendingRead) -> bool:
-        """Return whether no other read of the value has started since.
-
-        A newer read's value must not be overwritten, whether or not that read has finished.
-        """
-        key = single_flight_key(pending.read.value_key, pending.fence_state.nonce)
-        call = self._single_flight.find(key)
-        return call is not None and call.future is pending.future
-
-    async def _drop_overlapping(
-        self, group: Sequence[PendingRead], results: Sequence[ReadResult], newest: Sequence[bool]
-    ) -> None:
-        """Drop the values of calls that overlapped with these: which is newer is not known.
-
-        The result of a call that is not the newest is shown as well. If it is the newer one, the
-        value that the other call has stored or is about to store would be older than it.
-        """
-        if self._versions is None:
-            return
-        for (read, fence_state, _), result, is_newest in zip(group, results, newest, strict=True):
-            fence = read.keys.fence
-            if is_newest or fence is None or isinstance(result, GatewayError):
-                continue
-            self._single_flight.retire(single_flight_key(read.value_key, fence_state.nonce))
-            try:
-                await self._expire_other_value(read, fence_state, result)
-            except CacheUnavailable:
-                continue
-            self._versions.invalidate(fence, read.value_key)
-            self._versions.invalidate(fence, read.keys.value)
-
-    async def _expire_other_value(
-        self, read: CachedRead, fence_state: FenceState, result: Observed[Any]
-    ) -> None:
-        """Replace a stored value that differs from the result; it is only served as stale then."""
-        [entry] = await self._store.get([read.value_key])
-        if entry is None or entry.nonce != fence_state.nonce or entry.value == result.value:
-            return
-        observed_at_s = result.observed_at.timestamp()
-        expired = CacheEntry(fence_state.nonce, observed_at_s, 0.0, result.value)
-        await self._store.put({read.value_key: expired})
-
-    def _attach_cache_terms(
-        self, group: Sequence[PendingRead], results: Sequence[ReadResult], newest: Sequence[bool]
-    ) -> list[ReadResult]:
-        """Invalidate responses built from older values, and attach cache terms to the results."""
-        # Storing in memory does not suspend, so no other task runs between storing and this.
-        versions = self._versions
-        if versions is None:
-            return list(results)
-        for pending, is_newest in zip(group, newest, strict=True):
-            keys = pending.read.keys
-            if is_newest and keys.fence is not None:
-                versions.invalidate(keys.fence, pending.read.value_key)
-                versions.invalidate(keys.fence, keys.value)
-        return [
-            result
-            if isinstance(result, GatewayError) or not is_newest
-            else replace(result, cache_terms=self._build_cache_terms(versions, pending, result))
-            for result, pending, is_newest in zip(results, group, newest, strict=True)
-        ]
-
-    def _build_cache_terms(
-        self, versions: LocalCacheVersions, pending: PendingRead, result: Observed[Any]
-    ) -> CacheTerms | None:
-        """Return the terms of a stored value; None when it is not stored or no longer valid."""
-        read, fence_state, _ = pending
-        fence = read.keys.fence
-        if fence is None or not fence_state.settled:
-            return None
-        if versions.by_fence.get(fence) != fence_state.nonce:
-            return None
-        until_s = refresh_due_s(result.observed_at.timestamp(), read)
-        return CacheTerms(*current_validity(versions, read, fence), until_s)
 
     async def _call_provider(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
         """Return the provider's values, in order; a failed call is the error of each read."""
@@ -281,36 +188,3 @@ class ReadThrough:
         except Exception:
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's response.")] * len(reads)
-
-    async def _store_results(
-        self,
-        group: Sequence[PendingRead],
-        results: Sequence[ReadResult],
-        newest: Sequence[bool],
-    ) -> None:
-        # Values of the embedded ledger have no fence and are never stored; with an unknown state
-        # no write is known that prevented it.
-        fenced = [
-            pending
-            for pending in group
-            if not pending.fence_state.settled and pending.fence_state is not UNKNOWN_FENCE_STATE
-        ]
-        if fenced:
-            self._metrics.fills_fenced.inc(len(fenced))
-        entries = {
-            read.value_key: CacheEntry(
-                fence_state.nonce, result.observed_at.timestamp(), read.fresh_for_s, result.value
-            )
-            for (read, fence_state, _), result, is_newest in zip(
-                group, results, newest, strict=True
-            )
-            if fence_state.settled and is_newest and not isinstance(result, GatewayError)
-        }
-        if entries:
-            try:
-                await self._store.put(entries)
-            except CacheUnavailable:
-                logger.warning("cache.put_failed", extra={"entries": len(entries)})
-            except Exception:
-                # A defect of the cache must not fail the read: its result is already there.
-                logger.exception("cache.defect")

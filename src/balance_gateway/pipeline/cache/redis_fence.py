@@ -3,7 +3,9 @@
 Keys (``cache_keys.py``): ``n:FENCE`` is the nonce. ``h:FENCE`` is the writes in flight: a sorted
 set of write ids, scored by the time at which the hold of each ends, on the server's clock.
 ``w:FENCE`` exists while any of them is held. ``epoch`` and ``quarantine`` exist once. Scripts
-change the keys of one fence together, and so atomically. Redis must not evict these keys: use
+change the keys of one fence together, and so atomically (``redis_scripts.py``). ``seq`` counts the
+changes of the whole cache, and ``log`` lists the newest of them for the other replicas
+(``change_log.py``). Redis must not evict these keys: use
 ``maxmemory-policy noeviction``, or enough memory.
 
 An epoch ends with the ``run_id`` of the server process on which it was opened. An epoch of another
@@ -30,60 +32,23 @@ from typing import Any
 from balance_gateway.domain.errors import CacheUnavailable
 from balance_gateway.pipeline.cache.cache_keys import (
     REDIS_EPOCH,
+    REDIS_LOG,
     REDIS_QUARANTINE,
+    REDIS_SEQ,
     redis_held_flag_name,
     redis_holds_name,
     redis_nonce_name,
 )
+from balance_gateway.pipeline.cache.change_log import ChangeLog, LogLink
 from balance_gateway.pipeline.cache.fence import FenceState
+from balance_gateway.pipeline.cache.owed_values import OwedValues
+from balance_gateway.pipeline.cache.redis_log_link import RedisLogLink
+from balance_gateway.pipeline.cache.redis_scripts import END, HOLD, OPEN_EPOCH
 from balance_gateway.pipeline.redis_client import RedisClient
+from balance_gateway.pipeline.redis_failures import RedisUnavailable
+from balance_gateway.ports.cache_validity import LocalCacheVersions
 
 logger = logging.getLogger(__name__)
-
-#: The start of every change: set a new nonce and remove expired holds.
-_CHANGE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-"""
-
-#: The end of every change: let the held flag expire with the last hold.
-_UPDATE_HELD_FLAG = """
-local last = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-if last[2] then
-  local left = last[2] - now
-  redis.call('SET', KEYS[2], 1, 'PX', left)
-  redis.call('PEXPIRE', KEYS[3], left)
-else
-  redis.call('DEL', KEYS[2])
-end
-return 1
-"""
-
-#: KEYS: nonce, held flag, writes in flight. ARGV: new nonce, write id, hold in ms.
-_HOLD = f"""{_CHANGE}
-local ends = now + ARGV[3]
-local before = redis.call('ZSCORE', KEYS[3], ARGV[2])
-if not before or tonumber(before) < ends then
-  redis.call('ZADD', KEYS[3], ends, ARGV[2])
-end
-{_UPDATE_HELD_FLAG}"""
-
-#: KEYS: nonce, held flag, writes in flight. ARGV: new nonce, write id.
-_END = f"""{_CHANGE}
-redis.call('ZREM', KEYS[3], ARGV[2])
-{_UPDATE_HELD_FLAG}"""
-
-#: KEYS: epoch, quarantine. ARGV: the epoch to replace ('' = none), the new epoch, quarantine in ms
-#: (0 = none). Returns the current epoch, which is another one if another process was faster.
-_OPEN_EPOCH = """
-local current = redis.call('GET', KEYS[1]) or ''
-if current ~= ARGV[1] then return current end
-if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[2], 1, 'PX', ARGV[3]) end
-redis.call('SET', KEYS[1], ARGV[2])
-return ARGV[2]
-"""
 
 #: Prefixes of epochs: opened with a quarantine, or trusted without one.
 _QUARANTINED, _TRUSTED = "q-", "t-"
@@ -100,6 +65,12 @@ class RedisFences:
         hold_s: how long a write without an answer counts as in flight, and a quarantine lasts.
         has_unsettled_writes: returns whether the deployment's journal has a write that may still
             take effect.
+        link: reads the log of changes; None for a connection of its own.
+
+    Attributes:
+        versions: the validities of this process.
+        change_log: what the other replicas change.
+        owed: the values that this process has shown and could not store.
     """
 
     def __init__(
@@ -107,19 +78,19 @@ class RedisFences:
         redis: RedisClient,
         hold_s: float,
         has_unsettled_writes: Callable[[], Awaitable[bool]],
+        link: LogLink | None = None,
     ) -> None:
         self._redis = redis
         self._hold_ms = int(hold_s * 1000)
         self._has_unsettled_writes = has_unsettled_writes
         self._epoch_seen: str | None = None
-        self._hold = redis.client.register_script(_HOLD)
-        self._end = redis.client.register_script(_END)
-        self._open = redis.client.register_script(_OPEN_EPOCH)
-
-    @property
-    def nonces(self) -> None:
-        """None: other replicas change the nonces too."""
-        return
+        self._hold = redis.client.register_script(HOLD)
+        self._end = redis.client.register_script(END)
+        self._open = redis.client.register_script(OPEN_EPOCH)
+        self.versions = LocalCacheVersions()
+        link = link or RedisLogLink(redis, redis.key(REDIS_LOG))
+        self.change_log: ChangeLog = ChangeLog(link, self.versions)
+        self.owed = OwedValues(redis.monotonic)
 
     async def states(self, keys: Sequence[str]) -> Sequence[FenceState]:
         """Return one state per key, in order, all read at one instant."""
@@ -131,21 +102,21 @@ class RedisFences:
 
     async def _look_up(self, keys: Sequence[str]) -> Sequence[FenceState] | None:
         """Return the states; None when keys were missing and have been created: look up again."""
-        names = [self._redis.key(REDIS_EPOCH), self._redis.key(REDIS_QUARANTINE)]
+        names = [self._redis.key(each) for each in (REDIS_EPOCH, REDIS_QUARANTINE, REDIS_SEQ)]
         for key in keys:
             names += map(self._redis.key, (redis_nonce_name(key), redis_held_flag_name(key)))
         values = await self._redis.run(lambda: self._redis.client.mget(names))
         epoch = await self._verify_epoch(_decode(values[0]))
         if epoch is None:
             return None
-        nonces, holds = values[2::2], values[3::2]
-        missing = [names[2 + 2 * index] for index, nonce in enumerate(nonces) if nonce is None]
+        nonces, holds = values[3::2], values[4::2]
+        missing = [names[3 + 2 * index] for index, nonce in enumerate(nonces) if nonce is None]
         if missing:
             await self._create_nonces(missing)
             return None
-        quarantined = values[1] is not None
+        quarantined, seq = values[1] is not None, int(values[2] or 0)
         return [
-            FenceState(f"{epoch}/{_decode(nonce)}", settled=held is None and not quarantined)
+            FenceState(f"{epoch}/{_decode(nonce)}", held is None and not quarantined, seq)
             for nonce, held in zip(nonces, holds, strict=True)
         ]
 
@@ -163,7 +134,7 @@ class RedisFences:
         )
         new = f"{_QUARANTINED if keys_were_lost else _TRUSTED}{secrets.token_hex(8)}@{run_id}"
         quarantine_ms = self._hold_ms if keys_were_lost else 0
-        names = [self._redis.key(REDIS_EPOCH), self._redis.key(REDIS_QUARANTINE)]
+        names = [self._redis.key(each) for each in (REDIS_EPOCH, REDIS_QUARANTINE, REDIS_LOG)]
         arguments: list[str | int] = [epoch or "", new, quarantine_ms]
         current = await self._redis.run(lambda: self._open(keys=names, args=arguments))
         if _decode(current) == new:
@@ -204,11 +175,9 @@ class RedisFences:
         await self._change(self._hold, key, write_id, max(1, int(seconds * 1000)))
 
     async def _change(self, script: Any, key: str, *arguments: str | int) -> None:
-        names = [
-            self._redis.key(name)
-            for name in (redis_nonce_name(key), redis_held_flag_name(key), redis_holds_name(key))
-        ]
-        values = [secrets.token_hex(8), *arguments]
+        of_fence = redis_nonce_name(key), redis_held_flag_name(key), redis_holds_name(key)
+        names = [self._redis.key(name) for name in (*of_fence, REDIS_SEQ, REDIS_LOG)]
+        values = [secrets.token_hex(8), key, *arguments]
         # An earlier failure must not refuse a write: it always asks Redis itself.
         await self._redis.run(
             lambda: script(keys=names, args=values), ignore_backoff=True, is_write=True
@@ -219,18 +188,21 @@ class RedisFences:
         self._hold_ms = max(self._hold_ms, int(hold_s * 1000))
 
     async def ping(self) -> None:
-        """Check that Redis can fence a write.
+        """Check that Redis can fence a write, and that its log can be read.
 
         It runs the end of a write for a fence that no account has. A Redis that is full, that is
         a read-only replica, or that refuses scripts would still answer a PING.
 
         Raises:
-            CacheUnavailable: Redis cannot fence a write.
+            CacheUnavailable: Redis cannot fence a write, or its log cannot be read.
         """
         await self.end_write("ping", "ping")
+        if not await self.change_log.check():
+            raise RedisUnavailable(self._redis.reason)
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self.change_log.aclose()
         await self._redis.aclose()
 
 

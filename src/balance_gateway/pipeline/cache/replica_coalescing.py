@@ -9,6 +9,7 @@ from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.cache_entry_rules import PendingRead, ReadResult, build_observed
 from balance_gateway.pipeline.cache.cache_keys import lease_name
 from balance_gateway.pipeline.cache.cache_store import CacheStore
+from balance_gateway.pipeline.cache.owed_values import OwedValues
 from balance_gateway.pipeline.cache.upstream_leases import LEASE_S, POLL_S, NoLeases, UpstreamLeases
 from balance_gateway.ports.reads import FreshnessState
 
@@ -21,15 +22,22 @@ class ReplicaCoalescer:
         store: the shared cached values.
         clock: returns the current time.
         metrics: counts coalesced reads.
+        owed: the values that are not taken from the store, because it may have older ones.
     """
 
     def __init__(
-        self, leases: UpstreamLeases, store: CacheStore, clock: Clock, metrics: Metrics
+        self,
+        leases: UpstreamLeases,
+        store: CacheStore,
+        clock: Clock,
+        metrics: Metrics,
+        owed: OwedValues,
     ) -> None:
         self._leases = leases
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._owed = owed
         self._own_leases: set[str] = set()
         self._is_single_process = isinstance(leases, NoLeases)
 
@@ -39,7 +47,7 @@ class ReplicaCoalescer:
         Returns:
             One result per read; empty when this process must make the call itself.
         """
-        if self._is_single_process:
+        if self._is_single_process or self._owes(group):
             return []
         # A reader with a maximum age, or under an unsettled fence, cannot use a stored value.
         if any(
@@ -61,12 +69,17 @@ class ReplicaCoalescer:
                 results = await self._read_entries_since(waiting_since_s - LEASE_S, group)
             except CacheUnavailable:
                 return []
+            if self._owes(group):
+                return []
             if len(results) == len(group):
                 self._metrics.reads_coalesced.inc(len(group))
                 return results
             if self._clock().timestamp() - waiting_since_s > LEASE_S:
                 return []
         return []
+
+    def _owes(self, group: Sequence[PendingRead]) -> bool:
+        return bool(self._owed) and any(one.read.value_key in self._owed for one in group)
 
     async def _read_entries_since(
         self, since_s: float, group: Sequence[PendingRead]
