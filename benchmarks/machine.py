@@ -44,12 +44,13 @@ def can_pin() -> bool:
 
 
 def list_processes(group: int) -> list[int]:
-    """List the process ids of a process group: a server and its workers."""
+    """List the process ids of a process group and of its leader's children: a server's workers."""
     pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                if int(_read_stat(int(entry.name))[2]) == group:
+                _, parent, its_group, *_ = _read_stat(int(entry.name))
+                if group in (int(parent), int(its_group)):
                     pids.append(int(entry.name))
     return pids
 
@@ -105,5 +106,5 @@ def describe() -> str:
 
 
 def _read_stat(pid: int) -> list[str]:
-    """Read the fields of /proc/PID/stat after the name: state is [0], group [2]."""
+    """Read the fields of /proc/PID/stat after the name: state, parent, group, …"""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

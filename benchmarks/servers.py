@@ -185,8 +185,9 @@ def start_gateway(
     *,
     with_local: bool,
     layout: configuration.Layout = configuration.DEFAULT_LAYOUT,
+    workers: int = 1,
 ) -> contextlib.AbstractContextManager[Server]:
-    """Start the gateway with one worker, with ``serve``."""
+    """Start the gateway with ``serve``."""
     path = configuration.write_configuration(directory, KEY, upstream_url, cache_url, layout)
     if with_local:
         asyncio.run(configuration.import_ledger(path, layout.counts["local"]))
@@ -194,7 +195,7 @@ def start_gateway(
         "gateway",
         lambda port: [
             *(sys.executable, "-m", "balance_gateway", "serve"),
-            *("--config", str(path), "--port", str(port)),
+            *("--config", str(path), "--port", str(port), "--workers", str(workers)),
         ],
         machine.SERVER_CORE,
         directory,

@@ -171,7 +171,7 @@ def _list_varied() -> list[Workload]:
     roots = build_shuffled(
         documents.NODES_AND_CONNECTORS, documents.expect_nodes_and_connectors, ids, 50
     )
-    cursors = build_variants(documents.PAGE, documents.expect_page, _list_cursors())
+    cursors = build_variants(documents.PAGE, documents.expect_page, list_page_cursors())
     conditions = build_variants(documents.PAGE, documents.expect_page, _list_page_filters())
     totals = build_shuffled(documents.TOTALS_OF_IDS, documents.expect_totals, ids, 50)
     by_filter = build_variants(documents.TOTALS, documents.expect_totals, filters)
@@ -211,7 +211,7 @@ def _read_schema() -> object:
     return {"types": sorted(types), "query": sorted(fields)}
 
 
-def _list_cursors() -> list[Variables]:
+def list_page_cursors() -> list[Variables]:
     """List cursors of pages of Light's accounts; no two are equal, as a cursor's need not exist."""
     rng = random.Random(2)
     return [

@@ -277,7 +277,8 @@ class Simulation:
             return f"{record.intent.id} has no outcome"
         profile = self.profile
         answers = {"ok", "refused"} >= set(profile.write_results)
-        if answers and profile.crash_every_s is None and profile.provider_outage_every_s is None:
+        faults = profile.crash_every_s, profile.provider_outage_every_s
+        if answers and not any(faults) and not profile.stalls:
             for record in self.journal.unsettled():
                 return f"{record.intent.id} was answered and is in doubt"
         return None
