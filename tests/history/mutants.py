@@ -422,19 +422,21 @@ MUTANTS: Mapping[str, Mutant] = {
     "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40, (18, 31)),
     "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20, (2, 7)),
     "joined a read of the log": Mutant(
-        replace(REAL, modify=_replace_log(JoinedRead)), _CONTENDED, 20
+        replace(REAL, modify=_replace_log(JoinedRead)), _CONTENDED, 60, (10, 14)
     ),
     "ignored gap in the log": Mutant(
-        replace(REAL, modify=_replace_log(IgnoredGap)), _SHORT_LOG, 20
+        replace(REAL, modify=_replace_log(IgnoredGap)), _SHORT_LOG, 40, (7, 8)
     ),
     "forgotten restart of the log": Mutant(
-        replace(REAL, modify=_replace_log(ForgottenRestart)), _RESTARTS, 20
+        replace(REAL, modify=_replace_log(ForgottenRestart)), _RESTARTS, 60, (11,)
     ),
-    "validity taken after the look": Mutant(replace(REAL, reads=ValidityAfterLook), _CONTENDED, 20),
-    "unlogged begin": Mutant(replace(REAL, redis=UnloggedBegin), _UNANSWERED, 20),
+    "validity taken after the look": Mutant(
+        replace(REAL, reads=ValidityAfterLook), _CONTENDED, 80, (19, 27, 42)
+    ),
+    "unlogged begin": Mutant(replace(REAL, redis=UnloggedBegin), _UNANSWERED, 60, (10,)),
     "unlogged values": Mutant(replace(REAL, redis=UnloggedValues), _CONTENDED, 20),
-    "last stored wins": Mutant(replace(REAL, redis=LastStoredWins), _CONTENDED, 20),
-    "nothing owed": Mutant(replace(REAL, modify=_forget_owed), _OUTAGES, 20),
+    "last stored wins": Mutant(replace(REAL, redis=LastStoredWins), _CONTENDED, 80, (12, 50)),
+    "nothing owed": Mutant(replace(REAL, modify=_forget_owed), _OUTAGES, 60, (1,)),
     "sent twice": Mutant(replace(REAL, provider=_send_twice), _LOST_WRITES, 20),
 }
 

@@ -639,8 +639,8 @@ class Replica:
         asked: Sequence[Any],
         fetch: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
     ) -> Sequence[Any]:
-        check = self.reads.check_changes()
-        may_recall = check is None or await check
+        check = self.reads.get_change_check()
+        may_recall = check is None or await check()
         now_s = self.simulation.clock().timestamp()
         found = {
             key: self._find_kept(key, each, now_s) if may_recall else None

@@ -8,7 +8,12 @@ from collections.abc import Iterable
 import pytest
 
 from balance_gateway.domain.writes import SettledBy
-from tests.history.fault_profiles import FAULT_PROFILES, SPECIAL_FAULT_PROFILES, FaultProfile
+from tests.history.fault_profiles import (
+    CONTENDED_FAULT_PROFILES,
+    FAULT_PROFILES,
+    SPECIAL_FAULT_PROFILES,
+    FaultProfile,
+)
 from tests.history.mutants import MUTANTS
 from tests.history.simulation import SimulationResult, simulate
 
@@ -33,6 +38,15 @@ def test_the_protocol_survives_every_fault_profile(name: str) -> None:
         f"python -m tests.history.simulation --profile {name!r} --first-seed {violated.seed}"
         f" --seeds 1 --trace\n{violated.digest}: {violated.violation}"
     )
+
+
+@pytest.mark.parametrize("name", CONTENDED_FAULT_PROFILES)
+def test_kept_answers_survive_contention(name: str) -> None:
+    results = [simulate(seed, CONTENDED_FAULT_PROFILES[name]) for seed in (1, 2)]
+
+    violated = [(each.seed, each.violation) for each in results if each.violation is not None]
+    assert not violated
+    assert sum(each.recalled for each in results) > 20
 
 
 def test_histories_contain_all_kinds_of_operations() -> None:

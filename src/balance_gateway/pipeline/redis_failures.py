@@ -29,6 +29,9 @@ _ERRORS = {
 }
 _CODE = re.compile(rf"\b({'|'.join(_ERRORS)})\b")
 
+#: What Redis and Valkey say when a script runs a command that its user may not run.
+_SCRIPT_NOT_PERMITTED = ("executing the script can't run this command", "ACL failure in script")
+
 _CLASSES: Mapping[type[RedisError], str] = {
     BusyLoadingError: "LOADING",
     NoPermissionError: "NOPERM",
@@ -81,8 +84,12 @@ def _find_code(error: BaseException) -> str | None:
             return code
     if isinstance(error, AuthenticationError):
         return "NOAUTH" if "required" in str(error).lower() else "WRONGPASS"
-    # The error of a script quotes that of its command.
-    found = _CODE.search(str(error)) if isinstance(error, RedisError) else None
+    if not isinstance(error, RedisError):
+        return None
+    # The error of a script quotes that of its command, but for the code of this one.
+    if any(text in str(error) for text in _SCRIPT_NOT_PERMITTED):
+        return "NOPERM"
+    found = _CODE.search(str(error))
     return found[0] if found else None
 
 

@@ -1,7 +1,7 @@
 """Defines the read side for the use cases: requests, observed values, pipeline and fence."""
 
 import enum
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
@@ -129,12 +129,11 @@ class ReadPipeline(Protocol):
         """Return the live nonces and validities of all accounts; None when the cache is off."""
         ...
 
-    def check_changes(self) -> Awaitable[bool] | None:
-        """Ask which values other processes have changed, and end their validities.
+    def get_change_check(self) -> Callable[[], Awaitable[bool]] | None:
+        """Return how to ask which values other processes have changed, and end their validities.
 
-        Returns:
-            Whether every change that was acknowledged before this call is known; otherwise nothing
-            that was kept may be used. None if there is nothing to wait for.
+        Its result is whether every change that was acknowledged before the call is known; if not,
+        nothing that was kept may be used. None: no other process changes values.
         """
         ...
 

@@ -143,14 +143,13 @@ class HeldChanges:
     def __init__(self, harness: GatewayHarness) -> None:
         self.is_allowed = asyncio.Event()
         self.is_asked = asyncio.Event()
-        self._check = harness.reads.check_changes
-        harness.reads.check_changes = self.check  # type: ignore[method-assign]
+        self._check: Any = harness.reads.get_change_check()
+        harness.compiled._change_check = self.check
 
     async def check(self) -> bool:
         self.is_asked.set()
         await self.is_allowed.wait()
-        check = self._check()
-        return check is None or await check
+        return bool(await self._check())
 
 
 async def post(endpoint: GraphQLEndpoint, query: str) -> bytes:

@@ -59,7 +59,9 @@ class Replica:
         return result
 
     async def check(self) -> bool:
-        return bool(await self.reads.check_changes())  # type: ignore[misc]
+        check = self.reads.get_change_check()
+        assert check is not None
+        return await check()
 
 
 @pytest.fixture

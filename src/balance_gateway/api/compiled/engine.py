@@ -96,6 +96,7 @@ class CompiledEngine:
         self._kept_responses = KeptResponses()
         # Nothing is kept while nothing is cached.
         self._versions = gateway.reads.local_cache_versions()
+        self._change_check = None if self._versions is None else gateway.reads.get_change_check()
         self._kept_parts = (
             None
             if self._versions is None
@@ -143,8 +144,8 @@ class CompiledEngine:
         return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
 
     def check_changes(self) -> Awaitable[bool] | None:
-        """Ask which values other processes have changed; see ``ReadPort.check_changes``."""
-        return None if self._versions is None else self._gateway.reads.check_changes()
+        """Ask which values other processes have changed; None if none does."""
+        return None if self._change_check is None else self._change_check()
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """Return the kept response to a request with the same bytes and rights while it is valid.

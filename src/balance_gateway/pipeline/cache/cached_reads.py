@@ -7,7 +7,7 @@ the provider, and store the result under the remembered fence state. Errors are 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -170,10 +170,10 @@ class CachedReads:
         """Return the live nonces and validities of all accounts; None when the cache is off."""
         return self._fences.versions if self._store.is_enabled else None
 
-    def check_changes(self) -> Awaitable[bool] | None:
-        """Ask which values other replicas have changed; see ``change_log.py``."""
+    def get_change_check(self) -> Callable[[], Awaitable[bool]] | None:
+        """Return how to ask which values other replicas have changed; see ``change_log.py``."""
         log = self._fences.change_log
-        return None if log is None else log.check()
+        return None if log is None else log.check
 
     async def begin_write(self, account: Account, write_id: str) -> None:
         """Raise the fence.
