@@ -52,7 +52,7 @@ class LocalCacheVersions:
 
     A nonce decides which cached values count at all. A validity also ends when a value is
     replaced, so that an older value is never returned after a newer one. Where replicas share the
-    cache, this process learns of their changes when it asks for them: ``ReadPipeline.get_change_check``.
+    cache, this process learns of their changes when it asks: ``ReadPipeline.get_change_check``.
 
     Attributes:
         by_fence: the nonce of each fence key that has been requested; empty where replicas share
