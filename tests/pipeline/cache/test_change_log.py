@@ -271,3 +271,16 @@ def test_what_is_owed_is_forgotten_when_redis_has_no_older_value() -> None:
     owed.add("c", 100.0)
 
     assert [key in owed for key in "abc"] == [False, True, True]
+
+
+def test_a_value_shown_again_hides_none_that_has_expired() -> None:
+    now_s = 0.0
+    owed = OwedValues(lambda: now_s)
+    owed.add("a", 10.0)
+    owed.add("b", 10.0)
+    owed.add("a", 100.0)
+    now_s = 20.0
+
+    owed.add("c", 10.0)
+
+    assert [key in owed for key in "abc"] == [True, False, True]

@@ -151,7 +151,7 @@ async def test_a_reply_in_pieces_is_joined(proxy: Proxy, redis_url: str) -> None
     async with proxy.running() as url, open_link(url) as (link, _):
         [first] = await read_newest(link)
         await add_entries(redis_url, 2)
-        proxy.change = lambda data: [data[at : at + 1] for at in range(len(data))]
+        proxy.change = lambda data: [data[at : at + 30] for at in range(0, len(data), 30)]
         changed = await read_from(link, first)
         proxy.change = lambda data: [data[:9], data[9:]]
         unchanged = await read_from(link, changed[-1])

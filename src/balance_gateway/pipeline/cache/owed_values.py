@@ -18,28 +18,27 @@ class OwedValues:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._count = 0
-        # By value key: when it was shown, as a count of events and in seconds.
+        self._begun = 0
+        # By value key: how many reads had begun when it was shown, and until when it is owed.
         self._owed: dict[str, tuple[int, float]] = {}
 
     def begin_read(self) -> int:
-        """Return the present count of events: reads that begin and values that are shown."""
-        self._count += 1
-        return self._count
+        """Return the number of reads that have begun, with this one."""
+        self._begun += 1
+        return self._begun
 
     def add(self, key: str, lifetime_s: float) -> None:
         """Note a value that is shown now, without having been stored.
 
         Args:
             key: the value key.
-            lifetime_s: for how many seconds the shared cache can have an older value.
+            lifetime_s: for how many seconds the shared cache can have an older value; above 0.
         """
-        self._count += 1
         now_s = self._monotonic()
-        # The order is that of time, so that what has expired is first.
+        # The order is that of time, so that what has expired is first; this one has not.
         self._owed.pop(key, None)
-        self._owed[key] = self._count, now_s + lifetime_s
-        while self._owed and self._owed[first := next(iter(self._owed))][1] <= now_s:
+        self._owed[key] = self._begun, now_s + lifetime_s
+        while self._owed[first := next(iter(self._owed))][1] <= now_s:
             del self._owed[first]
 
     def settle(self, key: str, began: int) -> None:
