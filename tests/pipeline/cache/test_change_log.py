@@ -154,6 +154,27 @@ async def test_without_its_position_everything_ends(log: Log, change: str) -> No
     assert log.list_ended() == ALL
 
 
+async def test_the_position_of_another_connection_is_not_read_from(log: Log) -> None:
+    log.link.connection = 2
+
+    await log.log.check()
+
+    assert log.link.reads == ["newest", "newest"]
+
+
+async def test_a_reply_over_a_connection_that_was_given_up_ends_everything(log: Log) -> None:
+    """Meanwhile another connection has met another server."""
+    log.link.is_held = True
+    check = log.log.check()
+    await asyncio.sleep(0)
+    log.link.connection = 2
+    log.link.answer()
+    log.link.answer()
+
+    assert await check
+    assert log.list_ended() == ALL
+
+
 async def test_validities_taken_before_the_first_read_end() -> None:
     log = Log()
     log.take()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,73 +16,14 @@ from balance_gateway.pipeline.cache.redis_log_link import (
     parse_reply,
 )
 from balance_gateway.pipeline.redis_client import RedisClient
-
-Change = Callable[[bytes], list[bytes]]
-
-
-class Proxy:
-    """Passes bytes between clients and Redis, and may change what comes from Redis.
-
-    Attributes:
-        change: returns the pieces in which a client receives some bytes; none: nothing comes.
-        connections: how many there have been.
-    """
-
-    def __init__(self, redis_url: str) -> None:
-        self._redis_url = redis_url
-        self.change: Change = lambda data: [data]
-        self.connections = 0
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.close()
-            self.cut()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        """Close all connections."""
-        for writer in self._writers:
-            writer.close()
-        self._writers.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        path = self._redis_url.removeprefix("unix://")
-        there = await asyncio.open_unix_connection(path)
-        self._writers += [writer, there[1]]
-        self._tasks += [
-            asyncio.create_task(self._pass(reader, there[1], lambda data: [data])),
-            asyncio.create_task(self._pass(there[0], writer, self._change)),
-        ]
-
-    def _change(self, data: bytes) -> list[bytes]:
-        return self.change(data)
-
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Change
-    ) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                for piece in change(data):
-                    writer.write(piece)
-                    await writer.drain()
-                    # Each piece is received by itself.
-                    await asyncio.sleep(0.001)
-        writer.close()
+from tests.pipeline.redis_proxy import Change, Proxy
 
 
 @pytest.fixture
 async def proxy(redis_url: str) -> Proxy:
     if not redis_url.startswith("unix://"):
         pytest.skip("the proxy needs the tests' own Redis")
-    return Proxy(redis_url)
+    return Proxy(redis_url.removeprefix("unix://"))
 
 
 @contextlib.asynccontextmanager

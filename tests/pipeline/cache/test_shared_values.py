@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import GatewayError
@@ -17,9 +19,19 @@ from balance_gateway.pipeline.cache.cached_reads import CachedReads
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.redis_client import RedisClient
 from balance_gateway.providers.registry import PROVIDERS
-from tests.pipeline.fakes import FakeProvider, account, get_state, ledger_minor_units, request
+from tests.pipeline.fakes import (
+    TODAY,
+    FakeProvider,
+    account,
+    get_state,
+    ledger_minor_units,
+    request,
+)
+from tests.pipeline.redis_proxy import Proxy
+from tests.servers import redis_server
 
 ACCOUNT, OTHER = account("acct_a"), account("acct_b")
+DAY = TODAY.replace(day=1)
 
 
 async def has_no_writes() -> bool:
@@ -196,20 +208,19 @@ async def test_a_value_shown_during_a_write_is_not_followed_by_an_older_one(
     assert (describe(shown), after) == ((100, "live"), (50, "live"))
 
 
-async def keep_answer(replica: Replica, of: Any = ACCOUNT) -> Any:
+async def keep_answer(replica: Replica, of: Any = ACCOUNT, **changes: Any) -> Any:
     """Read a value, and return its terms under which an answer made from it may be used again."""
     await replica.check()
-    await replica.read(of)
-    terms = (await replica.read(of)).cache_terms
+    await replica.read(of, **changes)
+    # What it has stored itself is in the log too.
+    await replica.check()
+    terms = (await replica.read(of, **changes)).cache_terms
     assert terms is not None
     return terms
 
 
 async def test_kept_answers_count_until_another_replica_writes(replicas: list[Replica]) -> None:
     first, second = replicas
-    terms, other = await keep_answer(first), await keep_answer(first, OTHER)
-    # What it stored itself is in the log too.
-    await first.check()
     terms, other = await keep_answer(first), await keep_answer(first, OTHER)
 
     valid = [(await first.check(), terms.validity.is_valid, other.validity.is_valid)]
@@ -223,24 +234,14 @@ async def test_a_kept_answer_ends_when_another_replica_stores_a_value(
     replicas: list[Replica],
 ) -> None:
     first, second = replicas
-    await keep_answer(first)
-    await first.check()
+    past = await keep_answer(first, as_of=DAY, is_today=False)
     terms = await keep_answer(first)
-    past = await keep_answer_of_day(first)
-    await first.check()
-    past = await keep_answer_of_day(first)
 
     await second.read(max_age_s=0)
     await first.check()
 
     assert (terms.validity.is_valid, terms.account.is_valid) == (False, False)
     assert (past.validity.is_valid, past.account.is_valid) == (True, False)
-
-
-async def keep_answer_of_day(replica: Replica) -> Any:
-    day = request(ACCOUNT).as_of.replace(day=1)
-    await replica.read(as_of=day, is_today=False)
-    return (await replica.read(as_of=day, is_today=False)).cache_terms
 
 
 async def test_a_live_value_ends_what_its_process_has_kept(replicas: list[Replica]) -> None:
@@ -273,3 +274,37 @@ async def test_nothing_kept_may_be_used_without_redis(replicas: list[Replica]) -
     first.redis.note_success()
 
     assert (during, await first.check()) == (False, True)
+
+
+async def test_a_failover_ends_every_kept_answer_and_begins_a_quarantine(tmp_path: Path) -> None:
+    """The successor may lack the last writes of the former primary."""
+    with redis_server(tmp_path) as former, redis_server(tmp_path) as successor:
+        proxy = Proxy(former.port)
+        async with proxy.running() as url, Redis(port=successor.port) as admin:
+            await admin.execute_command("REPLICAOF", "127.0.0.1", former.port)
+            replica = Replica(RedisClient.open(url), FakeProvider())
+            terms = await keep_answer(replica)
+            await wait_for_replication(replica.redis.client)
+            was_current = await replica.check(), terms.validity.is_valid
+            await admin.execute_command("REPLICAOF", "NO", "ONE")
+            proxy.target = successor.port
+            proxy.cut()
+
+            is_current = await replica.check()
+            # The other connections are lost too, and reads rest after that.
+            await replica.read()
+            replica.redis.note_success()
+            after = [describe(await replica.read()) for _ in range(2)][-1]
+            has_quarantine = await admin.exists("balance-gateway:quarantine")
+            await replica.reads.aclose()
+            await replica.reads._fences.aclose()
+
+    assert was_current == (True, True)
+    assert (is_current, terms.validity.is_valid) == (True, False)
+    assert (after, has_quarantine) == ((100, "live"), 1)
+
+
+async def wait_for_replication(client: Any) -> None:
+    while not (await client.info("replication")).get("connected_slaves"):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    await client.wait(1, 5000)
