@@ -66,6 +66,16 @@ class NoFence(RedisFences):
         """Do nothing."""
 
 
+class UnfencedValues(RedisModel):
+    """A value is stored whatever its standing is."""
+
+    def keep(self, keys: Sequence[str], arguments: Sequence[Any]) -> list[int]:
+        changed, epoch = list(arguments), self._get(keys[0]) or b""
+        standings = [epoch + b"/" + (self._get(nonce) or b"") for nonce in keys[3::2]]
+        changed[2::5] = [standing.decode() for standing in standings]
+        return super().keep(keys, changed)
+
+
 class CacheAside(CachedReads):
     """Plain cache-aside: get, fetch, set; a write deletes the account's values when it ends."""
 
@@ -399,8 +409,10 @@ _RESTARTS = CONTENDED_FAULT_PROFILES["contended, redis restarts"]
 _LOST_KEYS = replace(_LOST_WRITES, redis_restart_every_s=4.0, crash_every_s=12.0)
 
 MUTANTS: Mapping[str, Mutant] = {
-    "plain cache-aside": Mutant(replace(REAL, fences=NoFence, reads=CacheAside), _NO_FAULTS, 5),
-    "no fence at all": Mutant(replace(REAL, fences=NoFence), _NO_FAULTS, 5),
+    "plain cache-aside": Mutant(
+        replace(REAL, fences=NoFence, reads=CacheAside, redis=UnfencedValues), _NO_FAULTS, 5
+    ),
+    "no fence at all": Mutant(replace(REAL, fences=NoFence, redis=UnfencedValues), _NO_FAULTS, 5),
     "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _NO_FAULTS, 5),
     "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100, (34, 35)),
     "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20, (2, 3)),
