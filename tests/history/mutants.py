@@ -31,7 +31,7 @@ from balance_gateway.pipeline.cache.owed_values import OwedValues
 from balance_gateway.pipeline.cache.redis_fence import RedisFences
 from balance_gateway.pipeline.cache.result_keeping import SharedKeeper
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
-from balance_gateway.pipeline.redis_client import COMMAND_TIMEOUT_S, ServerIdentity
+from balance_gateway.pipeline.redis_client import ServerIdentity
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.providers import BalanceProvider
@@ -45,7 +45,7 @@ from tests.history.fault_profiles import (
     SPECIAL_FAULT_PROFILES,
     FaultProfile,
 )
-from tests.history.provider_model import ProviderModel
+from tests.history.provider_model import LATE_LANDING_S, ProviderModel
 from tests.history.redis_model import RedisModel
 from tests.history.simulation import DAYS, REAL, Blueprint
 
@@ -168,10 +168,10 @@ class IgnoredServerChange(RedisFences):
 
 
 class HoldTooShort(RedisFences):
-    """The hold does not cover the time in which its own reply arrives."""
+    """The hold does not cover the time in which a write still takes effect."""
 
     def __init__(self, redis: Any, hold_s: float, has_unsettled_writes: Any, link: Any) -> None:
-        super().__init__(redis, hold_s - COMMAND_TIMEOUT_S, has_unsettled_writes, link)
+        super().__init__(redis, hold_s - LATE_LANDING_S, has_unsettled_writes, link)
 
 
 class StoredUnderNewerNonce(SharedKeeper):
@@ -398,7 +398,6 @@ class Mutant:
 
 _NO_FAULTS, _LOST_WRITES = FAULT_PROFILES["no faults"], FAULT_PROFILES["lost writes"]
 _SNAPSHOTS = SPECIAL_FAULT_PROFILES["redis restored from a snapshot"]
-_LATE_REPLIES = SPECIAL_FAULT_PROFILES["late fence replies"]
 _DOUBT = SPECIAL_FAULT_PROFILES["comparisons and uncertain writes"]
 _NO_JOURNAL = SPECIAL_FAULT_PROFILES["journal outages"]
 _CONTENDED = CONTENDED_FAULT_PROFILES["contended"]
@@ -418,12 +417,12 @@ MUTANTS: Mapping[str, Mutant] = {
     "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20, (2, 3)),
     "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100, (47, 54)),
     "ignored server change": Mutant(replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20),
-    "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LATE_REPLIES, 80, (23,)),
+    "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LOST_WRITES, 40, (3,)),
     "stored under a newer nonce": Mutant(
         replace(REAL, modify=_store_under_newer_nonces), _NO_FAULTS, 20
     ),
     "calls shared across writes": Mutant(
-        replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 20, (8, 11)
+        replace(REAL, modify=_share_calls_across_writes), _NO_FAULTS, 100, (42,)
     ),
     "last applied taken for the truth": Mutant(
         replace(REAL, reconciler=LastAppliedIsTheTruth), _DOUBT, 20
