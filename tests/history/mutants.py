@@ -430,8 +430,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "settled by a read within the hold": Mutant(
         replace(REAL, reconciler=SettledWithinHold), _DOUBT, 20
     ),
-    "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40, (18, 31)),
-    "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 20, (2, 7)),
+    "compared in doubt": Mutant(replace(REAL, reconciler=ComparedInDoubt), _DOUBT, 40, (29,)),
+    "forgotten outcome": Mutant(replace(REAL, writer=ForgottenOutcome), _NO_JOURNAL, 40, (8,)),
     "joined a read of the log": Mutant(
         replace(REAL, modify=_replace_log(JoinedRead)), _CONTENDED, 60, (10, 14)
     ),
