@@ -415,7 +415,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _NO_FAULTS, 5),
     "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100, (34, 35)),
     "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20, (2, 3)),
-    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100, (47, 54)),
+    "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100, (7,)),
     "ignored server change": Mutant(replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20),
     "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LOST_WRITES, 40, (3,)),
     "stored under a newer nonce": Mutant(
