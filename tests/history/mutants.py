@@ -413,10 +413,12 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "no fence at all": Mutant(replace(REAL, fences=NoFence, redis=UnfencedValues), _NO_FAULTS, 5),
     "nonce only before": Mutant(replace(REAL, fences=NonceOnlyBefore), _NO_FAULTS, 5),
-    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100, (34, 35)),
+    "nonce only after": Mutant(replace(REAL, fences=NonceOnlyAfter), _NO_FAULTS, 100, (12,)),
     "no writes in flight": Mutant(replace(REAL, fences=NoWritesInFlight), _LOST_WRITES, 20, (2, 3)),
     "no quarantine": Mutant(replace(REAL, fences=NoQuarantineAtAll), _LOST_KEYS, 100, (7,)),
-    "ignored server change": Mutant(replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20),
+    "ignored server change": Mutant(
+        replace(REAL, fences=IgnoredServerChange), _SNAPSHOTS, 20, (7,)
+    ),
     "hold too short": Mutant(replace(REAL, fences=HoldTooShort), _LOST_WRITES, 40, (3,)),
     "stored under a newer nonce": Mutant(
         replace(REAL, modify=_store_under_newer_nonces), _NO_FAULTS, 20
