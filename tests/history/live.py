@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import tempfile
 import time
 from collections import Counter

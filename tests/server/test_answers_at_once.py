@@ -192,3 +192,19 @@ async def test_a_defect_is_reported_by_the_task(monkeypatch: pytest.MonkeyPatch)
 
     assert answer.startswith(b"HTTP/1.1 500")
     assert gateway.count(500) == 1
+
+
+async def test_nothing_is_answered_at_once_where_replicas_share_the_cache() -> None:
+    """What the others have changed must be known first, and that takes a round trip."""
+    gateway = Gateway(at_once=True)
+    asked: list[bytes] = []
+
+    async def check_changes() -> bool:
+        asked.append(b"asked")
+        return True
+
+    gateway.endpoint._engine._change_check = check_changes  # type: ignore[attr-defined]
+
+    await exchange(gateway, [post(QUERY)] * 3)
+
+    assert (gateway.tasks, len(asked)) == (3, 3)

@@ -142,6 +142,9 @@ class GraphQLEndpoint:
             None if there is none, or if anything about the request is wrong or has to be awaited:
             ``__call__`` then decides.
         """
+        if self._engine.shares_cache:
+            # What other processes have changed must be asked first.
+            return None
         began_ns = time.perf_counter_ns()
         headers = headers_by_name(scope["headers"])
         media_type = negotiate(decode_header(headers.get(b"accept")))
@@ -247,11 +250,6 @@ class GraphQLEndpoint:
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
         key = _build_key(scope, body, is_post=is_post)
-        if (cached := self._engine.cached_response(key, caller)) is not None:
-
-
-        # A body is JSON, so no body begins like the key of a GET.
-        key = body if is_post else b"GET " + scope["query_string"]
         check = self._engine.check_changes()
         may_recall = check is None or await check
         if may_recall and (cached := self._engine.cached_response(key, caller)) is not None:
@@ -265,18 +263,12 @@ class GraphQLEndpoint:
         except RequestRefused as refused:
             return build_refusal_response(refused)
         if not operation.is_mutation:
-            if (cached := self._engine.try_cached(operation, caller, key)) is not None:
-                return cached
-            execution = self._engine.execute(operation, caller, key)
-            return await cancel_on_disconnect(execution, receive)
-
-
             if may_recall:
                 cached = self._engine.try_cached(operation, caller, key)
                 if cached is not None:
                     return cached
             execution = self._engine.execute(operation, caller, key, may_recall=may_recall)
-            return await _cancel_on_disconnect(execution, receive)
+            return await cancel_on_disconnect(execution, receive)
         if not is_post:
             raise BadRequest(405, "A mutation must be sent with POST.", ((b"allow", b"POST"),))
         return await self._execute_mutation(operation, caller)

@@ -18,6 +18,11 @@ class GraphQLEngine(Protocol):
         """
         ...
 
+    @property
+    def shares_cache(self) -> bool:
+        """Whether other processes can change what is kept, so that ``check_changes`` asks them."""
+        ...
+
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask what other processes have changed, so that a kept answer may be used.
 

@@ -143,6 +143,11 @@ class CompiledEngine:
         checked = self._engine.check_cost(prepared, request.variables, compiled=compiled)
         return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
 
+    @property
+    def shares_cache(self) -> bool:
+        """Whether other processes can change what is kept."""
+        return self._change_check is not None
+
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask which values other processes have changed; None if none does."""
         return None if self._change_check is None else self._change_check()

@@ -148,6 +148,11 @@ class Engine:
             raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)
         return Operation(prepared, variables)
 
+    @property
+    def shares_cache(self) -> bool:
+        """Return False: this engine keeps nothing."""
+        return False
+
     def check_changes(self) -> None:
         """Return None: this engine keeps nothing."""
         return
