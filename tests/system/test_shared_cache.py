@@ -63,6 +63,39 @@ def test_replicas_share_cached_values(
     assert one.count_calls() == {}
 
 
+def poll(gateway: GatewayClient, tag: str) -> httpx.Response:
+    """Ask as the dashboard does, which has the response with this tag."""
+    return httpx.get(
+        f"{gateway.url}/graphql",
+        params={"query": READ, "variables": '{"asOf":"2026-02-04"}'},
+        headers={
+            "Authorization": f"Bearer {gateway.key}",
+            "Accept": "application/json",
+            "If-None-Match": tag,
+        },
+        timeout=30,
+        trust_env=False,
+    )
+
+
+def test_no_poll_gets_304_after_a_write_through_the_other_replica(
+    replicas: tuple[GatewayClient, GatewayClient],
+) -> None:
+    one, other = replicas
+    # The first response is LIVE, and the next one CACHED.
+    tag = poll(other, poll(other, "").headers["etag"]).headers["etag"]
+    unchanged = poll(other, tag).status_code
+
+    written = one.data(WRITE, minor="91500")["upsertOpeningBalance"]
+    answers = [poll(replica, tag) for replica in (other, one)]
+
+    assert (unchanged, written["__typename"]) == (304, "OpeningBalanceApplied")
+    for answer in answers:
+        assert answer.status_code == 200
+        account = answer.json()["data"]["bankAccount"]
+        assert account["openingBalance"]["amount"]["minorUnits"] == "91500"
+
+
 @pytest.mark.parametrize("minor", ["700", "800"])
 def test_a_write_through_one_replica_is_visible_through_the_other(
     replicas: tuple[GatewayClient, GatewayClient], minor: str

@@ -61,7 +61,7 @@ async def test_the_first_view_says_what_it_shows_and_passes_axe(browser: Browser
         eur = next(card for card in cards if card.startswith("EUR"))
         # A total of banks and one of books compare where both are known only.
         assert re.search(r"Bank, 14 of 15\s+[\d,]+\.\d\d\s+Books\s+[\d,]+\.\d\d", eur)
-        assert "Difference of the 14 with both" in eur
+        assert "Difference, 14 with both" in eur
         assert "oldest figure just now" in eur
         assert await page.locator("#accounts tr").count() < 60
         assert await find_axe_problems(page) == []
@@ -79,7 +79,8 @@ async def test_an_outage_is_named_until_it_is_over(browser: Browser, demo: Demo)
             await refresh(page)
             await refresh(page)
             outage = page.locator("#outage")
-            await expect(outage).to_contain_text("Light (light-acme) is down")
+            await expect(outage).to_contain_text("Light (light-acme) is down since")
+            await expect(outage).to_contain_text("tried again in")
             await expect(outage).to_contain_text("have no figure")
             await expect(find_row(page, "light-operating-eur")).to_contain_text(
                 "The provider cannot be reached"
@@ -292,9 +293,10 @@ async def test_a_phone_shows_amounts_without_scrolling_sideways(browser: Browser
     address = "/?find=light-operating-eur"
     async with sign_in(browser, demo, address, color_scheme="light", **phone) as page:
         row = find_row(page, "light-operating-eur")
+        await page.get_by_role("link", name="Go to the accounts").click()
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)
-            await page.locator(".tools").evaluate("(tools) => tools.scrollIntoView()")
+            await page.locator("#accounts-title").evaluate("(title) => title.scrollIntoView()")
             assert await page.evaluate("document.documentElement.scrollWidth") == 390
             for name in ("bank", "ledger", "difference"):
                 box = await row.locator(f".c-{name}").bounding_box()

@@ -10,7 +10,7 @@ import { TEXT } from "./text.js";
 
 const WIDTH = 800;
 const HEIGHT = 250;
-const [LEFT, RIGHT, TOP, BOTTOM] = [8, WIDTH - 8, 24, HEIGHT - 28];
+const [LEFT, RIGHT, TOP, BOTTOM] = [8, WIDTH - 8, 34, HEIGHT - 38];
 
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {string} [text] */
 function node(tag, attributes, text = "") {
