@@ -117,7 +117,7 @@ def test_its_documents_are_valid_and_compact_enough_for_a_get(name: str):
 
 
 def test_polled_documents_ask_for_nothing_that_changes_by_itself():
-    for name in ("LIST", "ACCOUNTS", "SUMMARY", "UNSETTLED"):
+    for name in ("LIST", "ACCOUNTS", "SUMMARY", "OPENINGS"):
         for field in ("ageSeconds", "remaining", "refillsAt", "lastSuccessAt", "lastFailureAt"):
             assert field not in QUERIES[name], (name, field)
 

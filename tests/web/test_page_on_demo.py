@@ -260,6 +260,11 @@ async def test_the_csv_has_what_the_table_shows(browser: Browser, demo: Demo):
         download = await started.value
         text = read_text(await download.path())
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        cells = ["=1+1", "+1", "-cmd", "@x", "-12.50", 'a "b", c']
+        encoded = await page.evaluate(
+            "(cells) => import('/page/csv.js').then((csv) => cells.map(csv.encodeCell))", cells
+        )
+        assert encoded == ["'=1+1", "'+1", "'-cmd", "'@x", "-12.50", '"a ""b"", c"']
         await lay_out_all(page)
         shown = await page.locator(f"{ROWS}:not(.subtotal)").all()
         assert len(rows) == len(shown) > 20
@@ -312,6 +317,12 @@ async def test_a_phone_shows_amounts_without_scrolling_sideways(browser: Browser
 
 async def test_numbers_and_dates_have_the_forms_of_the_browser(browser: Browser, demo: Demo):
     address = "/?find=layer-operating-checking&as-of=2026-06-30"
+    typed = ["1.234,50", "1,234.50", "1\u202f234,50", "-7", "1,23,4", "abc", ""]
+    read = {
+        "de-DE": ["1234.50", None, None, "-7", None, None, None],
+        "fr-FR": [None, None, "1234.50", "-7", None, None, None],
+        "ja-JP": [None, "1234.50", None, "-7", None, None, None],
+    }
     forms = {
         "de-DE": (r"\d+(\.\d{3})+,\d\d", "30.06.2026"),
         "fr-FR": (r"\d+(\u202f\d{3})+,\d\d", "30 juin 2026"),
@@ -322,3 +333,7 @@ async def test_numbers_and_dates_have_the_forms_of_the_browser(browser: Browser,
             row = find_row(page, "layer-operating-checking")
             await expect(row.locator(".c-age")).to_contain_text(day)
             await expect(row.locator(".c-ledger")).to_have_text(re.compile(f"^{amount}$"))
+            parsed = await page.evaluate(
+                "(t) => import('/page/numbers.js').then((n) => t.map(n.parseAmount))", typed
+            )
+            assert parsed == read[locale]

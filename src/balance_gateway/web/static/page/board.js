@@ -1,7 +1,7 @@
 // Reads everything that the page shows of all accounts: their rows, and the totals and connectors.
 
 import { read } from "./api.js";
-import { ACCOUNTS, LIST, SUMMARY, UNSETTLED } from "./queries.js";
+import { ACCOUNTS, LIST, SUMMARY } from "./queries.js";
 import { TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Account} Account */
@@ -67,39 +67,6 @@ export async function readRows(asOf, providers, signal, onPage) {
   return rows;
 }
 
-/** @typedef {import("./types.d.ts").UnsettledWrite} UnsettledWrite */
-
-const UNSETTLED_MS = 60_000;
-/** @type {Map<string, UnsettledWrite>} by account */
-let unsettled = new Map();
-let unsettledAt = 0;
-
-/** Let the next look read which accounts are unsettled, as after a write of the reader's own. */
-export function forgetUnsettled() {
-  unsettledAt = 0;
-}
-
-/**
- * Mark the rows whose account has an unsettled write; at most once a minute it is asked again.
- *
- * @param {Row[]} rows
- * @param {AbortSignal} signal
- * @returns {Promise<Row[]>} other rows stay the same objects
- */
-export async function markUnsettled(rows, signal) {
-  if (Date.now() - unsettledAt > UNSETTLED_MS) {
-    const { data } = await read(UNSETTLED, { first: LIST_PAGE }, signal);
-    const nodes = /** @type {(Account | null)[]} */ (data.bankAccounts.nodes);
-    unsettled = new Map(nodes.flatMap((each) => (each?.unsettledWrite ? [[each.id, each.unsettledWrite]] : [])));
-    unsettledAt = Date.now();
-  }
-  if (!unsettled.size) return rows;
-  return rows.map((row) => {
-    const unsettledWrite = unsettled.get(row.account.id);
-    return unsettledWrite ? { ...row, account: { ...row.account, unsettledWrite } } : row;
-  });
-}
-
 /**
  * Read the totals and the connectors.
  *
@@ -119,9 +86,13 @@ function findRows(answer) {
   return rows;
 }
 
-/** @param {Answer} answer @returns {Row[]} */
-function buildRows(answer) {
-  /** @type {Map<number, Map<string, Problem>>} */
+/**
+ * Find the failed fields of the accounts of a page.
+ *
+ * @param {Answer} answer
+ * @returns {Map<number, Map<string, Problem>>} by the index of the account, by the name of the field
+ */
+export function findProblems(answer) {
   const problems = new Map();
   for (const error of answer.errors || []) {
     const [root, list, index, field] = error.path || [];
@@ -129,6 +100,12 @@ function buildRows(answer) {
     const ofRow = problems.get(index) || new Map();
     problems.set(index, ofRow.set(String(field), error));
   }
+  return problems;
+}
+
+/** @param {Answer} answer @returns {Row[]} */
+function buildRows(answer) {
+  const problems = findProblems(answer);
   const nodes = /** @type {(Account | null)[]} */ (answer.data.bankAccounts.nodes);
   return nodes.map((node, index) => {
     const ofRow = problems.get(index) || new Map();

@@ -47,9 +47,7 @@ function fillSort() {
   }
 }
 
-/**
- * @param {{table: {layOutAll: (isWhole: boolean) => void}, refresh: () => void, schedule: () => void, save: () => void}} page
- */
+/** @param {{refresh: () => void, save: () => void}} page */
 export function startControls({ refresh, save }) {
   fillSort();
   set(input("find"), { placeholder: LABELS.findHint ?? "" });

@@ -3,12 +3,13 @@
 import { ApiError, now } from "./api.js";
 import { showAsOf, startAsOf } from "./as_of.js";
 import { readOutages, showConnectorCount, showConnectors, showOutages } from "./banner.js";
-import { forgetUnsettled, markUnsettled, readNames, readRows, readSummary } from "./board.js";
+import { readNames, readRows, readSummary } from "./board.js";
 import { startControls, showControls } from "./controls.js";
 import { saveCsv } from "./csv.js";
 import { $, button } from "./dom.js";
 import { allowInDrawer, readAccount, showDrawer, startDrawer } from "./drawer.js";
 import { dayOf, showDay, showTime } from "./numbers.js";
+import { expireOpenings, forgetOpenings, joinOpenings, readOpenings } from "./openings.js";
 import { buildRow } from "./rows.js";
 import { askForKey, findHindrance, isSignedIn, readSession, showNotice, startSession } from "./session.js";
 import { getState, onChange } from "./state.js";
@@ -47,7 +48,8 @@ const table = new WindowedTable(body, COLUMNS, buildRow);
 
 function showTable() {
   const overlapping = new Set(board.summary?.totals.flatMap((total) => total.overlapping));
-  const { items, rows } = buildView(board.rows, getState(), overlapping);
+  const all = joinOpenings(board.rows);
+  const { items, rows } = buildView(all, getState(), overlapping);
   shownRows = rows;
   table.show(items, (item) => (item.kind === "row" ? item.row : item));
   $("table").setAttribute("aria-rowcount", String(items.length + 1));
@@ -80,14 +82,13 @@ async function readBoard(signal) {
   const { asOf } = getState();
   const isFirst = board.day !== (asOf || "today") || !board.rows.length;
   if (isFirst) await readFirstNames(signal);
-  const read = await readRows(asOf, listProviders(), signal, (known, all) => {
+  const rows = await readRows(asOf, listProviders(), signal, (known, all) => {
     // Rows that are not read yet keep what they show.
     if (isFirst) showPart(known);
     $("status").textContent = TEXT.readingMore(known.length, Math.max(all, board.rows.length));
   });
   // After the rows, so that it is of the same figures.
   const summary = await readSummary(asOf, signal);
-  const rows = await markUnsettled(read, signal);
   const down = await readOutages(summary.connectors, signal);
   Object.assign(board, { rows, summary, down, count: rows.length, readAt: Date.now() });
 }
@@ -127,6 +128,8 @@ async function refresh() {
     await readBoard(mine.signal);
     showTable();
     showSummary();
+    await readOpenings(mine.signal, showTable);
+    for (const id of ["csv", "print"]) button(id).disabled = false;
     if (/** @type {HTMLDetailsElement} */ ($("connectors-details")).open) await showConnectors(mine.signal);
     await readAccount();
     $("status").textContent = TEXT.readAt(showTime(now()));
@@ -142,8 +145,9 @@ async function refresh() {
   }
 }
 
-async function refreshAfterWrite() {
-  forgetUnsettled();
+/** Read everything again, also what is read less often. */
+async function refreshAll() {
+  expireOpenings();
   await refresh();
 }
 
@@ -162,7 +166,7 @@ async function openSession() {
   $("environment").hidden = !gateway.environment;
   $("version").textContent = gateway.version;
   const has = (/** @type {string} */ scope) => viewer.scopes.includes(scope);
-  allowInDrawer({ canWrite: has("balances:write"), canExplain: has("audit:read"), refresh: refreshAfterWrite });
+  allowInDrawer({ canWrite: has("balances:write"), canExplain: has("audit:read"), refresh: refreshAll });
   showTitle();
   showDrawer();
   return true;
@@ -188,9 +192,10 @@ function forget() {
   asking?.abort();
   clearTimeout(timer);
   session = null;
-  forgetUnsettled();
+  forgetOpenings();
   Object.assign(board, { rows: [], count: 0, summary: null, down: [], readAt: 0, day: "" });
   for (const id of ["totals", "connectors"]) $(id).replaceChildren();
+  for (const id of ["csv", "print"]) button(id).disabled = true;
   $("outage").hidden = true;
   showTable();
 }
@@ -208,7 +213,7 @@ function start() {
     element.textContent = LABELS[/** @type {HTMLElement} */ (element).dataset.text ?? ""] ?? "";
   }
   startAsOf();
-  startControls({ table, refresh, schedule, save: saveShown });
+  startControls({ refresh: refreshAll, save: saveShown });
   startDrawer();
   startTotalsChart();
   onChange((state, before) => {

@@ -14,7 +14,6 @@ export const ACCOUNTS = `query Accounts($asOf: Date, $first: Int!, $after: Strin
     nodes {
       id name currency provider
       connector { name }
-      openingBalance { amount { amount } source effectiveAt }
       balance(asOf: $asOf) {
         asOf
         bank { amount } ledger { amount } difference { amount }
@@ -35,9 +34,17 @@ export const SUMMARY = `query Summary($asOf: Date) {
   connectors { name provider health { state } }
 }`;
 
-/** Asked apart, and less often: after a write anywhere the gateway looks at each account for it. */
-export const UNSETTLED = `query Unsettled($first: Int!) {
-  bankAccounts(first: $first) { nodes { id unsettledWrite { writeId at } } }
+/** Asked apart, and less often: an opening balance is a read of its own at most providers, and after
+ * a write anywhere the gateway looks at each account for unsettled ones. */
+export const OPENINGS = `query Openings($first: Int!, $after: String) {
+  bankAccounts(first: $first, after: $after) {
+    pageInfo { hasNextPage endCursor }
+    nodes {
+      id
+      openingBalance { amount { amount } source effectiveAt }
+      unsettledWrite { writeId at }
+    }
+  }
 }`;
 
 export const CONNECTORS = `query Connectors {

@@ -57,11 +57,11 @@ function buildAccount(row) {
 }
 
 /** @param {Row} row @returns {(Node | string | null)[]} */
-function describeOpening({ account, problems, waiting }) {
+function describeOpening({ account, problems }) {
   const failed = problems.get("openingBalance");
   const badge = account.unsettledWrite ? makeChip("warn", TEXT.unsettled) : null;
   if (failed) return [make("span", "problem", describeFailure(failed)), badge];
-  if (waiting && account.openingBalance === undefined) return [make("span", "none", TEXT.none)];
+  if (account.openingBalance === undefined) return [make("span", "none", TEXT.none)];
   const value = account.openingBalance;
   if (!value) return [make("span", "none", TEXT.notSet), badge];
   const day = value.effectiveAt ? showDay(value.effectiveAt.slice(0, 10)) : SOURCES_SHORT[value.source] || "";
