@@ -30,6 +30,7 @@ SLOW_FILES = (
     "tests/system/test_commands.py",
     "tests/system/test_workers.py",
     "tests/history/test_live.py",
+    "tests/web/test_page_on_demo.py",
     "tests/system/test_demo.py",
     "tests/system/test_remote_commands.py",
     "tests/system/test_shares.py",

@@ -34,7 +34,7 @@ def list_paths() -> list[str]:
     """List the GET requests of one refresh, as of today.
 
     One for each page of the accounts, those of the embedded ledger apart, and one for the totals
-    and the connectors.
+    and the connectors. The page reads opening balances each five minutes only.
     """
     size = read_page_size()
     ends = ledger.LIGHT_IDS[size - 1 : -1 : size]

@@ -112,7 +112,11 @@ def run_in_node(script: str, *scripts: str) -> str:
     """Return the output of a script that runs after the given ones, without their imports."""
     prelude = re.sub(r"^import .*$|^export ", "", "\n".join(scripts), flags=re.MULTILINE)
     done = subprocess.run(
-        [str(NODE), "-e", f"{prelude}\n{script}"], capture_output=True, text=True, check=True
+        [str(NODE), "-"],
+        input=f"{prelude}\n{script}",  # An argument may be too long.
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
