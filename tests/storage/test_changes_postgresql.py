@@ -9,7 +9,7 @@ import pytest
 from balance_gateway.storage import changes as changes_module
 from balance_gateway.storage.changes import open_storage_changes
 from balance_gateway.storage.database import DatabaseError, open_database
-from balance_gateway.storage.tables import metadata
+from balance_gateway.storage.plan_tables import plans
 from tests.storage.test_changes import INSERT, commit, read
 
 
@@ -54,7 +54,7 @@ async def test_every_table_changes_the_version(person):
     )
     found = {(row["event_object_table"], row["event_manipulation"]) for row in rows}
 
-    watched = set(metadata.tables) - {"storage_version", "storage_changes_pending"}
+    watched = set(plans.metadata.tables) - {"storage_version", "storage_changes_pending"}
     assert found == {(table, act) for table in watched for act in ("INSERT", "UPDATE", "DELETE")}
 
 

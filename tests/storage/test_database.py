@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from balance_gateway.storage import migrations
 from balance_gateway.storage.database import DatabaseError, open_database
-from balance_gateway.storage.tables import metadata
+from balance_gateway.storage.plan_tables import plans
 
 OPEN_ON_SIGNAL = """
 import asyncio, sys
@@ -33,7 +33,7 @@ asyncio.run(main())
 
 async def test_migrations_create_the_defined_tables(database):
     def differences(connection):
-        return compare_metadata(MigrationContext.configure(connection), metadata)
+        return compare_metadata(MigrationContext.configure(connection), plans.metadata)
 
     async with database.read_transaction() as connection:
         found = await connection.run_sync(differences)

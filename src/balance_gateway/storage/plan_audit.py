@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from balance_gateway.domain.opening_balance_plans import Plan
 from balance_gateway.storage.audit_chain import EMPTY_HASH, hash_row
 from balance_gateway.storage.database import Database
-from balance_gateway.storage.tables import instant_text, plan_audit
+from balance_gateway.storage.plan_tables import plan_audit
+from balance_gateway.storage.tables import instant_text
 
 _BATCH_ROWS = 1_000
 

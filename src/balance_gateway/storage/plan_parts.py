@@ -10,7 +10,7 @@ from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.domain.opening_balance_plans import Plan, PlanRow, PlanState, RowOutcome
 from balance_gateway.ports.plan_store import LineTaken, PlanConflict, PlanPart
 from balance_gateway.storage.plan_format import columns_of_plan, columns_of_row, plan_from_row
-from balance_gateway.storage.tables import plan_parts, plan_rows, plans
+from balance_gateway.storage.plan_tables import plan_parts, plan_rows, plans
 
 #: Number of lines in one query, below the databases' limits of parameters.
 _LINES_PER_QUERY = 1_000

@@ -30,7 +30,7 @@ from balance_gateway.storage.plan_format import (
     summary_to_text,
 )
 from balance_gateway.storage.plan_parts import store_part
-from balance_gateway.storage.tables import UNDER_WAY, plan_rows, plans
+from balance_gateway.storage.plan_tables import UNDER_WAY, plan_rows, plans
 
 #: Attempts of ``add_part`` when another request stores a plan with the same key first.
 _ADD_ATTEMPTS = 3

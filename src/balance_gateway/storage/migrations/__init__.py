@@ -3,7 +3,7 @@
 A new version is a module in ``versions`` named ``vNNNN_what_it_does.py``. A released version is
 never edited. A new column is nullable or has a default in the database: rows of older releases have
 no value for it, and processes of the older release insert rows until they are restarted. A test
-compares the tables that the versions create with ``storage.tables``.
+compares the tables that the versions create with ``storage.tables`` and ``plan_tables``.
 
 Alembic is imported by what runs it: most starts find the newest version and need none of it.
 """

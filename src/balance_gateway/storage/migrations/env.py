@@ -2,8 +2,9 @@
 
 from alembic import context
 
-from balance_gateway.storage.tables import metadata
+from balance_gateway.storage.plan_tables import plans
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=plans.metadata)
 with context.begin_transaction():
     context.run_migrations()
