@@ -85,5 +85,5 @@ async def test_a_plan_for_every_account_is_applied_with_one_uncertain_row(
     )
     assert len(kinds) == 4
     assert shown == "FORBIDDEN"
-    [chain] = verified.plan_chains
-    assert (chain.rows, chain.broken) == (4, None)
+    [chain] = verified.chains
+    assert (chain.rows >= 4 + 2 * len(rows), chain.broken) == (True, None)

@@ -13,14 +13,18 @@ from sqlalchemy.exc import DBAPIError
 from balance_gateway.domain.audit import AuditEvent, RemovedRows
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
-from balance_gateway.domain.writes import WriteOutcome
+from balance_gateway.domain.opening_balance_plans import RowOutcome
+from balance_gateway.domain.writes import SettledBy, Settlement, WriteOutcome
 from balance_gateway.ports.audit_log import AuditFilter
 from balance_gateway.storage.audit_export import UnreadableExport, format_header, format_removed
 from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.audit_retention import RetentionRefused, prune
 from balance_gateway.storage.audit_verification import verify_chains, verify_export, verify_in
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_settlements import SqlWriteSettlements
+from balance_gateway.storage.plans import SqlPlanStore
 from tests.storage.test_audit_chain import LEASE_S, _drop_triggers, _hash, end, intent
+from tests.storage.test_plans import make_ready, row
 
 APPLIED = OpeningBalance(Money(12345, "EUR"), None, OpeningBalanceSource.PROVIDER)
 
@@ -348,3 +352,46 @@ async def test_a_kill_before_the_commit_removes_nothing(
         assert [one.broken for one in verify_export(path).chains] == [None, None]
         await log.prune(tmp_path / "2.jsonl")
         assert len(await log.list_writes()) == 6
+
+
+async def test_the_writes_of_a_plan_that_is_applied_stay_with_its_entries(log, clock, tmp_path):
+    """Without its key in the journal, a row of a plan would be sent again."""
+    store = SqlPlanStore(log.database, clock)
+    rows = [row(line, str(line)) for line in (1, 2, 3, 4)]
+    ready = await make_ready(store, clock, *rows, needs_approval=False)
+    plan = await store.start(ready, "carol", clock())
+    await log.write("begun", WriteOutcome.REJECTED, "1", key="plan:p1:1")
+    await log.write("recorded", WriteOutcome.REJECTED, "2")
+    await log.write("settled", WriteOutcome.UNCERTAIN, "3")
+    done = replace(rows[1], outcome=RowOutcome.REJECTED, write_id="recorded")
+    await store.record_outcome("p1", done)
+    await store.record_outcome(
+        "p1", replace(rows[2], outcome=RowOutcome.UNCERTAIN, write_id="settled")
+    )
+    settlements = SqlWriteSettlements(log.database)
+    unsettled = {each.intent.id: each for each in await settlements.unsettled()}["settled"]
+    settlement = Settlement(SettledBy.PERSON, clock(), "bob", "Seen.")
+    rejected = replace(unsettled, outcome=WriteOutcome.REJECTED, settlement=settlement)
+    assert await settlements.settle(rejected, last=None)
+    of_plan = {"begun", "recorded", "settled"}
+    clock.advance(40 * 86_400)
+    await log.prune(tmp_path / "1.jsonl")
+    while_applied = await log.list_writes()
+    for line in (1, 4):
+        await store.record_outcome("p1", replace(rows[line - 1], outcome=RowOutcome.REJECTED))
+    await store.finish(plan, clock())
+    await log.prune(tmp_path / "2.jsonl")
+    entries = await log.list_entries()
+    write_export(tmp_path / "3.jsonl", entries, clock())
+    head = entries[-1].hash
+    found = await verify_chains(log.database, heads=[head])
+    exported = verify_export(tmp_path / "3.jsonl", heads=[head])
+
+    assert of_plan <= set(while_applied)
+    # The report shows how the uncertain row was settled.
+    assert of_plan & set(await log.list_writes()) == {"settled"}
+    steps = [entry.event.value for entry in entries if entry.plan_id == "p1"]
+    assert steps == ["plan_made", "plan_applied", "plan_finished"]
+    for result in (found, exported):
+        assert [chain.broken for chain in result.chains if chain.tenant == "acme"] == [None]
+        assert result.missing_heads == []

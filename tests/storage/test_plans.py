@@ -1,14 +1,15 @@
 """Plans of opening balances on a real SQLite file and a real PostgreSQL."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from balance_gateway.domain.accounts import Capability
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.balances import OpeningBalance, OpeningBalanceSource
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.opening_balance_plans import (
@@ -22,9 +23,14 @@ from balance_gateway.domain.opening_balance_plans import (
     PreviousState,
     RowOutcome,
 )
+from balance_gateway.ports.audit_log import AuditFilter
 from balance_gateway.ports.plan_store import LineTaken, PlanConflict, PlanPart
+from balance_gateway.storage.audit import SqlAuditLog
+from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.audit_verification import verify_chains
+from balance_gateway.storage.journal import SqlWriteJournal
 from balance_gateway.storage.plans import SqlPlanStore
+from tests.storage.test_audit_chain import LEASE_S, _drop_triggers, end, intent
 
 SUMMARY = PlanSummary(
     totals=(PlanTotal("EUR", 2, 1, 10**30, None), PlanTotal("JPY", 1, 0, -5, 7)),
@@ -80,8 +86,9 @@ async def make_ready(store, clock, *rows, **more):
 
 async def read_audit(database):
     async with database.read_transaction() as connection:
-        statement = text("SELECT event, principal, content_hash FROM plan_audit ORDER BY number")
-        return [tuple(row) for row in await connection.execute(statement)]
+        statement = text("SELECT event, principal, note FROM write_audit ORDER BY number")
+        rows = await connection.execute(statement)
+        return [(row.event, row.principal, json.loads(row.note)["content_hash"]) for row in rows]
 
 
 async def test_a_plan_keeps_every_value_through_its_steps(store, clock, database):
@@ -237,29 +244,33 @@ async def test_a_plan_of_another_tenant_does_not_exist(store, clock):
     assert await store.find("acme", "p2") is None
 
 
-async def test_the_audit_log_of_plans_is_chained_and_append_only(store, clock, database):
-    await make_ready(store, clock, row(1))
+async def test_plans_and_writes_are_one_log_that_is_chained(store, clock, database):
+    journal = SqlWriteJournal(database, clock)
+    plan = await make_ready(store, clock, row(1))
     await make_ready(store, clock, row(1), plan_id="p2", tenant="globex")
-    await make_ready(store, clock, row(1), plan_id="p3")
-    for statement in ("UPDATE plan_audit SET principal = 'eve'", "DELETE FROM plan_audit"):
-        async with database.connect() as connection:
-            with pytest.raises(DBAPIError, match="append-only"):
-                async with connection.begin():
-                    await connection.execute(text(statement))
+    await journal.finish(end(await journal.begin(intent("w1"), lease_s=LEASE_S)))
+    await store.approve(plan, PlanApproval("bob", clock(), "h" * 64))
     whole = await verify_chains(database)
-    drop = "DROP TRIGGER plan_audit_no_update"
-    if not database.is_sqlite:
-        drop = "DROP TRIGGER plan_audit_no_change ON plan_audit"
+    entries = await SqlAuditPages(database).page("acme", AuditFilter(), 9, None)
+    of_plans = AuditFilter(events=frozenset({AuditEvent.PLAN_APPROVED}))
+    [approved] = await SqlAuditPages(database).page("acme", of_plans, 9, None)
     async with database.write_transaction() as connection:
-        await connection.execute(text(drop))
-        await connection.execute(
-            text("UPDATE plan_audit SET principal = 'eve' WHERE plan_id = 'p3'")
-        )
-    forced = await verify_chains(database, heads=[whole.plan_chains[0].head, "0" * 64])
+        await _drop_triggers(database, connection)
+        forge = "UPDATE write_audit SET principal = 'eve' WHERE event = 'plan_approved'"
+        await connection.execute(text(forge))
+    forged = await verify_chains(database)
 
-    assert [(one.tenant, one.rows, one.broken) for one in whole.plan_chains] == [
-        ("acme", 2, None),
+    assert [(one.tenant, one.rows, one.broken) for one in whole.chains] == [
+        ("acme", 4, None),
         ("globex", 1, None),
     ]
-    assert [one.broken and one.broken.number for one in forced.plan_chains] == [3, None]
-    assert set(forced.missing_heads) == {whole.plan_chains[0].head, "0" * 64}
+    assert [(one.event.value, one.plan_id, one.write_id) for one in entries] == [
+        ("plan_approved", "p1", None),
+        ("finished", None, "w1"),
+        ("begun", None, "w1"),
+        ("plan_made", "p1", None),
+    ]
+    assert (approved.principal, approved.account_id, approved.outcome) == ("bob", None, None)
+    assert json.loads(approved.note) == {"content_hash": "h" * 64}
+    assert [row.write_id for row in await SqlAuditLog(database).rows("acme")] == ["w1", "w1"]
+    assert forged.chains[0].broken.number == approved.number

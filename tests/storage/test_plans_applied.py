@@ -81,8 +81,8 @@ async def test_another_process_continues_what_a_killed_one_left(
     assert set(world.count_sent().values()) == {1}
     assert len(world.count_sent()) == 12
     assert await read_outcomes(world, plan) in ({"applied": 12}, {"applied": 11, "uncertain": 1})
-    [chain] = verified.plan_chains
-    assert (chain.rows, chain.broken, verified.differing_writes) == (4, None, [])
+    [chain] = verified.chains
+    assert (chain.rows >= 4 + 2 * 12, chain.broken, verified.differing_writes) == (True, None, [])
 
 
 async def test_a_plan_applied_twice_at_once_by_two_processes_is_sent_once(

@@ -9,11 +9,13 @@ from balance_gateway.domain.writes import WriteOutcome
 
 
 class AuditEvent(enum.Enum):
-    """A change of a write, or of the audit log itself.
+    """A change of a write or of a plan, or of the audit log itself.
 
     ``DISREGARDED`` records an outcome that contradicts the final one and did not change the write.
     ``PROVED``, ``DISPROVED``, ``SUPERSEDED`` and ``SETTLED`` (by a person) settle an uncertain
     write. ``PRUNED`` records that earlier rows were exported and removed; it concerns no write.
+    ``PLAN_MADE`` records that a plan is complete, and was read or refused; ``PLAN_APPLIED`` that a
+    caller let the gateway apply it; ``PLAN_FINISHED`` that every row has its outcome.
     """
 
     BEGUN = "begun"
@@ -25,6 +27,10 @@ class AuditEvent(enum.Enum):
     SUPERSEDED = "superseded"
     SETTLED = "settled"
     PRUNED = "pruned"
+    PLAN_MADE = "plan_made"
+    PLAN_APPROVED = "plan_approved"
+    PLAN_APPLIED = "plan_applied"
+    PLAN_FINISHED = "plan_finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class AuditEntry:
         principal: the name of the caller.
         account_id: the gateway's account id; None where the row concerns no account.
         write_id: the id of the write; None where the row concerns none.
+        plan_id: the id of the plan; None where the row concerns none.
         outcome: the outcome of the write after the change.
         amount: the requested amount.
         effective_at: the requested instant.
@@ -75,7 +82,7 @@ class AuditEntry:
         error_code: the text of the error's code.
         error_message: the message of the error.
         provider_code: the provider's own code of the error.
-        note: the reason of a settlement, or what was removed.
+        note: the reason of a settlement, or, as JSON, what was removed or is to be known of a plan.
         removed_before: the seals of the removed rows between this row and the one before, in order.
     """
 
@@ -89,6 +96,7 @@ class AuditEntry:
     principal: str
     account_id: str | None
     write_id: str | None
+    plan_id: str | None
     outcome: WriteOutcome | None
     amount: Money | None
     effective_at: datetime | None

@@ -26,7 +26,7 @@ class AuditFilter:
 
 
 class AuditLog(Protocol):
-    """The audit log of all tenants. Only the journal writes to it."""
+    """The audit log of all tenants. Only the journal and the plans write to it."""
 
     async def page(
         self,

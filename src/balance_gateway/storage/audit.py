@@ -1,4 +1,4 @@
-"""Implements the append-only audit log: one row for every change of a write."""
+"""Implements the append-only audit log: one row for every change of a write or a plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class AuditRow:
 
 
 class SqlAuditLog:
-    """Reads the audit log. Only the journal writes to it."""
+    """Reads the rows about writes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -102,6 +102,7 @@ class SqlAuditLog:
                 number, with which ``before`` continues after it.
         """
         is_of_write = write_audit.c.event != AuditEvent.PRUNED.value
+        is_of_write &= write_audit.c.write_id.is_not(None)
         statement = select(write_audit).where(write_audit.c.tenant == tenant, is_of_write)
         if account_id is not None:
             statement = statement.where(write_audit.c.account_id == account_id)

@@ -112,7 +112,8 @@ def build_entry(row: Mapping[str, Any], removed_before: tuple[RemovedRows, ...] 
         account_id=row["account_id"] or None,
         # The row of a removal refers to a write that it does not concern.
         write_id=None if row["event"] == AuditEvent.PRUNED.value else row["write_id"],
-        outcome=_read(WriteOutcome, row["outcome"]),
+        plan_id=row["plan_id"],
+        outcome=_read(WriteOutcome, row["outcome"] or None),
         amount=None if intended is None else intended.amount,
         effective_at=None if intended is None else intended.effective_at,
         previous=_read_amount(row["previous"]),

@@ -2,8 +2,9 @@
 
 A write goes with all of its rows, or stays with all of them. It stays while it is unsettled, while
 it is the last applied one of its remote account (the gateway's only record of an opening balance at
-a provider that cannot return one), or while any of its rows is too new or of a release without the
-chain. One more write of a tenant stays, for the row of the removal to refer to.
+a provider that cannot return one), while a plan needs it (see ``plan_writes``), or while any of its
+rows is too new or of a release without the chain. Rows of plans stay. One more write of a tenant
+stays, for the row of the removal to refer to.
 
 The order is: lock, verify, export and sync the file, remove, seal, record the removal as a row of
 the chain, commit. All but the file is one transaction: a crash leaves everything, or the result.
@@ -35,6 +36,7 @@ from balance_gateway.storage.audit_seals import DIGEST_MEMBER, add_seals, hash_s
 from balance_gateway.storage.audit_verification import verify_in
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.new_file import write_new_file
+from balance_gateway.storage.plan_writes import is_needed_by_no_plan
 from balance_gateway.storage.tables import APPLIED, instant_text, write_audit, writes
 
 #: The name of the caller in the row that records a removal.
@@ -174,6 +176,7 @@ async def _lock_old_writes(
                 and_(is_uncertain, writes.c.settled_at.is_not(None)),
                 and_(APPLIED, writes.c.finished_in < last.scalar_subquery()),
             ),
+            is_needed_by_no_plan(),
             exists().where(of_write),
             ~exists().where(of_write, keeps),
         )

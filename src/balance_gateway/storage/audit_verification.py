@@ -1,8 +1,7 @@
 """Verifies the hash chains of the audit log (see ``audit_chain``)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from balance_gateway.storage.audit_export import read_export
 from balance_gateway.storage.audit_seals import hash_seals, read_digest, read_seals
 from balance_gateway.storage.audited_writes import find_differing_writes
 from balance_gateway.storage.database import Database
-from balance_gateway.storage.plan_audit import read_stored_plan_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +155,11 @@ class Verification:
         missing_heads: the expected hashes that no whole row has.
         differing_writes: the ids of writes in the journal that differ from their newest audit row,
             or have none.
-        plan_chains: the same as ``chains`` for the audit log of plans.
     """
 
     chains: Sequence[VerifiedChain]
     missing_heads: Sequence[str]
     differing_writes: Sequence[str]
-    plan_chains: Sequence[VerifiedChain] = ()
 
 
 async def verify_chains(
@@ -212,36 +208,16 @@ async def verify_in(
     connection: AsyncConnection, *, tenant: str | None = None, heads: Collection[str] = ()
 ) -> Verification:
     """Verify in an open transaction; see ``verify_chains``."""
-    missing = set(heads)
-    # Of one moment: a row that is committed meanwhile cannot appear without the one before it.
-    chains = await _verify(
-        read_stored_rows(connection, tenant), missing, partial(read_seals, connection)
-    )
-    plan_chains = await _verify(read_stored_plan_rows(connection, tenant), missing, _read_no_seals)
-    differing = await find_differing_writes(connection, tenant)
-    return Verification(chains, sorted(missing), differing, plan_chains)
-
-
-async def _verify(
-    batches: AsyncIterator[Sequence[dict[str, Any]]],
-    missing: set[str],
-    read_seals_of: Callable[[str], Awaitable[Sequence[RemovedRows]]],
-) -> list[VerifiedChain]:
-    """Verify the rows of a log, and remove the heads that it has from the missing ones.
-
-    Args:
-        batches: the rows of all tenants.
-        missing: the heads that have not been found.
-        read_seals_of: reads the seals of a tenant.
-    """
     chains: dict[str, VerifiedChain] = {}
     sealed: dict[str, dict[int, RemovedRows]] = {}
-    async for batch in batches:
+    missing = set(heads)
+    # Of one moment: a row that is committed meanwhile cannot appear without the one before it.
+    async for batch in read_stored_rows(connection, tenant):
         for columns in batch:
             name = columns["tenant"]
             if name not in chains:
                 chains[name] = VerifiedChain(name)
-                seals = await read_seals_of(name)
+                seals = await read_seals(connection, name)
                 sealed[name] = {seal.first_sequence: seal for seal in seals}
             chain = chains[name]
             chain.add(columns, _list_removed(sealed[name], chain.due, columns["sequence"]))
@@ -250,12 +226,7 @@ async def _verify(
     found = [chains[name] for name in sorted(chains, key=str)]
     for chain in found:
         chain.end(may_end_early=False)
-    return found
-
-
-async def _read_no_seals(_tenant: str) -> Sequence[RemovedRows]:
-    """Return nothing: no row of the audit log of plans is ever removed."""
-    return ()
+    return Verification(found, sorted(missing), await find_differing_writes(connection, tenant))
 
 
 def _list_removed(

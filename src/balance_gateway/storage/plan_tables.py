@@ -1,7 +1,6 @@
 """Defines the tables of plans of opening balances; the column types are those of ``tables``."""
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -13,7 +12,7 @@ from sqlalchemy import (
     text,
 )
 
-from balance_gateway.storage.tables import BigIntText, Instant, RowNumber, metadata
+from balance_gateway.storage.tables import BigIntText, Instant, metadata
 
 #: One row per plan of opening balances.
 plans = Table(
@@ -37,6 +36,7 @@ plans = Table(
     Column("applied_by", Text),
     Column("applied_at", Instant),
     Column("finished_at", Instant),
+    Column("resumed_at", Instant),
     #: The process that carries the plan out, and until when unless it renews.
     Column("owner", Text),
     Column("owned_until", Instant),
@@ -85,23 +85,3 @@ plan_rows = Table(
 )
 Index("plan_rows_outcome", plan_rows.c.plan_id, plan_rows.c.outcome, plan_rows.c.line)
 Index("plan_rows_remote", plan_rows.c.plan_id, plan_rows.c.remote_account, plan_rows.c.line)
-
-#: One row per step of a plan, append-only and chained as ``write_audit`` is.
-plan_audit = Table(
-    "plan_audit",
-    metadata,
-    Column("number", RowNumber, primary_key=True, autoincrement=True),
-    Column("at", Instant, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("principal", Text, nullable=False),
-    Column("plan_id", Text, ForeignKey("plans.id"), nullable=False),
-    Column("content_hash", Text),
-    Column("details", Text, nullable=False),
-    Column("sequence", BigInteger, nullable=False),
-    Column("previous_hash", Text, nullable=False),
-    Column("hash", Text, nullable=False),
-    sqlite_autoincrement=True,
-)
-Index("plan_audit_plan", plan_audit.c.plan_id)
-Index("plan_audit_chain", plan_audit.c.tenant, plan_audit.c.sequence, unique=True)

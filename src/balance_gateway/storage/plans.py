@@ -8,6 +8,7 @@ from sqlalchemy import Update, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from balance_gateway.domain.audit import AuditEvent
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.opening_balance_plans import (
     Plan,
@@ -21,7 +22,6 @@ from balance_gateway.ports.plan_store import PlanConflict, PlanPart
 from balance_gateway.storage import plan_audit
 from balance_gateway.storage.database import Database
 from balance_gateway.storage.journal_access import JournalAccess
-from balance_gateway.storage.plan_audit import PlanEvent
 from balance_gateway.storage.plan_format import (
     outcome_columns,
     plan_from_row,
@@ -37,7 +37,7 @@ _ADD_ATTEMPTS = 3
 
 
 class SqlPlanStore(JournalAccess):
-    """Implements ``ports.plan_store.PlanStore``; each step of a plan adds a row to its audit log.
+    """Implements ``ports.plan_store.PlanStore``; each step of a plan adds a row to the audit log.
 
     Every method raises ``JournalUnavailable`` when the database is unavailable.
 
@@ -152,7 +152,7 @@ class SqlPlanStore(JournalAccess):
             )
         )
         return await self._take_step(
-            plan, approved, PlanEvent.APPROVED, approval.principal, approval.at
+            plan, approved, AuditEvent.PLAN_APPROVED, approval.principal, approval.at
         )
 
     async def start(self, plan: Plan, principal: str, at: datetime) -> Plan:
@@ -166,7 +166,7 @@ class SqlPlanStore(JournalAccess):
         )
         if plan.needs_approval:
             started = started.where(plans.c.approved_hash == plans.c.content_hash)
-        return await self._take_step(plan, started, PlanEvent.APPLIED, principal, at)
+        return await self._take_step(plan, started, AuditEvent.PLAN_APPLIED, principal, at)
 
     async def record_outcome(self, plan_id: str, row: PlanRow) -> None:
         """Record the outcome of a pending row; a row with an outcome is never changed."""
@@ -191,7 +191,7 @@ class SqlPlanStore(JournalAccess):
                     self._database,
                     connection,
                     plan,
-                    PlanEvent.FINISHED,
+                    AuditEvent.PLAN_FINISHED,
                     principal=plan.applied_by or plan.made_by,
                     details={"counts": counts},
                     at=at,
@@ -226,7 +226,7 @@ class SqlPlanStore(JournalAccess):
             )
 
     async def _take_step(
-        self, plan: Plan, change: Update, event: PlanEvent, principal: str, at: datetime
+        self, plan: Plan, change: Update, event: AuditEvent, principal: str, at: datetime
     ) -> Plan:
         async with self._write_transaction() as connection:
             if (await connection.execute(change)).rowcount != 1:
@@ -247,7 +247,7 @@ class SqlPlanStore(JournalAccess):
             self._database,
             connection,
             plan,
-            PlanEvent.MADE,
+            AuditEvent.PLAN_MADE,
             principal=plan.made_by,
             details=details,
             at=at,

@@ -162,7 +162,7 @@ Index("writes_tenant", writes.c.tenant, writes.c.started_at, writes.c.id)
 Index("writes_account", writes.c.tenant, writes.c.account_id, writes.c.started_at, writes.c.id)
 Index("writes_outcome", writes.c.tenant, writes.c.outcome, writes.c.started_at, writes.c.id)
 
-#: One row per change of a write. Triggers reject changing, replacing or deleting a row.
+#: One row per change of a write or of a plan, or per removal of rows. Triggers reject changing, replacing or deleting a row.
 write_audit = Table(
     "write_audit",
     metadata,
@@ -172,7 +172,7 @@ write_audit = Table(
     Column("tenant", Text, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("principal", Text, nullable=False),
-    Column("write_id", Text, ForeignKey("writes.id"), nullable=False),
+    Column("write_id", Text, ForeignKey("writes.id")),
     Column("previous", Text),
     Column("intended", Text, nullable=False),
     Column("applied", Text),
@@ -188,6 +188,7 @@ write_audit = Table(
     Column("sequence", BigInteger),
     Column("previous_hash", Text),
     Column("hash", Text),
+    Column("plan_id", Text),
     sqlite_autoincrement=True,
 )
 Index("write_audit_account", write_audit.c.tenant, write_audit.c.account_id, write_audit.c.number)

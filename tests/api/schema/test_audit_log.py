@@ -27,6 +27,7 @@ def build_entry(number: int, **changes) -> AuditEntry:
         "principal": "admin",
         "account_id": "acct_operating",
         "write_id": "w1",
+        "plan_id": None,
         "outcome": WriteOutcome.APPLIED,
         "amount": Money(80_000, "EUR"),
         "effective_at": None,

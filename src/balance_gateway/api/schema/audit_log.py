@@ -62,6 +62,18 @@ class AuditAction(Enum):
     PRUNED = strawberry.enum_value(
         domain.AuditEvent.PRUNED, description="Old entries were exported and removed."
     )
+    PLAN_MADE = strawberry.enum_value(
+        domain.AuditEvent.PLAN_MADE, description="A plan was made: it is READY or REFUSED."
+    )
+    PLAN_APPROVED = strawberry.enum_value(
+        domain.AuditEvent.PLAN_APPROVED, description="A caller approved a plan."
+    )
+    PLAN_APPLIED = strawberry.enum_value(
+        domain.AuditEvent.PLAN_APPLIED, description="A caller let the gateway apply a plan."
+    )
+    PLAN_FINISHED = strawberry.enum_value(
+        domain.AuditEvent.PLAN_FINISHED, description="Every row of a plan has its outcome."
+    )
 
 
 @strawberry.enum(description="The order of the entries of the audit log.")
@@ -123,6 +135,9 @@ class AuditEntry:
     write_id: strawberry.ID | None = strawberry.field(
         description="The id of the write; null if the change concerns none."
     )
+    plan_id: strawberry.ID | None = strawberry.field(
+        description="The id of the plan; null if the change concerns none."
+    )
     outcome: OpeningBalanceWriteOutcome | None = strawberry.field(
         description="The state of the write after the change; null if the change concerns none."
     )
@@ -147,7 +162,8 @@ class AuditEntry:
         description="The provider's own stable code of the error; null without one."
     )
     note: str | None = strawberry.field(
-        description="The reason of a settlement, or what was removed; null without one."
+        description="The reason of a settlement; or, as JSON, what was removed, or the contentHash "
+        "and facts of a plan; null without one."
     )
     removed_before: list[RemovedAuditEntries] = strawberry.field(
         metadata=declare_size(TYPICAL_SIZE),
@@ -276,6 +292,7 @@ def _build_entry(entry: domain.AuditEntry) -> AuditEntry:
         principal=entry.principal,
         account_id=None if entry.account_id is None else strawberry.ID(entry.account_id),
         write_id=None if entry.write_id is None else strawberry.ID(entry.write_id),
+        plan_id=None if entry.plan_id is None else strawberry.ID(entry.plan_id),
         outcome=None if entry.outcome is None else OpeningBalanceWriteOutcome(entry.outcome),
         amount=build_money(entry.amount),
         effective_at=entry.effective_at,
