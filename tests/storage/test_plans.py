@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,12 +24,14 @@ from balance_gateway.domain.opening_balance_plans import (
     PreviousState,
     RowOutcome,
 )
+from balance_gateway.domain.writes import SettledBy, Settlement, WriteOutcome
 from balance_gateway.ports.audit_log import AuditFilter
 from balance_gateway.ports.plan_store import LineTaken, PlanConflict, PlanPart
 from balance_gateway.storage.audit import SqlAuditLog
 from balance_gateway.storage.audit_pages import SqlAuditPages
 from balance_gateway.storage.audit_verification import verify_chains
 from balance_gateway.storage.journal import SqlWriteJournal
+from balance_gateway.storage.journal_settlements import SqlWriteSettlements
 from balance_gateway.storage.plans import SqlPlanStore
 from tests.storage.test_audit_chain import LEASE_S, _drop_triggers, end, intent
 
@@ -274,3 +277,53 @@ async def test_plans_and_writes_are_one_log_that_is_chained(store, clock, databa
     assert json.loads(approved.note) == {"content_hash": "h" * 64}
     assert [row.write_id for row in await SqlAuditLog(database).rows("acme")] == ["w1", "w1"]
     assert forged.chains[0].broken.number == approved.number
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome", "shown"),
+    [
+        (SettledBy.PROVED, WriteOutcome.APPLIED, RowOutcome.APPLIED),
+        (SettledBy.DISPROVED, WriteOutcome.REJECTED, RowOutcome.REJECTED),
+        (SettledBy.PERSON, WriteOutcome.REJECTED, RowOutcome.REJECTED),
+        (SettledBy.SUPERSEDED, WriteOutcome.UNCERTAIN, RowOutcome.UNCERTAIN),
+    ],
+)
+async def test_an_uncertain_row_shows_how_its_write_was_settled(
+    store, clock, database, how, outcome, shown
+):
+    """A report showed the outcome of the first moment, and an operator settled it again."""
+    journal, settlements = SqlWriteJournal(database, clock), SqlWriteSettlements(database)
+    rows = [row(line, str(line)) for line in (1, 2, 3)]
+    await make_ready(store, clock, *rows)
+    for each in rows[:2]:
+        write_id = f"w{each.line}"
+        begun = await journal.begin(intent(write_id, account=str(each.line)), lease_s=LEASE_S)
+        await journal.finish(end(begun))
+        lost = {"outcome": RowOutcome.UNCERTAIN, "write_id": write_id, "code": "PROVIDER_TIMEOUT"}
+        await store.record_outcome("p1", replace(each, **lost))
+    [unsettled, _] = await settlements.unsettled()
+    is_rejected = outcome is WriteOutcome.REJECTED
+    settled = replace(
+        unsettled,
+        outcome=outcome,
+        settlement=Settlement(how, clock(), note="n"),
+        error_code="WRITE_NOT_APPLIED" if is_rejected else None,
+        error_message="Not there." if is_rejected else None,
+    )
+    assert await settlements.settle(settled, last=None)
+    counts = +Counter(await store.count_rows("p1"))
+    by_outcome = {
+        outcome: [one.line for one in await store.page_rows("p1", 9, outcomes={outcome})]
+        for outcome in (RowOutcome.UNCERTAIN, shown, RowOutcome.PENDING)
+    }
+    [found, second, _] = await store.page_rows("p1", 9)
+
+    assert counts == Counter([shown, RowOutcome.UNCERTAIN, RowOutcome.PENDING])
+    assert by_outcome[RowOutcome.PENDING] == [3]
+    assert by_outcome[RowOutcome.UNCERTAIN] == ([1, 2] if shown is RowOutcome.UNCERTAIN else [2])
+    assert 1 in by_outcome[shown]
+    assert (found.outcome, found.write_id, second.code) == (shown, "w1", "PROVIDER_TIMEOUT")
+    if is_rejected:
+        assert (found.code, found.message) == ("WRITE_NOT_APPLIED", "Not there.")
+    if outcome is WriteOutcome.APPLIED:
+        assert (found.code, found.message) == (None, None)

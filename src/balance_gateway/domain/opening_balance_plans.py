@@ -37,7 +37,7 @@ class PlanState(enum.Enum):
 
 
 class RowOutcome(enum.Enum):
-    """What became of a row; all except PENDING are final.
+    """What became of a row; all except PENDING are final, and UNCERTAIN until it is settled.
 
     INVALID: it cannot be applied, and its plan is refused. UNCHANGED: the account had the value
     already, and nothing was sent. The others are as for a single write.

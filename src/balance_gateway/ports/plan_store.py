@@ -73,7 +73,7 @@ class PlanStore(Protocol):
         ...
 
     async def count_rows(self, plan_id: str) -> Mapping[RowOutcome, int]:
-        """Return the number of rows by outcome; an outcome without rows may be missing."""
+        """Return the number of rows by current outcome; one without rows may be missing."""
         ...
 
     async def page_rows(
@@ -85,12 +85,15 @@ class PlanStore(Protocol):
         connector: str | None = None,
         after_line: int | None = None,
     ) -> Sequence[PlanRow]:
-        """Return rows sorted by line.
+        """Return rows sorted by line, with their current outcomes.
+
+        A row that was UNCERTAIN has the outcome and the reason of its write if that was settled
+        since, by a read, by a later write or by a person.
 
         Args:
             plan_id: the plan.
             limit: the maximum number of rows, at least 1.
-            outcomes: the outcomes of the rows; None for all.
+            outcomes: the current outcomes of the rows; None for all.
             connector: the connector of the rows; None for all.
             after_line: the line before the first row; None for the start.
         """

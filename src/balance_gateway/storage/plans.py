@@ -1,5 +1,6 @@
 """Implements the storage of plans on SQL."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,7 @@ from balance_gateway.storage.plan_format import (
 )
 from balance_gateway.storage.plan_parts import store_part
 from balance_gateway.storage.plan_tables import UNDER_WAY, plan_rows, plans
+from balance_gateway.storage.plan_writes import count_settled, select_rows
 
 #: Attempts of ``add_part`` when another request stores a plan with the same key first.
 _ADD_ATTEMPTS = 3
@@ -79,7 +81,12 @@ class SqlPlanStore(JournalAccess):
     async def count_rows(self, plan_id: str) -> Mapping[RowOutcome, int]:
         """Return the number of rows by outcome."""
         rows = await self._read_rows(_count_outcomes(plan_id))
-        return {RowOutcome(row.outcome): row.number for row in rows}
+        counts = Counter({RowOutcome(row.outcome): row.number for row in rows})
+        if RowOutcome.UNCERTAIN in counts:
+            for row in await self._read_rows(count_settled(plan_id)):
+                counts[RowOutcome(row.outcome)] += row.number
+                counts[RowOutcome.UNCERTAIN] -= row.number
+        return counts
 
     async def page_rows(
         self,
@@ -91,10 +98,7 @@ class SqlPlanStore(JournalAccess):
         after_line: int | None = None,
     ) -> Sequence[PlanRow]:
         """Return rows sorted by line; see the port."""
-        statement = select(plan_rows).where(plan_rows.c.plan_id == plan_id)
-        if outcomes is not None:
-            names = sorted(each.value for each in outcomes)
-            statement = statement.where(plan_rows.c.outcome.in_(names))
+        statement = select_rows(plan_id, outcomes)
         if connector is not None:
             statement = statement.where(plan_rows.c.connector == connector)
         if after_line is not None:

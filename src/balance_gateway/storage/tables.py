@@ -162,7 +162,8 @@ Index("writes_tenant", writes.c.tenant, writes.c.started_at, writes.c.id)
 Index("writes_account", writes.c.tenant, writes.c.account_id, writes.c.started_at, writes.c.id)
 Index("writes_outcome", writes.c.tenant, writes.c.outcome, writes.c.started_at, writes.c.id)
 
-#: One row per change of a write or of a plan, or per removal of rows. Triggers reject changing, replacing or deleting a row.
+#: One row per change of a write, step of a plan or removal of rows. Triggers reject changing,
+#: replacing or deleting a row.
 write_audit = Table(
     "write_audit",
     metadata,

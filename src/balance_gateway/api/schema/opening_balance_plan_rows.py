@@ -47,8 +47,8 @@ class OpeningBalancePlanOutcome(Enum):
     )
     UNCERTAIN = strawberry.enum_value(
         domain.RowOutcome.UNCERTAIN,
-        description="The provider may or may not have it; openingBalanceWrite with the writeId "
-        "shows how it was settled since.",
+        description="The provider may or may not have it. Once its write is settled as applied or "
+        "rejected, the row has that outcome.",
     )
 
 

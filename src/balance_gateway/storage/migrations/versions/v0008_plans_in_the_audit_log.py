@@ -1,4 +1,4 @@
-"""Records the steps of plans in the audit log itself: a row then concerns a plan instead of a write.
+"""Records the steps of plans in the audit log: a row then concerns a plan instead of a write.
 
 The table ``plan_audit``, which no release wrote to, is dropped. SQLite cannot remove NOT NULL from
 a column; the text of the table is changed instead, which changes nothing that is stored.
