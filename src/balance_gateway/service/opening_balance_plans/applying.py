@@ -170,7 +170,6 @@ class PlanApplier:
         """Return the row's write in the journal, with its outcome; None when there is none."""
         assert request.idempotency_key is not None
         fingerprint = compute_fingerprint(request)
-        waited_s = 0.0
         while True:
             record = await self._journal.by_key(plan.tenant, request.idempotency_key)
             # A caller's own write may have the same key: it is not the row's.
@@ -178,10 +177,10 @@ class PlanApplier:
                 return None
             if record.outcome is not WriteOutcome.STARTED:
                 return record
-            if waited_s >= self._unfinished_s:
+            age_s = (self._clock() - record.intent.started_at).total_seconds()
+            if age_s >= self._unfinished_s:
                 return replace(record, outcome=WriteOutcome.UNCERTAIN, error_message=UNCERTAIN)
             await asyncio.sleep(_POLL_S)
-            waited_s += _POLL_S
 
     async def _attempt(
         self, plan: Plan, row: PlanRow, request: UpsertRequest
