@@ -126,6 +126,9 @@ class FakePlanStore:
 
     async def start(self, plan: Plan, principal: str, at: datetime) -> Plan:
         stored = self.plans[plan.id]
+        if stored.state is PlanState.PAUSED:
+            self.plans[plan.id] = replace(stored, state=PlanState.APPLYING, resumed_at=at)
+            return self.plans[plan.id]
         if stored.state is not PlanState.READY:
             raise PlanConflict
         self.steps.append("applied")

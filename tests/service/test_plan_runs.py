@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from balance_gateway.domain.balances import OpeningBalanceSource
 from balance_gateway.domain.errors import (
     BudgetSpent,
     ErrorCode,
@@ -332,3 +333,32 @@ async def test_an_expired_plan_is_neither_approved_nor_applied(
     with pytest.raises(Exception, match="expired"):
         await process.plans.apply(MAKER, plan.id)
     assert plan.find_state(time.clock()) is PlanState.EXPIRED
+
+
+async def test_a_paused_plan_goes_on_and_sends_only_what_can_be_compared(
+    build: Callable[..., PlanWorld],
+) -> None:
+    """After a restore it is not known what was sent since the backup."""
+    world = build(accounts=4)
+    world.provider.unreadable = Unsupported("No read.")
+    recorded = opening(100, source=OpeningBalanceSource.RECORDED_BY_GATEWAY)
+    world.provider.values = {"acct_1": opening(100), "acct_2": recorded, "acct_4": opening(100)}
+    process = world.start_process()
+    plan = await world.make_plan(process)
+    paused = replace(plan, state=PlanState.PAUSED, applied_by="alice")
+    world.store.plans[plan.id] = paused
+    world.provider.values["acct_4"] = opening(204)
+    await asyncio.sleep(120)
+    sent_before = world.count_sent()
+    done = await world.apply_plan(process, paused)
+
+    rows = world.list_rows(done)
+    assert sent_before == {}
+    assert world.list_outcomes(done) == ["applied", "rejected", "rejected", "rejected"]
+    assert [row.field for row in rows] == [None, *["expectedPrevious"] * 3]
+    assert [row.message is not None and "restored" in row.message for row in rows[1:]] == [
+        True,
+        True,
+        False,
+    ]
+    assert world.count_sent() == {"acct_1": 1}

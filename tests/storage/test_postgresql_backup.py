@@ -10,7 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.storage.database import DatabaseError, open_database
+from balance_gateway.storage.plans import SqlPlanStore
+from tests.storage.test_plans import make_ready, row
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -37,7 +40,7 @@ def read_documented_commands():
     return {
         words[0]: words
         for line in re.findall(
-            r"^(?:pg_dump|createdb|pg_restore) .*$", OPERATIONS.read_text(), re.M
+            r"^(?:pg_dump|createdb|pg_restore|psql) .*$", OPERATIONS.read_text(), re.M
         )
         if (words := shlex.split(line))
     }
@@ -64,14 +67,25 @@ async def write_entry(url, entry_id):
         await database.aclose()
 
 
+async def start_plan(url):
+    database = await open_database(url)
+    try:
+        store = SqlPlanStore(database)
+        ready = await make_ready(store, system_clock, row(1), needs_approval=False)
+        await store.start(ready, "carol", system_clock())
+    finally:
+        await database.aclose()
+
+
 async def test_the_documented_dump_restores_every_write_and_the_triggers(
     postgresql_url, postgresql_process, tmp_path
 ):
     programs = find_programs(postgresql_process)
     await write_entry(postgresql_url, "covered")
+    await start_plan(postgresql_url)
     run_as_documented("pg_dump", programs, postgresql_url, tmp_path)
     await write_entry(postgresql_url, "later")
-    for program in ("createdb", "pg_restore"):
+    for program in ("createdb", "pg_restore", "psql"):
         run_as_documented(program, programs, postgresql_url, tmp_path)
 
     restored = postgresql_url.replace("/postgres?", "/gateway_restored?")
@@ -80,6 +94,7 @@ async def test_the_documented_dump_restores_every_write_and_the_triggers(
         before = await reader.fetchval("SELECT version FROM storage_version")
         await write_entry(restored, "new")
         after = await reader.fetchval("SELECT version FROM storage_version")
+        state = await reader.fetchval("SELECT state FROM plans")
         ids = await reader.fetch("SELECT id FROM ledger_entries ORDER BY id")
     finally:
         await reader.close()
@@ -87,6 +102,7 @@ async def test_the_documented_dump_restores_every_write_and_the_triggers(
         await admin.execute("DROP DATABASE gateway_restored")
         await admin.close()
 
+    assert state == "paused"
     assert [row["id"] for row in ids] == ["covered", "new"]
     assert before != after
 

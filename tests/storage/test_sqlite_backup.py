@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from balance_gateway.domain.opening_balance_plans import PlanState
 from balance_gateway.storage import sqlite_backup
 from balance_gateway.storage.database import open_database
+from balance_gateway.storage.plans import SqlPlanStore
 from balance_gateway.storage.sqlite_backup import BackupError, WrongTarget, back_up, restore
 from tests.storage.test_damaged_files import Writer, overwrite_pages, read_ids
+from tests.storage.test_plans import make_ready, row
 
 NOW = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
@@ -300,3 +304,39 @@ def test_a_backup_is_one_moment_while_others_write(path, backup, child, monkeypa
     assert len(steps) > 10
     monkeypatch.undo()
     assert read_ids(backup) == ["1"]
+
+
+def test_a_plan_that_was_being_applied_is_paused_by_a_restore(path, backup):
+    """A restored plan went on by itself and sent what had been sent after the backup."""
+
+    async def run(work):
+        database = await open_database(f"sqlite:///{path}")
+        try:
+            return await work(SqlPlanStore(database, lambda: NOW))
+        finally:
+            await database.aclose()
+
+    async def prepare(store):
+        for plan_id in ("p1", "p2"):
+            ready = await make_ready(
+                store, lambda: NOW, row(1), plan_id=plan_id, needs_approval=False
+            )
+            if plan_id == "p1":
+                await store.start(ready, "carol", NOW)
+
+    async def look(store):
+        found = [await store.find("acme", plan_id) for plan_id in ("p1", "p2")]
+        claimed = await store.claim("owner", NOW, NOW, 9)
+        return found, claimed, await store.start(found[0], "dave", NOW)
+
+    asyncio.run(run(prepare))
+    back_up(path, backup, replace=False)
+    restored, _ = restore(path, backup, NOW)
+    found, claimed, resumed = asyncio.run(run(look))
+    [note] = execute(path, "SELECT note FROM write_audit WHERE principal = 'dave'")
+
+    assert restored.paused_plans == 1
+    assert [plan.state for plan in found] == [PlanState.PAUSED, PlanState.READY]
+    assert claimed == []
+    assert (resumed.state, resumed.resumed_at) == (PlanState.APPLYING, NOW)
+    assert (resumed.applied_by, json.loads(note[0])["resumed"]) == ("carol", True)

@@ -26,12 +26,14 @@ class BackupResult:
         version: the version of its tables.
         kept: the former files of the database, which were kept under these names; empty for a
             backup.
+        paused_plans: the number of plans that a restore has paused; 0 for a backup.
     """
 
     file: str
     size_bytes: int
     version: str
     kept: list[str]
+    paused_plans: int = 0
 
 
 async def migrate_storage(settings: Settings) -> str:
@@ -89,7 +91,8 @@ def restore_storage(settings: Settings, file: Path) -> BackupResult:
         backup, kept = restore(path, file, system_clock())
     except BackupError as error:
         raise Internal(str(error)) from None
-    return BackupResult(str(path), backup.size_bytes, backup.version, [str(each) for each in kept])
+    former = [str(each) for each in kept]
+    return BackupResult(str(path), backup.size_bytes, backup.version, former, backup.paused_plans)
 
 
 def _find_sqlite_path(settings: Settings, postgresql_command: str) -> Path:

@@ -31,7 +31,7 @@ def backup(config_path: Path, force: bool, as_json: bool, file: Path) -> None:
         raise CommandError(error.message) from None
     if as_json:
         values = dataclasses.asdict(result)
-        del values["kept"]
+        del values["kept"], values["paused_plans"]
         click.echo(json.dumps(values))
         return
     click.echo(

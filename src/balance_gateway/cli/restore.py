@@ -37,4 +37,9 @@ def restore(config_path: Path, as_json: bool, file: Path) -> None:
     )
     if result.kept:
         click.echo(f"The former files are kept: {', '.join(result.kept)}")
+    if result.paused_plans:
+        plans = f"{result.paused_plans} plan{'' if result.paused_plans == 1 else 's'}"
+        click.echo(
+            f"Paused, since rows may have been sent after the backup: {plans}; see applyPlan"
+        )
     click.echo("If there is a Redis, flush it before the gateways start.")

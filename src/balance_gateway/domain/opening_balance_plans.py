@@ -23,8 +23,9 @@ class PlanState(enum.Enum):
 
     RECEIVING: parts are missing. READING: the gateway reads what is set now. REFUSED: rows are
     invalid; nothing is sent. READY: it can be applied, after an approval if it needs one. APPLYING:
-    the gateway sends its rows. FINISHED: every row has its outcome. EXPIRED: it was not applied in
-    time; this state is never stored.
+    the gateway sends its rows. PAUSED: the storage was restored from a backup that was made while
+    it was APPLYING; nothing is sent until a caller applies it once more. FINISHED: every row has
+    its outcome. EXPIRED: it was not applied in time; this state is never stored.
     """
 
     RECEIVING = "receiving"
@@ -32,6 +33,7 @@ class PlanState(enum.Enum):
     REFUSED = "refused"
     READY = "ready"
     APPLYING = "applying"
+    PAUSED = "paused"
     FINISHED = "finished"
     EXPIRED = "expired"
 
@@ -153,6 +155,7 @@ class Plan:
         applied_by: the name of the caller who applied it first; None before.
         applied_at: when it was applied first; None before.
         finished_at: when its last row had its outcome; None before.
+        resumed_at: when it was applied last after it was PAUSED; None if it never was.
     """
 
     id: str
@@ -171,6 +174,7 @@ class Plan:
     applied_by: str | None = None
     applied_at: datetime | None = None
     finished_at: datetime | None = None
+    resumed_at: datetime | None = None
 
     def find_state(self, now: datetime) -> PlanState:
         """Return the state at an instant: EXPIRED instead of RECEIVING or READY when it is due."""

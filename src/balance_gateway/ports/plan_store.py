@@ -118,7 +118,7 @@ class PlanStore(Protocol):
         ...
 
     async def start(self, plan: Plan, principal: str, at: datetime) -> Plan:
-        """Make a READY plan APPLYING, and return the plan.
+        """Make a READY or PAUSED plan APPLYING, and return the plan; see ``Plan.resumed_at``.
 
         Raises:
             PlanConflict: the plan is in another state, or lacks an approval that it needs.

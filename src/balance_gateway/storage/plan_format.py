@@ -69,6 +69,7 @@ def plan_from_row(row: Row[Any]) -> Plan:
             applied_by=row.applied_by,
             applied_at=row.applied_at,
             finished_at=row.finished_at,
+            resumed_at=row.resumed_at,
         )
 
 

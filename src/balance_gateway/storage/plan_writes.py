@@ -11,7 +11,7 @@ from balance_gateway.storage.plan_tables import plan_rows, plans
 from balance_gateway.storage.tables import writes
 
 #: The states in which rows without an outcome may have been begun.
-_UNDER_WAY = (PlanState.APPLYING.value,)
+_UNDER_WAY = (PlanState.APPLYING.value, PlanState.PAUSED.value)
 
 #: What the write of an uncertain row can turn out to be.
 _SETTLED = frozenset({RowOutcome.APPLIED, RowOutcome.REJECTED})

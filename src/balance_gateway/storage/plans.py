@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Update, bindparam, func, or_, select, update
@@ -160,17 +161,22 @@ class SqlPlanStore(JournalAccess):
         )
 
     async def start(self, plan: Plan, principal: str, at: datetime) -> Plan:
-        """Make a READY plan APPLYING.
+        """Make a READY or PAUSED plan APPLYING.
 
         Raises:
             PlanConflict: the plan is in another state, or lacks an approval that it needs.
         """
-        started = _change(plan, PlanState.READY).values(
-            state=PlanState.APPLYING.value, applied_by=principal, applied_at=at
-        )
+        is_paused = plan.state is PlanState.PAUSED
+        started = _change(plan, PlanState.PAUSED if is_paused else PlanState.READY)
+        started = started.values(state=PlanState.APPLYING.value)
+        if is_paused:
+            started = started.values(resumed_at=at)
+        else:
+            started = started.values(applied_by=principal, applied_at=at)
         if plan.needs_approval:
             started = started.where(plans.c.approved_hash == plans.c.content_hash)
-        return await self._take_step(plan, started, AuditEvent.PLAN_APPLIED, principal, at)
+        details = {"resumed": True} if is_paused else {}
+        return await self._take_step(plan, started, AuditEvent.PLAN_APPLIED, principal, at, details)
 
     async def record_outcome(self, plan_id: str, row: PlanRow) -> None:
         """Record the outcome of a pending row; a row with an outcome is never changed."""
@@ -230,14 +236,26 @@ class SqlPlanStore(JournalAccess):
             )
 
     async def _take_step(
-        self, plan: Plan, change: Update, event: AuditEvent, principal: str, at: datetime
+        self,
+        plan: Plan,
+        change: Update,
+        event: AuditEvent,
+        principal: str,
+        at: datetime,
+        details: Mapping[str, Any] = MappingProxyType({}),
     ) -> Plan:
         async with self._write_transaction() as connection:
             if (await connection.execute(change)).rowcount != 1:
                 raise PlanConflict("The plan has changed meanwhile.")
             changed = await _read_plan(connection, plan.id)
             await plan_audit.append(
-                self._database, connection, changed, event, principal=principal, details={}, at=at
+                self._database,
+                connection,
+                changed,
+                event,
+                principal=principal,
+                details=details,
+                at=at,
             )
             return changed
 

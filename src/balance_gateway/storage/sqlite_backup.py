@@ -53,11 +53,13 @@ class Backup:
         file: the absolute path of the copy.
         size_bytes: its size.
         version: the version of its tables, as ``migrations`` numbers them.
+        paused_plans: the number of plans of a restored database that were being applied.
     """
 
     file: Path
     size_bytes: int
     version: str
+    paused_plans: int = 0
 
 
 def back_up(database: Path, target: Path, *, replace: bool) -> Backup:
@@ -90,6 +92,8 @@ def back_up(database: Path, target: Path, *, replace: bool) -> Backup:
 def restore(database: Path, source: Path, now: datetime) -> tuple[Backup, list[Path]]:
     """Put a backup in the place of a database that no process has open.
 
+    Plans that were being applied are paused in it: what was sent of them since the backup is not
+    known, so nothing is sent before a person has decided.
     A start after a crash in between finds the former file, or refuses the former log.
 
     Args:
@@ -120,6 +124,7 @@ def restore(database: Path, source: Path, now: datetime) -> tuple[Backup, list[P
             raise BackupError(
                 f"{source} was made by a newer release of balance-gateway; upgrade this one"
             )
+        paused = _pause_plans(written)
         _copy_owner(database, written)
         former = _keep_former(database, f"{now:%Y%m%dT%H%M%SZ}")
         _unlink(f"{database}-journal")
@@ -129,7 +134,22 @@ def restore(database: Path, source: Path, now: datetime) -> tuple[Backup, list[P
         _unlink(f"{database}-wal")
         _unlink(f"{database}-shm")
         _sync_directory(database.parent)
-    return Backup(database, database.stat().st_size, version), former
+    return Backup(database, database.stat().st_size, version, paused), former
+
+
+def _pause_plans(copy: Path) -> int:
+    """Pause the plans that are being applied; return their number."""
+    has_plans = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'plans'"
+    pause = "UPDATE plans SET state = 'paused', owner = NULL WHERE state = 'applying'"
+    try:
+        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            # Earlier releases had none.
+            if not connection.execute(has_plans).fetchall():
+                return 0
+            return connection.execute(pause).rowcount
+    except sqlite3.Error as error:
+        raise BackupError(f"cannot write {copy}: {error}") from None
 
 
 def _refuse_target(database: Path, target: Path, *, replace: bool) -> None:

@@ -48,6 +48,12 @@ class OpeningBalancePlanState(Enum):
     APPLYING = strawberry.enum_value(
         domain.PlanState.APPLYING, description="The gateway sends its rows."
     )
+    PAUSED = strawberry.enum_value(
+        domain.PlanState.PAUSED,
+        description="The storage was restored from a backup that was made while the plan was being "
+        "applied. Nothing is sent until applyPlan; rows whose provider cannot show what was sent "
+        "since are then rejected.",
+    )
     FINISHED = strawberry.enum_value(
         domain.PlanState.FINISHED, description="Every row has its outcome."
     )
@@ -196,6 +202,9 @@ class OpeningBalancePlan:
     finished_at: datetime | None = strawberry.field(
         description="When its last row had its outcome; null before."
     )
+    resumed_at: datetime | None = strawberry.field(
+        description="When it was applied last after it was PAUSED; null if it never was."
+    )
     counts: OpeningBalancePlanCounts = strawberry.field(
         resolver=_resolve_counts, description="The number of rows by outcome: the progress."
     )
@@ -234,6 +243,7 @@ def build_plan(plan: domain.Plan, now: datetime) -> OpeningBalancePlan:
         applied_by=plan.applied_by,
         applied_at=plan.applied_at,
         finished_at=plan.finished_at,
+        resumed_at=plan.resumed_at,
     )
 
 

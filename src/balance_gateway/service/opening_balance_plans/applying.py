@@ -34,7 +34,11 @@ from balance_gateway.ports.write_journal import WriteJournal
 from balance_gateway.service.directory import Directory
 from balance_gateway.service.opening_balance_plans.content import compute_content_hash
 from balance_gateway.service.opening_balance_plans.patience import Patience
-from balance_gateway.service.opening_balance_plans.previous import find_failure, has_values_of
+from balance_gateway.service.opening_balance_plans.previous import (
+    can_be_compared,
+    find_failure,
+    has_values_of,
+)
 from balance_gateway.service.opening_balances import (
     Applied,
     ExpectedPrevious,
@@ -60,6 +64,11 @@ _POLL_S = 0.5
 
 _DRIFTED = "The opening balance is no longer what it was when the plan was made. Nothing was sent."
 _MOVED = "The account was configured differently when the plan was made; plan again."
+_RESTORED = (
+    "The storage was restored from a backup that was made while the plan was being applied, and the"
+    " provider cannot be read: whether the row was sent since the backup is not known. Look at the"
+    " account in the provider's own interface, then plan again."
+)
 _CHANGED = "The stored rows are not those that were planned and approved; nothing more was sent."
 
 
@@ -193,6 +202,8 @@ class PlanApplier:
             return _with_error(row, BadInput(_MOVED, field="accountId"))
         if row.previous_state is PreviousState.FAILED:
             return replace(row, outcome=RowOutcome.REJECTED)
+        if plan.resumed_at is not None and not can_be_compared(row):
+            return _with_error(row, BadInput(_RESTORED, field="expectedPrevious"))
         if row.is_unchanged:
             return await self._compare(plan, row)
         # Whoever applied the plan may have lost the scope since: applying it was allowed.

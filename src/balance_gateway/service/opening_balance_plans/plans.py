@@ -39,6 +39,7 @@ _WHY_NOT_READY: Mapping[PlanState, str] = {
     PlanState.READING: "The gateway still reads what is set now; try again when the plan is READY.",
     PlanState.REFUSED: "The plan was refused because of invalid rows: correct them and plan again.",
     PlanState.APPLYING: "The plan is being applied.",
+    PlanState.PAUSED: "The plan is paused after a restore: applyPlan goes on with it.",
     PlanState.FINISHED: "The plan was applied.",
     PlanState.EXPIRED: "The plan has expired: plan again.",
 }
@@ -188,7 +189,7 @@ class OpeningBalancePlans:
         """Let the gateway apply a plan; return the plan at once, with its progress.
 
         A plan that is being applied, or was, is returned as it is: its rows are sent once, however
-        often this is called.
+        often this is called. A plan that is PAUSED goes on.
 
         Raises:
             Forbidden: the caller lacks the scope balances:write.
@@ -203,7 +204,8 @@ class OpeningBalancePlans:
             if plan.state is PlanState.APPLYING:
                 self._wake()
                 return plan
-            self._require_ready(plan)
+            if plan.state is not PlanState.PAUSED:
+                self._require_ready(plan)
             if plan.needs_approval and not plan.is_approved:
                 message = "The plan needs the approval of another principal (approvePlan) first."
                 raise BadInput(message, field="id")

@@ -33,6 +33,13 @@ def is_unreadable(error: GatewayError) -> bool:
     return isinstance(error, Unsupported) and not isinstance(error, SideUnknown)
 
 
+def can_be_compared(row: PlanRow) -> bool:
+    """Return whether the provider itself shows if the opening balance of a row has changed."""
+    if row.previous is None:
+        return row.previous_state is PreviousState.NONE
+    return row.previous.source is not OpeningBalanceSource.RECORDED_BY_GATEWAY
+
+
 def with_previous(
     row: PlanRow, result: Observed[OpeningBalance | None] | GatewayError, now: datetime
 ) -> PlanRow:
