@@ -94,6 +94,7 @@ class FakePlanStore:
         *,
         outcomes: Collection[RowOutcome] | None = None,
         connector: str | None = None,
+        is_unread: bool = False,
         after_line: int | None = None,
     ) -> Sequence[PlanRow]:
         rows = [
@@ -101,6 +102,7 @@ class FakePlanStore:
             for line, row in sorted(self.rows[plan_id].items())
             if (outcomes is None or row.outcome in outcomes)
             and connector in (None, row.connector)
+            and not (is_unread and row.previous_state is not None)
             and line > (after_line or 0)
         ]
         return rows[:limit]

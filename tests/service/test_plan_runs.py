@@ -362,3 +362,26 @@ async def test_a_paused_plan_goes_on_and_sends_only_what_can_be_compared(
         False,
     ]
     assert world.count_sent() == {"acct_1": 1}
+
+
+async def test_each_further_round_of_reading_looks_at_unread_rows_only(
+    build: Callable[..., PlanWorld],
+) -> None:
+    """While a budget was spent, every round went through all rows of a large plan once more."""
+    world = build(accounts=450)
+    looked_at: list[int] = []
+    page_rows = world.store.page_rows
+
+    async def note_rows(*arguments: Any, **named: Any) -> Any:
+        rows = await page_rows(*arguments, **named)
+        looked_at.append(len(rows))
+        return rows
+
+    world.provider.reading = [None] * 440 + [BudgetSpent("Spent.", retry_after_s=30.0)] * 30
+    world.store.page_rows = note_rows
+    plan = await world.make_plan(world.start_process())
+
+    assert plan.state is PlanState.READY
+    # All once, ten more in three rounds each, and all once more for the sums.
+    assert sum(looked_at) == 450 + 3 * 10 + 450
+    assert max(looked_at) <= 200

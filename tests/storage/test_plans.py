@@ -188,6 +188,9 @@ async def test_pages_have_the_rows_of_their_outcomes_and_connector(store, clock)
     assert await lines(2, after_line=2) == [3, 4]
     assert await lines(9, outcomes={RowOutcome.PENDING}, connector="bank") == [1, 5, 7]
     assert await lines(9, outcomes=set()) == []
+    read = replace(rows[0], previous_state=PreviousState.NONE, previous_at=clock())
+    await store.record_previous("p1", [read])
+    assert await lines(2, outcomes={RowOutcome.PENDING}, is_unread=True) == [2, 4]
 
 
 async def test_a_plan_has_one_owner_until_its_time_is_over(store, other_store, clock):

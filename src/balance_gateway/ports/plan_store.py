@@ -83,6 +83,7 @@ class PlanStore(Protocol):
         *,
         outcomes: Collection[RowOutcome] | None = None,
         connector: str | None = None,
+        is_unread: bool = False,
         after_line: int | None = None,
     ) -> Sequence[PlanRow]:
         """Return rows sorted by line, with their current outcomes.
@@ -95,6 +96,7 @@ class PlanStore(Protocol):
             limit: the maximum number of rows, at least 1.
             outcomes: the current outcomes of the rows; None for all.
             connector: the connector of the rows; None for all.
+            is_unread: whether only rows are returned whose account was not read yet.
             after_line: the line before the first row; None for the start.
         """
         ...

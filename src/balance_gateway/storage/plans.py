@@ -96,12 +96,15 @@ class SqlPlanStore(JournalAccess):
         *,
         outcomes: Collection[RowOutcome] | None = None,
         connector: str | None = None,
+        is_unread: bool = False,
         after_line: int | None = None,
     ) -> Sequence[PlanRow]:
         """Return rows sorted by line; see the port."""
         statement = select_rows(plan_id, outcomes)
         if connector is not None:
             statement = statement.where(plan_rows.c.connector == connector)
+        if is_unread:
+            statement = statement.where(plan_rows.c.previous_state.is_(None))
         if after_line is not None:
             statement = statement.where(plan_rows.c.line > after_line)
         rows = await self._read_rows(statement.order_by(plan_rows.c.line).limit(limit))

@@ -20,8 +20,8 @@ from balance_gateway.service.opening_balance_plans.previous import find_failure,
 
 logger = logging.getLogger(__name__)
 
-#: Number of accounts that are read at once.
-_BATCH_ROWS = 50
+#: Number of accounts that are read at once: each batch is a query, and a transaction with a sync.
+_BATCH_ROWS = 100
 
 #: Rounds in a row in which no account could be read, until those that are left count as failed.
 _FRUITLESS_ROUNDS_MAX = 6
@@ -79,13 +79,16 @@ class PlanReader:
         wait_s: float | None = None
         after_line: int | None = None
         while rows := await self._store.page_rows(
-            plan.id, _BATCH_ROWS, outcomes={RowOutcome.PENDING}, after_line=after_line
+            plan.id,
+            _BATCH_ROWS,
+            outcomes={RowOutcome.PENDING},
+            is_unread=True,
+            after_line=after_line,
         ):
             after_line = rows[-1].line
-            unread = [row for row in rows if row.previous_state is None]
-            results = await self._read_rows(plan, unread)
+            results = await self._read_rows(plan, rows)
             read: list[PlanRow] = []
-            for row, result in zip(unread, results, strict=True):
+            for row, result in zip(rows, results, strict=True):
                 failure = find_failure(result)
                 if failure is None or not failure[2] or is_last:
                     read.append(with_previous(row, result, self._clock()))
