@@ -93,7 +93,7 @@ def test_every_part_of_the_schema_is_in_the_random_documents() -> None:
     # Deep below one uncompiled field, which graphql-core executes for both.
     expected = {name for name in expected if not name.startswith("OpeningBalancePlan")}
 
-    for seed in range(1_000):
+    for seed in range(2_000):
         if expected <= collector.seen:
             break
         query, _ = write_document(random.Random(seed))
