@@ -82,17 +82,8 @@ def verify(
         raise UsageError("--head must be a hash of 64 hexadecimal digits, as this command prints")
     result = _verify(connect, config_path, file, tenant, expected)
     print_verification(result, as_json=as_json)
-    is_absent = tenant is not None and not result.chains and not result.plan_chains
+    is_absent = tenant is not None and not result.chains
     refuse_broken(result, *([f"tenant {tenant!r} has no row"] if is_absent else []))
-
-
-    result = _verify(config_path, export, tenant, expected)
-    _print(result, as_json=as_json)
-    problems = _find_problems(result)
-    if tenant is not None and not result.chains:
-        problems.append(f"tenant {tenant!r} has no row")
-    if problems:
-        raise CommandError(f"the audit log is not whole: {'; '.join(problems)}")
 
 
 def _verify(
@@ -136,59 +127,3 @@ def _verify_remote(connect: Connect, heads: list[str]) -> "Verification":
         path = Path(folder) / "audit.jsonl"
         download_audit_log(client, path)
         return verify_audit_file(path, heads=heads)
-
-
-def _print(result: "Verification", *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_to_json(result)))
-        return
-    for chain in result.chains:
-        rows = f"{chain.rows} row{'' if chain.rows == 1 else 's'}"
-        if chain.earlier_rows:
-            rows += f" after {chain.earlier_rows} of a release without hashes"
-        if chain.removed_rows:
-            rows += f", {chain.removed_rows} removed by retention"
-        if chain.begins_at is not None:
-            rows += f", from row {chain.begins_at} on"
-        end = f"head {chain.head}" if chain.head else "no head"
-        click.echo(f"{chain.tenant}: {rows}, {end}{'' if chain.broken is None else ', broken'}")
-
-
-def _to_json(result: "Verification") -> dict[str, object]:
-    return {
-        "tenants": _list_chains(result.chains),
-        "missing_heads": list(result.missing_heads),
-        "differing_writes": list(result.differing_writes),
-    }
-
-
-def _list_chains(chains: "Sequence[VerifiedChain]") -> list[dict[str, object]]:
-    return [
-        {
-            "tenant": chain.tenant,
-            "rows": chain.rows,
-            "earlier_rows": chain.earlier_rows,
-            "removed_rows": chain.removed_rows,
-            "begins_at": chain.begins_at,
-            "head": chain.head,
-            "broken": None
-            if chain.broken is None
-            else {"number": chain.broken.number, "reason": chain.broken.reason},
-        }
-        for chain in chains
-    ]
-
-
-def _find_problems(result: "Verification") -> list[str]:
-    broken = [
-        f"row {chain.broken.number} of tenant {chain.tenant!r}: {chain.broken.reason}"
-        for chain in result.chains
-        if chain.broken is not None
-    ]
-    cut = "not in it: its end was cut off, or it is another log"
-    if any(chain.removed_rows for chain in result.chains):
-        cut += ", or its row was removed by retention and is in the export of that"
-    if result.differing_writes:
-        count, first = len(result.differing_writes), result.differing_writes[0]
-        broken.append(f"{count} in the journal differ from their newest row, first write {first}")
-    return broken + [f"the head {head} is {cut}" for head in result.missing_heads]

@@ -18,12 +18,10 @@ def print_verification(result: "Verification", *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_to_json(result)))
         return
-    if not (result.chains or result.plan_chains):
+    if not result.chains:
         click.echo("The audit log has no rows.", err=True)
     for chain in result.chains:
         click.echo(f"{escape(chain.tenant)}: {_describe_chain(chain)}")
-    for chain in result.plan_chains:
-        click.echo(f"{escape(chain.tenant)}, plans: {_describe_chain(chain)}")
 
 
 def refuse_broken(result: "Verification", *problems: str) -> None:
@@ -52,7 +50,6 @@ def _describe_chain(chain: "VerifiedChain") -> str:
 def _to_json(result: "Verification") -> dict[str, object]:
     return {
         "tenants": _list_chains(result.chains),
-        "plans": _list_chains(result.plan_chains),
         "missing_heads": list(result.missing_heads),
         "differing_writes": list(result.differing_writes),
     }
@@ -76,11 +73,9 @@ def _list_chains(chains: Sequence["VerifiedChain"]) -> list[dict[str, object]]:
 
 
 def _find_problems(result: "Verification") -> list[str]:
-    chains = [("row", chain) for chain in result.chains]
-    chains += [("row of plans", chain) for chain in result.plan_chains]
     broken = [
-        f"{row} {chain.broken.number} of tenant {chain.tenant!r}: {chain.broken.reason}"
-        for row, chain in chains
+        f"row {chain.broken.number} of tenant {chain.tenant!r}: {chain.broken.reason}"
+        for chain in result.chains
         if chain.broken is not None
     ]
     cut = "not in it: its end was cut off, or it is another log"
