@@ -12,11 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from balance_gateway.cli import main
-from balance_gateway.cli.audit_results import print_verification, refuse_broken
-from balance_gateway.cli.usage import CommandError
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import WriteIntent, WriteOutcome
-from balance_gateway.storage.audit_verification import BrokenRow, Verification, VerifiedChain
 from balance_gateway.storage.database import open_database
 from balance_gateway.storage.journal import SqlWriteJournal
 
@@ -150,18 +147,6 @@ async def _write_twice(url: str) -> None:
             await journal.finish(replace(record, outcome=WriteOutcome.REJECTED, finished_at=at))
     finally:
         await database.aclose()
-
-
-def test_a_broken_log_of_plans_is_no_whole_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """A changed row in the audit log of plans was found, and not reported."""
-    chain = VerifiedChain("acme", rows=2, broken=BrokenRow(3, "the row was changed"))
-    result = Verification([], [], [], [chain])
-
-    print_verification(result, as_json=False)
-    with pytest.raises(CommandError, match="row of plans 3 of tenant 'acme': the row was changed"):
-        refuse_broken(result)
-
-    assert capsys.readouterr().out == "acme, plans: 2 rows, no head, broken\n"
 
 
 @pytest.mark.parametrize("head", ["", "abc", "0" * 63 + "g"])
