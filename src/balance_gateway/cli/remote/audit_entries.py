@@ -21,6 +21,7 @@ _PAGE_SIZE = 500
 _ACTIONS = (
     *("begun", "finished", "lease-expired", "disregarded"),
     *("proved", "disproved", "superseded", "settled", "pruned"),
+    *("plan-made", "plan-approved", "plan-applied", "plan-finished"),
 )
 
 
@@ -34,6 +35,7 @@ class Entry(Model, frozen=True):
     principal: str
     account_id: str | None
     write_id: str | None
+    plan_id: str | None
     outcome: str | None
     amount: Money | None
     effective_at: str | None
@@ -55,9 +57,9 @@ class _Page(Model, frozen=True):
 
 
 _ENTRY = (
-    f"number sequence at action principal accountId writeId outcome amount {MONEY} effectiveAt"
-    f" previous {MONEY} applied {MONEY} found {MONEY} verified code message providerCode note hash"
-    " previousHash"
+    f"number sequence at action principal accountId writeId planId outcome amount {MONEY}"
+    f" effectiveAt previous {MONEY} applied {MONEY} found {MONEY} verified code message"
+    " providerCode note hash previousHash"
 )
 
 _COLUMNS = (
@@ -74,6 +76,7 @@ _COLUMNS = (
     Column[Entry]("code", lambda entry: entry.code, rank=6),
     Column[Entry]("by", lambda entry: entry.principal, rank=5),
     Column[Entry]("write_id", lambda entry: entry.write_id, rank=8),
+    Column[Entry]("plan_id", lambda entry: entry.plan_id, in_table=False),
     Column[Entry]("effective_at", lambda entry: entry.effective_at, in_table=False),
     Column[Entry]("applied", lambda entry: find_amount(entry.applied), in_table=False),
     Column[Entry]("found", lambda entry: find_amount(entry.found), in_table=False),

@@ -1,4 +1,4 @@
-"""Adds plans of opening balances: their parts, their rows, and their append-only audit log."""
+"""Adds plans of opening balances, with their parts and their rows."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,18 +8,14 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("plans", "plan_parts", "plan_rows", "plan_audit")
+_TABLES = ("plans", "plan_parts", "plan_rows")
 
 
 def upgrade() -> None:
-    """Create the tables, the triggers that refuse changes, and those that note changes."""
+    """Create the tables, and the triggers that note changes."""
     _plans()
     _plan_rows()
-    _plan_audit()
-    if op.get_bind().dialect.name == "sqlite":
-        _refuse_changes_on_sqlite()
-    else:
-        _refuse_changes_on_postgresql()
+    if op.get_bind().dialect.name != "sqlite":
         _note_changes()
 
 
@@ -90,56 +86,6 @@ def _plan_rows() -> None:
     )
     op.create_index("plan_rows_outcome", "plan_rows", ["plan_id", "outcome", "line"])
     op.create_index("plan_rows_remote", "plan_rows", ["plan_id", "remote_account", "line"])
-
-
-def _plan_audit() -> None:
-    number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-    op.create_table(
-        "plan_audit",
-        sa.Column("number", number, primary_key=True, autoincrement=True),
-        sa.Column("at", sa.Text, nullable=False),
-        sa.Column("event", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("principal", sa.Text, nullable=False),
-        sa.Column("plan_id", sa.Text, sa.ForeignKey("plans.id"), nullable=False),
-        sa.Column("content_hash", sa.Text),
-        sa.Column("details", sa.Text, nullable=False),
-        sa.Column("sequence", sa.BigInteger, nullable=False),
-        sa.Column("previous_hash", sa.Text, nullable=False),
-        sa.Column("hash", sa.Text, nullable=False),
-        sqlite_autoincrement=True,
-    )
-    op.create_index("plan_audit_plan", "plan_audit", ["plan_id"])
-    op.create_index("plan_audit_chain", "plan_audit", ["tenant", "sequence"], unique=True)
-
-
-def _refuse_changes_on_sqlite() -> None:
-    for change in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER plan_audit_no_{change.lower()} BEFORE {change} ON plan_audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-        )
-    # A REPLACE deletes rows without the trigger above.
-    op.execute(
-        "CREATE TRIGGER plan_audit_no_replace BEFORE INSERT ON plan_audit "
-        "WHEN EXISTS (SELECT 1 FROM plan_audit WHERE number = NEW.number) "
-        "OR EXISTS (SELECT 1 FROM plan_audit"
-        " WHERE tenant = NEW.tenant AND sequence = NEW.sequence) "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-    )
-    # Before an insert without a number, SQLite shows triggers the number -1.
-    op.execute(
-        "CREATE TRIGGER plan_audit_numbers AFTER INSERT ON plan_audit WHEN NEW.number < 1 "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log has positive numbers'); END"
-    )
-
-
-def _refuse_changes_on_postgresql() -> None:
-    op.execute(
-        "CREATE TRIGGER plan_audit_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON plan_audit "
-        "FOR EACH STATEMENT EXECUTE FUNCTION write_audit_is_append_only()"
-    )
-    op.execute("ALTER TABLE plan_audit ENABLE ALWAYS TRIGGER plan_audit_no_change")
 
 
 def _note_changes() -> None:

@@ -1,7 +1,7 @@
 """Records the steps of plans in the audit log: a row then concerns a plan instead of a write.
 
-The table ``plan_audit``, which no release wrote to, is dropped. SQLite cannot remove NOT NULL from
-a column; the text of the table is changed instead, which changes nothing that is stored.
+SQLite cannot remove NOT NULL from a column; the text of the table is changed instead, which changes
+nothing that is stored.
 Source: https://www.sqlite.org/lang_altertable.html, "Making Other Kinds Of Table Schema Changes".
 """
 
@@ -15,10 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns, allow rows without a write, and drop the log that plans had."""
+    """Add the columns, and allow rows without a write."""
     op.add_column("write_audit", sa.Column("plan_id", sa.Text))
     op.add_column("plans", sa.Column("resumed_at", sa.Text))
-    op.drop_table("plan_audit")
     if op.get_bind().dialect.name == "sqlite":
         _allow_null_on_sqlite()
     else:
