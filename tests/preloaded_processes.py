@@ -44,6 +44,7 @@ class PreloadedProcess:
         environment: the whole environment of the process.
         code: Python code to run in place of the command.
         log: receives the output; None for pipes, also to the process.
+        folder: the working directory; None for that of the project.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class PreloadedProcess:
         environment: Mapping[str, str],
         code: str | None = None,
         log: IO[bytes] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.args = list(arguments)
         self.returncode: int | None = None
@@ -70,6 +72,7 @@ class PreloadedProcess:
             stdout, stderr = os.dup(log.fileno()), os.dup(log.fileno())
         passed = [other_end.fileno(), stdin, stdout, stderr]
         request = {"arguments": self.args, "environment": dict(environment), "code": code}
+        request["folder"] = None if folder is None else str(folder)
         _find_server().send(request, passed)
         other_end.close()
         for descriptor in passed[1:]:
@@ -254,6 +257,8 @@ def _become(request: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    if request["folder"] is not None:
+        os.chdir(request["folder"])
     if request["code"] is not None:
         sys.argv = ["-c", *request["arguments"]]
         exec(request["code"], {"__name__": "__main__"})

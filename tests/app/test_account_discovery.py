@@ -134,6 +134,23 @@ def test_the_printed_entries_are_read_and_found_again(
     assert rest.stdout == ""
 
 
+def test_some_accounts_are_chosen_by_name_with_the_zone_of_an_option(
+    discover: Discover, config: Path
+) -> None:
+    """Ten accounts of fifty were cut out of the output by hand, and each zone was written in."""
+    option = ("--time-zone", "America/New_York", "--format", "toml", "--tenant", "acme")
+    printed = discover("asset-acme", "--name", "CARD", *option).stdout
+    nowhere = discover("asset-acme", "--time-zone", "../zones/x")
+    config.write_text(config.read_text() + printed.replace('# currency = ""', 'currency = "USD"'))
+
+    accounts = read_settings(config).accounts
+    assert [account.name for account in accounts] == ["Company card", "Fleet card"]
+    assert {str(account.time_zone) for account in accounts} == {"America/New_York"}
+    assert printed.count("\n\n[[accounts]]") + printed.startswith("\n[[accounts]]") == 2
+    assert nowhere.exit_code == 2
+    assert "--time-zone must be an IANA name such as Europe/Copenhagen" in nowhere.stderr
+
+
 def test_a_malformed_entry_is_left_out_and_counted(
     discover: Discover, sandbox: SandboxClient
 ) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.servers import free_port
@@ -81,6 +82,65 @@ def run_tls_server(folder: Path) -> Iterator[TlsServer]:
     finally:
         process.terminate()
         process.wait()
+
+
+@dataclass
+class TrustingServer:
+    """A server on loopback that asks for no password; it can be killed and started again.
+
+    Attributes:
+        folder: the place of its files, which other users must be able to enter.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def programs(self) -> Path:
+        """The folder of its own pg_dump and the like."""
+        (binaries,) = _BINARIES
+        return binaries
+
+    def start(self) -> None:
+        data = self.folder / "data"
+        if not data.exists():
+            if _USER is not None:
+                shutil.chown(self.folder, _USER)
+            _run(self.programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync")
+        options = ("-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder), "-F")
+        self._process = subprocess.Popen(
+            [self.programs / "postgres", "-D", data, *options],
+            user=_USER, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _wait_for(self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port))
+
+    def kill(self) -> None:
+        """Kill it, as a loss of power would."""
+        if self._process is not None:
+            children = _list_children(self._process.pid)
+            for pid in (self._process.pid, *children):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+            # Until they have ended, the next start finds their shared memory in use.
+            while any(_is_running(pid) for pid in children):
+                time.sleep(0.01)
+
+
+def _list_children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(word) for word in text.split()]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+    # A zombie that nothing waits for holds nothing any more.
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @contextmanager

@@ -138,12 +138,14 @@ def run_demo(
         yield started, json.loads(line)
 
 
-def wait_until_ready(url: str, started: Process, timeout_s: float = 20) -> None:
+def wait_until_ready(
+    url: str, started: Process, timeout_s: float = 20, path: str = "readyz"
+) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         assert started.poll() is None, started.communicate()[1]
         try:
-            if get(f"{url}/readyz").status_code == 200:
+            if get(f"{url}/{path}").status_code == 200:
                 return
         except httpx.HTTPError:
             time.sleep(0.05)

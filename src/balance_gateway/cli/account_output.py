@@ -65,26 +65,35 @@ def print_table(discovery: "Discovery") -> None:
     console.print(table)
 
 
-def format_toml(discovery: "Discovery") -> str:
+def format_toml(discovery: "Discovery", time_zone: str | None = None) -> str:
     """Format the accounts that are not configured as entries of the configuration file.
 
     What the provider does not name is a comment to complete. A currency is never guessed: without
     one the start is stopped.
+
+    Args:
+        discovery: the accounts.
+        time_zone: the IANA name for accounts whose provider names none; None for a comment.
     """
     new = [one for one in discovery.accounts if not one.is_configured]
-    return "\n\n".join("\n".join(_format_entry(discovery, one)) for one in new)
+    # Each begins with an empty line, so that an appended one is apart from the text before it.
+    return "\n".join("\n".join(("", *_format_entry(discovery, one, time_zone))) for one in new)
 
 
-def _format_entry(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[str]:
+def _format_entry(
+    discovery: "Discovery", one: "DiscoveredAccount", time_zone: str | None
+) -> Iterator[str]:
     prefix = "# " if one.listed.is_closed else ""
     if one.listed.note:
         yield f"# {escape(one.listed.note)}"
-    for line in _list_lines(discovery, one):
+    for line in _list_lines(discovery, one, one.listed.time_zone or time_zone):
         # A comment of a closed account's entry stays one when the entry is uncommented.
         yield f"{prefix}{line}"
 
 
-def _list_lines(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[str]:
+def _list_lines(
+    discovery: "Discovery", one: "DiscoveredAccount", time_zone: str | None
+) -> Iterator[str]:
     connector, listed = discovery.connector, one.listed
     provider = connector.provider.value.replace("_", " ").capitalize()
     yield "[[accounts]]"
@@ -93,10 +102,10 @@ def _list_lines(discovery: "Discovery", one: "DiscoveredAccount") -> Iterator[st
     yield f"connector = {format_value(connector.name)}"
     yield _format_or_ask("name", listed.name, f"must be set: {provider} names none")
     yield _format_currency(discovery, one, provider)
-    if listed.time_zone is None:
+    if time_zone is None:
         yield f'# time_zone = "Europe/Copenhagen"  # {provider} names none; UTC without one'
     else:
-        yield f"time_zone = {format_value(listed.time_zone)}"
+        yield f"time_zone = {format_value(time_zone)}"
     yield from (f"{key} = {format_value(value)}" for key, value in listed.remote.items())
     if listed.side is None:
         yield '# normal_balance = "debit"  # or "credit", for money that is owed'

@@ -1,6 +1,9 @@
 """``balance-gateway accounts``: find accounts at the providers."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,13 @@ if TYPE_CHECKING:
     multiple=True,
     help="List this business only, at Asset and Layer. Can be repeated.",
 )
+@click.option("--name", default="", help="Show only accounts with this text in their name.")
+@click.option(
+    "--time-zone",
+    callback=lambda *arguments: _check_time_zone(arguments[-1]),
+    metavar="IANA_NAME",
+    help="Put this time zone into the entries of toml where the provider names none.",
+)
 @click.option(
     "--format",
     "output",
@@ -39,6 +49,8 @@ def discover(
     config_path: Path,
     tenant: str | None,
     businesses: tuple[str, ...],
+    name: str,
+    time_zone: str | None,
     output: str | None,
     as_json: bool,
     connector: str,
@@ -68,17 +80,31 @@ def discover(
         raise UsageError(error.message) from None
     except GatewayError as error:
         raise CommandError(escape(error.message)) from None
-    _print(discovery, "json" if as_json else output or "table")
+    shown = [each for each in discovery.accounts if name.casefold() in each.listed.name.casefold()]
+    _print(replace(discovery, accounts=shown), "json" if as_json else output or "table", time_zone)
 
 
-def _print(discovery: "Discovery", output: str) -> None:
+def _check_time_zone(name: str | None) -> str | None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if name is not None:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise UsageError(
+                f"--time-zone must be an IANA name such as Europe/Copenhagen, not {name!r}"
+            ) from None
+    return name
+
+
+def _print(discovery: "Discovery", output: str, time_zone: str | None) -> None:
     from balance_gateway.cli import account_output
 
-    formats = {
+    formats: dict[str, Callable[[Discovery], str]] = {
         "json": account_output.format_json,
         "jsonl": account_output.format_json_lines,
         "csv": account_output.format_csv,
-        "toml": account_output.format_toml,
+        "toml": partial(account_output.format_toml, time_zone=time_zone),
     }
     if output == "table":
         account_output.print_table(discovery)

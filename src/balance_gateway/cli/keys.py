@@ -60,7 +60,8 @@ def new(name: str, tenant: str, scopes: tuple[str, ...], file: Path | None, as_j
         click.echo(f"# Store it in the environment variable of the gateway that {reference} names.")
         click.echo(f"\n{toml}", nl=False)
     else:
-        click.echo(toml, nl=False)
+        # After an empty line, so that an appended table is apart from the text before it.
+        click.echo(f"\n{toml}", nl=False)
         click.echo(f"The key is in {file}.", err=True)
 
 
