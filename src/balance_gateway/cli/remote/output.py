@@ -270,7 +270,8 @@ def _refuse_failed(rows: Sequence[Row[Any]], noun: str) -> None:
         return
     messages = dict.fromkeys(_format_error(error) for row in failed for error in row.errors)
     count = f"{len(failed)} of {len(rows)} {noun} failed: " if noun else ""
-    more = f" (and {len(messages) - 1} more kinds of errors)" if len(messages) > 1 else ""
+    others = len(messages) - 1
+    more = f" (and {others} more kind{'' if others == 1 else 's'} of error)" if others else ""
     raise CommandError(escape(f"{count}{next(iter(messages))}{more}"))
 
 
