@@ -37,6 +37,7 @@ from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.ports.bank_feeds import BankFeedReader
+from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
@@ -187,7 +188,8 @@ def _wire(
     remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
     sources = {name: one.source for name, one in connectors.items()}
     providers: dict[str, BalanceProvider] = {}
-    reads = _build_reads(settings, providers, connectors, keys, cache, resources)
+    opening_readers: dict[str, OpeningBalancesReader] = {}
+    reads = _build_reads(settings, providers, opening_readers, connectors, keys, cache, resources)
     directory = Directory(
         settings.accounts,
         [_describe_connector(one) for one in connectors.values()],
@@ -212,6 +214,9 @@ def _wire(
     for name, source in sources.items():
         observed = ObservedOpeningBalances(source, reconciler, resources.write_clock)
         providers[name] = _record_opening_balances(observed, journal, remote_accounts)
+        # Decorators pass on what the provider can; only the provider itself says whether it can.
+        if isinstance(connectors[name].provider, OpeningBalancesReader):
+            opening_readers[name] = observed
     writer = OpeningBalanceWriter(
         directory=directory,
         providers=providers,
@@ -291,6 +296,7 @@ def _describe_connector(connector: OpenConnector) -> Connector:
 def _build_reads(
     settings: Settings,
     providers: Mapping[str, BalanceProvider],
+    opening_readers: Mapping[str, OpeningBalancesReader],
     connectors: Mapping[str, OpenConnector],
     keys: Mapping[str, AccountKeys],
     cache: CacheComponents,
@@ -320,6 +326,7 @@ def _build_reads(
             if PROVIDERS[account.provider].values_in_storage
         ),
         single_flight=resources.reads_in_flight,
+        opening_readers=opening_readers,
     )
 
 

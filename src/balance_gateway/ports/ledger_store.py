@@ -50,6 +50,12 @@ class LedgerStore(Protocol):
         """Return the opening balance, or None when none is set."""
         ...
 
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[OpeningBalance | None]:
+        """Return the opening balance of each account, or None, in the order of the accounts."""
+        ...
+
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Set the opening balance and return it.
 

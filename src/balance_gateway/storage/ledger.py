@@ -72,6 +72,10 @@ _QUERIES_POSTGRESQL = """
     FROM json_array_elements(CAST(:queries AS json)) WITH ORDINALITY AS item(value, position)
 """
 
+#: The ids of accounts are one parameter: no limit of parameters, and one compiled statement.
+_IDS_SQLITE = "SELECT value FROM json_each(:ids)"
+_IDS_POSTGRESQL = "SELECT json_array_elements_text(CAST(:ids AS json))"
+
 #: Attempts to read sums while opening balances change.
 _ATTEMPTS_MAX = 10
 
@@ -102,6 +106,10 @@ class SqlLedgerStore:
             entries_currency=Text,
             bank=BigIntText,
             ledger=BigIntText,
+        )
+        ids = text(_IDS_SQLITE if database.is_sqlite else _IDS_POSTGRESQL)
+        self._openings = select(ledger_opening_balances).where(
+            ledger_opening_balances.c.account_id.in_(ids.columns(id=Text))
         )
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:
@@ -164,6 +172,17 @@ class SqlLedgerStore:
         with _raise_as_provider_error():
             async with self._database.read_transaction() as connection:
                 return await _read_opening_balance(connection, account.id)
+
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[OpeningBalance | None]:
+        """Return the opening balance of each account, or None, in order; by one statement."""
+        parameter = json.dumps(list(dict.fromkeys(account.id for account in accounts)))
+        with _raise_as_provider_error():
+            async with self._database.read_transaction() as connection:
+                result = await connection.execute(self._openings, {"ids": parameter})
+                found = {row.account_id: _build_opening_balance(row) for row in result}
+        return [found.get(account.id) for account in accounts]
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Set the opening balance and return it.
@@ -278,8 +297,10 @@ async def _read_opening_balance(
     openings = ledger_opening_balances
     statement = select(openings).where(openings.c.account_id == account_id)
     row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _build_opening_balance(row)
+
+
+def _build_opening_balance(row: Row[Any]) -> OpeningBalance:
     return OpeningBalance(
         amount=Money(row.minor_units, row.currency),
         effective_at=row.effective_at,

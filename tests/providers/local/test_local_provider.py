@@ -122,6 +122,20 @@ async def test_an_opening_balance_has_the_provider_as_its_source(provider, accou
     assert await provider.opening_balance(account) == answered
 
 
+async def test_several_opening_balances_are_those_of_each_account(provider, make_account):
+    """In order, with the error of one account beside the others."""
+    await provider.set_opening_balance(opening(make_account("euro"), 7))
+    await provider.set_opening_balance(opening(make_account("changed"), 8))
+    accounts = [make_account("none"), make_account("changed", "USD"), make_account("euro")]
+
+    none, changed, euro = await provider.opening_balances(accounts)
+
+    assert none is None
+    assert isinstance(changed, ProviderBadResponse)
+    assert changed.account_id == "changed"
+    assert euro == await provider.opening_balance(accounts[2])
+
+
 async def test_another_currency_is_rejected(provider, account):
     write = OpeningBalanceWrite(account, Money(1, "USD"), None)
 

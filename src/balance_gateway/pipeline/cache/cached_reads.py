@@ -48,6 +48,7 @@ from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLea
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
+from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import BalanceRequest, Observed
 
@@ -72,6 +73,8 @@ class CachedReads:
         in_storage: the ids of the accounts with values in the gateway's own storage alone.
         single_flight: the calls in flight; None for none yet. Pipelines that store in the same
             cache must share them: they decide which value is the newest.
+        opening_readers: the providers that read several opening balances at once, by connector
+            name.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class CachedReads:
         accounts: Sequence[Account] = (),
         in_storage: Collection[str] = frozenset(),
         single_flight: SingleFlight[ReadResult] | None = None,
+        opening_readers: Mapping[str, OpeningBalancesReader] = MappingProxyType({}),
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -112,6 +116,7 @@ class CachedReads:
             ),
             clock=clock,
             deadline_s=deadline_s,
+            opening_readers=opening_readers,
         )
 
     async def balances(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.calendar_days import Clock
@@ -28,6 +29,7 @@ from balance_gateway.ports.call_context import (
     caller_name,
     set_call_context,
 )
+from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import FreshnessState, Observed
 
@@ -51,6 +53,8 @@ class ReadThrough:
         coalescer: shares calls with the replicas that share the cache.
         clock: returns the current time.
         deadline_s: for all attempts of one upstream read together.
+        opening_readers: the providers that read several opening balances at once, by connector
+            name.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class ReadThrough:
         coalescer: ReplicaCoalescer,
         clock: Clock,
         deadline_s: float,
+        opening_readers: Mapping[str, OpeningBalancesReader] = MappingProxyType({}),
     ) -> None:
         self._providers = providers
         self._feed_readers = feed_readers
@@ -71,11 +76,13 @@ class ReadThrough:
         self._coalescer = coalescer
         self._clock = clock
         self._deadline_s = deadline_s
+        self._opening_readers = opening_readers
 
     def build_group_key(self, read: CachedRead) -> Hashable:
         """Return a key that is equal for reads that one upstream call answers together."""
         if read.kind is ValueKind.OPENING_BALANCE:
-            return read.value_key
+            is_shared = read.account.connector in self._opening_readers
+            return (read.kind, read.account.connector) if is_shared else read.value_key
         provider = self._providers[read.account.connector]
         # A query that cannot be grouped is called, and fails, alone: grouping must not raise here.
         try:
@@ -174,6 +181,9 @@ class ReadThrough:
                 if reads[0].is_bank_feed:
                     accounts = [read.account for read in reads]
                     values = await self._feed_readers[connector].bank_feeds(accounts)
+                elif reads[0].query is None and len(reads) > 1:
+                    accounts = [read.account for read in reads]
+                    values = await self._opening_readers[connector].opening_balances(accounts)
                 elif reads[0].query is None:
                     return [await provider.opening_balance(reads[0].account)]
                 else:
@@ -186,5 +196,9 @@ class ReadThrough:
         except TimeoutError:
             return [deadline_error()] * len(reads)
         except Exception:
+            if reads[0].kind is ValueKind.OPENING_BALANCE and len(reads) > 1:
+                # What is wrong with one account must not hide the others.
+                alone = [await self._call_provider([read]) for read in reads]
+                return [value for [value] in alone]
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's response.")] * len(reads)

@@ -38,6 +38,12 @@ class HealthTrackedProvider(ProviderDecorator):
         """Return the provider's response and record the outcome."""
         return await self._track(self._provider.opening_balance(account))
 
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[OpeningBalance | GatewayError | None]:
+        """Return the provider's response and record the outcome."""
+        return await self._track(super().opening_balances(accounts))
+
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Return the provider's response and record the outcome."""
         return await self._track(self._provider.set_opening_balance(write))

@@ -11,6 +11,7 @@ from balance_gateway.domain.balances import (
     OpeningBalanceWrite,
 )
 from balance_gateway.domain.errors import GatewayError
+from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 
 
@@ -40,6 +41,14 @@ class ProviderDecorator:
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the wrapped provider's opening balance."""
         return await self._provider.opening_balance(account)
+
+    # As above.
+    def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Coroutine[Any, Any, Sequence[OpeningBalance | GatewayError | None]]:
+        """Return the wrapped provider's opening balances; it must be a reader of several."""
+        assert isinstance(self._provider, OpeningBalancesReader)
+        return self._provider.opening_balances(accounts)
 
     async def normal_balance(self, account: Account) -> Side:
         """Return the account's normal side as the wrapped provider reports it."""

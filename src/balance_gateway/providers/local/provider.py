@@ -102,6 +102,21 @@ class LocalProvider:
             evidence.set_figure(figure, stored, ["minor_units"], unit, rule)
         return None if opening is None else require_currency(account, opening)
 
+    async def opening_balances(
+        self, accounts: Sequence[Account]
+    ) -> Sequence[OpeningBalance | GatewayError | None]:
+        """Read the opening balances of several accounts; see ``opening_balance``.
+
+        Returns:
+            One item per account, in order. An error where the opening balance was set while the
+            account was configured with another currency.
+        """
+        found = await self._store.opening_balances(accounts)
+        return [
+            None if opening is None else _check_currency(account, opening)
+            for account, opening in zip(accounts, found, strict=True)
+        ]
+
     async def normal_balance(self, account: Account) -> Side:
         """Return the configured normal side.
 
@@ -161,6 +176,13 @@ class LocalProvider:
 def is_storable(text: str) -> bool:
     """Return whether every supported database can store the text: valid UTF-8 without NUL."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _check_currency(account: Account, opening: OpeningBalance) -> OpeningBalance | GatewayError:
+    try:
+        return require_currency(account, opening)
+    except GatewayError as error:
+        return error
 
 
 def _build_figures(query: BalanceQuery, sums: Sums) -> BalanceFigures | GatewayError:
