@@ -204,10 +204,10 @@ class CompiledEngine:
             return None
         try:
             execution = self._start(operation, self._build_context(caller))
-            output = execution.write()
+            output = execution.write_without_reads()
         except FallBackToGraphQLCore:
             return None
-        if not output.is_complete:
+        if output is None:
             return None
         self._kept_reads.inc(output.value_count)
         return self._respond(execution, output, body)

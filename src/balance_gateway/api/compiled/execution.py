@@ -11,7 +11,7 @@ from typing import Any
 from graphql import FieldNode, GraphQLError, Source
 
 from balance_gateway.api.compiled.field_errors import FieldError
-from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.output import MissingValue, Output
 from balance_gateway.api.compiled.plan import Plan
 from balance_gateway.api.compiled.request_state import KeptParts, RequestState
 from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
@@ -54,6 +54,18 @@ class Execution:
         arguments = plan.evaluate_arguments(variables, slot_values, context.limits)
         self._state = RequestState(context, arguments, kept)
 
+    def write_without_reads(self) -> Output | None:
+        """Write the response in one pass from what is kept; None if a value is missing.
+
+        Raises:
+            FallBackToGraphQLCore: graphql-core has to execute the operation.
+        """
+        self._state.can_read = False
+        try:
+            return self.write()
+        except MissingValue:
+            return None
+
     def write(self) -> Output:
         """Write the response in one pass.
 
@@ -64,7 +76,7 @@ class Execution:
         output = Output(self._state)
         try:
             self._plan.write(None, output)
-        except FallBackToGraphQLCore:
+        except (FallBackToGraphQLCore, MissingValue):
             raise
         except Forbidden:
             raise FallBackToGraphQLCore("forbidden") from None

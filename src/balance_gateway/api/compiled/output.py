@@ -17,6 +17,10 @@ NEVER_EXPIRES_S = float("inf")
 _ALWAYS_VALID = CacheValidity()
 
 
+class MissingValue(Exception):
+    """A value is missing in a pass that reads nothing."""
+
+
 class Output:
     """The JSON of a response, or of a part of it, while it is written.
 
@@ -106,7 +110,13 @@ class Output:
             self.expire_at(min([each.until_s for each in known]))
 
     def write_missing(self) -> None:
-        """Write a placeholder for a value that has been requested."""
+        """Write a placeholder for a value that has been requested.
+
+        Raises:
+            MissingValue: nothing is read in this pass.
+        """
+        if not self.state.can_read:
+            raise MissingValue
         self.is_complete = False
         self.parts.append(b"null")
 

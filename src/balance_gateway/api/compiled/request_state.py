@@ -45,6 +45,7 @@ class RequestState:
         kept: what is kept between requests.
         values: the values of the request.
         now_s: the instant of the request, in seconds since 1970.
+        can_read: whether a missing value is read; else the pass ends at the first one.
         tables: the kept JSON of accounts that writers have looked up in this pass.
         written_accounts: JSON of accounts that is valid for this request only.
     """
@@ -57,6 +58,7 @@ class RequestState:
         self.kept = kept
         self.now_s = context.now.timestamp()
         self.values = RequestValues(context, None if kept is None else kept.values, self.now_s)
+        self.can_read = True
         self._accounts: Mapping[str, Account] | None = None
         self.tables: dict[Any, dict[str, Mapping[str, AccountJson]]] = {}
         self.written_accounts: dict[tuple[int, str], AccountJson] = {}
