@@ -79,6 +79,18 @@ async def trace(url: str, key: str, **body: Any) -> tuple[dict[str, Any], set[st
     return answer, entered
 
 
+async def trace_kept(url: str, key: str, **body: Any) -> tuple[dict[str, Any], set[str]]:
+    """Trace a repeated request whose response is kept.
+
+    Work of the gateway in the background may still end what the first response depends on.
+    """
+    for _ in range(10):
+        answer, entered = await trace(url, key, **body)
+        if "web/request_parsing.py" not in entered:
+            break
+    return answer, entered
+
+
 async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path) -> None:
     with sandbox_url() as providers:
         settings = read_settings(
@@ -94,7 +106,7 @@ async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path
         try:
             url, key = f"{service.url}/graphql", admin.key.reveal()
             missed, miss = await trace(url, key, query=READ)
-            again, same = await trace(url, key, query=READ)
+            again, same = await trace_kept(url, key, query=READ)
             hit, cached = await trace(url, key, query=READ, variables={})
             written, write = await trace(url, key, query=WRITE)
         finally:
