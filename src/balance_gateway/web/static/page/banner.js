@@ -2,7 +2,7 @@
 
 import { makeChip, showAge } from "./cells.js";
 import { now, read } from "./api.js";
-import { $, make, makeFacts } from "./dom.js";
+import { $, make, makeFacts, set } from "./dom.js";
 import { showDuration, showTime } from "./numbers.js";
 import { CONNECTORS, DOWN } from "./queries.js";
 import { FAILURES, HEALTH, PROVIDERS, TEXT } from "./text.js";
@@ -26,11 +26,14 @@ export async function readOutages(connectors, signal) {
 export function showOutages(down, rows) {
   const lines = down.map((connector) => describeOutage(connector, rows));
   const key = lines.join("\n");
+  const waits = down.map(describeWait);
   // Set only when it differs, so that a screen reader does not read it at each refresh.
   if ($("outage").dataset.key !== key) {
     $("outage").dataset.key = key;
-    $("outage").replaceChildren(...lines.map((line) => make("p", "", line)));
+    $("outage").replaceChildren(...lines.map((line) => make("p", "", line, set(make("span", ""), { "aria-live": "off" }))));
   }
+  // It counts down: a part of its own, which a screen reader does not read each time.
+  $("outage").querySelectorAll("span").forEach((span, n) => (span.textContent = waits[n] ?? ""));
   $("outage").hidden = !down.length;
 }
 
@@ -46,9 +49,14 @@ function describeOutage({ name, provider, health }, rows) {
     !since && health.lastSuccessAt && TEXT.lastSuccess(showTime(health.lastSuccessAt)),
     older && TEXT.older(older),
     without && TEXT.withoutFigures(without),
-    health.retryAt && TEXT.again(showDuration(Math.max(0, (Date.parse(health.retryAt) - now()) / 1000))),
   ];
   return `${parts.filter(Boolean).join("; ")}.`;
+}
+
+/** @param {Connector} connector @returns {string} when it is tried again; empty if that is now, or not known */
+function describeWait({ health }) {
+  const seconds = health.retryAt ? (Date.parse(health.retryAt) - now()) / 1000 : 0;
+  return seconds > 0 ? ` ${TEXT.again(showDuration(seconds))}` : "";
 }
 
 /** @param {Connector[]} connectors */

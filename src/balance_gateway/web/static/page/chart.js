@@ -26,10 +26,27 @@ function buildPath(points, x, y) {
   points.forEach(({ amount }, n) => {
     if (amount === null) return;
     const isAfterGap = n === 0 || points[n - 1]?.amount === null;
-    // A round cap shows a day between two gaps, as a dot.
-    path += `${isAfterGap ? "M" : "L"}${x(n).toFixed(1)} ${y(amount).toFixed(1)}${isAfterGap ? "h0" : ""}`;
+    path += `${isAfterGap ? "M" : "L"}${x(n).toFixed(1)} ${y(amount).toFixed(1)}`;
   });
   return path;
+}
+
+/** Draw the days that have a gap on both sides. @param {Line} line @param {number} index of the line
+ * @param {(index: number) => number} x @param {(amount: string) => number} y */
+function makeDots({ points }, index, x, y) {
+  return points.flatMap(({ amount }, n) => {
+    const isAlone = (points[n - 1]?.amount ?? null) === null && (points[n + 1]?.amount ?? null) === null;
+    if (amount === null || !isAlone) return [];
+    return [node("circle", { class: `dot dot-${index}`, cx: x(n), cy: y(amount), r: 6 })];
+  });
+}
+
+/** @param {Line[]} lines @returns {HTMLElement | null} how many days lack a figure because of a failure */
+function makeLacks(lines) {
+  const points = lines[0]?.points ?? [];
+  const failed = points.filter(({ problem }) => problem);
+  if (!failed.length) return null;
+  return make("p", "hint old", TEXT.daysLacking(failed.length, points.length, failed[0]?.problem ?? ""));
 }
 
 /**
@@ -42,7 +59,8 @@ export function drawChart(figure, lines) {
   const caption = /** @type {HTMLElement} */ (figure.querySelector("figcaption"));
   const amounts = lines.flatMap(({ points }) => points.flatMap(({ amount }) => (amount === null ? [] : [amount])));
   if (!amounts.length) {
-    figure.replaceChildren(caption, make("p", "hint", TEXT.historyNone), makeTable(lines));
+    const lacks = makeLacks(lines) ?? make("p", "hint", TEXT.historyNone);
+    figure.replaceChildren(caption, lacks, makeTable(lines));
     return;
   }
   amounts.sort((one, other) => Number(one) - Number(other));
@@ -53,22 +71,23 @@ export function drawChart(figure, lines) {
   const y = (/** @type {string} */ amount) =>
     span ? BOTTOM - ((BOTTOM - TOP) * (Number(amount) - Number(low))) / span : (TOP + BOTTOM) / 2;
   const chart = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-labelledby": caption.id });
-  for (const amount of span ? [low, high] : [low]) {
-    chart.append(
-      node("line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y(amount), y2: y(amount) }),
-      node("text", { x: LEFT, y: y(amount) - 5 }, showAmount(amount)),
-    );
-  }
+  const scale = span ? [low, high] : [low];
+  chart.append(...scale.map((each) => node("line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y(each), y2: y(each) })));
   const days = lines[0]?.points.map(({ day }) => day) ?? [];
   chart.append(
     node("text", { x: LEFT, y: HEIGHT - 6 }, showDay(days[0] ?? "")),
     node("text", { x: RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, showDay(days.at(-1) ?? "")),
   );
   lines.forEach(({ points }, n) => chart.append(node("path", { class: `line line-${n}`, d: buildPath(points, x, y) })));
+  chart.append(
+    ...lines.flatMap((line, n) => makeDots(line, n, x, y)),
+    ...scale.map((each) => node("text", { x: LEFT, y: y(each) - 5 }, showAmount(each))),
+  );
   const cross = node("line", { class: "cross", y1: TOP, y2: BOTTOM, x1: -10, x2: -10 });
   chart.append(cross);
   const slider = makeSlider(lines, days, (n) => set(cross, { x1: x(n), x2: x(n) }));
-  figure.replaceChildren(caption, makeLegend(lines), chart, ...slider, makeTable(lines));
+  const lacks = makeLacks(lines);
+  figure.replaceChildren(caption, makeLegend(lines), ...(lacks ? [lacks] : []), chart, ...slider, makeTable(lines));
 }
 
 /** @param {Line[]} lines */

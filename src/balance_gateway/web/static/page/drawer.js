@@ -1,16 +1,16 @@
 // The details of one account, beside the table: figures, history, opening balance, and changes to it.
 
 import { read } from "./api.js";
-import { makeAge, makeAmount, makeChip } from "./cells.js";
+import { describeFailure, makeAge, makeAmount, makeChip } from "./cells.js";
 import { drawChart } from "./chart.js";
 import { $, button, make, makeFacts, set } from "./dom.js";
-import { addDays, showAmount, showDay, showInstant } from "./numbers.js";
+import { addDays, showAmount, showDay, showDayOf, showInstant } from "./numbers.js";
 import { showExplainButton, startExplaining } from "./explain.js";
 import { hideOpeningForm, showOpeningForm, startOpeningForm } from "./opening.js";
 import { ACCOUNT, SERIES } from "./queries.js";
 import { showUnsettled, startSettling } from "./settle.js";
 import { change, getState } from "./state.js";
-import { FEEDS, LABELS, MISSING_LONG, PROBLEM_FIELDS, PROVIDERS, SOURCES, STATES, TEXT } from "./text.js";
+import { FAILURES, FEEDS, LABELS, MISSING_LONG, PROBLEM_FIELDS, PROVIDERS, SOURCES, STATES, TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Answer} Answer */
 /** @typedef {import("./types.d.ts").Line} Line */
@@ -26,7 +26,11 @@ let page = { canWrite: false, canExplain: false, refresh: async () => {} };
 /** The answer that is shown; the same one again changes nothing. @type {Answer | null} */
 let shown = null;
 let shownSeries = "";
+/** What the chart shows. @type {{key: string, answer: Answer | null}} */
+let drawnSeries = { key: "", answer: null };
 let isDaily = false;
+/** Whether the drawer closes though the account stays chosen. */
+let isLeaving = false;
 /** @type {AbortController | null} */
 let asking = null;
 
@@ -53,6 +57,7 @@ export function showDrawer() {
 function clear() {
   shown = null;
   shownSeries = "";
+  drawnSeries = { key: "", answer: null };
   isDaily = false;
   for (const id of ["account-figures", "account-opening", "account-identity", "account-problems"]) $(id).replaceChildren();
   $("account-status").textContent = "";
@@ -60,6 +65,12 @@ function clear() {
   $("account-chart").hidden = true;
   $("unsettled").hidden = true;
   hideOpeningForm();
+}
+
+/** Hide the account of a reader who has left; the address keeps it. */
+export function hideDrawer() {
+  isLeaving = dialog.open;
+  dialog.close();
 }
 
 /** Read the open account again; what is typed stays. */
@@ -87,16 +98,17 @@ function showAccount({ data, errors }) {
   const account = data.bankAccount;
   showProblems(errors || []);
   if (!account) return;
+  const failure = errors?.find(({ path }) => path?.[1] === "openingBalance");
   $("account-title").textContent = account.name;
   document.title = TEXT.titleOf([account.name, LABELS.title ?? ""]);
   $("account-figures").replaceChildren(makeFigures(account));
-  $("account-opening").replaceChildren(makeOpening(account));
+  $("account-opening").replaceChildren(makeOpening(account, failure));
   $("account-identity").replaceChildren(makeIdentity(account));
   const again = async () => {
     await page.refresh();
   };
   showUnsettled(account.unsettledWrite, account.currency, page.canWrite, again);
-  if (page.canWrite) showOpeningForm(account, again);
+  if (page.canWrite && !failure) showOpeningForm(account, again);
   else hideOpeningForm();
 }
 
@@ -112,7 +124,7 @@ function makeFigures({ balance, currency, latestBank, bankFeed }) {
     make("span", "", makeAmount(money, reason), money ? ` ${currency}` : null);
   const latest = latestBank && TEXT.latestOf(
     `${showAmount(latestBank.amount.amount)} ${currency}`,
-    latestBank.reportedAt ? showInstant(latestBank.reportedAt) : TEXT.unknown,
+    latestBank.reportedAt ? showInstant(latestBank.reportedAt) : "",
   );
   return makeFacts([
     [TEXT.day, showDay(balance.asOf)],
@@ -130,14 +142,16 @@ function makeFigures({ balance, currency, latestBank, bankFeed }) {
   ]);
 }
 
-/** @param {any} account */
-function makeOpening({ openingBalance: opening, currency }) {
+/** @param {any} account @param {Problem | undefined} failure why it could not be read */
+function makeOpening({ openingBalance: opening, currency, timeZone }, failure) {
+  // What could not be read is not the same as none.
+  if (failure) return make("p", "problem", describeFailure(failure));
   if (!opening) return make("p", "hint", TEXT.notSet);
   const tags = opening.tags.map((/** @type {any} */ tag) =>
     `${tag.dimensionDisplayName || tag.key}: ${tag.valueDisplayName || tag.value}`);
   return makeFacts([
     [TEXT.amount, make("span", "", makeAmount(opening.amount), ` ${currency}`), "main"],
-    [TEXT.effectiveAt, opening.effectiveAt && showInstant(opening.effectiveAt)],
+    [TEXT.effectiveAt, opening.effectiveAt && showDayOf(opening.effectiveAt, timeZone)],
     [TEXT.source, SOURCES[opening.source] || opening.source],
     [TEXT.memo, opening.memo, "long"],
     [TEXT.reference, opening.referenceNumber, "long"],
@@ -184,11 +198,16 @@ async function readSeries(account, signal) {
   figure.hidden = false;
   const title = step === "DAY" ? TEXT.history : TEXT.historyWeekly;
   const caption = set(make("figcaption", "", title), { id: "account-chart-title" });
-  figure.replaceChildren(caption, make("p", "hint", TEXT.loading));
+  if (key !== drawnSeries.key) figure.replaceChildren(caption, make("p", "hint", TEXT.loading));
   try {
     const answer = await read(SERIES, { id: account.id, from: addDays(to, 1 - DAYS), to, step }, signal);
     const series = answer.data.bankAccount?.balanceSeries;
     if (!series) throw new Error(answer.errors?.[0]?.message || TEXT.historyFailed);
+    // Days that failed are asked again with the next refresh.
+    if (series.points.some((/** @type {any} */ { problem }) => problem)) shownSeries = "";
+    // The same days again leave the chart as a reader has it.
+    if (answer === drawnSeries.answer && key === drawnSeries.key) return;
+    drawnSeries = { key, answer };
     drawChart(figure, buildLines(series.points));
     if (step !== "DAY") figure.append(makeDailyButton());
   } catch (error) {
@@ -215,7 +234,7 @@ function buildLines(points) {
     points: points.map(({ day, balance, problem }) => ({
       day,
       amount: balance?.[name]?.amount ?? null,
-      ...(problem ? { problem: String(problem.message) } : {}),
+      ...(problem ? { problem: FAILURES[problem.code] || String(problem.message) } : {}),
     })),
   });
   return [line(LABELS.bank ?? "", "bank"), line(LABELS.ledger ?? "", "ledger")];
@@ -230,7 +249,8 @@ export function startDrawer() {
   dialog.addEventListener("close", () => {
     asking?.abort();
     clear();
-    if (getState().account) change({ account: "" });
+    if (getState().account && !isLeaving) change({ account: "" });
+    isLeaving = false;
   });
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();

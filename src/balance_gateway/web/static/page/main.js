@@ -7,16 +7,16 @@ import { readNames, readRows, readSummary } from "./board.js";
 import { startControls, showControls } from "./controls.js";
 import { saveCsv } from "./csv.js";
 import { $, button } from "./dom.js";
-import { allowInDrawer, readAccount, showDrawer, startDrawer } from "./drawer.js";
+import { allowInDrawer, hideDrawer, readAccount, showDrawer, startDrawer } from "./drawer.js";
 import { dayOf, showDay, showTime } from "./numbers.js";
-import { expireOpenings, forgetOpenings, joinOpenings, readOpenings } from "./openings.js";
+import { areOpeningsKnown, expireOpenings, forgetOpenings, joinOpenings, readOpenings } from "./openings.js";
 import { buildRow } from "./rows.js";
 import { askForKey, findHindrance, isSignedIn, readSession, showNotice, startSession } from "./session.js";
 import { getState, onChange } from "./state.js";
 import { WindowedTable } from "./table.js";
 import { LABELS, TEXT } from "./text.js";
 import { makeTotal } from "./totals.js";
-import { showTotalsChart, startTotalsChart } from "./totals_chart.js";
+import { forgetTotalsChart, showTotalsChart, startTotalsChart } from "./totals_chart.js";
 import { buildView } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Connector} Connector */
@@ -28,7 +28,7 @@ import { buildView } from "./view.js";
 const COLUMNS = 8;
 /** Ages on the page grow this often. */
 const TICK_MS = 10_000;
-/** Rows that wait for a provider are asked again after this time. */
+/** Rows that wait for a provider, and all after a failure, are asked again after this time. */
 const WAITING_MS = 10_000;
 
 /** @type {{rows: Row[], count: number, summary: Summary | null, down: Connector[], readAt: number, day: string}} */
@@ -39,6 +39,7 @@ let session = null;
 let shownRows = [];
 /** @type {AbortController | null} */
 let asking = null;
+let hasFailed = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
@@ -57,8 +58,14 @@ function showTable() {
   const count = isPart ? TEXT.found(rows.length, board.rows.length) : TEXT.accounts(board.rows.length);
   if ($("count").textContent !== count) $("count").textContent = count;
   $("empty").hidden = rows.length > 0 || !board.readAt;
-  $("empty-text").textContent = board.rows.length ? TEXT.nothingFound : TEXT.noAccounts;
+  $("empty-text").textContent = describeNone();
   button("clear").hidden = !board.rows.length;
+}
+
+function describeNone() {
+  if (!board.rows.length) return TEXT.noAccounts;
+  const isOpen = getState().only.includes("unsettled") && !areOpeningsKnown();
+  return isOpen ? TEXT.reading : TEXT.nothingFound;
 }
 
 function showSummary() {
@@ -98,6 +105,7 @@ async function readFirstNames(signal) {
   const { asOf } = getState();
   const { rows, count } = await readNames(signal);
   $("totals").replaceChildren();
+  allowTaking(false);
   Object.assign(board, { rows, count, summary: null, day: asOf || "today" });
   $("board").classList.remove("outdated");
   showTable();
@@ -118,6 +126,11 @@ function showPart(known) {
   showTable();
 }
 
+/** @param {boolean} isAllowed whether the rows have their figures */
+function allowTaking(isAllowed) {
+  for (const id of ["csv", "print"]) button(id).disabled = !isAllowed;
+}
+
 async function refresh() {
   asking?.abort();
   const mine = (asking = new AbortController());
@@ -129,11 +142,12 @@ async function refresh() {
     showTable();
     showSummary();
     await readOpenings(mine.signal, showTable);
-    for (const id of ["csv", "print"]) button(id).disabled = false;
+    allowTaking(true);
     if (/** @type {HTMLDetailsElement} */ ($("connectors-details")).open) await showConnectors(mine.signal);
     await readAccount();
     $("status").textContent = TEXT.readAt(showTime(now()));
     $("board").classList.remove("outdated");
+    hasFailed = false;
     showNotice("");
   } catch (error) {
     showFailure(/** @type {Error} */ (error));
@@ -181,10 +195,12 @@ function showFailure(error) {
     askForKey(wasSignedIn ? TEXT.keyEnded : TEXT.keyRefused);
     return;
   }
+  hasFailed = true;
   const isShown = board.readAt > 0;
   $("board").classList.toggle("outdated", isShown);
   $("status").textContent = "";
-  showNotice(error.message + (isShown ? ` ${TEXT.before(showTime(board.readAt))}` : ""));
+  const isAgain = error instanceof ApiError && error.code === "" && getState().every;
+  showNotice(error.message + (isAgain ? ` ${TEXT.triedAgain}` : "") + (isShown ? ` ${TEXT.before(board.day === "today" ? "" : showDay(board.day), showTime(board.readAt))}` : ""));
 }
 
 /** Remove every figure of the reader who has left. */
@@ -195,17 +211,20 @@ function forget() {
   forgetOpenings();
   Object.assign(board, { rows: [], count: 0, summary: null, down: [], readAt: 0, day: "" });
   for (const id of ["totals", "connectors"]) $(id).replaceChildren();
-  for (const id of ["csv", "print"]) button(id).disabled = true;
+  allowTaking(false);
   $("outage").hidden = true;
+  hideDrawer();
+  forgetTotalsChart();
   showTable();
+  document.title = LABELS.title ?? "";
 }
 
 function schedule() {
   clearTimeout(timer);
   const { every } = getState();
   if (!every || !isSignedIn() || document.hidden) return;
-  const isWaiting = board.rows.some(({ waiting }) => waiting);
-  timer = setTimeout(refresh, isWaiting ? Math.min(every * 1000, WAITING_MS) : every * 1000);
+  const isSoon = hasFailed || board.rows.some(({ waiting }) => waiting);
+  timer = setTimeout(refresh, isSoon ? Math.min(every * 1000, WAITING_MS) : every * 1000);
 }
 
 function start() {
@@ -245,7 +264,8 @@ function start() {
 }
 
 function saveShown() {
-  const day = getState().asOf || dayOf(new Date(now()));
+  // The day of the rows: a day that could not be read shows those of the day before it.
+  const day = board.day === "today" ? dayOf(new Date(now())) : board.day;
   saveCsv(shownRows, TEXT.csvName(session?.viewer.tenant ?? "", day));
 }
 

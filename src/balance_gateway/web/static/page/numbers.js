@@ -82,6 +82,36 @@ export function showTime(instant) {
   return (isToday ? timeFormat : instantFormat).format(at);
 }
 
+/** @param {number} at @param {string} timeZone @returns {number} its clock, as if it were UTC */
+function readClock(at, timeZone) {
+  const format = new Intl.DateTimeFormat("en-US", {
+    timeZone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric",
+    hour: "numeric", minute: "numeric", second: "numeric",
+  });
+  const values = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+  const { year = 0, month = 1, day, hour, minute, second } = values;
+  return Date.UTC(year, month - 1, day, hour, minute, second);
+}
+
+/** @param {string} day YYYY-MM-DD @param {string} timeZone @returns {string} the instant at which the day begins there */
+export function startOfDay(day, timeZone) {
+  const midnight = Date.parse(`${day}T00:00:00Z`);
+  let at = midnight;
+  // Twice: the clock may change between the first guess and the day.
+  for (let n = 0; n < 2; n += 1) at += midnight - readClock(at, timeZone);
+  // A day whose first hour the clock skips begins an hour later.
+  if (readClock(at, timeZone) < midnight) at += 3_600_000;
+  return new Date(at).toISOString();
+}
+
+/** Show the day of an instant: midnight in UTC is how providers write a day; any other is of the zone.
+ * @param {string} instant @param {string} timeZone */
+export function showDayOf(instant, timeZone) {
+  const at = Date.parse(instant);
+  const isDay = at % 86_400_000 === 0;
+  return dayFormat.format(isDay ? at : readClock(at, timeZone));
+}
+
 /** @param {string} instant */
 export const showInstant = (instant) => instantFormat.format(new Date(instant));
 

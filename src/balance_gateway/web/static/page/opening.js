@@ -2,12 +2,12 @@
 
 import { ApiError, write } from "./api.js";
 import { $, button, form, input, make, set } from "./dom.js";
-import { countDecimals, parseAmount, showAmount } from "./numbers.js";
+import { countDecimals, parseAmount, showAmount, startOfDay } from "./numbers.js";
 import { SET_OPENING } from "./queries.js";
 import { LABELS, TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Amount} Amount */
-/** @typedef {{id: string, currency: string, capabilities: string[] | null, openingBalance: {amount: Amount} | null}} Target */
+/** @typedef {{id: string, currency: string, timeZone: string, capabilities: string[] | null, openingBalance: {amount: Amount} | null}} Target */
 
 /** @type {Target | null} */
 let target = null;
@@ -84,7 +84,7 @@ function makeKey() {
 
 /** @param {string} amount @param {Target} account */
 function buildInput(amount, account) {
-  const { id, currency, openingBalance } = account;
+  const { id, currency, openingBalance, timeZone } = account;
   const day = input("opening-day").value;
   const [memo, reference] = [input("opening-memo").value.trim(), input("opening-reference").value.trim()];
   const request = {
@@ -93,7 +93,7 @@ function buildInput(amount, account) {
     expectedPrevious: {
       amount: openingBalance ? { amount: openingBalance.amount.amount, currency } : null,
     },
-    ...(day ? { effectiveAt: `${day}T00:00:00Z` } : {}),
+    ...(day ? { effectiveAt: startOfDay(day, timeZone) } : {}),
     ...(memo ? { memo } : {}),
     ...(reference ? { referenceNumber: reference } : {}),
   };

@@ -19,16 +19,22 @@ const joined = new WeakMap();
 /** @type {Map<string, Opening>} by account */
 let openings = new Map();
 let readAt = 0;
+/** Whether a look came to its end. */
+let isComplete = false;
 
 /** Let the next look read them again, as after a write of the reader's own. */
 export function expireOpenings() {
   readAt = 0;
 }
 
+/** Whether those of all accounts are known. */
+export const areOpeningsKnown = () => openings.size > 0 && isComplete;
+
 /** Remove them, as of a reader who has left. */
 export function forgetOpenings() {
   openings = new Map();
   readAt = 0;
+  isComplete = false;
 }
 
 /**
@@ -50,6 +56,7 @@ export async function readOpenings(signal, onPage) {
     after = pageInfo.endCursor;
   }
   readAt = Date.now();
+  isComplete = true;
 }
 
 /** @param {Answer} answer */
@@ -84,10 +91,10 @@ export function joinOpenings(rows) {
 }
 
 /** @param {Row} row @param {Opening} opening @returns {Row} */
-function join(row, { account: { openingBalance, unsettledWrite }, problem }) {
+function join(row, { account: { openingBalance, unsettledWrite, timeZone }, problem }) {
   return {
     ...row,
-    account: { ...row.account, openingBalance: openingBalance ?? null, unsettledWrite: unsettledWrite ?? null },
+    account: { ...row.account, ...(timeZone ? { timeZone } : {}), openingBalance: openingBalance ?? null, unsettledWrite: unsettledWrite ?? null },
     problems: problem ? new Map([...row.problems, ["openingBalance", problem]]) : row.problems,
   };
 }

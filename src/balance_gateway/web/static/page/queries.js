@@ -40,7 +40,7 @@ export const OPENINGS = `query Openings($first: Int!, $after: String) {
   bankAccounts(first: $first, after: $after) {
     pageInfo { hasNextPage endCursor }
     nodes {
-      id
+      id timeZone
       openingBalance { amount { amount } source effectiveAt }
       unsettledWrite { writeId at }
     }
@@ -62,7 +62,7 @@ export const SESSION = `query Session {
 
 export const ACCOUNT = `query Account($id: ID!, $asOf: Date) {
   bankAccount(id: $id) {
-    id name currency provider normalBalance capabilities
+    id name currency provider timeZone normalBalance capabilities
     connector { name }
     openingBalance {
       amount { amount } source effectiveAt createdAt updatedAt memo referenceNumber
@@ -84,7 +84,7 @@ export const ACCOUNT = `query Account($id: ID!, $asOf: Date) {
 export const SERIES = `query Series($id: ID!, $from: Date!, $to: Date!, $step: HistoryStep!) {
   bankAccount(id: $id) {
     balanceSeries(from: $from, to: $to, step: $step) {
-      points { day balance { bank { amount } ledger { amount } } problem { message } }
+      points { day balance { bank { amount } ledger { amount } } problem { code message } }
     }
   }
 }`;
@@ -111,7 +111,7 @@ export const TOTALS_SERIES = `query TotalsSeries($from: Date!, $to: Date!, $step
     points {
       day
       total { bank { amount } ledger { amount } complete missing { code } }
-      problem { message }
+      problem { code message }
     }
   }
 }`;

@@ -2,7 +2,7 @@
 
 import { ageSeconds, describeFailure, makeAge, makeAmount, makeChip } from "./cells.js";
 import { make, set } from "./dom.js";
-import { fromMinor, showDay, showDuration } from "./numbers.js";
+import { fromMinor, showDay, showDayOf, showDuration } from "./numbers.js";
 import { addressOf } from "./state.js";
 import { LABELS, PROVIDERS, SOURCES_SHORT, TEXT } from "./text.js";
 import { differs, isStale } from "./view.js";
@@ -64,7 +64,7 @@ function describeOpening({ account, problems }) {
   if (account.openingBalance === undefined) return [make("span", "none", TEXT.none)];
   const value = account.openingBalance;
   if (!value) return [make("span", "none", TEXT.notSet), badge];
-  const day = value.effectiveAt ? showDay(value.effectiveAt.slice(0, 10)) : SOURCES_SHORT[value.source] || "";
+  const day = value.effectiveAt ? showDayOf(value.effectiveAt, account.timeZone ?? "UTC") : SOURCES_SHORT[value.source] || "";
   return [makeAmount(value.amount), badge || make("span", "sub", day)];
 }
 

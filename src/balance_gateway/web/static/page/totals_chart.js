@@ -7,7 +7,7 @@ import { $, make, select, set } from "./dom.js";
 import { addDays, dayOf } from "./numbers.js";
 import { TOTALS_SERIES } from "./queries.js";
 import { getState } from "./state.js";
-import { LABELS, TEXT } from "./text.js";
+import { FAILURES, LABELS, TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Line} Line */
 
@@ -66,10 +66,18 @@ function buildLine(name, points) {
       // A total that lacks accounts is not to be compared with one that does not.
       const isWhole = total && total.complete;
       const lacks = total && !isWhole ? TEXT.someMissing(total.missing.length) : "";
-      const why = problem?.message || lacks;
+      const why = FAILURES[problem?.code] || problem?.message || lacks;
       return { day, amount: (isWhole && total[name]?.amount) || null, ...(why ? { problem: why } : {}) };
     }),
   };
+}
+
+/** Remove the series of a reader who has left. */
+export function forgetTotalsChart() {
+  asking?.abort();
+  series = [];
+  details().open = false;
+  $("totals-chart").replaceChildren();
 }
 
 export function startTotalsChart() {

@@ -35,6 +35,8 @@ export interface Account {
   currency: string;
   provider: string;
   connector: { name: string };
+  /** Known with the opening balance. */
+  timeZone?: string;
   openingBalance?: { amount: Amount; source: string; effectiveAt: string | null } | null;
   unsettledWrite?: UnsettledWrite | null;
   balance?: Balance | null;
