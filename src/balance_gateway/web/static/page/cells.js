@@ -2,11 +2,18 @@
 
 import { now } from "./api.js";
 import { make, set } from "./dom.js";
-import { isNegative, showAmount, showDuration, showInstant } from "./numbers.js";
+import { isNegative, showAmount, showDuration, showInstant, splitGroups } from "./numbers.js";
 import { FAILED, FAILURES, MISSING, TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Amount} Amount */
 /** @typedef {import("./types.d.ts").Problem} Problem */
+
+/** An amount of more characters may be on two lines, since it is never cut off. */
+const LONG = 13;
+
+/** Let a text break after its groups of digits, and nowhere else. @param {string} text @returns {Node[]} */
+const breakGroups = (text) =>
+  splitGroups(text).flatMap((each, n) => [...(n ? [make("wbr", "")] : []), document.createTextNode(each)]);
 
 /**
  * @param {Amount | null | undefined} money
@@ -14,7 +21,10 @@ import { FAILED, FAILURES, MISSING, TEXT } from "./text.js";
  */
 export function makeAmount(money, reason) {
   if (!money) return make("span", "none", (reason && MISSING[reason]) || TEXT.none);
-  return make("span", isNegative(money.amount) ? "negative" : "", showAmount(money.amount));
+  const text = showAmount(money.amount);
+  const isLong = text.length > LONG;
+  const className = [isNegative(money.amount) ? "negative" : "", isLong ? "long-amount" : ""].join(" ").trim();
+  return make("span", className, ...(isLong ? breakGroups(text) : [text]));
 }
 
 /** @param {string} instant @returns {number} */

@@ -49,6 +49,10 @@ const part = (type, otherwise) => parts.find((each) => each.type === type)?.valu
 const GROUP = part("group", ",");
 const POINT = part("decimal", ".");
 
+/** @param {string} amount as shown @returns {string[]} its groups of digits, each with the sign that ends it */
+export const splitGroups = (amount) =>
+  amount.split(GROUP).map((each, n, all) => (n < all.length - 1 ? each + GROUP : each));
+
 /**
  * Read an amount as people type it: with the group and decimal signs of the browser's language.
  *
