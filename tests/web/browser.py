@@ -60,7 +60,7 @@ async def open_page(
     host = urlsplit(url).netloc
     settings = {"viewport": {"width": 1280, "height": 860}, "locale": "en-US", **context}
     if PICTURES:
-        settings["device_scale_factor"] = 0.75  # small files
+        settings["device_scale_factor"] = 0.7  # small files
     async with await browser.new_context(**settings) as profile:
         page = await profile.new_page()
         page.set_default_timeout(HANG_MS)

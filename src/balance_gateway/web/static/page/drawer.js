@@ -59,7 +59,7 @@ function clear() {
   shownSeries = "";
   drawnSeries = { key: "", answer: null };
   isDaily = false;
-  for (const id of ["account-figures", "account-opening", "account-identity", "account-problems", "account-chart"]) $(id).replaceChildren();
+  for (const id of ["figures", "opening", "identity", "problems", "chart"]) $(`account-${id}`).replaceChildren();
   $("account-status").textContent = "";
   $("account-title").textContent = getState().account;
   $("account-chart").hidden = true;
