@@ -28,6 +28,8 @@ SLOW_FILES = (
     "tests/history/test_simulation.py",
     "tests/project/test_code_rules.py",
     "tests/system/test_commands.py",
+    "tests/system/test_operator_day.py",
+    "tests/web/test_page_states.py",
     "tests/system/test_workers.py",
     "tests/history/test_live.py",
     "tests/web/test_page_on_demo.py",
