@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from balance_gateway.api.schema.pages import encode_number_cursor
 from balance_gateway.domain.audit import AuditEntry, AuditEvent, RemovedRows
 from balance_gateway.domain.money import Money
 from balance_gateway.domain.writes import WriteOutcome
@@ -91,6 +92,7 @@ async def test_a_filter_reaches_the_log_as_it_was_sent(harness: GatewayHarness):
         ({"first": 1001}, "first"),
         ({"after": ""}, "after"),
         ({"after": "bDE6MDE"}, "after"),
+        ({"after": encode_number_cursor(b"l1:", 2**63)}, "after"),
         ({"filter": {"accountIds": ["x"] * 1001}}, "filter.accountIds"),
     ],
 )

@@ -1,7 +1,5 @@
 """The audit log in GraphQL, in pages. Needs the scope audit:read."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
@@ -11,7 +9,7 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
-from balance_gateway.api.schema.connection import PageInfo
+from balance_gateway.api.schema import pages
 from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT, TYPICAL_SIZE
 from balance_gateway.api.schema.list_sizes import list_size as declare_size
@@ -27,7 +25,7 @@ from balance_gateway.service.write_results import parse_code
 #: The number of entries on a page if the caller asks for none.
 PAGE_SIZE = 50
 _ITEMS_MAX = DEFAULT_LIMITS.ids
-_CURSOR_PREFIX = "l1:"
+_CURSOR_PREFIX = b"l1:"
 
 
 @strawberry.enum(description="A change that the audit log records.")
@@ -190,7 +188,7 @@ class AuditEntryConnection:
     nodes: list[AuditEntry] = strawberry.field(
         metadata=declare_size(COUNTED_BY_PARENT), description="The entries."
     )
-    page_info: PageInfo = strawberry.field(description="The position of the page.")
+    page_info: pages.PageInfo = strawberry.field(description="The position of the page.")
 
 
 @strawberry.input(
@@ -239,13 +237,11 @@ async def list_audit_log(
     """Resolve a page of the audit log of the caller's tenant."""
     context = info.context
     context.principal.require(Scope.AUDIT_READ)
-    count = PAGE_SIZE if first is None else first
-    size_max = context.limits.writes_page_size
-    if not 0 <= count <= size_max:
-        raise BadInput(f"first must be in the range 0 to {size_max}.", field="first")
+    sent_first = PAGE_SIZE if first is None else first
+    count = pages.require_page_size(sent_first, context.limits.writes_page_size)
     selected = _to_port_filter(filter, context.limits.ids)
     sent_after = unset_to_none(after)
-    number = None if sent_after is None else decode_cursor(sent_after)
+    number = None if sent_after is None else pages.decode_number_cursor(_CURSOR_PREFIX, sent_after)
     entries = await context.audit_log.page(
         context.principal.tenant,
         selected,
@@ -265,17 +261,19 @@ def _build_page(
     entries: Sequence[domain.AuditEntry], count: int, after: int | None
 ) -> AuditEntryConnection:
     edges = [
-        AuditEntryEdge(cursor=encode_cursor(entry.number), node=_build_entry(entry))
+        AuditEntryEdge(
+            cursor=pages.encode_number_cursor(_CURSOR_PREFIX, entry.number),
+            node=_build_entry(entry),
+        )
         for entry in entries[:count]
     ]
     return AuditEntryConnection(
         edges=edges,
         nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
-            has_next_page=len(entries) > count,
-            has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        page_info=pages.build_page_info(
+            [edge.cursor for edge in edges],
+            has_next=len(entries) > count,
+            has_previous=after is not None,
         ),
     )
 
@@ -333,26 +331,3 @@ def _to_port_filter(sent: AuditFilter | None, ids_max: int) -> ports.AuditFilter
         since=unset_to_none(sent.since),
         until=unset_to_none(sent.until),
     )
-
-
-def encode_cursor(number: int) -> str:
-    """Build the opaque cursor of an entry."""
-    return base64.urlsafe_b64encode(f"{_CURSOR_PREFIX}{number}".encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> int:
-    """Return the number in a cursor.
-
-    Raises:
-        BadInput: the text is not a result of ``encode_cursor``.
-    """
-    try:
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        number = int(raw.decode("ascii").removeprefix(_CURSOR_PREFIX))
-        # base64 and numbers have several spellings; a cursor has one.
-        if encode_cursor(number) == cursor and abs(number) < 2**63:
-            return number
-    except (UnicodeError, binascii.Error, ValueError):
-        pass
-    message = "after must be a cursor: send pageInfo.endCursor or an edge's cursor unchanged."
-    raise BadInput(message, field="after")

@@ -14,6 +14,7 @@ from balance_gateway.api.schema.connection import (
     Window,
     build_connection,
 )
+from balance_gateway.api.schema.pages import require_page_size
 from balance_gateway.api.schema.scalars import unset_to_none
 from balance_gateway.domain.errors import BadInput
 from balance_gateway.service.account_order import AccountOrder
@@ -75,8 +76,7 @@ def list_bank_accounts(
         raise BadInput("first and last must not both be sent. Send one of them.", field="last")
     from_start = PAGE_SIZE if first is None else first
     for name, size in (("first", from_start), ("last", from_end or 0)):
-        if not 0 <= size <= size_max:
-            raise BadInput(f"{name} must be in the range 0 to {size_max}.", field=name)
+        require_page_size(size, size_max, name)
     chosen_order = unset_to_none(order_by)
     order = AccountOrder.ID if chosen_order is None else AccountOrder[chosen_order.name]
     chosen = to_domain_filter(filter, context.limits.ids)

@@ -1,7 +1,5 @@
 """Builds pages of accounts as a Relay connection, with stable cursors."""
 
-import base64
-import binascii
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import NamedTuple
 import orjson
 import strawberry
 
+from balance_gateway.api.schema import pages
 from balance_gateway.api.schema.bank_account import BankAccount, build_bank_account
 from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT, list_size
 from balance_gateway.domain.accounts import ACCOUNT_ID, Account
@@ -25,24 +24,6 @@ _CURSOR_PREFIX = b"a1:"
 _ORDERED_PREFIX = b"a2:"
 
 _CURSORS_MAX = 20_000
-#: Of a name with 200 characters of four bytes each, which JSON and base64 make longer.
-_CURSOR_CHARACTERS_MAX = 4_000
-
-
-@strawberry.type(description="The position of a page in the whole list.")
-class PageInfo:
-    """The position of a page."""
-
-    has_next_page: bool = strawberry.field(description="Whether there are accounts after the page.")
-    has_previous_page: bool = strawberry.field(
-        description="Whether there are accounts before the page."
-    )
-    start_cursor: str | None = strawberry.field(
-        description="The cursor of the first account, to send as before; null if the page is empty."
-    )
-    end_cursor: str | None = strawberry.field(
-        description="The cursor of the last account, to send as after; null if the page is empty."
-    )
 
 
 @strawberry.type(description="An account on a page.")
@@ -68,7 +49,7 @@ class BankAccountConnection:
         metadata=list_size(COUNTED_BY_PARENT),
         description="The accounts; each is null with an error if a required field failed.",
     )
-    page_info: PageInfo = strawberry.field(description="The position of the page.")
+    page_info: pages.PageInfo = strawberry.field(description="The position of the page.")
     total_count: int = strawberry.field(
         description="The number of accounts that match the filter, on all pages."
     )
@@ -172,11 +153,8 @@ def build_connection(
             for cursor, node in zip(cursors, nodes, strict=True)
         ],
         nodes=[*nodes],
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else None,
+        page_info=pages.build_page_info(
+            cursors, has_next=page.has_next, has_previous=page.has_previous
         ),
         total_count=page.total,
     )
@@ -192,24 +170,11 @@ def encode_order_cursor(account: Account, order: AccountOrder) -> str:
 @lru_cache(maxsize=_CURSORS_MAX)
 def encode_cursor(account_id: str) -> str:
     """Build the opaque cursor of an account in the order of ids."""
-    return _encode_base64(_CURSOR_PREFIX + account_id.encode())
+    return pages.encode_cursor(_CURSOR_PREFIX + account_id.encode())
 
 
 def _encode_parts(order: str, key: str, account_id: str) -> str:
-    return _encode_base64(_ORDERED_PREFIX + orjson.dumps([order, key, account_id]))
-
-
-def _encode_base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def _decode_base64(cursor: str) -> bytes:
-    if len(cursor) > _CURSOR_CHARACTERS_MAX:
-        return b""
-    try:
-        return base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-    except (UnicodeError, binascii.Error, ValueError):
-        return b""
+    return pages.encode_cursor(_ORDERED_PREFIX + orjson.dumps([order, key, account_id]))
 
 
 # An error is not kept, and a cursor is as short as an account id: the memory is bounded.
@@ -224,7 +189,7 @@ def decode_cursor(cursor: str, argument: str = "after") -> str:
     Raises:
         BadInput: the text is not a result of ``encode_cursor``.
     """
-    content = _decode_base64(cursor)
+    content = pages.decode_cursor(cursor)
     account_id = content.removeprefix(_CURSOR_PREFIX).decode("ascii", "replace")
     # base64 accepts several spellings of the same bytes; a cursor has one.
     if ACCOUNT_ID.fullmatch(account_id) is None or encode_cursor(account_id) != cursor:
@@ -234,7 +199,7 @@ def decode_cursor(cursor: str, argument: str = "after") -> str:
 
 def _decode_ordered_cursor(cursor: str, order: AccountOrder, argument: str) -> tuple[str, str]:
     """Return the key and the account id in a cursor."""
-    content = _decode_base64(cursor)
+    content = pages.decode_cursor(cursor)
     try:
         name, key, account_id = orjson.loads(content.removeprefix(_ORDERED_PREFIX))
         is_known = name == order.name and _encode_parts(name, key, account_id) == cursor

@@ -1,7 +1,5 @@
 """The rows of a plan in GraphQL, in pages sorted by line."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
@@ -9,19 +7,18 @@ from enum import Enum
 import strawberry
 
 from balance_gateway.api.request.limits import Limits
+from balance_gateway.api.schema import pages
 from balance_gateway.api.schema.bank_account import OpeningBalance, build_opening_balance
-from balance_gateway.api.schema.connection import PageInfo
 from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT, list_size
 from balance_gateway.api.schema.money import Money, build_money
 from balance_gateway.domain import opening_balance_plans as domain
-from balance_gateway.domain.errors import BadInput
 from balance_gateway.ports.reads import FreshnessState
 from balance_gateway.service.write_results import observe_opening_balance, parse_code
 
 #: The number of rows on a page if the caller asks for none.
 PAGE_SIZE = 100
-_CURSOR_PREFIX = "p1:"
+_CURSOR_PREFIX = b"p1:"
 
 
 @strawberry.enum(description="What became of a row of a plan.")
@@ -132,7 +129,7 @@ class OpeningBalancePlanRowConnection:
     nodes: list[OpeningBalancePlanRow] = strawberry.field(
         metadata=list_size(COUNTED_BY_PARENT), description="The rows."
     )
-    page_info: PageInfo = strawberry.field(description="The position of the page.")
+    page_info: pages.PageInfo = strawberry.field(description="The position of the page.")
 
 
 def count_row_page(limits: Limits, first: object) -> int:
@@ -145,17 +142,18 @@ def build_row_page(
 ) -> OpeningBalancePlanRowConnection:
     """Build a page of at most ``count`` rows; a row more shows that another page follows."""
     edges = [
-        OpeningBalancePlanRowEdge(cursor=encode_cursor(row.line), node=_build_row(row, now))
+        OpeningBalancePlanRowEdge(
+            cursor=pages.encode_number_cursor(_CURSOR_PREFIX, row.line), node=_build_row(row, now)
+        )
         for row in rows[:count]
     ]
     return OpeningBalancePlanRowConnection(
         edges=edges,
         nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
-            has_next_page=len(rows) > count,
-            has_previous_page=after_line is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        page_info=pages.build_page_info(
+            [edge.cursor for edge in edges],
+            has_next=len(rows) > count,
+            has_previous=after_line is not None,
         ),
     )
 
@@ -186,24 +184,13 @@ def _build_row(row: domain.PlanRow, now: datetime) -> OpeningBalancePlanRow:
     )
 
 
-def encode_cursor(line: int) -> str:
-    """Build the opaque cursor of a row."""
-    return base64.urlsafe_b64encode(f"{_CURSOR_PREFIX}{line}".encode()).decode().rstrip("=")
-
-
 def decode_cursor(cursor: str) -> int:
     """Return the line in a cursor.
 
     Raises:
-        BadInput: the text is not a result of ``encode_cursor``.
+        BadInput: the text is not the cursor of a row.
     """
-    try:
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        line = int(raw.decode("ascii").removeprefix(_CURSOR_PREFIX))
-        # base64 and integers have several spellings of the same value; a cursor has one.
-        if 0 < line < 2**31 and encode_cursor(line) == cursor:
-            return line
-    except (UnicodeError, binascii.Error, ValueError):
-        pass
-    message = "after must be a cursor: send pageInfo.endCursor or an edge's cursor unchanged."
-    raise BadInput(message, field="after")
+    line = pages.decode_number_cursor(_CURSOR_PREFIX, cursor)
+    if not 0 < line < 2**31:
+        raise pages.build_after_error()
+    return line

@@ -8,6 +8,7 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS
+from balance_gateway.api.schema import pages
 from balance_gateway.api.schema.connectors import Capability
 from balance_gateway.api.schema.list_sizes import TYPICAL_SIZE, list_size
 from balance_gateway.api.schema.money import Money, build_money
@@ -23,7 +24,6 @@ from balance_gateway.api.schema.opening_balance_plan_rows import (
 from balance_gateway.api.schema.scalars import CurrencyCode, unset_to_none
 from balance_gateway.domain import money as domain_money
 from balance_gateway.domain import opening_balance_plans as domain
-from balance_gateway.domain.errors import BadInput
 
 
 @strawberry.enum(description="The state of a plan.")
@@ -139,10 +139,8 @@ async def _resolve_rows(
     ] = strawberry.UNSET,
 ) -> OpeningBalancePlanRowConnection:
     context = info.context
-    count = PAGE_SIZE if first is None else first
-    size_max = context.limits.plan_rows_page_size
-    if not 0 <= count <= size_max:
-        raise BadInput(f"first must be in the range 0 to {size_max}.", field="first")
+    sent_first = PAGE_SIZE if first is None else first
+    count = pages.require_page_size(sent_first, context.limits.plan_rows_page_size)
     chosen, sent_after = unset_to_none(outcomes), unset_to_none(after)
     after_line = None if sent_after is None else decode_cursor(sent_after)
     rows = await context.gateway.plans.page_rows(

@@ -1,7 +1,5 @@
 """The recorded writes in GraphQL: one by its id, or pages of them. Needs the scope audit:read."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
@@ -11,8 +9,8 @@ import strawberry
 
 from balance_gateway.api.request.context import Info
 from balance_gateway.api.request.limits import DEFAULT_LIMITS, Limits
+from balance_gateway.api.schema import pages
 from balance_gateway.api.schema.bank_account import OpeningBalance, build_opening_balance
-from balance_gateway.api.schema.connection import PageInfo
 from balance_gateway.api.schema.error_codes import ErrorCode, to_graphql_code
 from balance_gateway.api.schema.list_sizes import COUNTED_BY_PARENT
 from balance_gateway.api.schema.list_sizes import list_size as declare_size
@@ -29,7 +27,7 @@ from balance_gateway.service.write_results import observe_opening_balance, parse
 #: The number of writes on a page if the caller asks for none.
 PAGE_SIZE = 50
 _ITEMS_MAX = DEFAULT_LIMITS.ids
-_CURSOR_PREFIX = "w1:"
+_CURSOR_PREFIX = b"w1:"
 
 
 @strawberry.enum(description="The state of a recorded write.")
@@ -145,7 +143,7 @@ class OpeningBalanceWriteConnection:
     nodes: list[OpeningBalanceWrite] = strawberry.field(
         metadata=declare_size(COUNTED_BY_PARENT), description="The writes."
     )
-    page_info: PageInfo = strawberry.field(description="The position of the page.")
+    page_info: pages.PageInfo = strawberry.field(description="The position of the page.")
 
 
 @strawberry.input(
@@ -243,10 +241,8 @@ async def list_writes(
     """Resolve a page of the writes of the caller's tenant, newest first."""
     context = info.context
     context.principal.require(Scope.AUDIT_READ)
-    count = PAGE_SIZE if first is None else first
-    size_max = context.limits.writes_page_size
-    if not 0 <= count <= size_max:
-        raise BadInput(f"first must be in the range 0 to {size_max}.", field="first")
+    sent_first = PAGE_SIZE if first is None else first
+    count = pages.require_page_size(sent_first, context.limits.writes_page_size)
     selected = _to_domain_filter(filter, context.limits.ids)
     sent_after = unset_to_none(after)
     position = None if sent_after is None else decode_cursor(sent_after)
@@ -269,11 +265,10 @@ def _build_page(
     return OpeningBalanceWriteConnection(
         edges=edges,
         nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
-            has_next_page=len(records) > count,
-            has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+        page_info=pages.build_page_info(
+            [edge.cursor for edge in edges],
+            has_next=len(records) > count,
+            has_previous=after is not None,
         ),
     )
 
@@ -306,8 +301,8 @@ def encode_cursor(record: writes.WriteRecord) -> str:
 
 
 def _encode(position: WritePosition) -> str:
-    text = f"{_CURSOR_PREFIX}{position.started_at.isoformat()} {position.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    text = f"{position.started_at.isoformat()} {position.id}"
+    return pages.encode_cursor(_CURSOR_PREFIX + text.encode())
 
 
 def decode_cursor(cursor: str) -> WritePosition:
@@ -317,13 +312,11 @@ def decode_cursor(cursor: str) -> WritePosition:
         BadInput: the text is not a result of ``encode_cursor``.
     """
     try:
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        started_at, write_id = raw.decode().removeprefix(_CURSOR_PREFIX).split(" ", 1)
+        content = pages.decode_cursor(cursor).removeprefix(_CURSOR_PREFIX).decode()
+        started_at, write_id = content.split(" ", 1)
         position = WritePosition(datetime.fromisoformat(started_at), write_id)
-        # base64 accepts several spellings of the same bytes; a cursor has one.
-        if position.started_at.tzinfo is not None and _encode(position) == cursor:
-            return position
-    except (UnicodeError, binascii.Error, ValueError):
-        pass
-    message = "after must be a cursor: send pageInfo.endCursor or an edge's cursor unchanged."
-    raise BadInput(message, field="after")
+    except ValueError:
+        raise pages.build_after_error() from None
+    if position.started_at.tzinfo is None or _encode(position) != cursor:
+        raise pages.build_after_error()
+    return position
