@@ -1,5 +1,7 @@
 """PostgreSQL is backed up and restored with its own programs, as the documentation says."""
 
+import asyncio
+import json
 import re
 import shlex
 import shutil
@@ -9,10 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
+from balance_gateway.cli import main
 from balance_gateway.domain.calendar_days import system_clock
 from balance_gateway.storage.database import DatabaseError, open_database
 from balance_gateway.storage.plans import SqlPlanStore
+from tests.storage.test_import_interrupt import CONFIG
 from tests.storage.test_plans import make_ready, row
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -40,7 +45,7 @@ def read_documented_commands():
     return {
         words[0]: words
         for line in re.findall(
-            r"^(?:pg_dump|createdb|pg_restore|psql) .*$", OPERATIONS.read_text(), re.M
+            r"^(?:pg_dump|createdb|pg_restore) .*$", OPERATIONS.read_text(), re.M
         )
         if (words := shlex.split(line))
     }
@@ -67,6 +72,14 @@ async def write_entry(url, entry_id):
         await database.aclose()
 
 
+def finish_restore(url, folder):
+    """Run the documented command twice."""
+    config = folder / "gateway.toml"
+    config.write_text(CONFIG.format(url=url))
+    command = ["restore", "--config", str(config), "--json"]
+    return [json.loads(CliRunner().invoke(main, command).stdout) for _ in range(2)]
+
+
 async def start_plan(url):
     database = await open_database(url)
     try:
@@ -85,10 +98,11 @@ async def test_the_documented_dump_restores_every_write_and_the_triggers(
     await start_plan(postgresql_url)
     run_as_documented("pg_dump", programs, postgresql_url, tmp_path)
     await write_entry(postgresql_url, "later")
-    for program in ("createdb", "pg_restore", "psql"):
+    for program in ("createdb", "pg_restore"):
         run_as_documented(program, programs, postgresql_url, tmp_path)
 
     restored = postgresql_url.replace("/postgres?", "/gateway_restored?")
+    finished = await asyncio.to_thread(finish_restore, restored, tmp_path)
     reader = await asyncpg.connect(restored)
     try:
         before = await reader.fetchval("SELECT version FROM storage_version")
@@ -102,6 +116,7 @@ async def test_the_documented_dump_restores_every_write_and_the_triggers(
         await admin.execute("DROP DATABASE gateway_restored")
         await admin.close()
 
+    assert finished == [{"paused_plans": 1}, {"paused_plans": 0}]
     assert state == "paused"
     assert [row["id"] for row in ids] == ["covered", "new"]
     assert before != after

@@ -86,12 +86,15 @@ def test_migrate_creates_the_tables_and_a_damaged_file_is_one_line(
     content = database.read_bytes()
     database.write_bytes(content[:8192] + b"\x5a" * (len(content) - 8192))
     migrated = run("migrate", config)
+    nothing = run("restore", config)
 
     assert (code, list(json.loads(printed))) == (0, ["version"])
     assert migrated[0] == 1
     assert "is damaged" in migrated[2]
     assert "restore a backup with 'balance-gateway restore FILE'" in migrated[2]
     assert migrated[2].count("\n") == 1
+    assert nothing[0] == 2
+    assert "FILE is missing: the backup that 'balance-gateway backup' wrote" in nothing[2]
 
 
 @pytest.mark.parametrize(

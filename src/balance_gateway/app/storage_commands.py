@@ -13,6 +13,7 @@ from balance_gateway.storage.database_url import (
     parse_database_url,
 )
 from balance_gateway.storage.migrations import read_version
+from balance_gateway.storage.plan_pause import pause_plans
 from balance_gateway.storage.sqlite_backup import BackupError, WrongTarget, back_up, restore
 
 
@@ -74,25 +75,54 @@ def back_up_storage(settings: Settings, file: Path, *, replace: bool) -> BackupR
     return BackupResult(str(backup.file), backup.size_bytes, backup.version, [])
 
 
-def restore_storage(settings: Settings, file: Path) -> BackupResult:
+def restore_storage(settings: Settings, file: Path | None) -> BackupResult:
     """Put a backup in the place of the SQLite database, and keep the former files.
 
     Raises:
-        BadInput: the storage is not an SQLite file.
+        BadInput: the storage is not an SQLite file, or no backup is given.
         Internal: the backup is damaged, another program's or of a newer release; a gateway has the
             database open; or the disk failed.
     """
     path = _find_sqlite_path(
         settings,
         "createdb {options} NEW_NAME, then pg_restore --single-transaction {options} -d NEW_NAME"
-        " FILE, then NEW_NAME in storage.url",
+        " FILE, then NEW_NAME in storage.url, then 'balance-gateway restore' without FILE",
     )
+    if file is None:
+        raise BadInput("FILE is missing: the backup that 'balance-gateway backup' wrote")
     try:
         backup, kept = restore(path, file, system_clock())
     except BackupError as error:
         raise Internal(str(error)) from None
     former = [str(each) for each in kept]
     return BackupResult(str(path), backup.size_bytes, backup.version, former, backup.paused_plans)
+
+
+def is_in_postgresql(settings: Settings) -> bool:
+    """Whether the storage is a PostgreSQL database."""
+    parsed, _, _ = parse_database_url(settings.storage.url.reveal())
+    return parsed.get_backend_name() == "postgresql"
+
+
+async def finish_restore(settings: Settings) -> int:
+    """Pause the plans of a PostgreSQL database that pg_restore has filled; return their number.
+
+    What was sent of them since the backup is not known, so nothing is sent before a person has
+    decided; ``restore_storage`` does so in SQLite files.
+
+    Raises:
+        Internal: the database cannot be opened, or was created by a newer release.
+    """
+    try:
+        database = await open_database(settings.storage.url.reveal())
+    except DatabaseError as error:
+        raise Internal(str(error)) from error
+    try:
+        return await pause_plans(database)
+    except DatabaseError as error:
+        raise Internal(str(error)) from error
+    finally:
+        await database.aclose()
 
 
 def _find_sqlite_path(settings: Settings, postgresql_command: str) -> Path:
