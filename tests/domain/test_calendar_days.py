@@ -56,6 +56,8 @@ def test_day_length_follows_clock_changes(day: date, zone: str, hours: float) ->
         (date(2026, 5, 7), "Asia/Kathmandu", "2026-05-06T18:15:00+00:00"),
         # Clocks went from 24:00 of the 3rd to 01:00 of the 4th: midnight does not exist.
         (date(2018, 11, 4), "America/Sao_Paulo", "2018-11-04T03:00:00+00:00"),
+        # Clocks went from 23:30 of the 30th to 00:30 of the 31st.
+        (date(1919, 3, 31), "America/Toronto", "1919-03-31T04:30:00+00:00"),
         # Clocks went back from 01:00 to 00:00: midnight occurs twice.
         (date(2025, 11, 2), "America/Havana", "2025-11-02T04:00:00+00:00"),
     ],

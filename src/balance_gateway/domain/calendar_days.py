@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 #: Returns the current instant in UTC. Injected so that tests control the time.
@@ -26,13 +27,33 @@ def nearest_day(instant: datetime, time_zone: ZoneInfo) -> date:
         return date.min if instant.year == date.min.year else date.max
 
 
+# A dashboard asks for the same few days of many accounts.
+@lru_cache(maxsize=4_096)
 def day_start(day: date, time_zone: ZoneInfo) -> datetime:
     """Return the first instant of a day in a time zone, in UTC.
 
     When clocks skip midnight, the day starts at the first instant that exists. When midnight
     occurs twice, the day starts at the first occurrence.
     """
-    return datetime.combine(day, time.min, tzinfo=time_zone).astimezone(UTC)
+    midnight = datetime.combine(day, time.min, tzinfo=time_zone)
+    start, other = midnight.utcoffset(), midnight.replace(fold=1).utcoffset()
+    if start is None or other is None or start >= other:
+        return midnight.astimezone(UTC)
+    return _find_change(midnight, other - start)
+
+
+def _find_change(skipped: datetime, gap: timedelta) -> datetime:
+    """Return the instant at which clocks skip a local time; a gap can begin before midnight."""
+    after = skipped.astimezone(UTC)
+    before = after - gap
+    offset_before = before.astimezone(skipped.tzinfo).utcoffset()
+    while after - before > timedelta(microseconds=1):
+        middle = before + (after - before) / 2
+        if middle.astimezone(skipped.tzinfo).utcoffset() == offset_before:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
 def day_end_exclusive(day: date, time_zone: ZoneInfo) -> datetime:
