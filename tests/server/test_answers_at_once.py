@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from balance_gateway.observability.request_metrics import RequestMetrics
+from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
@@ -19,6 +19,9 @@ from tests.api.compiled.gateway_harness import GatewayHarness
 from tests.api.fakes import ADMIN, READ, api_keys, run_server
 
 QUERY = b'{"query": "{ nodes(ids: [\\"a0\\", \\"a1\\"]) { id } }"}'
+VALUE = (
+    b'{"query": "{ nodes(ids: [\\"a0\\"]) { ... on BankAccount { openingBalance { source } } } }"}'
+)
 PARTIAL = b'{"query": "{ nodes(ids: [\\"a0\\", \\"none\\"]) { id } }"}'
 LARGE = json.dumps(
     {"query": "{ nodes(ids: %s) { id __typename } }" % json.dumps(["a0", "a1"] * 400)}  # noqa: UP031
@@ -53,12 +56,16 @@ class Gateway:
         )
         self.web = WebApp(self.endpoint, self.endpoint)
         self.tasks = 0
+        self.ended: asyncio.Queue[None] = asyncio.Queue()
         if at_once:
             self.answer_at_once = self.web.answer_at_once
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.tasks += 1
-        await self.web(scope, receive, send)
+        try:
+            await self.web(scope, receive, send)
+        finally:
+            self.ended.put_nowait(None)
 
     def count(self, status: int) -> int:
         return self.requests._slots[status]
@@ -194,17 +201,105 @@ async def test_a_defect_is_reported_by_the_task(monkeypatch: pytest.MonkeyPatch)
     assert gateway.count(500) == 1
 
 
-async def test_nothing_is_answered_at_once_where_replicas_share_the_cache() -> None:
-    """What the others have changed must be known first, and that takes a round trip."""
+class HeldCheck:
+    """The check of a log that other processes write, held back until a test allows it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.asked = 0
+        self.arrivals: asyncio.Queue[None] = asyncio.Queue()
+        self.allowed = asyncio.Event()
+        self.allowed.set()
+        self.is_known = True
+        gateway.endpoint._engine._change_check = self.check  # type: ignore[attr-defined]
+
+    async def check(self) -> bool:
+        self.asked += 1
+        self.arrivals.put_nowait(None)
+        await self.allowed.wait()
+        return self.is_known
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many checks have arrived, and none more."""
+        while self.asked < count or not self.arrivals.empty():
+            await self.arrivals.get()
+
+
+async def test_where_replicas_share_the_cache_they_are_asked_once_a_request() -> None:
+    """Only the first request needs a task; the others are answered when the log was read."""
     gateway = Gateway(at_once=True)
-    asked: list[bytes] = []
+    check = HeldCheck(gateway)
 
-    async def check_changes() -> bool:
-        asked.append(b"asked")
-        return True
+    answers = await exchange(gateway, [post(QUERY)] * 3)
 
-    gateway.endpoint._engine._change_check = check_changes  # type: ignore[attr-defined]
+    assert (gateway.tasks, check.asked) == (1, 3)
+    assert answers[0] == answers[1] == answers[2]
+    assert gateway.count(200) == 3
 
-    await exchange(gateway, [post(QUERY)] * 3)
 
-    assert (gateway.tasks, len(asked)) == (3, 3)
+async def test_nothing_kept_is_used_while_the_log_cannot_be_read() -> None:
+    gateway = Gateway(at_once=True)
+    check = HeldCheck(gateway)
+    async with connect(gateway) as (reader, writer):
+        for check.is_known in (True, True, False):
+            writer.write(post(QUERY))
+            await reader.readuntil(b"}]}}")
+
+    # The task of the last one asks again, and uses nothing that is kept.
+    assert (gateway.tasks, check.asked) == (2, 4)
+
+
+async def test_a_value_that_was_replaced_while_the_log_is_read_is_not_used() -> None:
+    gateway = Gateway(at_once=True)
+    check = HeldCheck(gateway)
+    async with connect(gateway) as (reader, writer):
+        writer.write(post(VALUE))
+        await reader.readuntil(b"}}]}}")
+        check.allowed.clear()
+        writer.write(post(VALUE))
+        await check.wait_for(2)
+        # As the log does when it was lost.
+        gateway.endpoint._engine._versions.end_all()  # type: ignore[attr-defined]
+        kept_tasks, busy = gateway.tasks, gateway.endpoint.load_shedder.reads
+        check.allowed.set()
+        await reader.readuntil(b"}}]}}")
+
+    assert (kept_tasks, gateway.tasks) == (1, 2)
+    assert (busy, gateway.endpoint.load_shedder.reads) == (1, 0)
+
+
+async def test_requests_sent_while_the_log_is_read_are_answered_in_order() -> None:
+    gateway = Gateway(at_once=True)
+    check = HeldCheck(gateway)
+    other = QUERY.replace(b"a1", b"a2")
+    async with connect(gateway) as (reader, writer):
+        for each in (QUERY, other):
+            writer.write(post(each))
+            await reader.readuntil(b"}]}}")
+        check.allowed.clear()
+        writer.write(post(QUERY) + post(other) + post(QUERY))
+        await check.wait_for(3)
+        check.allowed.set()
+        answers = [await reader.readuntil(b"}]}}") for _ in range(3)]
+
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in answers]
+    assert [b"a1" in body for body in bodies] == [True, False, True]
+
+
+async def test_a_client_that_leaves_while_the_log_is_read_gets_nothing() -> None:
+    gateway = Gateway(at_once=True)
+    check = HeldCheck(gateway)
+    async with run_server(gateway) as url, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+        writer.write(post(QUERY))
+        await reader.readuntil(b"}]}}")
+        check.allowed.clear()
+        writer.write(post(QUERY))
+        await check.wait_for(2)
+        writer.transport.abort()
+        await asyncio.sleep(0.01)
+        check.allowed.set()
+        for _ in range(2):
+            await gateway.ended.get()
+
+    assert (gateway.count(200), gateway.count(DISCONNECTED)) == (1, 1)
+    assert gateway.endpoint.load_shedder.reads == 0

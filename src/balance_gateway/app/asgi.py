@@ -20,7 +20,7 @@ from balance_gateway.config.settings import JwtSettings, ServerSettings, Setting
 from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.pipeline.redis_documents import RedisDocuments
-from balance_gateway.server.direct_response import DirectAnswer
+from balance_gateway.server.direct_response import AnswerAtOnce, OnReady
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import Authenticator
@@ -92,9 +92,11 @@ class GatewayApp:
         finally:
             served.leave()
 
-    def answer_at_once(self, scope: Scope, body: bytes) -> DirectAnswer | None:
-        """Return the response to a complete request if it needs no waiting, else None."""
-        return None if self._served is None else self._served.app.answer_at_once(scope, body)
+    def answer_at_once(self, scope: Scope, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
+        """Return the response to a complete request if it needs no task."""
+        if self._served is None:
+            return None
+        return self._served.app.answer_at_once(scope, body, on_ready)
 
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""

@@ -1,7 +1,8 @@
 """Write a response with a single system call, past uvicorn's own response path.
 
 An application may further have ``answer_at_once``, which the protocol calls with a complete request
-before it starts a task for it (``server/http_protocol.py``).
+before it starts a task for it (``server/http_protocol.py``). It returns the answer, or None for a
+task, or ``LATER`` and then calls back with the function that finds the answer.
 
 uvicorn writes head and body separately and validates each header. Each write is a system call that
 wakes the client and costs as much as all other work for a small cached response. So the ordinary
@@ -9,8 +10,9 @@ responses, with status 200 or 304 on a connection that stays open, are written i
 others are sent through ASGI, as is every response under another server.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Final, Literal, NamedTuple
 
 from starlette.types import Send
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -34,6 +36,20 @@ class DirectAnswer(NamedTuple):
     head: bytes
     request_id: bytes
     body: bytes
+
+
+class Wait(Enum):
+    """That the callback is called later."""
+
+    LATER = "later"
+
+
+LATER: Final = Wait.LATER
+
+#: Gets a function that returns the answer now, or None for a task; None for a task without asking.
+OnReady = Callable[[Callable[[], DirectAnswer | None] | None], None]
+
+AnswerAtOnce = DirectAnswer | Literal[Wait.LATER] | None
 
 
 def encode_head(status: int, headers: Headers) -> bytes:

@@ -3,7 +3,7 @@
 uvicorn waits without a limit for headers, for bodies and for clients to read. Here a connection is
 closed when a request is not complete in time, when its headers or trailers are too large, or when
 its client does not read the response. An ordinary request arrives in one piece and starts no timer.
-An application with ``answer_at_once`` is first asked for a response that needs no waiting; only
+An application with ``answer_at_once`` is first asked for a response that needs no task; only
 without one does a request become a task.
 A request must name one host (RFC 9112, 3.2), which the HTTP parser does not check. Offers of
 another protocol (``Upgrade``) are ignored. Malformed requests are not logged, since anyone can send
@@ -13,6 +13,7 @@ them.
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
@@ -22,7 +23,14 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from balance_gateway.server.direct_response import DirectAnswer, can_write, write
+from balance_gateway.server.direct_response import (
+    LATER,
+    AnswerAtOnce,
+    DirectAnswer,
+    OnReady,
+    can_write,
+    write,
+)
 from balance_gateway.server.draining import DrainState, has_unread_bytes
 
 #: Deadline for a complete request, from the opening of the connection or the request's first byte.
@@ -78,7 +86,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._counted_bytes = 0
         self._unsent_bytes = 0
         self._problem = _INVALID_REQUEST
-        self._answer_at_once: Callable[[Any, bytes], DirectAnswer | None] | None = getattr(
+        self._answer_at_once: Callable[[Any, bytes, OnReady], AnswerAtOnce] | None = getattr(
             self.app, "answer_at_once", None
         )
         self._is_feeding = False
@@ -154,19 +162,40 @@ class DeadlineProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _start_held(self, cycle: RequestResponseCycle) -> None:
-        """Write the response to a request at once if it is known, else start a task."""
+        """Write the response to a request without a task if it is known, else start one."""
         self._held = None
         assert self._answer_at_once is not None
+        answer: AnswerAtOnce = None
         if not cycle.more_body and can_write(cycle):
             try:
-                answer = self._answer_at_once(cycle.scope, bytes(cycle.body))
+                on_ready = partial(self._finish_held, cycle)
+                answer = self._answer_at_once(cycle.scope, bytes(cycle.body), on_ready)
             except Exception:
                 answer = None  # The task meets the same defect, and reports it.
-            if answer is not None:
-                write(cycle, answer)
-                cycle.on_response = _do_nothing  # As uvicorn does after its task.
-                return
-        super()._start_asgi_task(cycle, self.app)
+        if answer is not LATER:
+            self._write_or_start(cycle, answer)
+
+    def _finish_held(
+        self, cycle: RequestResponseCycle, find_answer: Callable[[], DirectAnswer | None] | None
+    ) -> None:
+        """Continue with a request that another server has delayed."""
+        answer = None
+        # Its client may have left, or the server may drain.
+        if find_answer is not None and can_write(cycle):
+            try:
+                answer = find_answer()
+            except Exception:
+                answer = None  # The task meets the same defect, and reports it.
+        # The process itself has not delayed it.
+        cycle.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
+        self._write_or_start(cycle, answer)
+
+    def _write_or_start(self, cycle: RequestResponseCycle, answer: DirectAnswer | None) -> None:
+        if answer is None:
+            super()._start_asgi_task(cycle, self.app)
+            return
+        write(cycle, answer)
+        cycle.on_response = _do_nothing  # As uvicorn does after its task.
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline."""

@@ -11,6 +11,8 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -21,10 +23,11 @@ from balance_gateway.api.execution.engine import (
 )
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
+from balance_gateway.domain.access import Principal
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports import call_context
-from balance_gateway.server.direct_response import DirectAnswer
+from balance_gateway.server.direct_response import LATER, AnswerAtOnce, DirectAnswer, OnReady
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -66,6 +69,17 @@ class EndpointLimits:
 
     body_bytes: int = 1_048_576
     load: LoadLimits = field(default_factory=LoadLimits)
+
+
+class _KeptRequest(NamedTuple):
+    """A request that a kept response may answer."""
+
+    began_ns: int
+    headers: Mapping[bytes, bytes]
+    media_type: str
+    principal: Principal
+    key: bytes
+    is_post: bool
 
 
 class GraphQLEndpoint:
@@ -135,16 +149,18 @@ class GraphQLEndpoint:
         self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
-    def answer_at_once(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+    def answer_at_once(self, scope: Scope, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
         """Return the kept response to a request with its whole body, as ``__call__`` would send it.
 
+        Args:
+            scope: the request.
+            body: its whole body.
+            on_ready: is called after ``LATER``.
+
         Returns:
-            None if there is none, or if anything about the request is wrong or has to be awaited:
-            ``__call__`` then decides.
+            None if there is none, or if anything about the request is wrong: ``__call__`` then
+            decides. ``LATER`` where other processes must be asked first what they have changed.
         """
-        if self._engine.shares_cache:
-            # What other processes have changed must be asked first.
-            return None
         began_ns = time.perf_counter_ns()
         headers = headers_by_name(scope["headers"])
         media_type = negotiate(decode_header(headers.get(b"accept")))
@@ -158,18 +174,36 @@ class GraphQLEndpoint:
             return None
         if principal is None or not self.load_shedder.has_room_for_read():
             return None
-        request_id = choose_request_id(headers.get(b"x-request-id"))
         key = _build_key(scope, body, is_post=is_post)
-        response = self._engine.cached_response(key, Caller(principal, request_id))
+        request = _KeptRequest(began_ns, headers, media_type, principal, key, is_post)
+        check = self._engine.check_changes_for(principal, key)
+        if check is None:
+            return self._find_answer(request)
+        self.load_shedder.enter(write=False)
+        check.add_done_callback(partial(self._answer_later, request, on_ready))
+        return LATER
+
+    def _answer_later(
+        self, request: _KeptRequest, on_ready: OnReady, check: asyncio.Future[bool]
+    ) -> None:
+        self.load_shedder.leave(write=False)
+        # After a defect ``__call__`` meets it again, and reports it.
+        is_known = not check.cancelled() and check.exception() is None and check.result()
+        on_ready(partial(self._find_answer, request) if is_known else None)
+
+    def _find_answer(self, request: _KeptRequest) -> DirectAnswer | None:
+        headers, media_type = request.headers, request.media_type
+        request_id = choose_request_id(headers.get(b"x-request-id"))
+        response = self._engine.cached_response(request.key, Caller(request.principal, request_id))
         if response is None:
             return None
-        reply = self._encoder.find(response, headers, media_type, is_post=is_post)
+        reply = self._encoder.find(response, headers, media_type, is_post=request.is_post)
         if reply is None or reply.status not in DIRECT_STATUSES:
             return None
         origin = None
         if self._cors is not None:
             origin = self._cors.find_allowed_value(headers.get(b"origin"))
-        self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
+        self._requests.count(reply.status, time.perf_counter_ns() - request.began_ns)
         return self._sender.build_direct(reply, media_type, request_id, origin)
 
     async def drain(self) -> None:

@@ -1,10 +1,12 @@
 """Defines what the endpoint needs of an engine that executes GraphQL operations."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
 from balance_gateway.api.execution.engine import GraphQLRequest, GraphQLResponse, Operation
 from balance_gateway.api.request.context import Caller
+from balance_gateway.domain.access import Principal
 
 
 class GraphQLEngine(Protocol):
@@ -18,17 +20,21 @@ class GraphQLEngine(Protocol):
         """
         ...
 
-    @property
-    def shares_cache(self) -> bool:
-        """Whether other processes can change what is kept, so that ``check_changes`` asks them."""
-        ...
-
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask what other processes have changed, so that a kept answer may be used.
 
         Returns:
             Whether that is known; if not, ``cached_response`` and ``try_cached`` must not be
             called. None if there is nothing to wait for.
+        """
+        ...
+
+    def check_changes_for(self, principal: Principal, body: bytes) -> asyncio.Future[bool] | None:
+        """Ask as ``check_changes`` does, if a response to the request is kept at all.
+
+        Args:
+            principal: the caller.
+            body: the bytes of the request.
         """
         ...
 

@@ -12,6 +12,7 @@ Operations without a plan, and requests in which a stage raises ``FallBackToGrap
 executed by ``api/execution/engine.py``.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.dependencies import Dependencies
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused
+from balance_gateway.domain.access import Principal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.service.gateway import Gateway
 
@@ -143,14 +145,15 @@ class CompiledEngine:
         checked = self._engine.check_cost(prepared, request.variables, compiled=compiled)
         return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
 
-    @property
-    def shares_cache(self) -> bool:
-        """Whether other processes can change what is kept."""
-        return self._change_check is not None
-
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask which values other processes have changed; None if none does."""
         return None if self._change_check is None else self._change_check()
+
+    def check_changes_for(self, principal: Principal, body: bytes) -> asyncio.Future[bool] | None:
+        """Ask which values other processes have changed, if a response to the request is kept."""
+        if self._change_check is None or self._kept_responses.find(principal, body) is None:
+            return None
+        return asyncio.ensure_future(self._change_check())
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """Return the kept response to a request with the same bytes and rights while it is valid.

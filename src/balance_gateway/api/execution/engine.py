@@ -33,6 +33,7 @@ from balance_gateway.api.schema.errors import (
 )
 from balance_gateway.api.schema.json_output import encode_json
 from balance_gateway.api.schema.unreadable_inputs import keep_unreadable
+from balance_gateway.domain.access import Principal
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.service.gateway import Gateway
 
@@ -148,12 +149,11 @@ class Engine:
             raise build_refusal(message, ErrorCode.QUERY_TOO_EXPENSIVE)
         return Operation(prepared, variables)
 
-    @property
-    def shares_cache(self) -> bool:
-        """Return False: this engine keeps nothing."""
-        return False
-
     def check_changes(self) -> None:
+        """Return None: this engine keeps nothing."""
+        return
+
+    def check_changes_for(self, principal: Principal, body: bytes) -> None:  # noqa: ARG002
         """Return None: this engine keeps nothing."""
         return
 
