@@ -26,7 +26,7 @@ def parse_settings(values: Mapping[str, Any], directory: Path) -> Settings:
     """Convert the values of a parsed file to settings.
 
     Args:
-        values: the values as parsed by tomllib.
+        values: the values as parsed by tomli.
         directory: the base directory of relative paths.
 
     Raises:

@@ -1,11 +1,12 @@
 """Write the files of a new gateway, and create its storage."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+
+import tomli
 
 from balance_gateway.app.configuration import parse_settings
 from balance_gateway.app.new_configuration import (
@@ -74,7 +75,7 @@ def write_new_gateway(
                 write_new_secret(staged / name, secret)
             (staged / path.name).write_text(format_configuration(new), encoding="utf-8")
             checked = format_configuration(_refer_to(staged, new, all_secrets))
-            settings = parse_settings(tomllib.loads(checked), folder)
+            settings = parse_settings(tomli.loads(checked), folder)
             database = find_database_file(settings)
             version = _create_storage(settings, database, stack)
             # From here on only links are made, the configuration last: all that it names is there.

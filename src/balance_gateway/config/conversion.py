@@ -29,7 +29,7 @@ def convert_table(values: object, kind: type[T], name: str, directory: Path) -> 
     """Convert a table of the file.
 
     Args:
-        values: the table as parsed by tomllib.
+        values: the table as parsed by tomli.
         kind: the type of the settings, a ``msgspec.Struct``.
         name: the table's full name, such as ``connectors.light_eu``; empty for the whole file.
         directory: the base directory of relative paths.

@@ -2,13 +2,13 @@
 
 import hashlib
 import io
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tomli
 from msgspec import Struct, field, structs
 
 from balance_gateway.config.accounts import read_account
@@ -64,13 +64,13 @@ def read_settings(path: Path, specs: Specs) -> Settings:
         content = path.read_bytes()
         # Some editors begin a file with a byte order mark.
         text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
-        values = tomllib.loads(text)
+        values = tomli.loads(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
-        # tomllib's own error is a ValueError. So is the error for a number with thousands of
+        # tomli's own error is a ValueError. So is the error for a number with thousands of
         # digits; deep nesting raises RecursionError.
         raise ConfigError(f"{path} is not TOML: {error}") from None
     return replace(parse_settings(values, path.parent, specs), version=compute_version(content))
@@ -88,7 +88,7 @@ def parse_settings(values: Mapping[str, Any], directory: Path, specs: Specs) -> 
     """Convert the values of a parsed file to settings.
 
     Args:
-        values: the values as parsed by tomllib.
+        values: the values as parsed by tomli.
         directory: the base directory of relative paths.
         specs: the specs of all providers by kind.
 

@@ -5,9 +5,11 @@ composition root read it and know no provider by name. No field has a default: a
 leaves a decision out does not pass the type checker.
 """
 
+import functools
+import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -39,7 +41,8 @@ class AccountId:
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Equal only to itself: specs are keys of caches that every account of a file looks up.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ProviderSpec(Generic[S, D, P]):
     """The decisions about a kind of provider.
 
@@ -86,8 +89,7 @@ class ProviderSpec(Generic[S, D, P]):
     account_capabilities: Callable[[Account, S], frozenset[Capability]]
     derivation_day: str | None
     reports_calls: bool
-    # Specs are keys of caches, and a dictionary has no hash.
-    example: Mapping[str, str] = field(hash=False)
+    example: Mapping[str, str]
     build: Callable[[str, S, D], P]
 
     def canonical_ids(self, configured: Mapping[str, str]) -> Mapping[str, str]:
@@ -99,9 +101,14 @@ class ProviderSpec(Generic[S, D, P]):
 #: Ids that become a segment of a path: without dot and slash none changes the path's structure.
 PATH_SEGMENT = "[A-Za-z0-9_-]{1,128}"
 
+#: What nearly all UUIDs look like; a file has thousands of them.
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
 
 def canonical_uuid(text: str) -> str:
     """Return a UUID in lower case with hyphens; any other text unchanged."""
+    if _CANONICAL_UUID.fullmatch(text):
+        return text
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -119,4 +126,10 @@ def add_derived_opening_balance(
     """Return the capabilities, with reading the opening balance if the account can derive it."""
     if account.derive_opening_balance_as_of is None:
         return capabilities
+    return _add_opening_balance(capabilities)
+
+
+@functools.cache
+def _add_opening_balance(capabilities: frozenset[Capability]) -> frozenset[Capability]:
+    """Return one set for all accounts, of which a file has thousands."""
     return capabilities | {Capability.READ_OPENING_BALANCE}

@@ -6,11 +6,11 @@ import json
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli
 from msgspec import Struct, field, structs
 
 from balance_gateway.cli.remote.text import escape
@@ -119,7 +119,7 @@ def read_profiles() -> Profiles:
     """
     path = find_path()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = tomli.loads(path.read_text(encoding="utf-8-sig"))
         file = convert_table(table, _File, "", path.parent)
         return Profiles(
             file.default,
@@ -137,7 +137,7 @@ def read_profiles() -> Profiles:
     except ConfigError as error:
         raise UsageError(f"{path}: {error}.") from None
     except (ValueError, RecursionError) as error:
-        # tomllib's own error is a ValueError, as is that for a number of thousands of digits.
+        # tomli's own error is a ValueError, as is that for a number of thousands of digits.
         raise UsageError(f"{path} is not TOML: {error}.") from None
 
 
