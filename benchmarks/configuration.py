@@ -146,8 +146,8 @@ def _format_account(kind: accounts.Kind, number: int, tenant: str) -> str:
 
 async def import_ledger(configuration: Path, count: int = accounts.LOCAL_COUNT) -> None:
     """Import the entries of all local accounts, as ``balance-gateway local import`` does."""
-    from balance_gateway.app import import_ledger_entries
     from balance_gateway.app.configuration import read_settings
+    from balance_gateway.app.ledger_import import import_ledger_entries
 
     settings = read_settings(configuration)
     for number in range(count):

@@ -104,7 +104,7 @@ def _run_load(
 
 def _serve(path: Path, port: int, profile: Path) -> int:
     """Run the gateway under cProfile, as ``serve`` runs it."""
-    from balance_gateway.app import build_app
+    from balance_gateway.app.asgi import build_app
     from balance_gateway.app.configuration import read_settings
     from balance_gateway.server.server import Service, bind, serve_until_stopped
 

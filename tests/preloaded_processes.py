@@ -28,9 +28,12 @@ from typing import IO, Any
 _PRELOADED = """
 import alembic.command, aiosqlite, httptools, httpx, prometheus_client, redis.asyncio
 import rich.console, rich.progress, rich.table, uvicorn, uvloop
-import balance_gateway.app, balance_gateway.cli, balance_gateway.cli.demo_files
+import balance_gateway.app.asgi, balance_gateway.app.ledger_import, balance_gateway.app.probes
+import balance_gateway.cli, balance_gateway.cli.demo_files
 import balance_gateway.server.workers, balance_gateway.storage.journal
 import balance_gateway.storage.ledger, balance_gateway.web, balance_gateway_sandbox
+# Imported when they are looked up.
+list(balance_gateway.cli.main.commands.values())
 """
 _REQUEST_BYTES_MAX = 200_000
 _PID_DIGITS = 10

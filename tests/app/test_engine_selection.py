@@ -6,7 +6,7 @@ import pytest
 
 from balance_gateway.api.compiled.engine import CompiledEngine
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.app import build_app
+from balance_gateway.app.asgi import build_app
 from balance_gateway.app.configuration import parse_settings
 from balance_gateway.web.routes import WebApp
 

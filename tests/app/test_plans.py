@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from balance_gateway.app import verify_audit
+from balance_gateway.app.audit_verification import verify_audit
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Capability, ProviderKind

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from balance_gateway.app import import_ledger_entries
+from balance_gateway.app.ledger_import import import_ledger_entries
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.accounts import ProviderKind
 from tests.app.gateway_harness import ADMIN, run_gateway

@@ -99,9 +99,24 @@ def test_httpx_is_imported_where_it_is_needed_only() -> None:
 def test_gateway_starts_without_httpx() -> None:
     """It is slow to import, and the default transport does not need it."""
     program = (
-        "import sys, balance_gateway.app, balance_gateway.cli, balance_gateway.web.jwks\n"
+        "import sys, balance_gateway.app.asgi, balance_gateway.cli.serve\n"
+        "import balance_gateway.web.jwks\n"
         "import balance_gateway.providers.light.provider\n"
         "print(sorted({'httpx', 'httpcore', 'idna'} & set(sys.modules)))"
+    )
+
+    assert run_program(program).stdout == "[]\n"
+
+
+def test_a_command_imports_neither_other_commands_nor_the_api() -> None:
+    """Each start of `local import` took half a second for the API, which it does not use."""
+    program = (
+        "import sys\n"
+        "from balance_gateway.cli import main\n"
+        "main.commands['local']\n"
+        "import balance_gateway.app.ledger_import\n"
+        "unused = {'balance_gateway.cli.serve', 'strawberry', 'sqlalchemy.dialects.postgresql'}\n"
+        "print(sorted(unused & set(sys.modules)))"
     )
 
     assert run_program(program).stdout == "[]\n"

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 import balance_gateway
-from balance_gateway.app import build_app
+from balance_gateway.app.asgi import build_app
 from balance_gateway.app.configuration import read_settings
 from balance_gateway.cli.demo_files import write_demo_files
 from balance_gateway.domain.accounts import ProviderKind

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from balance_gateway.api.execution.engine import Engine
-from balance_gateway.app import build_app
+from balance_gateway.app.asgi import build_app
 from balance_gateway.app.configuration import parse_settings
 from balance_gateway.domain.errors import Unauthenticated
 from balance_gateway.web.auth import INVALID_CREDENTIAL, ApiKeys, KeyOrTokenAuthenticator

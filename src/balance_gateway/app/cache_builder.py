@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from balance_gateway.app.computed_on_use import ComputedOnUse
 from balance_gateway.app.write_deadlines import compute_effect_window_s, compute_hold_s
 from balance_gateway.config.settings import CacheSettings, ConfiguredConnector, Settings
 from balance_gateway.domain.accounts import Account
@@ -110,14 +111,21 @@ def name_remote_account(account: Account) -> str:
 
 
 def build_account_keys(settings: Settings) -> Mapping[str, AccountKeys]:
-    """Compute the cache keys of every account, by account id."""
+    """Return the cache keys of every account, by account id; each is computed on its first use."""
+    accounts = {account.id: account for account in settings.accounts}
     shapes = {connector.name: _describe_shape(connector) for connector in settings.connectors}
-    return {
-        account.id: compute_account_keys(
-            account, PROVIDERS[account.provider], shapes[account.connector]
-        )
-        for account in settings.accounts
-    }
+
+    def compute(account_id: str) -> AccountKeys:
+        account = accounts[account_id]
+        return compute_account_keys(account, PROVIDERS[account.provider], shapes[account.connector])
+
+    return ComputedOnUse(accounts, compute)
+
+
+def build_remote_accounts(settings: Settings) -> Mapping[str, str]:
+    """Return the accounts' names at their providers, by account id; see ``build_account_keys``."""
+    accounts = {account.id: account for account in settings.accounts}
+    return ComputedOnUse(accounts, lambda account_id: name_remote_account(accounts[account_id]))
 
 
 def build_remote_renames(settings: Settings) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from balance_gateway.app.cache_builder import (
     CacheComponents,
     build_account_keys,
     build_lifetimes,
+    build_remote_accounts,
     build_remote_renames,
     with_lifetimes,
 )
@@ -185,7 +186,7 @@ def _wire(
     cache = with_lifetimes(resources.cache, settings.cache)
     tracker = HealthTracker.join((one.tracker for one in connectors.values()), resources.clock)
     keys = build_account_keys(settings)
-    remote_accounts = {account_id: key.remote for account_id, key in keys.items()}
+    remote_accounts = build_remote_accounts(settings)
     sources = {name: one.source for name, one in connectors.items()}
     providers: dict[str, BalanceProvider] = {}
     opening_readers: dict[str, OpeningBalancesReader] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from balance_gateway.cli.remote.accounts import accounts
 from balance_gateway.cli.remote.help import example
 from balance_gateway.cli.remote.text import escape
 from balance_gateway.cli.usage import CommandError, UsageError, config_option, load_settings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from balance_gateway.app.account_discovery import Discovery
 
 
-@click.command(
+@accounts.command(
     "discover",
     epilog=example("accounts discover light_eu --config gateway.toml --format toml"),
 )

@@ -93,7 +93,7 @@ def _verify(
     tenant: str | None,
     heads: list[str],
 ) -> "Verification":
-    from balance_gateway.app import verify_audit, verify_audit_file
+    from balance_gateway.app.audit_verification import verify_audit, verify_audit_file
     from balance_gateway.domain.errors import BadInput, GatewayError
 
     try:
@@ -120,7 +120,7 @@ def _verify(
 
 
 def _verify_remote(connect: Connect, heads: list[str]) -> "Verification":
-    from balance_gateway.app import verify_audit_file
+    from balance_gateway.app.audit_verification import verify_audit_file
     from balance_gateway.cli.remote.audit_download import download_audit_log
 
     with connect() as client, tempfile.TemporaryDirectory() as folder:

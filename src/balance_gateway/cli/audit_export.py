@@ -26,7 +26,7 @@ def export(client: "GatewayClient", path: Path, as_json: bool) -> None:
     The file is there when it is complete, for its owner only. 'audit verify --file' verifies it
     again, without a gateway.
     """
-    from balance_gateway.app import verify_audit_file
+    from balance_gateway.app.audit_verification import verify_audit_file
     from balance_gateway.cli.remote.audit_download import download_audit_log
     from balance_gateway.domain.errors import GatewayError
 

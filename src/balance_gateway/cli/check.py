@@ -102,7 +102,7 @@ async def _run_checks(
     settings: "Settings", accounts: Sequence["Account"]
 ) -> tuple[list[Finding], list[Finding]]:
     """Return the findings of the probes, and those of the accounts."""
-    from balance_gateway.app import open_checks
+    from balance_gateway.app.probes import open_checks
 
     async with open_checks(settings) as checks:
         probes = checks.probes.items()

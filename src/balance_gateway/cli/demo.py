@@ -51,7 +51,7 @@ def demo(
 
 
 def _run(port: int, sandbox_port: int, data_dir: Path, *, as_json: bool) -> int:
-    from balance_gateway.app import build_app
+    from balance_gateway.app.asgi import build_app
     from balance_gateway.cli.demo_files import FileChanged, write_demo_files
     from balance_gateway.cli.usage import UsageError, load_settings
     from balance_gateway.server.server import Service, serve_until_stopped

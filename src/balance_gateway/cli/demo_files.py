@@ -54,7 +54,7 @@ class DemoFiles:
 
     async def fill_embedded_ledger(self, settings: "Settings") -> None:
         """Import a year of entries into each local account; repeating it adds nothing."""
-        from balance_gateway.app import import_ledger_entries
+        from balance_gateway.app.ledger_import import import_ledger_entries
 
         for account_id, _, _, amount in _LOCAL_ACCOUNTS:
             path = self.config_path.parent / f"{account_id}.csv"

@@ -36,7 +36,7 @@ def import_(config_path: Path, account_id: str, as_json: bool, file: str) -> Non
     were imported before are skipped, so a file can be imported again. Ctrl-C cancels the import: it
     ends within two seconds, with exit code 130.
     """
-    from balance_gateway.app import import_ledger_entries
+    from balance_gateway.app.ledger_import import import_ledger_entries
     from balance_gateway.domain.errors import GatewayError
 
     settings = load_settings(config_path)

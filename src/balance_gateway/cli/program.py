@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import importlib
 import os
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
 from io import TextIOWrapper
 from typing import Any
 
@@ -11,6 +13,51 @@ import click
 
 #: What a full or failing disk below the standard output reports.
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands of a group by name; a command is imported when it is looked up.
+
+    Args:
+        package: the package of the commands' modules.
+        places: the module below the package, and the name in it, such as ``remote.writes:writes``,
+            by the command's name.
+    """
+
+    def __init__(self, package: str, places: Mapping[str, str]) -> None:
+        self._package = package
+        self._places = dict(places)
+        self._imported: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command."""
+        if name not in self._imported:
+            module, _, attribute = self._places[name].partition(":")
+            imported = importlib.import_module(f"{self._package}.{module}")
+            self._imported[name] = getattr(imported, attribute)
+        return self._imported[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        """Add a command."""
+        self._places[name] = ""
+        self._imported[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        """Remove a command."""
+        del self._places[name]
+        self._imported.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a command of this name, without importing it."""
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return the number of commands."""
+        return len(self._places)
 
 
 class Program(click.Group):

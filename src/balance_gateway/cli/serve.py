@@ -119,7 +119,7 @@ class _Source:
         self, listeners: list[socket.socket], shared_metrics: "SharedMetrics | None" = None
     ) -> "list[Service]":
         """Build the service of the gateway and, for a second socket, that of its metrics."""
-        from balance_gateway.app import build_app
+        from balance_gateway.app.asgi import build_app
         from balance_gateway.server.server import Service
 
         app = build_app(

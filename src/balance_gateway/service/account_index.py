@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -69,13 +70,13 @@ class AccountIndex:
     def __init__(self, accounts: Iterable[Account]) -> None:
         self.by_id = {each.id: each for each in sorted(accounts, key=attrgetter("id"))}
         self.accounts = tuple(self.by_id.values())
-        # Positions instead of accounts: sorting them is faster.
-        self._by_id = _group(self.accounts, "id")
-        self._by_connector = _group(self.accounts, "connector")
-        self._by_provider = _group(self.accounts, "provider")
-        self._by_currency = _group(self.accounts, "currency")
-        self.connectors = tuple(sorted(self._by_connector))
-        self._names = NameSearch([each.name.casefold() for each in self.accounts])
+        # Built when a filter needs one: a start with many accounts waits for few of them.
+        self._groups: dict[str, Mapping[Any, Sequence[int]]] = {}
+        self.connectors = tuple(sorted(self._group("connector")))
+
+    @cached_property
+    def _names(self) -> NameSearch:
+        return NameSearch([each.name.casefold() for each in self.accounts])
 
     def select_ids(self, wanted: AccountFilter) -> tuple[Account, ...]:
         """Return the accounts that match all criteria, sorted by id, for a filter with ids."""
@@ -88,20 +89,19 @@ class AccountIndex:
         return tuple(account for account in found if wanted.matches(account))
 
     def select(self, wanted: AccountFilter) -> tuple[Account, ...]:
-        """Return the accounts that match all criteria but the name, sorted by id.
+        """Return the accounts that match connectors, providers and currencies, sorted by id.
 
         The time grows with the accounts that match the most selective criterion.
         """
-        named = [
-            [index[value] for value in values if value in index]
-            for index, values in (
-                (self._by_id, wanted.ids),
-                (self._by_connector, wanted.connectors),
-                (self._by_provider, wanted.providers),
-                (self._by_currency, wanted.currencies),
-            )
-            if values is not None
-        ]
+        named = []
+        for attribute, values in (
+            ("connector", wanted.connectors),
+            ("provider", wanted.providers),
+            ("currency", wanted.currencies),
+        ):
+            if values is not None:
+                groups = self._group(attribute)
+                named.append([groups[value] for value in values if value in groups])
         if not named:
             return self.accounts
         fewest = min(named, key=lambda groups: sum(map(len, groups)))
@@ -126,14 +126,17 @@ class AccountIndex:
         chosen = set(among)
         return tuple(account for account in found if account in chosen)
 
-
-def _group(accounts: Sequence[Account], attribute: str) -> Mapping[Any, Sequence[int]]:
-    """Return the positions of the accounts by the value of an attribute."""
-    groups: dict[Hashable, list[int]] = {}
-    get_value = attrgetter(attribute)
-    for position, account in enumerate(accounts):
-        groups.setdefault(get_value(account), []).append(position)
-    return {value: tuple(positions) for value, positions in groups.items()}
+    def _group(self, attribute: str) -> Mapping[Any, Sequence[int]]:
+        """Return the positions of the accounts by the value of an attribute."""
+        groups = self._groups.get(attribute)
+        if groups is None:
+            positions: dict[Hashable, list[int]] = {}
+            for position, value in enumerate(map(attrgetter(attribute), self.accounts)):
+                positions.setdefault(value, []).append(position)
+            # Positions instead of accounts: sorting them is faster.
+            groups = {value: tuple(each) for value, each in positions.items()}
+            self._groups[attribute] = groups
+        return groups
 
 
 def _merge(groups: Sequence[Sequence[int]]) -> Sequence[int]:

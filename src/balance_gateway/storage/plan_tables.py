@@ -48,7 +48,6 @@ Index(
     "plans_under_way",
     plans.c.made_at,
     sqlite_where=UNDER_WAY,
-    postgresql_where=UNDER_WAY,
 )
 
 plan_parts = Table(
