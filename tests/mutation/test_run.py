@@ -57,7 +57,10 @@ reason = "an example"
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # The other plugins take most of the time of each run, and no test here needs them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "_hypothesis_pytestplugin")
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "toy.py").write_text(SOURCE)
     (tmp_path / "test_toy.py").write_text(TESTS)
