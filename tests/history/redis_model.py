@@ -7,6 +7,7 @@
 import asyncio
 import copy
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -93,8 +94,9 @@ class RedisModel:
 
     def read_from(self, key: str, first: bytes, count: int) -> list[LogEntry]:
         """Return the entries from an id on."""
-        found = [each for each in self.stream(key) if int(each.id) >= int(first)]
-        return found[:count]
+        entries = self.stream(key)
+        start = bisect_left(entries, int(first), key=lambda each: int(each.id))
+        return entries[start : start + count]
 
     def _ping(self) -> bool:
         return True

@@ -36,8 +36,41 @@ class ProcessLife:
 _life: ContextVar[ProcessLife | None] = ContextVar("life", default=None)
 
 
-class VirtualHandle(asyncio.TimerHandle):
-    """A callback with its context; asyncio's own class, which can run and be cancelled."""
+class VirtualHandle:
+    """A callback with its context, as much of asyncio's own class as tasks and timeouts use.
+
+    A history makes a hundred thousand of them.
+    """
+
+    __slots__ = ("_args", "_callback", "_context", "_loop", "_when_s", "is_cancelled")
+
+    def __init__(
+        self,
+        when_s: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: "VirtualLoop",
+        context: Context | None,
+    ) -> None:
+        self._when_s = when_s
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Never run the callback; what it refers to may go."""
+        self.is_cancelled = True
+        self._callback, self._args = _do_nothing, ()
+
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """Return the virtual time at which it is due, in seconds."""
+        return self._when_s
 
     @property
     def life(self) -> ProcessLife | None:
@@ -46,7 +79,17 @@ class VirtualHandle(asyncio.TimerHandle):
 
     def run(self) -> None:
         """Run the callback in its context."""
-        self._run()
+        try:
+            self._context.run(self._callback, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            message = f"Exception in callback {self._callback!r}"
+            self._loop.call_exception_handler({"message": message, "exception": error})
+
+
+def _do_nothing() -> None:
+    """Replace a cancelled callback."""
 
 
 class LoopStuck(Exception):
@@ -110,7 +153,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> VirtualHandle:
         """Schedule the callback after a delay in virtual seconds."""
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        when = self._now_s + delay
+        handle = VirtualHandle(when, callback, args, self, context)
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, handle))
+        return handle
 
     def create_future(self) -> "asyncio.Future[Any]":
         """Create a future of this loop."""
@@ -133,9 +180,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Record asyncio's errors, except for tasks that a crash left unfinished."""
         if "was destroyed but it is pending" not in context["message"]:
             self.failures.append(f"{context['message']}: {context.get('exception')!r}")
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: cancelled timers are dropped when they are due."""
 
     def run_until_complete(self, future: Any) -> Any:
         """Run until the coroutine has finished, and return its result."""
@@ -162,8 +206,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         index = int(self._rng.random() * len(ready))
         ready[index], ready[-1] = ready[-1], ready[index]
         handle = ready.pop()
+        if handle.is_cancelled:
+            return
         life = handle.life
-        if handle.cancelled() or (life is not None and life.ended):
+        if life is not None and life.ended:
             return
         if life is not None and life.stalled_until_s > self._now_s:
             self._count += 1
