@@ -31,13 +31,24 @@ Call = Callable[[], Coroutine[Any, Any, object]]
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgresql"])
-def kind_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "memory":
-        return "sqlite://"
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/gateway.db"
-    postgresql: str = request.getfixturevalue("postgresql_url")
-    return postgresql
+def kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "postgresql":
+        postgresql: str = request.getfixturevalue("postgresql_url")
+        return postgresql
+    return "sqlite://" if kind == "memory" else f"sqlite:///{tmp_path}/gateway.db"
+
+
+@pytest.fixture
+def kind_url(kind: str, request: pytest.FixtureRequest) -> str:
+    # No copy of a database can be in memory.
+    url: str = request.getfixturevalue("url" if kind == "memory" else "migrated_url")
+    return url
 
 
 @pytest.fixture

@@ -233,10 +233,10 @@ async def _compare_with_reference(store, account, imports, days):
 
 
 @pytest.fixture
-def runner(url, open_test_database, make_account):
+def runner(migrated_url, open_test_database, make_account):
     """Run coroutines against one database, each with a new account."""
     with asyncio.Runner() as loop:
-        context = open_test_database(url)
+        context = open_test_database(migrated_url)
         database = loop.run(context.__aenter__())
         store = SqlLedgerStore(database)
 
