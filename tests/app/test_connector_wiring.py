@@ -1,7 +1,7 @@
 """The wiring around provider calls: gates, budgets, retries, breakers, metrics."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -219,6 +219,30 @@ async def test_concurrent_calls_are_limited_to_the_configured_number(
 
     assert len(light.received) == 8
     assert maximum == 3, "reads leave a place to writes"
+
+
+async def test_fifty_reads_are_in_flight_at_once_by_default(demo_settings: Settings) -> None:
+    """A dashboard of fifty accounts once took two rounds: 28 reads were in flight at most."""
+    concurrent, all_are_here = 0, asyncio.Event()
+
+    async def wait_for_all(request: ReceivedRequest, _: asyncio.StreamWriter) -> Reply:
+        nonlocal concurrent
+        concurrent += 1
+        if concurrent == 50:
+            all_are_here.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(all_are_here.wait(), 2.0)
+        return Reply(status=404)
+
+    light = FakeLightServer()
+    light.handler = wait_for_all
+    async with run_server(light):
+        settings = with_connector(demo_settings, base_url=light.url)
+        async with run_gateway(settings) as gateway:
+            days = [DAY - timedelta(number) for number in range(50)]
+            await asyncio.gather(*(gateway.read(day=day) for day in days))
+
+    assert all_are_here.is_set(), f"{concurrent} were in flight"
 
 
 async def test_a_read_is_retried_after_a_quick_failure(

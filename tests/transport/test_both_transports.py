@@ -350,3 +350,12 @@ def test_transport_is_built_by_its_name():
     assert type(build_transport("httpx")) is HttpxTransport
     with pytest.raises(ValueError, match='"pooled" or "httpx"'):
         build_transport("aiohttp")
+
+
+def test_as_many_connections_are_kept_as_calls_may_be_in_flight():
+    few, many = (
+        build_transport("pooled", concurrency_max=4),
+        build_transport("pooled", concurrency_max=200),
+    )
+
+    assert [one._limits[:2] for one in (few, many)] == [(50, 50), (200, 200)]

@@ -38,6 +38,7 @@ from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.observed_opening_balances import ObservedOpeningBalances
 from balance_gateway.pipeline.calls.recorded_opening_balances import RecordedOpeningBalances
 from balance_gateway.ports.bank_feeds import BankFeedReader
+from balance_gateway.ports.begun_balances import BalanceBeginner
 from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.providers.registry import PROVIDERS
@@ -328,6 +329,12 @@ def _build_reads(
         ),
         single_flight=resources.reads_in_flight,
         opening_readers=opening_readers,
+        # With retries; what else decorates a provider changes opening balances only.
+        beginners={
+            name: one.source
+            for name, one in connectors.items()
+            if isinstance(one.provider, BalanceBeginner) and isinstance(one.source, BalanceBeginner)
+        },
     )
 
 

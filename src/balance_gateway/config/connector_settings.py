@@ -28,7 +28,7 @@ class ConnectorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     timeout_s: Annotated[float, Meta(ge=0.05, le=1e9)] = 10.0
     requests_per_minute: Annotated[int, Meta(ge=1, le=10**6)] | None = None
-    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 32
+    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 64
     currency: CurrencyCode | None = None
     tenants: Annotated[tuple[Text, ...], Meta(min_length=1)] | None = None
 

@@ -1,7 +1,7 @@
 """Describes one HTTP exchange with a provider for metrics, call budgets and logs."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from balance_gateway.domain.accounts import ProviderKind
@@ -40,6 +40,31 @@ class ProviderCall(NamedTuple):
 OnCall = Callable[[ProviderCall], None]
 
 
+class CallSlot(Protocol):
+    """A slot of a call gate, which is entered around one exchange."""
+
+    async def __aenter__(self) -> None:
+        """Wait for the slot; only mark the current context when it is held already."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Free the slot."""
+        ...
+
+    def mark_context(self) -> None:
+        """Mark the current context as inside of the slot, for the observers of the exchange."""
+        ...
+
+    def leave(self) -> None:
+        """Free the slot, and mark the current context as outside of it."""
+        ...
+
+
 class CallGate(Protocol):
     """Limits HTTP exchanges by call budget and by concurrency.
 
@@ -47,8 +72,12 @@ class CallGate(Protocol):
     the caller unchanged and means that the exchange was not started.
     """
 
-    def slot(self, *, write: bool) -> AbstractAsyncContextManager[None]:
-        """Return a context to enter before an exchange and to leave after it."""
+    def slot(self, *, write: bool) -> CallSlot:
+        """Return a slot to enter before an exchange and to leave after it."""
+        ...
+
+    def try_enter(self) -> CallSlot | None:
+        """Return a slot for a read, held already; None if it must wait, or is refused."""
         ...
 
     async def count_resend(self) -> None:

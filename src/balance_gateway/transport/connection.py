@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from balance_gateway.transport.errors import (
     InvalidResponse,
@@ -18,6 +18,22 @@ from balance_gateway.transport.errors import (
 from balance_gateway.transport.limits import Bounds
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.reader import ResponseReader
+
+
+class ResponseReceiver(Protocol):
+    """Receives the outcome of an exchange: a future, or an object with a part of its methods."""
+
+    def done(self) -> bool:
+        """Return whether it needs no outcome any more."""
+        ...
+
+    def set_result(self, result: RawResponse, /) -> None:
+        """Receive the response."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Receive the error."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -42,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._reader = ResponseReader(bounds)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[RawResponse] | None = None
+        self._waiter: ResponseReceiver | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._total_due = math.inf
@@ -68,17 +84,16 @@ class Connection(asyncio.Protocol):
         Raises:
             TransportError: See the table in ``errors``.
         """
-        assert self._waiter is None
-        assert self._transport is not None
         waiter: asyncio.Future[RawResponse] = self._loop.create_future()
-        self._waiter = waiter
-        self._total_due = total_due
-        self._read_s = read_s
-        self._reader.expect(head_only=head_only)
         try:
-            self._transport.write(request)
-            step_s = write_s if self._writing else read_s
-            self._set_due(min(total_due, self._loop.time() + step_s))
+            self.send(
+                request,
+                waiter,
+                head_only=head_only,
+                write_s=write_s,
+                read_s=read_s,
+                total_due=total_due,
+            )
             return await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
@@ -86,10 +101,41 @@ class Connection(asyncio.Protocol):
                 waiter.exception()
             self._waiter = None
             self.abort()
-            self._record_progress(error)
+            self.record_progress(error)
             raise
 
-    def _record_progress(self, error: BaseException) -> None:
+    def send(
+        self,
+        request: bytes,
+        receiver: ResponseReceiver,
+        *,
+        head_only: bool,
+        write_s: float,
+        read_s: float,
+        total_due: float,
+    ) -> None:
+        """Send the request's bytes; the receiver gets the response or the error, at most once.
+
+        Args:
+            request: See ``exchange``.
+            receiver: After an error it must call ``abort`` and ``record_progress``.
+            head_only: See ``exchange``.
+            write_s: See ``exchange``.
+            read_s: See ``exchange``.
+            total_due: See ``exchange``.
+        """
+        assert self._waiter is None
+        assert self._transport is not None
+        self._waiter = receiver
+        self._total_due = total_due
+        self._read_s = read_s
+        self._reader.expect(head_only=head_only)
+        self._transport.write(request)
+        step_s = write_s if self._writing else read_s
+        self._set_due(min(total_due, self._loop.time() + step_s))
+
+    def record_progress(self, error: BaseException) -> None:
+        """Record on the error of the last exchange how far its request got."""
         reader = self._reader
         set_sent(error, Sent.RESPONSE_STARTED if reader.status else Sent.MAYBE)
         if reader.status and isinstance(error, TransportError):
@@ -215,6 +261,8 @@ class Connection(asyncio.Protocol):
         if waiter is None or waiter.done():
             return
         try:
-            waiter.set_result(self._reader.take_response())
+            response = self._reader.take_response()
         except TransportError as error:
             waiter.set_exception(error)
+            return
+        waiter.set_result(response)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from balance_gateway.domain.secret import Secret
 from balance_gateway.transport.interface import Transport
-from balance_gateway.transport.limits import DEFAULT_BOUNDS, Bounds
+from balance_gateway.transport.limits import DEFAULT_BOUNDS, DEFAULT_LIMITS, Bounds
 from balance_gateway.transport.pooled_transport import PooledTransport
 from balance_gateway.transport.tls import build_ssl_context
 
@@ -35,15 +35,21 @@ class Network(Protocol):
 
 
 def build_transport(
-    name: str, network: Network | None = None, *, bounds: Bounds = DEFAULT_BOUNDS
+    name: str,
+    network: Network | None = None,
+    *,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    concurrency_max: int = 0,
 ) -> Transport:
-    """Build a transport with the default limits; no connection is opened.
+    """Build a transport; no connection is opened.
 
     Args:
         name: ``pooled`` for our own connection pool, ``httpx`` for httpx's.
         network: How connections are made; None for direct ones to servers with public
             certificates. A proxy is used through httpx, whatever the name.
         bounds: Size bounds of every response.
+        concurrency_max: How many calls may be in flight: so many connections to an origin are
+            allowed and kept, if they are more than the default.
 
     Raises:
         ValueError: There is no transport of this name.
@@ -59,11 +65,17 @@ def build_transport(
         if proxy is not None:
             # The client certificate is for the provider, not for the proxy.
             proxy_context = build_ssl_context(network.ca_file)
+    connections_max = max(DEFAULT_LIMITS.connections_max, concurrency_max)
+    limits = DEFAULT_LIMITS._replace(connections_max=connections_max, idle_max=connections_max)
     if name == "pooled" and proxy is None:
-        return PooledTransport(bounds=bounds, ssl_context=context)
+        return PooledTransport(limits=limits, bounds=bounds, ssl_context=context)
     # httpx is slow to import, and most processes never use it.
     from balance_gateway.transport.httpx_transport import HttpxTransport
 
     return HttpxTransport(
-        bounds=bounds, ssl_context=context, proxy=proxy, proxy_ssl_context=proxy_context
+        limits=limits,
+        bounds=bounds,
+        ssl_context=context,
+        proxy=proxy,
+        proxy_ssl_context=proxy_context,
     )

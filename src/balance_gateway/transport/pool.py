@@ -41,6 +41,7 @@ from balance_gateway.transport.messages import (
     encode_request,
     require_method,
 )
+from balance_gateway.transport.sent_read import SentRead
 from balance_gateway.transport.tls import verified_ssl_context
 from balance_gateway.transport.urls import parse_url
 
@@ -126,24 +127,95 @@ class Pool:
             connection.idle = False
         else:
             connection, reused = await self._acquire(timeouts, due, reuse=is_read)
-        is_repeat = False
         try:
-            try:
-                response = await self._send(connection, request, method, timeouts, due)
-            except TransportError:
-                is_repeat = is_read and reused and connection.stale and not self._is_closed
-                if not is_repeat:
-                    raise
-                if before_repeat is not None:
-                    await before_repeat()
-                connection = await self._dial(timeouts, due)
-                response = await self._send(connection, request, method, timeouts, due)
+            response = await self._send(connection, request, method, timeouts, due)
         except BaseException as error:
-            self._release_slot()
-            if is_repeat and get_sent(error) is Sent.NEVER:
-                set_sent(error, Sent.MAYBE)  # The first attempt may have arrived.
+            if is_read and reused and isinstance(error, TransportError):
+                return await self._repeat(
+                    error, connection, request, method, timeouts, due, before_repeat
+                )
+            self.release_slot()
             raise
-        self._release(connection)
+        self.release(connection)
+        return response
+
+    def begin_read(
+        self,
+        target: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        timeouts: Timeouts,
+        on_end: Callable[[], None],
+    ) -> SentRead | None:
+        """Send a GET on an idle connection; None when there is none, so that nothing was sent.
+
+        Args:
+            target: Path and query.
+            headers: See ``exchange``.
+            timeouts: See ``exchange``.
+            on_end: Called once the response or the error has arrived.
+
+        Raises:
+            InvalidRequest: The request violates HTTP; nothing was sent.
+        """
+        if not self.has_idle():
+            return None
+        request = encode_request(b"GET", target.encode(), self._encode_head(headers), b"")
+        connection = self._idle.pop()
+        connection.idle = False
+        due = asyncio.get_running_loop().time() + timeouts.total_s
+        sent = SentRead(self, connection, request, timeouts, due, on_end)
+        connection.send(
+            request,
+            sent,
+            head_only=False,
+            write_s=timeouts.write_s,
+            read_s=timeouts.read_s,
+            total_due=due,
+        )
+        return sent
+
+    def has_idle(self) -> bool:
+        """Return whether a read can be sent at once."""
+        if not self._idle or self._is_closed:
+            return False
+        return self._idle[-1].due > asyncio.get_running_loop().time()
+
+    async def finish_read(
+        self,
+        sent: SentRead,
+        error: TransportError,
+        before_repeat: Callable[[], Awaitable[None]] | None,
+    ) -> RawResponse:
+        """Do what follows the error of a begun read: raise it, or send the read once more."""
+        return await self._repeat(
+            error, sent.connection, sent.request, b"GET", sent.timeouts, sent.due, before_repeat
+        )
+
+    async def _repeat(
+        self,
+        error: TransportError,
+        failed: Connection,
+        request: bytes,
+        method: bytes,
+        timeouts: Timeouts,
+        due: float,
+        before_repeat: Callable[[], Awaitable[None]] | None,
+    ) -> RawResponse:
+        """Send a read again whose kept connection the server had closed; else raise the error."""
+        if not failed.stale or self._is_closed:
+            self.release_slot()
+            raise error
+        try:
+            if before_repeat is not None:
+                await before_repeat()
+            connection = await self._dial(timeouts, due)
+            response = await self._send(connection, request, method, timeouts, due)
+        except BaseException as again:
+            self.release_slot()
+            if get_sent(again) is Sent.NEVER:
+                set_sent(again, Sent.MAYBE)  # The first attempt may have arrived.
+            raise
+        self.release(connection)
         return response
 
     async def aclose(self) -> None:
@@ -204,7 +276,7 @@ class Pool:
         try:
             return await self._dial(timeouts, due), False
         except BaseException:
-            self._release_slot()
+            self.release_slot()
             raise
 
     async def _wait_for_slot(self, pool_s: float, due: float) -> Connection | None:
@@ -223,19 +295,19 @@ class Pool:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._release(waiter.result())  # It arrived together with the cancellation.
+                self.release(waiter.result())  # It arrived together with the cancellation.
             set_sent(error, Sent.NEVER)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _release(self, connection: Connection | None) -> None:
+    def release(self, connection: Connection | None) -> None:
         """Release a slot, together with its connection if that can be used again."""
         if connection is None or not connection.alive or self._is_closed:
             if connection is not None:
                 connection.abort()
-            self._release_slot()
+            self.release_slot()
             return
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -250,7 +322,7 @@ class Pool:
             connection.abort()
             self._open -= 1
 
-    def _release_slot(self) -> None:
+    def release_slot(self) -> None:
         """Release a slot without a connection."""
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -268,7 +340,7 @@ class Pool:
         if connection.idle:
             connection.idle = False
             self._idle.remove(connection)
-            self._release_slot()
+            self.release_slot()
 
     async def _dial(self, timeouts: Timeouts, due: float) -> Connection:
         """Connect, on a slot that the caller holds."""

@@ -15,6 +15,7 @@ from balance_gateway.transport.limits import (
 )
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.pool import Pool
+from balance_gateway.transport.sent_read import SentRead
 from balance_gateway.transport.urls import parse_url
 
 
@@ -59,6 +60,22 @@ class PooledTransport:
         return self.pool(origin).exchange(
             method, target, headers, body, timeouts=timeouts, before_repeat=before_repeat
         )
+
+    def has_idle(self, origin: str) -> bool:
+        """Return whether ``begin_read`` can send a read to this origin at once."""
+        pool = self._pools.get(origin)
+        return pool is not None and pool.has_idle()
+
+    def begin_read(
+        self,
+        origin: str,
+        target: str,
+        headers: tuple[tuple[bytes, bytes], ...],
+        timeouts: Timeouts,
+        on_end: Callable[[], None],
+    ) -> SentRead | None:
+        """Send a GET if a connection is idle; see ``Pool.begin_read``."""
+        return self.pool(origin).begin_read(target, headers, timeouts, on_end)
 
     def pool(self, url: str) -> Pool:
         """Return the pool of this URL's origin.

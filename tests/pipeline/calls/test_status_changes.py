@@ -345,6 +345,7 @@ async def attempt(step: Callable[[], Any]) -> None:
 def list_window_operations(window: SlidingWindow) -> dict[str, Callable[[], Any]]:
     return {
         "acquire": lambda: window.acquire(4),
+        "acquire_now": lambda: window.acquire_now(4),
         "block": lambda: window.block(3.0),
         "recount_late_call": lambda: window.recount_late_call(2.0),
         "count_used": window.count_used,
@@ -369,6 +370,7 @@ def list_operations(connector: Connector) -> dict[str, dict[str, Callable[[], An
             "copy_with_limit": lambda: limiter.copy_with_limit(5),
             "acquire": limiter.acquire,
             "try_acquire": limiter.try_acquire,
+            "try_acquire_now": limiter.try_acquire_now,
             "wait": lambda: limiter.wait(0.0, math.inf),
             "compute_give_up_s": limiter.compute_give_up_s,
             "now_s": limiter.now_s,

@@ -125,11 +125,15 @@ class BoundedMemoryCache(SimpleMemoryCache):  # type: ignore[misc]
         _cas_token: Any = None,
         _conn: Any = None,
     ) -> bool:
+        self.keep(key, value)
+        return True
+
+    def keep(self, key: str, value: object) -> None:
+        """Store a value, without waiting."""
         self._cache[key] = value
         self._cache.move_to_end(key)
         if len(self._cache) > self._entries_max:
             self._cache.popitem(last=False)
-        return True
 
 
 class MemoryStore:
@@ -151,6 +155,11 @@ class MemoryStore:
     async def put(self, entries: Mapping[str, CacheEntry]) -> None:
         """Store the entries."""
         await self._cache.multi_set(entries.items())
+
+    def put_at_once(self, entries: Mapping[str, CacheEntry]) -> None:
+        """Store the entries, without waiting."""
+        for key, entry in entries.items():
+            self._cache.keep(key, entry)
 
 
 @dataclass(frozen=True, slots=True)

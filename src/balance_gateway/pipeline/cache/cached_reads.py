@@ -18,6 +18,7 @@ from balance_gateway.domain.calendar_days import Clock
 from balance_gateway.domain.errors import CacheUnavailable, GatewayError
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.pipeline.cache.bank_feed_groups import BankFeedGroups
+from balance_gateway.pipeline.cache.begun_reads import CallBeginner, CallGroup
 from balance_gateway.pipeline.cache.cache_entry_rules import (
     CachedRead,
     CacheLookup,
@@ -39,13 +40,14 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, single_flight_key
 from balance_gateway.pipeline.cache.cache_store import LocalStore, RedisStore
 from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
-from balance_gateway.pipeline.cache.read_through import CALLS_PER_TURN, ReadThrough
+from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.result_keeping import build_keeper
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.stale_patience import AwaitedRead, wait_for_calls
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
 from balance_gateway.ports.bank_feeds import BankFeedReader
+from balance_gateway.ports.begun_balances import BalanceBeginner
 from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
@@ -69,12 +71,11 @@ class CachedReads:
         metrics: counts reads by their source.
         deadline_s: for all attempts of one upstream read together.
         feed_readers: the providers that report bank feeds, by connector name.
-        accounts: all accounts, so that one call for bank feeds serves every account of its group.
+        accounts: all accounts: one call for bank feeds serves every account of its group.
         in_storage: the ids of the accounts with values in the gateway's own storage alone.
-        single_flight: the calls in flight; None for none yet. Pipelines that store in the same
-            cache must share them: they decide which value is the newest.
-        opening_readers: the providers that read several opening balances at once, by connector
-            name.
+        single_flight: the calls in flight; None for none yet. Pipelines of one cache share them.
+        opening_readers: the providers that read several opening balances at once, by name.
+        beginners: the providers that begin balance reads without a task, by name.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class CachedReads:
         in_storage: Collection[str] = frozenset(),
         single_flight: SingleFlight[ReadResult] | None = None,
         opening_readers: Mapping[str, OpeningBalancesReader] = MappingProxyType({}),
+        beginners: Mapping[str, BalanceBeginner] = MappingProxyType({}),
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -106,17 +108,26 @@ class CachedReads:
         self._deadline_s = deadline_s
         self._single_flight = SingleFlight() if single_flight is None else single_flight
         self._feed_groups = BankFeedGroups(feed_readers, accounts)
+        leases = claims or NoLeases()
+        keeper = build_keeper(values, fences, self._single_flight, self._metrics)
         self._read_through = ReadThrough(
             providers=providers,
             feed_readers=feed_readers,
             feed_groups=self._feed_groups,
-            keeper=build_keeper(values, fences, self._single_flight, self._metrics),
-            coalescer=ReplicaCoalescer(
-                claims or NoLeases(), values, clock, self._metrics, fences.owed
-            ),
+            keeper=keeper,
+            coalescer=ReplicaCoalescer(leases, values, clock, self._metrics, fences.owed),
             clock=clock,
             deadline_s=deadline_s,
             opening_readers=opening_readers,
+        )
+        self._calls = CallBeginner(
+            read_through=self._read_through,
+            # Another replica may make the call: that takes a look at Redis.
+            beginners=beginners if isinstance(leases, NoLeases) else {},
+            keeper=keeper,
+            single_flight=self._single_flight,
+            clock=clock,
+            deadline_s=deadline_s,
         )
 
     async def balances(
@@ -355,24 +366,20 @@ class CachedReads:
                     PendingRead(read, state, future)
                 )
             futures[pending_key] = future
-        for number, group in enumerate(groups.values()):
+        calls: list[CallGroup] = []
+        for group in groups.values():
             if group[0].read.is_bank_feed:
                 self._single_flight.spawn(self._read_through.run_optional(group))
                 continue
             # With a stale value to serve, waiting for an exhausted rate limit is pointless.
             has_stale = all(
                 can_serve_stale(
-                    pending.read,
-                    lookups[pending.read.value_key].entry,
-                    now_s,
-                    self._lifetimes.stale_s,
+                    one.read, lookups[one.read.value_key].entry, now_s, self._lifetimes.stale_s
                 )
-                for pending in group
+                for one in group
             )
-            max_wait_s = 0.0 if has_stale else self._deadline_s
-            self._single_flight.spawn(
-                self._read_through.run(group, max_wait_s, number // CALLS_PER_TURN)
-            )
+            calls.append(CallGroup(group, 0.0 if has_stale else self._deadline_s))
+        self._calls.begin(calls)
         return futures
 
     def _find_joinable(

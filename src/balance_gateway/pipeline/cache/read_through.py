@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.calendar_days import Clock
@@ -22,6 +24,7 @@ from balance_gateway.pipeline.cache.cache_store import Value
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.result_keeping import ResultKeeper
 from balance_gateway.ports.bank_feeds import BankFeedReader
+from balance_gateway.ports.begun_balances import BalanceBeginner, BegunBalance
 from balance_gateway.ports.call_context import (
     Priority,
     PriorityBoost,
@@ -38,8 +41,19 @@ logger = logging.getLogger(__name__)
 #: How long a read waits for the rate limit, in seconds: an interactive reader is better refused.
 BUDGET_WAIT_S = 1.0
 
-#: How many calls of one request are begun in a turn of the event loop: others have their turns too.
-CALLS_PER_TURN = 16
+
+class FirstAttempt(NamedTuple):
+    """The first attempt of a call, which was begun without a task and has ended.
+
+    Attributes:
+        beginner: the provider that began it.
+        begun: the attempt.
+        started_at: when it began.
+    """
+
+    beginner: BalanceBeginner
+    begun: BegunBalance
+    started_at: datetime
 
 
 class ReadThrough:
@@ -97,12 +111,12 @@ class ReadThrough:
 
     async def read_side(self, account: Account) -> Side:
         """Return the account's normal side; changes the context of the task's calls."""
-        self._set_call_context(account, self._deadline_s)
+        self.set_call_context(account, self._deadline_s)
         return await self._providers[account.connector].normal_balance(account)
 
     async def read_alone(self, read: CachedRead) -> Value | GatewayError:
         """Read a value without sharing or storing it; changes the context of the task's calls."""
-        self._set_call_context(read.account, self._deadline_s)
+        self.set_call_context(read.account, self._deadline_s)
         account_ids.set((read.account.id,))
         [value] = await self._call_provider([read])
         return value
@@ -117,32 +131,44 @@ class ReadThrough:
         set_call_context(priority=Priority.BACKGROUND, is_optional=True)
         await self.run(group, max_wait_s=0.0)
 
-    async def run(self, group: Sequence[PendingRead], max_wait_s: float, turn: int = 0) -> None:
+    async def run(self, group: Sequence[PendingRead], max_wait_s: float) -> None:
         """Make one upstream call for a group of reads and complete every future of it.
 
         Args:
             group: reads with the same group key.
             max_wait_s: how long the call may wait for a rate limit, in seconds.
-            turn: how many turns of the event loop other requests have first.
         """
-        self._set_call_context(group[0].read.account, max_wait_s)
+        self.set_call_context(group[0].read.account, max_wait_s)
         account_ids.set(tuple(pending.read.account.id for pending in group))
         started_at = self._clock()
         results: Sequence[ReadResult] = []
         try:
-            for _ in range(turn):
-                await asyncio.sleep(0)
             results = await self._coalescer.wait_for_results(group)
             if not results:
                 results = await self._read_from_provider(group, started_at)
         finally:
             # Also when this task is cancelled: readers must not wait for their whole deadline.
-            for index, pending in enumerate(group):
-                if not pending.future.done():
-                    cancelled = Internal("The read was cancelled.")
-                    pending.future.set_result(results[index] if index < len(results) else cancelled)
+            complete(group, results)
 
-    def _set_call_context(self, account: Account, max_wait_s: float) -> None:
+    async def continue_call(self, group: Sequence[PendingRead], first: FirstAttempt) -> None:
+        """Do what ``run`` does, from the end of the first attempt on; in the context of before."""
+        results: Sequence[ReadResult] = []
+        try:
+            results = await self._read_from_provider(group, first.started_at, first)
+        finally:
+            complete(group, results)
+
+    async def keep(self, group: Sequence[PendingRead], results: Sequence[ReadResult]) -> None:
+        """Store the results of a call and complete every future of it."""
+        kept: Sequence[ReadResult] = []
+        try:
+            stored = await self._keeper.store(group, results, self._keeper.begin())
+            kept = self._keeper.finish(group, results, stored)
+        finally:
+            complete(group, kept)
+
+    def set_call_context(self, account: Account, max_wait_s: float) -> None:
+        """Set the limits of the current context's calls for readers of the account's tenant."""
         set_call_context(
             max_wait_s=max_wait_s,
             max_budget_wait_s=BUDGET_WAIT_S,
@@ -152,10 +178,13 @@ class ReadThrough:
         )
 
     async def _read_from_provider(
-        self, group: Sequence[PendingRead], started_at: datetime
+        self,
+        group: Sequence[PendingRead],
+        started_at: datetime,
+        first: FirstAttempt | None = None,
     ) -> Sequence[ReadResult]:
         began = self._keeper.begin()
-        values = await self._call_provider([pending.read for pending in group])
+        values = await self._call_provider([pending.read for pending in group], first)
         results: list[ReadResult] = [
             value
             if isinstance(value, GatewayError)
@@ -171,13 +200,20 @@ class ReadThrough:
             for result in results
         ]
 
-    async def _call_provider(self, reads: Sequence[CachedRead]) -> Sequence[Value | GatewayError]:
+    async def _call_provider(
+        self, reads: Sequence[CachedRead], first: FirstAttempt | None = None
+    ) -> Sequence[Value | GatewayError]:
         """Return the provider's values, in order; a failed call is the error of each read."""
         connector = reads[0].account.connector
         provider = self._providers[connector]
         values: Sequence[Value | GatewayError]
+        used_s = 0.0 if first is None else time.monotonic() - first.begun.started_s
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s - used_s):
+                if first is not None:
+                    assert reads[0].query is not None
+                    [value] = await first.beginner.finish_balance(reads[0].query, first.begun)
+                    return [value] * len(reads)
                 if reads[0].is_bank_feed:
                     accounts = [read.account for read in reads]
                     values = await self._feed_readers[connector].bank_feeds(accounts)
@@ -202,3 +238,11 @@ class ReadThrough:
                 return [value for [value] in alone]
             logger.exception("provider.defect", extra={"connector": provider.connector})
             return [Internal("The gateway could not read the provider's response.")] * len(reads)
+
+
+def complete(group: Sequence[PendingRead], results: Sequence[ReadResult]) -> None:
+    """Give the readers of a call their results; without one, an error."""
+    for index, pending in enumerate(group):
+        if not pending.future.done():
+            cancelled = Internal("The read was cancelled.")
+            pending.future.set_result(results[index] if index < len(results) else cancelled)

@@ -17,6 +17,7 @@ from balance_gateway.pipeline.cache.cache_keys import single_flight_key
 from balance_gateway.pipeline.cache.cache_store import (
     CacheEntry,
     LocalStore,
+    MemoryStore,
     NewValue,
     RedisStore,
 )
@@ -51,6 +52,12 @@ class ResultKeeper(Protocol):
         Returns:
             For each read a mark, for ``finish``.
         """
+        ...
+
+    def store_at_once(
+        self, group: Sequence[PendingRead], results: Sequence[ReadResult]
+    ) -> Sequence[bool] | None:
+        """Do what ``store`` does, if it needs no wait; else do nothing and return None."""
         ...
 
     def finish(
@@ -142,6 +149,24 @@ class LocalKeeper:
                 logger.exception("cache.defect")
         await self._drop_overlapping(group, results, newest)
         return newest
+
+    def store_at_once(
+        self, group: Sequence[PendingRead], results: Sequence[ReadResult]
+    ) -> Sequence[bool] | None:
+        """Store the results in memory, unless other reads of the values overlap."""
+        if not self._store.is_enabled:
+            return [False] * len(group)
+        if not isinstance(self._store, MemoryStore) or not all(map(self._is_newest, group)):
+            return None
+        # The newest read is under a settled fence: others share no call.
+        self._store.put_at_once(
+            {
+                pending.read.value_key: _build_entry(pending, result)
+                for pending, result in zip(group, results, strict=True)
+                if not isinstance(result, GatewayError)
+            }
+        )
+        return [True] * len(group)
 
     def _is_newest(self, pending: PendingRead) -> bool:
         """Return whether no other read of the value has started since.
@@ -245,6 +270,14 @@ class SharedKeeper:
             if is_kept:
                 self._owed.settle(key, began)
         return [kept.get(pending.read.value_key, False) for pending in group]
+
+    def store_at_once(
+        self,
+        group: Sequence[PendingRead],  # noqa: ARG002
+        results: Sequence[ReadResult],  # noqa: ARG002
+    ) -> Sequence[bool] | None:
+        """Return None: Redis is asked."""
+        return None
 
     @staticmethod
     def _build_value(pending: PendingRead, result: Observed[Any]) -> NewValue:

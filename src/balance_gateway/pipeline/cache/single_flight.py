@@ -1,8 +1,8 @@
 """Single flight: concurrent equal reads of this process share one upstream call."""
 
 import asyncio
-from collections.abc import Hashable
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from balance_gateway.ports.call_context import PriorityBoost
 
@@ -23,6 +23,19 @@ class InFlight(NamedTuple, Generic[T]):
     boost: PriorityBoost | None
 
 
+class RunningCall(Protocol):
+    """An upstream call that runs without a task."""
+
+    @property
+    def futures(self) -> "Sequence[asyncio.Future[Any]]":
+        """The futures that it completes."""
+        ...
+
+    def cancel(self) -> None:
+        """End the call and complete its futures."""
+        ...
+
+
 class SingleFlight(Generic[T]):
     """The in-flight reads of this process, by key.
 
@@ -34,6 +47,7 @@ class SingleFlight(Generic[T]):
         self._in_flight: dict[Hashable, InFlight[T]] = {}
         # asyncio holds tasks weakly; this set keeps them from being collected.
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls: set[RunningCall] = set()
 
     def find(self, key: Hashable) -> InFlight[T] | None:
         """Return the in-flight call with this key; None when there is none."""
@@ -65,8 +79,9 @@ class SingleFlight(Generic[T]):
 
     async def wait_for_running(self) -> None:
         """Wait for the end of the calls that are in flight now."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
+        running = [*self._tasks, *(each for call in self._calls for each in call.futures)]
+        if running:
+            await asyncio.wait(running)
 
     def _remove(self, key: Hashable, future: "asyncio.Future[T]") -> None:
         # A newer call may have replaced this one under the same key.
@@ -80,11 +95,23 @@ class SingleFlight(Generic[T]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def add(self, call: RunningCall) -> None:
+        """Keep a call that runs without a task, until ``remove``."""
+        self._calls.add(call)
+
+    def remove(self, call: RunningCall) -> None:
+        """Forget a call that has ended, or that a task continues."""
+        self._calls.discard(call)
+
     def __len__(self) -> int:
         return len(self._in_flight)
 
     async def aclose(self) -> None:
         """Cancel all calls in flight and wait for their end."""
+        calls = list(self._calls)
+        self._calls.clear()
+        for call in calls:
+            call.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

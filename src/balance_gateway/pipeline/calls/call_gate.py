@@ -8,7 +8,6 @@ Every connector has its own gate, so a slow or failing provider delays no calls 
 import asyncio
 import logging
 from collections.abc import Hashable
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from balance_gateway.domain.errors import CircuitOpen, GatewayError
@@ -54,7 +53,7 @@ class ConnectorGate:
             max(1, in_flight_max // _SLOTS_PER_BACKGROUND_SLOT)
         )
 
-    def slot(self, *, write: bool) -> AbstractAsyncContextManager[None]:
+    def slot(self, *, write: bool) -> "CallSlot":
         """Return a context manager that holds a slot for one exchange.
 
         Raises:
@@ -63,7 +62,19 @@ class ConnectorGate:
                 wait.
         """
         priority = Priority.WRITE if write else current_call().priority
-        return _CallSlot(self, priority)
+        return CallSlot(self, priority)
+
+    def try_enter(self) -> "CallSlot | None":
+        """Enter a slot for a read that is waited for; None if it must wait, or is refused."""
+        if not self.breaker.is_closed or not self.try_acquire(Priority.FOREGROUND):
+            return None
+        # Last, so that a call is sent as soon as it has been counted.
+        if not self.rate_limiter.try_acquire_now():
+            self.release(Priority.FOREGROUND)
+            return None
+        slot = CallSlot(self, Priority.FOREGROUND)
+        slot.enter_held()
+        return slot
 
     def try_acquire(self, priority: Priority) -> bool:
         """Take a slot without waiting and return True; False if the call has to wait for one."""
@@ -183,16 +194,31 @@ class ConnectorGate:
 
 
 # A class, because a generator-based context manager costs more on every call.
-class _CallSlot:
-    """Holds a slot for one exchange."""
+class CallSlot:
+    """Holds a slot for one exchange; a ``ports.provider_call.CallSlot``."""
 
-    __slots__ = ("_acquired_s", "_gate", "_generation", "_outer", "_priority")
+    __slots__ = ("_acquired_s", "_gate", "_generation", "_is_held", "_outer", "_priority")
 
     def __init__(self, gate: ConnectorGate, priority: Priority) -> None:
         self._gate = gate
         self._priority = priority
+        self._is_held = False
+
+    def enter_held(self) -> None:
+        """Enter with a place and a call of the budget that the gate has taken already."""
+        self._generation = self._gate.breaker.enter()
+        self._acquired_s = self._gate.rate_limiter.now_s()
+        self._is_held = True
+
+    def mark_context(self) -> None:
+        """Let the exchange's outcome reach the breaker from the current context."""
+        self._outer = breaker_generation.get()
+        breaker_generation.set(self._generation)
 
     async def __aenter__(self) -> None:
+        if self._is_held:
+            self.mark_context()
+            return
         try:
             await self._enter()
         except GatewayError as error:
@@ -203,8 +229,7 @@ class _CallSlot:
     async def _enter(self) -> None:
         gate = self._gate
         self._generation = gate.breaker.enter()
-        self._outer = breaker_generation.get()
-        breaker_generation.set(self._generation)
+        self.mark_context()
         try:
             give_up_s = gate.rate_limiter.compute_give_up_s()
             while (wait_s := await self._try_enter()) > 0:
@@ -238,6 +263,10 @@ class _CallSlot:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Free the slot, in a context that is marked."""
         self._gate.rate_limiter.record_end(self._acquired_s)
         self._gate.release(self._priority)
         self._leave()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from balance_gateway.domain.errors import BudgetSpent, CircuitOpen
 from balance_gateway.pipeline.calls.caller_shares import CallerShares
 from balance_gateway.pipeline.calls.sliding_window import ARRIVES_WITHIN_S, SlidingWindow
-from balance_gateway.ports.call_context import Priority, current_call
+from balance_gateway.ports.call_context import CallContext, Priority, current_call
 from balance_gateway.transport.rate_headers import reported_budget, reset_in_s, retry_after_s
 
 #: The part of the budget that reads leave to writes.
@@ -129,17 +129,11 @@ class RateLimiter:
     async def try_acquire(self) -> float:
         """Count the call and return 0.0, or return the seconds until the next attempt."""
         now_s = self._monotonic()
-        if now_s < self._blocked_until_s:
-            return self._blocked_until_s - now_s
         call = current_call()
         reserve = self._compute_reserve(call.priority)
-        limit = (
-            None if self.per_minute is None else self.per_minute - int(self.per_minute * reserve)
-        )
-        if limit is not None and call.priority is not Priority.WRITE:
-            left = limit - self._window.count_used()
-            if left > 0 and (share_wait_s := self._shares.compute_wait_s(call, left)) > 0:
-                return share_wait_s
+        limit = self._compute_limit(reserve)
+        if (wait_s := self._compute_wait_s(call, limit, now_s)) > 0:
+            return wait_s
         reported_until_s = self._reported_until_s
         # Counted before the first await, so that concurrent calls do not share the last one.
         if not self._acquire_reported(now_s, reserve):
@@ -153,6 +147,40 @@ class RateLimiter:
             self._shares.record(call)
             self._record_change()
         return wait_s
+
+    def try_acquire_now(self) -> bool:
+        """Count the call and return True; False if it has to wait, be it for other replicas."""
+        now_s = self._monotonic()
+        call = current_call()
+        reserve = self._compute_reserve(call.priority)
+        limit = self._compute_limit(reserve)
+        if self._compute_wait_s(call, limit, now_s) > 0:
+            return False
+        reported_until_s = self._reported_until_s
+        if not self._acquire_reported(now_s, reserve):
+            return False
+        if limit is None:
+            return True
+        if not self._window.acquire_now(limit):
+            self._restore_reported(reported_until_s)
+            return False
+        self._shares.record(call)
+        self._record_change()
+        return True
+
+    def _compute_limit(self, reserve: float) -> int | None:
+        """Return the calls a minute that leave a reserve to others; None without a limit."""
+        return None if self.per_minute is None else self.per_minute - int(self.per_minute * reserve)
+
+    def _compute_wait_s(self, call: CallContext, limit: int | None, now_s: float) -> float:
+        """Return the seconds for which calls are blocked, or the caller's share is used up."""
+        if now_s < self._blocked_until_s:
+            return self._blocked_until_s - now_s
+        if limit is not None and call.priority is not Priority.WRITE:
+            left = limit - self._window.count_used()
+            if left > 0:
+                return self._shares.compute_wait_s(call, left)
+        return 0.0
 
     def _compute_reserve(self, priority: Priority) -> float:
         """Return the part of the budget that a call leaves to more important ones."""

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from balance_gateway.domain.accounts import Account, Side
 from balance_gateway.domain.balances import (
@@ -28,6 +28,7 @@ from balance_gateway.domain.errors import (
     ProviderUntrusted,
 )
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
+from balance_gateway.ports.begun_balances import BalanceBeginner, BegunBalance
 from balance_gateway.ports.call_context import account_ids, current_call
 from balance_gateway.ports.providers import BalanceProvider
 
@@ -79,6 +80,8 @@ class RetryingProvider(ProviderDecorator):
     def __init__(self, provider: BalanceProvider, budget: RetryBudget | None = None) -> None:
         super().__init__(provider)
         self._budget = budget or RetryBudget()
+        # Only used by those who know that the provider is one.
+        self._beginner = cast("BalanceBeginner", provider)
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
@@ -86,6 +89,32 @@ class RetryingProvider(ProviderDecorator):
         """Return the provider's balances, or raise the error of the last attempt."""
         ids = tuple(query.account.id for query in queries)
         return await self._retry(ids, lambda: self._provider.balances(queries))
+
+    def begin_balance(
+        self, query: BalanceQuery, within_s: float, on_end: Callable[[Any], None]
+    ) -> BegunBalance | None:
+        """Begin the first attempt, at a provider that is a ``BalanceBeginner``."""
+        return self._beginner.begin_balance(query, within_s, on_end)
+
+    def take_balance(self, query: BalanceQuery, begun: Any) -> BalanceFigures | None:
+        """Return the figures of a first attempt that has ended as usual; None for any other."""
+        figures = self._beginner.take_balance(query, begun)
+        if figures is not None:
+            self._budget.earn()
+        return figures
+
+    async def finish_balance(
+        self, query: BalanceQuery, begun: Any
+    ) -> Sequence[BalanceFigures | GatewayError]:
+        """Return the balance, or raise the error of the last attempt."""
+        firsts = [begun]
+
+        def attempt() -> Awaitable[Sequence[BalanceFigures | GatewayError]]:
+            if firsts:
+                return self._beginner.finish_balance(query, firsts.pop())
+            return self._provider.balances([query])
+
+        return await self._retry((query.account.id,), attempt)
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the provider's opening balance, or raise the error of the last attempt."""

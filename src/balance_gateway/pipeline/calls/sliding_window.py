@@ -36,6 +36,10 @@ class SlidingWindow(Protocol):
         """
         ...
 
+    def acquire_now(self, limit: int) -> bool:
+        """Count one call if that needs no wait, neither for room nor for other replicas."""
+        ...
+
     def block(self, seconds: float) -> None:
         """Block the calls of the other replicas, if there are any, for so long."""
         ...
@@ -76,6 +80,16 @@ class MemorySlidingWindow:
             self._calls.append(self._monotonic())
             self.changes += 1
         return wait_s
+
+    def acquire_now(self, limit: int) -> bool:
+        """Count one call if the window has room; see ``SlidingWindow``."""
+        now_s = self._monotonic()
+        self._drop_expired(now_s)
+        if len(self._calls) >= limit:
+            return False
+        self._calls.append(now_s)
+        self.changes += 1
+        return True
 
     def wait_s(self, limit: int) -> float:
         """Return the seconds until one more call may be counted; 0.0: now."""
@@ -169,6 +183,10 @@ class SharedSlidingWindow:
         if wait_s == 0.0:
             wait_s = await self._shared.acquire(limit) or 0.0
         return wait_s or await self._local.acquire(limit)
+
+    def acquire_now(self, limit: int) -> bool:  # noqa: ARG002
+        """Return False: the other replicas' calls are not known without waiting."""
+        return False
 
     def block(self, seconds: float) -> None:
         """Block the other replicas' calls, in a background task."""

@@ -143,7 +143,10 @@ class AssetProvider:
             settings.base_url,
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
-            transport=transport or build_transport(settings.transport, settings),
+            transport=transport
+            or build_transport(
+                settings.transport, settings, concurrency_max=settings.max_concurrency
+            ),
             on_call=on_call,
             gate=gate,
         )

@@ -8,23 +8,22 @@ time are bounded. A write is resent only after a response that proves that it wa
 import asyncio
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from balance_gateway import __version__
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import (
     GatewayError,
     ProviderError,
-    ProviderTimeout,
 )
 from balance_gateway.ports.call_context import current_call
 from balance_gateway.ports.evidence import current_evidence
-from balance_gateway.ports.provider_call import CallGate, OnCall
+from balance_gateway.ports.provider_call import CallGate, CallSlot, OnCall
 from balance_gateway.providers.http.authorization import Authorization
+from balance_gateway.providers.http.begun_read import BegunRead, Destination
 from balance_gateway.providers.http.body import decode_json
 from balance_gateway.providers.http.errors import (
     Operation,
@@ -35,10 +34,16 @@ from balance_gateway.providers.http.errors import (
 from balance_gateway.providers.http.exchange import (
     Exchange,
     ExchangeResult,
+    FirstRequest,
     build_path,
     build_query,
 )
-from balance_gateway.providers.http.http_wire import Headers, transmit
+from balance_gateway.providers.http.http_wire import (
+    RequestHeaders,
+    build_timeouts,
+    parse_base_url,
+    receive,
+)
 from balance_gateway.providers.http.json_fields import MalformedResponse
 from balance_gateway.providers.http.redirects import (
     NOT_PROCESSED_STATUSES,
@@ -90,7 +95,7 @@ class ProviderHTTP:
         self.connector = connector
         self._kind = kind
         self._base_url = base_url.rstrip("/")
-        self._base = _parse_base_url(self._base_url)
+        self._base = parse_base_url(self._base_url)
         self._prefix = self._base.target.rstrip("/")
         self._timeout_s = timeout_s
         self._redirect_hosts = frozenset(host.lower() for host in redirect_hosts)
@@ -98,8 +103,11 @@ class ProviderHTTP:
         self._transport = transport if transport is not None else PooledTransport()
         self._on_call = on_call
         self._gate = gate
+        self._destination = None
+        if isinstance(self._transport, PooledTransport):
+            self._destination = Destination(connector, kind, self._transport, on_call)
         self._authorization: Authorization | None = None
-        self._last_headers: tuple[tuple[str, str | None], Headers] | None = None
+        self._headers = RequestHeaders()
 
     @property
     def base_url(self) -> str:
@@ -141,8 +149,7 @@ class ProviderHTTP:
         path = build_path(segments)
         if (evidence := current_evidence()) is not None:
             evidence.add_call(operation, method, path, query or {})
-        target = self._prefix + path + build_query(query)
-        url = self._base.with_target(target)
+        url = self._base.with_target(self._prefix + path + build_query(query))
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         exchange = Exchange(
             Operation(self._kind.name, operation, write=method != "GET"),
@@ -152,8 +159,57 @@ class ProviderHTTP:
             self._timeout_s,
             empty_ok,
         )
+        return await self._complete(exchange, url)
+
+    def begin_read(
+        self,
+        operation: str,
+        *segments: str,
+        query: Mapping[str, str],
+        within_s: float,
+        on_end: Callable[[BegunRead], None],
+    ) -> BegunRead | None:
+        """Send a GET if a token, a slot, the rate limit and a connection need no wait.
+
+        Args:
+            operation: See ``send``.
+            segments: See ``send``.
+            query: See ``send``.
+            within_s: Seconds that the caller waits; a call may not take longer.
+            on_end: Called once the response or an error has arrived.
+
+        Returns:
+            The read; None when nothing was sent or counted, and ``send`` does it all.
+        """
+        header = None if self._authorization is None else self._authorization.cached_header()
+        if header is None or self._gate is None or self._destination is None:
+            return None
+        if self._timeout_s > within_s or not self._destination.transport.has_idle(
+            self._base.origin
+        ):
+            return None
+        slot = self._gate.try_enter()
+        if slot is None:
+            return None
+        exchange = Exchange(
+            Operation(self._kind.name, operation), "GET", b"", self._content_type, self._timeout_s
+        )
+        url = self._base.with_target(self._prefix + build_path(segments) + build_query(query))
+        exchange.before_repeat = self._gate.count_resend
+        begun = BegunRead(self._destination, exchange, url, header, slot, on_end)
+        is_sent = begun.send(self._headers.build(self._content_type, header))
+        assert is_sent
+        return begun
+
+    async def finish_read(self, begun: BegunRead) -> ProviderResponse:
+        """Return the response to a begun read that has ended, as ``send`` would."""
+        begun.is_over = True
+        begun.exchange.begun = begun
+        return await self._complete(begun.exchange, begun.url)
+
+    async def _complete(self, exchange: Exchange, url: URL) -> ProviderResponse:
+        """Send an exchange, and once more with a new token after a 401."""
         response = None
-        # A 401 renews the token and resends the call once.
         for is_last in (False, True):
             header = await self._get_authorization_header(exchange)
             response = await self._follow_redirects(exchange, url, header)
@@ -193,6 +249,8 @@ class ProviderHTTP:
         await self._transport.aclose()
 
     async def _get_authorization_header(self, exchange: Exchange) -> str | None:
+        if exchange.begun is not None:
+            return exchange.begun.header
         if self._authorization is None:
             return None
         header = self._authorization.cached_header()
@@ -234,19 +292,21 @@ class ProviderHTTP:
         self, exchange: Exchange, url: URL, header: str | None
     ) -> ProviderResponse:
         """Send one exchange through the call gate and report it to the observer."""
-        slot: AbstractAsyncContextManager[None] = nullcontext()
-        if self._gate is not None:
+        slot: AbstractAsyncContextManager[None] | CallSlot = nullcontext()
+        begun, exchange.begun = exchange.begun, None
+        if begun is not None:
+            slot = begun.slot
+        elif self._gate is not None:
             slot = self._gate.slot(write=exchange.operation.write)
             exchange.before_repeat = self._gate.count_resend
         async with slot:
             result = ExchangeResult()
             # Started inside of the slot: waiting for it does not count against the time limit.
-            started = time.monotonic()
+            started = time.monotonic() if begun is None else begun.started_s
             try:
-                return await self._transmit(exchange, url, header, result)
+                return await self._transmit(exchange, url, header, result, begun)
             except asyncio.CancelledError:
-                if result.outcome == "cancelled" and _is_provider_slow(time.monotonic() - started):
-                    result.outcome = ProviderTimeout.code
+                result.record_cancellation(time.monotonic() - started)
                 raise
             except TransportError as error:
                 failure = self._build_failure(exchange, result, error)
@@ -268,15 +328,31 @@ class ProviderHTTP:
                     )
 
     async def _transmit(
-        self, exchange: Exchange, url: URL, header: str | None, result: ExchangeResult
+        self,
+        exchange: Exchange,
+        url: URL,
+        header: str | None,
+        result: ExchangeResult,
+        begun: FirstRequest | None,
     ) -> ProviderResponse:
-        headers = self._build_headers(exchange.content_type, header)
         body = None
         if exchange.operation.write and (write := current_call().send_status) is not None:
             # From here on bytes may be sent; the transport's error says whether any were.
             write.sent = True
         try:
-            raw = await transmit(self._transport, exchange, url.origin, url.target, headers, result)
+            if begun is None:
+                sending = self._transport.exchange(
+                    url.origin,
+                    exchange.method,
+                    url.target,
+                    self._headers.build(exchange.content_type, header),
+                    exchange.content,
+                    timeouts=build_timeouts(exchange),
+                    before_repeat=exchange.before_repeat,
+                )
+            else:
+                sending = begun.finish(exchange.before_repeat)
+            raw = await receive(sending, result)
             if raw or not exchange.empty_ok:
                 body = decode_json(raw, keeps_literals=current_evidence() is not None)
         except MalformedResponse as error:
@@ -286,22 +362,6 @@ class ProviderHTTP:
         assert result.status is not None
         return ProviderResponse(exchange.operation, result.status, result.headers, body)
 
-    def _build_headers(self, content_type: str, authorization: str | None) -> Headers:
-        # Returning the same tuple for the same values saves the transport from validating it again.
-        key = (content_type, authorization)
-        if self._last_headers is not None and self._last_headers[0] == key:
-            return self._last_headers[1]
-        headers = [
-            (b"Accept", _JSON.encode()),
-            (b"Accept-Encoding", b"gzip, deflate"),
-            (b"User-Agent", f"balance-gateway/{__version__}".encode()),
-            (b"Content-Type", content_type.encode()),
-        ]
-        if authorization is not None:
-            headers.append((b"Authorization", authorization.encode("ascii")))
-        self._last_headers = key, tuple(headers)
-        return self._last_headers[1]
-
     def _build_failure(
         self, exchange: Exchange, result: ExchangeResult, error: TransportError
     ) -> ProviderError | ProviderResponse:
@@ -310,26 +370,6 @@ class ProviderHTTP:
         if result.status is not None and result.status >= 400:
             return ProviderResponse(exchange.operation, result.status, result.headers, None)
         return translate_transport_error(exchange.operation, error, self._timeout_s)
-
-
-def _is_provider_slow(duration_s: float) -> bool:
-    """Return whether a cancelled exchange had used at least half of the time its read may take.
-
-    If so, the provider is slow. An exchange cancelled earlier had waited for its slot, or its
-    caller disconnected.
-    """
-    allowed_s = current_call().read_timeout_s
-    return allowed_s is not None and duration_s >= allowed_s / 2
-
-
-def _parse_base_url(text: str) -> URL:
-    try:
-        url = parse_url(text)
-    except ValueError as error:
-        raise ValueError(f"base_url: {error}") from None
-    if "?" in url.target:
-        raise ValueError("base_url must not contain a query")
-    return url
 
 
 def parsing_response(response: ProviderResponse) -> AbstractContextManager[None]:

@@ -3,12 +3,34 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import quote, quote_plus
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.ports.provider_call import ProviderCall
+from balance_gateway.domain.errors import ProviderTimeout
+from balance_gateway.ports.call_context import current_call
+from balance_gateway.ports.provider_call import CallSlot, ProviderCall
 from balance_gateway.providers.http.errors import Operation
 from balance_gateway.providers.http.redirects import REDIRECT_STATUSES
+from balance_gateway.transport.messages import RawResponse
+
+
+class FirstRequest(Protocol):
+    """The first request of an exchange, when it was sent before the exchange is awaited.
+
+    Attributes:
+        header: Value of its ``Authorization`` header.
+        slot: The slot that it holds.
+        started_s: When it was sent, on the monotonic clock.
+    """
+
+    header: str
+    slot: CallSlot
+    started_s: float
+
+    def finish(self, before_repeat: Callable[[], Awaitable[None]] | None) -> Awaitable[RawResponse]:
+        """Return what the transport's ``exchange`` would."""
+        ...
 
 
 @dataclass(slots=True)
@@ -24,6 +46,7 @@ class Exchange:
         empty_ok: Whether a 2xx response may have an empty body.
         before_repeat: Awaited before a read is resent because its connection closed without a
             response; None without a call gate.
+        begun: The first request, if it was sent before the exchange is awaited; it is taken once.
     """
 
     operation: Operation
@@ -33,6 +56,7 @@ class Exchange:
     left_s: float
     empty_ok: bool = False
     before_repeat: Callable[[], Awaitable[None]] | None = None
+    begun: FirstRequest | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +78,16 @@ class ExchangeResult:
     def record_head(self, status: int, headers: Mapping[str, str]) -> None:
         """Record the head of the response."""
         self.status, self.headers, self.outcome = status, headers, classify_status(status)
+
+    def record_cancellation(self, duration_s: float) -> None:
+        """Record that the caller gave up after so many seconds.
+
+        If it had used at least half of the time that its read may take, the provider is slow.
+        Earlier, it had waited for its slot, or has disconnected.
+        """
+        allowed_s = current_call().read_timeout_s
+        if self.outcome == "cancelled" and allowed_s is not None and duration_s >= allowed_s / 2:
+            self.outcome = ProviderTimeout.code
 
     def build_provider_call(
         self, connector: str, provider: ProviderKind, operation: Operation, duration_s: float

@@ -1,24 +1,63 @@
-"""Transmit an exchange through a transport: time limits for its phases, headers of its response."""
+"""The exchange on the wire: time limits for its phases, body and headers of its response."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 
+from balance_gateway import __version__
 from balance_gateway.providers.http.exchange import Exchange, ExchangeResult
-from balance_gateway.transport import Timeouts, Transport
+from balance_gateway.transport import URL, Timeouts, parse_url
 from balance_gateway.transport.errors import TransportError
+from balance_gateway.transport.messages import RawResponse
 
 #: Raw header pairs. The transport validates a tuple once and recognises it when it is reused.
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-async def transmit(
-    transport: Transport,
-    exchange: Exchange,
-    origin: str,
-    target: str,
-    headers: Headers,
-    result: ExchangeResult,
-) -> bytes:
-    """Send the request within the exchange's remaining time, and return the inflated body.
+def parse_base_url(text: str) -> URL:
+    """Parse a connector's ``base_url``.
+
+    Raises:
+        ValueError: It is not an http or https URL with a host and without a query.
+    """
+    try:
+        url = parse_url(text)
+    except ValueError as error:
+        raise ValueError(f"base_url: {error}") from None
+    if "?" in url.target:
+        raise ValueError("base_url must not contain a query")
+    return url
+
+
+class RequestHeaders:
+    """Builds the headers of requests, and returns the same tuple for the same values."""
+
+    # The same tuple saves the transport from validating it again.
+    def __init__(self) -> None:
+        self._last: tuple[tuple[str, str | None], Headers] | None = None
+
+    def build(self, content_type: str, authorization: str | None) -> Headers:
+        """Return the headers.
+
+        Args:
+            content_type: Value of ``Content-Type``.
+            authorization: Value of ``Authorization``; None for no such header.
+        """
+        key = (content_type, authorization)
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        headers = [
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"gzip, deflate"),
+            (b"User-Agent", f"balance-gateway/{__version__}".encode()),
+            (b"Content-Type", content_type.encode()),
+        ]
+        if authorization is not None:
+            headers.append((b"Authorization", authorization.encode("ascii")))
+        self._last = key, tuple(headers)
+        return self._last[1]
+
+
+async def receive(sending: Awaitable[RawResponse], result: ExchangeResult) -> bytes:
+    """Await the response and return its inflated body.
 
     Status and headers are recorded in ``result``, also when the rest of the response is lost.
 
@@ -26,15 +65,7 @@ async def transmit(
         TransportError: The response is missing, incomplete or too large.
     """
     try:
-        response = await transport.exchange(
-            origin,
-            exchange.method,
-            target,
-            headers,
-            exchange.content,
-            timeouts=_build_timeouts(exchange),
-            before_repeat=exchange.before_repeat,
-        )
+        response = await sending
     except TransportError as error:
         if error.status is not None:
             result.record_head(error.status, index_headers(error.headers))
@@ -43,7 +74,8 @@ async def transmit(
     return response.body
 
 
-def _build_timeouts(exchange: Exchange) -> Timeouts:
+def build_timeouts(exchange: Exchange) -> Timeouts:
+    """Return the time limits of the exchange's next request, from its remaining time."""
     left_s = max(0.0, exchange.left_s)
     # Connecting, and waiting for a pooled connection, get nine tenths of the remaining time: a
     # missing connection then raises its own error before the total deadline passes, and that error

@@ -21,11 +21,16 @@ def require_remote_id(account: Account, key: str) -> str:
         BadInput: The id is missing, or is malformed; ``field`` is the key.
     """
     value = account.remote.get(key)
-    if value is None or not _REMOTE_ID.fullmatch(value):
+    if value is None or not is_remote_id(value):
         fault = "has no" if value is None else "has a malformed"
         message = f"The account {fault} {key}: set it in the account's configuration."
         raise BadInput(message, field=key, account_id=account.id, provider=account.provider.name)
     return value
+
+
+def is_remote_id(value: str | None) -> bool:
+    """Return whether ``require_remote_id`` accepts the value."""
+    return value is not None and _REMOTE_ID.fullmatch(value) is not None
 
 
 def find_remote_id(account: Account, key: str) -> str | None:

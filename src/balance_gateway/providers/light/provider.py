@@ -29,7 +29,7 @@ Undocumented: the sign of a ledger balance that is owed. Positive is assumed to 
 Undocumented: the precision of ``balanceAt``. An echo within a second of it counts as equal.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date
 
 from balance_gateway.config.connector_settings import HttpConnectorSettings
@@ -53,11 +53,13 @@ from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.provider_call import CallGate, OnCall
 from balance_gateway.providers.http import json_fields
 from balance_gateway.providers.http.authorization import FixedAuthorization
+from balance_gateway.providers.http.begun_read import BegunRead
 from balance_gateway.providers.http.client import ProviderHTTP, parsing_response
 from balance_gateway.providers.http.decorations import read_decoration
 from balance_gateway.providers.http.errors import ProviderResponse, build_refusal
 from balance_gateway.providers.http.listings import refuse_businesses
 from balance_gateway.providers.http.preconditions import (
+    is_remote_id,
     reject_notes,
     require_account_currency,
     require_effective_at,
@@ -128,7 +130,10 @@ class LightProvider:
             timeout_s=settings.timeout_s,
             redirect_hosts=settings.redirect_hosts,
             content_type="application/json;charset=UTF-8",
-            transport=transport or build_transport(settings.transport, settings),
+            transport=transport
+            or build_transport(
+                settings.transport, settings, concurrency_max=settings.max_concurrency
+            ),
             on_call=on_call,
             gate=gate,
         )
@@ -155,6 +160,40 @@ class LightProvider:
             return [figures] * len(queries)
         results = {key: await self._try_read_balance(query) for key, query in groups.items()}
         return [results[self.balance_group(query)] for query in queries]
+
+    def begin_balance(
+        self, query: BalanceQuery, within_s: float, on_end: Callable[[BegunRead], None]
+    ) -> BegunRead | None:
+        """Begin a read; see ``BalanceBeginner``."""
+        # An id that is not usable is refused by ``balances``.
+        if not is_remote_id(query.account.remote.get("bank_account_id")):
+            return None
+        return self._http.begin_read(
+            "balance read",
+            *_build_path(query.account.remote["bank_account_id"]),
+            query={"asOf": query.as_of.isoformat()},
+            within_s=within_s,
+            on_end=on_end,
+        )
+
+    def take_balance(self, query: BalanceQuery, begun: BegunRead) -> BalanceFigures | None:
+        """Return the figures of a complete response that echoes the query; see the port."""
+        record = begun.decode()
+        if not isinstance(record, dict) or not _echoes(record, query.account, query.as_of):
+            return None
+        try:
+            figures = _parse_figures(record, query.account, query.as_of)
+        except json_fields.MalformedResponse:
+            return None
+        begun.conclude()
+        return figures
+
+    async def finish_balance(
+        self, query: BalanceQuery, begun: BegunRead
+    ) -> Sequence[BalanceFigures | GatewayError]:
+        """Read the response to a begun read, whatever it is."""
+        response = await self._http.finish_read(begun)
+        return [self._read_response(response, query.account, query.as_of)]
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Derive the opening balance from the balance on the configured day.
@@ -194,7 +233,7 @@ class LightProvider:
         reject_notes(write, "Light")
         at = require_effective_at(write)
         balance = require_int64(require_account_currency(write), write, "Light")
-        path = ("v1", "bank-accounts", bank_account_id, "balance")
+        path = _build_path(bank_account_id)
         # Without balanceAt Light would move the opening date to the current time.
         body = {"balance": balance, "balanceAt": format_instant(at)}
         response = await self._http.send("opening-balance write", "PUT", *path, body=body)
@@ -242,29 +281,22 @@ class LightProvider:
 
     async def _read_balance(self, account: Account, as_of: date) -> BalanceFigures:
         bank_account_id = require_remote_id(account, "bank_account_id")
-        path = ("v1", "bank-accounts", bank_account_id, "balance")
         # Always sent: "today", the default, depends on an undocumented time zone.
         query = {"asOf": as_of.isoformat()}
+        path = _build_path(bank_account_id)
         response = await self._http.send("balance read", "GET", *path, query=query)
+        return self._read_response(response, account, as_of)
+
+    def _read_response(
+        self, response: ProviderResponse, account: Account, as_of: date
+    ) -> BalanceFigures:
         self._require_ok(response, account)
         with parsing_response(response):
             record = json_fields.require_object(response.body, "the response")
             _check_echo(record, account, as_of)
-            if json_fields.parse_currency(record, "currency") != account.currency:
-                raise json_fields.MalformedResponse(
-                    f"currency differs from the account's, {account.currency}"
-                )
-            # Null means that no opening balance is set; a missing field is an error.
-            bank = json_fields.parse_nullable_int64(record, "bankBalance")
-            ledger = json_fields.parse_int64(record, "ledgerBalance")
+            figures = _parse_figures(record, account, as_of)
         _explain(record, as_of)
-        return BalanceFigures(
-            as_of=as_of,
-            bank=None if bank is None else Money(bank, account.currency),
-            ledger=Money(ledger, account.currency),
-            bank_missing=MissingReason.NO_OPENING_BALANCE if bank is None else None,
-            remote_path=(bank_account_id,),
-        )
+        return figures
 
     def _require_ok(self, response: ProviderResponse, account: Account | None = None) -> None:
         if not response.ok:
@@ -289,11 +321,38 @@ def _explain(record: dict[str, object], as_of: date) -> None:
         evidence.set_figure(figure, record, [name], RawUnit.MINOR_UNITS, rule)
 
 
+def _build_path(bank_account_id: str) -> tuple[str, ...]:
+    return "v1", "bank-accounts", bank_account_id, "balance"
+
+
+def _parse_figures(record: dict[str, object], account: Account, as_of: date) -> BalanceFigures:
+    if json_fields.parse_currency(record, "currency") != account.currency:
+        raise json_fields.MalformedResponse(
+            f"currency differs from the account's, {account.currency}"
+        )
+    # Null means that no opening balance is set; a missing field is an error.
+    bank = json_fields.parse_nullable_int64(record, "bankBalance")
+    ledger = json_fields.parse_int64(record, "ledgerBalance")
+    return BalanceFigures(
+        as_of=as_of,
+        bank=None if bank is None else Money(bank, account.currency),
+        ledger=Money(ledger, account.currency),
+        bank_missing=MissingReason.NO_OPENING_BALANCE if bank is None else None,
+        remote_path=(account.remote["bank_account_id"],),
+    )
+
+
+def _echoes(record: dict[str, object], account: Account, as_of: date) -> bool:
+    """Return whether the response repeats account and day as the request named them."""
+    remote_id = account.remote["bank_account_id"]
+    return record.get("bankAccountId") == remote_id and record.get("asOf") == as_of.isoformat()
+
+
 def _check_echo(record: dict[str, object], account: Account, as_of: date) -> None:
     """Compare the echoed account and day of a read, as far as they are present and readable."""
     expected_id = account.remote["bank_account_id"]
     # The usual case needs no parsing.
-    if record.get("bankAccountId") == expected_id and record.get("asOf") == as_of.isoformat():
+    if _echoes(record, account, as_of):
         return
     echoed_id = read_decoration(
         account,
