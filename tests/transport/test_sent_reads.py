@@ -14,8 +14,8 @@ RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 async def begin(pool, target="/", timeouts=DEFAULT_TIMEOUTS):
     """Begin a read and return it once it has ended."""
     ended = asyncio.Event()
+    assert pool.has_idle()
     sent = pool.begin_read(target, (), timeouts, ended.set)
-    assert sent is not None
     await ended.wait()
     return sent
 
@@ -29,8 +29,9 @@ async def test_a_read_is_begun_only_on_an_idle_connection(serve):
     server = await serve(respond)
     pool = Pool(server.url)
 
-    assert pool.begin_read("/", (), Timeouts(), lambda: None) is None
+    assert not pool.has_idle()
     await pool.exchange("GET", "/first")
+    assert pool.has_idle()
     sent = await begin(pool, "/second")
 
     assert sent.response.body == b"ok"

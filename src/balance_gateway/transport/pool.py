@@ -145,8 +145,8 @@ class Pool:
         headers: Iterable[tuple[bytes, bytes]],
         timeouts: Timeouts,
         on_end: Callable[[], None],
-    ) -> SentRead | None:
-        """Send a GET on an idle connection; None when there is none, so that nothing was sent.
+    ) -> SentRead:
+        """Send a GET on an idle connection; ``has_idle`` must have said that there is one.
 
         Args:
             target: Path and query.
@@ -157,8 +157,6 @@ class Pool:
         Raises:
             InvalidRequest: The request violates HTTP; nothing was sent.
         """
-        if not self.has_idle():
-            return None
         request = encode_request(b"GET", target.encode(), self._encode_head(headers), b"")
         connection = self._idle.pop()
         connection.idle = False

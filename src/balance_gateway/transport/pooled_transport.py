@@ -73,9 +73,9 @@ class PooledTransport:
         headers: tuple[tuple[bytes, bytes], ...],
         timeouts: Timeouts,
         on_end: Callable[[], None],
-    ) -> SentRead | None:
-        """Send a GET if a connection is idle; see ``Pool.begin_read``."""
-        return self.pool(origin).begin_read(target, headers, timeouts, on_end)
+    ) -> SentRead:
+        """Send a GET on an idle connection; see ``Pool.begin_read``."""
+        return self._pools[origin].begin_read(target, headers, timeouts, on_end)
 
     def pool(self, url: str) -> Pool:
         """Return the pool of this URL's origin.

@@ -154,7 +154,7 @@ class _BegunCall:
 
     def _end(self, begun: BegunBalance) -> None:
         reads = self._group.reads
-        account_ids.set(tuple(pending.read.account.id for pending in reads))
+        account_ids.set(tuple([pending.read.account.id for pending in reads]))
         self._owner.single_flight.remove(self)
         query = reads[0].read.query
         assert query is not None

@@ -244,5 +244,6 @@ def complete(group: Sequence[PendingRead], results: Sequence[ReadResult]) -> Non
     """Give the readers of a call their results; without one, an error."""
     for index, pending in enumerate(group):
         if not pending.future.done():
-            cancelled = Internal("The read was cancelled.")
-            pending.future.set_result(results[index] if index < len(results) else cancelled)
+            is_known = index < len(results)
+            result = results[index] if is_known else Internal("The read was cancelled.")
+            pending.future.set_result(result)

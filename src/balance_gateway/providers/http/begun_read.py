@@ -1,21 +1,21 @@
 """A read that was sent without a task, in a slot of the call gate that it holds until its end.
 
 The usual end, a 2xx response with JSON, costs no coroutine: ``decode``, then ``conclude``. For any
-other, ``ProviderHTTP.finish`` does what it does after every request: it repeats a request on a
+other, ``ProviderHTTP.finish_read`` does what it does after every request: it repeats a request on a
 closed connection, follows redirects, renews tokens and translates errors.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from balance_gateway.domain.accounts import ProviderKind
-from balance_gateway.ports.provider_call import CallSlot, OnCall
+from balance_gateway.ports.provider_call import CallSlot, OnCall, ProviderCall
 from balance_gateway.providers.http.body import decode_json
-from balance_gateway.providers.http.exchange import Exchange, ExchangeResult
-from balance_gateway.providers.http.http_wire import build_timeouts, index_headers
+from balance_gateway.providers.http.errors import Operation
+from balance_gateway.providers.http.http_wire import Headers, index_headers
 from balance_gateway.providers.http.json_fields import MalformedResponse
-from balance_gateway.transport import URL, PooledTransport
+from balance_gateway.transport import PooledTransport, Timeouts, Transport
 from balance_gateway.transport.messages import RawResponse
 from balance_gateway.transport.sent_read import SentRead
 
@@ -26,58 +26,75 @@ class Destination(NamedTuple):
     Attributes:
         connector: Name of the connector.
         kind: The provider's kind.
+        origin: Scheme, host and port.
         transport: Sends the requests.
+        timeouts: Seconds that each phase of a call may take.
         on_call: Called with the record of every exchange; None for no observer.
     """
 
     connector: str
     kind: ProviderKind
+    origin: str
     transport: PooledTransport
+    timeouts: Timeouts
     on_call: OnCall | None
 
 
+def find_destination(
+    connector: str,
+    kind: ProviderKind,
+    origin: str,
+    transport: Transport,
+    timeout_s: float,
+    on_call: OnCall | None,
+) -> Destination | None:
+    """Return the destination of a connector's begun reads; None with another transport."""
+    if not isinstance(transport, PooledTransport):
+        return None
+    timeouts = Timeouts(*[timeout_s] * 5)
+    return Destination(connector, kind, origin, transport, timeouts, on_call)
+
+
 class BegunRead:
-    """One begun read; a ``ports.begun_balances.BegunBalance``.
+    """One begun read; a ``ports.begun_balances.BegunBalance`` and a ``FirstRequest``.
 
     Attributes:
-        exchange: The exchange that it begins.
-        url: Where it is sent.
+        operation: What is read.
+        target: Path and query.
         header: Value of its ``Authorization`` header.
         slot: The slot that it holds.
         started_s: When it was sent, on the monotonic clock.
-        sent: The request; set once it is sent.
+        is_over: Whether it is reported, and holds no slot any more.
     """
 
     __slots__ = (
-        *("_destination", "_on_end", "exchange", "header"),
-        *("is_over", "sent", "slot", "started_s", "url"),
+        *("_destination", "_on_end", "_sent", "header", "is_over"),
+        *("operation", "slot", "started_s", "target"),
     )
 
     def __init__(
         self,
         destination: Destination,
-        exchange: Exchange,
-        url: URL,
+        operation: Operation,
+        target: str,
         header: str,
         slot: CallSlot,
         on_end: Callable[["BegunRead"], None],
     ) -> None:
         self._destination = destination
         self._on_end = on_end
-        self.exchange = exchange
-        self.url = url
+        self._sent: SentRead | None = None
+        self.operation = operation
+        self.target = target
         self.header = header
         self.slot = slot
         self.is_over = False
         self.started_s = time.monotonic()
-        self.sent: SentRead | None = None
 
-    def send(self, headers: tuple[tuple[bytes, bytes], ...]) -> bool:
-        """Send the request; return False if no connection is idle."""
-        self.sent = self._destination.transport.begin_read(
-            self.url.origin, self.url.target, headers, build_timeouts(self.exchange), self._end
-        )
-        return self.sent is not None
+    def send(self, headers: Headers) -> None:
+        """Send the request; a connection must be idle."""
+        _, _, origin, transport, timeouts, _ = self._destination
+        self._sent = transport.begin_read(origin, self.target, headers, timeouts, self._end)
 
     def _end(self) -> None:
         self._on_end(self)
@@ -85,10 +102,10 @@ class BegunRead:
     def decode(self) -> Any:
         """Return the JSON of a 2xx response; None for anything else.
 
-        Without effect on the read: ``conclude`` or ``ProviderHTTP.finish`` must follow.
+        Without effect on the read: ``conclude`` or ``ProviderHTTP.finish_read`` must follow.
         """
-        assert self.sent is not None
-        response = self.sent.response
+        assert self._sent is not None
+        response = self._sent.response
         if response is None or not 200 <= response.status < 300:
             return None
         try:
@@ -98,33 +115,36 @@ class BegunRead:
 
     def finish(self, before_repeat: Callable[[], Awaitable[None]] | None) -> Awaitable[RawResponse]:
         """Return what the transport's ``exchange`` would, once the read has ended."""
-        assert self.sent is not None
-        return self.sent.finish(before_repeat)
+        assert self._sent is not None
+        return self._sent.finish(before_repeat)
 
     def conclude(self) -> None:
-        """Report the exchange with its response, and free the slot."""
-        assert self.sent is not None
-        assert self.sent.response is not None
-        response = self.sent.response
-        result = ExchangeResult()
-        result.record_head(response.status, index_headers(response.headers))
-        self._report(result)
+        """Report the exchange with its 2xx response, and free the slot."""
+        assert self._sent is not None
+        assert self._sent.response is not None
+        response = self._sent.response
+        self._report("ok", response.status, index_headers(response.headers))
 
     def cancel(self) -> None:
-        """End the read without a result, unless it is over."""
-        if self.is_over or self.sent is None or self.sent.done():
+        """End the read without a result, unless its response or error has arrived."""
+        if self.is_over or self._sent is None or self._sent.done():
             return
-        self.sent.cancel()
-        self._report(ExchangeResult())
+        self._sent.cancel()
+        self._report("cancelled", None, {})
 
-    def _report(self, result: ExchangeResult) -> None:
+    def _report(self, outcome: str, status: int | None, headers: Mapping[str, str]) -> None:
         self.is_over = True
-        duration_s = time.monotonic() - self.started_s
-        connector, kind, _, on_call = self._destination
+        connector, kind, _, _, _, on_call = self._destination
+        operation = self.operation
         self.slot.mark_context()
         try:
             if on_call is not None:
-                operation = self.exchange.operation
-                on_call(result.build_provider_call(connector, kind, operation, duration_s))
+                duration_s = time.monotonic() - self.started_s
+                on_call(
+                    ProviderCall(
+                        *(connector, kind, operation.name, operation.write),
+                        *(outcome, status, duration_s, headers),
+                    )
+                )
         finally:
             self.slot.leave()

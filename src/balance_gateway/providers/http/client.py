@@ -23,12 +23,13 @@ from balance_gateway.ports.call_context import current_call
 from balance_gateway.ports.evidence import current_evidence
 from balance_gateway.ports.provider_call import CallGate, CallSlot, OnCall
 from balance_gateway.providers.http.authorization import Authorization
-from balance_gateway.providers.http.begun_read import BegunRead, Destination
+from balance_gateway.providers.http.begun_read import BegunRead, find_destination
 from balance_gateway.providers.http.body import decode_json
 from balance_gateway.providers.http.errors import (
     Operation,
     ProviderResponse,
     build_bad_response,
+    build_read_operation,
     translate_transport_error,
 )
 from balance_gateway.providers.http.exchange import (
@@ -103,9 +104,9 @@ class ProviderHTTP:
         self._transport = transport if transport is not None else PooledTransport()
         self._on_call = on_call
         self._gate = gate
-        self._destination = None
-        if isinstance(self._transport, PooledTransport):
-            self._destination = Destination(connector, kind, self._transport, on_call)
+        self._destination = find_destination(
+            connector, kind, self._base.origin, self._transport, timeout_s, on_call
+        )
         self._authorization: Authorization | None = None
         self._headers = RequestHeaders()
 
@@ -184,28 +185,26 @@ class ProviderHTTP:
         header = None if self._authorization is None else self._authorization.cached_header()
         if header is None or self._gate is None or self._destination is None:
             return None
-        if self._timeout_s > within_s or not self._destination.transport.has_idle(
-            self._base.origin
-        ):
+        destination = self._destination
+        if self._timeout_s > within_s or not destination.transport.has_idle(destination.origin):
             return None
         slot = self._gate.try_enter()
         if slot is None:
             return None
-        exchange = Exchange(
-            Operation(self._kind.name, operation), "GET", b"", self._content_type, self._timeout_s
-        )
-        url = self._base.with_target(self._prefix + build_path(segments) + build_query(query))
-        exchange.before_repeat = self._gate.count_resend
-        begun = BegunRead(self._destination, exchange, url, header, slot, on_end)
-        is_sent = begun.send(self._headers.build(self._content_type, header))
-        assert is_sent
+        target = self._prefix + build_path(segments) + build_query(query)
+        name = build_read_operation(self._kind, operation)
+        begun = BegunRead(destination, name, target, header, slot, on_end)
+        begun.send(self._headers.build(self._content_type, header))
         return begun
 
     async def finish_read(self, begun: BegunRead) -> ProviderResponse:
         """Return the response to a begun read that has ended, as ``send`` would."""
         begun.is_over = True
-        begun.exchange.begun = begun
-        return await self._complete(begun.exchange, begun.url)
+        exchange = Exchange(begun.operation, "GET", b"", self._content_type, self._timeout_s)
+        exchange.begun = begun
+        if self._gate is not None:
+            exchange.before_repeat = self._gate.count_resend
+        return await self._complete(exchange, self._base.with_target(begun.target))
 
     async def _complete(self, exchange: Exchange, url: URL) -> ProviderResponse:
         """Send an exchange, and once more with a new token after a 401."""

@@ -14,11 +14,13 @@ For reads ``maybe_applied`` is always False. No message contains a provider's te
 secret.
 """
 
+import functools
 import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.errors import (
     ProviderBadResponse,
     ProviderCredentialsRejected,
@@ -68,6 +70,12 @@ class Operation(NamedTuple):
     def provider_name(self) -> str:
         """The provider's name for messages, such as "Light"."""
         return self.provider.capitalize()
+
+
+@functools.lru_cache(maxsize=256)
+def build_read_operation(kind: ProviderKind, name: str) -> Operation:
+    """Return the operation of reads; the same one for the same names."""
+    return Operation(kind.name, name)
 
 
 class ProviderResponse(NamedTuple):
