@@ -30,6 +30,7 @@ from typing import Any
 
 import pytest
 
+from balance_gateway.api.compiled import account_pages
 from balance_gateway.api.execution.engine import GraphQLResponse
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.calendar_days import day_end_exclusive, today
@@ -120,6 +121,18 @@ DOCUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
         {},
     ),
     (
+        # Pages with blocks: an error in each account, and holes.
+        f"query ($before: String) {{ bankAccounts(last: 50, before: $before) {{ totalCount nodes {{"
+        f" id balance {{ {_BALANCE} }} wrong: balance(maxAgeSeconds: -1) {{ asOf }} }} }} }}",
+        {"before": None},
+    ),
+    (
+        "query ($filter: BankAccountFilter) { bankAccounts(first: 50, filter: $filter, orderBy:"
+        " NAME) { nodes { id name balance { bank { amount } freshness { ageSeconds staleReason } }"
+        " connector { health { state } } } } }",
+        {"filter": {"nameContains": "account"}},
+    ),
+    (
         'query ($small: Boolean!) { bankAccount(id: "a0") { id balance @skip(if: $small) {'
         " ledger { amount } } ...F @include(if: $small) } } fragment F on BankAccount { currency }",
         {"small": False},
@@ -129,8 +142,12 @@ DOCUMENTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @contextlib.contextmanager
 def without_early_refresh() -> Iterator[None]:
-    """Turn early refresh off, and the log of the defects that a history has."""
+    """Turn early refresh off, and the log of the defects that a history has.
+
+    A few accounts are a block, so that pages have several.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account_pages, "BLOCK_SIZE", 3)
         patch.setattr(cache_entry_rules, "REFRESH_FROM", (1.0, 1.0))
         logging.disable(logging.CRITICAL)
         try:

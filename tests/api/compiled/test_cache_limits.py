@@ -127,7 +127,7 @@ def make_json(body: bytes) -> AccountJson:
 
 
 def test_cached_account_json_is_bounded_by_its_bytes_and_keys() -> None:
-    cache = AccountJsonCache(bytes_max=100_000)
+    cache = AccountJsonCache(100_000)
 
     for number in range(1_000):
         cache.put((b"signature", number), "a0", make_json(b"x" * 50))
@@ -139,7 +139,7 @@ def test_cached_account_json_is_bounded_by_its_bytes_and_keys() -> None:
 
 
 def test_a_replaced_entry_is_counted_once_and_a_large_entry_is_not_stored() -> None:
-    cache = AccountJsonCache(bytes_max=100_000)
+    cache = AccountJsonCache(100_000)
     cache.put((b"signature",), "a0", make_json(b"x" * 100))
     size = cache.size_bytes
 

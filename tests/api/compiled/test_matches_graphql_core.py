@@ -10,6 +10,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from balance_gateway.api.compiled import account_pages
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import OpeningBalance
 from balance_gateway.pipeline.cache import cache_entry_rules
@@ -30,8 +31,12 @@ from tests.api.compiled.gateway_harness import (
 
 @pytest.fixture(autouse=True, scope="module")
 def disable_early_refresh() -> Iterator[None]:
-    """Early refresh is random, so two harnesses would refresh at different times."""
+    """Early refresh is random, so two harnesses would refresh at different times.
+
+    Two accounts are a block, so that pages of a few have several.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account_pages, "BLOCK_SIZE", 2)
         patch.setattr(cache_entry_rules, "REFRESH_FROM", (1.0, 1.0))
         yield
 

@@ -43,6 +43,12 @@ class AccountWriter:
 
     def write_list(self, accounts: Sequence[Account], out: Output) -> None:
         """Write a list of accounts."""
+        out.parts.append(b"[")
+        self.write_items(accounts, out)
+        out.parts.append(b"]")
+
+    def write_items(self, accounts: Sequence[Account], out: Output) -> None:
+        """Write accounts with commas between them."""
         state, now_s = out.state, out.state.now_s
         texts: list[bytes] = []
         #: Only used from the first account with holes in its text on.
@@ -87,10 +93,20 @@ class AccountWriter:
         out.value_count += value_count
         out.expire_at(until_s)
         if parts is None:
-            out.parts.append(b"[" + b",".join(texts) + b"]")
+            out.parts.append(b",".join(texts))
         else:
-            out.parts += [b"[", *parts, b"]"]
+            out.parts += parts
             out.has_holes = True
+
+    def limit_to_today(self, accounts: Sequence[Account], out: Output) -> None:
+        """Limit the validity of the accounts' text to the end of "today" where it means that."""
+        if self._uses_today(out.state.arguments):
+            for account in {each.time_zone.key: each for each in accounts}.values():
+                self._expire_with(out.state.context.today(account), account, out)
+
+    def _expire_with(self, today: date, account: Account, out: Output) -> None:
+        # From midnight on "today" is another day.
+        out.expire_at(day_end_exclusive(today, account.time_zone).timestamp())
 
     def write(self, account: Account, out: Output) -> None:
         """Write an account."""
@@ -128,7 +144,7 @@ class AccountWriter:
             # For this request only, which may write its output several times.
             state.written_accounts[id(self), account.id] = entry
         elif state.kept is not None:
-            key = self._build_key(state.arguments, state.context.today(account))
+            key = self.build_key(state.arguments, state.context.today(account))
             state.kept.account_json.put(key, account.id, entry)
         return entry
 
@@ -146,9 +162,8 @@ class AccountWriter:
         today = None
         if self._uses_today(state.arguments):
             today = state.context.today(account)
-            # From midnight on "today" is another day.
-            out.expire_at(day_end_exclusive(today, account.time_zone).timestamp())
-        key = self._build_key(state.arguments, today)
+            self._expire_with(today, account, out)
+        key = self.build_key(state.arguments, today)
         table = state.kept.account_json.get_table(key)
         if table:
             # An empty table is none: the first JSON that is kept creates one.
@@ -163,7 +178,7 @@ class AccountWriter:
                 return True
         return False
 
-    def _build_key(self, arguments: Sequence[Any], today: date | None) -> SelectionKey:
+    def build_key(self, arguments: Sequence[Any], today: date | None) -> SelectionKey:
         """Return the key of the kept JSON; ``today`` is only needed if an argument means it."""
         # Whether a day is today affects how long its value is cached, not the value, so "today" and
         # the explicit day share their kept JSON.

@@ -2,14 +2,15 @@
 
 ``account_json`` looks here first, and stores the JSON that it writes. A part is the JSON object of
 one account for one selection. Its validity ends with a write to the account and when a newer value
-of the account is cached.
+of the account is cached. ``account_blocks`` keeps the joined JSON of several accounts in the same
+way, by the id of the first one.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from balance_gateway.api.compiled.field_errors import FieldError
 from balance_gateway.api.compiled.holes import Part
@@ -44,21 +45,30 @@ class AccountJson:
         """An estimate of its memory."""
         text_bytes = sum(len(part) for part in self.parts if isinstance(part, bytes))
         objects = len(self.parts) + len(self.others) + 5 * len(self.errors)
-        return text_bytes + _OBJECT_BYTES * objects + _ENTRY_OVERHEAD_BYTES
+        return text_bytes + OBJECT_BYTES * objects + _ENTRY_OVERHEAD_BYTES
 
 
 #: Limit of all entries together, with an estimate of the memory that they take besides their JSON.
 ACCOUNT_JSON_BYTES_MAX = 64_000_000
 
+#: What an object such as a hole takes besides its text.
+OBJECT_BYTES = 80
 _ENTRY_OVERHEAD_BYTES = 300
-_OBJECT_BYTES = 80
 _TABLE_OVERHEAD_BYTES = 1_000
 _KEY_PART_BYTES = 300
-_EMPTY_TABLE: Mapping[str, AccountJson] = MappingProxyType({})
+_EMPTY_TABLE: Mapping[str, Any] = MappingProxyType({})
 
 
-class AccountJsonCache:
-    """Cached account JSON in one table per selection, and by account id in each table.
+class _Sized(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+
+
+Entry = TypeVar("Entry", bound=_Sized)
+
+
+class AccountTables(Generic[Entry]):
+    """Kept JSON of accounts in one table per selection, and by account id in each table.
 
     Over the size limit the least recently used tables are evicted: the tables of a past day are
     used less and less.
@@ -67,12 +77,12 @@ class AccountJsonCache:
         bytes_max: limit of all entries together; one entry may have a hundredth of it.
     """
 
-    def __init__(self, bytes_max: int = ACCOUNT_JSON_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._tables: OrderedDict[SelectionKey, dict[str, AccountJson]] = OrderedDict()
+        self._tables: OrderedDict[SelectionKey, dict[str, Entry]] = OrderedDict()
         self.size_bytes = 0
 
-    def get_table(self, key: SelectionKey) -> Mapping[str, AccountJson]:
+    def get_table(self, key: SelectionKey) -> Mapping[str, Entry]:
         """Return the entries of a selection by account id; never creates a table."""
         table = self._tables.get(key)
         if table is None:
@@ -80,7 +90,7 @@ class AccountJsonCache:
         self._tables.move_to_end(key)
         return table
 
-    def put(self, key: SelectionKey, account_id: str, entry: AccountJson) -> None:
+    def put(self, key: SelectionKey, account_id: str, entry: Entry) -> None:
         """Store an entry in place of an older one, unless it is too large."""
         size_bytes = entry.size_bytes
         if size_bytes > self._bytes_max // 100:
@@ -105,3 +115,6 @@ class AccountJsonCache:
 
 def _estimate_table_bytes(key: SelectionKey) -> int:
     return _TABLE_OVERHEAD_BYTES + _KEY_PART_BYTES * len(key)
+
+
+AccountJsonCache = AccountTables[AccountJson]

@@ -16,7 +16,12 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from balance_gateway.api.compiled.account_json_cache import AccountJsonCache
+from balance_gateway.api.compiled.account_blocks import (
+    ACCOUNT_BLOCK_BYTES_MAX,
+    AccountBlocks,
+    hash_parts,
+)
+from balance_gateway.api.compiled.account_json_cache import ACCOUNT_JSON_BYTES_MAX, AccountJsonCache
 from balance_gateway.api.compiled.execution import Execution
 from balance_gateway.api.compiled.holes import Moment
 from balance_gateway.api.compiled.kept_responses import (
@@ -103,7 +108,12 @@ class CompiledEngine:
             None
             if self._versions is None
             else KeptParts(
-                AccountJsonCache(), KeptValues(self._storage), KeptTotalsCache(), KeptTexts()
+                AccountJsonCache(ACCOUNT_JSON_BYTES_MAX),
+                AccountBlocks(ACCOUNT_BLOCK_BYTES_MAX),
+                KeptValues(self._storage),
+                KeptTotalsCache(),
+                KeptTexts(),
+                self._versions,
             )
         )
         self._tenants_in_storage: dict[str, bool] = {}
@@ -296,10 +306,12 @@ class CompiledEngine:
             status = PARTIAL_SUCCESS
             end = b',"errors":' + execution.encode_errors(output.errors) + b"}"
         output.parts = [b'{"data":', *output.parts, end]
+        has_hashes = output.has_blocks and not output.has_holes
+        digest = hash_parts(output.parts) if has_hashes else None
         parts = output.join()
         context = output.state.context
         moment = Moment(context.now, self._gateway.watch)
-        response = GraphQLResponse(moment.fill(parts), status)
+        response = GraphQLResponse(moment.fill(parts), status, known_digest=digest)
         if body is None or self._versions is None:
             return response
         kept = build_kept_response(output, parts, response, moment, self._versions.changes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from balance_gateway.api.compiled.account_blocks import count_validities
 from balance_gateway.api.compiled.holes import Moment, Part
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.api.compiled.output import Output
@@ -239,6 +240,6 @@ def _estimate_bytes(kept: KeptResponse, body: bytes) -> int:
         2 * len(body)
         + text_bytes
         + holes * _HOLE_BYTES
-        + len(kept.validities) * _VALIDITY_BYTES
+        + count_validities(kept.validities) * _VALIDITY_BYTES
         + _RESPONSE_OVERHEAD_BYTES
     )

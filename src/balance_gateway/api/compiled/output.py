@@ -33,6 +33,7 @@ class Output:
         errors: of fields that were written as null.
         indexes: of the list items that are being written, outermost first.
         has_holes: whether there are holes.
+        has_blocks: whether there are texts that keep their hash.
         is_complete: False if a value is missing; it has then been requested.
         valid_until_s: end of validity in seconds since 1970; 0 if the text must not be kept.
         validities: of the kept parts in the text, which were valid when they were written.
@@ -43,6 +44,7 @@ class Output:
     __slots__ = (
         "_terms",
         "errors",
+        "has_blocks",
         "has_holes",
         "indexes",
         "is_complete",
@@ -60,6 +62,7 @@ class Output:
         self.errors: list[FieldError] = []
         self.indexes: list[int] = []
         self.has_holes = False
+        self.has_blocks = False
         self.is_complete = True
         self.valid_until_s = NEVER_EXPIRES_S
         self.validities: list[Validity] = []

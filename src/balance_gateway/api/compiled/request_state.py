@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from balance_gateway.api.compiled.account_blocks import AccountBlocks
 from balance_gateway.api.compiled.account_json_cache import AccountJson, AccountJsonCache
 from balance_gateway.api.compiled.kept_texts import KeptTexts
 from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
@@ -11,6 +12,7 @@ from balance_gateway.api.compiled.kept_values import KeptValues
 from balance_gateway.api.compiled.request_values import RequestValues
 from balance_gateway.api.request.context import RequestContext
 from balance_gateway.domain.accounts import Account
+from balance_gateway.ports.cache_validity import LocalCacheVersions
 from balance_gateway.service.directory import Connector
 
 
@@ -20,15 +22,19 @@ class KeptParts:
 
     Attributes:
         account_json: the JSON of accounts.
+        account_blocks: the joined JSON of accounts that follow each other on a page.
         values: values of accounts.
         totals: totals.
         texts: the JSON of balances in series.
+        versions: count the validities of cached values that end.
     """
 
     account_json: AccountJsonCache
+    account_blocks: AccountBlocks
     values: KeptValues
     totals: KeptTotalsCache
     texts: KeptTexts
+    versions: LocalCacheVersions
 
 
 class RequestState:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from balance_gateway import __version__
 from balance_gateway.api.compiled.account_json import AccountWriter
+from balance_gateway.api.compiled.account_pages import PageWriter
 from balance_gateway.api.compiled.argument_coercion import ABSENT, NO_FILTER
 from balance_gateway.api.compiled.compiler import (
     Compiler,
@@ -168,8 +169,8 @@ def _list_edges(view: PageView) -> Sequence[EdgeView]:
 
 
 def _compile_page_nodes(compiler: Compiler, field: SelectedField) -> Write:
-    writer = AccountWriter(compiler, field.nodes, field.item_path)
-    return lambda view, out: writer.write_list(view.page.accounts, out)
+    writer = PageWriter(AccountWriter(compiler, field.nodes, field.item_path))
+    return lambda view, out: writer.write(view.page.accounts, out)
 
 
 def _encode_cursor_at(view: PageView, position: int) -> bytes:

@@ -70,16 +70,18 @@ class GraphQLResponse:
             or null for all of it, 294 if there is data beside errors, 400 if the request was
             refused, 403 if there is nothing because of a missing scope.
         json_status: the HTTP status under ``application/json``.
+        known_digest: the hash of the body, where that of its parts is known; None: compute it.
     """
 
     body: bytes
     status: int
     json_status: int = 200
+    known_digest: str | None = None
 
     @cached_property
     def digest(self) -> str:
         """A hash of the body, for its entity tag; computed once for a response that is kept."""
-        return hashlib.sha256(self.body).hexdigest()[:32]
+        return self.known_digest or hashlib.sha256(self.body).hexdigest()[:32]
 
 
 #: The status of a response with data and errors, under ``application/graphql-response+json``.
