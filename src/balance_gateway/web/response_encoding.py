@@ -54,9 +54,9 @@ class ResponseEncoder:
             unchanged = _find_unchanged(response, coding, known)
             if unchanged is not None:
                 return unchanged
-        compressed = self._compressor.find(body, coding)
+        compressed = self._compressor.find(response, coding)
         busy = self._load_shedder.is_busy
-        if compressed is None and self._compressor.is_wanted(body, coding, busy=busy):
+        if compressed is None and self._compressor.is_wanted(response, coding, busy=busy):
             return None
         return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
 
@@ -72,10 +72,10 @@ class ResponseEncoder:
         found = self.find(response, headers, media_type, is_post=is_post)
         if found is not None:
             return found
-        body, status = response.body, _choose_status(response, media_type)
+        status = _choose_status(response, media_type)
         coding = choose_coding(decode_header(headers.get(b"accept-encoding")))
         busy = self._load_shedder.is_busy
-        compressed = await self._compressor.compress(body, coding, busy=busy)
+        compressed = await self._compressor.compress(response, coding, busy=busy)
         is_tagged = not is_post and status == 200
         return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
 
@@ -96,15 +96,20 @@ def _find_unchanged(response: GraphQLResponse, coding: Coding, known: str) -> Re
     # A busy process may have sent a body as it is, and compress it now.
     names = (coding.name, "") if coding.name and coding.allows_identity else (coding.name,)
     for name in names:
-        tag = _build_tag(response, name)
-        if is_known(tag[0][1].decode(), known):
-            return Reply(304, b"", name, tag)
+        tag = _format_tag(response, name)
+        # Nearly always it is the only one.
+        if known == tag or is_known(tag, known):
+            return Reply(304, b"", name, _build_tag(response, name))
     return None
 
 
 def _build_tag(response: GraphQLResponse, coding_name: str) -> Headers:
+    return ((b"etag", _format_tag(response, coding_name).encode()),)
+
+
+def _format_tag(response: GraphQLResponse, coding_name: str) -> str:
     ending = f"-{coding_name}" if coding_name else ""
-    return ((b"etag", f'"{response.digest}{ending}"'.encode()),)
+    return f'"{response.digest}{ending}"'
 
 
 def _choose_status(response: GraphQLResponse, media_type: str | None) -> int:
