@@ -14,11 +14,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from benchmarks import body_templates, machine
 
@@ -57,17 +57,24 @@ def has_wrk() -> bool:
 
 
 def run_generator(
-    url: str, template: Path, key: str, connections: int, seconds: float, seed: int
+    url: str,
+    template: Path | None,
+    key: str,
+    connections: int,
+    seconds: float,
+    seed: int,
+    tag: str = "",
 ) -> LoadResult:
     """Run the generator on its core.
 
     Args:
         url: of the GraphQL endpoint.
-        template: file of the body template.
+        template: file of the body template; None sends GET requests, by the built-in generator.
         key: bearer key of the requests.
         connections: concurrent connections, with one request at a time each.
         seconds: duration.
         seed: of the random choice of accounts.
+        tag: the value of If-None-Match of GET requests.
 
     Raises:
         LoadFailed: the generator ended without a result.
@@ -78,7 +85,7 @@ def run_generator(
         "WRK_KEY": key,
         "WRK_SEED": str(seed),
     }
-    if has_wrk():
+    if has_wrk() and template is not None:
         duration_s = max(1, math.ceil(seconds))
         command = [
             "wrk",
@@ -89,15 +96,8 @@ def run_generator(
         ]
         command += ["-s", str(_LUA), url]
     else:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.load",
-            "--url",
-            url,
-            "--template",
-            str(template),
-        ]
+        command = [sys.executable, "-m", "benchmarks.load", "--url", url]
+        command += ["--tag", tag] if template is None else ["--template", str(template)]
         command += ["--key", key, "--connections", str(connections), "--seconds", str(seconds)]
         command += ["--seed", str(seed)]
     with machine.pin_processes(machine.LOAD_CORE):
@@ -118,8 +118,11 @@ def run_generator(
 class _Client(asyncio.Protocol):
     """One connection that sends request after request until the deadline."""
 
-    def __init__(self, build_request: Callable[[], bytes], deadline_s: float) -> None:
+    def __init__(
+        self, build_request: Callable[[], bytes], deadline_s: float, expected: Collection[bytes]
+    ) -> None:
         self._build_request = build_request
+        self._expected = expected
         self._deadline_s = deadline_s
         self._buffer = b""
         self._response_bytes = 0
@@ -147,7 +150,7 @@ class _Client(asyncio.Protocol):
         if now_s <= self._deadline_s:
             self.latencies_s.append(now_s - self._sent_s)
             self.bytes += self._response_bytes
-            self.failed += self._buffer[9:10] != b"2"
+            self.failed += self._buffer[9:12] not in self._expected
             self._buffer, self._response_bytes = b"", 0
             self._send()
         else:
@@ -167,33 +170,51 @@ class _Client(asyncio.Protocol):
 
 def _parse_content_length(head: bytes) -> int:
     _, _, rest = head.lower().partition(b"\r\ncontent-length:")
-    return int(rest.split(b"\r\n", 1)[0])
+    # A 304 has no length.
+    return int(rest.split(b"\r\n", 1)[0] or 0)
 
 
-async def _generate(arguments: argparse.Namespace) -> LoadResult:
-    template = body_templates.read_template(arguments.template)
-    rng = random.Random(arguments.seed)
-    url = urlsplit(arguments.url)
+def _build_get(url: SplitResult, key: str, tag: str) -> bytes:
+    """Build a GET request as the page sends it."""
+    return (
+        f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        "Accept: application/json\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n"
+        f"Authorization: Bearer {key}\r\nIf-None-Match: {tag}\r\n\r\n"
+    ).encode()
+
+
+def _prepare_posts(url: SplitResult, key: str, template: Path, seed: int) -> Callable[[], bytes]:
+    """Return what builds the next POST request."""
+    bodies = body_templates.read_template(template)
+    rng = random.Random(seed)
     head = (
         f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {arguments.key}\r\nContent-Length: "
+        f"Authorization: Bearer {key}\r\nContent-Length: "
     ).encode()
 
     def add_head(body: bytes) -> bytes:
         return head + str(len(body)).encode() + b"\r\n\r\n" + body
 
-    fixed_request = add_head(template.build_body(rng))
-    build_request = (
-        (lambda: add_head(template.build_body(rng)))
-        if template.shuffled
-        else (lambda: fixed_request)
-    )
+    fixed_request = add_head(bodies.build_body(rng))
+    if bodies.shuffled:
+        return lambda: add_head(bodies.build_body(rng))
+    return lambda: fixed_request
+
+
+async def _generate(arguments: argparse.Namespace) -> LoadResult:
+    url = urlsplit(arguments.url)
+    if arguments.template is None:
+        request = _build_get(url, arguments.key, arguments.tag)
+        build_request, expected = lambda: request, (b"304",) if arguments.tag else (b"200",)
+    else:
+        build_request = _prepare_posts(url, arguments.key, arguments.template, arguments.seed)
+        expected = (b"200",)
     loop = asyncio.get_running_loop()
     deadline_s = time.perf_counter() + arguments.seconds
     clients = [
         (
             await loop.create_connection(
-                lambda: _Client(build_request, deadline_s), url.hostname, url.port
+                lambda: _Client(build_request, deadline_s, expected), url.hostname, url.port
             )
         )[1]
         for _ in range(arguments.connections)
@@ -216,7 +237,8 @@ def main() -> None:
     """Generate load and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
-    parser.add_argument("--template", type=Path, required=True)
+    parser.add_argument("--template", type=Path, help="without it GET requests are sent")
+    parser.add_argument("--tag", default="", help="of GET requests, which then expect a 304")
     parser.add_argument("--key", default="")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3)

@@ -1,6 +1,7 @@
 """Measures every kind of query and compares it with its target.
 
-``python -m benchmarks.targets [--quick] [--only NAME …] [--rounds 3] [--seconds 1] [--json FILE]``.
+``python -m benchmarks.targets [--quick] [--only NAME …] [--rounds 9] [--seconds 0.4]
+[--json FILE]``.
 Exits with 1 when a response was wrong; a missed target is only printed.
 """
 
@@ -22,8 +23,9 @@ _COMPARED = ("page", "alike")
 def main() -> int:
     """Run the workloads and print the tables."""
     workloads = list_workloads()
-    arguments = _parse_arguments([*(each.name for each in workloads), *changes.NAMES])
-    chosen = arguments.only or [*(each.name for each in workloads), *changes.NAMES]
+    names = [*(each.name for each in workloads), load_rounds.REFRESH, *changes.NAMES]
+    arguments = _parse_arguments(names)
+    chosen = arguments.only or names
     rows: list[Row] = []
     wrong: list[str] = []
     with start_stand([each for each in workloads if each.name in chosen]) as stand:
@@ -34,6 +36,11 @@ def main() -> int:
                 stand, group, arguments.rounds, arguments.seconds
             )
             rows += measured
+            wrong += problems
+        if load_rounds.REFRESH in chosen:
+            print(load_rounds.REFRESH, "…", file=sys.stderr, flush=True)
+            row, problems = load_rounds.measure_refresh(stand, arguments.rounds, arguments.seconds)
+            rows.append(row)
             wrong += problems
         for name in changes.NAMES:
             if name in chosen:
@@ -87,8 +94,8 @@ def _parse_arguments(names: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of half a second")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--samples", type=int, default=15, help="requests after a change")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()

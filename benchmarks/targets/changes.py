@@ -2,7 +2,8 @@
 
 The requests are sent one at a time, and the gateway's CPU clock is read around each of them, so
 that what the change itself costs is not counted. ``nodes`` of as many random accounts is measured
-in the same way, in turn with it: a server that has just been idle needs more for the same work.
+in the same way, in turn with it, and so is the bare server with the same requests: a server that
+has just been idle needs more for the same work, since the processor's caches hold other things.
 """
 
 import http.client
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import zstandard
 
 from benchmarks import accounts, machine
-from benchmarks.servers import KEY
+from benchmarks.servers import KEY, Server
 from benchmarks.targets import documents, ledger, page
 from benchmarks.targets.fallbacks import read_fallbacks
 from benchmarks.targets.rows import Goal, Row
@@ -39,10 +40,9 @@ _WRITE = (
 
 
 class Client:
-    """One connection to the gateway, and the clock of its CPU time."""
+    """One connection to a server, and the clock of its CPU time."""
 
-    def __init__(self, stand: Stand) -> None:
-        server = stand.gateways["sqlite"]
+    def __init__(self, server: Server) -> None:
         self.server = server
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         self._pids = machine.list_processes(server.process.pid)
@@ -62,14 +62,19 @@ class Client:
             return self._connection.getresponse().read()
         headers["Accept-Encoding"] = "gzip, deflate, br, zstd"
         headers["Accept"] = "application/json"
-        if request in self._tags:
-            headers["If-None-Match"] = self._tags[request]
+        if tag := self._tags.get(request):
+            headers["If-None-Match"] = tag
         self._connection.request("GET", request, None, headers)
         response = self._connection.getresponse()
         body = response.read()
-        self._tags[request] = response.headers["ETag"]
+        self._tags[request] = response.headers.get("ETag", "")
         is_packed = response.status == 200 and response.headers["Content-Encoding"] == "zstd"
         return zstandard.decompress(body) if is_packed else body
+
+    def fetch_tag(self, path: str) -> str:
+        """Return the entity tag of the present response to a GET."""
+        self.send(path)
+        return self._tags[path]
 
     def measure(self, bodies: Sequence[bytes | str]) -> tuple[float, list[bytes]]:
         """Send requests one after the other; return their CPU time in µs, and the responses."""
@@ -213,8 +218,8 @@ def measure(stand: Stand, name: str, samples: int) -> tuple[Row, list[str]]:
     Returns:
         The row, and descriptions of wrong responses.
     """
-    case, client = _CASES[name], Client(stand)
-    measured_us, reference_us, wrong = [], [], []
+    case, client, bare = _CASES[name], Client(stand.gateways["sqlite"]), Client(stand.bare)
+    measured_us, reference_us, bare_us, wrong = [], [], [], []
     for body in [*case.bodies, client.build_random_nodes(case.count)]:
         client.send(body)
     before = read_fallbacks(client.server)
@@ -225,6 +230,9 @@ def measure(stand: Stand, name: str, samples: int) -> tuple[Row, list[str]]:
         case.change(client)
         cpu_us, responses = client.measure(case.bodies)
         measured_us.append(cpu_us)
+        # The refresh's responses differ in size, and most of them are empty.
+        stand.bare.request("PUT", "/answer", responses[0] if len(responses) == 1 else b"")
+        bare_us.append(bare.measure(case.bodies)[0])
         size = sum(len(each) for each in responses)
         if any(b'"errors"' in each for each in responses):
             wrong.append(f"{name}: {responses[0][:300]!r}")
@@ -238,6 +246,7 @@ def measure(stand: Stand, name: str, samples: int) -> tuple[Row, list[str]]:
         title=case.title,
         goal=case.goal,
         cpu_us=statistics.median(measured_us),
+        bare_us=statistics.median(bare_us),
         reference_us=statistics.median(reference_us) if reference_us else None,
         answer_bytes=size,
         units=case.count,

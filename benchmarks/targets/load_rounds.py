@@ -1,18 +1,27 @@
-"""Measures workloads under load in interleaved rounds: the gateway, then the bare server."""
+"""Measures workloads under load in interleaved rounds: the gateway, then the bare server.
+
+The dashboard page's refresh is measured in the same way: a round loads both servers with each of
+its GET requests, and its cost is their sum.
+"""
 
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks import load
-from benchmarks.servers import Server
+from benchmarks.servers import KEY, Server
+from benchmarks.targets import page
+from benchmarks.targets.changes import Client
 from benchmarks.targets.fallbacks import read_fallbacks
 from benchmarks.targets.rows import Row
 from benchmarks.targets.stand import Stand
 from benchmarks.targets.workloads import NODES_VARIED, Workload
 
 CONNECTIONS = 16
+
+REFRESH = "same-refresh"
 
 #: How much the mean response size under load may differ from that of the checked responses.
 SIZE_TOLERANCE = 0.04
@@ -106,15 +115,71 @@ def _load(
     """Load a server; return the result and the CPU time per request in microseconds."""
     template = stand.directory / "template"
     workload.requests.template.write(template)
+    return _load_with(f"{server.url}/graphql", template, workload.key, server, seconds, seed)
+
+
+def _load_with(
+    url: str,
+    template: Path | None,
+    key: str,
+    server: Server,
+    seconds: float,
+    seed: int,
+    tag: str = "",
+) -> tuple[load.LoadResult, float]:
+    """Load a server; the arguments are those of ``load.run_generator``."""
     server.settle()
     before_s = server.cpu_s()
-    result = load.run_generator(
-        f"{server.url}/graphql", template, workload.key, CONNECTIONS, seconds, seed
-    )
+    result = load.run_generator(url, template, key, CONNECTIONS, seconds, seed, tag)
     server.settle()
     # Every connection had a request under way at the end, which the server has answered as well.
     answered = result.requests + (CONNECTIONS if result.requests else 0)
     return result, (server.cpu_s() - before_s) * 1e6 / max(1, answered)
+
+
+def measure_refresh(stand: Stand, rounds: int, seconds: float) -> tuple[Row, list[str]]:
+    """Measure the page's refresh under load, when nothing has changed: each response is a 304.
+
+    Args:
+        stand: the servers.
+        rounds: number of rounds.
+        seconds: duration of each server's part of a round for each request.
+
+    Returns:
+        The row, and descriptions of wrong responses.
+    """
+    gateway, paths = stand.gateways["sqlite"], page.list_paths()
+    client = Client(gateway)
+    gateway_us, bare_us, requests = [], [], 0
+    wrong = []
+    before = read_fallbacks(gateway)
+    stand.bare.request("PUT", "/answer", b"")
+    for number in range(rounds):
+        sums_us = [0.0, 0.0]
+        for path in paths:
+            for index, server in enumerate((gateway, stand.bare)):
+                tag = client.fetch_tag(path) if server is gateway else ""
+                result, cpu_us = _load_with(
+                    server.url + path, None, KEY, server, seconds, number, tag
+                )
+                sums_us[index] += cpu_us
+                requests += result.requests if server is gateway else 0
+                if result.failed:
+                    wrong.append(f"{REFRESH}: {result.failed} of {result.requests} were no 304")
+        gateway_us.append(sums_us[0])
+        bare_us.append(sums_us[1])
+    after = read_fallbacks(gateway)
+    row = Row(
+        name=REFRESH,
+        title="the page's refresh, nothing changed",
+        goal="refresh",
+        cpu_us=statistics.median(gateway_us),
+        bare_us=statistics.median(bare_us),
+        answer_bytes=0,
+        requests=requests,
+        fallbacks=None if before is None or after is None else after - before,
+    )
+    return row, wrong[:3]
 
 
 def _find_problems(workload: Workload, result: load.LoadResult, size: float) -> list[str]:
