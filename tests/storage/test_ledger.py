@@ -444,6 +444,32 @@ async def test_early_transactions_need_a_second_statement_only(store, database, 
     assert len([one for one in statements if "BEGIN" not in one]) == 2
 
 
+async def test_an_opening_day_that_was_read_needs_no_second_statement_again(
+    store, account, database
+):
+    early, late = entry("b", 7, date(2025, 1, 1)), entry("a", 5)
+    await store.add_entries(account, [early, late])
+    await set_opening(store, account, 100)
+    before = await store.sums([BalanceQuery(account, DAY)])
+    statements = []
+    event.listen(
+        database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _c, _u, statement, *_: statements.append(statement),
+    )
+
+    again = await store.sums([BalanceQuery(account, DAY)])
+    needed = len([one for one in statements if "BEGIN" not in one])
+    await set_opening(store, account, 100, effective_at=datetime(2024, 6, 1, tzinfo=UTC))
+    moved = await store.sums([BalanceQuery(account, DAY)])
+    await set_opening(store, account, 100)
+    back = await store.sums([BalanceQuery(account, DAY)])
+
+    assert needed == 1
+    assert again == before == back
+    assert [each.bank for each in (before[0], moved[0])] == [5, 12]
+
+
 async def test_a_ledger_out_of_reach_is_an_unavailable_provider(store, account, database):
     async with database.write_transaction() as connection:
         await connection.execute(text("DROP TABLE ledger_days"))

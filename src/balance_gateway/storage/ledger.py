@@ -96,6 +96,8 @@ class SqlLedgerStore:
     def __init__(self, database: Database, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock
+        #: The day of each account's opening balance if it had earlier bank transactions when read.
+        self._opening_days: dict[str, date | None] = {}
         queries = _QUERIES_SQLITE if database.is_sqlite else _QUERIES_POSTGRESQL
         self._sums = text(_SUMS.format(queries=queries)).columns(
             opening=BigIntText,
@@ -116,9 +118,11 @@ class SqlLedgerStore:
         """Return the sums for each query, in the order of the queries.
 
         An account without stored data has no opening balance and sums of 0. One statement reads
-        all; a second one only if there are bank transactions before an opening balance's day.
+        all; a second one only if there are bank transactions before an opening balance's day, and
+        it is another day than at the last read.
         """
-        opening_days: list[date | None] = [None] * len(queries)
+        # Each attempt verifies the days that it was made with.
+        opening_days = [self._opening_days.get(query.account.id) for query in queries]
         with _raise_as_provider_error():
             async with self._database.read_transaction() as connection:
                 # The day depends on the account's time zone, which the database does not know.
@@ -129,6 +133,8 @@ class SqlLedgerStore:
                         _find_early_opening_day(*each) for each in zip(queries, rows, strict=True)
                     ]
                     if found == opening_days:
+                        for query, day in zip(queries, found, strict=True):
+                            self._opening_days[query.account.id] = day
                         return [_build_sums(*each) for each in zip(queries, rows, strict=True)]
                     opening_days = found
         raise ProviderUnavailable(
