@@ -124,12 +124,15 @@ async def test_find_filter_sort_and_group_are_in_the_address(browser: Browser, d
         await page.go_back()
         await expect(page.locator("#group")).to_have_value("")
         await page.fill("#find", "no such account")
-        await expect(page.locator("#empty")).to_contain_text("No account matches.")
+        await expect(page.locator("#empty")).to_contain_text(
+            "No account matches “no such account”."
+        )
         await page.click("#clear")
         await expect(page.locator("#count")).to_have_text("156 accounts")
         await page.goto(shared)
         await expect(page.locator("#count")).to_have_text("14 of 156 accounts")
         await expect(page.locator("#find")).to_have_value("light eur")
+        await expect(page).to_have_title("Balances · acme · “light eur”")
 
 
 async def test_a_day_typed_by_keyboard_is_asked_when_it_is_complete(browser: Browser, demo: Demo):
@@ -143,14 +146,23 @@ async def test_a_day_typed_by_keyboard_is_asked_when_it_is_complete(browser: Bro
         await page.keyboard.press("Enter")
         await expect(find_row(page, "local-petty-cash")).to_contain_text("Jun 30, 2026")
         assert "as-of=2026-06-30" in page.url
-        await expect(page).to_have_title("Balances · acme · Jun 30, 2026")
+        await expect(page).to_have_title("Balances · acme · Jun 30, 2026 · “local-petty-cash”")
         await page.focus("#as-of")
         await page.keyboard.type("01010020")
         await page.keyboard.press("Enter")
         await expect(page.locator("#as-of-hint")).to_contain_text("a year from 1990")
-        await page.click("#today")
+        await page.focus("#today")
+        await page.keyboard.press("Enter")
         await expect(page.locator("#as-of-hint")).to_be_hidden()
-        await expect(page).to_have_title("Balances · acme")
+        await expect(page.locator("#today")).to_be_focused()
+        # A month end is asked where the reader stays, not each one that the arrow keys pass.
+        asked.clear()
+        await page.focus("#month-end")
+        for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Enter"):
+            await page.keyboard.press(key)
+        await expect(page).to_have_url(re.compile("as-of="))
+        days = {day for url in asked for day in re.findall(r"asOf%22%3A%22([\d-]+)", url)}
+        assert len(days) == 1
 
 
 async def test_a_row_opens_with_its_history_and_closes_by_keyboard(browser: Browser, demo: Demo):
@@ -298,8 +310,19 @@ async def test_a_phone_shows_amounts_without_scrolling_sideways(browser: Browser
     phone = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
     address = "/?find=light-operating-eur"
     async with sign_in(browser, demo, address, color_scheme="light", **phone) as page:
+        # The totals are a line each, with both sums, so that accounts are on the first screen.
+        first = await page.locator("#accounts tr[data-key]").first.bounding_box()
+        assert first is not None
+        assert first["y"] + first["height"] <= 844
+        opener = page.get_by_role("button", name="EUR", exact=True)
+        card = page.locator("#totals .card", has=opener)
+        for amount in (await card.locator("dd").all())[:2]:
+            await expect(amount).to_be_visible()
+        await expect(card).not_to_contain_text("oldest figure", use_inner_text=True)
+        await opener.click()
+        await expect(card).to_contain_text("oldest figure", use_inner_text=True)
+        await opener.click()
         row = find_row(page, "light-operating-eur")
-        await page.get_by_role("link", name="Go to the accounts").click()
         for scheme in ("light", "dark"):
             await page.emulate_media(color_scheme=scheme)
             await page.locator("#accounts-title").evaluate("(title) => title.scrollIntoView()")

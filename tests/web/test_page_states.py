@@ -115,6 +115,11 @@ async def test_a_failed_read_of_an_opening_balance_is_not_none(browser: Browser)
     async with open_dashboard(browser, harness, "/?account=acct_savings", key=ADMIN) as page:
         opening = page.locator("#account-opening")
         await expect(opening).to_have_text("The provider cannot be reached")
+        # The gateway's own words are an operator's.
+        own_words = page.locator("#drawer").get_by_text("It is down.")
+        await expect(own_words).to_be_hidden()
+        await page.get_by_text("For an operator").click()
+        await expect(own_words).to_be_visible()
         await expect(page.locator("#set-opening")).to_be_hidden()
         harness.reads.opening_answers.clear()
         await page.click("#drawer-close")
@@ -157,7 +162,9 @@ async def test_only_unsettled_shows_the_accounts_with_such_a_write(browser: Brow
         assert await find_axe_in_both_schemes(page) == []
         harness.reconciler.unsettled.clear()
         await refresh(page)
-        await expect(page.locator("#empty")).to_contain_text("No account matches.")
+        await expect(page.locator("#empty")).to_contain_text(
+            "No account matches the filter Unsettled."
+        )
         assert await find_axe_in_both_schemes(page) == []
 
 

@@ -1,11 +1,12 @@
 // The day to show: a date field, month ends, and today. A date is asked when it is complete.
 
-import { $, button, input, make, select } from "./dom.js";
+import { $, button, input, isOff, make, select, setOff, setText } from "./dom.js";
 import { addDays, dayOf, showDay } from "./numbers.js";
-import { change, getState, isAskableDay } from "./state.js";
+import { change, getState, isAskableDay, listOddParts } from "./state.js";
 import { LABELS, TEXT } from "./text.js";
 
 const MONTHS = 13;
+const ODD_LENGTH = 60;
 
 /** @returns {string[]} the last days of the months before this one, newest first */
 function listMonthEnds() {
@@ -32,7 +33,7 @@ export function showAsOf() {
   input("as-of").value = asOf || dayOf(new Date());
   const isMonthEnd = [...select("month-end").options].some(({ value }) => value === asOf);
   select("month-end").value = isMonthEnd ? asOf : "";
-  button("today").disabled = !asOf;
+  setOff(button("today"), !asOf);
   // A zone may be a day ahead of the browser's.
   const isFuture = asOf > addDays(dayOf(new Date()), 1);
   hint(isFuture ? TEXT.futureDay(showDay(asOf)) : "");
@@ -40,8 +41,15 @@ export function showAsOf() {
 
 /** @param {string} text */
 function hint(text) {
-  $("as-of-hint").textContent = text;
+  setText($("as-of-hint"), text);
   $("as-of-hint").hidden = !text;
+}
+
+/** Say which parts of a link the page has left out, until the reader chooses something. */
+export function showOddLink() {
+  const parts = listOddParts().map((part) => (part.length > ODD_LENGTH ? `${part.slice(0, ODD_LENGTH)}…` : part));
+  setText($("link-hint"), parts.length ? TEXT.oddLink(parts.join(", ")) : "");
+  $("link-hint").hidden = !parts.length;
 }
 
 function commit() {
@@ -78,10 +86,30 @@ export function startAsOf() {
     typed = false;
     commit();
   });
-  select("month-end").addEventListener("change", () => {
-    const day = select("month-end").value;
-    if (day) change({ asOf: day });
+  startMonthEnds();
+  button("today").addEventListener("click", () => {
+    if (!isOff(button("today"))) change({ asOf: "" });
   });
-  button("today").addEventListener("click", () => change({ asOf: "" }));
   showAsOf();
+}
+
+function startMonthEnds() {
+  const field = select("month-end");
+  // Arrow keys pass over every month: asked is the one at which the reader stays.
+  let passing = false;
+  const choose = () => {
+    passing = false;
+    if (field.value && field.value !== getState().asOf) change({ asOf: field.value });
+  };
+  field.addEventListener("keydown", (event) => {
+    passing = event.key !== "Enter" && event.key !== " ";
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    choose();
+  });
+  field.addEventListener("pointerdown", () => (passing = false));
+  field.addEventListener("change", () => {
+    if (!passing) choose();
+  });
+  field.addEventListener("blur", choose);
 }

@@ -1,8 +1,8 @@
 // What is wrong now, above everything else: connectors that are down; and the connectors' details.
 
-import { makeChip, showAge } from "./cells.js";
+import { makeAge, makeChip } from "./cells.js";
 import { now, read } from "./api.js";
-import { $, make, makeFacts, set } from "./dom.js";
+import { $, make, makeFacts, patchChildren, set, setText } from "./dom.js";
 import { showDuration, showTime } from "./numbers.js";
 import { CONNECTORS, DOWN } from "./queries.js";
 import { FAILURES, HEALTH, PROVIDERS, TEXT } from "./text.js";
@@ -33,7 +33,7 @@ export function showOutages(down, rows) {
     $("outage").replaceChildren(...lines.map((line) => make("p", "", line, set(make("span", ""), { "aria-live": "off" }))));
   }
   // It counts down: a part of its own, which a screen reader does not read each time.
-  $("outage").querySelectorAll("span").forEach((span, n) => (span.textContent = waits[n] ?? ""));
+  $("outage").querySelectorAll("span").forEach((span, n) => setText(span, waits[n] ?? ""));
   $("outage").hidden = !down.length;
 }
 
@@ -62,13 +62,13 @@ function describeWait({ health }) {
 /** @param {Connector[]} connectors */
 export function showConnectorCount(connectors) {
   const up = connectors.filter(({ health }) => health.state !== "DOWN").length;
-  $("connectors-title").textContent = TEXT.connectorStates(up, connectors.length);
+  setText($("connectors-title"), TEXT.connectorStates(up, connectors.length));
 }
 
 /** Read and show the connectors' details; only while a reader has opened them. @param {AbortSignal} signal */
 export async function showConnectors(signal) {
   const { data } = await read(CONNECTORS, {}, signal);
-  $("connectors").replaceChildren(...data.connectors.map(makeCard));
+  patchChildren($("connectors"), data.connectors.map(makeCard));
 }
 
 /** @param {Connector} connector */
@@ -85,7 +85,7 @@ function makeCard({ name, provider, health, budget }) {
     makeFacts([
       ["", PROVIDERS[provider] || provider],
       [TEXT.callsLeft, left],
-      [TEXT.lastAnswer, health.lastSuccessAt ? showAge(health.lastSuccessAt) : TEXT.none],
+      [TEXT.lastAnswer, health.lastSuccessAt ? makeAge(health.lastSuccessAt) : TEXT.none],
       [TEXT.lastFailure, failure],
     ]),
   );

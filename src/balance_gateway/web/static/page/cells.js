@@ -1,7 +1,7 @@
 // Small pieces that rows, totals and details share: amounts, ages and reasons.
 
 import { now } from "./api.js";
-import { make, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 import { isNegative, showAmount, showDuration, showInstant, splitGroups } from "./numbers.js";
 import { FAILED, FAILURES, MISSING, TEXT } from "./text.js";
 
@@ -39,6 +39,25 @@ export function showAge(instant) {
 /** @param {string} instant an element whose text says how long ago it was */
 export function makeAge(instant) {
   return set(make("time", "", showAge(instant)), { datetime: instant, title: showInstant(instant) });
+}
+
+/** The same for a figure that is older than it should be. @param {string} instant */
+export function makeOldAge(instant) {
+  const chip = make("time", "chip warn old-age", showOldAge(instant));
+  return set(chip, { datetime: instant, title: showInstant(instant) });
+}
+
+/** @param {string} instant */
+const showOldAge = (instant) => TEXT.staleFor(showDuration(ageSeconds(instant)));
+
+/** Let the ages on the page grow, except where a reader has selected text. */
+export function renewAges() {
+  const selection = getSelection();
+  for (const element of document.querySelectorAll("time")) {
+    if (selection && !selection.isCollapsed && selection.containsNode(element, true)) continue;
+    const isOld = element.classList.contains("old-age");
+    setText(element, isOld ? showOldAge(element.dateTime) : showAge(element.dateTime));
+  }
 }
 
 /** @param {string} className @param {string} text */

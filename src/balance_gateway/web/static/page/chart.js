@@ -57,10 +57,12 @@ function makeLacks(lines) {
  */
 export function drawChart(figure, lines) {
   const caption = /** @type {HTMLElement} */ (figure.querySelector("figcaption"));
+  const isOpen = figure.querySelector("details")?.open ?? false;
+  const before = /** @type {HTMLInputElement | null} */ (figure.querySelector(".slider"));
   const amounts = lines.flatMap(({ points }) => points.flatMap(({ amount }) => (amount === null ? [] : [amount])));
   if (!amounts.length) {
     const lacks = makeLacks(lines) ?? make("p", "hint", TEXT.historyNone);
-    figure.replaceChildren(caption, lacks, makeTable(lines));
+    figure.replaceChildren(caption, lacks, makeTable(lines, isOpen));
     return;
   }
   amounts.sort((one, other) => Number(one) - Number(other));
@@ -85,9 +87,11 @@ export function drawChart(figure, lines) {
   );
   const cross = node("line", { class: "cross", y1: TOP, y2: BOTTOM, x1: -10, x2: -10 });
   chart.append(cross);
-  const slider = makeSlider(lines, days, (n) => set(cross, { x1: x(n), x2: x(n) }));
+  // The same days again leave a reader at the day that was chosen.
+  const chosen = before && Number(before.max) === days.length - 1 ? Number(before.value) : days.length - 1;
+  const slider = makeSlider(lines, days, chosen, (n) => set(cross, { x1: x(n), x2: x(n) }));
   const lacks = makeLacks(lines);
-  figure.replaceChildren(caption, makeLegend(lines), ...(lacks ? [lacks] : []), chart, ...slider, makeTable(lines));
+  figure.replaceChildren(caption, makeLegend(lines), ...(lacks ? [lacks] : []), chart, ...slider, makeTable(lines, isOpen));
 }
 
 /** @param {Line[]} lines */
@@ -109,13 +113,15 @@ function describeDay(lines, n) {
   return TEXT.dayFigures(showDay(lines[0]?.points[n]?.day ?? ""), figures.join(", "));
 }
 
-/** @param {Line[]} lines @param {string[]} days @param {(n: number) => void} onMove */
-function makeSlider(lines, days, onMove) {
+/** @param {Line[]} lines @param {string[]} days @param {number} chosen @param {(n: number) => void} onMove */
+function makeSlider(lines, days, chosen, onMove) {
   const slider = set(make("input", "slider"), {
     type: "range", min: 0, max: days.length - 1, "aria-label": TEXT.dayOf,
   });
-  slider.value = String(days.length - 1);
-  const shown = make("output", "hint", describeDay(lines, days.length - 1));
+  slider.value = String(chosen);
+  // The slider says it itself: a screen reader would hear each day twice.
+  const shown = set(make("output", "hint", describeDay(lines, chosen)), { "aria-live": "off" });
+  if (chosen < days.length - 1) onMove(chosen);
   slider.setAttribute("aria-valuetext", shown.textContent || "");
   slider.addEventListener("input", () => {
     const n = Number(slider.value);
@@ -126,8 +132,8 @@ function makeSlider(lines, days, onMove) {
   return [slider, shown];
 }
 
-/** @param {Line[]} lines newest day first */
-function makeTable(lines) {
+/** @param {Line[]} lines newest day first @param {boolean} isOpen */
+function makeTable(lines, isOpen) {
   const head = make("tr", "", set(make("th", "", TEXT.dayOf), { scope: "col" }),
     ...lines.map(({ title }) => set(make("th", "amount", title), { scope: "col" })));
   const days = lines[0]?.points ?? [];
@@ -140,5 +146,7 @@ function makeTable(lines) {
           isKnown ? showAmount(/** @type {string} */ (point.amount)) : point?.problem || TEXT.gap);
       })));
   const table = make("table", "days", make("thead", "", head), make("tbody", "", ...rows.reverse()));
-  return make("details", "", make("summary", "", TEXT.historyTable), table);
+  const details = make("details", "", make("summary", "", TEXT.historyTable), table);
+  details.open = isOpen;
+  return details;
 }

@@ -1,6 +1,6 @@
 // The controls around the table: find, filters, sort, group, refresh, and what can be taken away.
 
-import { $, button, input, select, set } from "./dom.js";
+import { $, button, input, isOff, select, set } from "./dom.js";
 import { change, getState } from "./state.js";
 import { LABELS, TEXT } from "./text.js";
 
@@ -77,7 +77,7 @@ export function startControls({ refresh, save }) {
   button("print").addEventListener("click", () => print());
   $("controls").addEventListener("submit", (event) => {
     event.preventDefault();
-    refresh();
+    if (!isOff(button("refresh"))) refresh();
   });
   $("connectors-details").addEventListener("toggle", () => {
     if (/** @type {HTMLDetailsElement} */ ($("connectors-details")).open) refresh();
@@ -93,6 +93,7 @@ function openAccount(event) {
   const link = /** @type {HTMLElement | null | undefined} */ (target.closest("tr")?.querySelector("a[data-account]"));
   if (!link) return;
   event.preventDefault();
+  link.focus({ preventScroll: true }); // where the focus returns to
   change({ account: link.dataset.account ?? "" });
 }
 

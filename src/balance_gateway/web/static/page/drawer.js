@@ -1,28 +1,31 @@
 // The details of one account, beside the table: figures, history, opening balance, and changes to it.
 
 import { read } from "./api.js";
-import { describeFailure, makeAge, makeAmount, makeChip } from "./cells.js";
 import { drawChart } from "./chart.js";
-import { $, button, make, makeFacts, set } from "./dom.js";
-import { addDays, showAmount, showDay, showDayOf, showInstant } from "./numbers.js";
+import { makeFigures, makeIdentity, makeMessages, makeOpening, makeProblems } from "./details.js";
+import { $, button, make, patchChildren, set, setText } from "./dom.js";
+import { addDays } from "./numbers.js";
 import { showExplainButton, startExplaining } from "./explain.js";
 import { hideOpeningForm, showOpeningForm, startOpeningForm } from "./opening.js";
 import { ACCOUNT, SERIES } from "./queries.js";
 import { showUnsettled, startSettling } from "./settle.js";
 import { change, getState } from "./state.js";
-import { FAILURES, FEEDS, LABELS, MISSING_LONG, PROBLEM_FIELDS, PROVIDERS, SOURCES, STATES, TEXT } from "./text.js";
+import { FAILED, FAILURES, LABELS, PROVIDERS, TEXT } from "./text.js";
 
 /** @typedef {import("./types.d.ts").Answer} Answer */
 /** @typedef {import("./types.d.ts").Line} Line */
 /** @typedef {import("./types.d.ts").Problem} Problem */
+/** @typedef {{canWrite: boolean, canExplain: boolean, refresh: () => Promise<void>, focusRow: (id: string) => void}} Page */
 
 const DAYS = 90;
 /** Providers whose days cost no call; of the others a week is a point, unless a reader wants more. */
 const FREE = ["LOCAL", "STATEMENT_FILE"];
 
 const dialog = /** @type {HTMLDialogElement} */ ($("drawer"));
-/** @type {{canWrite: boolean, canExplain: boolean, refresh: () => Promise<void>}} */
-let page = { canWrite: false, canExplain: false, refresh: async () => {} };
+/** @type {Page} */
+let page = { canWrite: false, canExplain: false, refresh: async () => {}, focusRow: () => {} };
+/** The account that the drawer was opened for. */
+let openId = "";
 /** The answer that is shown; the same one again changes nothing. @type {Answer | null} */
 let shown = null;
 let shownSeries = "";
@@ -34,7 +37,7 @@ let isLeaving = false;
 /** @type {AbortController | null} */
 let asking = null;
 
-/** Say what the reader may do, and how the page is read again. @param {typeof page} options */
+/** Say what the reader may do, and how the page is read again. @param {Page} options */
 export function allowInDrawer(options) {
   page = options;
 }
@@ -47,6 +50,7 @@ export function showDrawer() {
     return;
   }
   if (!dialog.open) {
+    openId = account;
     clear();
     showExplainButton(page.canExplain);
     dialog.showModal();
@@ -59,8 +63,11 @@ function clear() {
   shownSeries = "";
   drawnSeries = { key: "", answer: null };
   isDaily = false;
-  for (const id of ["figures", "opening", "identity", "problems", "chart"]) $(`account-${id}`).replaceChildren();
+  for (const id of ["figures", "opening", "identity", "messages", "problems", "chart", "place"]) {
+    $(`account-${id}`).replaceChildren();
+  }
   $("account-status").textContent = "";
+  $("account-parts").hidden = true;
   $("account-title").textContent = getState().account;
   $("account-chart").hidden = true;
   $("unsettled").hidden = true;
@@ -94,16 +101,24 @@ export async function readAccount() {
 }
 
 /** @param {Answer} answer */
-function showAccount({ data, errors }) {
+function showAccount({ data, errors = [] }) {
   const account = data.bankAccount;
-  showProblems(errors || []);
-  if (!account) return;
-  const failure = errors?.find(({ path }) => path?.[1] === "openingBalance");
-  $("account-title").textContent = account.name;
+  $("account-parts").hidden = !account;
+  if (!account) {
+    showUnknown(errors[0]);
+    return;
+  }
+  const findFailure = (/** @type {string} */ name) => errors.find(({ path }) => path?.[1] === name);
+  const failure = findFailure("openingBalance");
+  setText($("account-title"), account.name);
+  setText($("account-place"), TEXT.place(PROVIDERS[account.provider] || account.provider, account.currency, account.id));
   document.title = TEXT.titleOf([account.name, LABELS.title ?? ""]);
-  $("account-figures").replaceChildren(makeFigures(account));
-  $("account-opening").replaceChildren(makeOpening(account, failure));
-  $("account-identity").replaceChildren(makeIdentity(account));
+  patchChildren($("account-figures"), [makeFigures(account, findFailure("balance"))]);
+  patchChildren($("account-opening"), [makeOpening(account, failure)]);
+  patchChildren($("account-identity"), [makeIdentity(account)]);
+  const others = errors.filter(({ path }) => !["balance", "openingBalance"].includes(String(path?.[1])));
+  patchChildren($("account-problems"), makeProblems(others));
+  patchChildren($("account-messages"), makeMessages(errors));
   const again = async () => {
     await page.refresh();
   };
@@ -112,78 +127,13 @@ function showAccount({ data, errors }) {
   else hideOpeningForm();
 }
 
-/** @param {any} account */
-function makeFigures({ balance, currency, latestBank, bankFeed }) {
-  if (!balance) return make("p", "hint", TEXT.unknown);
-  const { freshness } = balance;
-  const why = [balance.bankMissing, balance.ledgerMissing, balance.differenceMissing];
-  const reasons = [...new Set(why.filter(Boolean))].map((each) => MISSING_LONG[each] || each);
-  const age = make("span", "", makeAge(freshness.observedAt), freshness.state === "STALE" ? " " : null,
-    freshness.state === "STALE" ? makeChip("warn", LABELS.stale ?? "") : null);
-  const amount = (/** @type {any} */ money, /** @type {string | null} */ reason) =>
-    make("span", "", makeAmount(money, reason), money ? ` ${currency}` : null);
-  const latest = latestBank && TEXT.latestOf(
-    `${showAmount(latestBank.amount.amount)} ${currency}`,
-    latestBank.reportedAt ? showInstant(latestBank.reportedAt) : "",
-  );
-  return makeFacts([
-    [TEXT.day, showDay(balance.asOf)],
-    [LABELS.bank ?? "", amount(balance.bank, balance.bankMissing), "main"],
-    [LABELS.ledger ?? "", amount(balance.ledger, balance.ledgerMissing), "main"],
-    [LABELS.difference ?? "", amount(balance.difference, balance.differenceMissing), "main"],
-    [TEXT.why, reasons.join(" "), "long"],
-    [TEXT.readAgo, age],
-    [TEXT.fromBank, freshness.sourcedAt && makeAge(freshness.sourcedAt)],
-    [TEXT.latestBank, latest],
-    [TEXT.bankFeed, bankFeed && FEEDS[bankFeed.state]],
-    [TEXT.lastSynced, bankFeed?.lastSyncedAt && makeAge(bankFeed.lastSyncedAt)],
-    [TEXT.disconnectedAt, bankFeed?.disconnectedAt && showInstant(bankFeed.disconnectedAt)],
-    ["", bankFeed?.needsAttention && TEXT.needsAttention, "old"],
-  ]);
-}
-
-/** @param {any} account @param {Problem | undefined} failure why it could not be read */
-function makeOpening({ openingBalance: opening, currency, timeZone }, failure) {
-  // What could not be read is not the same as none.
-  if (failure) return make("p", "problem", describeFailure(failure));
-  if (!opening) return make("p", "hint", TEXT.notSet);
-  const tags = opening.tags.map((/** @type {any} */ tag) =>
-    `${tag.dimensionDisplayName || tag.key}: ${tag.valueDisplayName || tag.value}`);
-  return makeFacts([
-    [TEXT.amount, make("span", "", makeAmount(opening.amount), ` ${currency}`), "main"],
-    [TEXT.effectiveAt, opening.effectiveAt && showDayOf(opening.effectiveAt, timeZone)],
-    [TEXT.source, SOURCES[opening.source] || opening.source],
-    [TEXT.memo, opening.memo, "long"],
-    [TEXT.reference, opening.referenceNumber, "long"],
-    [TEXT.tags, tags.join(", "), "long"],
-    [TEXT.created, opening.createdAt && showInstant(opening.createdAt)],
-    [TEXT.updated, opening.updatedAt && showInstant(opening.updatedAt)],
-    [TEXT.readAgo, makeAge(opening.freshness.observedAt)],
-  ]);
-}
-
-/** @param {any} account */
-function makeIdentity(account) {
-  const { freshness } = account.balance || {};
-  return makeFacts([
-    [TEXT.id, account.id],
-    [LABELS.provider ?? "", PROVIDERS[account.provider] || account.provider],
-    [LABELS.connector ?? "", account.connector.name],
-    [LABELS.currency ?? "", account.currency],
-    [TEXT.side, account.normalBalance && (account.normalBalance === "CREDIT" ? TEXT.CREDIT : TEXT.DEBIT)],
-    [LABELS.age ?? "", freshness && (STATES[freshness.state] || freshness.state)],
-    [TEXT.staleReason, freshness?.staleReason, "long"],
-  ]);
-}
-
-/** @param {Problem[]} problems with the gateway's own words, for an operator */
-function showProblems(problems) {
-  const lines = problems.map(({ path = [], message, extensions }) => {
-    const field = String(path[1] ?? "");
-    return make("li", "", make("b", "", PROBLEM_FIELDS[field] || field), ` ${message}`,
-      extensions?.code ? make("span", "sub", extensions.code) : null);
-  });
-  $("account-problems").replaceChildren(...(lines.length ? [make("ul", "missing", ...lines)] : []));
+/** Say in words that there is no such account, as when a link is wrong. @param {Problem | undefined} problem */
+function showUnknown(problem) {
+  const code = problem?.extensions?.code || "ACCOUNT_NOT_FOUND";
+  const isUnknown = code === "ACCOUNT_NOT_FOUND";
+  if (isUnknown) setText($("account-title"), TEXT.unknownTitle);
+  setText($("account-status"), isUnknown ? TEXT.unknownAccount(getState().account) : FAILURES[code] || FAILED);
+  document.title = TEXT.titleOf([$("account-title").textContent ?? "", LABELS.title ?? ""]);
 }
 
 /** @param {any} account @param {AbortSignal} signal */
@@ -198,6 +148,7 @@ async function readSeries(account, signal) {
   figure.hidden = false;
   const title = step === "DAY" ? TEXT.history : TEXT.historyWeekly;
   const caption = set(make("figcaption", "", title), { id: "account-chart-title" });
+  const hadFocus = figure.contains(document.activeElement);
   if (key !== drawnSeries.key) figure.replaceChildren(caption, make("p", "hint", TEXT.loading));
   try {
     const answer = await read(SERIES, { id: account.id, from: addDays(to, 1 - DAYS), to, step }, signal);
@@ -210,6 +161,8 @@ async function readSeries(account, signal) {
     drawnSeries = { key, answer };
     drawChart(figure, buildLines(series.points));
     if (step !== "DAY") figure.append(makeDailyButton());
+    // What had it was drawn anew.
+    if (hadFocus) /** @type {HTMLElement | null} */ (figure.querySelector(".slider, summary"))?.focus();
   } catch (error) {
     shownSeries = "";
     const { name, message } = /** @type {Error} */ (error);
@@ -250,6 +203,8 @@ export function startDrawer() {
     asking?.abort();
     clear();
     if (getState().account && !isLeaving) change({ account: "" });
+    // Opened by a link, no row had the focus before.
+    if (!isLeaving && !document.activeElement?.closest("#accounts")) page.focusRow(openId);
     isLeaving = false;
   });
   dialog.addEventListener("click", (event) => {

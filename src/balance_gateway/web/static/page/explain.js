@@ -1,7 +1,7 @@
 // Where an account's figures come from, in the source's own words; asked only when a reader wants it.
 
 import { read } from "./api.js";
-import { $, button, make, makeFacts } from "./dom.js";
+import { $, button, isOff, make, makeFacts, setOff } from "./dom.js";
 import { showInstant } from "./numbers.js";
 import { EXPLAIN } from "./queries.js";
 import { getState } from "./state.js";
@@ -14,8 +14,9 @@ export function showExplainButton(isAllowed) {
 }
 
 async function explain() {
+  if (isOff(button("explain"))) return;
   const { account: id, asOf } = getState();
-  button("explain").disabled = true;
+  setOff(button("explain"), true);
   $("explanation").replaceChildren(make("p", "hint", TEXT.loading));
   try {
     const answer = await read(EXPLAIN, { id, asOf: asOf || null });
@@ -25,7 +26,7 @@ async function explain() {
   } catch (error) {
     $("explanation").replaceChildren(make("p", "problem", /** @type {Error} */ (error).message));
   } finally {
-    button("explain").disabled = false;
+    setOff(button("explain"), false);
   }
 }
 

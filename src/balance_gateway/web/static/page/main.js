@@ -1,12 +1,13 @@
 // The page: reads the board, shows it as the reader has chosen, and reads it again from time to time.
 
 import { ApiError, now } from "./api.js";
-import { showAsOf, startAsOf } from "./as_of.js";
+import { showAsOf, showOddLink, startAsOf } from "./as_of.js";
 import { readOutages, showConnectorCount, showConnectors, showOutages } from "./banner.js";
 import { readNames, readRows, readSummary } from "./board.js";
+import { renewAges } from "./cells.js";
 import { startControls, showControls } from "./controls.js";
 import { saveCsv } from "./csv.js";
-import { $, button } from "./dom.js";
+import { $, button, setOff, setText } from "./dom.js";
 import { allowInDrawer, hideDrawer, readAccount, showDrawer, startDrawer } from "./drawer.js";
 import { dayOf, showDay, showTime } from "./numbers.js";
 import { areOpeningsKnown, expireOpenings, forgetOpenings, joinOpenings, readOpenings } from "./openings.js";
@@ -15,7 +16,7 @@ import { askForKey, findHindrance, isSignedIn, readSession, showNotice, startSes
 import { getState, onChange } from "./state.js";
 import { WindowedTable } from "./table.js";
 import { LABELS, TEXT } from "./text.js";
-import { makeTotal } from "./totals.js";
+import { showTotals, startTotals } from "./totals.js";
 import { forgetTotalsChart, showTotalsChart, startTotalsChart } from "./totals_chart.js";
 import { buildView } from "./view.js";
 
@@ -45,7 +46,7 @@ let timer;
 
 const body = /** @type {HTMLTableSectionElement} */ ($("accounts"));
 /** @type {WindowedTable<Item>} */
-const table = new WindowedTable(body, COLUMNS, buildRow);
+const table = new WindowedTable(body, COLUMNS, buildRow, ({ kind }) => kind === "row");
 
 function showTable() {
   const overlapping = new Set(board.summary?.totals.flatMap((total) => total.overlapping));
@@ -56,31 +57,36 @@ function showTable() {
   $("table").setAttribute("aria-rowcount", String(items.length + 1));
   const isPart = rows.length < board.rows.length;
   const count = isPart ? TEXT.found(rows.length, board.rows.length) : TEXT.accounts(board.rows.length);
-  if ($("count").textContent !== count) $("count").textContent = count;
+  setText($("count"), count);
   $("empty").hidden = rows.length > 0 || !board.readAt;
-  $("empty-text").textContent = describeNone();
+  setText($("empty-text"), describeNone());
   button("clear").hidden = !board.rows.length;
 }
 
 function describeNone() {
   if (!board.rows.length) return TEXT.noAccounts;
-  const isOpen = getState().only.includes("unsettled") && !areOpeningsKnown();
-  return isOpen ? TEXT.reading : TEXT.nothingFound;
+  const { find, only } = getState();
+  if (only.includes("unsettled") && !areOpeningsKnown()) return TEXT.reading;
+  return TEXT.nothingFound(find, listFilters().join(", "));
 }
+
+const listFilters = () => getState().only.map((each) => LABELS[each] ?? each);
 
 function showSummary() {
   if (!board.summary) return;
   const { totals, connectors } = board.summary;
   const rows = board.rows.some(({ waiting }) => waiting) ? [] : board.rows;
-  $("totals").replaceChildren(...totals.map((total) => makeTotal(total, rows)));
+  showTotals(totals, rows);
   showConnectorCount(connectors);
   showOutages(board.down, board.rows);
 }
 
 function showTitle() {
-  const { asOf, account } = getState();
+  const { asOf, account, find } = getState();
   if (account) return;
-  const parts = [LABELS.title ?? "", session?.viewer.tenant ?? "", asOf && showDay(asOf)];
+  const parts = [
+    LABELS.title ?? "", session?.viewer.tenant ?? "", asOf && showDay(asOf), find && TEXT.titleFind(find), ...listFilters(),
+  ];
   document.title = TEXT.titleOf(parts);
 }
 
@@ -134,7 +140,7 @@ function allowTaking(isAllowed) {
 async function refresh() {
   asking?.abort();
   const mine = (asking = new AbortController());
-  button("refresh").disabled = true;
+  setOff(button("refresh"), true);
   if (!board.rows.length) $("status").textContent = TEXT.reading;
   try {
     if (!session && !(await openSession())) return;
@@ -153,7 +159,7 @@ async function refresh() {
     showFailure(/** @type {Error} */ (error));
   } finally {
     if (asking === mine) {
-      button("refresh").disabled = false;
+      setOff(button("refresh"), false);
       schedule();
     }
   }
@@ -180,7 +186,7 @@ async function openSession() {
   $("environment").hidden = !gateway.environment;
   $("version").textContent = gateway.version;
   const has = (/** @type {string} */ scope) => viewer.scopes.includes(scope);
-  allowInDrawer({ canWrite: has("balances:write"), canExplain: has("audit:read"), refresh: refreshAll });
+  allowInDrawer({ canWrite: has("balances:write"), canExplain: has("audit:read"), refresh: refreshAll, focusRow: (id) => table.focusRow(id) });
   showTitle();
   showDrawer();
   return true;
@@ -234,9 +240,11 @@ function start() {
   startAsOf();
   startControls({ refresh: refreshAll, save: saveShown });
   startDrawer();
+  startTotals();
   startTotalsChart();
   onChange((state, before) => {
     showAsOf();
+    showOddLink();
     showControls();
     showTitle();
     if (state.asOf !== before.asOf) {
@@ -253,9 +261,10 @@ function start() {
   });
   setInterval(() => {
     if (document.hidden || !board.readAt) return;
-    table.renew();
-    showSummary();
+    renewAges();
+    showOutages(board.down, board.rows);
   }, TICK_MS);
+  showOddLink();
   void startSession(() => {
     $("sign-in").hidden = true;
     $("board").hidden = $("controls").hidden = false;

@@ -1,7 +1,7 @@
 // The form that sets an opening balance, only if it is still as shown, and says what became of it.
 
 import { ApiError, write } from "./api.js";
-import { $, button, form, input, make, set } from "./dom.js";
+import { $, button, form, input, isOff, make, patchChildren, set, setOff, setText } from "./dom.js";
 import { countDecimals, parseAmount, showAmount, startOfDay } from "./numbers.js";
 import { SET_OPENING } from "./queries.js";
 import { LABELS, TEXT } from "./text.js";
@@ -35,7 +35,7 @@ export function showOpeningForm(account, whenWritten) {
     $("opening-outcome").replaceChildren();
     $("opening-echo").textContent = "";
   }
-  $("opening-currency").textContent = account.currency;
+  setText($("opening-currency"), account.currency);
   $("opening-day-field").hidden = !can("CHOOSE_EFFECTIVE_AT");
   $("opening-notes").hidden = !can("WRITE_MEMO");
   const current = account.openingBalance;
@@ -46,7 +46,7 @@ export function showOpeningForm(account, whenWritten) {
     can("WRITE_MEMO") ? "" : TEXT.limitMemo,
     shown ? TEXT.compares(shown) : TEXT.comparesNone,
   ];
-  $("opening-limits").replaceChildren(...limits.filter(Boolean).map((text) => make("li", "", text)));
+  patchChildren($("opening-limits"), limits.filter(Boolean).map((text) => make("li", "", text)));
 }
 
 export function hideOpeningForm() {
@@ -126,13 +126,14 @@ function describeOutcome(outcome, account) {
 }
 
 async function submit() {
+  if (isOff(button("opening-send"))) return;
   const account = target;
   const amount = readAmount();
   if (!account || amount === null) {
     input("opening-amount").focus();
     return;
   }
-  button("opening-send").disabled = true;
+  setOff(button("opening-send"), true);
   showOutcome("", [TEXT.sending]);
   try {
     const { data } = await write(SET_OPENING, { input: buildInput(amount, account) });
@@ -147,8 +148,7 @@ async function submit() {
     const isRefused = error instanceof ApiError && error.code;
     showOutcome("bad", [/** @type {Error} */ (error).message, !isRefused && TEXT.noAnswer]);
   } finally {
-    button("opening-send").disabled = false;
-    button("opening-send").focus();
+    setOff(button("opening-send"), false);
   }
 }
 

@@ -1,8 +1,8 @@
 // Builds the rows of the table: one for an account, one for a subtotal.
 
-import { ageSeconds, describeFailure, makeAge, makeAmount, makeChip } from "./cells.js";
+import { describeFailure, makeAge, makeAmount, makeChip, makeOldAge } from "./cells.js";
 import { make, set } from "./dom.js";
-import { fromMinor, showDay, showDayOf, showDuration } from "./numbers.js";
+import { fromMinor, showDay, showDayOf } from "./numbers.js";
 import { addressOf } from "./state.js";
 import { LABELS, PROVIDERS, SOURCES_SHORT, TEXT } from "./text.js";
 import { differs, isStale } from "./view.js";
@@ -38,6 +38,7 @@ function buildAccount(row) {
   const { balance } = account;
   const link = set(make("a", "name", account.name), { href: addressOf({ account: account.id }) });
   link.dataset.account = account.id;
+  link.tabIndex = -1; // the table says which row Tab reaches
   const failed = row.waiting || row.problems.has("balance") || !balance;
   const figure = (/** @type {"bank" | "ledger" | "difference"} */ name) =>
     failed ? make("span", "none", TEXT.none) : makeAmount(balance[name], balance[`${name}Missing`]);
@@ -78,7 +79,7 @@ function describeAge({ account, problems, waiting }) {
   const day = make("span", "sub", showDay(account.balance.asOf));
   if (!observedAt) return [TEXT.now, day];
   if (state !== "STALE") return [makeAge(observedAt), day];
-  return [makeChip("warn", TEXT.staleFor(showDuration(ageSeconds(observedAt)))), day];
+  return [makeOldAge(observedAt), day];
 }
 
 /** @param {Subtotal} subtotal */

@@ -50,6 +50,8 @@ export async function startSession(whenSignedIn) {
     input("key").value = "";
     showNotice("");
     onSignIn();
+    // The form that had the focus is hidden.
+    $("page-title").focus();
   });
   button("sign-out").addEventListener("click", () => askForKey(""));
   isByProxy = !getKey() && (await isSignedInByProxy());

@@ -1,7 +1,7 @@
 // Says that a write of an account is unsettled, and lets a person settle it.
 
 import { write } from "./api.js";
-import { $, button, form, input } from "./dom.js";
+import { $, button, form, input, isOff, setOff, setText } from "./dom.js";
 import { showAmount, showInstant } from "./numbers.js";
 import { SETTLE } from "./queries.js";
 import { TEXT } from "./text.js";
@@ -28,15 +28,17 @@ export function showUnsettled(unsettled, currency, mayWrite, whenSettled) {
   }
   writeId = unsettled.writeId || "";
   const when = showInstant(unsettled.at);
-  $("unsettled-text").textContent = unsettled.amount
+  const text = unsettled.amount
     ? TEXT.unsettledText(`${showAmount(unsettled.amount.amount)} ${currency}`, when)
     : TEXT.unsettledForeign(when);
+  setText($("unsettled-text"), text);
   form("settle-form").hidden = !mayWrite || !writeId;
 }
 
 async function settle() {
+  if (isOff(button("settle-send"))) return;
   const isApplied = input("settle-applied").checked;
-  button("settle-send").disabled = true;
+  setOff(button("settle-send"), true);
   try {
     const variables = { writeId, as: isApplied ? "APPLIED" : "NOT_APPLIED", note: input("settle-note").value.trim() };
     const { data } = await write(SETTLE, variables);
@@ -45,10 +47,12 @@ async function settle() {
     $("settle-outcome").textContent = isSettled ? "" : result.message;
     if (isSettled) $("account-status").textContent = TEXT.settled;
     await onSettled();
+    // The form is gone, and the focus with it.
+    if (isSettled && document.activeElement === document.body) $("account-title").focus();
   } catch (error) {
     $("settle-outcome").textContent = /** @type {Error} */ (error).message;
   } finally {
-    button("settle-send").disabled = false;
+    setOff(button("settle-send"), false);
   }
 }
 

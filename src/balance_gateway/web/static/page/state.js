@@ -16,7 +16,27 @@ let current = read();
 /** @param {string} day */
 export function isAskableDay(day) {
   const [year = 0] = day.split("-").map(Number);
-  return /^\d{4}-\d{2}-\d{2}$/.test(day) && year >= 1990 && year <= 2100 && !Number.isNaN(Date.parse(day));
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(day) || year < 1990 || year > 2100) return false;
+  // A day such as February 30 is taken for one of March.
+  const at = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(day);
+}
+
+/** Whether a value of the address is one that the page knows, by name. @type {Map<string, (value: string) => boolean>} */
+const CHECKS = new Map([
+  ["as-of", isAskableDay],
+  ["find", () => true],
+  ["only", (value) => value.split(",").every((each) => ONLY.includes(each))],
+  ["sort", (value) => COLUMNS.includes(value.replace(/^-/, ""))],
+  ["group", (value) => GROUPS.includes(value)],
+  ["account", () => true],
+  ["every", (value) => EVERY.includes(Number(value))],
+]);
+
+/** @returns {string[]} the parts of the address that the page does not know, and leaves out */
+export function listOddParts() {
+  const given = [...new URLSearchParams(location.search)];
+  return given.filter(([name, value]) => value && !CHECKS.get(name)?.(value)).map(([name, value]) => `${name}=${value}`);
 }
 
 /** @returns {State} */
@@ -30,7 +50,7 @@ function read() {
     find: get("find"),
     only: /** @type {any} */ (get("only").split(",").filter((each) => ONLY.includes(each))),
     sort: /** @type {any} */ (COLUMNS.includes(sort) ? sort : "name"),
-    descending: get("sort").startsWith("-"),
+    descending: COLUMNS.includes(sort) && get("sort").startsWith("-"),
     group: /** @type {any} */ (GROUPS.includes(get("group")) ? get("group") : ""),
     account: get("account"),
     every: EVERY.includes(every) ? every : EVERY_DEFAULT,

@@ -1,9 +1,13 @@
 // A table of any length of which only the visible rows, of one height, are in the document.
 
-import { make, set } from "./dom.js";
+import { make, patch, set } from "./dom.js";
 
-/** Rows above and below the window, so that the keyboard finds the next one. */
+/** Rows above and below the window, so that scrolling finds them there. */
 const SPARE = 8;
+
+/** Keys that move the focus, with how many rows; of a page as many as are seen at once. @type {Record<string, number>} */
+const MOVES = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+const PAGES = { PageDown: 1, PageUp: -1 };
 
 /**
  * @template {{key: string}} Item
@@ -13,19 +17,21 @@ export class WindowedTable {
    * @param {HTMLTableSectionElement} body
    * @param {number} columns
    * @param {(item: Item) => HTMLTableRowElement} build
+   * @param {(item: Item) => boolean} hasLink whether the row has a link, which takes the focus
    */
-  constructor(body, columns, build) {
+  constructor(body, columns, build, hasLink) {
     this.body = body;
     this.build = build;
+    this.hasLink = hasLink;
     /** @type {Item[]} */
     this.items = [];
     /** @type {Map<string, {content: unknown, element: HTMLTableRowElement}>} */
     this.built = new Map();
-    /** Another number builds every row again. */
-    this.edition = 0;
     this.isWhole = false;
     this.focused = "";
     this.isPlanned = false;
+    /** How many rows of the document are above what is seen. */
+    this.hidden = 0;
     this.above = makeSpacer(columns);
     this.below = makeSpacer(columns);
     for (const name of ["scroll", "resize"]) addEventListener(name, () => this.plan(), { passive: true });
@@ -34,19 +40,15 @@ export class WindowedTable {
     body.addEventListener("focusin", (event) => {
       const row = /** @type {HTMLElement} */ (event.target).closest("tr");
       this.focused = row?.dataset.key || "";
+      this.markEntry();
     });
+    body.addEventListener("keydown", (event) => this.onKey(event));
   }
 
   /** @param {Item[]} items @param {(item: Item) => unknown} getContent rows of the same content are kept */
   show(items, getContent) {
     this.items = items;
     this.getContent = getContent;
-    this.render();
-  }
-
-  /** Build the visible rows again, for what changes with time alone. */
-  renew() {
-    this.edition += 1;
     this.render();
   }
 
@@ -71,6 +73,7 @@ export class WindowedTable {
     const height = this.getRowHeight();
     const top = -this.body.getBoundingClientRect().top;
     const first = Math.floor(top / height) - SPARE;
+    this.hidden = Math.max(Math.min(SPARE, first + SPARE), 0);
     const last = Math.ceil((top + innerHeight) / height) + SPARE;
     const clamp = (/** @type {number} */ n) => Math.min(Math.max(n, 0), this.items.length);
     return [clamp(first), clamp(last)];
@@ -98,16 +101,53 @@ export class WindowedTable {
     wanted.push(this.below.row);
     this.built = built;
     this.place(wanted);
+    this.markEntry();
+  }
+
+  /** Let Tab reach one row, and leave the table from there: the last one in use, else the first that is seen. */
+  markEntry() {
+    const links = [...this.built].flatMap(([key, { element }]) => {
+      const link = element.querySelector("a");
+      return link ? [{ key, link }] : [];
+    });
+    const entry = links.find(({ key }) => key === this.focused) ?? links[Math.min(this.hidden, links.length - 1)];
+    for (const each of links) each.link.tabIndex = each === entry ? 0 : -1;
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const { key, altKey, ctrlKey, metaKey, shiftKey } = event;
+    const page = Math.max(Math.floor(innerHeight / this.getRowHeight()) - 2, 1);
+    const step = MOVES[key] ?? (PAGES[/** @type {"PageUp"} */ (key)] ?? 0) * page;
+    if (!step || altKey || ctrlKey || metaKey || shiftKey) return;
+    event.preventDefault();
+    const keys = this.items.filter(this.hasLink).map((item) => item.key);
+    const to = Math.min(Math.max(keys.indexOf(this.focused) + step, 0), keys.length - 1);
+    this.focusRow(keys[to] ?? "");
+  }
+
+  /** Focus the link of a row, and scroll no more than is needed to see it. @param {string} key */
+  focusRow(key) {
+    const index = this.items.findIndex((item) => item.key === key);
+    if (index < 0) return;
+    const height = this.getRowHeight();
+    const top = this.body.getBoundingClientRect().top + index * height;
+    const covered = /** @type {HTMLElement | null} */ (this.body.previousElementSibling)?.offsetHeight ?? 0;
+    if (top < covered) scrollBy(0, top - covered);
+    else if (top + height > innerHeight) scrollBy(0, top + height - innerHeight);
+    this.render();
+    this.built.get(key)?.element.querySelector("a")?.focus({ preventScroll: true });
   }
 
   /** @param {Item} item */
   findBuilt(item) {
     const content = this.getContent?.(item);
     const known = this.built.get(item.key);
-    if (known && known.content === content && known.element.dataset.edition === String(this.edition)) return known;
-    const element = this.build(item);
+    if (known && known.content === content) return known;
+    const fresh = this.build(item);
+    if (known) patch(known.element, fresh);
+    const element = known?.element ?? fresh;
     element.dataset.key = item.key;
-    element.dataset.edition = String(this.edition);
     return { content, element };
   }
 

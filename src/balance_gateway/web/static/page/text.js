@@ -19,7 +19,6 @@ export const LABELS = {
   showBalances: "Show balances",
   totals: "Totals",
   accounts: "Accounts",
-  toAccounts: "Go to the accounts",
   connectors: "Connectors",
   find: "Find",
   findHint: "name, id, provider, currency",
@@ -64,6 +63,7 @@ export const LABELS = {
   age: "Read",
   clear: "Show all accounts",
   close: "Close",
+  keysHint: "Arrow keys, Page Up, Page Down, Home and End move between accounts; Enter opens one.",
 };
 
 /** @type {Record<string, string>} */
@@ -160,7 +160,11 @@ export const TEXT = {
   accounts: (/** @type {number} */ count) => few(count, "account"),
   found: (/** @type {number} */ count, /** @type {number} */ all) =>
     `${count.toLocaleString()} of ${few(all, "account")}`,
-  nothingFound: "No account matches.",
+  nothingFound: (/** @type {string} */ find, /** @type {string} */ filters) =>
+    `No account matches${find && ` “${find}”`}${find && filters && " and"}${filters && ` the filter ${filters}`}.`,
+  titleFind: (/** @type {string} */ find) => `“${find}”`,
+  oddLink: (/** @type {string} */ parts) =>
+    `The page does not know these parts of the link, and shows the accounts without them: ${parts}. Check the link, or choose below.`,
   noAccounts: "There are no accounts yet. An operator adds them to the gateway's configuration.",
   readAt: (/** @type {string} */ time) => `Up to date at ${time}`,
   reading: "Reading balances…",
@@ -188,6 +192,7 @@ export const TEXT = {
     `${label}, ${count} of ${all}`,
   oldestRead: "oldest figure ",
   oldestSourced: "from the bank ",
+  bankAndBooks: "Bank, then books",
   notTwice: "Not added twice",
   bothKnown: (/** @type {number} */ count) => `Difference, ${count} with both`,
   more: (/** @type {number} */ count) => `and ${count} more`,
@@ -249,6 +254,11 @@ export const TEXT = {
   gap: "no figure",
   dayFigures: (/** @type {string} */ day, /** @type {string} */ figures) => `${day}: ${figures}`,
   id: "Id",
+  place: (/** @type {string} */ provider, /** @type {string} */ currency, /** @type {string} */ id) =>
+    `${provider} · ${currency} · ${id}`,
+  unknownTitle: "No such account",
+  unknownAccount: (/** @type {string} */ id) =>
+    `The gateway knows no account with the id “${id}”, or your key may not see it. Check the link, or close this and find the account in the table.`,
   side: "Normal side",
   DEBIT: "Debit (has money)",
   CREDIT: "Credit (owes money)",

@@ -1,7 +1,7 @@
 // The cards of the totals, one for each currency.
 
 import { makeAge, makeAmount, makeChip } from "./cells.js";
-import { make, makeFacts } from "./dom.js";
+import { $, make, makeFacts, patchChildren, set } from "./dom.js";
 import { fromMinor, showDay } from "./numbers.js";
 import { FAILURES, LABELS, MISSING, TEXT } from "./text.js";
 import { buildSubtotals } from "./view.js";
@@ -10,6 +10,9 @@ import { buildSubtotals } from "./view.js";
 /** @typedef {import("./types.d.ts").Total} Total */
 
 const NAMES_SHOWN = 3;
+
+/** The currencies of which a reader of a narrow screen has opened the whole card. @type {Set<string>} */
+const opened = new Set();
 
 /** The missing accounts, by the reason. @param {Total} total @returns {string[]} */
 function listMissing({ missing }) {
@@ -68,8 +71,31 @@ function describeAges(total, rows) {
   ];
 }
 
-/** @param {Total} total @param {Row[]} rows all rows; empty while they are being read */
-export function makeTotal(total, rows) {
+/** Show the cards. @param {Total[]} totals @param {Row[]} rows all rows; empty while they are being read */
+export function showTotals(totals, rows) {
+  patchChildren($("totals"), totals.map((total) => makeTotal(total, rows)));
+}
+
+/** A narrow screen shows one line a currency, and the rest of it when a reader opens it. @param {string} currency */
+function makeOpener(currency) {
+  const opener = make("button", "narrow opener", currency);
+  return set(opener, { type: "button", "data-currency": currency, "aria-expanded": String(opened.has(currency)) });
+}
+
+export function startTotals() {
+  $("totals").dataset.caption = TEXT.bankAndBooks;
+  $("totals").addEventListener("click", ({ target }) => {
+    const opener = /** @type {HTMLElement} */ (target).closest(".card")?.querySelector(".opener");
+    const currency = /** @type {HTMLElement | null | undefined} */ (opener)?.dataset.currency;
+    if (!opener || !currency || getSelection()?.toString()) return;
+    const isOpen = !opened.delete(currency) && Boolean(opened.add(currency));
+    opener.setAttribute("aria-expanded", String(isOpen));
+    opener.closest(".card")?.classList.toggle("open", isOpen);
+  });
+}
+
+/** @param {Total} total @param {Row[]} rows */
+function makeTotal(total, rows) {
   const withCount = (/** @type {string} */ label, /** @type {number} */ count) =>
     count === total.included ? label : TEXT.partOf(label, count, total.included);
   const isOneDay = total.firstDay === total.lastDay;
@@ -78,9 +104,10 @@ export function makeTotal(total, rows) {
     : TEXT.daysFromTo(showDay(total.firstDay), showDay(total.lastDay));
   const difference = findDifference(total, rows);
   const isAll = difference?.count === total.included;
+  const classes = ["card", total.staleIncluded ? "stale" : "", opened.has(total.currency) ? "open" : ""];
   return make(
-    "article", `card${total.staleIncluded ? " stale" : ""}`,
-    make("h3", "", make("span", "", total.currency), makeTotalChip(total)),
+    "article", classes.filter(Boolean).join(" "),
+    make("h3", "", make("span", "wide-only", total.currency), makeOpener(total.currency), makeTotalChip(total)),
     makeFacts([
       [withCount(LABELS.bank ?? "", total.bankIncluded), makeAmount(total.bank), "main"],
       [withCount(LABELS.ledger ?? "", total.ledgerIncluded), makeAmount(total.ledger), "main"],
