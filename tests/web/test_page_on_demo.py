@@ -104,8 +104,12 @@ async def test_an_outage_is_named_until_it_is_over(browser: Browser, demo: Demo)
 
 async def test_find_filter_sort_and_group_are_in_the_address(browser: Browser, demo: Demo):
     async with sign_in(browser, demo) as page:
+        await page.fill("#find", "light")
+        # Eight sums once came before the account that a reader looked for.
+        await expect(page.locator(ROWS).first).to_contain_text("Collections EUR")
         await page.fill("#find", "light eur")
         await expect(page.locator("#count")).to_have_text("14 of 156 accounts")
+        await expect(page.locator(ROWS).first).to_contain_text("Shown accounts")
         await page.get_by_role("button", name="Difference").click()
         await lay_out_all(page)
         amounts = await page.locator(f"{ROWS} .c-difference").all_inner_texts()
@@ -240,6 +244,7 @@ async def test_an_opening_balance_is_set_in_all_three_outcomes(browser: Browser,
         try:
             await set_opening(page, "9")
             await expect(outcome).to_contain_text("It is unknown whether the provider has it.")
+            await expect(outcome).to_be_in_viewport()
         finally:
             demo.admin.control("DELETE", "faults")
         await expect(page.locator("#unsettled")).to_contain_text("9.00 EUR was sent")
@@ -249,6 +254,7 @@ async def test_an_opening_balance_is_set_in_all_three_outcomes(browser: Browser,
         await page.fill("#settle-note", "Looked at the provider.")
         await page.click("#settle-send")
         await expect(page.locator("#unsettled")).to_be_hidden()
+        await expect(page.locator("#account-title")).to_be_focused()
         await page.click("#drawer-close")
 
 

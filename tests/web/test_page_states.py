@@ -253,7 +253,9 @@ async def test_a_day_that_could_not_be_read_is_not_the_name_of_the_file(browser:
 
 
 async def test_no_account_and_every_open_part_pass_axe(browser: Browser) -> None:
-    for harness in (GatewayHarness([]), GatewayHarness([account("acct_one")])):
+    failing = GatewayHarness([account("acct_one")])
+    failing.reads.balance_answers["acct_one"] = DOWN
+    for harness in (GatewayHarness([]), failing):
         async with open_dashboard(browser, harness, viewport=PHONE) as page:
             for part in ("#over-time", "#connectors-details"):
                 await page.locator(f"{part} > summary").click()
@@ -262,6 +264,11 @@ async def test_no_account_and_every_open_part_pass_axe(browser: Browser) -> None
             ).to_be_visible()
             assert await find_axe_in_both_schemes(page) == []
             assert "undefined" not in await page.inner_text("body")
+            # Days that failed were asked again only when the chart was closed and opened.
+            harness.reads.balance_answers.clear()
+            await refresh(page)
+            drawn = page.locator("#totals-chart svg[role=img]")
+            await expect(drawn).to_have_count(1 if harness is failing else 0)
 
 
 async def test_where_figures_come_from_is_for_keys_with_the_scope(

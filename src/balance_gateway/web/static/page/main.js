@@ -17,7 +17,7 @@ import { getState, onChange } from "./state.js";
 import { WindowedTable } from "./table.js";
 import { LABELS, TEXT } from "./text.js";
 import { showTotals, startTotals } from "./totals.js";
-import { forgetTotalsChart, showTotalsChart, startTotalsChart } from "./totals_chart.js";
+import { forgetTotalsChart, readTotalsChart, renewTotalsChart, startTotalsChart } from "./totals_chart.js";
 import { buildView } from "./view.js";
 
 /** @typedef {import("./types.d.ts").Connector} Connector */
@@ -169,6 +169,7 @@ async function refresh() {
 async function refreshAll() {
   expireOpenings();
   await refresh();
+  await renewTotalsChart();
 }
 
 /** @returns {Promise<boolean>} whether the reader may see balances */
@@ -249,7 +250,7 @@ function start() {
     showTitle();
     if (state.asOf !== before.asOf) {
       void refresh();
-      void showTotalsChart();
+      void readTotalsChart();
     } else showTable();
     if (state.account !== before.account) showDrawer();
     if (state.every !== before.every) schedule();

@@ -107,6 +107,7 @@ function buildInput(amount, account) {
 function showOutcome(className, lines) {
   const texts = lines.filter(Boolean).map((line) => make("p", "", /** @type {string} */ (line)));
   $("opening-outcome").replaceChildren(set(make("div", `outcome ${className}`, ...texts), {}));
+  $("opening-outcome").scrollIntoView({ block: "nearest" });
 }
 
 /** @param {any} outcome @param {Target} account */

@@ -46,9 +46,9 @@ async function settle() {
     const isSettled = result.__typename === "OpeningBalanceWriteSettled";
     $("settle-outcome").textContent = isSettled ? "" : result.message;
     if (isSettled) $("account-status").textContent = TEXT.settled;
+    // The form will be hidden, and would take the focus with it.
+    if (isSettled) $("account-title").focus();
     await onSettled();
-    // The form is gone, and the focus with it.
-    if (isSettled && document.activeElement === document.body) $("account-title").focus();
   } catch (error) {
     $("settle-outcome").textContent = /** @type {Error} */ (error).message;
   } finally {

@@ -15,32 +15,46 @@ import { FAILURES, LABELS, TEXT } from "./text.js";
 const RANGES = { month: [28, "WEEK"], quarter: [91, "WEEK"], year: [365, "MONTH"] };
 /** @type {any[]} */
 let series = [];
+/** @type {import("./types.d.ts").Answer | null} */
+let drawn = null;
 /** @type {AbortController | null} */
 let asking = null;
 
 const details = () => /** @type {HTMLDetailsElement} */ ($("over-time"));
 
-/** Read the series again if it is open, as for another day. */
-export async function showTotalsChart() {
+/** Read days that lack figures again, when a reader asks for a refresh. */
+export async function renewTotalsChart() {
+  const lacks = series.some(({ points }) => points.some((/** @type {any} */ { total }) => !total?.complete));
+  if (lacks || !drawn) await showTotalsChart(true);
+}
+
+/** Read the series if it is open, as for another day. @param {boolean} isAgain what is shown stays meanwhile */
+async function showTotalsChart(isAgain) {
   if (!details().open) return;
   asking?.abort();
   asking = new AbortController();
   const figure = $("totals-chart");
   const caption = set(make("figcaption", "", LABELS.overTime ?? ""), { id: "totals-chart-title" });
-  figure.replaceChildren(caption, make("p", "hint", TEXT.loading));
+  if (!isAgain) drawn = null;
+  if (!drawn) figure.replaceChildren(caption, make("p", "hint", TEXT.loading));
   const to = getState().asOf || dayOf(new Date(now()));
   const [days, step] = RANGES[select("range").value] ?? [28, "WEEK"];
   try {
     const answer = await read(TOTALS_SERIES, { from: addDays(to, -days), to, step }, asking.signal);
+    if (isAgain && answer === drawn) return;
     series = answer.data.balanceTotalsSeries || [];
     if (!series.length) throw new Error(answer.errors?.[0]?.message || TEXT.historyFailed);
+    drawn = answer;
     fillCurrencies();
     draw();
   } catch (error) {
     const { name, message } = /** @type {Error} */ (error);
-    if (name !== "AbortError") figure.replaceChildren(caption, make("p", "problem", message));
+    if (name !== "AbortError" && !(isAgain && drawn)) figure.replaceChildren(caption, make("p", "problem", message));
   }
 }
+
+/** Read the series for another day, or another range. */
+export const readTotalsChart = () => showTotalsChart(false);
 
 function fillCurrencies() {
   const field = select("series-currency");
@@ -54,7 +68,9 @@ function draw() {
   if (!found) return;
   const figure = $("totals-chart");
   const title = TEXT.totalsOf(found.currency);
-  figure.replaceChildren(set(make("figcaption", "", title), { id: "totals-chart-title" }));
+  const caption = figure.querySelector("figcaption") ?? set(make("figcaption", ""), { id: "totals-chart-title" });
+  caption.textContent = title;
+  figure.prepend(caption);
   drawChart(figure, [buildLine("bank", found.points), buildLine("ledger", found.points)]);
 }
 
@@ -76,12 +92,13 @@ function buildLine(name, points) {
 export function forgetTotalsChart() {
   asking?.abort();
   series = [];
+  drawn = null;
   details().open = false;
   $("totals-chart").replaceChildren();
 }
 
 export function startTotalsChart() {
-  details().addEventListener("toggle", showTotalsChart);
-  select("range").addEventListener("change", showTotalsChart);
+  details().addEventListener("toggle", readTotalsChart);
+  select("range").addEventListener("change", readTotalsChart);
   select("series-currency").addEventListener("change", draw);
 }

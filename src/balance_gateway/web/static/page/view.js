@@ -11,6 +11,8 @@ import { PROVIDERS, TEXT } from "./text.js";
 
 /** @type {WeakMap<Row, string>} */
 const findTexts = new WeakMap();
+/** With more currencies the sums of the shown accounts are below them. */
+const SUMS_ABOVE_MAX = 2;
 /** Later than every instant: such a figure is of this moment. */
 const ALWAYS_NOW = "9999";
 const compareTexts = new Intl.Collator(undefined, { numeric: true }).compare;
@@ -144,7 +146,10 @@ export function buildView(rows, state, overlapping) {
   if (!getGroup) {
     const isPart = shown.length > 0 && shown.length < rows.length;
     const sums = isPart ? buildSubtotals(TEXT.shown, shown, overlapping) : [];
-    return { items: [...sums, ...shown.map(buildItem)], rows: shown };
+    const accounts = shown.map(buildItem);
+    // Many sums would push the accounts that a reader looks for out of sight.
+    const items = sums.length > SUMS_ABOVE_MAX ? [...accounts, ...sums] : [...sums, ...accounts];
+    return { items, rows: shown };
   }
   /** @type {Map<string, Row[]>} */
   const groups = new Map();
