@@ -31,6 +31,8 @@ SLOW_FILES = (
     "tests/system/test_commands.py",
     "tests/system/test_operator_day.py",
     "tests/web/test_page_states.py",
+    "tests/web/test_page_on_replicas.py",
+    "tests/web/test_page_axe.py",
     "tests/system/test_workers.py",
     "tests/history/test_live.py",
     "tests/web/test_page_on_demo.py",

