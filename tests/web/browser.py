@@ -7,7 +7,7 @@ wait with ``expect``, and run scripts with ``evaluate``.
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,19 @@ async def open_page(
         assert found == [], found
 
 
-async def find_axe_problems(page: Page) -> list[str]:
-    """Return what axe finds on the page as it is, as rules with the elements."""
-    await page.evaluate(_AXE)
-    result = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+async def find_axe_problems(page: Page, *, only: Sequence[str] = ()) -> list[str]:
+    """Return what axe finds on the page as it is, as rules with the elements.
+
+    Args:
+        page: the page.
+        only: the rules to check; empty for all.
+    """
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(_AXE)
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if only:
+        options["runOnly"] = list(only)
+    result = await page.evaluate("(options) => axe.run(document, options)", options)
     return [
         f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
         for each in result["violations"]
