@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -10,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.async_api import Browser, Page, Response, expect
@@ -18,7 +16,7 @@ from playwright.async_api import Browser, Page, Response, expect
 from tests.servers import free_port, redis_server, run_postgresql
 from tests.system.processes import GatewayClient, run_process, wait_until_ready
 from tests.web.browser import open_page
-from tests.web.many_accounts import write_many_accounts
+from tests.web.many_accounts import find_operation, limit_light, write_many_accounts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,12 +58,7 @@ def replicas(
         # The tests read all accounts of Light again and again.
         unlimited = GatewayClient("", sandbox_url, "")
         unlimited.control("PUT", "options", {"limits": {"light_per_minute": None}})
-        config = files.config_path.read_text(encoding="utf-8")
-        light = "[connectors.light-acme]\n"
-        assert light in config
-        files.config_path.write_text(
-            config.replace(light, f"{light}requests_per_minute = 100000\n"), encoding="utf-8"
-        )
+        limit_light(files, 100_000)
         gateways = []
         for _ in range(2):
             port = free_port()
@@ -90,16 +83,6 @@ async def sign_in(browser: Browser, gateway: GatewayClient, address: str) -> Asy
 async def wait_for_figures(page: Page) -> None:
     await expect(page.locator("#status")).to_contain_text("Up to date")
     await expect(page.locator("#refresh")).to_be_enabled()
-
-
-def find_operation(response: Response) -> str:
-    """Return the name of an operation, such as "Accounts LOCAL", and whether it is a later page."""
-    asked = parse_qs(urlsplit(response.url).query)
-    [name] = re.findall(r"^query (\w+)", asked["query"][0])
-    variables = json.loads(asked["variables"][0])
-    own = " LOCAL" if variables.get("providers") == ["LOCAL"] else ""
-    later = " (later page)" if variables.get("after") else ""
-    return f"{name}{own}{later}"
 
 
 async def test_a_poll_shows_what_was_written_through_the_other_replica(
