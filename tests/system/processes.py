@@ -111,13 +111,14 @@ class GatewayClient:
 def run_process(
     *arguments: str, is_preloaded: bool = True, **environment: str
 ) -> Iterator[Process]:
-    """Run a command; at the end terminate it, or kill it after 20 s."""
+    """Run a command; at the end interrupt it, or kill it after 20 s."""
     started = _start(arguments, environment, is_preloaded=is_preloaded)
     try:
         yield started
     finally:
         if started.poll() is None:
-            started.send_signal(signal.SIGTERM)
+            # After SIGTERM a gateway serves for some seconds more, as load balancers need it.
+            started.send_signal(signal.SIGINT)
             try:
                 started.wait(20)
             except subprocess.TimeoutExpired:
