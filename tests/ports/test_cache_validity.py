@@ -1,6 +1,6 @@
 """Cache validity: when a response that was built from cached values must not be reused."""
 
-from balance_gateway.ports.cache_validity import LocalCacheVersions
+from balance_gateway.ports.cache_validity import ENDED_MAX, LocalCacheVersions
 
 
 def test_validity_ends_when_its_value_is_replaced() -> None:
@@ -37,3 +37,26 @@ def test_an_unreferenced_validity_is_dropped() -> None:
 
     assert versions.changes == 0
     assert not versions._validities["fence"]
+
+
+def test_the_ended_validities_are_listed_since_any_count() -> None:
+    versions = LocalCacheVersions()
+    first, second, third = (versions.validity("fence", each) for each in ("1", "2", "3"))
+    versions.invalidate("fence", "1")
+    since = versions.ended_count
+
+    assert versions.list_ended(since) == []
+    versions.end_fence("fence")
+
+    assert set(map(id, versions.list_ended(since) or ())) == {id(second), id(third)}
+    assert set(map(id, versions.list_ended(0) or ())) == {id(first), id(second), id(third)}
+
+
+def test_ended_validities_are_not_listed_when_some_are_forgotten() -> None:
+    versions = LocalCacheVersions()
+    kept = [versions.validity("fence", str(number)) for number in range(ENDED_MAX + 1)]
+    versions.end_fence("fence")
+
+    assert len(kept) == versions.ended_count
+    assert versions.list_ended(0) is None
+    assert len(versions.list_ended(1) or ()) == ENDED_MAX

@@ -19,7 +19,9 @@ from balance_gateway.service.balances import (
     Missing,
     Result,
     TotalGroup,
+    build_row,
     correct_totals,
+    list_instants,
 )
 from tests.service import fakes
 from tests.service.fakes import sum_up as sum_fast
@@ -171,8 +173,27 @@ def test_totals_equal_those_of_the_slow_version(made, group_by) -> None:
     assert totals == compute_slowly(requests, results, group_by)
 
 
-@given(rows(), st.data())
-def test_corrected_totals_equal_new_ones(made, data) -> None:
+def correct(requests, old, new, changed, group_by=None) -> list[CurrencyTotal] | None:
+    """Correct the totals of the old results at the changed positions."""
+    before, after = (
+        [
+            build_row(request.account, request.as_of, result)
+            for request, result in zip(requests, results, strict=True)
+        ]
+        for results in (old, new)
+    )
+    changes = [(before[position], after[position]) for position in changed]
+    totals = sum_fast(requests, old, group_by)
+    instants = [list_instants(total, before) for total in totals]
+    corrected = correct_totals(totals, changes, instants, group_by)
+    assert [each[:1] for each in instants] == [
+        [total.oldest_observed_at] if total.included else [] for total in corrected or totals
+    ]
+    return corrected
+
+
+@given(rows(), st.data(), st.sampled_from((None, *TotalGroup)))
+def test_corrected_totals_equal_new_ones(made, data, group_by) -> None:
     """A few balances change; what changes more than amounts and instants is not corrected."""
     requests, old = [row[0] for row in made], [row[1] for row in made]
     new, changed = list(old), set()
@@ -186,9 +207,9 @@ def test_corrected_totals_equal_new_ones(made, data) -> None:
             figures = replace(result.value, **dict.fromkeys(names, amount))
             new[number] = replace(result, value=figures, observed_at=AT + timedelta(seconds=9))
 
-    corrected = correct_totals(sum_fast(requests, old), changed, old, new)
+    corrected = correct(requests, old, new, changed, group_by)
 
-    assert corrected is None or corrected == sum_fast(requests, new)
+    assert corrected is None or corrected == sum_fast(requests, new, group_by)
 
 
 @pytest.mark.parametrize("names", [("bank",), ("ledger",), ("bank", "ledger")])
@@ -202,9 +223,7 @@ def test_a_changed_amount_is_corrected(names) -> None:
         )
         for amount in (Money(5, "EUR"), Money(7, "EUR"))
     )
-    totals = sum_fast([request, request], [old, old])
-
-    corrected = correct_totals(totals, [1], [old, old], [old, new])
+    corrected = correct([request, request], [old, old], [old, new], [1])
 
     assert corrected == sum_fast([request, request], [old, new])
     assert [getattr(total, name) for total in corrected for name in names] == [
@@ -234,5 +253,5 @@ SOUND = Observed(
 def test_what_changes_more_than_an_amount_is_not_corrected(changed) -> None:
     request = BalanceRequest(fakes.account(), DAY, True)
 
-    assert correct_totals(sum_fast([request], [SOUND]), [0], [SOUND], [changed]) is None
-    assert correct_totals(sum_fast([request], [changed]), [0], [changed], [SOUND]) is None
+    assert correct([request], [SOUND], [changed], [0]) is None
+    assert correct([request], [changed], [SOUND], [0]) is None

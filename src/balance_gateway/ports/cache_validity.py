@@ -1,6 +1,9 @@
 """Tracks how long a response that was built from cached values may be reused."""
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -25,6 +28,9 @@ class CacheValidity:
 
     is_valid: bool = True
 
+
+#: So many validities are listed that have ended. Whoever looks too seldom checks all of its own.
+ENDED_MAX = 4_096
 
 _NO_VALIDITIES: WeakValueDictionary[str, CacheValidity] = WeakValueDictionary()
 
@@ -59,12 +65,15 @@ class LocalCacheVersions:
             the cache, which then has the nonces.
         changes: number of nonce changes and ended validities. While this number is unchanged,
             every validity is unchanged.
+        ended_count: number of validities that have ended.
     """
 
     by_fence: dict[str, str] = field(default_factory=dict)
     changes: int = 0
+    ended_count: int = 0
     # Weak values: a validity that no response refers to any more costs no memory.
     _validities: dict[str, WeakValueDictionary[str, CacheValidity]] = field(default_factory=dict)
+    _ended: deque[CacheValidity] = field(default_factory=lambda: deque(maxlen=ENDED_MAX))
 
     def validity(self, fence: str, key: str) -> CacheValidity:
         """Return the current validity of a key: of one value, or of all values of an account."""
@@ -88,7 +97,7 @@ class LocalCacheVersions:
         if validities is not None:
             self.changes += 1
             for validity in validities.values():
-                validity.is_valid = False
+                self._end(validity)
 
     def end_all(self) -> None:
         """End every validity."""
@@ -99,5 +108,15 @@ class LocalCacheVersions:
         """End the validity of a key after its value was replaced in the cache."""
         validity = self._validities.get(fence, _NO_VALIDITIES).pop(key, None)
         if validity is not None:
-            validity.is_valid = False
+            self._end(validity)
             self.changes += 1
+
+    def list_ended(self, since: int) -> Sequence[CacheValidity] | None:
+        """Return the validities that have ended since a count of them; None if too many have."""
+        new = self.ended_count - since
+        return list(islice(reversed(self._ended), new)) if new <= len(self._ended) else None
+
+    def _end(self, validity: CacheValidity) -> None:
+        validity.is_valid = False
+        self._ended.append(validity)
+        self.ended_count += 1

@@ -81,8 +81,8 @@ class AccountIndex:
     def select_ids(self, wanted: AccountFilter) -> tuple[Account, ...]:
         """Return the accounts that match all criteria, sorted by id, for a filter with ids."""
         assert wanted.ids is not None
-        by_id = self.by_id
-        found = [by_id[each] for each in sorted(wanted.ids) if each in by_id]
+        by_id: Mapping[str, Account] = self.by_id
+        found = [each for each in map(by_id.get, sorted(wanted.ids)) if each is not None]
         others = wanted.connectors, wanted.providers, wanted.currencies, wanted.name_contains
         if others == (None, None, None, None):
             return tuple(found)

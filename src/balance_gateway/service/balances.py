@@ -1,11 +1,11 @@
 """Sums balances per currency, each money once, and lists the accounts that a total lacks."""
 
 import enum
-from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.balances import BalanceFigures, BalanceQuery, MissingReason
@@ -43,6 +43,32 @@ class Missing:
     account: Account
     code: ErrorCode
     reason: MissingReason | None = None
+
+
+class BalanceRow(NamedTuple):
+    """What a total needs of one account: amounts in minor units, or why there are none.
+
+    Attributes:
+        account: the account.
+        currency: its currency.
+        bank: its bank balance; None when it is not known.
+        ledger: its ledger balance; None when it is not known.
+        day: the day of both; of a missing balance the day that was asked for.
+        remote_path: see ``BalanceFigures``.
+        is_stale: whether both are stale.
+        observed_at: when both were observed; None for a missing balance.
+        missing: why the account cannot be added; None if it can.
+    """
+
+    account: Account
+    currency: str
+    bank: int | None
+    ledger: int | None
+    day: date
+    remote_path: tuple[str, ...]
+    is_stale: bool
+    observed_at: datetime | None
+    missing: Missing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,191 +139,204 @@ def compute_totals(
         group_by: what the accounts of one total have in common; None: the currency only.
 
     Returns:
+        As ``sum_rows``.
+    """
+    rows = [build_row(*each) for each in zip(accounts, days, results, strict=True)]
+    return sum_rows(rows, group_by)
+
+
+def build_row(account: Account, day: date, result: Result) -> BalanceRow:
+    """Build the row of an account from the result of reading its balance of a day."""
+    if isinstance(result, GatewayError):
+        missing = Missing(account, result.code)
+        return BalanceRow(account, account.currency, None, None, day, (), False, None, missing)
+    figures = result.value
+    bank, ledger = figures.bank, figures.ledger
+    if bank is None and ledger is None:
+        # Its money is not in the sum: such a total must not look complete.
+        reason = figures.bank_missing or figures.ledger_missing
+        missing = Missing(account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason)
+        return BalanceRow(account, account.currency, None, None, day, (), False, None, missing)
+    return BalanceRow(
+        account,
+        account.currency,
+        None if bank is None else bank.minor_units,
+        None if ledger is None else ledger.minor_units,
+        figures.as_of,
+        figures.remote_path,
+        result.state is FreshnessState.STALE,
+        result.observed_at,
+        None,
+    )
+
+
+def sum_rows(rows: Sequence[BalanceRow], group_by: TotalGroup | None = None) -> list[CurrencyTotal]:
+    """Sum rows per currency, and per group if asked for.
+
+    Args:
+        rows: the row of each account.
+        group_by: what the accounts of one total have in common; None: the currency only.
+
+    Returns:
         One total per group and currency, sorted by group and currency code. One with only failed
         accounts is included, and lists them.
     """
     # Over all currencies: of one remote account in two of them, at most one can be right.
-    overlapping = _find_overlapping(accounts, results)
-    rows_by_key: dict[Any, list[int]] = {}
-    keys: Sequence[Any] = [account.currency for account in accounts]
-    if group_by is not None:
-        keys = list(zip(map(group_by.find, accounts), keys, strict=True))
-    for index, key in enumerate(keys):
-        rows = rows_by_key.get(key)
-        if rows is None:
-            rows = rows_by_key[key] = []
-        rows.append(index)
+    overlapping = _find_overlapping(rows)
     return [
-        _build_total(
-            accounts[rows[0]].currency,
-            None if group_by is None else key[0],
-            rows,
-            [accounts[row] for row in rows],
-            [days[row] for row in rows],
-            [results[row] for row in rows],
-            overlapping,
-        )
-        for key, rows in sorted(rows_by_key.items())
+        _build_total(currency, None if group_by is None else group, rows, positions, overlapping)
+        for (group, currency), positions in sorted(_group_rows(rows, group_by).items())
     ]
+
+
+def _group_rows(
+    rows: Sequence[BalanceRow], group_by: TotalGroup | None
+) -> Mapping[tuple[str, str], Sequence[int]]:
+    """Return the positions of the rows of each total, by its group and currency."""
+    if group_by is None and len({row.currency for row in rows}) == 1:
+        return {("", rows[0].currency): range(len(rows))}
+    positions: dict[tuple[str, str], list[int]] = {}
+    for position, row in enumerate(rows):
+        key = "" if group_by is None else group_by.find(row.account), row.currency
+        positions.setdefault(key, []).append(position)
+    return positions
 
 
 def _build_total(
     currency: str,
     group: str | None,
-    asked_rows: Sequence[int],
-    asked: Sequence[Account],
-    asked_days: Sequence[date],
-    results: Sequence[Result],
+    rows: Sequence[BalanceRow],
+    positions: Sequence[int],
     overlapping: set[str],
 ) -> CurrencyTotal:
-    rows, accounts = asked_rows, asked
-    observed = cast(Sequence[_Read], results)
-    missing: list[Missing] = []
+    asked = rows if len(positions) == len(rows) else [rows[position] for position in positions]
+    # Column by column is several times as fast as row by row.
+    accounts, _, banks, ledgers, days, _, are_stale, observed_at, missing = _transpose(asked)
     left_out: list[Account] = []
-    if overlapping or not _has_all_figures(results):
-        rows, accounts, observed = [], [], []
-        for row, account, result in zip(asked_rows, asked, results, strict=True):
-            reason = _find_reason(account, result)
-            if reason is not None:
-                missing.append(reason)
-            elif account.id in overlapping:
-                left_out.append(account)
-            else:
-                rows.append(row)
-                accounts.append(account)
-                observed.append(cast(_Read, result))
-    # List by list is several times as fast as row by row.
-    figures = [one.value for one in observed]
-    bank = [each.bank.minor_units for each in figures if each.bank is not None]
-    ledger = [each.ledger.minor_units for each in figures if each.ledger is not None]
-    days = [each.as_of for each in figures]
-    distinct_days = set(days or asked_days)
+    if overlapping or any(missing):
+        read = [each for each in positions if rows[each].missing is None]
+        positions = [each for each in read if rows[each].account.id not in overlapping]
+        left_out = [rows[each].account for each in read if rows[each].account.id in overlapping]
+        counted = [rows[position] for position in positions]
+        accounts, _, banks, ledgers, days, _, are_stale, observed_at, _ = _transpose(counted)
+    bank = [each for each in banks if each is not None] if None in banks else banks
+    ledger = [each for each in ledgers if each is not None] if None in ledgers else ledgers
+    distinct_days = set(days or [row.day for row in asked])
     return CurrencyTotal(
         currency=currency,
         group=group,
         bank=_sum(bank, currency),
         ledger=_sum(ledger, currency),
-        included=len(observed),
+        included=len(accounts),
         bank_included=len(bank),
         ledger_included=len(ledger),
-        missing=tuple(missing),
+        missing=tuple([each for each in missing if each is not None]),
         overlapping=tuple(left_out),
         first_day=min(distinct_days),
         last_day=max(distinct_days),
-        stale_included=[one.state for one in observed].count(FreshnessState.STALE),
-        oldest_observed_at=min([one.observed_at for one in observed], default=None),
-        counted_accounts=tuple(accounts),
-        counted_days=tuple(days),
-        counted_rows=tuple(rows),
+        stale_included=are_stale.count(True),
+        oldest_observed_at=min(observed_at, default=None),
+        counted_accounts=accounts,
+        counted_days=days,
+        counted_rows=tuple(positions),
     )
+
+
+def _transpose(rows: Sequence[BalanceRow]) -> Sequence[tuple[Any, ...]]:
+    """Return the column of each field."""
+    return list(zip(*rows, strict=True)) if rows else [()] * len(BalanceRow._fields)
+
+
+def list_instants(total: CurrencyTotal, rows: Sequence[BalanceRow]) -> list[datetime]:
+    """Return when the balances in a total were observed, the oldest first."""
+    instants = (rows[position].observed_at for position in total.counted_rows)
+    return sorted(each for each in instants if each is not None)
 
 
 def correct_totals(
     totals: Sequence[CurrencyTotal],
-    changed_rows: Collection[int],
-    old: Sequence[Result],
-    new: Sequence[Result],
+    changes: Sequence[tuple[BalanceRow, BalanceRow]],
+    instants: Sequence[list[datetime]],
+    group_by: TotalGroup | None = None,
 ) -> list[CurrencyTotal] | None:
-    """Correct totals for a few changed balances, much faster than summing all of them again.
+    """Correct totals for changed balances; the cost depends on the number of changes alone.
 
     Args:
-        totals: the totals of ``old``.
-        changed_rows: the positions at which ``new`` may differ from ``old``.
-        old: the results that the totals were computed from.
-        new: the results now.
+        totals: the totals of the former rows.
+        changes: each changed row, before and after.
+        instants: of each total, as ``list_instants`` returns them; they are corrected in place.
+        group_by: as for the totals.
 
     Returns:
-        None if a change is of more than amounts and instants: compute new totals then.
+        None, and nothing is corrected, if a change is of more than amounts and instants: compute
+        new totals then.
     """
-    left = set(changed_rows)
-    corrected = []
-    for total in totals:
-        rows = left.intersection(total.counted_rows)
-        left -= rows
-        # Only balances that were read are counted.
-        before, after = cast(Sequence[_Read], old), cast(Sequence[_Read], new)
-        if not all(_differ_in_amounts(before[row], new[row]) for row in rows):
+    if not all(_differ_in_amounts(old, new) for old, new in changes):
+        return None
+    by_key: dict[tuple[str | None, str], list[tuple[BalanceRow, BalanceRow]]] = {}
+    for change in changes:
+        account = change[1].account
+        key = None if group_by is None else group_by.find(account), account.currency
+        by_key.setdefault(key, []).append(change)
+    found = [by_key.get((total.group, total.currency), []) for total in totals]
+    for total, of_total in zip(totals, found, strict=True):
+        if any(new.account in total.overlapping for _, new in of_total):
             return None
-        corrected.append(_correct_total(total, rows, before, after) if rows else total)
-    return None if left else corrected
+    corrected = zip(totals, found, instants, strict=True)
+    return [_correct_total(*each) if each[1] else each[0] for each in corrected]
 
 
-def _differ_in_amounts(old: _Read, new: Result) -> bool:
-    """Whether two results differ in amounts and instants only."""
-    if not isinstance(new, Observed):
-        return False
-    before, after = old.value, new.value
+def _differ_in_amounts(old: BalanceRow, new: BalanceRow) -> bool:
+    """Whether two rows of one account differ in amounts and instants only."""
     return (
-        FreshnessState.STALE not in (old.state, new.state)
-        and (before.bank is None) == (after.bank is None)
-        and (before.ledger is None) == (after.ledger is None)
-        and (before.as_of, before.remote_path) == (after.as_of, after.remote_path)
+        old.missing is None
+        and new.missing is None
+        and not (old.is_stale or new.is_stale)
+        and (old.bank is None) == (new.bank is None)
+        and (old.ledger is None) == (new.ledger is None)
+        and (old.day, old.remote_path) == (new.day, new.remote_path)
     )
 
 
 def _correct_total(
-    total: CurrencyTotal, rows: Collection[int], old: Sequence[_Read], new: Sequence[_Read]
+    total: CurrencyTotal,
+    changes: Sequence[tuple[BalanceRow, BalanceRow]],
+    instants: list[datetime],
 ) -> CurrencyTotal:
-    before = [old[row].value for row in rows]
-    after = [new[row].value for row in rows]
+    for old, new in changes:
+        # Only balances that were read are counted.
+        before, after = cast(datetime, old.observed_at), cast(datetime, new.observed_at)
+        del instants[bisect_left(instants, before)]
+        insort(instants, after)
     return replace(
         total,
-        bank=_correct_sum(total.bank, [one.bank for one in before], [one.bank for one in after]),
-        ledger=_correct_sum(
-            total.ledger, [one.ledger for one in before], [one.ledger for one in after]
+        bank=_add(total.bank, sum([(new.bank or 0) - (old.bank or 0) for old, new in changes])),
+        ledger=_add(
+            total.ledger, sum([(new.ledger or 0) - (old.ledger or 0) for old, new in changes])
         ),
-        oldest_observed_at=min([new[row].observed_at for row in total.counted_rows]),
+        oldest_observed_at=instants[0],
     )
 
 
-def _correct_sum(
-    known: Money | None, before: Sequence[Money | None], after: Sequence[Money | None]
-) -> Money | None:
-    """Replace amounts of a sum; None stays None, because then no balance has this figure."""
-    if known is None:
-        return None
-    change = sum([one.minor_units for one in after if one is not None]) - sum(
-        [one.minor_units for one in before if one is not None]
-    )
-    return Money(known.minor_units + change, known.currency)
+def _add(known: Money | None, change: int) -> Money | None:
+    """Add to a sum; None stays None, because then no balance has this figure."""
+    return None if known is None else Money(known.minor_units + change, known.currency)
 
 
-def _has_all_figures(results: Sequence[Result]) -> bool:
-    """Whether every account was read and has a balance."""
-    if set(map(type, results)) != {Observed}:
-        return False
-    observed = cast(Sequence[_Read], results)
-    # A list takes half the time of a generator.
-    return all([each.value.bank or each.value.ledger for each in observed])  # noqa: C419
-
-
-def _find_reason(account: Account, result: Result) -> Missing | None:
-    """Return why an account has no balance; None if it has one."""
-    if isinstance(result, GatewayError):
-        return Missing(account, result.code)
-    figures = result.value
-    if figures.bank is not None or figures.ledger is not None:
-        return None
-    # Its money is not in the sum: such a total must not look complete.
-    reason = figures.bank_missing or figures.ledger_missing
-    return Missing(account, ErrorCode.UNSUPPORTED_BY_PROVIDER, reason)
-
-
-def _find_overlapping(accounts: Sequence[Account], results: Sequence[Result]) -> set[str]:
-    """Return the ids of the accounts with money that another account of the list counts.
+def _find_overlapping(rows: Sequence[BalanceRow]) -> set[str]:
+    """Return the ids of the accounts with money that another account of the rows counts.
 
     Of equal accounts the first one counts.
     """
-    paths = [each.value.remote_path for each in results if isinstance(each, Observed)]
-    if len(set(paths)) == len(paths) and len(set(map(len, paths))) == 1:
+    # A row without a balance has no path, and an empty path overlaps with nothing.
+    paths = [row.remote_path for row in rows if row.remote_path]
+    if len(set(paths)) == len(paths) and len(set(map(len, paths))) <= 1:
         # The usual case: all different, and none within another one.
         return set()
     counted: dict[ProviderKind, dict[tuple[str, ...], str]] = {kind: {} for kind in ProviderKind}
     found = set()
-    for account, result in zip(accounts, results, strict=True):
-        if _find_reason(account, result) is not None:
-            continue
-        path = cast(_Read, result).value.remote_path
+    for row in rows:
+        path, account = row.remote_path, row.account
         if path and counted[account.provider].setdefault(path, account.id) != account.id:
             found.add(account.id)
     for by_path in counted.values():

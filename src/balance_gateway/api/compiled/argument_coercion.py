@@ -32,6 +32,7 @@ Coercer = Callable[[Any], Any]
 _DAY_CHARACTERS = len("2026-01-31")
 _INT_MAX = 2**31 - 1
 _NAME_CHARACTERS_MAX = 200
+_ONLY_TEXT = {str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _build_list_coercer(coerce: Coercer) -> Coercer:
 
 def _coerce_ids(value: Any) -> list[str]:
     # Only strings, not the integers that GraphQL also allows.
-    if type(value) is not list or not all(type(item) is str for item in value):
+    if type(value) is not list or not set(map(type, value)) <= _ONLY_TEXT:
         raise FallBackToGraphQLCore("argument")
     return value
 

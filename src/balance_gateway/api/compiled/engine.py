@@ -114,6 +114,12 @@ class CompiledEngine:
                 KeptTotalsCache(),
                 KeptTexts(),
                 self._versions,
+
+
+                AccountJsonCache(),
+                KeptValues(self._storage),
+                KeptTotalsCache(self._versions),
+                KeptTexts(),
             )
         )
         self._tenants_in_storage: dict[str, bool] = {}

@@ -39,6 +39,9 @@ class RequestValues:
     Args:
         context: the context of the request.
         kept: the values that are kept between requests; None where nothing may be kept.
+
+    Attributes:
+        read_accounts: the ids of the accounts with values that this request has read itself.
     """
 
     def __init__(self, context: RequestContext, kept: KeptValues | None, now_s: float) -> None:
@@ -46,6 +49,7 @@ class RequestValues:
         self._kept = kept
         self._now_s = now_s
         self._results: dict[Hashable, Any] = {}
+        self.read_accounts: set[str] = set()
         self._missing_balances: dict[Hashable, BalanceRequest] = {}
         self._missing: dict[str, dict[Hashable, Account]] = {}
 
@@ -198,6 +202,8 @@ class RequestValues:
             else:
                 self._kept.put(key, result)
         self._results[key] = result
+        account = request.account if isinstance(request, BalanceRequest) else request
+        self.read_accounts.add(account.id)
 
     def _is_stored(self, key: Hashable, request: Any) -> bool:
         account = request.account if isinstance(request, BalanceRequest) else request

@@ -15,6 +15,7 @@ from balance_gateway.api.compiled.compiler import (
     nested_list,
     write_list,
 )
+from balance_gateway.api.compiled.current_totals import TotalsArguments, find_totals
 from balance_gateway.api.compiled.encoding import encode_day, encode_text
 from balance_gateway.api.compiled.kept_totals import TotalView
 from balance_gateway.api.compiled.output import Output
@@ -24,11 +25,7 @@ from balance_gateway.api.compiled.series_fields import (
     SeriesArguments,
     build_series_arguments,
 )
-from balance_gateway.api.compiled.total_fields import (
-    CURRENCY_TOTAL,
-    TotalsArguments,
-    find_totals,
-)
+from balance_gateway.api.compiled.total_fields import CURRENCY_TOTAL
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.service.total_series import TotalProblem, build_point
