@@ -1,10 +1,11 @@
 """The JSON of balances in series is kept for as long as the same value is read again."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from balance_gateway.api.compiled.kept_texts import KeptTexts
+from balance_gateway.api.compiled.kept_texts import KeptText, KeptTexts
+from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity
 from tests.api.compiled.gateway_harness import GatewayHarness
 from tests.api.compiled.random_history import without_early_refresh
 
@@ -23,31 +24,48 @@ SELECTIONS = (
 )
 
 
-def test_a_text_belongs_to_one_value() -> None:
-    texts, first, second = KeptTexts(), object(), object()
-    texts.put("key", first, b"1")
-
-    assert texts.find("key", first) == b"1"
-    assert texts.find("key", second) is None
-    assert texts.find("other", first) is None
+KEY, DAY = ("place", "a0"), date(2026, 5, 7)
 
 
-def test_the_oldest_texts_are_dropped_over_the_limit() -> None:
-    texts, value = KeptTexts(bytes_max=100_000), object()
+def build_text(text: bytes, until_s: float = 9.0) -> KeptText:
+    validity = CacheValidity()
+    return KeptText(text, CacheTerms(validity, validity, until_s))
+
+
+def test_texts_are_found_while_each_of_them_is_valid() -> None:
+    texts, days = KeptTexts(), [DAY, DAY + timedelta(days=1)]
+    kept = [build_text(b"1"), build_text(b"2", until_s=8.0)]
+    for day, each in zip(days, kept, strict=True):
+        texts.put(KEY, day, each)
+
+    assert texts.find_all(KEY, days, 7.9) == kept
+    assert texts.find_all(KEY, days[::-1], 7.9) == kept[::-1]
+    assert texts.find_all(KEY, days, 8.0) is None
+    assert texts.find_all(("place", "a1"), days, 7.9) is None
+    assert texts.find_all(KEY, [*days, DAY - timedelta(days=1)], 7.9) is None
+    kept[0].terms.validity.is_valid = False
+    assert texts.find_all(KEY, days, 7.9) is None
+
+
+def test_the_least_recently_used_texts_are_dropped_over_the_limit() -> None:
+    texts = KeptTexts(bytes_max=100_000)
     for number in range(1_000):
-        texts.put(number, value, b"x" * 500)
-        texts.put(number, value, b"y" * 500)
+        texts.find_all(KEY, [DAY], 0.0)
+        key = KEY if number == 0 else ("place", str(number))
+        texts.put(key, DAY, build_text(b"x" * 500))
+        texts.put(key, DAY, build_text(b"y" * 500))
 
     assert texts.size_bytes == len(texts) * 1_000 <= 100_000
-    assert texts.find(999, value) == b"y" * 500
-    assert texts.find(0, value) is None
+    assert [each.text for each in texts.find_all(("place", "999"), [DAY], 0.0)] == [b"y" * 500]
+    assert texts.find_all(KEY, [DAY], 0.0) is not None
+    assert texts.find_all(("place", "1"), [DAY], 0.0) is None
 
 
 def test_a_large_text_is_not_kept() -> None:
-    texts, value = KeptTexts(bytes_max=100_000), object()
-    texts.put("key", value, b"x" * 1_001)
+    texts = KeptTexts(bytes_max=100_000)
+    texts.put(KEY, DAY, build_text(b"x" * 1_001))
 
-    assert texts.find("key", value) is None
+    assert texts.find_all(KEY, [DAY], 0.0) is None
 
 
 @pytest.mark.parametrize("document", [SERIES, HISTORY])

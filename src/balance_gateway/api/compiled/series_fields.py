@@ -16,6 +16,8 @@ from balance_gateway.api.compiled.compiler import (
     nested,
 )
 from balance_gateway.api.compiled.encoding import encode_day, encode_text
+from balance_gateway.api.compiled.field_errors import KeyPath
+from balance_gateway.api.compiled.kept_texts import KeptText
 from balance_gateway.api.compiled.output import Output
 from balance_gateway.api.compiled.taken_values import get_terms
 from balance_gateway.api.request.limits import Limits
@@ -35,11 +37,10 @@ class Point(NamedTuple):
 
 
 class Balances(NamedTuple):
-    """The balance of an account, or its error, on each of several days."""
+    """The days for which the balances of an account are selected."""
 
     account: Account
     days: Sequence[date]
-    results: Sequence[Observed[BalanceFigures] | GatewayError]
 
 
 class SeriesArguments(NamedTuple):
@@ -78,36 +79,78 @@ class BalancesWriter:
     Args:
         write_item: writes one item.
         build_item: builds an item from the day, the account and the result.
+        failing_path: of the field that fails with a day; None if a day has a problem of its own.
     """
 
-    def __init__(self, write_item: Write, build_item: Callable[[date, Account, Any], Any]) -> None:
+    def __init__(
+        self,
+        write_item: Write,
+        build_item: Callable[[date, Account, Any], Any],
+        failing_path: KeyPath | None,
+    ) -> None:
         self._write_item = write_item
         self._build_item = build_item
+        self._failing_path = failing_path
         #: Names this writer without keeping it alive.
         self._token = object()
         #: Texts with holes, or with other values in them, are not kept.
         self._is_keeping = True
 
     def write_list(self, balances: Balances, out: Output) -> None:
-        """Write the list."""
+        """Write the list, or the error that the field fails with."""
+        if self._write_kept(balances, out):
+            return
+        account, days = balances
+        results = out.state.values.get_balances([account] * len(days), days)
+        if results is None:
+            out.write_missing()
+            return
+        out.depend_on_all(list(map(get_terms, results)))
+        if self._failing_path is not None:
+            error = next((each for each in results if isinstance(each, GatewayError)), None)
+            if error is not None:
+                out.fail(self._failing_path, error)
+                return
+        self._write_results(balances, results, out)
+
+    def _write_kept(self, balances: Balances, out: Output) -> bool:
+        """Write the list from kept texts; return whether all days have one."""
+        account, days = balances
+        state = out.state
+        # What this request has read itself comes first.
+        if state.kept is None or account.id in state.values.read_accounts:
+            return False
+        found = state.kept.texts.find_all((self._token, account.id), days, state.now_s)
+        if found is None:
+            return False
+        out.parts.append(b"[" + b",".join([each.text for each in found]) + b"]")
+        terms = [each.terms for each in found]
+        out.validities += [each.validity for each in terms]
+        out.expire_at(min([each.until_s for each in terms]))
+        out.value_count += len(terms)
+        return True
+
+    def _write_results(self, balances: Balances, results: Sequence[Any], out: Output) -> None:
         kept = out.state.kept if self._is_keeping else None
-        account, texts = balances.account, None if kept is None else kept.texts
+        account, key = balances.account, (self._token, balances.account.id)
+        table = {} if kept is None else kept.texts.get_table(key)
         out.indexes.append(0)
         out.parts.append(b"[")
-        for index, (day, result) in enumerate(zip(balances.days, balances.results, strict=True)):
+        for index, (day, result) in enumerate(zip(balances.days, results, strict=True)):
             if index:
                 out.parts.append(b",")
                 out.indexes[-1] = index
-            key = self._token, account.id, day
-            text = None if texts is None else texts.find(key, result)
+            terms = result.cache_terms if isinstance(result, Observed) else None
+            former, text = table.get(day), None
+            if kept is not None and terms is not None:
+                if former is not None and former.terms.validity is terms.validity:
+                    text = former.text
+                else:
+                    text = self._write_alone(self._build_item(day, account, result), out)
+                if text is not None:
+                    kept.texts.put(key, day, KeptText(text, terms))
             if text is None:
-                item = self._build_item(day, account, result)
-                if texts is not None and isinstance(result, Observed):
-                    text = self._write_alone(item, out)
-                    if text is not None:
-                        texts.put(key, result, text)
-            if text is None:
-                self._write_item(item, out)
+                self._write_item(self._build_item(day, account, result), out)
             else:
                 out.parts.append(text)
         out.parts.append(b"]")
@@ -128,7 +171,7 @@ class BalancesWriter:
 
 def _compile_points(compiler: Compiler, field: SelectedField) -> Write:
     write_point = compiler.compile_object(POINT, field.nodes, field.item_path)
-    return BalancesWriter(write_point, _build_point).write_list
+    return BalancesWriter(write_point, _build_point, None).write_list
 
 
 SERIES = ObjectType("BalanceSeries", {"points": _compile_points})
@@ -162,17 +205,10 @@ def compile_series(compiler: Compiler, field: SelectedField) -> Write:
 def compile_history(compiler: Compiler, field: SelectedField) -> Write:
     """Compile ``BankAccount.balanceHistory``: one unavailable day fails the field."""
     write_balance = compiler.compile_object(BALANCE, field.nodes, field.item_path)
-    writer = BalancesWriter(write_balance, lambda _day, account, read: BalanceView(account, read))
-
-    def write(balances: Balances, out: Output) -> None:
-        errors = (each for each in balances.results if isinstance(each, GatewayError))
-        error = next(errors, None)
-        if error is None:
-            writer.write_list(balances, out)
-        else:
-            out.fail(field.path, error)
-
-    return _compile_balances(compiler, field, write)
+    writer = BalancesWriter(
+        write_balance, lambda _day, account, read: BalanceView(account, read), field.path
+    )
+    return _compile_balances(compiler, field, writer.write_list)
 
 
 def _compile_balances(
@@ -187,23 +223,9 @@ def _compile_balances(
         if not isinstance(arguments, SeriesArguments):
             out.fail(field.path, arguments)
             return
-        results = _get_balances(account, arguments.days, out)
-        if results is not None:
-            write_balances(Balances(account, arguments.days, results), out)
+        write_balances(Balances(account, arguments.days), out)
 
     return write
-
-
-def _get_balances(
-    account: Account, days: Sequence[date], out: Output
-) -> list[Observed[BalanceFigures] | GatewayError] | None:
-    """Return the balance or the error of each day; None after a placeholder for missing ones."""
-    results = out.state.values.get_balances([account] * len(days), days)
-    if results is None:
-        out.write_missing()
-        return None
-    out.depend_on_all(list(map(get_terms, results)))
-    return results
 
 
 def _build_point(
