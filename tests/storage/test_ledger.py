@@ -285,6 +285,17 @@ async def test_one_import_with_two_contents_for_an_id_keeps_nothing(store, accou
     assert (await sums(store, account)).bank == 0
 
 
+async def test_an_id_that_is_repeated_in_a_later_batch_is_noticed(store, account):
+    """Ids in ascending order are not compared again, and each batch of these is in order."""
+    entries = [entry(f"{number:04}") for number in range(2_000)]
+
+    with pytest.raises(EntryConflict, match=r"bank entry '1999' occurs twice"):
+        await store.add_entries(account, [*entries, entry("1999", 6)])
+    result = await store.add_entries(account, [*entries, entries[-1], entry("2000")])
+
+    assert result == ImportResult(added=2_001, already_there=1)
+
+
 async def test_ids_are_separate_per_account_and_book(store, account, make_account):
     other = make_account("other")
 

@@ -78,11 +78,14 @@ def _exit_interrupted() -> NoReturn:
 @contextlib.contextmanager
 def _show_progress() -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar if stderr is a terminal; yield a function that updates it."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("import", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

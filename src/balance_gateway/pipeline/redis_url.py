@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from redis.asyncio.connection import parse_url
-
 _ESCAPES = "in a password, write @ as %40, / as %2F, ? as %3F and # as %23"
 
 #: ``ssl_cert_reqs`` in redis-py's words and in Python's.
@@ -46,6 +44,9 @@ def parse_redis_url(text: str) -> dict[str, Any]:
         raise RedisUrlError(f"cache.url is not a valid URL; {_ESCAPES}")
     _check_path(parts)
     parameters = _parse_parameters(parts)
+    # Imported here: most commands read a configuration and use no cache.
+    from redis.asyncio.connection import parse_url  # noqa: PLC0415
+
     arguments: dict[str, Any] = dict(parse_url(parts._replace(query="").geturl()))
     return arguments | parameters
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.balances import BalanceQuery, OpeningBalance, OpeningBalanceWrite
 from balance_gateway.domain.errors import ProviderBadResponse
-from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
+from balance_gateway.domain.ledger import Book, Entry, EntryColumns, ImportResult, Sums
 
 
 class EntryConflict(Exception):
@@ -75,4 +75,10 @@ class LedgerStore(Protocol):
             EntryConflict: an id exists in its book with a different day or amount.
             OtherCurrency: the account's entries or its opening balance are in another currency.
         """
+        ...
+
+    async def add_entry_columns(
+        self, account: Account, batches: Iterable[EntryColumns] | AsyncIterator[EntryColumns]
+    ) -> ImportResult:
+        """Add entries as ``add_entries`` does, given in batches of some thousands."""
         ...

@@ -23,11 +23,11 @@ from balance_gateway.domain.balances import (
 )
 from balance_gateway.domain.calendar_days import Clock, nearest_day, system_clock
 from balance_gateway.domain.errors import ProviderUnavailable
-from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
+from balance_gateway.domain.ledger import Book, Entry, EntryColumns, ImportResult, Sums
 from balance_gateway.domain.money import Money
 from balance_gateway.storage import ledger_currency
 from balance_gateway.storage.database import Database, DatabaseError
-from balance_gateway.storage.staging import Staging, Totals
+from balance_gateway.storage.staging import Staging, Totals, split_entries
 from balance_gateway.storage.tables import (
     BigIntText,
     Day,
@@ -230,6 +230,12 @@ class SqlLedgerStore:
                 lists up to 20 of them.
             OtherCurrency: the account's entries or its opening balance are in another currency.
         """
+        return await self.add_entry_columns(account, split_entries(entries))
+
+    async def add_entry_columns(
+        self, account: Account, batches: Iterable[EntryColumns] | AsyncIterator[EntryColumns]
+    ) -> ImportResult:
+        """Add entries as ``add_entries`` does, given in batches of some thousands."""
         # Staged in a temporary table first: memory stays bounded, and other writers wait only for
         # the last step.
         with _raise_as_provider_error(maybe_applied=True):
@@ -239,7 +245,7 @@ class SqlLedgerStore:
                 try:
                     async with connection.begin():
                         await ledger_currency.check_account(connection, account)
-                        await staging.fill(entries)
+                        await staging.fill(batches)
                         # Within the transaction, since behind a pooler the next one may run in a
                         # session without the temporary table, or with that of another import.
                         if not self._database.is_sqlite:

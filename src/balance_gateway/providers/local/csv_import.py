@@ -4,7 +4,6 @@ The file is streamed row by row into the store, which keeps all entries or, if a
 The format is described in ``docs/providers/local.md``.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
@@ -13,7 +12,7 @@ from pathlib import Path
 from balance_gateway.domain.accounts import Account, ProviderKind
 from balance_gateway.domain.calendar_days import nearest_day
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.ledger import Book, Entry, ImportResult
+from balance_gateway.domain.ledger import Book, Entry, EntryColumns, ImportResult
 from balance_gateway.domain.money import currency_exponent
 from balance_gateway.ports.ledger_store import EntryConflict, LedgerStore, OtherCurrency
 from balance_gateway.providers.local.csv_rows import (
@@ -71,9 +70,9 @@ async def _import_text(
 ) -> ImportResult:
     rows = RowReader(text, account.currency, on_progress)
     counter = _EarlyRows(await _read_opening_day(store, account))
-    entries = chain.from_iterable(counter.count(batch.entries) for batch in rows.read_batches())
+    batches = (counter.count(batch.entries) for batch in rows.read_batches())
     try:
-        result = await store.add_entries(account, entries)
+        result = await store.add_entry_columns(account, batches)
     except EntryConflict as conflict:
         raise BadRows(_find_conflicting_rows(text, account.currency, conflict)) from conflict
     return replace(result, before_opening=counter.found)
@@ -97,11 +96,12 @@ class _EarlyRows:
         self._opening_day = opening_day
         self.found = 0
 
-    def count(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    def count(self, entries: EntryColumns) -> EntryColumns:
         """Return the entries unchanged."""
         day = self._opening_day
         if day is not None:
-            self.found += sum(entry.book is Book.BANK and entry.day < day for entry in entries)
+            pairs = zip(entries.books, entries.days, strict=True)
+            self.found += sum(book is Book.BANK and each < day for book, each in pairs)
         return entries
 
 
@@ -112,7 +112,7 @@ def _find_conflicting_rows(text: CsvText, currency: str, conflict: EntryConflict
     first: dict[tuple[Book, str], tuple[int, Entry]] = {}
     bad: list[BadRow] = []
     batches = RowReader(text, currency, lambda _done, _total: None).read_batches()
-    rows = (zip(batch.lines, batch.entries, strict=True) for batch in batches)
+    rows = (zip(batch.lines, batch.entries.list_entries(), strict=True) for batch in batches)
     for line, entry in chain.from_iterable(rows):
         key = (entry.book, entry.id)
         if key not in conflicting or len(bad) == BAD_ROWS_MAX:

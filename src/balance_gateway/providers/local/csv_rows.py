@@ -8,7 +8,7 @@ from itertools import accumulate, chain, islice
 from typing import Any
 
 from balance_gateway.domain.errors import BadInput
-from balance_gateway.domain.ledger import Entry
+from balance_gateway.domain.ledger import Entry, EntryColumns
 from balance_gateway.domain.money import parse_minor_units
 from balance_gateway.providers.local.csv_columns import (
     BOOKS,
@@ -72,11 +72,11 @@ class RowBatch:
 
     Attributes:
         lines: the first line of each row, counted from 1.
-        entries: the entry of each row.
+        entries: the entries, one for each row.
     """
 
     lines: Sequence[int]
-    entries: Sequence[Entry]
+    entries: EntryColumns
 
 
 class RowReader:
@@ -264,7 +264,8 @@ class _BatchParser:
             (line, self._by_row.parse(line, row)) for line, row in zip(lines, rows, strict=True)
         ]
         good = [(line, entry) for line, entry in parsed if entry is not None]
-        return RowBatch([line for line, _ in good], [entry for _, entry in good])
+        entries = EntryColumns.of([entry for _, entry in good])
+        return RowBatch([line for line, _ in good], entries)
 
 
 @dataclass(frozen=True, slots=True)
