@@ -15,14 +15,10 @@ The modules in the order in which a request passes them:
    argument values come from.
 3. ``execution`` evaluates the arguments into a ``request_state`` and lets the writers write to an
    ``output``. Accounts come from kept JSON (``account_json``, ``account_json_cache``), on a page
-   from blocks of it (``account_pages``, ``account_blocks``), totals from ``kept_totals``, other
-   values from ``request_values``: kept ones (``kept_values``), or read in batches.
-
-
-   ``output``. Accounts come from kept JSON (``account_json``, ``account_json_cache``), balances in
-   series from ``kept_texts``, totals from ``current_totals``: kept ones (``kept_totals``) that are
-   corrected by what has changed (``watched_values``), or sums of kept rows (``total_rows``). Other
-   values come from ``request_values``: kept ones (``kept_values``), or read in batches.
+   from blocks of it (``account_pages``, ``account_blocks``), balances in series from
+   ``kept_texts``, totals from ``current_totals``: kept ones (``kept_totals``) that are corrected by
+   what has changed (``watched_values``), or sums of kept rows (``total_rows``). Other values come
+   from ``request_values``: kept ones (``kept_values``), or read in batches.
    ``field_errors`` has the errors with their paths.
 4. ``holes`` fills in what changes with time alone, such as ages.
 5. ``api/execution/engine``: graphql-core, wherever a step raises ``FallBackToGraphQLCore``.

@@ -111,15 +111,9 @@ class CompiledEngine:
                 AccountJsonCache(ACCOUNT_JSON_BYTES_MAX),
                 AccountBlocks(ACCOUNT_BLOCK_BYTES_MAX),
                 KeptValues(self._storage),
-                KeptTotalsCache(),
-                KeptTexts(),
-                self._versions,
-
-
-                AccountJsonCache(),
-                KeptValues(self._storage),
                 KeptTotalsCache(self._versions),
                 KeptTexts(),
+                self._versions,
             )
         )
         self._tenants_in_storage: dict[str, bool] = {}
