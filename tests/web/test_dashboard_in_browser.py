@@ -254,3 +254,11 @@ async def test_behind_a_proxy_that_signs_people_in_no_key_is_asked(browser: Brow
         await page.get_by_role("link", name="Yen").click()
         await expect(page.locator("#account-title")).to_have_text("Yen")
         assert page.url.startswith(f"{proxy}/balances/?account=acct_yen")
+        await expect(page.locator("#account-chart svg[role=img]")).to_be_visible()
+        await page.go_back()
+        await expect(page.locator("#drawer")).to_be_hidden()
+        await page.select_option("#group", "currency")
+        assert page.url == f"{proxy}/balances/?group=currency"
+        await page.reload()
+        await wait_for_figures(page)
+        await expect(page.locator("#accounts .subtotal").first).to_be_visible()

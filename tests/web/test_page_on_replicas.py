@@ -136,7 +136,7 @@ async def test_a_poll_shows_what_was_written_through_the_other_replica(
     assert unchanged == unchanged_again == same
 
 
-async def test_many_accounts_are_asked_once_each_and_waiting_ones_fill(
+async def test_rows_near_the_window_are_built_and_waiting_ones_fill(
     browser: Browser, replicas: tuple[GatewayClient, GatewayClient]
 ) -> None:
     gateway = replicas[0]
