@@ -39,6 +39,7 @@ from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
+from tests.http_clients import WITHOUT_TLS
 from tests.service.plan_fakes import FakePlanStore, build_plans
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -492,7 +493,7 @@ async def open_client(harness: GatewayHarness, **settings: Any) -> AsyncIterator
     """Run a server for the harness, and yield its client."""
     async with (
         run_server(harness.app(**settings)) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, verify=WITHOUT_TLS) as http,
     ):
         yield Client(http)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
@@ -15,19 +14,17 @@ from typing import Any
 
 import httpx
 
+from tests.http_clients import WITHOUT_TLS
 from tests.preloaded_processes import PreloadedProcess
 
 COMMAND = [sys.executable, "-m", "balance_gateway"]
-
-#: A client of its own for each call would otherwise read all certificates of the machine.
-_WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 Process = PreloadedProcess | subprocess.Popen[str]
 
 
 def get(url: str) -> httpx.Response:
     """Send a request on a connection of its own."""
-    return httpx.get(url, trust_env=False, timeout=5, verify=_WITHOUT_TLS)
+    return httpx.get(url, trust_env=False, timeout=5, verify=WITHOUT_TLS)
 
 
 def run_command(
@@ -72,7 +69,7 @@ class GatewayClient:
             headers={"Authorization": f"Bearer {key or self.key}"},
             timeout=30,
             trust_env=False,
-            verify=_WITHOUT_TLS,
+            verify=WITHOUT_TLS,
         )
 
     def query(self, query: str, key: str | None = None, **variables: Any) -> dict[str, Any]:
@@ -92,7 +89,7 @@ class GatewayClient:
             json=body,
             trust_env=False,
             timeout=30,
-            verify=_WITHOUT_TLS,
+            verify=WITHOUT_TLS,
         )
         assert response.is_success, response.text
         return response.json() if response.content else None

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.http_clients import WITHOUT_TLS
 from tests.servers import RedisServer, free_port, redis_server
 from tests.system.processes import GatewayClient, run_demo, run_process, wait_until_ready
 
@@ -75,6 +76,7 @@ def poll(gateway: GatewayClient, tag: str) -> httpx.Response:
         },
         timeout=30,
         trust_env=False,
+        verify=WITHOUT_TLS,
     )
 
 

@@ -20,6 +20,7 @@ from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import READ, Client, GatewayHarness, api_keys, run_server
+from tests.http_clients import WITHOUT_TLS
 
 STATIC = Path(console.__file__).parent / "static"
 PAGE = (STATIC / "console.html").read_text()
@@ -44,7 +45,7 @@ async def serve(*, on: bool = True, dashboard: bool = True) -> AsyncIterator[Cli
     )
     async with (
         run_server(app) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, verify=WITHOUT_TLS) as http,
     ):
         yield Client(http)
 

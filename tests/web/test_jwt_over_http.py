@@ -18,6 +18,7 @@ from balance_gateway.web.graphql import GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
 from balance_gateway.web.routes import build_web_app
 from tests.api.fakes import READ, GatewayHarness, api_keys, run_server
+from tests.http_clients import WITHOUT_TLS
 from tests.servers import free_port
 from tests.web.issuer import (
     AUDIENCE,
@@ -60,7 +61,9 @@ async def serve() -> AsyncIterator[tuple[TokenHarness, httpx.AsyncClient]]:
         )
         async with (
             run_server(app) as url,
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+            httpx.AsyncClient(
+                base_url=url, trust_env=False, timeout=20, verify=WITHOUT_TLS
+            ) as http,
         ):
             yield harness, http
 
@@ -188,7 +191,7 @@ async def run_gateway(
     async with (
         app.running(),
         run_server(app) as url,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, verify=WITHOUT_TLS) as http,
     ):
         yield http
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from balance_gateway.web.request_parsing import BadRequest, parse_body, parse_json
 from tests.api.fakes import READ, GatewayHarness, open_client, run_server
+from tests.http_clients import WITHOUT_TLS
 
 GOOD = b'{"query": "{ __typename }"}'
 AUTH = {"Authorization": f"Bearer {READ}"}
@@ -243,7 +244,7 @@ async def test_an_aborted_body_does_not_disturb_other_requests(harness: GatewayH
         )
         await writer.drain()
         writer.close()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=WITHOUT_TLS) as http:
             response = await http.post("/graphql", content=GOOD, headers=JSON)
 
     assert response.status_code == 200

@@ -1,6 +1,7 @@
 """Serve static files from memory, compressed where the client accepts it, with entity tags."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from balance_gateway.web.media_types import CODINGS, choose_coding
 
 STATIC = Path(__file__).parent / "static"
 
-#: Files are compressed once, at the start.
+#: Files are compressed once in a process, at the start.
 _LEVEL = 9
 
 # The key that a user enters must not reach another origin, and no other origin may frame the page.
@@ -37,9 +38,8 @@ def build_static_route(path: str, name: str, media_type: str) -> Route:
         name: the file name in ``static``.
         media_type: the value of Content-Type.
     """
-    content = (STATIC / name).read_bytes()
-    bodies = {name: compress(content, name, _LEVEL) for name in CODINGS} | {"": content}
-    tag = hashlib.sha256(content).hexdigest()[:32]
+    bodies = _read_bodies(name)
+    tag = hashlib.sha256(bodies[""]).hexdigest()[:32]
 
     async def serve(request: Request) -> Response:
         coding = choose_coding(request.headers.get("accept-encoding")).name
@@ -53,6 +53,13 @@ def build_static_route(path: str, name: str, media_type: str) -> Route:
         return Response(bodies[coding], headers=headers)
 
     return Route(path, serve, methods=["GET", "HEAD"], name=name)
+
+
+@cache
+def _read_bodies(name: str) -> dict[str, bytes]:
+    """Return the content of a file by coding; the coding of the file itself is empty."""
+    content = (STATIC / name).read_bytes()
+    return {coding: compress(content, coding, _LEVEL) for coding in CODINGS} | {"": content}
 
 
 def is_known(etag: str, if_none_match: str) -> bool:
