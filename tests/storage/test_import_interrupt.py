@@ -24,18 +24,24 @@ currency = "EUR"
 """
 
 
-@pytest.fixture
-def files(url, tmp_path):
-    config, entries = tmp_path / "gateway.toml", tmp_path / "entries.csv"
-    config.write_text(CONFIG.format(url=url))
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory):
+    """A file that takes seconds to import."""
+    path = tmp_path_factory.mktemp("entries") / "entries.csv"
     rows = (f"{number},bank,2026-01-{number % 28 + 1:02},1.00\n" for number in range(400_000))
-    entries.write_text("id,book,date,amount\n" + "".join(rows))
-    return config, entries
+    path.write_text("id,book,date,amount\n" + "".join(rows))
+    return path
 
 
 @pytest.fixture
-def running(files):
-    config, entries = files
+def config(url, tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_text(CONFIG.format(url=url))
+    return path
+
+
+@pytest.fixture
+def running(config, entries):
     arguments = ["local", "import", "--config", str(config), "--account", "till", str(entries)]
     process = PreloadedProcess(arguments, environment=os.environ)
     yield process
@@ -106,8 +112,7 @@ async def test_an_import_into_sqlite_is_cancelled(url, running, open_test_databa
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_an_import_that_waits_for_a_pipe_is_cancelled(url, files):
-    config, _ = files
+def test_an_import_that_waits_for_a_pipe_is_cancelled(url, config):
     arguments = ["local", "import", "--config", str(config), "--account", "till", "-"]
     process = PreloadedProcess(arguments, environment=os.environ)
     try:
