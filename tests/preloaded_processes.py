@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-#: What the processes import. A module that is missing here is imported by each process.
+#: What the processes import; one that is missing here is imported by each process. Reading the
+#: certificates of the machine takes 40 ms of each, too.
 _PRELOADED = """
 import alembic.command, aiosqlite, httptools, httpx, prometheus_client, redis.asyncio
 import rich.console, rich.progress, rich.table, uvicorn, uvloop
@@ -34,6 +35,10 @@ import balance_gateway.server.workers, balance_gateway.storage.journal
 import balance_gateway.storage.ledger, balance_gateway.web, balance_gateway_sandbox
 # Imported when they are looked up.
 list(balance_gateway.cli.main.commands.values())
+
+
+from balance_gateway.transport import verified_ssl_context
+verified_ssl_context()
 """
 _REQUEST_BYTES_MAX = 200_000
 _PID_DIGITS = 10

@@ -22,7 +22,7 @@ from balance_gateway.cli.remote.failures import (
 from balance_gateway.cli.remote.output import FieldError
 from balance_gateway.cli.usage import CommandError, UsageError
 from balance_gateway.domain.errors import ErrorCode
-from balance_gateway.transport.tls import build_ssl_context
+from balance_gateway.transport.tls import build_ssl_context, verified_ssl_context
 
 T = TypeVar("T")
 
@@ -143,6 +143,7 @@ class GatewayClient:
         connection = self.connection
         # A key for a gateway on this machine must not leave it through a proxy.
         uses_proxy = urlsplit(connection.url).hostname not in _LOOPBACK
+        ca_file = connection.ca_file
         try:
             return httpx.Client(
                 headers={
@@ -150,7 +151,7 @@ class GatewayClient:
                     "Content-Type": "application/json",
                     "User-Agent": f"balance-gateway/{__version__}",
                 },
-                verify=build_ssl_context(connection.ca_file),
+                verify=build_ssl_context(ca_file) if ca_file else verified_ssl_context(),
                 timeout=httpx.Timeout(connection.timeout_s, connect=_CONNECT_TIMEOUT_S),
                 follow_redirects=False,
                 trust_env=uses_proxy,
