@@ -164,6 +164,7 @@ SCRIPTS: dict[str, list[Reply | None]] = {
     "compressed": [Reply(200, gzip.compress(USUAL), {"content-encoding": "gzip"})],
     "broken compression": [Reply(200, b"no gzip", {"content-encoding": "gzip"})] * 3,
     "404": [Reply(404, {})],
+    "404 with figures": [Reply(404, USUAL)],
     "401": [Reply(401, {})],
     "429 for long": [Reply(429, {}, {"Retry-After": "30"})],
     "503 once": [Reply(503, {})],
@@ -386,6 +387,42 @@ async def test_what_a_begun_read_brings_is_cached(light: FakeLightServer) -> Non
     assert gateway.source.begun == 1
     assert (live.state.value, cached.state.value) == ("live", "cached")
     assert (live.value, live.observed_at) == (cached.value, cached.observed_at)
+    await gateway.aclose()
+
+
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("written", [True, False])
+async def test_no_older_value_follows_what_overlapped_with_a_begun_read(
+    light: FakeLightServer, begins: bool, written: bool
+) -> None:
+    """The first read is answered last: after a newer read, or after a write."""
+    gateway = Gateway(light.url, begins=begins, stores=True)
+    await asyncio.gather(gateway.read(0), gateway.read(2))
+    begun = gateway.source.begun
+    has_arrived, may_reply, values = asyncio.Event(), asyncio.Event(), [100, 200, 300]
+
+    async def reply(_: ReceivedRequest, __: asyncio.StreamWriter) -> Reply | None:
+        value = values.pop(0)
+        if value == 100:
+            has_arrived.set()
+            await may_reply.wait()
+        return build_reply(ledgerBalance=value)
+
+    light.handler = reply
+    first = asyncio.ensure_future(gateway.read(1))
+    await has_arrived.wait()
+    if written:
+        await gateway.reads.begin_write(ACCOUNT, "w1")
+        await gateway.reads.end_write(ACCOUNT, "w1")
+    [newer] = await gateway.read(1, max_age_s=None if written else 0)
+    may_reply.set()
+    [older] = await first
+    [later] = await gateway.read(1)
+
+    amounts = [one.value.ledger.minor_units for one in (older, newer, later)]
+    # The later one asks the provider: which of the two others is newer is not known.
+    assert amounts == [100, 200, 300]
+    assert gateway.source.begun - begun == (3 if begins else 0)
     await gateway.aclose()
 
 
