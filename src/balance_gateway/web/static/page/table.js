@@ -4,6 +4,8 @@ import { make, patch, set } from "./dom.js";
 
 /** Rows above and below the window, so that scrolling finds them there. */
 const SPARE = 8;
+/** A table that has not jumped for so long is at rest. */
+const REST_MS = 100;
 
 /** Keys that move the focus, with how many rows; of a page as many as are seen at once. @type {Record<string, number>} */
 const MOVES = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
@@ -32,6 +34,10 @@ export class WindowedTable {
     this.isPlanned = false;
     /** How many rows of the document are above what is seen. */
     this.hidden = 0;
+    this.firstBuilt = 0;
+    this.lastBuilt = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.resting = undefined;
     this.above = makeSpacer(columns);
     this.below = makeSpacer(columns);
     for (const name of ["scroll", "resize"]) addEventListener(name, () => this.plan(), { passive: true });
@@ -72,9 +78,16 @@ export class WindowedTable {
     if (this.isWhole) return [0, this.items.length];
     const height = this.getRowHeight();
     const top = -this.body.getBoundingClientRect().top;
-    const first = Math.floor(top / height) - SPARE;
-    this.hidden = Math.max(Math.min(SPARE, first + SPARE), 0);
-    const last = Math.ceil((top + innerHeight) / height) + SPARE;
+    const [above, below] = [Math.floor(top / height), Math.ceil((top + innerHeight) / height)];
+    // While a reader drags through the table no row is seen twice: the spare ones are built when that rests.
+    const isJump = above > this.lastBuilt || below < this.firstBuilt;
+    const spare = isJump ? 1 : SPARE;
+    clearTimeout(this.resting);
+    if (isJump) this.resting = setTimeout(() => this.plan(), REST_MS);
+    const first = above - spare;
+    const last = below + spare;
+    [this.firstBuilt, this.lastBuilt] = [first, last];
+    this.hidden = Math.max(Math.min(spare, first + spare), 0);
     const clamp = (/** @type {number} */ n) => Math.min(Math.max(n, 0), this.items.length);
     return [clamp(first), clamp(last)];
   }
