@@ -50,8 +50,12 @@ def find_totals(arguments: TotalsArguments, out: Output) -> Sequence[TotalView] 
         cache = state.kept.totals
     key = state.context.principal.tenant, chosen, arguments.as_of, arguments.group
     kept = None if cache is None else cache.find(key)
-    if kept is not None and state.now_s < kept.midnight_s and _correct(kept, arguments.group, out):
-        return _depend_on(kept, out)
+    if kept is not None and state.now_s < kept.midnight_s:
+        is_correct = _correct(kept, arguments.group, out)
+        if is_correct is None:
+            return None
+        if is_correct:
+            return _depend_on(kept, out)
     accounts, days = _list_accounts(arguments, out)
     rows = _find_rows(accounts, days, out)
     if rows is None:
@@ -80,8 +84,13 @@ def _depend_on(kept: KeptTotals, out: Output) -> Sequence[TotalView]:
     return kept.views
 
 
-def _correct(kept: KeptTotals, group: TotalGroup | None, out: Output) -> bool:
-    """Correct kept totals by the balances that have changed; False if they must be new ones."""
+def _correct(kept: KeptTotals, group: TotalGroup | None, out: Output) -> bool | None:
+    """Correct kept totals by the balances that have changed.
+
+    Returns:
+        False if there must be new totals; None if a balance is missing, which has been requested
+        then.
+    """
     changed = kept.watched.find_changed(out.state.now_s)
     if not changed:
         return True
@@ -89,7 +98,7 @@ def _correct(kept: KeptTotals, group: TotalGroup | None, out: Output) -> bool:
         return False
     before = [kept.rows[position].row for position in changed]
     found = _find_rows([each.account for each in before], [each.day for each in before], out)
-    return found is not None and kept.correct(dict(zip(changed, found, strict=True)), group)
+    return None if found is None else kept.correct(dict(zip(changed, found, strict=True)), group)
 
 
 def _list_accounts(
@@ -157,7 +166,10 @@ def _find_rows(
         position
         for position, row in enumerate(rows)
         # What this request has read itself comes first.
-        if row is None or accounts[position].id in read or not _are_valid([row], now_s)
+        if row is None
+        or now_s >= row.until_s
+        or accounts[position].id in read
+        or not row.validity.is_valid
     ]
     is_complete = True
     for position in outdated:
