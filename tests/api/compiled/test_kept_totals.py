@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -11,10 +12,12 @@ from balance_gateway.api.compiled import current_totals, kept_totals, total_rows
 from balance_gateway.domain.access import Principal, Scope
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.bank_feeds import BankFeed
+from balance_gateway.domain.calendar_days import day_end_exclusive, today
 from tests.api.compiled.gateway_harness import (
     NO_SCOPES,
     READER,
     START,
+    ZONES,
     FiguresProvider,
     GatewayHarness,
     is_same_response,
@@ -109,9 +112,11 @@ async def test_totals_stay_right_through_all_that_can_happen_to_them() -> None:
             harness.provider.failing_ids = failing
             harness.provider.offset += 7
             await compare_totals(harness)
-        for hours in (1, 13, 12):
-            # Midnight in one of the time zones, while the values of the former day are kept.
-            harness.now += timedelta(hours=hours)
+        for zone in map(ZoneInfo, ZONES):
+            # Midnight there, while the values of the former day are kept.
+            harness.now = day_end_exclusive(today(harness.now, zone), zone) - timedelta(seconds=2)
+            await compare_totals(harness)
+            harness.now += timedelta(seconds=3)
             await compare_totals(harness)
 
 
