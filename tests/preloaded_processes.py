@@ -35,8 +35,6 @@ import balance_gateway.server.workers, balance_gateway.storage.journal
 import balance_gateway.storage.ledger, balance_gateway.web, balance_gateway_sandbox
 # Imported when they are looked up.
 list(balance_gateway.cli.main.commands.values())
-
-
 from balance_gateway.transport import verified_ssl_context
 verified_ssl_context()
 """

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from balance_gateway.config.settings import Settings
 from balance_gateway.domain.errors import Internal
 from balance_gateway.domain.writes import WriteOutcome
 from tests.app.gateway_harness import ADMIN, GatewayHarness, run_gateway
+from tests.storage.statements import record_statements
 
 
 async def _read(gateway: GatewayHarness) -> dict[str, Any]:
@@ -18,16 +19,11 @@ async def _read(gateway: GatewayHarness) -> dict[str, Any]:
 
 
 async def test_a_read_of_many_accounts_is_one_statement(demo_settings: Settings) -> None:
-    statements: list[str] = []
     async with run_gateway(demo_settings) as gateway:
         ids = gateway.list_accounts("local")
         for number, account_id in enumerate(ids):
             await gateway.write(number, account_id)
-        event.listen(
-            gateway.components.database._engine.sync_engine,
-            "before_cursor_execute",
-            lambda _c, _u, statement, *_: statements.append(statement),
-        )
+        statements = record_statements(gateway.components.database)
         found = await _read(gateway)
 
     assert [found[one].value.amount.minor_units for one in ids] == list(range(len(ids)))

@@ -180,5 +180,5 @@ async def test_a_call_cancelled_at_any_point_leaves_nothing_locked(
 
         await assert_nothing_is_locked(kind_database, kind_url)
 
-    # The call has more points than this in each of its statements.
-    assert len(tasks) > 5
+    # A transaction has more points than this in each of its statements; a read needs none.
+    assert len(tasks) > (2 if name in ("read", "sums") else 5)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from balance_gateway.domain.balances import (
     BalanceQuery,
@@ -21,6 +21,7 @@ from balance_gateway.domain.ledger import Book, Entry, ImportResult, Sums
 from balance_gateway.domain.money import Money
 from balance_gateway.ports.ledger_store import EntryConflict
 from balance_gateway.storage.ledger import SqlLedgerStore
+from tests.storage.statements import record_statements
 
 DAY = date(2026, 1, 10)
 HUGE = 10**40 - 1
@@ -161,27 +162,23 @@ async def test_an_opening_that_moves_while_it_is_read_is_read_again(
     await store.add_entries(account, [entry(str(n), 1, date(2026, 1, n)) for n in range(1, 10)])
     await set_opening(store, account, 0, effective_at=datetime(2026, 1, 3, 12, tzinfo=UTC))
     other = SqlLedgerStore(other_database, clock)
-    read = store._read_sums
+    read = store._reads._read_rows
     seen = []
 
-    async def read_then_move(connection, queries, opening_days):
-        rows = await read(connection, queries, opening_days)
+    async def read_then_move(queries, opening_days):
+        rows = await read(queries, opening_days)
         seen.append(opening_days)
-        if len(seen) == 1 and not store._database.is_sqlite:
+        if len(seen) == 1:
             moved = datetime(2026, 1, 8, 12, tzinfo=UTC)
             await set_opening(other, account, 500, effective_at=moved)
         return rows
 
-    store._read_sums = read_then_move
+    store._reads._read_rows = read_then_move
 
     answer = await sums(store, account)
 
-    # SQLite's transaction keeps the state of its first statement.
-    if store._database.is_sqlite:
-        assert answer == Sums(0, 7, 0, "EUR", "EUR", date(2026, 1, 3))
-    else:
-        assert answer == Sums(500, 2, 0, "EUR", "EUR", date(2026, 1, 8))
-        assert len(seen) == 3
+    assert answer == Sums(500, 2, 0, "EUR", "EUR", date(2026, 1, 8))
+    assert len(seen) == 3
 
 
 entries = st.builds(
@@ -424,17 +421,12 @@ async def test_fifty_accounts_need_one_statement(store, database, make_account):
     accounts = [make_account(f"a{number}") for number in range(50)]
     for number, one in enumerate(accounts):
         await store.add_entries(one, [entry("a", number)])
-    statements = []
-    event.listen(
-        database._engine.sync_engine,
-        "before_cursor_execute",
-        lambda _c, _u, statement, *_: statements.append(statement),
-    )
+    statements = record_statements(database)
 
     answers = await store.sums([BalanceQuery(one, DAY) for one in accounts])
 
     assert [answer.bank for answer in answers] == list(range(50))
-    assert len([one for one in statements if "BEGIN" not in one]) == 1
+    assert len(statements) == 1
 
 
 async def test_early_transactions_need_a_second_statement_only(store, database, make_account):
@@ -442,17 +434,12 @@ async def test_early_transactions_need_a_second_statement_only(store, database, 
     for number, one in enumerate(accounts):
         await store.add_entries(one, [entry("a", number), entry("b", 7, date(2025, 1, 1))])
         await set_opening(store, one, 0)
-    statements = []
-    event.listen(
-        database._engine.sync_engine,
-        "before_cursor_execute",
-        lambda _c, _u, statement, *_: statements.append(statement),
-    )
+    statements = record_statements(database)
 
     answers = await store.sums([BalanceQuery(one, DAY) for one in accounts])
 
     assert [answer.bank for answer in answers] == list(range(5))
-    assert len([one for one in statements if "BEGIN" not in one]) == 2
+    assert len(statements) == 2
 
 
 async def test_an_opening_day_that_was_read_needs_no_second_statement_again(
@@ -462,15 +449,10 @@ async def test_an_opening_day_that_was_read_needs_no_second_statement_again(
     await store.add_entries(account, [early, late])
     await set_opening(store, account, 100)
     before = await store.sums([BalanceQuery(account, DAY)])
-    statements = []
-    event.listen(
-        database._engine.sync_engine,
-        "before_cursor_execute",
-        lambda _c, _u, statement, *_: statements.append(statement),
-    )
+    statements = record_statements(database)
 
     again = await store.sums([BalanceQuery(account, DAY)])
-    needed = len([one for one in statements if "BEGIN" not in one])
+    needed = len(statements)
     await set_opening(store, account, 100, effective_at=datetime(2024, 6, 1, tzinfo=UTC))
     moved = await store.sums([BalanceQuery(account, DAY)])
     await set_opening(store, account, 100)
@@ -502,16 +484,11 @@ async def test_one_statement_reads_the_opening_balances_of_many_accounts(
     accounts = [make_account(f"x{number}") for number in range(20)]
     for number, one in enumerate(accounts[1:]):
         await set_opening(store, one, number, memo="m")
-    statements = []
-    event.listen(
-        database._engine.sync_engine,
-        "before_cursor_execute",
-        lambda _c, _u, statement, *_: statements.append(statement),
-    )
+    statements = record_statements(database)
 
     answers = await store.opening_balances([*reversed(accounts), accounts[1]])
 
-    assert len([one for one in statements if "BEGIN" not in one]) == 1
+    assert len(statements) == 1
     assert answers[19] is None
     assert [one.amount.minor_units for one in answers[:19]] == list(reversed(range(19)))
     assert answers == [

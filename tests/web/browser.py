@@ -111,13 +111,6 @@ async def find_axe_problems(page: Page, *, only: Sequence[str] = ()) -> list[str
     if only:
         options["runOnly"] = list(only)
     result = await page.evaluate("(options) => axe.run(document, options)", options)
-
-
-async def find_axe_problems(page: Page) -> list[str]:
-    """Return what axe finds on the page as it is, as rules with the elements."""
-    if not await page.evaluate("'axe' in window"):
-        await page.evaluate(_AXE)
-    result = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
         for each in result["violations"]

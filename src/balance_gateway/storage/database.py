@@ -3,7 +3,7 @@
 import asyncio
 import os.path
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from threading import Thread
 from types import MappingProxyType
@@ -116,6 +116,28 @@ class Database:
         """
         async with self.connect() as connection, connection.begin():
             yield connection
+
+    async def read_rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the rows of one statement that reads, as the driver has their values.
+
+        On SQLite it takes one turn of a connection's thread, where a transaction takes nine.
+
+        Args:
+            statement: SQL with parameters as ``:name``.
+            parameters: their values.
+
+        Raises:
+            DatabaseError: the database is unavailable or refused the statement.
+        """
+        async with self.connect() as connection:
+            if not self.is_sqlite:
+                return (await connection.execute(text(statement), parameters)).all()
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                rows: Sequence[Any] = await driver.execute_fetchall(statement, parameters)
+            except sqlite3.Error as error:
+                raise self._statement_error(error) from error
+            return rows
 
     @asynccontextmanager
     async def write_transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -5,13 +5,11 @@ entries on or before that day. A balance as of any day is a single look-up, howe
 exist. An import updates the closing balances from its first day on, in its own transaction.
 """
 
-import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Row, Text, delete, insert, select, text
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from balance_gateway.domain.accounts import Account, ProviderKind
@@ -21,63 +19,14 @@ from balance_gateway.domain.balances import (
     OpeningBalanceSource,
     OpeningBalanceWrite,
 )
-from balance_gateway.domain.calendar_days import Clock, nearest_day, system_clock
+from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.domain.errors import ProviderUnavailable
 from balance_gateway.domain.ledger import Book, Entry, EntryColumns, ImportResult, Sums
-from balance_gateway.domain.money import Money
 from balance_gateway.storage import ledger_currency
 from balance_gateway.storage.database import Database, DatabaseError
+from balance_gateway.storage.ledger_reads import LedgerReads
 from balance_gateway.storage.staging import Staging, Totals, split_entries
-from balance_gateway.storage.tables import (
-    BigIntText,
-    Day,
-    Instant,
-    ledger_days,
-    ledger_opening_balances,
-)
-
-#: Returns one row per query ``[account_id, day, opening_day]`` of the JSON list ``:queries``, in
-#: the same order; ``bank_before`` is the sum of the bank transactions before ``opening_day``.
-#: The queries are one parameter, so the statement never changes and is compiled once.
-_SUMS = """
-    SELECT
-        opening.minor_units AS opening,
-        opening.effective_at AS effective_at,
-        opening.currency AS opening_currency,
-        (SELECT currency FROM ledger_currencies
-          WHERE account_id = query.account_id) AS entries_currency,
-        (SELECT day FROM ledger_days
-          WHERE account_id = query.account_id AND book = 'bank'
-          ORDER BY day LIMIT 1) AS first_bank_day,
-        (SELECT closing FROM ledger_days
-          WHERE account_id = query.account_id AND book = 'bank' AND day < query.opening_day
-          ORDER BY day DESC LIMIT 1) AS bank_before,
-        (SELECT closing FROM ledger_days
-          WHERE account_id = query.account_id AND book = 'bank' AND day <= query.day
-          ORDER BY day DESC LIMIT 1) AS bank,
-        (SELECT closing FROM ledger_days
-          WHERE account_id = query.account_id AND book = 'ledger' AND day <= query.day
-          ORDER BY day DESC LIMIT 1) AS ledger
-    FROM ({queries}) AS query
-    LEFT JOIN ledger_opening_balances AS opening ON opening.account_id = query.account_id
-    ORDER BY query.position
-"""
-_QUERIES_SQLITE = """
-    SELECT key AS position, json_extract(value, '$[0]') AS account_id,
-           json_extract(value, '$[1]') AS day, json_extract(value, '$[2]') AS opening_day
-    FROM json_each(:queries)
-"""
-_QUERIES_POSTGRESQL = """
-    SELECT position, value ->> 0 AS account_id, value ->> 1 AS day, value ->> 2 AS opening_day
-    FROM json_array_elements(CAST(:queries AS json)) WITH ORDINALITY AS item(value, position)
-"""
-
-#: The ids of accounts are one parameter: no limit of parameters, and one compiled statement.
-_IDS_SQLITE = "SELECT value FROM json_each(:ids)"
-_IDS_POSTGRESQL = "SELECT json_array_elements_text(CAST(:ids AS json))"
-
-#: Attempts to read sums while opening balances change.
-_ATTEMPTS_MAX = 10
+from balance_gateway.storage.tables import ledger_days, ledger_opening_balances
 
 #: Number of closing balances written per statement.
 _DAYS_PER_STATEMENT = 5_000
@@ -96,23 +45,7 @@ class SqlLedgerStore:
     def __init__(self, database: Database, clock: Clock = system_clock) -> None:
         self._database = database
         self._clock = clock
-        #: The day of each account's opening balance if it had earlier bank transactions when read.
-        self._opening_days: dict[str, date | None] = {}
-        queries = _QUERIES_SQLITE if database.is_sqlite else _QUERIES_POSTGRESQL
-        self._sums = text(_SUMS.format(queries=queries)).columns(
-            opening=BigIntText,
-            effective_at=Instant,
-            first_bank_day=Day,
-            bank_before=BigIntText,
-            opening_currency=Text,
-            entries_currency=Text,
-            bank=BigIntText,
-            ledger=BigIntText,
-        )
-        ids = text(_IDS_SQLITE if database.is_sqlite else _IDS_POSTGRESQL)
-        self._openings = select(ledger_opening_balances).where(
-            ledger_opening_balances.c.account_id.in_(ids.columns(id=Text))
-        )
+        self._reads = LedgerReads(database)
 
     async def sums(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums]:
         """Return the sums for each query, in the order of the queries.
@@ -121,40 +54,12 @@ class SqlLedgerStore:
         all; a second one only if there are bank transactions before an opening balance's day, and
         it is another day than at the last read.
         """
-        # Each attempt verifies the days that it was made with.
-        opening_days = [self._opening_days.get(query.account.id) for query in queries]
         with _raise_as_provider_error():
-            async with self._database.read_transaction() as connection:
-                # The day depends on the account's time zone, which the database does not know.
-                # Each attempt is one statement, so that its sums are of one state of the ledger.
-                for _ in range(_ATTEMPTS_MAX):
-                    rows = await self._read_sums(connection, queries, opening_days)
-                    found = [
-                        _find_early_opening_day(*each) for each in zip(queries, rows, strict=True)
-                    ]
-                    if found == opening_days:
-                        for query, day in zip(queries, found, strict=True):
-                            self._opening_days[query.account.id] = day
-                        return [_build_sums(*each) for each in zip(queries, rows, strict=True)]
-                    opening_days = found
-        raise ProviderUnavailable(
-            "The opening balances change too often to be read.", provider=ProviderKind.LOCAL.name
-        )
-
-    async def _read_sums(
-        self,
-        connection: AsyncConnection,
-        queries: Sequence[BalanceQuery],
-        opening_days: Sequence[date | None],
-    ) -> Sequence[Row[Any]]:
-        parameter = json.dumps(
-            [
-                (query.account.id, query.as_of.isoformat(), day and day.isoformat())
-                for query, day in zip(queries, opening_days, strict=True)
-            ]
-        )
-        result = await connection.execute(self._sums, {"queries": parameter})
-        return result.all()
+            found = await self._reads.read_sums(queries)
+        if found is None:
+            message = "The opening balances change too often to be read."
+            raise ProviderUnavailable(message, provider=ProviderKind.LOCAL.name)
+        return found
 
     async def record_currencies(self, accounts: Sequence[Account]) -> None:
         """Record the currency of entries that an earlier release imported without one.
@@ -175,20 +80,15 @@ class SqlLedgerStore:
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the opening balance, or None when none is set."""
-        with _raise_as_provider_error():
-            async with self._database.read_transaction() as connection:
-                return await _read_opening_balance(connection, account.id)
+        [found] = await self.opening_balances([account])
+        return found
 
     async def opening_balances(
         self, accounts: Sequence[Account]
     ) -> Sequence[OpeningBalance | None]:
         """Return the opening balance of each account, or None, in order; by one statement."""
-        parameter = json.dumps(list(dict.fromkeys(account.id for account in accounts)))
         with _raise_as_provider_error():
-            async with self._database.read_transaction() as connection:
-                result = await connection.execute(self._openings, {"ids": parameter})
-                found = {row.account_id: _build_opening_balance(row) for row in result}
-        return [found.get(account.id) for account in accounts]
+            return await self._reads.read_opening_balances(accounts)
 
     async def set_opening_balance(self, write: OpeningBalanceWrite) -> OpeningBalance:
         """Set the opening balance and return it.
@@ -204,12 +104,12 @@ class SqlLedgerStore:
             async with self._database.write_transaction() as connection:
                 await self._database.lock(connection, f"opening-balance:{write.account.id}")
                 await ledger_currency.check_entries(connection, write.account)
-                previous = await _read_opening_balance(connection, write.account.id)
+                created_at = await _read_created_at(connection, write.account.id)
                 opening = OpeningBalance(
                     amount=write.amount,
                     effective_at=write.effective_at or now,
                     source=OpeningBalanceSource.PROVIDER,
-                    created_at=now if previous is None else previous.created_at,
+                    created_at=created_at or now,
                     updated_at=now,
                     memo=write.memo,
                     reference_number=write.reference_number,
@@ -282,46 +182,11 @@ def _raise_as_provider_error(*, maybe_applied: bool = False) -> Iterator[None]:
         ) from error
 
 
-def _compute_opening_day(query: BalanceQuery, row: Row[Any]) -> date | None:
-    if row.opening is None:
-        return None
-    return nearest_day(row.effective_at, query.account.time_zone)
-
-
-def _find_early_opening_day(query: BalanceQuery, row: Row[Any]) -> date | None:
-    """Return the opening balance's day if there are bank transactions before it."""
-    day = _compute_opening_day(query, row)
-    first = row.first_bank_day
-    return day if day is not None and first is not None and first < day else None
-
-
-def _build_sums(query: BalanceQuery, row: Row[Any]) -> Sums:
-    day = _compute_opening_day(query, row)
-    # Before the opening balance's day no bank transaction counts.
-    is_before = day is not None and query.as_of < day
-    bank = 0 if is_before else (row.bank or 0) - (row.bank_before or 0)
-    return Sums(row.opening, bank, row.ledger or 0, row.opening_currency, row.entries_currency, day)
-
-
-async def _read_opening_balance(
-    connection: AsyncConnection, account_id: str
-) -> OpeningBalance | None:
+async def _read_created_at(connection: AsyncConnection, account_id: str) -> datetime | None:
     openings = ledger_opening_balances
-    statement = select(openings).where(openings.c.account_id == account_id)
-    row = (await connection.execute(statement)).one_or_none()
-    return None if row is None else _build_opening_balance(row)
-
-
-def _build_opening_balance(row: Row[Any]) -> OpeningBalance:
-    return OpeningBalance(
-        amount=Money(row.minor_units, row.currency),
-        effective_at=row.effective_at,
-        source=OpeningBalanceSource.PROVIDER,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        memo=row.memo,
-        reference_number=row.reference_number,
-    )
+    statement = select(openings.c.created_at).where(openings.c.account_id == account_id)
+    created_at: datetime | None = await connection.scalar(statement)
+    return created_at
 
 
 async def _store_opening_balance(
