@@ -161,7 +161,7 @@ async function readSeries(account, signal) {
     drawnSeries = { key, answer };
     drawChart(figure, buildLines(series.points));
     if (step !== "DAY") figure.append(makeDailyButton());
-    // What had it was drawn anew.
+    // The element that had it was drawn again.
     if (hadFocus) /** @type {HTMLElement | null} */ (figure.querySelector(".slider, summary"))?.focus();
   } catch (error) {
     shownSeries = "";
