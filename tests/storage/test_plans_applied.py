@@ -80,7 +80,9 @@ async def test_another_process_continues_what_a_killed_one_left(
     assert done.state is PlanState.FINISHED
     assert set(world.count_sent().values()) == {1}
     assert len(world.count_sent()) == 12
-    assert await read_outcomes(world, plan) in ({"applied": 12}, {"applied": 11, "uncertain": 1})
+    # Without zeros.
+    outcomes = +await read_outcomes(world, plan)
+    assert outcomes in ({"applied": 12}, {"applied": 11, "uncertain": 1})
     [chain] = verified.chains
     assert (chain.rows >= 4 + 2 * 12, chain.broken, verified.differing_writes) == (True, None, [])
 

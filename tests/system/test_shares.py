@@ -72,5 +72,6 @@ def test_a_flood_of_live_reads_starves_no_write_and_no_reader(tmp_path: Path) ->
             flooding.join()
 
     assert [each["__typename"] for each in outcomes] == ["OpeningBalanceApplied"] * (WRITES + 1)
-    assert max(writes_s) < alone_s + 2.0
-    assert sorted(reads_s)[len(reads_s) * 99 // 100 - 1] < 1.0
+    # Far below what a starved call takes, and above what other work on the machine costs.
+    assert max(writes_s) < alone_s + 8.0
+    assert sorted(reads_s)[len(reads_s) * 99 // 100 - 1] < 4.0

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -69,17 +68,6 @@ class EndpointLimits:
 
     body_bytes: int = 1_048_576
     load: LoadLimits = field(default_factory=LoadLimits)
-
-
-class _KeptRequest(NamedTuple):
-    """A request that a kept response may answer."""
-
-    began_ns: int
-    headers: Mapping[bytes, bytes]
-    media_type: str
-    principal: Principal
-    key: bytes
-    is_post: bool
 
 
 class GraphQLEndpoint:
@@ -175,35 +163,47 @@ class GraphQLEndpoint:
         if principal is None or not self.load_shedder.has_room_for_read():
             return None
         key = _build_key(scope, body, is_post=is_post)
-        request = _KeptRequest(began_ns, headers, media_type, principal, key, is_post)
         check = self._engine.check_changes_for(principal, key)
         if check is None:
-            return self._find_answer(request)
+            return self._find_answer(began_ns, headers, media_type, principal, key, is_post=is_post)
         self.load_shedder.enter(write=False)
-        check.add_done_callback(partial(self._answer_later, request, on_ready))
+        kept = began_ns, headers, media_type, principal, key
+        find_answer = partial(self._find_answer, *kept, is_post=is_post)
+        check.add_done_callback(partial(self._answer_later, find_answer, on_ready))
         return LATER
 
     def _answer_later(
-        self, request: _KeptRequest, on_ready: OnReady, check: asyncio.Future[bool]
+        self,
+        find_answer: Callable[[], DirectAnswer | None],
+        on_ready: OnReady,
+        check: asyncio.Future[bool],
     ) -> None:
         self.load_shedder.leave(write=False)
         # After a defect ``__call__`` meets it again, and reports it.
         is_known = not check.cancelled() and check.exception() is None and check.result()
-        on_ready(partial(self._find_answer, request) if is_known else None)
+        on_ready(find_answer if is_known else None)
 
-    def _find_answer(self, request: _KeptRequest) -> DirectAnswer | None:
-        headers, media_type = request.headers, request.media_type
+    def _find_answer(
+        self,
+        began_ns: int,
+        headers: Mapping[bytes, bytes],
+        media_type: str,
+        principal: Principal,
+        key: bytes,
+        *,
+        is_post: bool,
+    ) -> DirectAnswer | None:
         request_id = choose_request_id(headers.get(b"x-request-id"))
-        response = self._engine.cached_response(request.key, Caller(request.principal, request_id))
+        response = self._engine.cached_response(key, Caller(principal, request_id))
         if response is None:
             return None
-        reply = self._encoder.find(response, headers, media_type, is_post=request.is_post)
+        reply = self._encoder.find(response, headers, media_type, is_post=is_post)
         if reply is None or reply.status not in DIRECT_STATUSES:
             return None
         origin = None
         if self._cors is not None:
             origin = self._cors.find_allowed_value(headers.get(b"origin"))
-        self._requests.count(reply.status, time.perf_counter_ns() - request.began_ns)
+        self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         return self._sender.build_direct(reply, media_type, request_id, origin)
 
     async def drain(self) -> None:
