@@ -83,6 +83,7 @@ class Gateway:
             base_url=url, api_key=Secret(API_KEY), timeout_s=times.get("timeout_s", 5.0)
         )
         light = LightProvider("main", settings, clock=system_clock, on_call=on_call, gate=self.gate)
+        self.light = light
         self.source = RecordingProvider(light, RetryBudget(lambda: 0.0))
         self.reads = CachedReads(
             providers={"main": self.source},
@@ -374,6 +375,20 @@ async def test_closing_ends_a_begun_read_and_frees_its_place(
     assert result.code == "INTERNAL"
     assert gateway.calls == [("cancelled", None)]
     assert gateway.gate.breaker._failures_in_row == 0
+    assert gateway.count_free_places() == 56
+
+
+async def test_a_read_that_cannot_be_sent_keeps_no_place(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = gateway.light._http
+    broken = [(b"X-Broken", b"a\r\nb")]
+    monkeypatch.setattr(http._headers, "build", lambda *_: tuple(broken))
+
+    [result] = await gateway.read(1)
+
+    assert isinstance(result, GatewayError)
+    assert gateway.source.begun == 0
     assert gateway.count_free_places() == 56
 
 

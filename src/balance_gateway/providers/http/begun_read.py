@@ -92,9 +92,19 @@ class BegunRead:
         self.started_s = time.monotonic()
 
     def send(self, headers: Headers) -> None:
-        """Send the request; a connection must be idle."""
+        """Send the request; a connection must be idle.
+
+        Raises:
+            InvalidRequest: The request violates HTTP; nothing was sent, and the slot is free.
+        """
         _, _, origin, transport, timeouts, _ = self._destination
-        self._sent = transport.begin_read(origin, self.target, headers, timeouts, self._end)
+        try:
+            self._sent = transport.begin_read(origin, self.target, headers, timeouts, self._end)
+        except BaseException:
+            self.is_over = True
+            self.slot.mark_context()
+            self.slot.leave()
+            raise
 
     def _end(self) -> None:
         self._on_end(self)
