@@ -37,6 +37,7 @@ from balance_gateway.web.auth import ApiKey, ApiKeys
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.health_endpoints import HealthEndpoints
+from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import build_web_app
 from tests.http_clients import WITHOUT_TLS
@@ -343,6 +344,16 @@ class FakeWatch:
         )
 
 
+def build_idle_load_shedder(limits: EndpointLimits | None = None) -> LoadShedder:
+    """Build a load shedder that takes no notice of other work on the machine of the tests.
+
+    Otherwise a pause of half a second in a test's process leaves a response uncompressed.
+    """
+    return LoadShedder(
+        (limits or EndpointLimits()).load, monotonic_s=lambda: 0.0, cpu_s=lambda: 0.0
+    )
+
+
 class GatewayHarness:
     """A gateway with fake dependencies, and its web application."""
 
@@ -404,6 +415,7 @@ class GatewayHarness:
             endpoint_limits,
             cors=cors,
             persisted_queries=persisted_queries,
+            load_shedder=build_idle_load_shedder(endpoint_limits),
         )
         self.operations = HealthEndpoints(
             checks=self.checks,

@@ -16,7 +16,7 @@ from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.load_shedding import LoadLimits
 from balance_gateway.web.routes import WebApp
 from tests.api.compiled.gateway_harness import GatewayHarness
-from tests.api.fakes import ADMIN, READ, api_keys, run_server
+from tests.api.fakes import ADMIN, READ, api_keys, build_idle_load_shedder, run_server
 
 QUERY = b'{"query": "{ nodes(ids: [\\"a0\\", \\"a1\\"]) { id } }"}'
 VALUE = (
@@ -53,6 +53,7 @@ class Gateway:
             limits,
             cors=CorsPolicy(["https://app.example"]),
             requests=self.requests,
+            load_shedder=build_idle_load_shedder(limits),
         )
         self.web = WebApp(self.endpoint, self.endpoint)
         self.tasks = 0
