@@ -29,7 +29,7 @@ from balance_gateway.ports.audit_log import AuditFilter
 from balance_gateway.ports.explanations import Explained, Overlap
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed
 from balance_gateway.ports.write_journal import WriteFilter, WritePosition
-from balance_gateway.server.http_protocol import DeadlineProtocol
+from balance_gateway.server.answering_protocol import AnsweringProtocol
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
 from balance_gateway.service.opening_balances import Applied, Rejected, UpsertRequest, UpsertResult
@@ -447,7 +447,7 @@ async def run_server(app: Any) -> AsyncIterator[str]:
         app,
         log_level="critical",
         lifespan="off",
-        http=DeadlineProtocol,
+        http=AnsweringProtocol,
         ws="none",
         proxy_headers=False,
     )

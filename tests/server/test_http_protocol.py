@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 
 from balance_gateway.server import http_protocol
-from balance_gateway.server.http_protocol import DeadlineProtocol
+from balance_gateway.server.answering_protocol import AnsweringProtocol
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 
@@ -32,7 +32,7 @@ async def app(scope: Any, receive: Callable[..., Any], send: Callable[..., Any])
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(http_protocol, "RECEIVE_S", 0.3)
     config = uvicorn.Config(
-        app, port=0, http=DeadlineProtocol, ws="none", lifespan="off", log_config=None
+        app, port=0, http=AnsweringProtocol, ws="none", lifespan="off", log_config=None
     )
     server = uvicorn.Server(config)
     task = asyncio.ensure_future(server._serve())

@@ -21,6 +21,7 @@ from balance_gateway.domain.calendar_days import Clock, system_clock
 from balance_gateway.observability.shared_metrics import SharedMetrics
 from balance_gateway.pipeline.redis_documents import RedisDocuments
 from balance_gateway.server.direct_response import AnswerAtOnce, OnReady
+from balance_gateway.server.known_heads import RequestHead
 from balance_gateway.storage.database import DatabaseError
 from balance_gateway.storage.write_probe import WriteProbe
 from balance_gateway.web.auth import Authenticator
@@ -92,11 +93,11 @@ class GatewayApp:
         finally:
             served.leave()
 
-    def answer_at_once(self, scope: Scope, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
+    def answer_at_once(self, head: RequestHead, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
         """Return the response to a complete request if it needs no task."""
         if self._served is None:
             return None
-        return self._served.app.answer_at_once(scope, body, on_ready)
+        return self._served.app.answer_at_once(head, body, on_ready)
 
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""

@@ -1,8 +1,8 @@
 """Write a response with a single system call, past uvicorn's own response path.
 
-An application may further have ``answer_at_once``, which the protocol calls with a complete request
-before it starts a task for it (``server/http_protocol.py``). It returns the answer, or None for a
-task, or ``LATER`` and then calls back with the function that finds the answer.
+An application may further have ``answer_at_once``, which ``server/answering_protocol.py`` calls
+with a complete request before it starts a task for it. It returns the answer, or None for a task,
+or ``LATER`` and then calls back with the function that finds the answer.
 
 uvicorn writes head and body separately and validates each header. Each write is a system call that
 wakes the client and costs as much as all other work for a small cached response. So the ordinary
@@ -10,6 +10,7 @@ responses, with status 200 or 304 on a connection that stays open, are written i
 others are sent through ASGI, as is every response under another server.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final, Literal, NamedTuple
@@ -92,14 +93,19 @@ def can_write(cycle: RequestResponseCycle) -> bool:
 
 def write(cycle: RequestResponseCycle, answer: DirectAnswer) -> None:
     """Write a response, and leave uvicorn's cycle in the state in which its own send would."""
-    head, request_id, body = answer
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
+    write_answer(cycle.transport, answer)
+    cycle.message_event.set()
+    cycle.on_response()
+
+
+def write_answer(transport: asyncio.Transport, answer: DirectAnswer) -> None:
+    """Write the bytes of a response."""
+    head, request_id, body = answer
     length = b"content-length: %d\r\n" % len(body) if body else b""
     start = b"%s%sx-request-id: %s\r\n\r\n" % (head, length, request_id)
     if len(body) > _COPIED_BYTES_MAX:
-        cycle.transport.writelines((start, body))
+        transport.writelines((start, body))
     else:
-        cycle.transport.write(start + body)
-    cycle.message_event.set()
-    cycle.on_response()
+        transport.write(start + body)

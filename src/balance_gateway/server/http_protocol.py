@@ -3,8 +3,6 @@
 uvicorn waits without a limit for headers, for bodies and for clients to read. Here a connection is
 closed when a request is not complete in time, when its headers or trailers are too large, or when
 its client does not read the response. An ordinary request arrives in one piece and starts no timer.
-An application with ``answer_at_once`` is first asked for a response that needs no task; only
-without one does a request become a task.
 A request must name one host (RFC 9112, 3.2), which the HTTP parser does not check. Offers of
 another protocol (``Upgrade``) are ignored. Malformed requests are not logged, since anyone can send
 them.
@@ -12,8 +10,6 @@ them.
 
 import asyncio
 import re
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import httptools
@@ -23,14 +19,6 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from balance_gateway.server.direct_response import (
-    LATER,
-    AnswerAtOnce,
-    DirectAnswer,
-    OnReady,
-    can_write,
-    write,
-)
 from balance_gateway.server.draining import DrainState, has_unread_bytes
 
 #: Deadline for a complete request, from the opening of the connection or the request's first byte.
@@ -61,10 +49,6 @@ class _DiscardedTrailers(list[tuple[bytes, bytes]]):
 _DISCARDED_TRAILERS = _DiscardedTrailers()
 
 
-def _do_nothing() -> None:
-    """Replace the callback of a finished cycle, which refers to the protocol."""
-
-
 class DeadlineProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with deadlines, and size limits for heads, chunks and trailers.
 
@@ -86,11 +70,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._counted_bytes = 0
         self._unsent_bytes = 0
         self._problem = _INVALID_REQUEST
-        self._answer_at_once: Callable[[Any, bytes, OnReady], AnswerAtOnce] | None = getattr(
-            self.app, "answer_at_once", None
-        )
-        self._is_feeding = False
-        self._held: RequestResponseCycle | None = None
+        # Whether the parser expects the first byte of a request.
+        self._is_between = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first request."""
@@ -101,15 +82,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Feed the parser; start a deadline if the request is incomplete, else cancel it."""
         self._is_complete = False
         self._unset_keepalive_if_required()
-        self._is_feeding = True
         try:
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response(self._problem)
-        finally:
-            self._is_feeding = False
-        if self._held is not None:
-            self._start_held(self._held)
         self._is_receiving = not self._is_complete
         if self._is_complete:
             self._cancel_deadline()
@@ -120,6 +96,11 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._count_received(len(data))
         if self._deadline is None:
             self._start_deadline()
+
+    def on_message_begin(self) -> None:
+        """Expect the rest of a request from here on."""
+        self._is_between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Expect a body from here on; fields after it are trailers and not headers."""
@@ -142,7 +123,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Complete the request; the next bytes belong to the head of another one."""
         if self.parser.should_upgrade():
             return
-        self._is_complete = True
+        self._is_complete = self._is_between = True
         self._in_head = True
         self._in_chunks = False
         self._counted_bytes = 0
@@ -155,47 +136,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         it on the connection has ended.
         """
         cycle.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
-        if self._is_feeding and self._answer_at_once is not None and app is self.app:
-            # Its body may follow in the same bytes.
-            self._held = cycle
-            return
         super()._start_asgi_task(cycle, app)
-
-    def _start_held(self, cycle: RequestResponseCycle) -> None:
-        """Write the response to a request without a task if it is known, else start one."""
-        self._held = None
-        assert self._answer_at_once is not None
-        answer: AnswerAtOnce = None
-        if not cycle.more_body and can_write(cycle):
-            try:
-                on_ready = partial(self._finish_held, cycle)
-                answer = self._answer_at_once(cycle.scope, bytes(cycle.body), on_ready)
-            except Exception:
-                answer = None  # The task meets the same defect, and reports it.
-        if answer is not LATER:
-            self._write_or_start(cycle, answer)
-
-    def _finish_held(
-        self, cycle: RequestResponseCycle, find_answer: Callable[[], DirectAnswer | None] | None
-    ) -> None:
-        """Continue with a request that another server has delayed."""
-        answer = None
-        # Its client may have left, or the server may drain.
-        if find_answer is not None and can_write(cycle):
-            try:
-                answer = find_answer()
-            except Exception:
-                answer = None  # The task meets the same defect, and reports it.
-        # The process itself has not delayed it.
-        cycle.scope["received_s"] = self.loop.time()  # type: ignore[typeddict-unknown-key]
-        self._write_or_start(cycle, answer)
-
-    def _write_or_start(self, cycle: RequestResponseCycle, answer: DirectAnswer | None) -> None:
-        if answer is None:
-            super()._start_asgi_task(cycle, self.app)
-            return
-        write(cycle, answer)
-        cycle.on_response = _do_nothing  # As uvicorn does after its task.
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline."""

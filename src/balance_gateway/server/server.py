@@ -13,8 +13,10 @@ from typing import Any
 import uvicorn
 
 from balance_gateway.server.acceptor import BACKLOG, Acceptor
+from balance_gateway.server.answering_protocol import AnsweringProtocol
 from balance_gateway.server.draining import DRAIN_NOTICE_S, IDLE_GRACE_S, DrainState
-from balance_gateway.server.http_protocol import STALL_CHECK_S, DeadlineProtocol
+from balance_gateway.server.http_protocol import STALL_CHECK_S
+from balance_gateway.server.known_heads import KnownHeads
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Server(uvicorn.Server):
         self._service = service
         self._acceptor: Acceptor | None = None
         self._drain = DrainState()
+        self._known_heads = KnownHeads()
         self._stall_check: asyncio.TimerHandle | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,7 +108,7 @@ class Server(uvicorn.Server):
         """
         self._drain.begin(idle_grace_s)
         for connection in list(self.server_state.connections):
-            assert isinstance(connection, DeadlineProtocol)
+            assert isinstance(connection, AnsweringProtocol)
             connection.end_after_response()
         announce = getattr(self.config.app, "announce_drain", None)
         if callable(announce):
@@ -124,18 +127,19 @@ class Server(uvicorn.Server):
         """Drop the connections of stalled clients, and schedule the next check."""
         # One timer for all connections, so that an ordinary request starts none.
         for connection in list(self.server_state.connections):
-            assert isinstance(connection, DeadlineProtocol)
+            assert isinstance(connection, AnsweringProtocol)
             connection.drop_if_stalled()
         self._stall_check = asyncio.get_running_loop().call_later(
             STALL_CHECK_S, self.drop_stalled_clients
         )
 
-    def _build_protocol(self) -> DeadlineProtocol:
-        return DeadlineProtocol(
+    def _build_protocol(self) -> AnsweringProtocol:
+        return AnsweringProtocol(
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
             drain=self._drain,
+            known_heads=self._known_heads,
         )
 
     @contextlib.contextmanager
@@ -153,7 +157,7 @@ def build_uvicorn_config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         loop="uvloop",
-        http=DeadlineProtocol,
+        http=AnsweringProtocol,
         ws="none",
         proxy_headers=False,
         lifespan="on",

@@ -27,6 +27,8 @@ from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports import call_context
 from balance_gateway.server.direct_response import LATER, AnswerAtOnce, DirectAnswer, OnReady
+from balance_gateway.server.known_heads import RequestHead
+from balance_gateway.web.asked_heads import AskedHead, build_key, parse_head
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -54,7 +56,7 @@ from balance_gateway.web.request_parsing import (
     parse_query_string,
     read_body,
 )
-from balance_gateway.web.response_encoding import ResponseEncoder
+from balance_gateway.web.response_encoding import ResponseEncoder, parse_accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,11 @@ class GraphQLEndpoint:
         self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
-    def answer_at_once(self, scope: Scope, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
+    def answer_at_once(self, head: RequestHead, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
         """Return the kept response to a request with its whole body, as ``__call__`` would send it.
 
         Args:
-            scope: the request.
+            head: the head of the request.
             body: its whole body.
             on_ready: is called after ``LATER``.
 
@@ -150,25 +152,21 @@ class GraphQLEndpoint:
             decides. ``LATER`` where other processes must be asked first what they have changed.
         """
         began_ns = time.perf_counter_ns()
-        headers = headers_by_name(scope["headers"])
-        media_type = negotiate(decode_header(headers.get(b"accept")))
-        is_post = scope["method"] == "POST"
-        is_usual = _has_usual_body(headers) if is_post else scope["method"] == "GET"
-        if media_type is None or not is_usual or len(body) > self._limits.body_bytes:
+        asked = head.parsed
+        if type(asked) is not AskedHead:
+            asked = head.parsed = parse_head(head)
+        token = asked.token
+        if token is None or len(body) > self._limits.body_bytes:
             return None
-        try:
-            principal = self._authenticator.find(parse_bearer_token(headers.get(b"authorization")))
-        except Unauthenticated:
-            return None
+        principal = self._authenticator.find(token)
         if principal is None or not self.load_shedder.has_room_for_read():
             return None
-        key = _build_key(scope, body, is_post=is_post)
+        key = asked.key or body
         check = self._engine.check_changes_for(principal, key)
         if check is None:
-            return self._find_answer(began_ns, headers, media_type, principal, key, is_post=is_post)
+            return self._find_answer(began_ns, asked, principal, key)
         self.load_shedder.enter(write=False)
-        kept = began_ns, headers, media_type, principal, key
-        find_answer = partial(self._find_answer, *kept, is_post=is_post)
+        find_answer = partial(self._find_answer, began_ns, asked, principal, key)
         check.add_done_callback(partial(self._answer_later, find_answer, on_ready))
         return LATER
 
@@ -184,26 +182,20 @@ class GraphQLEndpoint:
         on_ready(find_answer if is_known else None)
 
     def _find_answer(
-        self,
-        began_ns: int,
-        headers: Mapping[bytes, bytes],
-        media_type: str,
-        principal: Principal,
-        key: bytes,
-        *,
-        is_post: bool,
+        self, began_ns: int, asked: AskedHead, principal: Principal, key: bytes
     ) -> DirectAnswer | None:
-        request_id = choose_request_id(headers.get(b"x-request-id"))
+        request_id = choose_request_id(asked.request_id)
         response = self._engine.cached_response(key, Caller(principal, request_id))
         if response is None:
             return None
-        reply = self._encoder.find(response, headers, media_type, is_post=is_post)
+        reply = self._encoder.find(response, asked.accepted)
         if reply is None or reply.status not in DIRECT_STATUSES:
             return None
         origin = None
         if self._cors is not None:
-            origin = self._cors.find_allowed_value(headers.get(b"origin"))
+            origin = self._cors.find_allowed_value(asked.origin)
         self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
+        media_type = asked.accepted.media_type or JSON
         return self._sender.build_direct(reply, media_type, request_id, origin)
 
     async def drain(self) -> None:
@@ -237,8 +229,8 @@ class GraphQLEndpoint:
             log_defect(defect, request_id)
             message = build_internal_message(request_id)
             return Reply(500, encode_error(message, ErrorCode.INTERNAL))
-        is_post = scope["method"] == "POST"
-        return await self._encoder.encode(response, headers, media_type, is_post=is_post)
+        accepted = parse_accepted(headers, media_type, is_post=scope["method"] == "POST")
+        return await self._encoder.encode(response, accepted)
 
     async def _handle(
         self,
@@ -283,7 +275,7 @@ class GraphQLEndpoint:
         self, scope: Scope, receive: Receive, body: bytes, caller: Caller
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
-        key = _build_key(scope, body, is_post=is_post)
+        key = body if is_post else build_key(scope["query_string"])
         check = self._engine.check_changes()
         may_recall = check is None or await check
         if may_recall and (cached := self._engine.cached_response(key, caller)) is not None:
@@ -340,24 +332,6 @@ class GraphQLEndpoint:
         message = f"The gateway is overloaded; retry later (Retry-After: {retry_after} s)."
         headers = ((b"retry-after", retry_after.encode()),)
         return BadRequest(503, message, headers, ErrorCode.PROVIDER_UNAVAILABLE)
-
-
-def _build_key(scope: Scope, body: bytes, *, is_post: bool) -> bytes:
-    """Build the key under which the response is kept."""
-    if is_post:
-        return body
-    # A body is JSON, so no body begins like the key of a GET.
-    query: bytes = scope["query_string"]
-    return b"GET " + query
-
-
-def _has_usual_body(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the headers name JSON that is sent as it is."""
-    return (
-        is_json(decode_header(headers.get(b"content-type")))
-        and b"content-encoding" not in headers
-        and b"transfer-encoding" not in headers
-    )
 
 
 def _compute_waited_s(scope: Scope) -> float:

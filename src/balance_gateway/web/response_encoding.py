@@ -1,6 +1,7 @@
 """Choose the status of a response, and the coding and the entity tag of its body."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from balance_gateway.api.execution.engine import GraphQLResponse
 from balance_gateway.web.compression import Compressor
@@ -9,6 +10,36 @@ from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, Coding, choose_coding
 from balance_gateway.web.request_headers import decode_header
 from balance_gateway.web.static_files import is_known
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a request accepts as its response.
+
+    Attributes:
+        media_type: the media type of the body; None if it accepts none that there is.
+        coding: the preferred coding of the body.
+        is_post: whether its method is POST: the response to another has an entity tag, and is 304
+            if the caller has it already.
+        known_tags: the value of If-None-Match; None without it.
+    """
+
+    media_type: str | None
+    coding: Coding
+    is_post: bool
+    known_tags: str | None
+
+
+def parse_accepted(
+    headers: Mapping[bytes, bytes], media_type: str | None, *, is_post: bool
+) -> Accepted:
+    """Read what a request accepts from its headers; the arguments are the attributes."""
+    return Accepted(
+        media_type,
+        choose_coding(decode_header(headers.get(b"accept-encoding"))),
+        is_post,
+        decode_header(headers.get(b"if-none-match")),
+    )
 
 
 class ResponseEncoder:
@@ -23,60 +54,40 @@ class ResponseEncoder:
         self._compressor = compressor
         self._load_shedder = load_shedder
 
-    def find(
-        self,
-        response: GraphQLResponse,
-        headers: Mapping[bytes, bytes],
-        media_type: str | None,
-        *,
-        is_post: bool,
-    ) -> Reply | None:
+    def find(self, response: GraphQLResponse, accepted: Accepted) -> Reply | None:
         """Return the reply if its body needs no work, or that was done for an earlier one.
 
         Args:
             response: the response.
-            headers: of the request.
-            media_type: the media type of the body; None if the caller accepts none that there is.
-            is_post: whether the method is POST: the response to another has an entity tag, and is
-                304 if the caller has it already.
+            accepted: what the request accepts.
 
         Returns:
             None if the body must be compressed first.
         """
-        body, status = response.body, _choose_status(response, media_type)
-        is_tagged = not is_post and status == 200
-        accepted = headers.get(b"accept-encoding")
-        if accepted is None and not is_tagged:
-            return Reply(status, body)
-        coding = choose_coding(decode_header(accepted))
-        if is_tagged and (known := decode_header(headers.get(b"if-none-match"))):
+        status, coding = _choose_status(response, accepted.media_type), accepted.coding
+        is_tagged = not accepted.is_post and status == 200
+        if is_tagged and accepted.known_tags:
             # Before it is compressed: what the caller has need not be.
-            unchanged = _find_unchanged(response, coding, known)
+            unchanged = _find_unchanged(response, coding, accepted.known_tags)
             if unchanged is not None:
                 return unchanged
+        if not coding.name:
+            return _build_reply(response, status, None, coding, is_tagged=is_tagged)
         compressed = self._compressor.find(response, coding)
         busy = self._load_shedder.is_busy
         if compressed is None and self._compressor.is_wanted(response, coding, busy=busy):
             return None
         return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
 
-    async def encode(
-        self,
-        response: GraphQLResponse,
-        headers: Mapping[bytes, bytes],
-        media_type: str | None,
-        *,
-        is_post: bool,
-    ) -> Reply:
+    async def encode(self, response: GraphQLResponse, accepted: Accepted) -> Reply:
         """Return the reply; the arguments are those of ``find``."""
-        found = self.find(response, headers, media_type, is_post=is_post)
+        found = self.find(response, accepted)
         if found is not None:
             return found
-        status = _choose_status(response, media_type)
-        coding = choose_coding(decode_header(headers.get(b"accept-encoding")))
+        status, coding = _choose_status(response, accepted.media_type), accepted.coding
         busy = self._load_shedder.is_busy
         compressed = await self._compressor.compress(response, coding, busy=busy)
-        is_tagged = not is_post and status == 200
+        is_tagged = not accepted.is_post and status == 200
         return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
 
 

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from balance_gateway.server.direct_response import AnswerAtOnce, OnReady
+from balance_gateway.server.known_heads import RequestHead
 from balance_gateway.web.console import build_console_routes
 from balance_gateway.web.dashboard import build_dashboard_routes
 from balance_gateway.web.graphql import GraphQLEndpoint
@@ -51,11 +52,11 @@ class WebApp:
 
         await app(scope, receive, send_with_nosniff)
 
-    def answer_at_once(self, scope: Scope, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
+    def answer_at_once(self, head: RequestHead, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
         """Return the response to a complete request if it needs no task."""
-        if scope["path"] not in self._graphql_paths:
+        if head.path not in self._graphql_paths:
             return None
-        return self._graphql.answer_at_once(scope, body, on_ready)
+        return self._graphql.answer_at_once(head, body, on_ready)
 
 
 def build_web_app(

@@ -1,0 +1,65 @@
+"""Read from the head of a request what an answer at once needs, once for all equal heads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from balance_gateway.domain.errors import Unauthenticated
+from balance_gateway.server.known_heads import RequestHead
+from balance_gateway.web.auth import parse_bearer_token
+from balance_gateway.web.media_types import is_json, negotiate
+from balance_gateway.web.request_headers import decode_header, headers_by_name
+from balance_gateway.web.response_encoding import Accepted, parse_accepted
+
+
+@dataclass(frozen=True, slots=True)
+class AskedHead:
+    """What the head of a request says.
+
+    Attributes:
+        token: the bearer token; None if anything about the head is unusual or wrong, so that the
+            request is not answered at once.
+        key: the key under which the response is kept; None: it is the body.
+        accepted: what the request accepts as its response.
+        request_id: the value of X-Request-Id; None without it.
+        origin: the value of Origin; None without it.
+    """
+
+    token: str | None = field(repr=False)
+    key: bytes | None
+    accepted: Accepted
+    request_id: bytes | None
+    origin: bytes | None
+
+
+def parse_head(head: RequestHead) -> AskedHead:
+    """Read the head of a request; raises nothing."""
+    headers = headers_by_name(head.headers)
+    is_post = head.method == "POST"
+    media_type = negotiate(decode_header(headers.get(b"accept")))
+    is_usual = _has_usual_body(headers) if is_post else head.method == "GET"
+    try:
+        token = parse_bearer_token(headers.get(b"authorization"))
+    except Unauthenticated:
+        is_usual, token = False, ""
+    return AskedHead(
+        token=token if is_usual and media_type is not None else None,
+        key=None if is_post else build_key(head.query_string),
+        accepted=parse_accepted(headers, media_type, is_post=is_post),
+        request_id=headers.get(b"x-request-id"),
+        origin=headers.get(b"origin"),
+    )
+
+
+def build_key(query_string: bytes) -> bytes:
+    """Build the key under which the response to a GET is kept; that of a POST is its body."""
+    # A body is JSON, so no body begins like this.
+    return b"GET " + query_string
+
+
+def _has_usual_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the headers name JSON that is sent as it is."""
+    return (
+        is_json(decode_header(headers.get(b"content-type")))
+        and b"content-encoding" not in headers
+        and b"transfer-encoding" not in headers
+    )
