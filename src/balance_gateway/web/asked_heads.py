@@ -18,6 +18,7 @@ class AskedHead:
     Attributes:
         token: the bearer token; None if anything about the head is unusual or wrong, so that the
             request is not answered at once.
+        query_string: the query string of a GET; None for a POST.
         key: the key under which the response is kept; None: it is the body.
         accepted: what the request accepts as its response.
         request_id: the value of X-Request-Id; None without it.
@@ -25,6 +26,7 @@ class AskedHead:
     """
 
     token: str | None = field(repr=False)
+    query_string: bytes | None
     key: bytes | None
     accepted: Accepted
     request_id: bytes | None
@@ -43,6 +45,7 @@ def parse_head(head: RequestHead) -> AskedHead:
         is_usual, token = False, ""
     return AskedHead(
         token=token if is_usual and media_type is not None else None,
+        query_string=None if is_post else head.query_string,
         key=None if is_post else build_key(head.query_string),
         accepted=parse_accepted(headers, media_type, is_post=is_post),
         request_id=headers.get(b"x-request-id"),

@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import threading
 from collections import OrderedDict
+from typing import NamedTuple
 
 import zstandard
 
@@ -32,6 +33,18 @@ _FAST_LEVEL = 1
 _compressors = threading.local()
 
 
+class Body(NamedTuple):
+    """A body as it is sent.
+
+    Attributes:
+        content: the bytes.
+        coding_name: the name of their content coding; empty for none.
+    """
+
+    content: bytes
+    coding_name: str
+
+
 class Compressor:
     """Compresses bodies, and keeps the results of the last ones.
 
@@ -48,46 +61,40 @@ class Compressor:
         self._kept_bytes = 0
         self._running: dict[tuple[str, str], asyncio.Future[bytes]] = {}
 
-    def find(self, response: GraphQLResponse, coding: Coding) -> bytes | None:
-        """Return the kept result of a response's body, or None."""
-        if not self._may_compress(response.body, coding):
-            return None
-        key = (coding.name, response.digest)
-        compressed = self._kept.get(key)
-        if compressed is not None:
-            self._kept.move_to_end(key)
-        return compressed
-
-    def is_wanted(self, response: GraphQLResponse, coding: Coding, *, busy: bool) -> bool:
-        """Whether ``compress`` would compress a body; the arguments are the same."""
-        return not busy and self._may_compress(response.body, coding)
-
-    def _may_compress(self, body: bytes, coding: Coding) -> bool:
-        is_small = len(body) < SIZE_MIN and coding.allows_identity
-        return bool(coding.name) and not is_small and self._enabled
-
-    async def compress(
-        self, response: GraphQLResponse, coding: Coding, *, busy: bool
-    ) -> bytes | None:
-        """Return the body of a response compressed.
+    def find(self, response: GraphQLResponse, coding: Coding, *, busy: bool) -> Body | None:
+        """Return a response's body as it is sent, if that needs no thread.
 
         Args:
-            response: the response; ``find`` has no result for it.
+            response: the response.
             coding: the coding to use, and whether none may be used.
             busy: whether the process is too busy to compress.
 
         Returns:
-            The compressed body; None if the body must be sent as it is.
+            None: ``compress`` it.
         """
-        if not self.is_wanted(response, coding, busy=busy):
-            return None
+        body = response.body
+        is_small = len(body) < SIZE_MIN and coding.allows_identity
+        if not coding.name or is_small or not self._enabled:
+            return Body(body, "")
         key = (coding.name, response.digest)
-        if len(response.body) < _THREAD_BYTES_MIN[coding.name]:
-            compressed = compress(response.body, coding.name, _FAST_LEVEL)
+        compressed = self._kept.get(key)
+        if compressed is not None:
+            self._kept.move_to_end(key)
+        elif busy:
+            return Body(body, "")
+        elif len(body) < _THREAD_BYTES_MIN[coding.name]:
+            compressed = compress(body, coding.name, _FAST_LEVEL)
+            self._keep(key, compressed)
         else:
-            compressed = await self._compress_in_thread(response.body, key)
+            return None
+        return Body(compressed, coding.name)
+
+    async def compress(self, response: GraphQLResponse, coding: Coding) -> Body:
+        """Compress the body of a response in a thread; ``find`` has returned None for it."""
+        key = (coding.name, response.digest)
+        compressed = await self._compress_in_thread(response.body, key)
         self._keep(key, compressed)
-        return compressed
+        return Body(compressed, coding.name)
 
     async def _compress_in_thread(self, body: bytes, key: tuple[str, str]) -> bytes:
         """Compress in a thread; equal requests at the same time share one result."""

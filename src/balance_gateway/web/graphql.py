@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,13 +21,13 @@ from balance_gateway.api.execution.engine import (
 )
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.schema.errors import RequestRefused, build_internal_message, log_defect
-from balance_gateway.domain.access import Principal
 from balance_gateway.domain.errors import ErrorCode, Unauthenticated
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
 from balance_gateway.ports import call_context
-from balance_gateway.server.direct_response import LATER, AnswerAtOnce, DirectAnswer, OnReady
+from balance_gateway.server.direct_response import AnswerAtOnce, OnReady
 from balance_gateway.server.known_heads import RequestHead
-from balance_gateway.web.asked_heads import AskedHead, build_key, parse_head
+from balance_gateway.web.answers_at_once import AnswersAtOnce, prepare
+from balance_gateway.web.asked_heads import build_key
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -36,7 +35,6 @@ from balance_gateway.web.disconnects import cancel_on_disconnect
 from balance_gateway.web.failed_credentials import FailedCredentials, build_throttle_error
 from balance_gateway.web.graphql_engine import GraphQLEngine
 from balance_gateway.web.graphql_responses import (
-    DIRECT_STATUSES,
     Reply,
     ResponseSender,
     encode_error,
@@ -113,6 +111,17 @@ class GraphQLEndpoint:
         self._limits = limits or EndpointLimits()
         self.load_shedder = load_shedder or LoadShedder(self._limits.load, on_rejection)
         self._encoder = ResponseEncoder(Compressor(enabled=compression), self.load_shedder)
+        self._answers = AnswersAtOnce(
+            engine,
+            authenticator,
+            self._persisted_queries,
+            self.load_shedder,
+            self._encoder,
+            self._sender,
+            cors,
+            self._requests,
+            body_bytes_max=self._limits.body_bytes,
+        )
         self._mutations: set[asyncio.Task[GraphQLResponse]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,63 +149,8 @@ class GraphQLEndpoint:
         await self._sender.send(send, reply, media_type or JSON, request_id, origin)
 
     def answer_at_once(self, head: RequestHead, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
-        """Return the kept response to a request with its whole body, as ``__call__`` would send it.
-
-        Args:
-            head: the head of the request.
-            body: its whole body.
-            on_ready: is called after ``LATER``.
-
-        Returns:
-            None if there is none, or if anything about the request is wrong: ``__call__`` then
-            decides. ``LATER`` where other processes must be asked first what they have changed.
-        """
-        began_ns = time.perf_counter_ns()
-        asked = head.parsed
-        if type(asked) is not AskedHead:
-            asked = head.parsed = parse_head(head)
-        token = asked.token
-        if token is None or len(body) > self._limits.body_bytes:
-            return None
-        principal = self._authenticator.find(token)
-        if principal is None or not self.load_shedder.has_room_for_read():
-            return None
-        key = asked.key or body
-        check = self._engine.check_changes_for(principal, key)
-        if check is None:
-            return self._find_answer(began_ns, asked, principal, key)
-        self.load_shedder.enter(write=False)
-        find_answer = partial(self._find_answer, began_ns, asked, principal, key)
-        check.add_done_callback(partial(self._answer_later, find_answer, on_ready))
-        return LATER
-
-    def _answer_later(
-        self,
-        find_answer: Callable[[], DirectAnswer | None],
-        on_ready: OnReady,
-        check: asyncio.Future[bool],
-    ) -> None:
-        self.load_shedder.leave(write=False)
-        # After a defect ``__call__`` meets it again, and reports it.
-        is_known = not check.cancelled() and check.exception() is None and check.result()
-        on_ready(find_answer if is_known else None)
-
-    def _find_answer(
-        self, began_ns: int, asked: AskedHead, principal: Principal, key: bytes
-    ) -> DirectAnswer | None:
-        request_id = choose_request_id(asked.request_id)
-        response = self._engine.cached_response(key, Caller(principal, request_id))
-        if response is None:
-            return None
-        reply = self._encoder.find(response, asked.accepted)
-        if reply is None or reply.status not in DIRECT_STATUSES:
-            return None
-        origin = None
-        if self._cors is not None:
-            origin = self._cors.find_allowed_value(asked.origin)
-        self._requests.count(reply.status, time.perf_counter_ns() - began_ns)
-        media_type = asked.accepted.media_type or JSON
-        return self._sender.build_direct(reply, media_type, request_id, origin)
+        """Return what ``__call__`` would send, if that is known without waiting."""
+        return self._answers.find(head, body, on_ready)
 
     async def drain(self) -> None:
         """Stop measuring the load, and wait for every mutation that has begun."""
@@ -280,19 +234,20 @@ class GraphQLEndpoint:
         may_recall = check is None or await check
         if may_recall and (cached := self._engine.cached_response(key, caller)) is not None:
             return cached
-        sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
-        if sent.query is None:
-            await self._persisted_queries.load(sent)
-        try:
-            operation = self._engine.prepare(self._persisted_queries.complete(sent))
-            self._persisted_queries.keep(sent)
-        except RequestRefused as refused:
-            return build_refusal_response(refused)
-        if not operation.is_mutation:
-            if may_recall:
+        operation = self._answers.take_prepared(key)
+        if operation is None:
+            sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
+            if sent.query is None:
+                await self._persisted_queries.load(sent)
+            try:
+                operation = prepare(self._engine, self._persisted_queries, sent)
+            except RequestRefused as refused:
+                return build_refusal_response(refused)
+            if may_recall and not operation.is_mutation:
                 cached = self._engine.try_cached(operation, caller, key)
                 if cached is not None:
                     return cached
+        if not operation.is_mutation:
             execution = self._engine.execute(operation, caller, key, may_recall=may_recall)
             return await cancel_on_disconnect(execution, receive)
         if not is_post:

@@ -1,12 +1,10 @@
 """Defines what the endpoint needs of an engine that executes GraphQL operations."""
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
 from balance_gateway.api.execution.engine import GraphQLRequest, GraphQLResponse, Operation
 from balance_gateway.api.request.context import Caller
-from balance_gateway.domain.access import Principal
 
 
 class GraphQLEngine(Protocol):
@@ -26,15 +24,6 @@ class GraphQLEngine(Protocol):
         Returns:
             Whether that is known; if not, ``cached_response`` and ``try_cached`` must not be
             called. None if there is nothing to wait for.
-        """
-        ...
-
-    def check_changes_for(self, principal: Principal, body: bytes) -> asyncio.Future[bool] | None:
-        """Ask as ``check_changes`` does, if a response to the request is kept at all.
-
-        Args:
-            principal: the caller.
-            body: the bytes of the request.
         """
         ...
 

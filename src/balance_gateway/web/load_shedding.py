@@ -94,12 +94,22 @@ class LoadShedder:
         limits = self.limits
         return self.reads < (limits.reads_when_busy if self.is_busy else limits.reads)
 
-    def enter(self, *, write: bool) -> None:
-        """Count a request that was allowed; the first one starts the measurements."""
+    def is_late(self) -> bool:
+        """Whether the requests that arrived in this turn of the event loop wait too long."""
+        # uvloop reads its clock once in a turn.
+        loop = self._loop
+        return loop is not None and self._monotonic_s() - loop.time() > self.limits.waited_s
+
+    def start_measuring(self) -> None:
+        """Start the measurements of the load, if they have not begun."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._measured_s = self._monotonic_s(), self._cpu_s()
             self._timer = self._loop.call_later(_TICK_S, self._update_load)
+
+    def enter(self, *, write: bool) -> None:
+        """Count a request that was allowed; the first one starts the measurements."""
+        self.start_measuring()
         if write:
             self.writes += 1
         else:

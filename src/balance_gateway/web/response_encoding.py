@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from balance_gateway.api.execution.engine import GraphQLResponse
-from balance_gateway.web.compression import Compressor
+from balance_gateway.web.compression import Body, Compressor
 from balance_gateway.web.graphql_responses import Headers, Reply
 from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.media_types import GRAPHQL_RESPONSE, Coding, choose_coding
@@ -55,52 +55,41 @@ class ResponseEncoder:
         self._load_shedder = load_shedder
 
     def find(self, response: GraphQLResponse, accepted: Accepted) -> Reply | None:
-        """Return the reply if its body needs no work, or that was done for an earlier one.
+        """Return the reply if that needs no thread.
 
         Args:
             response: the response.
             accepted: what the request accepts.
 
         Returns:
-            None if the body must be compressed first.
+            None if the body must be compressed in a thread.
         """
-        status, coding = _choose_status(response, accepted.media_type), accepted.coding
+        status = _choose_status(response, accepted.media_type)
         is_tagged = not accepted.is_post and status == 200
         if is_tagged and accepted.known_tags:
             # Before it is compressed: what the caller has need not be.
-            unchanged = _find_unchanged(response, coding, accepted.known_tags)
+            unchanged = _find_unchanged(response, accepted.coding, accepted.known_tags)
             if unchanged is not None:
                 return unchanged
-        if not coding.name:
-            return _build_reply(response, status, None, coding, is_tagged=is_tagged)
-        compressed = self._compressor.find(response, coding)
         busy = self._load_shedder.is_busy
-        if compressed is None and self._compressor.is_wanted(response, coding, busy=busy):
-            return None
-        return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
+        body = self._compressor.find(response, accepted.coding, busy=busy)
+        return None if body is None else _build_reply(response, status, body, is_tagged=is_tagged)
 
     async def encode(self, response: GraphQLResponse, accepted: Accepted) -> Reply:
         """Return the reply; the arguments are those of ``find``."""
         found = self.find(response, accepted)
         if found is not None:
             return found
-        status, coding = _choose_status(response, accepted.media_type), accepted.coding
-        busy = self._load_shedder.is_busy
-        compressed = await self._compressor.compress(response, coding, busy=busy)
+        status = _choose_status(response, accepted.media_type)
+        body = await self._compressor.compress(response, accepted.coding)
         is_tagged = not accepted.is_post and status == 200
-        return _build_reply(response, status, compressed, coding, is_tagged=is_tagged)
+        return _build_reply(response, status, body, is_tagged=is_tagged)
 
 
-def _build_reply(
-    response: GraphQLResponse,
-    status: int,
-    compressed: bytes | None,
-    coding: Coding,
-    *,
-    is_tagged: bool,
-) -> Reply:
-    body, name = (response.body, "") if compressed is None else (compressed, coding.name)
-    return Reply(status, body, name, _build_tag(response, name) if is_tagged else ())
+def _build_reply(response: GraphQLResponse, status: int, body: Body, *, is_tagged: bool) -> Reply:
+    content, coding_name = body
+    tag = _build_tag(response, coding_name) if is_tagged else ()
+    return Reply(status, content, coding_name, tag)
 
 
 def _find_unchanged(response: GraphQLResponse, coding: Coding, known: str) -> Reply | None:

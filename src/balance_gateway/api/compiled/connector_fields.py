@@ -104,7 +104,15 @@ def compile_connector(compiler: Compiler, nodes: Sequence[FieldNode], path: KeyP
         return b"".join(parts)
 
     if uses_status:
-        return lambda connector, out: out.add_hole(ConnectorHole(connector, write_text))
+        holes: dict[str, ConnectorHole] = {}
+
+        def add_hole(connector: Connector, out: Output) -> None:
+            hole = holes.get(connector.id)
+            if hole is None:
+                hole = holes[connector.id] = ConnectorHole(connector, write_text)
+            out.add_hole(hole)
+
+        return add_hole
     texts: dict[str, bytes] = {}
 
     def write_static(connector: Connector, out: Output) -> None:

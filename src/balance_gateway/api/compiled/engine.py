@@ -12,7 +12,6 @@ Operations without a plan, and requests in which a stage raises ``FallBackToGrap
 executed by ``api/execution/engine.py``.
 """
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +50,6 @@ from balance_gateway.api.request.context import Caller, RequestContext
 from balance_gateway.api.request.dependencies import Dependencies
 from balance_gateway.api.request.limits import Limits
 from balance_gateway.api.schema.errors import RequestRefused
-from balance_gateway.domain.access import Principal
 from balance_gateway.observability.metrics import Metrics
 from balance_gateway.service.gateway import Gateway
 
@@ -158,12 +156,6 @@ class CompiledEngine:
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask which values other processes have changed; None if none does."""
         return None if self._change_check is None else self._change_check()
-
-    def check_changes_for(self, principal: Principal, body: bytes) -> asyncio.Future[bool] | None:
-        """Ask which values other processes have changed, if a response to the request is kept."""
-        if self._change_check is None or self._kept_responses.find(principal, body) is None:
-            return None
-        return asyncio.ensure_future(self._change_check())
 
     def cached_response(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
         """Return the kept response to a request with the same bytes and rights while it is valid.
@@ -308,7 +300,8 @@ class CompiledEngine:
         output.parts = [b'{"data":', *output.parts, end]
         has_hashes = output.has_blocks and not output.has_holes
         digest = hash_parts(output.parts) if has_hashes else None
-        parts = output.join()
+        # Text between holes is joined when it is used again.
+        parts = output.parts if output.has_holes else output.join()
         context = output.state.context
         moment = Moment(context.now, self._gateway.watch)
         response = GraphQLResponse(moment.fill(parts), status, known_digest=digest)

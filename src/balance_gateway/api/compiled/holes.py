@@ -36,7 +36,8 @@ class Moment:
         self.unchanged_until_s = float("inf")
         self._tracker = tracker
         self._changes: dict[str, int] = {}
-        self._connector_texts: dict[tuple[int, str], bytes] = {}
+        # Accounts of one connector share its hole.
+        self._texts: dict[Hole, bytes] = {}
 
     @property
     def connector_changes(self) -> Mapping[str, int]:
@@ -47,23 +48,26 @@ class Moment:
         """Return the whole text."""
         if len(parts) == 1 and isinstance(parts[0], bytes):
             return parts[0]
-        return b"".join([part if isinstance(part, bytes) else part.fill(self) for part in parts])
+        texts = self._texts
+        return b"".join(
+            [
+                part if isinstance(part, bytes) else texts.get(part) or self._fill_hole(part)
+                for part in parts
+            ]
+        )
 
-    def write_connector(self, hole: "ConnectorHole") -> bytes:
-        """Return the text of a connector, which is written once for each selection."""
-        key = id(hole.write), hole.connector.id
-        text = self._connector_texts.get(key)
-        if text is None:
-            text = self._connector_texts[key] = self._write_connector(hole)
+    def _fill_hole(self, hole: "Hole") -> bytes:
+        text = self._texts[hole] = hole.fill(self)
         return text
 
-    def _write_connector(self, hole: "ConnectorHole") -> bytes:
-        name = hole.connector.id
+    def find_status(self, connector: Connector) -> ConnectorStatus:
+        """Return the state of a connector, on which the text depends from then on."""
+        name = connector.id
         # Counted before the state is read, so that a change in between is noticed later.
         self._changes.setdefault(name, self._tracker.count_changes(name))
         status = self._tracker.status(name)
         self.unchanged_until_s = min(self.unchanged_until_s, status.unchanged_until_s)
-        return hole.write(hole.connector, status)
+        return status
 
 
 class Hole(Protocol):
@@ -77,7 +81,8 @@ class Hole(Protocol):
 Part = bytes | Hole
 
 
-@dataclass(frozen=True, slots=True)
+# Holes are compared by identity, which is fast.
+@dataclass(frozen=True, slots=True, eq=False)
 class AgeHole:
     """The age of a value that was observed at an instant, in whole seconds."""
 
@@ -91,7 +96,7 @@ class AgeHole:
         return b"%d" % age_s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NowHole:
     """The instant of the request, at which a stored value was found unchanged."""
 
@@ -101,7 +106,7 @@ class NowHole:
         return b'"%s"' % format_instant(moment.now).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ConnectorHole:
     """A connector of which the health or the call budget is selected.
 
@@ -115,4 +120,4 @@ class ConnectorHole:
 
     def fill(self, moment: Moment) -> bytes:
         """Return the connector's JSON."""
-        return moment.write_connector(self)
+        return self.write(self.connector, moment.find_status(self.connector))

@@ -13,7 +13,7 @@ from typing import Any
 from balance_gateway.api.compiled.account_blocks import count_validities
 from balance_gateway.api.compiled.holes import Moment, Part
 from balance_gateway.api.compiled.kept_values import StoredValidity
-from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.output import Output, join_around_holes
 from balance_gateway.api.execution.engine import PARTIAL_SUCCESS, GraphQLResponse
 from balance_gateway.api.request.dependencies import Dependencies
 from balance_gateway.domain.access import Principal
@@ -38,7 +38,7 @@ class KeptResponse:
     """A response, and the conditions under which an equal request gets an equal one.
 
     Attributes:
-        parts: the text, and the holes in it.
+        parts: the text, and the holes in it; a tuple once adjacent text was joined.
         response: the response as it was last filled.
         filled_until_s: until when it stays the same, in seconds since 1970, if the
             connectors do.
@@ -83,6 +83,8 @@ class KeptResponse:
             or all(tracker.count_changes(name) == count for name, count in changes.items())
         ):
             return self.response
+        if not isinstance(self.parts, tuple):
+            self.parts = join_around_holes(self.parts)
         moment = Moment(now, tracker)
         body = moment.fill(self.parts)
         self.response = GraphQLResponse(body, self.response.status)

@@ -164,12 +164,13 @@ class Output:
     def join(self) -> tuple[Part, ...]:
         """Return the parts with adjacent text joined."""
         if self.has_holes:
-            return _join_around_holes(self.parts)
+            return join_around_holes(self.parts)
         texts: list[bytes] = self.parts  # type: ignore[assignment]
         return (b"".join(texts),)
 
 
-def _join_around_holes(parts: Iterable[Part]) -> tuple[Part, ...]:
+def join_around_holes(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Return parts with adjacent text joined."""
     joined: list[Part] = []
     text: list[bytes] = []
     for part in parts:

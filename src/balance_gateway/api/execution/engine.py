@@ -33,7 +33,6 @@ from balance_gateway.api.schema.errors import (
 )
 from balance_gateway.api.schema.json_output import encode_json
 from balance_gateway.api.schema.unreadable_inputs import keep_unreadable
-from balance_gateway.domain.access import Principal
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.service.gateway import Gateway
 
@@ -152,10 +151,6 @@ class Engine:
         return Operation(prepared, variables)
 
     def check_changes(self) -> None:
-        """Return None: this engine keeps nothing."""
-        return
-
-    def check_changes_for(self, principal: Principal, body: bytes) -> None:  # noqa: ARG002
         """Return None: this engine keeps nothing."""
         return
 
