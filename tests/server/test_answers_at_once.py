@@ -61,6 +61,7 @@ class Gateway:
         self.ended: asyncio.Queue[None] = asyncio.Queue()
         if at_once:
             self.answer_at_once = self.web.answer_at_once
+            self.expects_body = self.web.expects_body
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.tasks += 1
@@ -254,7 +255,8 @@ async def test_a_defect_is_reported_by_the_task(monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(gateway.endpoint._engine, "cached_response", fail)
+    for name in ("cached_response", "recall"):
+        monkeypatch.setattr(gateway.endpoint._engine, name, fail)
     [answer] = await exchange(gateway, [post(QUERY)])
 
     assert answer.startswith(b"HTTP/1.1 500")

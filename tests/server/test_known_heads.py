@@ -15,6 +15,7 @@ from balance_gateway.server.answering_protocol import AnsweringProtocol
 from balance_gateway.server.draining import DrainState
 from balance_gateway.server.known_heads import KnownHeads, RequestHead
 from balance_gateway.web.auth import ApiKeys
+from balance_gateway.web.graphql import EndpointLimits
 from tests.api.fakes import ADMIN, OTHER, api_keys
 from tests.server.test_answers_at_once import (
     LARGE,
@@ -174,13 +175,13 @@ async def test_an_idle_connection_is_closed_after_its_last_answer() -> None:
     now_s = asyncio.get_running_loop().time()
 
     # The timer of the request that was parsed fires while the answers after it are recent.
-    connection.protocol._answered_s = now_s - 0.6
+    connection.protocol._used_s = now_s - 0.6
     connection.protocol.timeout_keep_alive_handler()
     again = connection.protocol.timeout_keep_alive_task
     assert again is not None
     assert again.when() == pytest.approx(now_s + 0.4, abs=0.2)
     assert not connection.transport.is_closed
-    connection.protocol._answered_s = now_s - 1.1
+    connection.protocol._used_s = now_s - 1.1
     connection.protocol.timeout_keep_alive_handler()
     assert connection.transport.is_closed
 
@@ -339,7 +340,8 @@ async def test_any_bytes_get_the_responses_that_they_get_without_known_heads(see
     arrivals = []
     while pieces:
         data = b"".join(pieces.pop() for _ in range(min(len(pieces), rng.choice([1, 1, 1, 1, 2]))))
-        cut = rng.randrange(len(data)) if rng.random() < 0.15 else 0
+        # Anywhere, or between head and body.
+        cut = rng.choice([0, 0, 0, rng.randrange(len(data)), data.find(b"\r\n\r\n") + 4])
         arrivals += [data[:cut], data[cut:]] if cut else [data]
 
     written = []
@@ -349,6 +351,105 @@ async def test_any_bytes_get_the_responses_that_they_get_without_known_heads(see
         written.append([DIFFERENT.sub(b"", await connection.receive(data)) for data in arrivals])
 
     assert written[0] == written[1]
+
+
+def split(request: bytes) -> tuple[bytes, bytes]:
+    size = request.index(b"\r\n\r\n") + 4
+    return request[:size], request[size:]
+
+
+async def test_head_and_body_that_arrive_apart_need_no_task() -> None:
+    gateway = Gateway(at_once=True)
+    connection = Connection(gateway)
+    head, body = split(post(QUERY))
+
+    nothing = await connection.receive(head)
+    first = await connection.receive(body)
+    nothing += await connection.receive_unparsed(head)
+    second = await connection.receive_unparsed(body)
+
+    assert nothing == b""
+    assert first.endswith(b'{"data":{"nodes":[{"id":"a0"},{"id":"a1"}]}}')
+    assert second == first
+    assert gateway.tasks == 0
+    assert connection.protocol._deadline is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [post(QUERY, key="unknown"), post(QUERY, b"Accept: text/html"), post(QUERY + b" " * 3_000)],
+    ids=["credential", "media type", "size"],
+)
+async def test_what_is_refused_by_its_head_does_not_wait_for_its_body(request_: bytes) -> None:
+    connection = Connection(Gateway(at_once=True, limits=EndpointLimits(body_bytes=2_500)))
+
+    answer = await connection.receive(split(request_)[0])
+
+    assert answer.startswith(b"HTTP/1.1 4")
+
+
+async def test_a_client_that_expects_100_continue_gets_it_each_time() -> None:
+    connection = Connection(Gateway(at_once=True))
+    request = post(QUERY, b"Expect: 100-continue")
+    await connection.receive(request)
+    head, body = split(request)
+    for _ in range(3):
+        assert await connection.receive(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await connection.receive(body)).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_is_not_idle_while_it_waits_for_a_body() -> None:
+    connection = Connection(Gateway(at_once=True), keep_alive_s=1)
+    for _ in range(3):
+        await connection.receive(post(QUERY))
+    connection.protocol._used_s -= 10
+
+    await connection.receive(split(post(QUERY))[0])
+    connection.protocol.timeout_keep_alive_handler()
+
+    assert not connection.transport.is_closed
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("event", ["shutdown", "drain", "lost", "slow", "pieces"])
+async def test_a_head_without_its_body_behaves_as_any_incomplete_request(
+    event: str, is_known: bool
+) -> None:
+    written = []
+    for at_once in (True, False):
+        gateway = Gateway(at_once=at_once)
+        connection = Connection(gateway)
+        protocol = connection.protocol
+        for _ in range(3):
+            # One of its headers differs where the head must not be known.
+            known = post(QUERY) if is_known else post(QUERY, b"X-Other: 1")
+            await connection.receive(known)
+        head, body = split(post(QUERY))
+        answer = await connection.receive(head)
+        if event == "shutdown":
+            protocol.shutdown()
+        elif event == "drain":
+            connection.drain.begin(30.0)
+            protocol.end_after_response()
+            protocol.shutdown()
+        elif event == "lost":
+            protocol.connection_lost(None)
+        elif event == "slow":
+            assert protocol._deadline is not None
+            protocol._close_slow_client()
+            protocol.connection_lost(None)
+        if event in ("lost", "slow"):
+            for _ in range(30):
+                await asyncio.sleep(0)
+        else:
+            answer += await connection.receive(body[:9])
+            answer += await connection.receive(body[9:])
+        counts = gateway.count(200), gateway.count(499)
+        written.append((answer, counts, connection.transport.is_closed))
+
+    assert written[0] == written[1]
+    is_lost = event in ("lost", "slow")
+    assert written[0][1] == ((3, 1) if is_lost else (4, 0))
 
 
 async def test_known_heads_are_shared_by_the_connections_of_a_server() -> None:

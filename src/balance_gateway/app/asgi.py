@@ -99,6 +99,10 @@ class GatewayApp:
             return None
         return self._served.app.answer_at_once(head, body, on_ready)
 
+    def expects_body(self, head: RequestHead) -> bool:
+        """Whether a request may be answered at once when its body is there."""
+        return self._served is not None and self._served.app.expects_body(head)
+
     def announce_drain(self) -> None:
         """Let ``/readyz`` report from now on that no new requests should be sent."""
         if self._shared is not None:

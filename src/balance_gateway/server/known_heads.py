@@ -81,6 +81,10 @@ class KnownHeads:
         self._known.move_to_end(key)
         return known
 
+    def is_head(self, data: bytes) -> bool:
+        """Whether data that is no complete request is a known head, and its body must follow."""
+        return data in self._known
+
     def remember(self, data: bytes, head: RequestHead, body: bytes) -> None:
         """Remember a head, unless it is too long.
 
@@ -92,6 +96,9 @@ class KnownHeads:
         size_bytes = data.find(_END) + len(_END)
         # Another request follows, or the body is in chunks, which have another length next time.
         if size_bytes > HEAD_BYTES_MAX or data[size_bytes:] != body:
+            return
+        # Its client waits for 100 Continue before it sends the body.
+        if any(name == b"expect" for name, _ in head.headers):
             return
         key = data[:size_bytes]
         if key in self._known:

@@ -103,6 +103,18 @@ class AnswersAtOnce:
         asyncio.ensure_future(check).add_done_callback(done)
         return LATER
 
+    def expects_body(self, head: RequestHead) -> bool:
+        """Whether ``find`` may return a response when the body is there.
+
+        Args:
+            head: the head of the request.
+        """
+        asked = parse_head(head)
+        token = asked.token
+        if token is None or asked.body_bytes > self._body_bytes_max:
+            return False
+        return self._authenticator.find(token) is not None
+
     def _answer_later(
         self,
         find_answer: Callable[[], DirectAnswer | None],
@@ -137,7 +149,7 @@ class AnswersAtOnce:
         self, asked: AskedHead, body: bytes, caller: Caller
     ) -> GraphQLResponse | None:
         """Write the response from kept values; None if that needs more, or cannot be."""
-        if self._load_shedder.is_late():
+        if self._load_shedder.is_late() or not self._engine.may_cache(caller):
             return None
         self._load_shedder.start_measuring()
         query_string = asked.query_string

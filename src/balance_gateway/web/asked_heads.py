@@ -20,6 +20,7 @@ class AskedHead:
             request is not answered at once.
         query_string: the query string of a GET; None for a POST.
         key: the key under which the response is kept; None: it is the body.
+        body_bytes: the length of the body.
         accepted: what the request accepts as its response.
         request_id: the value of X-Request-Id; None without it.
         origin: the value of Origin; None without it.
@@ -28,6 +29,7 @@ class AskedHead:
     token: str | None = field(repr=False)
     query_string: bytes | None
     key: bytes | None
+    body_bytes: int
     accepted: Accepted
     request_id: bytes | None
     origin: bytes | None
@@ -47,6 +49,7 @@ def parse_head(head: RequestHead) -> AskedHead:
         token=token if is_usual and media_type is not None else None,
         query_string=None if is_post else head.query_string,
         key=None if is_post else build_key(head.query_string),
+        body_bytes=int(headers.get(b"content-length", 0)) if is_usual else 0,
         accepted=parse_accepted(headers, media_type, is_post=is_post),
         request_id=headers.get(b"x-request-id"),
         origin=headers.get(b"origin"),

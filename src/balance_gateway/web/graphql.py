@@ -152,6 +152,10 @@ class GraphQLEndpoint:
         """Return what ``__call__`` would send, if that is known without waiting."""
         return self._answers.find(head, body, on_ready)
 
+    def expects_body(self, head: RequestHead) -> bool:
+        """Whether a request may be answered at once when its body is there."""
+        return self._answers.expects_body(head)
+
     async def drain(self) -> None:
         """Stop measuring the load, and wait for every mutation that has begun."""
         self.load_shedder.close()
@@ -232,7 +236,7 @@ class GraphQLEndpoint:
         key = body if is_post else build_key(scope["query_string"])
         check = self._engine.check_changes()
         may_recall = check is None or await check
-        if may_recall and (cached := self._engine.cached_response(key, caller)) is not None:
+        if may_recall and (cached := await self._engine.recall(key, caller)) is not None:
             return cached
         operation = self._answers.take_prepared(key)
         if operation is None:

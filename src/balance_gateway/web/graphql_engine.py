@@ -31,6 +31,14 @@ class GraphQLEngine(Protocol):
         """Return the kept response to a byte-identical request while it is valid, else None."""
         ...
 
+    async def recall(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
+        """Return what ``cached_response`` does, after a look at the storage if need be."""
+        ...
+
+    def may_cache(self, caller: Caller) -> bool:
+        """Whether ``try_cached`` may return a response to a caller now."""
+        ...
+
     def try_cached(
         self, operation: Operation, caller: Caller, body: bytes | None
     ) -> GraphQLResponse | None:

@@ -58,6 +58,10 @@ class WebApp:
             return None
         return self._graphql.answer_at_once(head, body, on_ready)
 
+    def expects_body(self, head: RequestHead) -> bool:
+        """Whether a request may be answered at once when its body is there."""
+        return head.path in self._graphql_paths and self._graphql.expects_body(head)
+
 
 def build_web_app(
     *,

@@ -170,7 +170,18 @@ class CompiledEngine:
         if kept.stored is not None:
             self._storage.begin_request()
             if self._storage.get_version() is None:
-                # ``execute`` looks at the storage first.
+                # ``recall`` looks at the storage first.
+                return None
+        return self._answer_kept(kept, body, caller)
+
+    async def recall(self, body: bytes, caller: Caller) -> GraphQLResponse | None:
+        """Return what ``cached_response`` does, after a look at the storage if need be."""
+        kept = self._kept_responses.find(caller.principal, body)
+        if kept is None:
+            return None
+        if kept.stored is not None:
+            self._storage.begin_request()
+            if self._storage.get_version() is None and await self._storage.look() is None:
                 return None
         return self._answer_kept(kept, body, caller)
 
@@ -187,6 +198,14 @@ class CompiledEngine:
         self._kept_reads.inc(kept.value_count)
         return kept.fill(now, now_s, self._gateway.watch)
 
+    def may_cache(self, caller: Caller) -> bool:
+        """Whether ``try_cached`` may return a response to a caller now."""
+        if self._kept_parts is None:
+            return False
+        self._storage.begin_request()
+        # Where that takes a round trip, ``execute`` looks at the storage first.
+        return not self._has_accounts_in_storage(caller) or self._storage.get_version() is not None
+
     def try_cached(
         self, operation: Operation, caller: Caller, body: bytes | None
     ) -> GraphQLResponse | None:
@@ -200,13 +219,9 @@ class CompiledEngine:
         Returns:
             None when a value is missing or the operation cannot be compiled. Then call ``execute``.
         """
-        if self._kept_parts is None or operation.is_mutation:
+        if operation.is_mutation or not self.may_cache(caller):
             return None
         assert isinstance(operation, CompiledOperation)
-        self._storage.begin_request()
-        if self._has_accounts_in_storage(caller) and self._storage.get_version() is None:
-            # ``execute`` looks at the storage first.
-            return None
         try:
             execution = self._start(operation, self._build_context(caller))
             output = execution.write_without_reads()

@@ -158,6 +158,14 @@ class Engine:
         """Return None: this engine caches no responses."""
         return None
 
+    async def recall(self, body: bytes, caller: Caller) -> GraphQLResponse | None:  # noqa: ARG002
+        """Return None: this engine caches no responses."""
+        return None
+
+    def may_cache(self, caller: Caller) -> bool:  # noqa: ARG002
+        """Return False: this engine has no cached values."""
+        return False
+
     def try_cached(
         self,
         operation: Operation,  # noqa: ARG002
