@@ -14,6 +14,7 @@ from balance_gateway.server import known_heads
 from balance_gateway.server.answering_protocol import AnsweringProtocol
 from balance_gateway.server.draining import DrainState
 from balance_gateway.server.known_heads import KnownHeads, RequestHead
+from balance_gateway.server.server import Server, Service, bind
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.graphql import EndpointLimits
 from tests.api.fakes import ADMIN, OTHER, api_keys
@@ -24,8 +25,6 @@ from tests.server.test_answers_at_once import (
     VALUE,
     Gateway,
     HeldCheck,
-    connect,
-    exchange,
     post,
 )
 
@@ -454,10 +453,13 @@ async def test_a_head_without_its_body_behaves_as_any_incomplete_request(
 
 async def test_known_heads_are_shared_by_the_connections_of_a_server() -> None:
     gateway = Gateway(at_once=True)
-    async with connect(gateway):
-        first = await exchange(gateway, [post(QUERY)] * 3)
-        second = await exchange(gateway, [post(QUERY)] * 3)
-    assert first == second
+    with bind("127.0.0.1", 0) as listener:
+        server = Server(Service(gateway, listener))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        built = [server._build_protocol() for _ in range(2)]
+
+    assert built[0]._known_heads is built[1]._known_heads is server._known_heads
 
 
 def test_the_memory_of_known_heads_is_bounded_and_the_latest_stay() -> None:

@@ -41,7 +41,8 @@ class AnsweringProtocol(DeadlineProtocol):
 
     def __init__(self, *args: Any, known_heads: KnownHeads | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._known_heads = known_heads or KnownHeads()
+        # One without heads is false.
+        self._known_heads = KnownHeads() if known_heads is None else known_heads
         self._answer_at_once: Callable[[RequestHead, bytes, OnReady], AnswerAtOnce] | None = (
             getattr(self.app, "answer_at_once", None)
         )
