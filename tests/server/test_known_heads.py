@@ -25,6 +25,7 @@ from tests.server.test_answers_at_once import (
     VALUE,
     Gateway,
     HeldCheck,
+    connect,
     post,
 )
 
@@ -385,6 +386,19 @@ async def test_what_is_refused_by_its_head_does_not_wait_for_its_body(request_: 
     answer = await connection.receive(split(request_)[0])
 
     assert answer.startswith(b"HTTP/1.1 4")
+
+
+async def test_a_large_body_that_begins_with_its_head_is_read_on() -> None:
+    """The protocol stops reading a large body until a task takes it."""
+    gateway = Gateway(at_once=True)
+    request = post(QUERY + b" " * 300_000)
+    async with connect(gateway) as (reader, writer):
+        writer.write(request[:100_000])
+        await asyncio.sleep(0.02)
+        writer.write(request[100_000:])
+        answer = await reader.readuntil(b"}]}}")
+
+    assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_a_client_that_expects_100_continue_gets_it_each_time() -> None:

@@ -192,15 +192,13 @@ async def test_a_request_that_waits_for_a_computing_process_gets_a_503(
             assert (await connection.response()).status == 200
         endpoint = harness.endpoint
         assert endpoint is not None
-        original = endpoint._engine.cached_response
+        recall = endpoint._engine.recall
 
-        def respond_slowly(body: bytes, caller: Caller) -> GraphQLResponse | None:
-            # Before there is a task, only what is kept is looked up.
-            if asyncio.current_task() is not None:
-                time.sleep(LONGER_S)
-            return original(body, caller)
+        async def recall_slowly(body: bytes, caller: Caller) -> GraphQLResponse | None:
+            time.sleep(LONGER_S)  # noqa: ASYNC251 (the process computes)
+            return await recall(body, caller)
 
-        endpoint._engine.cached_response = respond_slowly  # type: ignore[method-assign]
+        endpoint._engine.recall = recall_slowly  # type: ignore[method-assign]
         one.writer.write(request())
         other.writer.write(request())
 

@@ -126,6 +126,8 @@ class AnsweringProtocol(DeadlineProtocol):
         """Whether a request may be answered at once when its body is there."""
         if self._expects_body is None or held.waiting_for_100_continue or not can_write(held):
             return False
+        if held.body:
+            return False  # A large one has stopped reading, until a task takes it.
         try:
             return self._expects_body(_get_head(held))
         except Exception:
