@@ -108,7 +108,7 @@ CASES = {
     "a foreign origin": (post(QUERY, b"Origin: https://other.example"), True),
     "expect": (post(QUERY, b"Expect: 100-continue"), True),
     "below a slash": (post(QUERY, path=b"/graphql/"), True),
-    "errors under GraphQL": (post(PARTIAL, GRAPHQL), False),
+    "errors under GraphQL": (post(PARTIAL, GRAPHQL), True),
     "no media type": (post(QUERY, b"Accept: text/html"), False),
     "no key": (post(QUERY, key="unknown"), False),
     "two keys": (post(QUERY, b"Authorization: Bearer x"), False),
@@ -159,7 +159,12 @@ async def test_what_was_prepared_is_dropped_when_its_task_has_it() -> None:
         head = RequestHead("POST", "/graphql", b"", read_headers(post(body)))
         assert gateway.web.answer_at_once(head, body, print) is None
 
+    huge = VALUE.replace(b"a0", b"a1") + b" " * 100_000
+    head = RequestHead("POST", "/graphql", b"", read_headers(post(huge)))
+    assert gateway.web.answer_at_once(head, huge, print) is None
+
     assert after_task == {}
+    assert huge not in prepared
     assert len(prepared) == 100
     assert body in prepared
     gateway.endpoint.load_shedder.close()
@@ -186,14 +191,36 @@ async def test_nothing_new_is_written_in_a_turn_that_lasts_too_long(
 ) -> None:
     """Requests that have waited for long go through load shedding."""
     gateway = Gateway(at_once=True)
-    await exchange(gateway, [post(QUERY)])
     shedder = gateway.endpoint.load_shedder
-    loop = asyncio.get_running_loop()
-    shedder._monotonic_s = lambda: loop.time() + turn_s
+    answer, now_s = gateway.web.answer_at_once, 0.0
+    shedder._monotonic_s = lambda: now_s
 
-    await exchange(gateway, [post(QUERY.replace(b"a1", b"a2"))])
+    def answer_slowly(*asked: Any) -> Any:
+        nonlocal now_s
+        # Another request that was received in the same turn took so long.
+        shedder.is_late()
+        now_s += turn_s
+        return answer(*asked)
 
-    assert gateway.tasks == tasks
+    gateway.answer_at_once = answer_slowly
+    requests = [post(QUERY.replace(b"a1", b"a%d" % number)) for number in range(3)]
+    await exchange(gateway, requests)
+
+    assert gateway.tasks == 3 * tasks
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_body_like_the_key_of_a_get_is_not_answered_with_its_response(
+    at_once: bool,
+) -> None:
+    get = post(b"").replace(b"POST /graphql", b"GET /graphql?query=%7B__typename%7D", 1)
+
+    answers = await exchange(
+        Gateway(at_once=at_once), [get, get, post(b"GET query=%7B__typename%7D")]
+    )
+
+    assert answers[1].startswith(b"HTTP/1.1 200")
+    assert answers[2].startswith(b"HTTP/1.1 400")
 
 
 async def test_callers_with_other_rights_do_not_share_a_response() -> None:

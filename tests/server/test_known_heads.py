@@ -186,6 +186,23 @@ async def test_an_idle_connection_is_closed_after_its_last_answer() -> None:
     assert connection.transport.is_closed
 
 
+@pytest.mark.parametrize("between", [b"\r\n", b"\n\n"])
+async def test_an_empty_line_before_a_known_request_changes_no_timer(between: bytes) -> None:
+    """The connection had no idle timer from then on, and held up the drain."""
+    connection = Connection(Gateway(at_once=True))
+    for _ in range(3):
+        await connection.receive(post(QUERY))
+    await connection.receive(between)
+
+    answer = await connection.receive(post(QUERY))
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert connection.protocol.timeout_keep_alive_task is not None
+    assert connection.protocol._deadline is None
+    connection.protocol.shutdown()
+    assert connection.transport.is_closed
+
+
 async def test_a_delayed_request_with_a_known_head_is_not_parsed() -> None:
     gateway = Gateway(at_once=True)
     HeldCheck(gateway)

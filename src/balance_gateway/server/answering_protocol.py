@@ -76,6 +76,8 @@ class AnsweringProtocol(DeadlineProtocol):
                 return
         answer: AnswerAtOnce = None
         if known is not None:
+            # As after a parsed request; an empty line before it has begun an incomplete one.
+            self._is_receiving = False
             self._cancel_deadline()
             self._used_s = self.loop.time()
             answer = self._ask(known.head, data[known.size_bytes :])
@@ -164,6 +166,10 @@ class AnsweringProtocol(DeadlineProtocol):
         The state stays that after the response before it.
         """
         self.server_state.total_requests += 1
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         write_answer(self.transport, answer)
 
     def timeout_keep_alive_handler(self) -> None:

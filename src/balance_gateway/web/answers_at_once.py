@@ -12,7 +12,7 @@ from balance_gateway.domain.access import Principal
 from balance_gateway.observability.request_metrics import RequestMetrics
 from balance_gateway.server.direct_response import LATER, AnswerAtOnce, DirectAnswer, OnReady
 from balance_gateway.server.known_heads import RequestHead
-from balance_gateway.web.asked_heads import AskedHead, parse_head
+from balance_gateway.web.asked_heads import AskedHead, is_like_get, parse_head
 from balance_gateway.web.auth import Authenticator
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql_engine import GraphQLEngine
@@ -28,8 +28,9 @@ from balance_gateway.web.request_parsing import (
 )
 from balance_gateway.web.response_encoding import ResponseEncoder
 
-#: Limit of operations whose task has not started yet.
+#: Limits of the operations whose task has not started yet: their number, and the size of each key.
 _PREPARED_MAX = 100
+_PREPARED_KEY_BYTES_MAX = 65_536
 
 
 class AnswersAtOnce:
@@ -89,7 +90,7 @@ class AnswersAtOnce:
         if type(asked) is not AskedHead:
             asked = head.parsed = parse_head(head)
         token = asked.token
-        if token is None or len(body) > self._body_bytes_max:
+        if token is None or len(body) > self._body_bytes_max or is_like_get(body):
             return None
         principal = self._authenticator.find(token)
         if principal is None or not self._load_shedder.has_room_for_read():
@@ -165,7 +166,7 @@ class AnswersAtOnce:
             return None
         key = asked.key or body
         response = self._engine.try_cached(operation, caller, key)
-        if response is None:
+        if response is None and len(key) <= _PREPARED_KEY_BYTES_MAX:
             self._prepared[key] = operation
             if len(self._prepared) > _PREPARED_MAX:
                 del self._prepared[next(iter(self._prepared))]

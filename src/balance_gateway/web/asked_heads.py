@@ -10,6 +10,8 @@ from balance_gateway.web.media_types import is_json, negotiate
 from balance_gateway.web.request_headers import decode_header, headers_by_name
 from balance_gateway.web.response_encoding import Accepted, parse_accepted
 
+_GET = b"GET "
+
 
 @dataclass(frozen=True, slots=True)
 class AskedHead:
@@ -58,8 +60,12 @@ def parse_head(head: RequestHead) -> AskedHead:
 
 def build_key(query_string: bytes) -> bytes:
     """Build the key under which the response to a GET is kept; that of a POST is its body."""
-    # A body is JSON, so no body begins like this.
-    return b"GET " + query_string
+    return _GET + query_string
+
+
+def is_like_get(body: bytes) -> bool:
+    """Whether a body, which cannot be JSON then, is like the key of a GET."""
+    return body.startswith(_GET)
 
 
 def _has_usual_body(headers: Mapping[bytes, bytes]) -> bool:

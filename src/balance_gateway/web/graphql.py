@@ -27,7 +27,7 @@ from balance_gateway.ports import call_context
 from balance_gateway.server.direct_response import AnswerAtOnce, OnReady
 from balance_gateway.server.known_heads import RequestHead
 from balance_gateway.web.answers_at_once import AnswersAtOnce, prepare
-from balance_gateway.web.asked_heads import build_key
+from balance_gateway.web.asked_heads import build_key, is_like_get
 from balance_gateway.web.auth import Authenticator, parse_bearer_token
 from balance_gateway.web.compression import Compressor
 from balance_gateway.web.cors import CorsPolicy
@@ -234,6 +234,8 @@ class GraphQLEndpoint:
     ) -> GraphQLResponse:
         is_post = scope["method"] == "POST"
         key = body if is_post else build_key(scope["query_string"])
+        if is_post and is_like_get(body):
+            parse_body(body)  # Says that it is not JSON.
         check = self._engine.check_changes()
         may_recall = check is None or await check
         if may_recall and (cached := await self._engine.recall(key, caller)) is not None:

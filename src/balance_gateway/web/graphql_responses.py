@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 from starlette.types import Send
 
+from balance_gateway.api.execution.engine import PARTIAL_SUCCESS
 from balance_gateway.domain.errors import ErrorCode
 from balance_gateway.server.direct_response import (
     DirectAnswer,
@@ -19,7 +20,7 @@ from balance_gateway.web.media_types import CODINGS, GRAPHQL_RESPONSE, JSON
 Headers = Sequence[tuple[bytes, bytes]]
 
 #: The statuses of the responses that are written in one piece: nearly all.
-DIRECT_STATUSES = (200, 304)
+DIRECT_STATUSES = (200, PARTIAL_SUCCESS, 304)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class LoadShedder:
         self._cpu_s = cpu_s
         self._load = 0.0
         self._measured_s = (0.0, 0.0)
+        self._receiving_since_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -95,10 +96,19 @@ class LoadShedder:
         return self.reads < (limits.reads_when_busy if self.is_busy else limits.reads)
 
     def is_late(self) -> bool:
-        """Whether the requests that arrived in this turn of the event loop wait too long."""
-        # uvloop reads its clock once in a turn.
-        loop = self._loop
-        return loop is not None and self._monotonic_s() - loop.time() > self.limits.waited_s
+        """Whether requests have been answered for too long since the event loop received any.
+
+        A request that is received after them has waited for as long.
+        """
+        now_s = self._monotonic_s()
+        if self._receiving_since_s is None:
+            self._receiving_since_s = now_s
+            # Runs when all that is ready has been received.
+            asyncio.get_running_loop().call_soon(self._end_receiving)
+        return now_s - self._receiving_since_s > self.limits.waited_s
+
+    def _end_receiving(self) -> None:
+        self._receiving_since_s = None
 
     def start_measuring(self) -> None:
         """Start the measurements of the load, if they have not begun."""

@@ -18,9 +18,9 @@ KEPT_VALUES_MAX = 150_000
 class StorageWatch:
     """Looks once per turn of the event loop whether the storage has changed.
 
-    Whatever runs in one turn was received before the turn began, so that a look within the turn
-    sees every change that was acknowledged before the request was sent. With more than a thousand
-    readable connections uvloop asks for others within a turn, and its clock shows that.
+    A task that begins in a turn has its request from before the turn, so that a look within the
+    turn sees every change that was acknowledged before the request was sent. A request that is
+    answered while it is received may be later than any look before it: it has its own.
 
     Args:
         changes: shows changes of the storage.
@@ -31,13 +31,10 @@ class StorageWatch:
         self._version: int | None = None
         self._has_looked = False
         self._is_of_this_turn = False
-        self._looked_at_s = 0.0
 
     def begin_request(self) -> None:
         """Forget a look of an earlier turn: each request sees every change before it."""
-        # uvloop's clock is read whenever it asks for readable connections, and only then.
-        is_later = asyncio.get_running_loop().time() != self._looked_at_s
-        if is_later or not self._is_of_this_turn:
+        if not self._is_of_this_turn or asyncio.current_task() is None:
             self._has_looked = False
             self._version = None
 
@@ -47,11 +44,9 @@ class StorageWatch:
             self._version = self._changes.look_now()
             self._has_looked = True
             # What is received from here on runs after this call.
-            loop = asyncio.get_running_loop()
             if not self._is_of_this_turn:
-                loop.call_soon(self._end_turn)
+                asyncio.get_running_loop().call_soon(self._end_turn)
             self._is_of_this_turn = True
-            self._looked_at_s = loop.time()
         return self._version
 
     def _end_turn(self) -> None:
