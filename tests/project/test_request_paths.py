@@ -28,6 +28,9 @@ from balance_gateway_sandbox import build_catalogue, create_sandbox
 SOURCE = str(Path(balance_gateway.__file__).parent) + "/"
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
 
+#: Opening a connection and letting it go are the server's own doing.
+SERVING = {"server/acceptor.py", "server/server.py"}
+
 READ = """{ nodes(ids: ["light-operating-eur"]) { ... on BankAccount {
     name balance(asOf: "2026-05-07") { ledger { amount } } } } }"""
 WRITE = """mutation { upsertOpeningBalance(input: {accountId: "light-operating-eur",
@@ -53,19 +56,35 @@ def sandbox_url() -> Iterator[str]:
     listener.close()
 
 
-def is_recovering() -> bool:
-    tasks = [repr(task) for task in asyncio.all_tasks()]
-    return any(work in task for task in tasks for work in ("resolve_unfinished", "settle_all"))
-
-
-async def trace(url: str, key: str, **body: Any) -> tuple[dict[str, Any], set[str]]:
-    """The response, and the files of the gateway that were entered in this thread meanwhile."""
+@contextmanager
+def note_files() -> Iterator[set[str]]:
+    """Note the files of the gateway that are entered in this thread meanwhile."""
     entered: set[str] = set()
 
     def note(frame: FrameType, event: str, _arg: object) -> None:
         path = frame.f_code.co_filename
         if event == "call" and path.startswith(SOURCE):
             entered.add(path.removeprefix(SOURCE))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield entered
+    finally:
+        sys.setprofile(before)
+
+
+async def wait_until_idle() -> None:
+    """Wait until the work in the background after the start, such as recovery, has ended."""
+    is_idle = False
+    while not is_idle:
+        with note_files() as entered:
+            await asyncio.sleep(0.1)
+        is_idle = not entered - SERVING
+
+
+async def trace(url: str, key: str, **body: Any) -> tuple[dict[str, Any], set[str]]:
+    """The response, and the files of the gateway that were entered in this thread meanwhile."""
 
     def post() -> dict[str, Any]:
         content, at = json.dumps(body).encode(), urlsplit(url)
@@ -82,12 +101,8 @@ async def trace(url: str, key: str, **body: Any) -> tuple[dict[str, Any], set[st
             return json.load(response)
 
     # The client runs in a thread of its own, which a profile of this thread does not see.
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    with note_files() as entered:
         answer = await asyncio.to_thread(post)
-    finally:
-        sys.setprofile(before)
     return answer, entered
 
 
@@ -112,9 +127,9 @@ async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path
         service = Service(build_app(settings), bind("127.0.0.1", 0))
         server = Server(service)
         task = asyncio.ensure_future(server.serve(sockets=[]))
-        # Recovery reads the journal in the background after the start.
-        while not server.started or is_recovering():  # noqa: ASYNC110
+        while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+        await wait_until_idle()
         try:
             url, key = f"{service.url}/graphql", admin.key.reveal()
             missed, miss = await trace(url, key, query=READ)
@@ -129,16 +144,14 @@ async def test_documented_paths_are_the_files_that_requests_enter(tmp_path: Path
     assert written["data"]["upsertOpeningBalance"]["openingBalance"] == {
         "amount": {"amount": "1.00"}
     }
-    # Opening a connection and letting it go are the server's own doing.
-    serving = {"server/acceptor.py", "server/server.py"}
     same_path = set(documented("The same request again"))
     cached_path = same_path | set(documented("Another request with kept accounts"))
-    assert same - serving == same_path
-    assert cached - serving == cached_path
+    assert same - SERVING == same_path
+    assert cached - SERVING == cached_path
     # A head is remembered when its request is answered without a task.
     missing = (cached_path | set(documented("A miss"))) - {"server/known_heads.py"}
-    assert miss - serving == missing
-    assert write - serving == set(documented("A write"))
+    assert miss - SERVING == missing
+    assert write - SERVING == set(documented("A write"))
 
 
 @pytest.mark.parametrize(
