@@ -15,6 +15,7 @@ from balance_gateway.server.answering_protocol import AnsweringProtocol
 from balance_gateway.server.draining import DrainState
 from balance_gateway.server.known_heads import KnownHeads, RequestHead
 from balance_gateway.server.server import Server, Service, bind
+from balance_gateway.web.asked_heads import parse_head
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.graphql import EndpointLimits
 from tests.api.fakes import ADMIN, OTHER, api_keys
@@ -95,6 +96,11 @@ class Connection:
             await asyncio.sleep(0)
         return self.transport.written[before:]
 
+    async def make_known(self) -> None:
+        """Let the head of ``post(QUERY)`` be known."""
+        for _ in range(3):
+            await self.receive(post(QUERY))
+
     async def receive_unparsed(self, data: bytes) -> bytes:
         """Deliver bytes that the parser must not see."""
         parser, self.protocol.parser = self.protocol.parser, None  # type: ignore[assignment]
@@ -156,8 +162,7 @@ async def test_a_credential_is_checked_for_each_request(key: str) -> None:
 
 async def test_responses_while_the_server_drains_end_the_connection() -> None:
     connection = Connection(Gateway(at_once=True))
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     connection.drain.begin(30.0)
 
     answer = await connection.receive(post(QUERY))
@@ -168,8 +173,7 @@ async def test_responses_while_the_server_drains_end_the_connection() -> None:
 
 async def test_an_idle_connection_is_closed_after_its_last_answer() -> None:
     connection = Connection(Gateway(at_once=True), keep_alive_s=1)
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     timer = connection.protocol.timeout_keep_alive_task
     assert timer is not None
     now_s = asyncio.get_running_loop().time()
@@ -190,8 +194,7 @@ async def test_an_idle_connection_is_closed_after_its_last_answer() -> None:
 async def test_an_empty_line_before_a_known_request_changes_no_timer(between: bytes) -> None:
     """The connection had no idle timer from then on, and held up the drain."""
     connection = Connection(Gateway(at_once=True))
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     await connection.receive(between)
 
     answer = await connection.receive(post(QUERY))
@@ -220,8 +223,7 @@ async def test_bytes_that_arrive_while_a_known_request_is_delayed_are_answered_a
     gateway = Gateway(at_once=True)
     check = HeldCheck(gateway)
     connection = Connection(gateway)
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     check.allowed.clear()
     nothing = await connection.receive(post(QUERY))
     nothing += await connection.receive(post(QUERY.replace(b"a1", b"a2"))[:50])
@@ -243,8 +245,7 @@ async def test_a_drain_that_begins_while_a_known_request_is_delayed_ends_its_con
     gateway = Gateway(at_once=True)
     check = HeldCheck(gateway)
     connection = Connection(gateway)
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     check.allowed.clear()
     await connection.receive(post(QUERY))
     connection.drain.begin(30.0)
@@ -265,8 +266,7 @@ async def test_a_drain_that_begins_while_a_known_request_is_delayed_ends_its_con
 
 async def test_a_known_request_waits_for_the_response_to_the_one_before_it() -> None:
     connection = Connection(Gateway(at_once=True))
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     connection.protocol.data_received(post(VALUE))
 
     answers = await connection.receive(post(QUERY))
@@ -277,8 +277,7 @@ async def test_a_known_request_waits_for_the_response_to_the_one_before_it() -> 
 
 async def test_a_known_request_waits_until_its_client_reads() -> None:
     connection = Connection(Gateway(at_once=True))
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
 
     connection.protocol.pause_writing()
     nothing = await connection.receive(post(QUERY))
@@ -305,8 +304,7 @@ async def test_a_client_that_leaves_while_its_known_request_is_delayed_gets_noth
     gateway = Gateway(at_once=True)
     check = HeldCheck(gateway)
     connection = Connection(gateway)
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     check.allowed.clear()
     await connection.receive(post(QUERY))
     before = len(connection.transport.written)
@@ -430,8 +428,7 @@ async def test_a_client_that_expects_100_continue_gets_it_each_time() -> None:
 
 async def test_a_connection_is_not_idle_while_it_waits_for_a_body() -> None:
     connection = Connection(Gateway(at_once=True), keep_alive_s=1)
-    for _ in range(3):
-        await connection.receive(post(QUERY))
+    await connection.make_known()
     connection.protocol._used_s -= 10
 
     await connection.receive(split(post(QUERY))[0])
@@ -509,9 +506,16 @@ def test_the_memory_of_known_heads_is_bounded_and_the_latest_stay() -> None:
     assert len(heads) == 14
 
 
+def test_a_head_shows_no_credential_in_a_log() -> None:
+    head = RequestHead("GET", "/graphql", b"", [(b"authorization", b"Bearer secret")])
+    parsed = RequestHead(head.method, head.path, b"", head.headers, parse_head(head))
+
+    assert "secret" not in repr(known_heads.KnownHead(parsed, 10, 0))
+
+
 def test_a_long_head_is_not_remembered() -> None:
     heads = KnownHeads()
-    longest = known_heads.HEAD_BYTES_MAX - len(b"POST /\r\n\r\n")
+    longest = known_heads.KNOWN_HEAD_BYTES_MAX - len(b"POST /\r\n\r\n")
     remember_all(heads, [b"POST /%s\r\n\r\n" % (b"x" * size) for size in (longest, longest + 1)])
 
     assert len(heads) == 1

@@ -10,10 +10,10 @@ credential fills no memory.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Longer heads are parsed each time.
-HEAD_BYTES_MAX = 8_192
+KNOWN_HEAD_BYTES_MAX = 8_192
 #: Limit of all heads together, with an estimate of the memory of their objects.
 KNOWN_BYTES_MAX = 4_194_304
 
@@ -37,8 +37,9 @@ class RequestHead:
     method: str
     path: str
     query_string: bytes
-    headers: Sequence[tuple[bytes, bytes]]
-    parsed: object | None = None
+    # With the credential.
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    parsed: object | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class KnownHeads:
         """
         size_bytes = data.find(_END) + len(_END)
         # Another request follows, or the body is in chunks, which have another length next time.
-        if size_bytes > HEAD_BYTES_MAX or data[size_bytes:] != body:
+        if size_bytes > KNOWN_HEAD_BYTES_MAX or data[size_bytes:] != body:
             return
         # Its client waits for 100 Continue before it sends the body.
         if any(name == b"expect" for name, _ in head.headers):

@@ -4,7 +4,8 @@ The web layer calls it with a request and gets the bytes of the response. Where 
 cache, it first asks what they have changed (``check_changes``). Three stages, each for
 requests that the previous one cannot serve:
 
-1. ``cached_response``: a whole response that was kept for the same bytes and the same rights.
+1. ``cached_response``: a whole response that was kept for the same bytes and the same rights;
+   ``recall`` where the storage must be asked first.
 2. ``try_cached``: a compiled plan, filled from what is kept; synchronous.
 3. ``execute``: the same plan, with the missing values read in batches.
 
