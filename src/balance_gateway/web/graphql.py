@@ -249,7 +249,8 @@ class GraphQLEndpoint:
                 operation = prepare(self._engine, self._persisted_queries, sent)
             except RequestRefused as refused:
                 return build_refusal_response(refused)
-            if may_recall and not operation.is_mutation:
+            may_cache = may_recall and not operation.is_mutation and self._engine.may_cache(caller)
+            if may_cache:
                 cached = self._engine.try_cached(operation, caller, key)
                 if cached is not None:
                     return cached

@@ -36,13 +36,15 @@ class GraphQLEngine(Protocol):
         ...
 
     def may_cache(self, caller: Caller) -> bool:
-        """Whether ``try_cached`` may return a response to a caller now."""
+        """Whether ``try_cached`` may return a response to a caller, in this turn of the loop."""
         ...
 
     def try_cached(
         self, operation: Operation, caller: Caller, body: bytes | None
     ) -> GraphQLResponse | None:
         """Return the response to a read if all of its data is cached, else None.
+
+        ``may_cache`` must have returned True in the same turn of the event loop.
 
         Args:
             operation: a query.

@@ -282,7 +282,8 @@ class GatewayHarness:
             operation = engine.prepare(GraphQLRequest(query, variables, operation_name))
         except RequestRefused as refused:
             return build_refusal_response(refused).body
-        response = engine.try_cached(operation, caller, body) if may_recall else None
+        may_cache = may_recall and engine.may_cache(caller)
+        response = engine.try_cached(operation, caller, body) if may_cache else None
         if response is not None:
             return response.body
         return (await engine.execute(operation, caller, body, may_recall=may_recall)).body

@@ -247,7 +247,7 @@ class WholeGateway:
             operation = engine.prepare(GraphQLRequest(request.query, request.variables))
         except RequestRefused as refused:
             return build_refusal_response(refused)
-        if not operation.is_mutation:
+        if not operation.is_mutation and engine.may_cache(caller):
             kept = engine.try_cached(operation, caller, body if request.is_post else None)
             if kept is not None:
                 self.built += 1

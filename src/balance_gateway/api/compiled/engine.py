@@ -200,7 +200,7 @@ class CompiledEngine:
         return kept.fill(now, now_s, self._gateway.watch)
 
     def may_cache(self, caller: Caller) -> bool:
-        """Whether ``try_cached`` may return a response to a caller now."""
+        """Whether ``try_cached`` may return a response to a caller, in this turn of the loop."""
         if self._kept_parts is None:
             return False
         self._storage.begin_request()
@@ -212,6 +212,8 @@ class CompiledEngine:
     ) -> GraphQLResponse | None:
         """Write the response from what is kept only, without any read.
 
+        ``may_cache`` has looked at the storage just before.
+
         Args:
             operation: as returned by ``prepare``.
             caller: the sender of the request.
@@ -220,7 +222,7 @@ class CompiledEngine:
         Returns:
             None when a value is missing or the operation cannot be compiled. Then call ``execute``.
         """
-        if operation.is_mutation or not self.may_cache(caller):
+        if operation.is_mutation:
             return None
         assert isinstance(operation, CompiledOperation)
         try:
