@@ -19,6 +19,9 @@ def record_statements(database: Database) -> list[str]:
             statements.append(statement)
 
     event.listen(database._engine.sync_engine, "before_cursor_execute", record)
+    # Statements in the thread of the event loop.
+    if database._reader is not None:
+        database._reader._connection.set_trace_callback(statements.append)
 
     def watch(connection: Any, *_: Any) -> None:
         driver = connection.driver_connection

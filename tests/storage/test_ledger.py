@@ -165,9 +165,9 @@ async def test_an_opening_that_moves_while_it_is_read_is_read_again(
     read = store._reads._read_rows
     seen = []
 
-    async def read_then_move(queries, opening_days):
-        rows = await read(queries, opening_days)
-        seen.append(opening_days)
+    async def read_then_move(statement, parameters, accounts):
+        rows = await read(statement, parameters, accounts)
+        seen.append(parameters)
         if len(seen) == 1:
             moved = datetime(2026, 1, 8, 12, tzinfo=UTC)
             await set_opening(other, account, 500, effective_at=moved)

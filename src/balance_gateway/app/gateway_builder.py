@@ -41,6 +41,7 @@ from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.begun_balances import BalanceBeginner
 from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.stored_balances_reader import StoredBalancesReader
 from balance_gateway.providers.registry import PROVIDERS
 from balance_gateway.service.directory import Connector, Directory
 from balance_gateway.service.gateway import Gateway
@@ -334,6 +335,12 @@ def _build_reads(
             name: one.source
             for name, one in connectors.items()
             if isinstance(one.provider, BalanceBeginner) and isinstance(one.source, BalanceBeginner)
+        },
+        stored_readers={
+            name: one.source
+            for name, one in connectors.items()
+            if isinstance(one.provider, StoredBalancesReader)
+            and isinstance(one.source, StoredBalancesReader)
         },
     )
 

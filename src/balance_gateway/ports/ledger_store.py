@@ -46,6 +46,10 @@ class LedgerStore(Protocol):
         """Return the sums for each query, in the order of the queries."""
         ...
 
+    def sums_now(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums] | None:
+        """Return what ``sums`` does, without waiting; None where ``sums`` has to read them."""
+        ...
+
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the opening balance, or None when none is set."""
         ...

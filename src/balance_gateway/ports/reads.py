@@ -125,6 +125,20 @@ class ReadPipeline(Protocol):
         """
         ...
 
+    def read_stored_now(
+        self, requests: Sequence[BalanceRequest]
+    ) -> Sequence[Observed[BalanceFigures] | GatewayError] | None:
+        """Read balances of accounts in the storage without waiting, as ``balances`` would.
+
+        Args:
+            requests: at most ``STORED_BALANCES_MAX`` for accounts of which ``is_in_storage`` is
+                True.
+
+        Returns:
+            None where ``balances`` has to read them, and reports what is wrong.
+        """
+        ...
+
     def local_cache_versions(self) -> LocalCacheVersions | None:
         """Return the live nonces and validities of all accounts; None when the cache is off."""
         ...

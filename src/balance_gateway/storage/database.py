@@ -27,6 +27,7 @@ from balance_gateway.storage.postgresql_url import UrlError
 from balance_gateway.storage.sqlite_connection import CommitCount
 from balance_gateway.storage.sqlite_damage import DAMAGED, find_obstacle, is_damage
 from balance_gateway.storage.sqlite_file import SqliteFile, is_open_here
+from balance_gateway.storage.sqlite_reader import SqliteReader
 
 #: Time in seconds that closing waits for each connection that is still busy.
 CLOSE_WAIT_S = 5
@@ -79,6 +80,7 @@ class Database:
             self.path = None if "uri" in url.query else os.path.abspath(url.database)
         self.file: SqliteFile | None = None
         self.is_damaged = False
+        self._reader: SqliteReader | None = None
         self._threads: WeakSet[Thread] = WeakSet()
         self._engine = make_engine(url, options, commits=self.commits, threads=self._threads)
         self._look_engine = None if self.is_sqlite else make_look_engine(url, options)
@@ -138,6 +140,21 @@ class Database:
             except sqlite3.Error as error:
                 raise self._statement_error(error) from error
             return rows
+
+    def read_rows_now(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the rows of one short statement, in the thread of the event loop.
+
+        Args:
+            statement: SQL that reads, with parameters as ``:name``.
+            parameters: their values.
+
+        Returns:
+            None if the database is not an SQLite file, or the statement failed: ``read_rows``
+            then reads, and reports the failure.
+        """
+        if self._reader is None or self.is_damaged:
+            return None
+        return self._reader.read_rows(statement, parameters)
 
     @asynccontextmanager
     async def write_transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -214,6 +231,8 @@ class Database:
             await asyncio.to_thread(thread.join, CLOSE_WAIT_S)
         if self._keepalive is not None:
             self._keepalive.close()
+        if self._reader is not None:
+            self._reader.close()
         if self.file is not None:
             self.file.close()
 
@@ -246,6 +265,7 @@ class Database:
             path = self.path or next(str(row.file) for row in rows if row.name == "main")
             try:
                 self.file = SqliteFile(path)
+                self._reader = SqliteReader(path)
             except (OSError, sqlite3.Error, ValueError):
                 message = f"cannot open the file of the database {self.label}"
                 raise DatabaseError(message) from None

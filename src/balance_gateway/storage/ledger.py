@@ -61,6 +61,10 @@ class SqlLedgerStore:
             raise ProviderUnavailable(message, provider=ProviderKind.LOCAL.name)
         return found
 
+    def sums_now(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums] | None:
+        """Return what ``sums`` does, without waiting; None where ``sums`` has to read them."""
+        return self._reads.read_sums_now(queries)
+
     async def record_currencies(self, accounts: Sequence[Account]) -> None:
         """Record the currency of entries that an earlier release imported without one.
 

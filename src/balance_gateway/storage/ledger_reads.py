@@ -1,11 +1,12 @@
-"""Reads sums and opening balances of the embedded ledger: one statement, one turn of a thread.
+"""Reads sums and opening balances of the embedded ledger: one statement, and no transaction.
 
 A dashboard reads them after each change of the storage, so nothing else is done for a read: no
-transaction around its one statement, and no conversion but that of the values that are used.
+transaction around its one statement, and no conversion but that of the values that are used. In
+an SQLite file a few accounts are read in the thread of the event loop.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from balance_gateway.domain.balances import BalanceQuery, OpeningBalance, Openin
 from balance_gateway.domain.calendar_days import nearest_day
 from balance_gateway.domain.ledger import Sums
 from balance_gateway.domain.money import Money
+from balance_gateway.ports.stored_balances_reader import STORED_BALANCES_MAX
 from balance_gateway.storage.database import Database
 
 #: Returns one row per query ``[account_id, day, opening_day]`` of the JSON list ``:queries``, in
@@ -99,38 +101,68 @@ class LedgerReads:
         """Return the sums for each query; None while the opening balances change all the time."""
         # Each attempt verifies the days that it was made with. The day depends on the account's
         # time zone, which the database does not know.
-        opening_days = [self._opening_days.get(query.account.id) for query in queries]
+        opening_days = self._list_opening_days(queries)
         for _ in range(_ATTEMPTS_MAX):
             # Each attempt is one statement, so that its sums are of one state of the ledger.
-            rows = await self._read_rows(queries, opening_days)
-            found = [_find_early_opening_day(*each) for each in zip(queries, rows, strict=True)]
-            if found == opening_days:
-                for query, day in zip(queries, found, strict=True):
-                    self._opening_days[query.account.id] = day
-                return [_build_sums(*each) for each in zip(queries, rows, strict=True)]
-            opening_days = found
+            parameters = _build_parameters(queries, opening_days)
+            rows = await self._read_rows(self._sums, parameters, len(queries))
+            sums, opening_days = self._build_sums(queries, opening_days, rows)
+            if sums is not None:
+                return sums
         return None
 
+    def read_sums_now(self, queries: Sequence[BalanceQuery]) -> Sequence[Sums] | None:
+        """Return the sums for each query; None where ``read_sums`` has to read them."""
+        if len(queries) > STORED_BALANCES_MAX:
+            return None
+        opening_days = self._list_opening_days(queries)
+        rows = self._database.read_rows_now(self._sums, _build_parameters(queries, opening_days))
+        return None if rows is None else self._build_sums(queries, opening_days, rows)[0]
+
+    def _list_opening_days(self, queries: Sequence[BalanceQuery]) -> Sequence[date | None]:
+        return [self._opening_days.get(query.account.id) for query in queries]
+
+    def _build_sums(
+        self,
+        queries: Sequence[BalanceQuery],
+        opening_days: Sequence[date | None],
+        rows: Sequence[Any],
+    ) -> tuple[Sequence[Sums] | None, Sequence[date | None]]:
+        """Build the sums of rows; None, with other days, if they were read with wrong ones."""
+        read = [(query, _SumsRow._make(row)) for query, row in zip(queries, rows, strict=True)]
+        found = [_find_early_opening_day(*each) for each in read]
+        if found != opening_days:
+            return None, found
+        for query, day in zip(queries, found, strict=True):
+            self._opening_days[query.account.id] = day
+        return [_build_sums(*each) for each in read], found
+
     async def _read_rows(
-        self, queries: Sequence[BalanceQuery], opening_days: Sequence[date | None]
-    ) -> Sequence[_SumsRow]:
-        parameter = json.dumps(
-            [
-                (query.account.id, query.as_of.isoformat(), day and day.isoformat())
-                for query, day in zip(queries, opening_days, strict=True)
-            ]
-        )
-        rows = await self._database.read_rows(self._sums, {"queries": parameter})
-        return list(map(_SumsRow._make, rows))
+        self, statement: str, parameters: Mapping[str, str], accounts: int
+    ) -> Sequence[Any]:
+        rows = None
+        if accounts <= STORED_BALANCES_MAX:
+            rows = self._database.read_rows_now(statement, parameters)
+        return await self._database.read_rows(statement, parameters) if rows is None else rows
 
     async def read_opening_balances(
         self, accounts: Sequence[Account]
     ) -> Sequence[OpeningBalance | None]:
         """Return the opening balance of each account, in order; None where none is set."""
-        parameter = json.dumps(list(dict.fromkeys(account.id for account in accounts)))
-        rows = await self._database.read_rows(self._openings, {"ids": parameter})
+        ids = list(dict.fromkeys(account.id for account in accounts))
+        rows = await self._read_rows(self._openings, {"ids": json.dumps(ids)}, len(ids))
         found = {row[0]: _parse_opening_balance(row) for row in rows}
         return [found.get(account.id) for account in accounts]
+
+
+def _build_parameters(
+    queries: Sequence[BalanceQuery], opening_days: Sequence[date | None]
+) -> Mapping[str, str]:
+    items = [
+        (query.account.id, query.as_of.isoformat(), day and day.isoformat())
+        for query, day in zip(queries, opening_days, strict=True)
+    ]
+    return {"queries": json.dumps(items)}
 
 
 def _parse_opening_balance(row: Sequence[Any]) -> OpeningBalance:

@@ -124,10 +124,8 @@ class WholeGateway:
         self.directory = Directory(accounts, list(CONNECTORS.values()))
         feed_readers = {name: self.providers[name] for name in ("main", "asset", "layer")}
         self.metrics = Metrics()
-        sources: dict[str, BalanceProvider] = {
-            **self.providers,
-            "books": LocalProvider("books", ledger),
-        }
+        books = LocalProvider("books", ledger)
+        sources: dict[str, BalanceProvider] = {**self.providers, "books": books}
         providers = {
             **sources,
             "asset": RecordedOpeningBalances(sources["asset"], self.journal, remote),
@@ -142,6 +140,8 @@ class WholeGateway:
             feed_readers=feed_readers,
             accounts=accounts,
             in_storage=[each.id for each in accounts if each.connector == "books"],
+            stored_readers={"books": books},
+            metrics=self.metrics,
         )
         self.reconciler = Reconciler(
             directory=self.directory,

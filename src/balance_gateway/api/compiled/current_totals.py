@@ -177,7 +177,7 @@ def _find_rows(
         result = state.values.get_balance(account, day, None, OnStale.SERVE)
         if result is MISSING:
             is_complete = False
-            if not state.can_read:
+            if not state.can_continue:
                 break
             continue
         row = rows[position] = _build_kept_row(account, day, result)

@@ -210,7 +210,7 @@ class CompiledEngine:
     def try_cached(
         self, operation: Operation, caller: Caller, body: bytes | None
     ) -> GraphQLResponse | None:
-        """Write the response from what is kept only, without any read.
+        """Write the response from what is kept, without waiting for a read.
 
         ``may_cache`` has looked at the storage just before.
 
@@ -227,7 +227,7 @@ class CompiledEngine:
         assert isinstance(operation, CompiledOperation)
         try:
             execution = self._start(operation, self._build_context(caller))
-            output = execution.write_without_reads()
+            output = execution.write_at_once()
         except FallBackToGraphQLCore:
             return None
         if output is None:

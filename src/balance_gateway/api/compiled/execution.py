@@ -54,17 +54,23 @@ class Execution:
         arguments = plan.evaluate_arguments(variables, slot_values, context.limits)
         self._state = RequestState(context, arguments, kept)
 
-    def write_without_reads(self) -> Output | None:
-        """Write the response in one pass from what is kept; None if a value is missing.
+    def write_at_once(self) -> Output | None:
+        """Write the response from what is kept and what the storage has at once.
+
+        Returns:
+            None if a value is missing for which the request has to wait.
 
         Raises:
             FallBackToGraphQLCore: graphql-core has to execute the operation.
         """
-        self._state.can_read = False
+        self._state.may_wait = False
         try:
-            return self.write()
+            output = self.write()
+            if not output.is_complete and self._state.values.read_now():
+                output = self.write()
         except MissingValue:
             return None
+        return output if output.is_complete else None
 
     def write(self) -> Output:
         """Write the response in one pass.

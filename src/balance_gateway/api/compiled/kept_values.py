@@ -143,6 +143,11 @@ class KeptValues:
         if len(self._values) > self._values_max:
             del self._values[next(iter(self._values))]
 
+    def get_present_validity(self) -> StoredValidity | None:
+        """Return what ``look`` does, after the look of this turn; None if that has not shown it."""
+        version = self._storage.get_version()
+        return None if version is None else StoredValidity(self._storage, version)
+
     async def look(self) -> StoredValidity | None:
         """Return the validity of what is read from the storage from now on; None if unknown."""
         version = await self._storage.look()

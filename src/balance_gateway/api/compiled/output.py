@@ -18,7 +18,7 @@ _ALWAYS_VALID = CacheValidity()
 
 
 class MissingValue(Exception):
-    """A value is missing in a pass that reads nothing."""
+    """A value is missing for which a pass may not wait."""
 
 
 class Output:
@@ -116,9 +116,9 @@ class Output:
         """Write a placeholder for a value that has been requested.
 
         Raises:
-            MissingValue: nothing is read in this pass.
+            MissingValue: the request has to wait for the value, and this pass may not.
         """
-        if not self.state.can_read:
+        if not self.state.can_continue:
             raise MissingValue
         self.is_complete = False
         self.parts.append(b"null")

@@ -51,7 +51,8 @@ class RequestState:
         kept: what is kept between requests.
         values: the values of the request.
         now_s: the instant of the request, in seconds since 1970.
-        can_read: whether a missing value is read; else the pass ends at the first one.
+        may_wait: whether the request may wait for reads; else a pass ends at the first missing
+            value that is none of the storage.
         tables: the kept JSON of accounts that writers have looked up in this pass.
         written_accounts: JSON of accounts that is valid for this request only.
     """
@@ -64,10 +65,15 @@ class RequestState:
         self.kept = kept
         self.now_s = context.now.timestamp()
         self.values = RequestValues(context, None if kept is None else kept.values, self.now_s)
-        self.can_read = True
+        self.may_wait = True
         self._accounts: Mapping[str, Account] | None = None
         self.tables: dict[Any, dict[str, Mapping[str, AccountJson]]] = {}
         self.written_accounts: dict[tuple[int, str], AccountJson] = {}
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether a pass goes on after a missing value, since all of them can be read."""
+        return self.may_wait or self.values.can_read_now
 
     def get_accounts(self) -> Mapping[str, Account]:
         """Return the accounts of the caller by id.

@@ -18,6 +18,7 @@ from balance_gateway.api.request.loaders import Loader
 from balance_gateway.domain.accounts import Account
 from balance_gateway.ports.cache_validity import CacheTerms
 from balance_gateway.ports.reads import BalanceRequest, FreshnessState, Observed, OnStale
+from balance_gateway.ports.stored_balances_reader import STORED_BALANCES_MAX
 from balance_gateway.service.reported_balances import read_reported_balances
 
 #: Stands for a value that has to be read first.
@@ -52,6 +53,8 @@ class RequestValues:
         self.read_accounts: set[str] = set()
         self._missing_balances: dict[Hashable, BalanceRequest] = {}
         self._missing: dict[str, dict[Hashable, Account]] = {}
+        #: Whether a missing value is none of a few balances in the storage.
+        self._needs_calls = False
 
     def get_balance(
         self, account: Account, as_of: date | None, max_age_s: int | None, on_stale: OnStale
@@ -69,6 +72,8 @@ class RequestValues:
             if key not in self._missing_balances:
                 request = self._context.balance_request(account, day, max_age_s, on_stale)
                 self._missing_balances[key] = request
+                if not self._context.gateway.reads.is_in_storage(account):
+                    self._needs_calls = True
             return MISSING
         return result
 
@@ -122,6 +127,7 @@ class RequestValues:
             result = self._find_kept(key, None)
         if result is None:
             self._missing.setdefault(kind, {})[key] = account
+            self._needs_calls = True
             return MISSING
         return result
 
@@ -141,6 +147,30 @@ class RequestValues:
     def has_missing(self) -> bool:
         """Whether a value has to be read."""
         return bool(self._missing_balances or self._missing)
+
+    @property
+    def can_read_now(self) -> bool:
+        """Whether all missing values are balances in the storage, and not too many."""
+        is_few = len(self._missing_balances) <= STORED_BALANCES_MAX
+        return self._kept is not None and is_few and not self._needs_calls
+
+    def read_now(self) -> bool:
+        """Read the missing values without waiting, and return whether that was possible."""
+        if not self.can_read_now:
+            return False
+        assert self._kept is not None
+        keys, requests = list(self._missing_balances), list(self._missing_balances.values())
+        # Before the read: a change after it must not count as seen.
+        validity = self._kept.get_present_validity()
+        if validity is None:
+            return False
+        results = self._context.gateway.reads.read_stored_now(requests)
+        if results is None:
+            return False
+        self._missing_balances = {}
+        for key, request, result in zip(keys, requests, results, strict=True):
+            self._add(key, request, result, validity)
+        return True
 
     async def read(self) -> None:
         """Read all missing values concurrently, one call for each kind."""

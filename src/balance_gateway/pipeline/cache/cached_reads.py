@@ -6,7 +6,6 @@ the provider, and store the result under the remembered fence state. Errors are 
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -40,11 +39,13 @@ from balance_gateway.pipeline.cache.cache_entry_rules import (
 from balance_gateway.pipeline.cache.cache_keys import AccountKeys, single_flight_key
 from balance_gateway.pipeline.cache.cache_store import LocalStore, RedisStore
 from balance_gateway.pipeline.cache.fence import UNKNOWN_FENCE_STATE, Fences
+from balance_gateway.pipeline.cache.read_counts import count_reads
 from balance_gateway.pipeline.cache.read_through import ReadThrough
 from balance_gateway.pipeline.cache.replica_coalescing import ReplicaCoalescer
 from balance_gateway.pipeline.cache.result_keeping import build_keeper
 from balance_gateway.pipeline.cache.single_flight import SingleFlight
 from balance_gateway.pipeline.cache.stale_patience import AwaitedRead, wait_for_calls
+from balance_gateway.pipeline.cache.stored_balances import read_stored_balances
 from balance_gateway.pipeline.cache.upstream_leases import NoLeases, UpstreamLeases
 from balance_gateway.ports.bank_feeds import BankFeedReader
 from balance_gateway.ports.begun_balances import BalanceBeginner
@@ -53,6 +54,7 @@ from balance_gateway.ports.call_context import PriorityBoost
 from balance_gateway.ports.opening_balances_reader import OpeningBalancesReader
 from balance_gateway.ports.providers import BalanceProvider
 from balance_gateway.ports.reads import BalanceRequest, Observed
+from balance_gateway.ports.stored_balances_reader import StoredBalancesReader
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class CachedReads:
         single_flight: the calls in flight; None for none yet. Pipelines of one cache share them.
         opening_readers: the providers that read several opening balances at once, by name.
         beginners: the providers that begin balance reads without a task, by name.
+        stored_readers: the providers that read balances without waiting, by name.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class CachedReads:
         single_flight: SingleFlight[ReadResult] | None = None,
         opening_readers: Mapping[str, OpeningBalancesReader] = MappingProxyType({}),
         beginners: Mapping[str, BalanceBeginner] = MappingProxyType({}),
+        stored_readers: Mapping[str, StoredBalancesReader] = MappingProxyType({}),
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -104,6 +108,7 @@ class CachedReads:
         self._lifetimes = lifetimes
         self._clock = clock
         self._in_storage = in_storage
+        self._stored_readers = stored_readers
         self._metrics = metrics or Metrics()
         self._deadline_s = deadline_s
         self._single_flight = SingleFlight() if single_flight is None else single_flight
@@ -134,12 +139,10 @@ class CachedReads:
         self, requests: Sequence[BalanceRequest]
     ) -> Sequence[Observed[BalanceFigures] | GatewayError]:
         """Return one result per request, in order."""
-        return await self._read_all(
-            [
-                build_balance_read(request, self._keys[request.account.id], self._lifetimes)
-                for request in requests
-            ]
-        )
+        return await self._read_all([self._build_balance_read(request) for request in requests])
+
+    def _build_balance_read(self, request: BalanceRequest) -> CachedRead:
+        return build_balance_read(request, self._keys[request.account.id], self._lifetimes)
 
     async def opening_balances(
         self, accounts: Sequence[Account]
@@ -181,6 +184,17 @@ class CachedReads:
     def is_in_storage(self, account: Account) -> bool:
         """Return whether the account's values depend on the gateway's own storage alone."""
         return account.id in self._in_storage
+
+    def read_stored_now(
+        self, requests: Sequence[BalanceRequest]
+    ) -> Sequence[Observed[BalanceFigures] | GatewayError] | None:
+        """Read balances of accounts in the storage without waiting; None where that cannot be."""
+        reads = [self._build_balance_read(request) for request in requests]
+        now = self._clock()
+        results = read_stored_balances(reads, self._stored_readers, now)
+        if results is not None:
+            count_reads(self._metrics, reads, results, now)
+        return results
 
     def local_cache_versions(self) -> LocalCacheVersions | None:
         """Return the live nonces and validities of all accounts; None when the cache is off."""
@@ -235,7 +249,7 @@ class CachedReads:
             ]
             chosen = iter(await self._choose_results(awaited, now_s))
             results = [next(chosen) if result is None else result for result in results]
-        self._count(reads, results)
+        count_reads(self._metrics, reads, results, self._clock())
         return results
 
     async def _choose_results(
@@ -300,19 +314,6 @@ class CachedReads:
         for boost, group in groups.values():
             self._metrics.refreshes.inc(len(group))
             self._single_flight.spawn(self._read_through.refresh(group, boost))
-
-    def _count(self, reads: Sequence[CachedRead], results: Sequence[ReadResult | None]) -> None:
-        counts: Counter[tuple[str, str]] = Counter()
-        now = self._clock()
-        for read, result in zip(reads, results, strict=True):
-            state = "failed"
-            if isinstance(result, Observed):
-                state = result.state.value
-                age_s = (now - result.observed_at).total_seconds()
-                self._metrics.ages.note(read.account.connector, age_s)
-            counts[read.kind.value, state] += 1
-        for (kind, state), count in counts.items():
-            self._metrics.reads.labels(kind, state).inc(count)
 
     async def _look_up(self, reads: Mapping[str, CachedRead]) -> dict[str, CacheLookup]:
         """Return the validity, the fence state and the cached entry of each read, by value key."""

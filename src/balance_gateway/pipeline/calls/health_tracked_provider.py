@@ -17,6 +17,7 @@ from balance_gateway.domain.errors import GatewayError, ProviderUnavailable
 from balance_gateway.pipeline.calls.health_tracker import HealthTracker
 from balance_gateway.pipeline.calls.provider_decorator import ProviderDecorator
 from balance_gateway.ports.providers import BalanceProvider
+from balance_gateway.ports.stored_balances_reader import StoredBalancesReader
 
 T = TypeVar("T")
 
@@ -27,12 +28,24 @@ class HealthTrackedProvider(ProviderDecorator):
     def __init__(self, provider: BalanceProvider, tracker: HealthTracker) -> None:
         super().__init__(provider)
         self._tracker = tracker
+        # Checked once: a check of a protocol takes longer than the read.
+        self._stored_reader = provider if isinstance(provider, StoredBalancesReader) else None
 
     async def balances(
         self, queries: Sequence[BalanceQuery]
     ) -> Sequence[BalanceFigures | GatewayError]:
         """Return the provider's response and record the outcome."""
         return await self._track(self._provider.balances(queries))
+
+    def read_balances_now(
+        self, queries: Sequence[BalanceQuery]
+    ) -> Sequence[BalanceFigures | GatewayError] | None:
+        """Return the provider's response and record a success; it must be such a reader."""
+        assert self._stored_reader is not None
+        response = self._stored_reader.read_balances_now(queries)
+        if response is not None:
+            self._tracker.record_success(self.connector)
+        return response
 
     async def opening_balance(self, account: Account) -> OpeningBalance | None:
         """Return the provider's response and record the outcome."""

@@ -1,0 +1,119 @@
+"""After a change of the storage a request is answered without waiting, with the new value."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from balance_gateway.api.compiled.request_values import STORED_BALANCES_MAX
+from balance_gateway.api.execution.engine import GraphQLRequest
+from balance_gateway.api.request.context import Caller
+from tests.api.compiled.gateway_harness import START
+from tests.api.compiled.random_history import ADMIN
+from tests.api.compiled.scripted_parts import ACCOUNTS, LOCAL_IDS
+from tests.api.compiled.whole_gateway import WholeGateway, open_worlds
+
+ACCOUNT = LOCAL_IDS[0]
+DAY = f'"{START.date()}"'
+
+
+async def answer(world: WholeGateway, query: str) -> tuple[bool, Any]:
+    """Return whether a query was answered without waiting, and its data."""
+    engine, caller = world.compiled, Caller(ADMIN, "request")
+    operation = engine.prepare(GraphQLRequest(query))
+    body = orjson.dumps({"query": query})
+    response = engine.try_cached(operation, caller, body) if engine.may_cache(caller) else None
+    is_at_once = response is not None
+    response = response or await engine.execute(operation, caller, body)
+    result = json.loads(response.body)
+    assert "errors" not in result
+    return is_at_once, result["data"]
+
+
+def ask_bank(*ids: str) -> str:
+    """Write a query for the bank balances of accounts."""
+    fields = [
+        f'a{index}: bankAccount(id: "{one}") {{ balance(asOf: {DAY}) {{ bank {{ amount }} }} }}'
+        for index, one in enumerate(ids)
+    ]
+    return f"{{ {' '.join(fields)} }}"
+
+
+async def set_opening(world: WholeGateway, minor_units: int, account_id: str = ACCOUNT) -> None:
+    await world.change_opening_outside(account_id, minor_units)
+
+
+async def test_a_change_by_another_process_is_read_at_once() -> None:
+    async with open_worlds() as [world]:
+        found = []
+        for minor_units in (100_00, 200_00, 300_00):
+            await set_opening(world, minor_units)
+            found.append(await answer(world, ask_bank(ACCOUNT)))
+
+    amounts = [data["a0"]["balance"]["bank"]["amount"] for _, data in found]
+    assert [is_at_once for is_at_once, _ in found] == [True, True, True]
+    assert [float(each) for each in amounts] == sorted(float(each) for each in amounts)
+    assert len(set(amounts)) == 3
+
+
+async def test_totals_and_series_are_read_at_once_too() -> None:
+    totals = f"""{{ balanceTotals(asOf: {DAY}, filter: {{ connectors: ["books"] }}) {{
+        bank {{ amount }} included }} }}"""
+    first = START.date() - timedelta(9)
+    series = f"""{{ bankAccount(id: "{ACCOUNT}") {{ balanceSeries(from: "{first}", to: {DAY}) {{
+        points {{ balance {{ bank {{ amount }} }} }} }} }} }}"""
+    async with open_worlds() as [world]:
+        for one in LOCAL_IDS:
+            await set_opening(world, 100_00, one)
+        for query in (totals, series):
+            before = await answer(world, query)
+            await set_opening(world, 200_00)
+            after = await answer(world, query)
+
+            assert (before[0], after[0]) == (True, True)
+            assert before[1] != after[1]
+            await set_opening(world, 100_00)
+
+
+async def test_what_needs_more_than_balances_waits() -> None:
+    others = [each.id for each in ACCOUNTS.values() if each.connector == "main"]
+    opening = f'{{ bankAccount(id: "{ACCOUNT}") {{ openingBalance {{ source }} }} }}'
+    queries = {
+        "an opening balance": opening,
+        "a provider": ask_bank(ACCOUNT, others[0]),
+        "a provider first": ask_bank(others[1], ACCOUNT),
+        "a write": f'{{ bankAccount(id: "{ACCOUNT}") {{ unsettledWrite {{ writeId }} }} }}',
+    }
+    async with open_worlds() as [world]:
+        for name, query in queries.items():
+            assert not (await answer(world, query))[0], name
+
+
+async def test_more_than_a_few_balances_wait() -> None:
+    days = [f"2026-01-{day:02}" for day in range(1, 32)] + [
+        f"2025-{month:02}-{day:02}" for month in (10, 12) for day in range(1, 32)
+    ]
+    assert len(days) * 2 > STORED_BALANCES_MAX > 62
+    fields = [
+        f'd{number}: balance(asOf: "{day}") {{ bank {{ amount }} }}'
+        for number, day in enumerate(days)
+    ]
+    queries = [f'{{ bankAccount(id: "{one}") {{ {" ".join(fields)} }} }}' for one in LOCAL_IDS[:2]]
+    both = f"{{ {' '.join(f'b{index}: {query[2:-2]}' for index, query in enumerate(queries))} }}"
+    async with open_worlds() as [world]:
+        few = await answer(world, queries[0])
+        await set_opening(world, 1)
+        many = await answer(world, both)
+
+    assert (few[0], many[0]) == (True, False)
+
+
+async def test_a_storage_that_cannot_be_read_at_once_is_waited_for() -> None:
+    async with open_worlds() as [world]:
+        world.ledger._database._reader = None
+        await set_opening(world, 100_00)
+        is_at_once, data = await answer(world, ask_bank(ACCOUNT))
+
+    assert not is_at_once
+    assert data["a0"]["balance"]["bank"]["amount"]
