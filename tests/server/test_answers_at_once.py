@@ -1,6 +1,7 @@
 """What needs no read is written without a task, with the bytes that a task would write."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,12 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from balance_gateway.api.compiled.engine import CompiledOperation
+from balance_gateway.api.compiled.kept_responses import KeptResponses
+from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.observability.request_metrics import DISCONNECTED, RequestMetrics
-from balance_gateway.server.known_heads import RequestHead
 from balance_gateway.web.auth import ApiKeys
 from balance_gateway.web.cors import CorsPolicy
 from balance_gateway.web.graphql import EndpointLimits, GraphQLEndpoint
 from balance_gateway.web.load_shedding import LoadLimits
+from balance_gateway.web.persisted_queries import PersistedQueries
 from balance_gateway.web.routes import WebApp
 from tests.api.compiled.gateway_harness import GatewayHarness
 from tests.api.fakes import ADMIN, READ, api_keys, build_idle_load_shedder, run_server
@@ -46,12 +50,21 @@ def post(body: bytes, *headers: bytes, path: bytes = b"/graphql", key: str = REA
 class Gateway:
     """The web application of a compiled engine, with the number of its tasks."""
 
-    def __init__(self, *, at_once: bool, limits: EndpointLimits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: bool,
+        limits: EndpointLimits | None = None,
+        persisted_queries: PersistedQueries | None = None,
+    ) -> None:
         self.requests = RequestMetrics()
+        self.engine = GatewayHarness().compiled
+        self.persisted_queries = persisted_queries or PersistedQueries(enabled=False)
         self.endpoint = GraphQLEndpoint(
-            GatewayHarness().compiled,
+            self.engine,
             ApiKeys(api_keys()),
             limits,
+            persisted_queries=self.persisted_queries,
             cors=CorsPolicy(["https://app.example"]),
             requests=self.requests,
             load_shedder=build_idle_load_shedder(limits),
@@ -148,26 +161,41 @@ async def test_values_that_must_be_read_need_a_task_and_are_kept_for_other_reque
     assert answers[0] == answers[1] == answers[2]
 
 
-async def test_what_was_prepared_is_dropped_when_its_task_has_it() -> None:
+async def test_a_request_is_prepared_once_however_often_its_values_change() -> None:
     gateway = Gateway(at_once=True)
-    prepared = gateway.endpoint._answers._prepared
-    await exchange(gateway, [post(VALUE)])
-    after_task = dict(prepared)
+    engine = gateway.engine
+    prepared: list[str] = []
+    prepare = engine.prepare
 
-    for number in range(1, 151):
-        body = VALUE.replace(b"a0", b"a1") + b" " * number
-        head = RequestHead("POST", "/graphql", b"", read_headers(post(body)))
-        assert gateway.web.answer_at_once(head, body, print) is None
+    def prepare_and_note(request: GraphQLRequest) -> CompiledOperation:
+        prepared.append(request.query)
+        return prepare(request)
 
-    huge = VALUE.replace(b"a0", b"a1") + b" " * 100_000
-    head = RequestHead("POST", "/graphql", b"", read_headers(post(huge)))
-    assert gateway.web.answer_at_once(head, huge, print) is None
+    engine.prepare = prepare_and_note  # type: ignore[method-assign]
+    answers = await exchange(gateway, [post(VALUE)])
+    for _ in range(3):
+        engine._kept_responses = KeptResponses()
+        answers += await exchange(gateway, [post(VALUE)])
 
-    assert after_task == {}
-    assert huge not in prepared
-    assert len(prepared) == 100
-    assert body in prepared
-    gateway.endpoint.load_shedder.close()
+    assert len(set(answers)) == 1
+    assert len(prepared) == 1
+
+
+async def test_a_hash_with_its_text_is_registered_each_time() -> None:
+    """Another process may have lost it, or this one."""
+    query = json.loads(VALUE)["query"]
+    digest = hashlib.sha256(query.encode()).hexdigest()
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
+    both = json.dumps({"query": query, "extensions": extensions}).encode()
+    only = json.dumps({"extensions": extensions}).encode()
+    gateway = Gateway(at_once=True, persisted_queries=PersistedQueries())
+    await exchange(gateway, [post(both)])
+    gateway.engine._kept_responses = KeptResponses()
+    gateway.persisted_queries._documents.clear()
+
+    answers = await exchange(gateway, [post(both), post(only)])
+
+    assert [b"PROVIDER" in each for each in answers] == [True, True], answers
 
 
 def read_headers(request: bytes) -> list[tuple[bytes, bytes]]:

@@ -87,6 +87,30 @@ async def test_waiting_requests_do_not_make_the_process_busy() -> None:
     shedder.close()
 
 
+async def test_an_idle_process_measures_nothing_until_the_next_request() -> None:
+    """It woke up forty times a second."""
+    machine = SimulatedMachine()
+    shedder = machine.make_shedder(LoadLimits(reads_when_busy=1), [])
+    shedder.enter(write=False)
+    machine.pass_s(shedder, 1.0, computing=0.0)
+    while_it_is_read = shedder._loop
+    shedder.leave(write=False)
+    machine.pass_s(shedder, 0.025, computing=0.0)
+    idle = shedder._loop
+    machine.now_s += 3600
+
+    shedder.enter(write=False)
+    machine.pass_s(shedder, 1.0, computing=1.0)
+
+    assert (while_it_is_read is None, idle is None) == (False, True)
+    # The hour that was not measured does not count.
+    assert not shedder.has_room_for_read()
+    shedder.leave(write=False)
+    machine.pass_s(shedder, 0.025, computing=1.0)
+    assert shedder._loop is not None
+    shedder.close()
+
+
 async def test_a_read_that_has_waited_too_long_is_rejected() -> None:
     shedder = LoadShedder(LoadLimits(waited_s=1.0))
     shedder.enter(write=False)

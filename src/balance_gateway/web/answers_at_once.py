@@ -20,6 +20,7 @@ from balance_gateway.web.graphql_responses import DIRECT_STATUSES, ResponseSende
 from balance_gateway.web.load_shedding import LoadShedder
 from balance_gateway.web.media_types import JSON
 from balance_gateway.web.persisted_queries import PersistedQueries, SentRequest
+from balance_gateway.web.prepared_operations import PreparedOperations
 from balance_gateway.web.request_headers import choose_request_id
 from balance_gateway.web.request_parsing import (
     BadRequest,
@@ -27,10 +28,6 @@ from balance_gateway.web.request_parsing import (
     parse_query_string,
 )
 from balance_gateway.web.response_encoding import ResponseEncoder
-
-#: Limits of the operations whose task has not started yet: their number, and the size of each key.
-_PREPARED_MAX = 100
-_PREPARED_KEY_BYTES_MAX = 65_536
 
 
 class AnswersAtOnce:
@@ -70,8 +67,7 @@ class AnswersAtOnce:
         self._cors = cors
         self._requests = requests
         self._body_bytes_max = body_bytes_max
-        # By the key of the request; its task starts in the next turn of the event loop.
-        self._prepared: dict[bytes, Operation] = {}
+        self._operations = PreparedOperations()
 
     def find(self, head: RequestHead, body: bytes, on_ready: OnReady) -> AnswerAtOnce:
         """Return the response to a request with its whole body, as a task would send it.
@@ -158,30 +154,28 @@ class AnswersAtOnce:
         ):
             return None
         self._load_shedder.start_measuring()
-        query_string = asked.query_string
+        key = asked.key or body
         try:
-            sent = parse_body(body) if query_string is None else parse_query_string(query_string)
-            operation = prepare(self._engine, self._persisted_queries, sent)
+            operation = self.find_operation(key) or self._prepare(key, asked.query_string, body)
         except (BadRequest, RequestRefused):
             return None
-        key = asked.key or body
-        response = self._engine.try_cached(operation, caller, key)
-        if response is None and len(key) <= _PREPARED_KEY_BYTES_MAX:
-            self._prepared[key] = operation
-            if len(self._prepared) > _PREPARED_MAX:
-                del self._prepared[next(iter(self._prepared))]
-        return response
+        return self._engine.try_cached(operation, caller, key)
 
-    def take_prepared(self, key: bytes) -> Operation | None:
-        """Return the operation of a request that has become a task because it must read.
+    def find_operation(self, key: bytes) -> Operation | None:
+        """Return the operation of a request if an equal one was prepared not long ago.
 
         Args:
             key: the key under which the response is kept.
-
-        Returns:
-            None if it was not prepared, or another request with the same key has taken it.
         """
-        return self._prepared.pop(key, None)
+        return self._operations.find(key)
+
+    def _prepare(self, key: bytes, query_string: bytes | None, body: bytes) -> Operation:
+        sent = parse_body(body) if query_string is None else parse_query_string(query_string)
+        operation = prepare(self._engine, self._persisted_queries, sent)
+        # With its text a hash is registered each time.
+        if sent.query_hash is None or sent.query is None:
+            self._operations.put(key, operation)
+        return operation
 
 
 def prepare(

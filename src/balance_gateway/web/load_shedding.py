@@ -15,6 +15,9 @@ from dataclasses import dataclass
 _TICK_S = 0.025
 _NEWEST_WEIGHT = 0.1
 
+#: Below this load, without a request in progress, nothing is measured until the next one.
+_IDLE_LOAD = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
@@ -111,14 +114,14 @@ class LoadShedder:
         self._receiving_since_s = None
 
     def start_measuring(self) -> None:
-        """Start the measurements of the load, if they have not begun."""
+        """Start the measurements of the load, unless they are under way."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._measured_s = self._monotonic_s(), self._cpu_s()
             self._timer = self._loop.call_later(_TICK_S, self._update_load)
 
     def enter(self, *, write: bool) -> None:
-        """Count a request that was allowed; the first one starts the measurements."""
+        """Count a request that was allowed; one that meets an idle process starts measurements."""
         self.start_measuring()
         if write:
             self.writes += 1
@@ -149,4 +152,7 @@ class LoadShedder:
         # A late tick covers several intervals, and weighs as much as they would.
         old_weight = (1 - _NEWEST_WEIGHT) ** (passed_s / _TICK_S)
         self._load = old_weight * self._load + (1 - old_weight) * busy
+        if self._load < _IDLE_LOAD and not self.reads and not self.writes:
+            self._loop = None
+            return
         self._timer = self._loop.call_later(_TICK_S, self._update_load)

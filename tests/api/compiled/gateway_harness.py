@@ -11,7 +11,6 @@ import orjson
 
 from balance_gateway.api.compiled.engine import CompiledEngine, CompiledOperation
 from balance_gateway.api.compiled.plan import Plan
-from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
 from balance_gateway.api.execution.engine import Engine, GraphQLRequest, build_refusal_response
 from balance_gateway.api.request.context import Caller
 from balance_gateway.api.request.limits import Limits
@@ -310,10 +309,7 @@ async def run_history(
 
 def find_plan(operation: CompiledOperation) -> Plan | None:
     """Return the plan of an operation; None when graphql-core executes it."""
-    try:
-        return operation.plans.get(operation.variables)
-    except FallBackToGraphQLCore:
-        return None
+    return operation.plan
 
 
 def is_same_response(one: Any, other: Any) -> bool:

@@ -25,7 +25,8 @@ from tests.api.compiled.gateway_harness import READER, GatewayHarness, find_plan
 
 def compile_document(harness: GatewayHarness, query: str) -> Plan | None:
     """Return the plan of a document; None when graphql-core executes it."""
-    return find_plan(harness.compiled.prepare(GraphQLRequest(query)))
+    variables = {"i": "a0"} if "$i" in query else None
+    return find_plan(harness.compiled.prepare(GraphQLRequest(query, variables)))
 
 
 def test_a_document_that_expands_to_many_times_its_length_is_not_compiled() -> None:

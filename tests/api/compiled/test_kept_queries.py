@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 from graphql import get_introspection_query
 
+from balance_gateway.api.execution.engine import GraphQLRequest
+from balance_gateway.api.request.context import Caller
 from balance_gateway.ports.storage_changes import StorageChanges, StorageUnavailable
 from tests.api.compiled.random_history import ADMIN, READER
 from tests.api.compiled.scripted_parts import LOCAL_IDS
@@ -173,3 +175,20 @@ async def test_each_operation_that_is_not_compiled_is_counted(world: WholeGatewa
         if sample.name.endswith("_total")
     }
     assert counts == {"field": 1, "argument": 1}
+
+
+async def test_kept_values_are_counted_by_whichever_stage_writes_them(world: WholeGateway) -> None:
+    """A request of a task is executed at once where it was prepared before."""
+    engine, caller = world.compiled, Caller(ADMIN, "request")
+    query = '{ nodes(ids: ["a0", "a1"]) { ... on BankAccount { balance { ledger { amount } } } } }'
+    operation = engine.prepare(GraphQLRequest(query))
+    counter = world.metrics.reads.labels("balance", "cached")
+    counts = []
+    for _ in range(2):
+        await engine.execute(operation, caller)
+        counts.append(counter._value.get())
+    assert engine.may_cache(caller)
+    assert engine.try_cached(operation, caller, None) is not None
+    counts.append(counter._value.get())
+
+    assert counts == [0, 2, 4]

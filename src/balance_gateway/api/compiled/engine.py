@@ -15,6 +15,7 @@ executed by ``api/execution/engine.py``.
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from balance_gateway.api.compiled.account_blocks import (
     ACCOUNT_BLOCK_BYTES_MAX,
@@ -34,7 +35,7 @@ from balance_gateway.api.compiled.kept_texts import KeptTexts
 from balance_gateway.api.compiled.kept_totals import KeptTotalsCache
 from balance_gateway.api.compiled.kept_values import KeptValues, StorageWatch
 from balance_gateway.api.compiled.output import Output
-from balance_gateway.api.compiled.plan import Plans
+from balance_gateway.api.compiled.plan import Plan, Plans
 from balance_gateway.api.compiled.request_state import KeptParts
 from balance_gateway.api.compiled.selections import FallBackToGraphQLCore
 from balance_gateway.api.compiled.templates import Templates, derive_template
@@ -57,16 +58,19 @@ from balance_gateway.service.gateway import Gateway
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledOperation(Operation):
-    """An operation with its plans.
+    """An operation with its plan; one from a template has other literals in ``prepared``.
 
     Attributes:
-        plans: the plans; from a template, ``prepared`` is the document that they were compiled
-            from: it has other literals and must not be executed.
+        plan: the plan; None if graphql-core has to execute the operation.
+        arguments: the arguments of its fields, as ``plan`` evaluates them for the request.
+        fallback: why graphql-core has to execute it; empty if it does not.
         request: the request as sent.
-        slot_values: the string literals of the query, when the plans come from a template.
+        slot_values: the string literals of the query, when the plan comes from a template.
     """
 
-    plans: Plans
+    plan: Plan | None
+    arguments: Sequence[Any]
+    fallback: str
     request: GraphQLRequest
     slot_values: Sequence[str] = ()
 
@@ -150,9 +154,22 @@ class CompiledEngine:
         request: GraphQLRequest,
         slot_values: Sequence[str],
     ) -> CompiledOperation:
-        compiled = plans.can_compile(request.variables or {})
-        checked = self._engine.check_cost(prepared, request.variables, compiled=compiled)
-        return CompiledOperation(prepared, checked.variables, plans, request, slot_values)
+        plan: Plan | None = None
+        arguments: Sequence[Any] = ()
+        fallback = ""
+        try:
+            plan = plans.get(request.variables or {})
+        except FallBackToGraphQLCore as found:
+            fallback = found.reason
+        checked = self._engine.check_cost(prepared, request.variables, compiled=plan is not None)
+        if plan is not None:
+            try:
+                arguments = plan.evaluate_arguments(checked.variables, slot_values, self._limits)
+            except FallBackToGraphQLCore as found:
+                plan, fallback = None, found.reason
+        return CompiledOperation(
+            prepared, checked.variables, plan, arguments, fallback, request, slot_values
+        )
 
     def check_changes(self) -> Awaitable[bool] | None:
         """Ask which values other processes have changed; None if none does."""
@@ -266,6 +283,8 @@ class CompiledEngine:
                     return answer
             execution = self._start(operation, context, may_recall=may_recall)
             output = await execution.write_with_reads()
+            if execution.passes == 1:
+                self._kept_reads.inc(output.value_count)
             return self._respond(execution, output, body)
         except FallBackToGraphQLCore as fallback:
             # The same context, so that values are not read twice and the deadline does not restart.
@@ -300,11 +319,13 @@ class CompiledEngine:
         Raises:
             FallBackToGraphQLCore: it cannot be compiled, or an argument is invalid or unusual.
         """
+        if operation.plan is None:
+            raise FallBackToGraphQLCore(operation.fallback)
         return Execution(
-            operation.plans.get(operation.variables),
+            operation.plan,
             operation.request.query,
             context,
-            operation.variables,
+            operation.arguments,
             operation.slot_values,
             self._kept_parts if may_recall else None,
         )

@@ -5,7 +5,7 @@ values are read at once and the response is written again, from the values of th
 the parts that are kept by then. Most requests need one pass and no read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from graphql import FieldNode, GraphQLError, Source
@@ -31,12 +31,12 @@ class Execution:
         plan: the compiled operation.
         query: the text of the document, for the locations of errors.
         context: the context of the request.
-        variables: the variables as sent.
+        arguments: the evaluated arguments of its fields.
         slot_values: the string literals of the query, when the plan comes from a template.
         kept: what is kept between requests; None where nothing may be kept.
 
-    Raises:
-        FallBackToGraphQLCore: a variable or an argument is invalid or unusual.
+    Attributes:
+        passes: how often ``write_with_reads`` has written the response: once without a read.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Execution:
         plan: Plan,
         query: str,
         context: RequestContext,
-        variables: Mapping[str, Any],
+        arguments: Sequence[Any],
         slot_values: Sequence[str],
         kept: KeptParts | None,
     ) -> None:
         self._plan = plan
         self._query = query
         self._slot_values = slot_values
-        arguments = plan.evaluate_arguments(variables, slot_values, context.limits)
         self._state = RequestState(context, arguments, kept)
+        self.passes = 0
 
     def write_at_once(self) -> Output | None:
         """Write the response from what is kept and what the storage has at once.
@@ -99,7 +99,7 @@ class Execution:
             FallBackToGraphQLCore: graphql-core has to execute the operation. The loaders of the
                 request then hold the values that were read.
         """
-        for _ in range(_PASSES_MAX):
+        for self.passes in range(1, _PASSES_MAX + 1):
             output = self.write()
             if output.is_complete:
                 return output

@@ -125,14 +125,6 @@ class Plans:
             raise FallBackToGraphQLCore(plan)
         return plan
 
-    def can_compile(self, variables: Mapping[str, Any]) -> bool:
-        """Whether there is a plan for the variables of a request."""
-        try:
-            self.get(variables)
-        except FallBackToGraphQLCore:
-            return False
-        return True
-
     @cached_property
     def _definitions(self) -> VariableDefinitions:
         return VariableDefinitions(self._operation, LiteralSlots())
