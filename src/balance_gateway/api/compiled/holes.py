@@ -6,16 +6,24 @@ when its own text stays the same.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from balance_gateway.api.schema.money import compute_age_seconds
 from balance_gateway.domain.calendar_days import format_instant
 from balance_gateway.domain.health import ConnectorStatus
 from balance_gateway.service.directory import Connector
 from balance_gateway.service.gateway import HealthTracker
 
-_SECOND = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SECOND_US = 1_000_000
+#: The largest Int of GraphQL.
+_AGE_MAX_S = 2**31 - 1
+
+
+def count_microseconds(instant: datetime) -> int:
+    """Return an instant in microseconds since 1970, exactly."""
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 class Moment:
@@ -27,17 +35,18 @@ class Moment:
 
     Attributes:
         now: the instant.
+        now_us: the instant, in microseconds since 1970.
         unchanged_until_s: until when every text that was filled in stays the same, in seconds since
             1970, if no state of a connector changes by an event.
     """
 
     def __init__(self, now: datetime, tracker: HealthTracker) -> None:
         self.now = now
+        self.now_us = count_microseconds(now)
         self.unchanged_until_s = float("inf")
         self._tracker = tracker
         self._changes: dict[str, int] = {}
-        # Accounts of one connector share its hole.
-        self._texts: dict[Hole, bytes] = {}
+        self._connector_texts: dict[ConnectorHole, bytes] = {}
 
     @property
     def connector_changes(self) -> Mapping[str, int]:
@@ -48,16 +57,14 @@ class Moment:
         """Return the whole text."""
         if len(parts) == 1 and isinstance(parts[0], bytes):
             return parts[0]
-        texts = self._texts
-        return b"".join(
-            [
-                part if isinstance(part, bytes) else texts.get(part) or self._fill_hole(part)
-                for part in parts
-            ]
-        )
+        return b"".join([part if isinstance(part, bytes) else part.fill(self) for part in parts])
 
-    def _fill_hole(self, hole: "Hole") -> bytes:
-        text = self._texts[hole] = hole.fill(self)
+    def get_connector_text(self, hole: "ConnectorHole") -> bytes:
+        """Return the JSON of a connector; the accounts of one connector share its hole."""
+        text = self._connector_texts.get(hole)
+        if text is None:
+            status = self.find_status(hole.connector)
+            text = self._connector_texts[hole] = hole.write(hole.connector, status)
         return text
 
     def find_status(self, connector: Connector) -> ConnectorStatus:
@@ -82,17 +89,29 @@ Part = bytes | Hole
 
 
 # Holes are compared by identity, which is fast.
-@dataclass(frozen=True, slots=True, eq=False)
 class AgeHole:
-    """The age of a value that was observed at an instant, in whole seconds."""
+    """The age of a value that was observed at an instant, as ``compute_age_seconds`` has it.
 
-    observed_at: datetime
+    Args:
+        observed_at: the instant.
+    """
+
+    __slots__ = ("_observed_us",)
+
+    def __init__(self, observed_at: datetime) -> None:
+        # Whole numbers: an instant takes four times as long, for each account of each response.
+        self._observed_us = count_microseconds(observed_at)
 
     def fill(self, moment: Moment) -> bytes:
-        """Return the age."""
-        age_s = compute_age_seconds(self.observed_at, moment.now)
-        next_s = (self.observed_at + (age_s + 1) * _SECOND).timestamp()
-        moment.unchanged_until_s = min(moment.unchanged_until_s, next_s)
+        """Return the age in whole seconds."""
+        age_s = (moment.now_us - self._observed_us) // _SECOND_US
+        if age_s < 0:
+            age_s = 0
+        elif age_s > _AGE_MAX_S:
+            age_s = _AGE_MAX_S
+        next_s = (self._observed_us + (age_s + 1) * _SECOND_US) / _SECOND_US
+        if next_s < moment.unchanged_until_s:  # noqa: PLR1730 (min takes longer, this is hot)
+            moment.unchanged_until_s = next_s
         return b"%d" % age_s
 
 
@@ -120,4 +139,4 @@ class ConnectorHole:
 
     def fill(self, moment: Moment) -> bytes:
         """Return the connector's JSON."""
-        return self.write(self.connector, moment.find_status(self.connector))
+        return moment.get_connector_text(self)
