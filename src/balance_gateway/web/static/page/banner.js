@@ -53,10 +53,11 @@ function describeOutage({ name, provider, health }, rows) {
   return `${parts.filter(Boolean).join("; ")}.`;
 }
 
-/** @param {Connector} connector @returns {string} when it is tried again; empty if that is now, or not known */
+/** @param {Connector} connector @returns {string} when it is tried again; empty if that is not known */
 function describeWait({ health }) {
-  const seconds = health.retryAt ? (Date.parse(health.retryAt) - now()) / 1000 : 0;
-  return seconds > 0 ? ` ${TEXT.again(showDuration(seconds))}` : "";
+  if (!health.retryAt) return "";
+  const seconds = (Date.parse(health.retryAt) - now()) / 1000;
+  return ` ${seconds > 0 ? TEXT.again(showDuration(seconds)) : TEXT.againNow}`;
 }
 
 /** @param {Connector[]} connectors */

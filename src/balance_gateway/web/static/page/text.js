@@ -206,6 +206,7 @@ export const TEXT = {
   withoutFigures: (/** @type {number} */ count) =>
     count === 1 ? "1 account has no figure" : `${count} accounts have no figure`,
   again: (/** @type {string} */ age) => `Tried again in ${age}.`,
+  againNow: "Tried again at the next refresh.",
   connectorStates: (/** @type {number} */ up, /** @type {number} */ all) => `Connectors: ${up} of ${all} up`,
   callsLeft: "Calls left",
   noLimit: "no limit",
