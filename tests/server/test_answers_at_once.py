@@ -198,6 +198,37 @@ async def test_a_hash_with_its_text_is_registered_each_time() -> None:
     assert [b"PROVIDER" in each for each in answers] == [True, True], answers
 
 
+async def test_a_mutation_by_hash_needs_its_document_each_time() -> None:
+    mutation = """mutation { upsertOpeningBalance(input: {accountId: "a0",
+        amount: {amount: "1.00", currency: "EUR"}}) { __typename } }"""
+    digest = hashlib.sha256(mutation.encode()).hexdigest()
+    persisted_queries = PersistedQueries()
+    persisted_queries._add(digest, mutation)
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
+    only = json.dumps({"extensions": extensions}).encode()
+    gateway = Gateway(at_once=True, persisted_queries=persisted_queries)
+    answers = await exchange(gateway, [post(only, key=ADMIN), post(only, key=ADMIN)])
+    persisted_queries._documents.clear()
+    answers += await exchange(gateway, [post(only, key=ADMIN)])
+
+    is_unknown = [b"PersistedQueryNotFound" in each for each in answers]
+    assert is_unknown == [False, False, True]
+
+
+async def test_kept_responses_are_measured_as_load() -> None:
+    """A process that answers nothing else may be busy with them."""
+    gateway = Gateway(at_once=True)
+    shedder = gateway.endpoint.load_shedder
+    await exchange(gateway, [post(QUERY), post(QUERY)])
+    shedder.close()
+    # As after a while without requests.
+    shedder._loop = None
+    await exchange(gateway, [post(QUERY)])
+
+    assert shedder._loop is not None
+    shedder.close()
+
+
 def read_headers(request: bytes) -> list[tuple[bytes, bytes]]:
     lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
     return [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]

@@ -27,8 +27,13 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def reader(path):
-    reader = SqliteReader(path)
+def errors():
+    return []
+
+
+@pytest.fixture
+def reader(path, errors):
+    reader = SqliteReader(path, errors.append)
     yield reader
     reader.close()
 
@@ -54,19 +59,20 @@ def test_a_writer_does_not_keep_it_waiting(path, reader):
         assert reader.read_rows(COUNT, ALL) == [(0,)]
 
 
-def test_a_locked_file_is_not_read(path, reader):
+def test_a_locked_file_is_not_read(path, reader, errors):
     """Another process has turned WAL mode off, and writes."""
     reader.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
-        locked_out = SqliteReader(path)
+        locked_out = SqliteReader(path, errors.append)
         rows = locked_out.read_rows(COUNT, ALL)
         other.execute("COMMIT")
         again = locked_out.read_rows(COUNT, ALL)
         locked_out.close()
 
     assert rows is None
+    assert [str(each) for each in errors] == ["database is locked"]
     assert again == [(0,)]
 
 
@@ -103,6 +109,29 @@ async def test_a_damaged_file_is_not_read_again(tmp_path):
     await database.aclose()
 
     assert (before, after) == ([(1,)], None)
+
+
+async def test_damage_that_is_met_stops_writes(tmp_path, make_account):
+    path = tmp_path / "a.db"
+    database = await open_database(f"sqlite:///{path}")
+    store = SqlLedgerStore(database)
+    account = make_account()
+    await store.add_entries(account, [entry("a", 5)])
+    # The log is part of the file from here on, which is then overwritten in place.
+    async with database.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * (size - 4_096))
+    reader = SqliteReader(str(path), database._note_damage)
+    database._reader.close()
+    database._reader = reader
+    found = store.sums_now([BalanceQuery(account, DAY)])
+    is_damaged = database.is_damaged
+    await database.aclose()
+
+    assert (found, is_damaged) == (None, True)
 
 
 async def test_many_accounts_are_read_in_another_thread(tmp_path, make_account):

@@ -1,9 +1,22 @@
-"""Kept operations are bounded by number, and by the bytes of their keys."""
+"""Kept operations are bounded by number, and by the memory of what they keep."""
 
+from typing import Any
+
+from graphql import parse
+
+from balance_gateway.api.execution.documents import PreparedOperation
 from balance_gateway.api.execution.engine import Operation
 from balance_gateway.web.prepared_operations import PreparedOperations
 
-OPERATION = Operation(None, {})  # type: ignore[arg-type]
+ANY: Any = None
+
+
+def build_operation(characters: int = 10) -> Operation:
+    document = parse("{ %s }" % ("a" * (characters - 4)))
+    return Operation(PreparedOperation(document, ANY, None, ANY), {})
+
+
+OPERATION = build_operation()
 
 
 def test_the_oldest_is_dropped_when_there_are_too_many() -> None:
@@ -11,29 +24,47 @@ def test_the_oldest_is_dropped_when_there_are_too_many() -> None:
     for key in (b"a", b"b", b"c", b"a", b"d"):
         operations.put(key, OPERATION)
 
-    assert [operations.find(key) is OPERATION for key in (b"a", b"b", b"c", b"d")] == [
-        False,
-        True,
-        True,
-        True,
-    ]
-    assert (len(operations), operations.key_bytes) == (3, 3)
-
-
-def test_the_oldest_are_dropped_when_their_keys_are_too_long_together() -> None:
-    operations = PreparedOperations(key_bytes_max=100)
-    for number in range(10):
-        operations.put(b"%030d" % number, OPERATION)
-
-    assert operations.key_bytes == 90
+    assert operations.find(b"a") is None
+    assert all(operations.find(key) is OPERATION for key in (b"b", b"c", b"d"))
     assert len(operations) == 3
-    assert operations.find(b"%030d" % 9) is OPERATION
 
 
-def test_one_with_a_very_long_key_is_not_kept() -> None:
+def test_operations_are_dropped_when_their_keys_are_too_long_together() -> None:
+    operations = PreparedOperations(bytes_max=1_000_000)
+    for number in range(1_000):
+        operations.put(b"%05000d" % number, OPERATION)
+
+    assert 20 < len(operations) < 60
+    assert operations.size_bytes <= 1_000_000
+    assert operations.find(b"%05000d" % 999) is OPERATION
+
+
+def test_a_document_counts_once_for_all_its_operations() -> None:
+    """A document of 9,000 characters takes 2 MB when it is parsed and compiled."""
+    operations = PreparedOperations(operations_max=100)
+    large = build_operation(5_000)
+    for number in range(100):
+        operations.put(b"%d" % number, large)
+    shared = operations.size_bytes
+    alone = PreparedOperations()
+    for number in range(100):
+        alone.put(b"%d" % number, build_operation(5_000))
+    for number in range(100):
+        operations.put(b"small %d" % number, OPERATION)
+
+    assert shared < 2_000_000
+    assert len(alone) < 16
+    assert alone.size_bytes <= 20_000_000
+    # With its last operation a document counts no more.
+    assert operations.size_bytes < 200_000
+    assert len(operations._uses) == 1
+
+
+def test_one_that_is_too_large_is_not_kept() -> None:
     operations = PreparedOperations()
-    operations.put(b"x" * 65_537, OPERATION)
-    operations.put(b"x" * 65_536, OPERATION)
+    operations.put(b"x" * 1_000_000, OPERATION)
+    operations.put(b"document", build_operation(20_000))
+    operations.put(b"x", OPERATION)
 
     assert len(operations) == 1
-    assert operations.find(b"x" * 65_537) is None
+    assert operations.find(b"x") is OPERATION

@@ -265,7 +265,7 @@ class Database:
             path = self.path or next(str(row.file) for row in rows if row.name == "main")
             try:
                 self.file = SqliteFile(path)
-                self._reader = SqliteReader(path)
+                self._reader = SqliteReader(path, self._note_damage)
             except (OSError, sqlite3.Error, ValueError):
                 message = f"cannot open the file of the database {self.label}"
                 raise DatabaseError(message) from None

@@ -1,7 +1,7 @@
 """Reads an SQLite file in the thread of the event loop, where no statement takes long."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ class SqliteReader:
 
     Args:
         path: the path of the file.
+        on_error: is called with the error of a statement.
 
     Raises:
         sqlite3.Error: the file cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_error: Callable[[sqlite3.Error], object]) -> None:
+        self._on_error = on_error
         uri = f"{Path(path).as_uri()}?mode=rw"
         self._connection = sqlite3.connect(
             uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False
@@ -31,7 +33,8 @@ class SqliteReader:
         try:
             # Read to its end: a statement with rows left would keep its snapshot of the database.
             return self._connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            self._on_error(error)
             return None
 
     def close(self) -> None:

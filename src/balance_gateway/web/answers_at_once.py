@@ -91,6 +91,7 @@ class AnswersAtOnce:
         principal = self._authenticator.find(token)
         if principal is None or not self._load_shedder.has_room_for_read():
             return None
+        self._load_shedder.start_measuring()
         check = self._engine.check_changes()
         if check is None:
             return self._find_answer(began_ns, asked, body, principal)
@@ -153,7 +154,6 @@ class AnswersAtOnce:
             or not self._engine.may_cache(caller)
         ):
             return None
-        self._load_shedder.start_measuring()
         key = asked.key or body
         try:
             operation = self.find_operation(key) or self._prepare(key, asked.query_string, body)
@@ -172,8 +172,8 @@ class AnswersAtOnce:
     def _prepare(self, key: bytes, query_string: bytes | None, body: bytes) -> Operation:
         sent = parse_body(body) if query_string is None else parse_query_string(query_string)
         operation = prepare(self._engine, self._persisted_queries, sent)
-        # With its text a hash is registered each time.
-        if sent.query_hash is None or sent.query is None:
+        # A hash is looked up each time: that keeps its document, which others may have sent.
+        if sent.query_hash is None and not operation.is_mutation:
             self._operations.put(key, operation)
         return operation
 

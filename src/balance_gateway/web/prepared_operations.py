@@ -4,13 +4,20 @@ A dashboard sends the same bytes after each change. An operation depends on noth
 document, the variables, and the limits of the process.
 """
 
+from collections import Counter
+
+from balance_gateway.api.execution.documents import PreparedOperation
 from balance_gateway.api.execution.engine import Operation
 
-#: Limits of the kept operations: their number, the bytes of their keys, and those of each key. An
-#: operation takes about four times its key.
+#: Limits of the kept operations: their number, and an estimate of their memory.
 OPERATIONS_MAX = 1_000
-KEY_BYTES_MAX = 2_000_000
-_ONE_KEY_BYTES_MAX = 65_536
+BYTES_MAX = 20_000_000
+
+#: An operation without its document takes about four times its key. A document with its plan takes
+#: up to 240 bytes a character, and the operations of one document share it.
+_BYTES_PER_KEY_BYTE = 5
+_BYTES_PER_CHARACTER = 250
+_OPERATION_BYTES = 1_000
 
 
 class PreparedOperations:
@@ -18,16 +25,19 @@ class PreparedOperations:
 
     Args:
         operations_max: limit of operations.
-        key_bytes_max: limit of the bytes of all keys.
+        bytes_max: limit of their memory; one may have an eighth of it.
+
+    Attributes:
+        size_bytes: an estimate of their memory, with the documents that they keep.
     """
 
-    def __init__(
-        self, operations_max: int = OPERATIONS_MAX, key_bytes_max: int = KEY_BYTES_MAX
-    ) -> None:
+    def __init__(self, operations_max: int = OPERATIONS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._operations_max = operations_max
-        self._key_bytes_max = key_bytes_max
+        self._bytes_max = bytes_max
         self._operations: dict[bytes, Operation] = {}
-        self.key_bytes = 0
+        #: How many operations keep each document.
+        self._uses: Counter[int] = Counter()
+        self.size_bytes = 0
 
     def find(self, key: bytes) -> Operation | None:
         """Return the operation of a request; None if it is not kept.
@@ -38,15 +48,38 @@ class PreparedOperations:
         return self._operations.get(key)
 
     def put(self, key: bytes, operation: Operation) -> None:
-        """Keep an operation, unless its key is too long."""
-        if len(key) > _ONE_KEY_BYTES_MAX or key in self._operations:
+        """Keep an operation, unless it is too large."""
+        document_bytes = _estimate_document_bytes(operation.prepared)
+        if key in self._operations or (
+            _estimate_bytes(key) + document_bytes > self._bytes_max // 8
+        ):
             return
+        document = id(operation.prepared)
+        if not self._uses[document]:
+            self.size_bytes += document_bytes
+        self._uses[document] += 1
         self._operations[key] = operation
-        self.key_bytes += len(key)
-        while len(self._operations) > self._operations_max or self.key_bytes > self._key_bytes_max:
-            oldest = next(iter(self._operations))
-            del self._operations[oldest]
-            self.key_bytes -= len(oldest)
+        self.size_bytes += _estimate_bytes(key)
+        while len(self._operations) > self._operations_max or self.size_bytes > self._bytes_max:
+            self._drop(next(iter(self._operations)))
+
+    def _drop(self, key: bytes) -> None:
+        prepared = self._operations.pop(key).prepared
+        self.size_bytes -= _estimate_bytes(key)
+        document = id(prepared)
+        self._uses[document] -= 1
+        if not self._uses[document]:
+            del self._uses[document]
+            self.size_bytes -= _estimate_document_bytes(prepared)
 
     def __len__(self) -> int:
         return len(self._operations)
+
+
+def _estimate_bytes(key: bytes) -> int:
+    return _OPERATION_BYTES + _BYTES_PER_KEY_BYTE * len(key)
+
+
+def _estimate_document_bytes(prepared: PreparedOperation) -> int:
+    assert prepared.document.loc is not None
+    return _BYTES_PER_CHARACTER * len(prepared.document.loc.source.body)

@@ -57,6 +57,20 @@ async def test_a_change_by_another_process_is_read_at_once() -> None:
     assert len(set(amounts)) == 3
 
 
+async def test_a_value_that_was_read_is_not_counted_as_kept() -> None:
+    async with open_worlds() as [world]:
+        counters = [world.metrics.reads.labels("balance", state) for state in ("live", "cached")]
+        counts = []
+        for _ in range(2):
+            await set_opening(world, 100_00)
+            await answer(world, ask_bank(ACCOUNT))
+            counts.append([each._value.get() for each in counters])
+        await answer(world, ask_bank(ACCOUNT))
+        counts.append([each._value.get() for each in counters])
+
+    assert counts == [[1, 0], [2, 0], [2, 1]]
+
+
 async def test_totals_and_series_are_read_at_once_too() -> None:
     totals = f"""{{ balanceTotals(asOf: {DAY}, filter: {{ connectors: ["books"] }}) {{
         bank {{ amount }} included }} }}"""

@@ -249,7 +249,9 @@ class CompiledEngine:
             return None
         if output is None:
             return None
-        self._kept_reads.inc(output.value_count)
+        # What was read is counted there.
+        if execution.passes == 1:
+            self._kept_reads.inc(output.value_count)
         return self._respond(execution, output, body)
 
     async def execute(

@@ -36,7 +36,7 @@ class Execution:
         kept: what is kept between requests; None where nothing may be kept.
 
     Attributes:
-        passes: how often ``write_with_reads`` has written the response: once without a read.
+        passes: how often the response was written: once without a read.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Execution:
         """
         self._state.may_wait = False
         try:
-            output = self.write()
+            self.passes, output = 1, self.write()
             if not output.is_complete and self._state.values.read_now():
-                output = self.write()
+                self.passes, output = 2, self.write()
         except MissingValue:
             return None
         return output if output.is_complete else None
