@@ -19,10 +19,43 @@ def build_operation(characters: int = 10) -> Operation:
 OPERATION = build_operation()
 
 
+def put(operations: PreparedOperations, key: bytes, operation: Operation) -> None:
+    """Put an operation that was seen before."""
+    operations._seen[hash(key)] = None
+    operations.put(key, operation)
+
+
+def test_one_is_kept_from_the_second_time_on() -> None:
+    operations = PreparedOperations()
+    operations.put(b"a", OPERATION)
+    once = operations.find(b"a")
+    operations.put(b"a", OPERATION)
+    twice = operations.find(b"a")
+    for number in range(10_000):
+        operations.put(b"%d" % number, OPERATION)
+
+    assert (once, twice) == (None, OPERATION)
+    assert len(operations) == 1
+    assert len(operations._seen) == 4_096
+
+
+def test_one_that_is_handed_over_is_taken_once() -> None:
+    operations = PreparedOperations()
+    for number in range(150):
+        operations.hand_over(b"%d" % number, OPERATION)
+    operations.hand_over(b"x" * 65_537, OPERATION)
+    found = [operations.take(b"149"), operations.take(b"149"), operations.take(b"0")]
+
+    assert found == [OPERATION, None, None]
+    assert operations.find(b"148") is None
+    assert operations.take(b"x" * 65_537) is None
+    assert len(operations._handed) == 99
+
+
 def test_the_oldest_is_dropped_when_there_are_too_many() -> None:
     operations = PreparedOperations(operations_max=3)
     for key in (b"a", b"b", b"c", b"a", b"d"):
-        operations.put(key, OPERATION)
+        put(operations, key, OPERATION)
 
     assert operations.find(b"a") is None
     assert all(operations.find(key) is OPERATION for key in (b"b", b"c", b"d"))
@@ -32,7 +65,7 @@ def test_the_oldest_is_dropped_when_there_are_too_many() -> None:
 def test_operations_are_dropped_when_their_keys_are_too_long_together() -> None:
     operations = PreparedOperations(bytes_max=1_000_000)
     for number in range(1_000):
-        operations.put(b"%05000d" % number, OPERATION)
+        put(operations, b"%05000d" % number, OPERATION)
 
     assert 20 < len(operations) < 60
     assert operations.size_bytes <= 1_000_000
@@ -44,13 +77,13 @@ def test_a_document_counts_once_for_all_its_operations() -> None:
     operations = PreparedOperations(operations_max=100)
     large = build_operation(5_000)
     for number in range(100):
-        operations.put(b"%d" % number, large)
+        put(operations, b"%d" % number, large)
     shared = operations.size_bytes
     alone = PreparedOperations()
     for number in range(100):
-        alone.put(b"%d" % number, build_operation(5_000))
+        put(alone, b"%d" % number, build_operation(5_000))
     for number in range(100):
-        operations.put(b"small %d" % number, OPERATION)
+        put(operations, b"small %d" % number, OPERATION)
 
     assert shared < 2_000_000
     assert len(alone) < 16
@@ -62,9 +95,9 @@ def test_a_document_counts_once_for_all_its_operations() -> None:
 
 def test_one_that_is_too_large_is_not_kept() -> None:
     operations = PreparedOperations()
-    operations.put(b"x" * 1_000_000, OPERATION)
-    operations.put(b"document", build_operation(20_000))
-    operations.put(b"x", OPERATION)
+    put(operations, b"x" * 1_000_000, OPERATION)
+    put(operations, b"document", build_operation(20_000))
+    put(operations, b"x", OPERATION)
 
     assert len(operations) == 1
     assert operations.find(b"x") is OPERATION

@@ -156,18 +156,23 @@ class AnswersAtOnce:
             return None
         key = asked.key or body
         try:
-            operation = self.find_operation(key) or self._prepare(key, asked.query_string, body)
+            operation = self._operations.find(key)
+            if operation is None:
+                operation = self._prepare(key, asked.query_string, body)
         except (BadRequest, RequestRefused):
             return None
-        return self._engine.try_cached(operation, caller, key)
+        response = self._engine.try_cached(operation, caller, key)
+        if response is None:
+            self._operations.hand_over(key, operation)
+        return response
 
-    def find_operation(self, key: bytes) -> Operation | None:
-        """Return the operation of a request if an equal one was prepared not long ago.
+    def take_operation(self, key: bytes) -> Operation | None:
+        """Return the operation of a request that has become a task, if it was prepared before.
 
         Args:
             key: the key under which the response is kept.
         """
-        return self._operations.find(key)
+        return self._operations.take(key)
 
     def _prepare(self, key: bytes, query_string: bytes | None, body: bytes) -> Operation:
         sent = parse_body(body) if query_string is None else parse_query_string(query_string)

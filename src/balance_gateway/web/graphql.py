@@ -240,7 +240,7 @@ class GraphQLEndpoint:
         may_recall = check is None or await check
         if may_recall and (cached := await self._engine.recall(key, caller)) is not None:
             return cached
-        operation = self._answers.find_operation(key)
+        operation = self._answers.take_operation(key)
         if operation is None:
             sent = parse_body(body) if is_post else parse_query_string(scope["query_string"])
             if sent.query is None:

@@ -1,7 +1,9 @@
 """Keep the operations of requests that may be sent again, so that they are parsed once.
 
 A dashboard sends the same bytes after each change. An operation depends on nothing but them: the
-document, the variables, and the limits of the process.
+document, the variables, and the limits of the process. It is kept from the second time on: most
+requests that differ from all before them are never sent again, and what is kept of each would push
+what is used out of the processor's caches.
 """
 
 from collections import Counter
@@ -19,6 +21,13 @@ _BYTES_PER_KEY_BYTE = 5
 _BYTES_PER_CHARACTER = 250
 _OPERATION_BYTES = 1_000
 
+#: Limit of the keys that were seen once, of which the hash is remembered.
+_SEEN_MAX = 4_096
+
+#: Limits of the operations whose task has not started yet: their number, and the size of each key.
+_HANDED_MAX = 100
+_HANDED_KEY_BYTES_MAX = 65_536
+
 
 class PreparedOperations:
     """Valid operations by the key of their request; the oldest are dropped first.
@@ -35,6 +44,9 @@ class PreparedOperations:
         self._operations_max = operations_max
         self._bytes_max = bytes_max
         self._operations: dict[bytes, Operation] = {}
+        self._seen: dict[int, None] = {}
+        # A task starts in the next turn of the event loop.
+        self._handed: dict[bytes, Operation] = {}
         #: How many operations keep each document.
         self._uses: Counter[int] = Counter()
         self.size_bytes = 0
@@ -47,8 +59,22 @@ class PreparedOperations:
         """
         return self._operations.get(key)
 
+    def take(self, key: bytes) -> Operation | None:
+        """Return the operation of a request that has become a task; None if it is not there."""
+        return self._operations.get(key) or self._handed.pop(key, None)
+
+    def hand_over(self, key: bytes, operation: Operation) -> None:
+        """Leave an operation for the task that its request becomes."""
+        if len(key) > _HANDED_KEY_BYTES_MAX or key in self._operations:
+            return
+        self._handed[key] = operation
+        if len(self._handed) > _HANDED_MAX:
+            del self._handed[next(iter(self._handed))]
+
     def put(self, key: bytes, operation: Operation) -> None:
-        """Keep an operation, unless it is too large."""
+        """Keep an operation from the second time on, unless it is too large."""
+        if self._is_first(key):
+            return
         document_bytes = _estimate_document_bytes(operation.prepared)
         if key in self._operations or (
             _estimate_bytes(key) + document_bytes > self._bytes_max // 8
@@ -62,6 +88,16 @@ class PreparedOperations:
         self.size_bytes += _estimate_bytes(key)
         while len(self._operations) > self._operations_max or self.size_bytes > self._bytes_max:
             self._drop(next(iter(self._operations)))
+
+    def _is_first(self, key: bytes) -> bool:
+        """Whether a key was not seen before, and note that it was."""
+        mark = hash(key)
+        if mark in self._seen:
+            return False
+        self._seen[mark] = None
+        if len(self._seen) > _SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
+        return True
 
     def _drop(self, key: bytes) -> None:
         prepared = self._operations.pop(key).prepared
