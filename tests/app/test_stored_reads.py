@@ -3,10 +3,14 @@
 from prometheus_client import CollectorRegistry
 
 from balance_gateway.config.settings import Settings
+from balance_gateway.domain.balances import OpeningBalanceWrite
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.domain.health import HealthState
+from balance_gateway.domain.money import Money
 from balance_gateway.ports.reads import BalanceRequest
 from balance_gateway.ports.stored_balances_reader import STORED_BALANCES_MAX
+from balance_gateway.storage.database import open_database
+from balance_gateway.storage.ledger import SqlLedgerStore
 from tests.app.gateway_harness import ADMIN, DAY, LIGHT, GatewayHarness, run_gateway
 
 
@@ -109,3 +113,31 @@ async def test_a_defect_is_left_to_the_read_that_waits(demo_settings: Settings) 
 
     assert found is None
     assert isinstance(waited, GatewayError)
+
+
+async def test_each_request_that_is_a_task_looks_at_the_storage(demo_settings: Settings) -> None:
+    """Its bytes are new, and its accounts are kept: another process has changed one of them."""
+    async with run_gateway(demo_settings) as gateway:
+        first = gateway.list_accounts("local")[0]
+        await gateway.write(1_00, first)
+        account = gateway.components.gateway.directory.account(ADMIN, first)
+        other = await open_database(demo_settings.storage.url.reveal())
+        amounts = []
+        for number in range(4):
+            fields = "openingBalance { amount { minorUnits } }"
+            query = f'{{ bankAccount(id: "{first}") {{ {fields} }} }}'
+            sent = await gateway.client.post(
+                "/graphql",
+                json={"query": query + " " * number},
+                headers={"Authorization": f"Bearer {gateway.key}"},
+            )
+            opening = sent.json()["data"]["bankAccount"]["openingBalance"]
+            amounts.append(opening["amount"]["minorUnits"])
+            if number % 2:
+                amount = Money(2_00 + number, account.currency)
+                await SqlLedgerStore(other).set_opening_balance(
+                    OpeningBalanceWrite(account, amount, None)
+                )
+        await other.aclose()
+
+    assert amounts == ["100", "100", "201", "201"]
