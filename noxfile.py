@@ -10,8 +10,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # These measure CPU time or throughput, which tracing multiplies: `tests` runs them.
 UNTRACED = [
     "tests/storage/test_local_csv.py::test_a_hundred_thousand_rows_are_imported_within_seconds",
-    "tests/system/test_overload.py"
-    "::test_excess_requests_are_rejected_and_the_others_succeed",
+    "tests/system/test_overload.py::test_excess_requests_are_rejected_and_the_others_succeed",
 ]
 
 nox.needs_version = ">=2025.5"

@@ -1,13 +1,13 @@
 """Keep the operations of requests that may be sent again, so that they are parsed once.
 
 A dashboard sends the same bytes after each change. An operation depends on nothing but them: the
-document, the variables, and the limits of the process. It is kept from the second time on: most
-requests that differ from all before them are never sent again, and what is kept of each would push
-what is used out of the processor's caches.
+document, the variables, and the limits of the process. It is kept from the second time on
+(``api/compiled/seen_keys.py``).
 """
 
 from collections import Counter
 
+from balance_gateway.api.compiled.seen_keys import SeenKeys
 from balance_gateway.api.execution.documents import PreparedOperation
 from balance_gateway.api.execution.engine import Operation
 
@@ -20,9 +20,6 @@ BYTES_MAX = 20_000_000
 _BYTES_PER_KEY_BYTE = 5
 _BYTES_PER_CHARACTER = 250
 _OPERATION_BYTES = 1_000
-
-#: Limit of the keys that were seen once, of which the hash is remembered.
-_SEEN_MAX = 4_096
 
 #: Limits of the operations whose task has not started yet: their number, and the size of each key.
 _HANDED_MAX = 100
@@ -44,7 +41,7 @@ class PreparedOperations:
         self._operations_max = operations_max
         self._bytes_max = bytes_max
         self._operations: dict[bytes, Operation] = {}
-        self._seen: dict[int, None] = {}
+        self._seen = SeenKeys()
         # A task starts in the next turn of the event loop.
         self._handed: dict[bytes, Operation] = {}
         #: How many operations keep each document.
@@ -73,7 +70,7 @@ class PreparedOperations:
 
     def put(self, key: bytes, operation: Operation) -> None:
         """Keep an operation from the second time on, unless it is too large."""
-        if self._is_first(key):
+        if not self._seen.note(key):
             return
         document_bytes = _estimate_document_bytes(operation.prepared)
         if key in self._operations or (
@@ -88,16 +85,6 @@ class PreparedOperations:
         self.size_bytes += _estimate_bytes(key)
         while len(self._operations) > self._operations_max or self.size_bytes > self._bytes_max:
             self._drop(next(iter(self._operations)))
-
-    def _is_first(self, key: bytes) -> bool:
-        """Whether a key was not seen before, and note that it was."""
-        mark = hash(key)
-        if mark in self._seen:
-            return False
-        self._seen[mark] = None
-        if len(self._seen) > _SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
-        return True
 
     def _drop(self, key: bytes) -> None:
         prepared = self._operations.pop(key).prepared

@@ -200,7 +200,7 @@ class History:
         self.sent.append(request)
         (query, variables), principal = request
         is_post = self.random.random() < 0.9
-        for _ in range(self.random.choice((1, 2, 3))):
+        for _ in range(self.random.choice((1, 2, 3, 4))):
             await self.compare(query, variables, principal, is_post=is_post)
 
     async def compare(

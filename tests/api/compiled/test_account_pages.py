@@ -76,7 +76,7 @@ async def test_pages_with_other_accounts_or_another_order_are_graphql_cores() ->
     with without_early_refresh():
         async with open_worlds(2) as (fast, core):
             history = History(0, fast, core)
-            for _ in range(2):
+            for _ in range(3):
                 for arguments in ARGUMENTS:
                     for caller in (ADMIN, FOREIGN_READER):
                         await history.compare(VARIED, arguments, caller, is_post=False)

@@ -160,7 +160,8 @@ async def test_kept_responses_are_bounded_by_bytes_including_overhead() -> None:
     operation = harness.compiled.prepare(GraphQLRequest(query))
 
     for number in range(500):
-        harness.compiled.try_cached(operation, Caller(READER, "request"), b"%d" % number)
+        for _ in range(2):
+            harness.compiled.try_cached(operation, Caller(READER, "request"), b"%d" % number)
 
     assert 50 < len(harness.compiled._kept_responses) < 200
     assert harness.compiled._kept_responses.size_bytes <= 100_000

@@ -46,7 +46,7 @@ async def test_every_response_of_a_history_is_that_of_graphql_core(seed: int) ->
 
 async def test_histories_keep_responses_and_have_every_outcome_of_a_write() -> None:
     """A history in which nothing is kept would hold nothing."""
-    history = await run_history(3, 90)
+    history = await run_history(7, 90)
 
     assert history.fast.kept > 5
     assert history.fast.built > 5
@@ -79,7 +79,7 @@ async def test_callers_with_equal_rights_get_equal_data_whatever_their_name() ->
         for query, variables in DOCUMENTS:
             if "viewer" in query:
                 continue
-            for _ in range(2):
+            for _ in range(3):
                 await world.send(world.compiled, SentRequest(query, variables, READER))
             first, second = [
                 (await world.send(world.compiled, SentRequest(query, variables, caller))).body
@@ -93,7 +93,7 @@ async def test_callers_that_differ_in_name_or_expiry_see_their_own() -> None:
     query = "{ viewer { name scopes expiresAt } bankAccounts(first: 1) { nodes { name } } }"
     callers = (READER, TOKEN, LATER_TOKEN, OTHER_READER, AUDITOR)
     async with open_worlds(1) as (world,):
-        for _ in range(3):
+        for _ in range(4):
             bodies = [
                 (await world.send(world.compiled, SentRequest(query, {}, caller))).body
                 for caller in callers

@@ -64,7 +64,7 @@ async def test_the_same_query_again_is_answered_from_what_is_kept(
 
 
 async def test_somebody_with_the_same_rights_gets_the_kept_response(world: WholeGateway) -> None:
-    for _ in range(2):
+    for _ in range(3):
         await ask(world, QUERIES["page"])
     kept = world.kept
 
@@ -86,7 +86,7 @@ async def test_an_import_of_another_process_is_shown_at_once(world: WholeGateway
 
 
 async def test_a_kept_stored_value_is_as_of_the_request(world: WholeGateway) -> None:
-    for _ in range(2):
+    for _ in range(3):
         await ask(world, LEDGER)
     world.clock.now += timedelta(hours=1)
 
@@ -152,7 +152,7 @@ async def test_nothing_stored_is_taken_as_unchanged_while_the_storage_is_gone(
     storage = RemoteStorage(world.gateway.storage_changes)
     object.__setattr__(world.gateway, "storage_changes", storage)
     world.compiled = world.build_compiled()
-    for _ in range(2):
+    for _ in range(3):
         await ask(world, LEDGER)
     storage.is_gone = True
     await world.import_entries(BOOKS, 1, other_process=True)

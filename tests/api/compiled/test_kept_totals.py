@@ -52,7 +52,7 @@ def list_syncs(response: bytes) -> set[str]:
 async def test_the_oldest_sync_is_that_of_the_feeds_now(is_corrected: bool) -> None:
     provider = SyncingProvider()
     harness = GatewayHarness(provider=provider)
-    for _ in range(3):
+    for _ in range(4):
         first = await harness.send(harness.compiled, TOTALS)
     harness.now += timedelta(seconds=400)
     provider.synced_at += timedelta(days=5)
@@ -88,7 +88,7 @@ async def compare_totals(harness: GatewayHarness) -> None:
     for document in DOCUMENTS:
         for principal in (READER, FOREIGN):
             expected = await harness.send(harness.graphql_core, document, principal=principal)
-            for _ in range(2):
+            for _ in range(3):
                 actual = await harness.send(harness.compiled, document, principal=principal)
                 assert is_same_response(actual, expected), (document, actual, expected)
     refused = await harness.send(harness.compiled, DOCUMENTS[0], principal=NO_SCOPES)
@@ -122,7 +122,7 @@ async def test_totals_stay_right_through_all_that_can_happen_to_them() -> None:
 
 async def test_one_change_corrects_kept_totals_without_adding_all_up(monkeypatch) -> None:
     harness = GatewayHarness()
-    for _ in range(3):
+    for _ in range(4):
         await harness.send(harness.compiled, DOCUMENTS[4])
         harness.now += timedelta(seconds=1)
     harness.provider.offset += 5
@@ -141,7 +141,7 @@ async def test_kept_rows_and_totals_are_bounded(monkeypatch) -> None:
     monkeypatch.setattr(kept_totals, "KEPT_ACCOUNTS_MAX", 20)
     harness = GatewayHarness()
     with without_early_refresh():
-        for _ in range(3):
+        for _ in range(4):
             await compare_totals(harness)
             harness.now += timedelta(seconds=1)
 

@@ -30,7 +30,7 @@ def pass_midnight(account_id: str) -> Event:
         # Kept so shortly before that no value expires earlier.
         history.fast.clock.now = midnight - timedelta(seconds=5)
         for query, variables in DOCUMENTS:
-            for _ in range(2):
+            for _ in range(3):
                 await history.compare(query, variables, ADMIN)
         history.fast.clock.now = midnight
 
@@ -165,7 +165,7 @@ async def keep_and_compare(history: History, name: str, event: Event) -> None:
     """Let responses be kept, let the event happen, and compare them all again."""
     history.log(f"--- {name}")
     for query, variables in DOCUMENTS:
-        for _ in range(2):
+        for _ in range(3):
             await history.compare(query, variables, ADMIN)
     await event(history)
     for query, variables in DOCUMENTS:

@@ -348,6 +348,8 @@ class CompiledEngine:
         response = GraphQLResponse(moment.fill(parts), status, known_digest=digest)
         if body is None or self._versions is None:
             return response
+        if not self._kept_responses.is_asked_again(context.principal, body):
+            return response
         kept = build_kept_response(output, parts, response, moment, self._versions.changes)
         if kept is not None:
             self._kept_responses.store(

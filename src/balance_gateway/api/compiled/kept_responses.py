@@ -1,7 +1,8 @@
 """Keeps whole responses, by the rights of the caller and the bytes of the request.
 
 A kept response depends on validities, and on time through its holes. It is answered while all
-validities hold; its holes are filled again when their text has changed.
+validities hold; its holes are filled again when their text has changed. The response of a compiled
+plan is kept from the second time on (``seen_keys.py``): it is made from kept parts.
 """
 
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from balance_gateway.api.compiled.account_blocks import count_validities
 from balance_gateway.api.compiled.holes import Moment, Part
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.api.compiled.output import Output, join_around_holes
+from balance_gateway.api.compiled.seen_keys import SeenKeys
 from balance_gateway.api.execution.engine import PARTIAL_SUCCESS, GraphQLResponse
 from balance_gateway.api.request.dependencies import Dependencies
 from balance_gateway.domain.access import Principal
@@ -178,7 +180,12 @@ class KeptResponses:
     def __init__(self, bytes_max: int = KEPT_RESPONSE_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._responses: OrderedDict[_ResponseKey, KeptResponse | None] = OrderedDict()
+        self._seen = SeenKeys()
         self.size_bytes = 0
+
+    def is_asked_again(self, principal: Principal, body: bytes) -> bool:
+        """Note a request, and return whether it was sent before by a caller with the same rights."""
+        return self._seen.note((principal.tenant, principal.scopes, body))
 
     def find(self, principal: Principal, body: bytes) -> KeptResponse | None:
         """Return the response that was kept for a request of a caller with the same rights."""
@@ -213,8 +220,9 @@ class KeptResponses:
             self.size_bytes -= _get_bytes(dropped)
 
     def drop(self, principal: Principal, body: bytes) -> None:
-        """Drop the response to a request."""
+        """Drop the response to a request, which is kept again at the next time."""
         key: _ResponseKey = (principal.tenant, principal.scopes, body)
+        self._seen.note(key)
         for each in (key, (*key, principal.name, principal.expires_at)):
             if each in self._responses:
                 self.size_bytes -= _get_bytes(self._responses.pop(each))
