@@ -40,13 +40,18 @@ _WRITE = (
 
 
 class Client:
-    """One connection to a server, and the clock of its CPU time."""
+    """One connection to a server, and the clock of its CPU time.
 
-    def __init__(self, server: Server) -> None:
+    Args:
+        server: the server.
+        seed: of the random requests; one for each case, so that none was sent before.
+    """
+
+    def __init__(self, server: Server, seed: str) -> None:
         self.server = server
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         self._pids = machine.list_processes(server.process.pid)
-        self._random = random.Random(5)
+        self._random = random.Random(seed)
         self._written = 0
         self._tags: dict[str, str] = {}
 
@@ -218,7 +223,8 @@ def measure(stand: Stand, name: str, samples: int) -> tuple[Row, list[str]]:
     Returns:
         The row, and descriptions of wrong responses.
     """
-    case, client, bare = _CASES[name], Client(stand.gateways["sqlite"]), Client(stand.bare)
+    case = _CASES[name]
+    client, bare = Client(stand.gateways["sqlite"], name), Client(stand.bare, name)
     measured_us, reference_us, bare_us, wrong = [], [], [], []
     for body in [*case.bodies, client.build_random_nodes(case.count)]:
         client.send(body)

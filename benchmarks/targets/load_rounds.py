@@ -149,7 +149,7 @@ def measure_refresh(stand: Stand, rounds: int, seconds: float) -> tuple[Row, lis
         The row, and descriptions of wrong responses.
     """
     gateway, paths = stand.gateways["sqlite"], page.list_paths()
-    client = Client(gateway)
+    client = Client(gateway, REFRESH)
     gateway_us, bare_us, requests = [], [], 0
     wrong = []
     before = read_fallbacks(gateway)

@@ -5,14 +5,16 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import pytest
 
+from balance_gateway.api.compiled.execution import Execution
 from balance_gateway.api.compiled.request_values import STORED_BALANCES_MAX
 from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.api.request.context import Caller
 from tests.api.compiled.gateway_harness import START
 from tests.api.compiled.random_history import ADMIN
 from tests.api.compiled.scripted_parts import ACCOUNTS, LOCAL_IDS
-from tests.api.compiled.whole_gateway import WholeGateway, open_worlds
+from tests.api.compiled.whole_gateway import SentRequest, WholeGateway, open_worlds
 
 ACCOUNT = LOCAL_IDS[0]
 DAY = f'"{START.date()}"'
@@ -88,6 +90,31 @@ async def test_totals_and_series_are_read_at_once_too() -> None:
             assert (before[0], after[0]) == (True, True)
             assert before[1] != after[1]
             await set_opening(world, 100_00)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+async def test_a_list_is_written_once_though_some_of_its_values_are_read(
+    others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = [each.id for each in ACCOUNTS.values() if each.connector == "main"][:others]
+    ids = ", ".join(f'"{one}"' for one in [*main, *LOCAL_IDS, "unknown"])
+    query = f"""{{ nodes(ids: [{ids}]) {{ ... on BankAccount {{ id
+        balance(asOf: {DAY}) {{ bank {{ amount }} }} }} }} }}"""
+    passes, write = [], Execution.write
+    async with open_worlds() as [world]:
+        request = SentRequest(query, {}, ADMIN)
+        for _ in range(2):
+            await world.send(world.compiled, request)
+        await set_opening(world, 200_00)
+        monkeypatch.setattr(Execution, "write", lambda self: passes.append(1) or write(self))
+        built = world.built
+        changed = await world.send(world.compiled, request)
+        expected = await world.send(world.graphql_core, request)
+
+    assert changed.body == expected.body
+    assert b'"20000"' in changed.body
+    assert world.built == built + 1
+    assert passes == [1]
 
 
 async def test_what_needs_more_than_balances_waits() -> None:

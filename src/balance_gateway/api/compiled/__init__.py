@@ -6,7 +6,8 @@ values that are invalid or unusual.
 
 The modules in the order in which a request passes them:
 
-1. ``engine`` controls all steps. ``kept_responses`` has whole responses.
+1. ``engine`` controls all steps. ``kept_responses`` has whole responses, each from the second time
+   on that it was asked for (``seen_keys``).
 2. ``templates`` and ``plan`` compile an operation, once per document or per template of documents:
    ``compiler`` turns selections (``selections``) into writers, by the tables of fields
    (``root_fields``, ``account_fields``, ``balance_fields``, ``series_fields``,
@@ -20,6 +21,6 @@ The modules in the order in which a request passes them:
    what has changed (``watched_values``), or sums of kept rows (``total_rows``). Other values come
    from ``request_values``: kept ones (``kept_values``), or read in batches.
    ``field_errors`` has the errors with their paths.
-4. ``holes`` fills in what changes with time alone, such as ages.
+4. ``holes`` fills in what changes with time alone, such as ages, and the state of connectors.
 5. ``api/execution/engine``: graphql-core, wherever a step raises ``FallBackToGraphQLCore``.
 """

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from balance_gateway.api.compiled.account_json_cache import OBJECT_BYTES, AccountTables
 from balance_gateway.api.compiled.field_errors import FieldError
-from balance_gateway.api.compiled.holes import Part
+from balance_gateway.api.compiled.holes import ConnectorHoles, Part
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.domain.accounts import Account
 from balance_gateway.ports.cache_validity import LocalCacheVersions, Validity
@@ -75,6 +75,7 @@ class AccountBlock:
         validity: the validity of what comes from the cache.
         stored: the validities of what comes from the storage.
         value_count: number of values in the text.
+        connectors: the connectors with marks in the text.
     """
 
     accounts: Sequence[Account]
@@ -84,6 +85,7 @@ class AccountBlock:
     validity: BlockValidity
     stored: Sequence[StoredValidity]
     value_count: int
+    connectors: ConnectorHoles
 
     @property
     def size_bytes(self) -> int:

@@ -12,7 +12,7 @@ from balance_gateway.api.compiled.balance_fields import BalanceArguments
 from balance_gateway.api.compiled.compiler import Compiler, Write
 from balance_gateway.api.compiled.field_errors import KeyPath
 from balance_gateway.api.compiled.holes import Part
-from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.output import NEVER_EXPIRES_S, Output
 from balance_gateway.api.compiled.series_fields import SeriesArguments
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
@@ -49,17 +49,21 @@ class AccountWriter:
 
     def write_items(self, accounts: Sequence[Account], out: Output) -> None:
         """Write accounts with commas between them."""
+        self.add_items(self.find_all(accounts, out), out)
+
+    def find_all(self, accounts: Sequence[Account], out: Output) -> list[AccountJson]:
+        """Return the JSON of accounts: kept, or written now; a placeholder if a value is missing.
+
+        The output is incomplete with a placeholder, and is written again.
+        """
         state, now_s = out.state, out.state.now_s
-        texts: list[bytes] = []
-        #: Only used from the first account with holes in its text on.
-        parts: list[Part] | None = None
-        validities, until_s, value_count = out.validities, out.valid_until_s, 0
         # Without "today" the arguments, and so the table, are the same in each time zone.
         uses_today = self._uses_today(state.arguments)
         table = _NO_TABLE if uses_today or not accounts else self._get_table(accounts[0], out)
         zone = None
-        out.indexes.append(0)
-        for index, account in enumerate(accounts):
+        entries: list[AccountJson] = []
+        missing: list[int] = []
+        for account in accounts:
             if uses_today and account.time_zone is not zone:
                 table = self._get_table(account, out)
                 # An empty table is replaced by the first JSON that is kept.
@@ -72,31 +76,40 @@ class AccountWriter:
                 or (entry.others and not _are_valid(entry.others))
             ):
                 entry = self._find(account, out)
-            if entry.errors:
-                out.indexes[-1] = index
-                out.add_errors(entry.errors, self._path)
-            if parts is None and len(entry.parts) > 1:
-                parts = _separate(texts)
-            if parts is None:
-                texts.append(entry.parts[0])  # type: ignore[arg-type]
-            else:
-                if index:
-                    parts.append(b",")
-                parts += entry.parts
-            validities.append(entry.validity)
-            if entry.others:
-                validities += entry.others
-            value_count += entry.value_count
-            if entry.valid_until_s < until_s:  # noqa: PLR1730 (min takes longer, and this is hot)
-                until_s = entry.valid_until_s
-        out.indexes.pop()
-        out.value_count += value_count
-        out.expire_at(until_s)
-        if parts is None:
-            out.parts.append(b",".join(texts))
+                if entry is _PLACEHOLDER:
+                    missing.append(len(entries))
+            entries.append(entry)
+        if missing and state.read_at_once():
+            for position in missing:
+                entries[position] = self._find(accounts[position], out)
+        out.is_complete &= all(entries[position] is not _PLACEHOLDER for position in missing)
+        return entries
+
+    def add_items(self, entries: Sequence[AccountJson], out: Output) -> None:
+        """Add the JSON of accounts, and of what else is in their list, with commas between."""
+        out.validities += [each.validity for each in entries]
+        out.value_count += sum([each.value_count for each in entries])
+        out.expire_at(min([each.valid_until_s for each in entries], default=NEVER_EXPIRES_S))
+        more = [each for each in entries if each.has_more]
+        if more:
+            self._add_more(more, out)
+        if any(each.errors for each in more):
+            out.indexes.append(0)
+            for out.indexes[-1], each in enumerate(entries):
+                if each.errors:
+                    out.add_errors(each.errors, self._path)
+            out.indexes.pop()
+        if any(len(each.parts) > 1 for each in more):
+            out.parts += _list_between_commas([each.parts for each in entries])
         else:
-            out.parts += parts
-            out.has_holes = True
+            out.parts.append(b",".join([each.parts[0] for each in entries]))  # type: ignore[misc]
+
+    def _add_more(self, entries: Sequence[AccountJson], out: Output) -> None:
+        """Add what few accounts have besides a text, a validity and values, but for errors."""
+        out.has_holes |= any(each.has_holes for each in entries)
+        # The accounts of a connector have the same set.
+        out.connectors = out.connectors.union(*{each.connectors for each in entries})
+        out.validities += [validity for each in entries for validity in each.others]
 
     def limit_to_today(self, accounts: Sequence[Account], out: Output) -> None:
         """Limit the validity of the accounts' text to the end of "today" where it means that."""
@@ -113,23 +126,18 @@ class AccountWriter:
         entry = self._get_table(account, out).get(account.id)
         if entry is None or not _is_valid(entry, out.state.now_s):
             entry = self._find(account, out)
+        out.is_complete &= entry is not _PLACEHOLDER
         out.parts += entry.parts
-        out.has_holes |= len(entry.parts) > 1
         out.validities.append(entry.validity)
-        out.validities += entry.others
         out.value_count += entry.value_count
         out.expire_at(entry.valid_until_s)
-        if entry.errors:
-            out.add_errors(entry.errors, self._path)
+        self._add_more([entry], out)
+        out.add_errors(entry.errors, self._path)
 
     def _find(self, account: Account, out: Output) -> AccountJson:
         """Return JSON that this request has written, or write it; a placeholder if missing."""
         entry = out.state.written_accounts.get((id(self), account.id))
-        entry = entry or self._write(account, out)
-        if entry is None:
-            out.is_complete = False
-            return _PLACEHOLDER
-        return entry
+        return entry or self._write(account, out) or _PLACEHOLDER
 
     def _write(self, account: Account, out: Output) -> AccountJson | None:
         """Write the account's JSON and keep it; None if a value is missing."""
@@ -139,7 +147,7 @@ class AccountWriter:
         if not part.is_complete:
             return None
         validities = part.collect_validities(state.now_s)
-        entry = _build_entry(part, validities)
+        entry = build_entry(part, validities)
         if validities is None:
             # For this request only, which may write its output several times.
             state.written_accounts[id(self), account.id] = entry
@@ -197,7 +205,7 @@ class AccountWriter:
         return tuple(key)
 
 
-def _build_entry(part: Output, validities: Sequence[Validity] | None) -> AccountJson:
+def build_entry(part: Output, validities: Sequence[Validity] | None) -> AccountJson:
     """Build what is kept of an account's JSON; without validities it is kept for no time."""
     parts = part.join()
     validity, *others = validities or (_NEVER_VALID,)
@@ -208,6 +216,7 @@ def _build_entry(part: Output, validities: Sequence[Validity] | None) -> Account
         validity=validity,
         others=others,
         value_count=part.value_count,
+        connectors=part.connectors,
     )
 
 
@@ -222,11 +231,11 @@ def _are_valid(validities: Sequence[Validity]) -> bool:
     return True
 
 
-def _separate(texts: Sequence[bytes]) -> list[Part]:
-    """Return the items of a list with commas between them, and after the last one if any."""
-    separated: list[Part] = []
+def _list_between_commas(texts: Sequence[Sequence[Part]]) -> list[Part]:
+    """Return the parts of several texts with commas between the texts."""
+    parts: list[Part] = []
     for index, text in enumerate(texts):
         if index:
-            separated.append(b",")
-        separated.append(text)
-    return separated
+            parts.append(b",")
+        parts += text
+    return parts

@@ -8,12 +8,12 @@ way, by the id of the first one.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from balance_gateway.api.compiled.field_errors import FieldError
-from balance_gateway.api.compiled.holes import Part
+from balance_gateway.api.compiled.holes import NO_CONNECTOR_HOLES, ConnectorHoles, Part
 from balance_gateway.ports.cache_validity import Validity
 
 #: The signature of a selection, then its arguments with the day resolved.
@@ -31,6 +31,8 @@ class AccountJson:
         validity: must be valid.
         others: further validities that must be valid.
         value_count: number of values in the text.
+        connectors: the connectors with marks in the text.
+        has_more: whether it has errors, further validities, holes or marks: few accounts have.
     """
 
     parts: Sequence[Part]
@@ -39,6 +41,17 @@ class AccountJson:
     validity: Validity
     others: Sequence[Validity]
     value_count: int
+    connectors: ConnectorHoles = NO_CONNECTOR_HOLES
+    has_more: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        has_more = bool(self.errors or self.others or self.has_holes)
+        object.__setattr__(self, "has_more", has_more)
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether the text must be filled."""
+        return len(self.parts) > 1 or bool(self.connectors)
 
     @property
     def size_bytes(self) -> int:

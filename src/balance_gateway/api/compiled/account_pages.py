@@ -68,13 +68,15 @@ class PageWriter:
             validity=BlockValidity(cached, versions),
             stored=[each for each in validities if isinstance(each, StoredValidity)],
             value_count=part.value_count,
+            connectors=part.connectors,
         )
 
 
 def _add_block(block: AccountBlock, start: int, out: Output) -> None:
     """Add a block to a list; ``start`` is the index of its first account."""
     out.parts += block.parts
-    out.has_holes |= len(block.parts) > 1
+    out.has_holes |= len(block.parts) > 1 or bool(block.connectors)
+    out.connectors |= block.connectors
     out.has_blocks = True
     out.validities.append(block.validity)
     out.validities += block.stored

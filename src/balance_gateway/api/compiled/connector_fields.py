@@ -110,7 +110,7 @@ def compile_connector(compiler: Compiler, nodes: Sequence[FieldNode], path: KeyP
             hole = holes.get(connector.id)
             if hole is None:
                 hole = holes[connector.id] = ConnectorHole(connector, write_text)
-            out.add_hole(hole)
+            out.add_connector(hole)
 
         return add_hole
     texts: dict[str, bytes] = {}

@@ -250,7 +250,7 @@ class CompiledEngine:
         if output is None:
             return None
         # What was read is counted there.
-        if execution.passes == 1:
+        if not execution.has_read:
             self._kept_reads.inc(output.value_count)
         return self._respond(execution, output, body)
 
@@ -285,7 +285,7 @@ class CompiledEngine:
                     return answer
             execution = self._start(operation, context, may_recall=may_recall)
             output = await execution.write_with_reads()
-            if execution.passes == 1:
+            if not execution.has_read:
                 self._kept_reads.inc(output.value_count)
             return self._respond(execution, output, body)
         except FallBackToGraphQLCore as fallback:
@@ -345,7 +345,9 @@ class CompiledEngine:
         parts = output.parts if output.has_holes else output.join()
         context = output.state.context
         moment = Moment(context.now, self._gateway.watch)
-        response = GraphQLResponse(moment.fill(parts), status, known_digest=digest)
+        response = GraphQLResponse(
+            moment.fill(parts, output.connectors), status, known_digest=digest
+        )
         if body is None or self._versions is None:
             return response
         if not self._kept_responses.is_asked_again(context.principal, body):

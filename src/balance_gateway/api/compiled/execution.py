@@ -2,7 +2,8 @@
 
 A pass over the plan is synchronous. A value that is missing leaves a placeholder; then all missing
 values are read at once and the response is written again, from the values of the request and from
-the parts that are kept by then. Most requests need one pass and no read.
+the parts that are kept by then. Most requests need one pass and no read. What the storage has at
+once is read in the middle of the pass (``RequestState.read_at_once``).
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,6 @@ class Execution:
         arguments: the evaluated arguments of its fields.
         slot_values: the string literals of the query, when the plan comes from a template.
         kept: what is kept between requests; None where nothing may be kept.
-
-    Attributes:
-        passes: how often the response was written: once without a read.
     """
 
     def __init__(
@@ -52,7 +50,11 @@ class Execution:
         self._query = query
         self._slot_values = slot_values
         self._state = RequestState(context, arguments, kept)
-        self.passes = 0
+
+    @property
+    def has_read(self) -> bool:
+        """Whether values were read for the response."""
+        return self._state.values.has_read
 
     def write_at_once(self) -> Output | None:
         """Write the response from what is kept and what the storage has at once.
@@ -65,9 +67,9 @@ class Execution:
         """
         self._state.may_wait = False
         try:
-            self.passes, output = 1, self.write()
+            output = self.write()
             if not output.is_complete and self._state.values.read_now():
-                self.passes, output = 2, self.write()
+                output = self.write()
         except MissingValue:
             return None
         return output if output.is_complete else None
@@ -99,7 +101,7 @@ class Execution:
             FallBackToGraphQLCore: graphql-core has to execute the operation. The loaders of the
                 request then hold the values that were read.
         """
-        for self.passes in range(1, _PASSES_MAX + 1):
+        for _ in range(_PASSES_MAX):
             output = self.write()
             if output.is_complete:
                 return output

@@ -2,9 +2,13 @@
 
 Kept text stays valid while its values do; only its holes are filled again. Each hole limits until
 when its own text stays the same.
+
+A hole with an age lies between two texts. All accounts of a connector show the same, so its hole is
+a *mark* within the text, and all its marks are replaced at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -46,35 +50,40 @@ class Moment:
         self.unchanged_until_s = float("inf")
         self._tracker = tracker
         self._changes: dict[str, int] = {}
-        self._connector_texts: dict[ConnectorHole, bytes] = {}
 
     @property
     def connector_changes(self) -> Mapping[str, int]:
         """The number of changes of each connector with a state that was filled in."""
         return self._changes
 
-    def fill(self, parts: "Sequence[Part]") -> bytes:
-        """Return the whole text."""
+    def fill(self, parts: "Sequence[Part]", connectors: "Iterable[ConnectorHole]" = ()) -> bytes:
+        """Return the whole text.
+
+        Args:
+            parts: the text, and the holes between its parts.
+            connectors: the holes that have marks in the text.
+        """
         if len(parts) == 1 and isinstance(parts[0], bytes):
-            return parts[0]
-        return b"".join([part if isinstance(part, bytes) else part.fill(self) for part in parts])
+            text: bytes = parts[0]
+        else:
+            text = b"".join(
+                [each if isinstance(each, bytes) else each.fill(self) for each in parts]
+            )
+        if not connectors:
+            return text
+        texts = {hole.mark: self._find_connector_text(hole) for hole in connectors}
+        pieces = text.split(MARK_SIGN)
+        pieces[1::2] = map(texts.__getitem__, pieces[1::2])
+        return b"".join(pieces)
 
-    def get_connector_text(self, hole: "ConnectorHole") -> bytes:
-        """Return the JSON of a connector; the accounts of one connector share its hole."""
-        text = self._connector_texts.get(hole)
-        if text is None:
-            status = self.find_status(hole.connector)
-            text = self._connector_texts[hole] = hole.write(hole.connector, status)
-        return text
-
-    def find_status(self, connector: Connector) -> ConnectorStatus:
-        """Return the state of a connector, on which the text depends from then on."""
-        name = connector.id
+    def _find_connector_text(self, hole: "ConnectorHole") -> bytes:
+        """Return the JSON of a connector; the text then depends on its state."""
         # Counted before the state is read, so that a change in between is noticed later.
-        self._changes.setdefault(name, self._tracker.count_changes(name))
-        status = self._tracker.status(name)
-        self.unchanged_until_s = min(self.unchanged_until_s, status.unchanged_until_s)
-        return status
+        changes = self._tracker.count_changes(hole.connector.id)
+        self._changes.setdefault(hole.connector.id, changes)
+        hole.update(self._tracker, changes, self.now_us / _SECOND_US)
+        self.unchanged_until_s = min(self.unchanged_until_s, hole.unchanged_until_s)
+        return hole.text
 
 
 class Hole(Protocol):
@@ -125,18 +134,56 @@ class NowHole:
         return b'"%s"' % format_instant(moment.now).encode()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+#: Before and after each mark; JSON escapes this character.
+MARK_SIGN = b"\0"
+
+_mark_numbers = itertools.count()
+
+
 class ConnectorHole:
     """A connector of which the health or the call budget is selected.
 
-    Attributes:
+    Args:
         connector: the connector.
         write: returns the JSON of a connector in a state.
+
+    Attributes:
+        connector: as given.
+        mark: stands for its JSON in kept text, between two of ``MARK_SIGN``.
+        alone: this hole as the only one of a text; the accounts of a connector share it.
+        text: its JSON, as it was filled in last.
+        unchanged_until_s: until when that stays the same, if no event changes its state.
     """
 
-    connector: Connector
-    write: Callable[[Connector, ConnectorStatus], bytes]
+    __slots__ = ("_changes", "_write", "alone", "connector", "mark", "text", "unchanged_until_s")
 
-    def fill(self, moment: Moment) -> bytes:
-        """Return the connector's JSON."""
-        return moment.get_connector_text(self)
+    def __init__(
+        self, connector: Connector, write: Callable[[Connector, ConnectorStatus], bytes]
+    ) -> None:
+        self.connector = connector
+        self.mark = b"%d" % next(_mark_numbers)
+        self.alone = frozenset((self,))
+        self.text = b""
+        self.unchanged_until_s = 0.0
+        self._write = write
+        self._changes = -1
+
+    def update(self, tracker: HealthTracker, changes: int, now_s: float) -> None:
+        """Write its JSON again if that may have changed.
+
+        Args:
+            tracker: has its state.
+            changes: the number of changes of the connector before its state is read.
+            now_s: the present, in seconds since 1970.
+        """
+        if changes == self._changes and now_s < self.unchanged_until_s:
+            return
+        status = tracker.status(self.connector.id)
+        self.text = self._write(self.connector, status)
+        self.unchanged_until_s = status.unchanged_until_s
+        self._changes = changes
+
+
+#: The holes that have marks in a text.
+ConnectorHoles = frozenset[ConnectorHole]
+NO_CONNECTOR_HOLES: ConnectorHoles = frozenset()

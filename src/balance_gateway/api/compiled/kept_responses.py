@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from balance_gateway.api.compiled.account_blocks import count_validities
-from balance_gateway.api.compiled.holes import Moment, Part
+from balance_gateway.api.compiled.holes import NO_CONNECTOR_HOLES, ConnectorHoles, Moment, Part
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.api.compiled.output import Output, join_around_holes
 from balance_gateway.api.compiled.seen_keys import SeenKeys
@@ -44,6 +44,7 @@ class KeptResponse:
         response: the response as it was last filled.
         filled_until_s: until when it stays the same, in seconds since 1970, if the
             connectors do.
+        connectors: the connectors with marks in the text.
         connector_changes: the number of changes of each connector in it, when it was filled.
         valid_until_s: end of validity, in seconds since 1970.
         validities: each must be valid.
@@ -56,6 +57,7 @@ class KeptResponse:
     parts: Sequence[Part]
     response: GraphQLResponse
     filled_until_s: float
+    connectors: ConnectorHoles
     connector_changes: Mapping[str, int]
     valid_until_s: float
     validities: Sequence[Validity]
@@ -88,7 +90,7 @@ class KeptResponse:
         if not isinstance(self.parts, tuple):
             self.parts = join_around_holes(self.parts)
         moment = Moment(now, tracker)
-        body = moment.fill(self.parts)
+        body = moment.fill(self.parts, self.connectors)
         self.response = GraphQLResponse(body, self.response.status)
         self.filled_until_s = moment.unchanged_until_s
         self.connector_changes = moment.connector_changes
@@ -127,6 +129,7 @@ def build_kept_response(
         parts=parts,
         response=response,
         filled_until_s=moment.unchanged_until_s,
+        connectors=output.connectors,
         connector_changes=moment.connector_changes,
         valid_until_s=output.valid_until_s,
         validities=validities,
@@ -161,6 +164,7 @@ def build_kept_core_response(
         parts=[response.body],
         response=response,
         filled_until_s=dependencies.valid_until_s,
+        connectors=NO_CONNECTOR_HOLES,
         connector_changes={},
         valid_until_s=dependencies.valid_until_s,
         validities=[each for each in validities if each is not stored],
@@ -184,7 +188,7 @@ class KeptResponses:
         self.size_bytes = 0
 
     def is_asked_again(self, principal: Principal, body: bytes) -> bool:
-        """Note a request, and return whether it was sent before by a caller with the same rights."""
+        """Note a request; return whether it was sent before by a caller with the same rights."""
         return self._seen.note((principal.tenant, principal.scopes, body))
 
     def find(self, principal: Principal, body: bytes) -> KeptResponse | None:

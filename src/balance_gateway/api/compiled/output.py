@@ -8,7 +8,13 @@ depends on: while these conditions hold, the same text would be written again.
 from collections.abc import Iterable, Sequence
 
 from balance_gateway.api.compiled.field_errors import FieldError, KeyPath
-from balance_gateway.api.compiled.holes import Hole, Part
+from balance_gateway.api.compiled.holes import (
+    MARK_SIGN,
+    NO_CONNECTOR_HOLES,
+    ConnectorHole,
+    Hole,
+    Part,
+)
 from balance_gateway.api.compiled.request_state import RequestState
 from balance_gateway.domain.errors import GatewayError
 from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity, Validity
@@ -32,7 +38,8 @@ class Output:
         parts: the text, and the holes in it.
         errors: of fields that were written as null.
         indexes: of the list items that are being written, outermost first.
-        has_holes: whether there are holes.
+        has_holes: whether there are holes, or marks of connectors.
+        connectors: the connectors with marks in the text.
         has_blocks: whether there are texts that keep their hash.
         is_complete: False if a value is missing; it has then been requested.
         valid_until_s: end of validity in seconds since 1970; 0 if the text must not be kept.
@@ -43,6 +50,7 @@ class Output:
 
     __slots__ = (
         "_terms",
+        "connectors",
         "errors",
         "has_blocks",
         "has_holes",
@@ -62,6 +70,7 @@ class Output:
         self.errors: list[FieldError] = []
         self.indexes: list[int] = []
         self.has_holes = False
+        self.connectors = NO_CONNECTOR_HOLES
         self.has_blocks = False
         self.is_complete = True
         self.valid_until_s = NEVER_EXPIRES_S
@@ -84,6 +93,12 @@ class Output:
         """Leave a place in the text that is filled when it is sent."""
         self.has_holes = True
         self.parts.append(hole)
+
+    def add_connector(self, hole: ConnectorHole) -> None:
+        """Write the mark of a connector, which is replaced by its JSON when the text is sent."""
+        self.has_holes = True
+        self.parts.append(b"%b%b%b" % (MARK_SIGN, hole.mark, MARK_SIGN))
+        self.connectors = self.connectors | hole.alone if self.connectors else hole.alone
 
     def forbid_keeping(self) -> None:
         """Note that the next equal request may get another text."""

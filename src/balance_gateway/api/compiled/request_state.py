@@ -75,6 +75,13 @@ class RequestState:
         """Whether a pass goes on after a missing value, since all of them can be read."""
         return self.may_wait or self.values.can_read_now
 
+    def read_at_once(self) -> bool:
+        """Read the missing values in the middle of a pass, and return whether that was possible.
+
+        It is so once for a request that may not wait.
+        """
+        return not self.may_wait and not self.values.has_read and self.values.read_now()
+
     def get_accounts(self) -> Mapping[str, Account]:
         """Return the accounts of the caller by id.
 

@@ -144,6 +144,11 @@ class RequestValues:
         return observed
 
     @property
+    def has_read(self) -> bool:
+        """Whether this request has read a value itself."""
+        return bool(self.read_accounts)
+
+    @property
     def has_missing(self) -> bool:
         """Whether a value has to be read."""
         return bool(self._missing_balances or self._missing)

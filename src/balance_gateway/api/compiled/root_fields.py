@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from balance_gateway import __version__
-from balance_gateway.api.compiled.account_json import AccountWriter
+from balance_gateway.api.compiled.account_json import AccountWriter, build_entry
+from balance_gateway.api.compiled.account_json_cache import AccountJson
 from balance_gateway.api.compiled.account_pages import PageWriter
 from balance_gateway.api.compiled.argument_coercion import ABSENT, NO_FILTER
 from balance_gateway.api.compiled.compiler import (
@@ -61,17 +62,42 @@ class NodeWriter:
 
     def write(self, node_id: str, out: Output, field: str) -> None:
         """Write one object, or null with an error; ``field`` is the argument with the id."""
-        state = out.state
-        account = state.get_accounts().get(node_id)
+        account = out.state.get_accounts().get(node_id)
         if account is not None:
             self.accounts.write(account, out)
-        elif not is_connector_id(node_id):
-            out.fail(self._path, build_not_found(node_id, field))
-        elif (connector := _find_connector(state, node_id)) is not None:
+        else:
+            self._write_other(node_id, out, self._path, field)
+
+    def write_list(self, node_ids: Sequence[str], out: Output) -> None:
+        """Write the objects of the argument ``ids``."""
+        found = list(map(out.state.get_accounts().get, node_ids))
+        accounts = [each for each in found if each is not None]
+        items = self.accounts.find_all(accounts, out)
+        if len(accounts) < len(found):
+            known = iter(items)
+            items = [
+                self._build_other(node_id, out) if account is None else next(known)
+                for node_id, account in zip(node_ids, found, strict=True)
+            ]
+        out.parts.append(b"[")
+        self.accounts.add_items(items, out)
+        out.parts.append(b"]")
+
+    def _build_other(self, node_id: str, out: Output) -> AccountJson:
+        """Write what is no account as an item of a list of accounts."""
+        part = Output(out.state)
+        self._write_other(node_id, part, (), "ids")
+        return build_entry(part, part.collect_validities(out.state.now_s))
+
+    def _write_other(self, node_id: str, out: Output, path: KeyPath, field: str) -> None:
+        """Write a connector, or null with an error."""
+        if not is_connector_id(node_id):
+            out.fail(path, build_not_found(node_id, field))
+        elif (connector := _find_connector(out.state, node_id)) is not None:
             self._write_connector(connector, out)
         else:
             # Longer than any name: the error must not repeat a text of any length.
-            out.fail(self._path, AccountNotFound(node_id[:NODE_ID_CHARACTERS_MAX]))
+            out.fail(path, AccountNotFound(node_id[:NODE_ID_CHARACTERS_MAX]))
 
 
 def build_not_found(account_id: str, field: str) -> GatewayError:
@@ -91,15 +117,7 @@ def _compile_nodes(compiler: Compiler, field: SelectedField) -> Write:
     position = compiler.compile_arguments(field, {"ids": "[ID!]!"}, _check_ids)
     writer = NodeWriter(compiler, field, field.item_path)
 
-    def write(_query: None, out: Output) -> None:
-        ids = out.state.arguments[position]
-        accounts = list(map(out.state.get_accounts().get, ids))
-        if None not in accounts:
-            writer.accounts.write_list(accounts, out)  # type: ignore[arg-type]
-        else:
-            write_list(ids, lambda node_id, out: writer.write(node_id, out, "ids"), out)
-
-    return write
+    return lambda _query, out: writer.write_list(out.state.arguments[position], out)
 
 
 def _check_ids(limits: Limits, ids: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Remembers which keys were seen a short time ago, in a few bytes for each.
 
-Most requests that differ from all before them are never sent again. What would be kept of each takes
-time, and pushes what is used out of the processor's caches; so a request is kept from the second time
-on.
+Most requests that differ from all before them are never sent again. What would be kept of each
+takes time, and pushes what is used out of the processor's caches; so a request is kept from the
+second time on.
 """
 
 from collections.abc import Hashable

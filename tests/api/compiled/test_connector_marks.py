@@ -1,0 +1,101 @@
+"""The state of a connector in kept text is replaced at once, and written again when it changes."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from balance_gateway.api.compiled.holes import ConnectorHole, Moment
+from balance_gateway.api.compiled.output import Output
+from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.health import ConnectorStatus, HealthState
+from balance_gateway.service.directory import Connector, Directory
+from tests.api.compiled.gateway_harness import ACCOUNTS, START, GatewayHarness
+
+NO_STATE: Any = None
+CONNECTORS = [Connector(name, ProviderKind.LIGHT, frozenset()) for name in ("one", "two")]
+
+
+@dataclass
+class Tracker:
+    """Has the state of connectors: each read of it has another number."""
+
+    changes: int = 0
+    unchanged_for_s: float = 60.0
+    reads: list[str] = field(default_factory=list)
+
+    def count_changes(self, _connector: str) -> int:
+        return self.changes
+
+    def status(self, connector: str) -> ConnectorStatus:
+        self.reads.append(connector)
+        return ConnectorStatus(
+            HealthState.UP,
+            None,
+            None,
+            None,
+            remaining=len(self.reads),
+            unchanged_until_s=START.timestamp() + self.unchanged_for_s,
+        )
+
+
+def write(connector: Connector, status: ConnectorStatus) -> bytes:
+    return b'"%b %d"' % (connector.id.encode(), status.remaining)
+
+
+def fill(output: Output, tracker: Tracker, seconds: float = 0) -> tuple[bytes, Moment]:
+    moment = Moment(START + timedelta(seconds=seconds), tracker)  # type: ignore[arg-type]
+    return moment.fill(output.join(), output.connectors), moment
+
+
+def write_output(*pieces: bytes | ConnectorHole) -> Output:
+    output = Output(NO_STATE)
+    for each in pieces:
+        if isinstance(each, ConnectorHole):
+            output.add_connector(each)
+        else:
+            output.parts.append(each)
+    return output
+
+
+def test_each_mark_is_replaced_by_its_connector() -> None:
+    one, two, other = (ConnectorHole(each, write) for each in (*CONNECTORS, CONNECTORS[0]))
+    output = write_output(b"[", one, b",", two, b",", one, two, b",9", other, b"]")
+
+    text, moment = fill(output, Tracker())
+
+    found = text.split(b'"')[1::2]
+    assert [each.split()[0] for each in found] == [b"one", b"two", b"one", b"two", b"one"]
+    assert found[0] == found[2]
+    assert found[1] == found[3]
+    assert text.endswith(b',9"%b"]' % found[4])
+    assert moment.connector_changes == {"one": 0, "two": 0}
+    assert moment.unchanged_until_s == START.timestamp() + 60
+
+
+def test_a_connector_is_written_again_after_a_change_or_its_time() -> None:
+    tracker = Tracker()
+    output = write_output(b"[", ConnectorHole(CONNECTORS[0], write), b"]")
+    texts = [fill(output, tracker)[0], fill(output, tracker, 59)[0]]
+    tracker.changes = 1
+    texts.append(fill(output, tracker, 59)[0])
+    texts.append(fill(output, tracker, 60)[0])
+
+    assert texts == [b'["one 1"]', b'["one 1"]', b'["one 2"]', b'["one 3"]']
+
+
+async def test_names_with_the_sign_of_a_mark_stay_what_they_are() -> None:
+    """JSON escapes it, also between two marks."""
+    harness = GatewayHarness()
+    accounts = [replace(each, name="\0" + "\0".join("0123456789")) for each in ACCOUNTS]
+    connector = Connector("main", ProviderKind.LIGHT, frozenset())
+    object.__setattr__(harness.gateway, "directory", Directory(accounts, [connector]))
+    fields = "name connector { health { state } } other: connector { name budget { remaining } }"
+    ids = ", ".join(f'"{each.id}"' for each in accounts)
+    query = f"{{ nodes(ids: [{ids}]) {{ ... on BankAccount {{ {fields} }} }} }}"
+
+    expected = await harness.send(harness.graphql_core, query)
+    found = [await harness.send(harness.compiled, query) for _ in range(4)]
+
+    assert b"\\u0000" in expected
+    assert b"remaining" in expected
+    assert found == [expected] * 4
