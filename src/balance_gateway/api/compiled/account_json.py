@@ -94,15 +94,17 @@ class AccountWriter:
         if more:
             self._add_more(more, out)
         if any(each.errors for each in more):
-            out.indexes.append(0)
-            for out.indexes[-1], each in enumerate(entries):
-                if each.errors:
-                    out.add_errors(each.errors, self._path)
-            out.indexes.pop()
+            self._add_errors(entries, out)
         if any(len(each.parts) > 1 for each in more):
             out.parts += _list_between_commas([each.parts for each in entries])
         else:
             out.parts.append(b",".join([each.parts[0] for each in entries]))  # type: ignore[misc]
+
+    def _add_errors(self, entries: Sequence[AccountJson], out: Output) -> None:
+        for index in [index for index, each in enumerate(entries) if each.errors]:
+            out.indexes.append(index)
+            out.add_errors(entries[index].errors, self._path)
+            out.indexes.pop()
 
     def _add_more(self, entries: Sequence[AccountJson], out: Output) -> None:
         """Add what few accounts have besides a text, a validity and values, but for errors."""

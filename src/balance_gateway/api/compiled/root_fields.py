@@ -74,11 +74,8 @@ class NodeWriter:
         accounts = [each for each in found if each is not None]
         items = self.accounts.find_all(accounts, out)
         if len(accounts) < len(found):
-            known = iter(items)
-            items = [
-                self._build_other(node_id, out) if account is None else next(known)
-                for node_id, account in zip(node_ids, found, strict=True)
-            ]
+            for position in [index for index, each in enumerate(found) if each is None]:
+                items.insert(position, self._build_other(node_ids[position], out))
         out.parts.append(b"[")
         self.accounts.add_items(items, out)
         out.parts.append(b"]")
