@@ -1,5 +1,6 @@
 """The state of a connector in kept text is replaced at once, and written again when it changes."""
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 from balance_gateway.api.compiled.holes import ConnectorHole, Moment
 from balance_gateway.api.compiled.output import Output
 from balance_gateway.domain.accounts import ProviderKind
+from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.health import ConnectorStatus, HealthState
 from balance_gateway.service.directory import Connector, Directory
 from tests.api.compiled.gateway_harness import ACCOUNTS, START, GatewayHarness
+from tests.api.compiled.random_history import ADMIN
+from tests.api.compiled.whole_gateway import SentRequest, open_worlds
 
 NO_STATE: Any = None
 CONNECTORS = [Connector(name, ProviderKind.LIGHT, frozenset()) for name in ("one", "two")]
@@ -43,7 +47,8 @@ def write(connector: Connector, status: ConnectorStatus) -> bytes:
 
 
 def fill(output: Output, tracker: Tracker, seconds: float = 0) -> tuple[bytes, Moment]:
-    moment = Moment(START + timedelta(seconds=seconds), tracker)  # type: ignore[arg-type]
+    present_s = START.timestamp() + seconds
+    moment = Moment(START, tracker, present_s)  # type: ignore[arg-type]
     return moment.fill(output.join(), output.connectors), moment
 
 
@@ -99,3 +104,25 @@ async def test_names_with_the_sign_of_a_mark_stay_what_they_are() -> None:
     assert b"\\u0000" in expected
     assert b"remaining" in expected
     assert found == [expected] * 4
+
+
+async def test_a_request_that_waits_shows_the_state_when_it_is_answered() -> None:
+    query = """query($age: Int!) { connectors { name budget { remaining } }
+        bankAccount(id: "a0") { balance(maxAgeSeconds: $age) { asOf } } }"""
+    async with open_worlds() as [world]:
+        await world.send(world.compiled, SentRequest(query, {"age": 0}, ADMIN))
+        kept = await world.send(world.compiled, SentRequest(query, {"age": 60}, ADMIN))
+        provider = world.providers["main"]
+        figures = provider.answer
+
+        def read_slowly(asked: BalanceQuery) -> Any:
+            world.clock.now += timedelta(seconds=5)
+            return figures(asked)
+
+        provider.answer = read_slowly
+        waited = await world.send(world.compiled, SentRequest(query, {"age": 0}, ADMIN))
+
+    remaining = [
+        json.loads(each.body)["data"]["connectors"][0]["budget"] for each in (kept, waited)
+    ]
+    assert remaining[0]["remaining"] == remaining[1]["remaining"] + 5

@@ -15,7 +15,7 @@ NO_TRACKER: Any = None
 
 
 def fill(observed_at: datetime, now: datetime) -> tuple[bytes, float]:
-    moment = Moment(now, NO_TRACKER)
+    moment = Moment(now, NO_TRACKER, now.timestamp())
     text = AgeHole(observed_at).fill(moment)
     return text, moment.unchanged_until_s
 
@@ -45,7 +45,7 @@ def test_it_stays_the_same_until_the_instant_that_is_named(passed_us: int) -> No
 
 
 def test_the_first_age_that_changes_limits_the_text() -> None:
-    moment = Moment(START, NO_TRACKER)
+    moment = Moment(START, NO_TRACKER, START.timestamp())
     holes = [AgeHole(START - timedelta(microseconds=us)) for us in (100, 900_000, 500)]
 
     text = moment.fill([b"[", holes[0], b",", holes[1], b",", holes[2], b"]"])

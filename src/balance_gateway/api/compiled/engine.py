@@ -344,7 +344,10 @@ class CompiledEngine:
         # Text between holes is joined when it is used again.
         parts = output.parts if output.has_holes else output.join()
         context = output.state.context
-        moment = Moment(context.now, self._gateway.watch)
+        present_s = output.state.now_s
+        if execution.has_read:
+            present_s = self._gateway.clock().timestamp()
+        moment = Moment(context.now, self._gateway.watch, present_s)
         response = GraphQLResponse(
             moment.fill(parts, output.connectors), status, known_digest=digest
         )

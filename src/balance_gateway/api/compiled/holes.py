@@ -36,6 +36,8 @@ class Moment:
     Args:
         now: the instant.
         tracker: has the states of the connectors.
+        present_s: the present in seconds since 1970, of which the states are; the instant of a
+            request that has waited lies before it.
 
     Attributes:
         now: the instant.
@@ -44,11 +46,12 @@ class Moment:
             1970, if no state of a connector changes by an event.
     """
 
-    def __init__(self, now: datetime, tracker: HealthTracker) -> None:
+    def __init__(self, now: datetime, tracker: HealthTracker, present_s: float) -> None:
         self.now = now
         self.now_us = count_microseconds(now)
         self.unchanged_until_s = float("inf")
         self._tracker = tracker
+        self._present_s = present_s
         self._changes: dict[str, int] = {}
 
     @property
@@ -81,7 +84,7 @@ class Moment:
         # Counted before the state is read, so that a change in between is noticed later.
         changes = self._tracker.count_changes(hole.connector.id)
         self._changes.setdefault(hole.connector.id, changes)
-        hole.update(self._tracker, changes, self.now_us / _SECOND_US)
+        hole.update(self._tracker, changes, self._present_s)
         self.unchanged_until_s = min(self.unchanged_until_s, hole.unchanged_until_s)
         return hole.text
 

@@ -89,7 +89,7 @@ class KeptResponse:
             return self.response
         if not isinstance(self.parts, tuple):
             self.parts = join_around_holes(self.parts)
-        moment = Moment(now, tracker)
+        moment = Moment(now, tracker, now_s)
         body = moment.fill(self.parts, self.connectors)
         self.response = GraphQLResponse(body, self.response.status)
         self.filled_until_s = moment.unchanged_until_s
