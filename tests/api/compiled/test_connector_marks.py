@@ -5,11 +5,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from balance_gateway.api.compiled import account_pages
+from balance_gateway.api.compiled.account_blocks import AccountBlock, BlockValidity
+from balance_gateway.api.compiled.account_json_cache import AccountJson
 from balance_gateway.api.compiled.holes import ConnectorHole, Moment
+from balance_gateway.api.compiled.kept_responses import KeptResponses
 from balance_gateway.api.compiled.output import Output
 from balance_gateway.domain.accounts import ProviderKind
 from balance_gateway.domain.balances import BalanceQuery
 from balance_gateway.domain.health import ConnectorStatus, HealthState
+from balance_gateway.ports.cache_validity import CacheValidity, LocalCacheVersions
 from balance_gateway.service.directory import Connector, Directory
 from tests.api.compiled.gateway_harness import ACCOUNTS, START, GatewayHarness
 from tests.api.compiled.random_history import ADMIN
@@ -126,3 +133,54 @@ async def test_a_request_that_waits_shows_the_state_when_it_is_answered() -> Non
         json.loads(each.body)["data"]["connectors"][0]["budget"] for each in (kept, waited)
     ]
     assert remaining[0]["remaining"] == remaining[1]["remaining"] + 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "nodes { id connector { health { state } } }",
+        "nodes { id } edges { node { connector { health { state } } } }",
+    ],
+)
+async def test_the_entity_tag_of_a_long_page_changes_with_a_connector(
+    fields: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page in blocks is hashed by block, and a mark says nothing of what it stands for."""
+    request = SentRequest(
+        f"{{ bankAccounts(first: 200) {{ {fields} }} }}", {}, ADMIN, is_post=False
+    )
+    monkeypatch.setattr(account_pages, "BLOCK_SIZE", 3)
+    tags: dict[str, set[bytes]] = {}
+    async with open_worlds() as [world]:
+        for state in (HealthState.UP, HealthState.DOWN):
+            world.watch.statuses = dict.fromkeys(world.watch.statuses, ConnectorStatus(state))
+            for _ in range(2):
+                response = await world.send(world.compiled, request)
+                tags.setdefault(response.digest, set()).add(response.body)
+
+    assert len(tags) == 2
+    assert all(len(bodies) == 1 for bodies in tags.values())
+
+
+def test_kept_texts_count_the_connectors_that_they_refer_to() -> None:
+    holes = frozenset(ConnectorHole(CONNECTORS[0], write) for _ in range(100))
+    plain = AccountJson((b"{}",), (), 1.0, CacheValidity(), (), 1)
+    versions = LocalCacheVersions()
+    block = AccountBlock((), (b"{}",), (), 1.0, BlockValidity((), versions), (), 1, frozenset())
+
+    for entry in (plain, block):
+        added = replace(entry, connectors=holes).size_bytes - entry.size_bytes
+        assert added > 100_000
+
+
+async def test_kept_responses_with_connectors_are_bounded_by_bytes() -> None:
+    harness = GatewayHarness()
+    responses = harness.compiled._kept_responses = KeptResponses(1_000_000)
+    aliases = " ".join(f"c{number}: connector {{ health {{ state }} }}" for number in range(50))
+    for number in range(100):
+        query = f'{{ n{number}: node(id: "a0") {{ ... on BankAccount {{ {aliases} }} }} }}'
+        for _ in range(2):
+            await harness.send(harness.compiled, query)
+
+    assert 1 < len(responses) < 20
+    assert responses.size_bytes <= 1_000_000

@@ -1,16 +1,21 @@
 """After a change of the storage a request is answered without waiting, with the new value."""
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
-from balance_gateway.api.compiled.execution import Execution
-from balance_gateway.api.compiled.request_values import STORED_BALANCES_MAX
+from balance_gateway.api.compiled import account_pages
+from balance_gateway.api.compiled.account_json import AccountWriter
+from balance_gateway.api.compiled.account_json_cache import AccountJson
+from balance_gateway.api.compiled.output import Output
+from balance_gateway.api.compiled.request_values import STORED_BALANCES_MAX, RequestValues
 from balance_gateway.api.execution.engine import GraphQLRequest
 from balance_gateway.api.request.context import Caller
+from balance_gateway.domain.accounts import Account
 from tests.api.compiled.gateway_harness import START
 from tests.api.compiled.random_history import ADMIN
 from tests.api.compiled.scripted_parts import ACCOUNTS, LOCAL_IDS
@@ -93,20 +98,25 @@ async def test_totals_and_series_are_read_at_once_too() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 3])
-async def test_a_list_is_written_once_though_some_of_its_values_are_read(
+async def test_only_what_is_missing_in_a_list_is_looked_for_again(
     others: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main = [each.id for each in ACCOUNTS.values() if each.connector == "main"][:others]
-    ids = ", ".join(f'"{one}"' for one in [*main, *LOCAL_IDS, "unknown"])
-    query = f"""{{ nodes(ids: [{ids}]) {{ ... on BankAccount {{ id
+    ids = ", ".join(f'"{one}"' for one in [*main, "unknown", *LOCAL_IDS, "connector:main"])
+    query = f"""{{ nodes(ids: [{ids}]) {{ id ... on BankAccount {{
         balance(asOf: {DAY}) {{ bank {{ amount }} }} }} }} }}"""
-    passes, write = [], Execution.write
+    lists, find_entries = [], AccountWriter._find_entries
+
+    def note(self: AccountWriter, accounts: Sequence[Account], out: Output) -> list[AccountJson]:
+        lists.append(len(accounts))
+        return find_entries(self, accounts, out)
+
     async with open_worlds() as [world]:
         request = SentRequest(query, {}, ADMIN)
         for _ in range(2):
             await world.send(world.compiled, request)
         await set_opening(world, 200_00)
-        monkeypatch.setattr(Execution, "write", lambda self: passes.append(1) or write(self))
+        monkeypatch.setattr(AccountWriter, "_find_entries", note)
         built = world.built
         changed = await world.send(world.compiled, request)
         expected = await world.send(world.graphql_core, request)
@@ -114,7 +124,77 @@ async def test_a_list_is_written_once_though_some_of_its_values_are_read(
     assert changed.body == expected.body
     assert b'"20000"' in changed.body
     assert world.built == built + 1
-    assert passes == [1]
+    assert lists == [others + len(LOCAL_IDS)]
+
+
+async def test_each_block_of_a_page_gets_its_own_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_pages, "BLOCK_SIZE", 2)
+    own = [each for each in ACCOUNTS.values() if each.tenant == ADMIN.tenant]
+    main = [each.id for each in own if each.connector == "main"]
+    # Each block has one that is kept, and one that is missing.
+    before, after = min(main), max(main)
+    assert before < LOCAL_IDS[0] < LOCAL_IDS[1] < after
+    ids = ", ".join(f'"{one}"' for one in (before, *LOCAL_IDS, after))
+    page = f"""{{ bankAccounts(filter: {{ ids: [{ids}] }}) {{ nodes {{ id
+        balance(asOf: {DAY}) {{ bank {{ amount }} }} }} }} }}"""
+    async with open_worlds() as [world]:
+        await world.send(world.compiled, SentRequest(page, {}, ADMIN))
+        for one in LOCAL_IDS:
+            await set_opening(world, 200_00, one)
+        built = world.built
+        found = await world.send(world.compiled, SentRequest(page, {}, ADMIN))
+        expected = await world.send(world.graphql_core, SentRequest(page, {}, ADMIN))
+
+    assert found.body == expected.body
+    assert found.body.count(b'"amount":"20') == 2
+    assert world.built == built + 1
+
+
+async def test_a_task_that_waits_looks_for_the_whole_list_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it found before may have changed meanwhile."""
+    main = [each.id for each in ACCOUNTS.values() if each.connector == "main"][:2]
+    query = """query ($ids: [ID!]!) { nodes(ids: $ids) { ... on BankAccount {
+        balance { ledger { amount } } } } }"""
+    lists, find_entries = [], AccountWriter._find_entries
+
+    def note(self: AccountWriter, accounts: Sequence[Account], out: Output) -> list[AccountJson]:
+        lists.append(out.state.may_wait)
+        return find_entries(self, accounts, out)
+
+    monkeypatch.setattr(AccountWriter, "_find_entries", note)
+    async with open_worlds() as [world]:
+        await world.send(world.compiled, SentRequest(query, {"ids": main}, ADMIN))
+
+    assert lists == [False, True, True]
+
+
+async def test_the_storage_is_read_once_for_all_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither beyond its limit, nor again when the read was not possible."""
+    days = [f"2026-01-{day:02}" for day in range(1, 32)]
+    fields = " ".join(
+        f'd{index}: balance(asOf: "{day}") {{ asOf }}' for index, day in enumerate(days)
+    )
+    ids = ", ".join(f'"{one}"' for one in LOCAL_IDS)
+    query = f"{{ nodes(ids: [{ids}]) {{ ... on BankAccount {{ {fields} }} }} }}"
+    double = f"{{ {' '.join(f'l{n}: {query[2:-2]}' for n in range(2))} }}"
+    read_now = RequestValues.read_now
+    sizes: list[int] = []
+    async with open_worlds() as [world]:
+
+        def note(self: RequestValues) -> bool:
+            sizes.append(len(self._missing_balances))
+            return len(sizes) > 1 and read_now(self)
+
+        monkeypatch.setattr(RequestValues, "read_now", note)
+        refused = await answer(world, double)
+        asked = list(sizes)
+        possible = await answer(world, double)
+
+    assert asked == [2 * len(days)]
+    assert not refused[0]
+    assert refused[1] == possible[1]
 
 
 async def test_what_needs_more_than_balances_waits() -> None:

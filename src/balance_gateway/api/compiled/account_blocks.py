@@ -10,7 +10,7 @@ from functools import cached_property
 
 from balance_gateway.api.compiled.account_json_cache import OBJECT_BYTES, AccountTables
 from balance_gateway.api.compiled.field_errors import FieldError
-from balance_gateway.api.compiled.holes import ConnectorHoles, Part
+from balance_gateway.api.compiled.holes import ConnectorHoles, Part, estimate_connector_bytes
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.domain.accounts import Account
 from balance_gateway.ports.cache_validity import LocalCacheVersions, Validity
@@ -97,6 +97,7 @@ class AccountBlock:
             text_bytes
             + references * _REFERENCE_BYTES
             + objects * OBJECT_BYTES
+            + estimate_connector_bytes(self.connectors)
             + _BLOCK_OVERHEAD_BYTES
         )
 

@@ -11,8 +11,9 @@ from balance_gateway.api.compiled.account_json_cache import AccountJson, Selecti
 from balance_gateway.api.compiled.balance_fields import BalanceArguments
 from balance_gateway.api.compiled.compiler import Compiler, Write
 from balance_gateway.api.compiled.field_errors import KeyPath
-from balance_gateway.api.compiled.holes import Part
+from balance_gateway.api.compiled.holes import ConnectorHoles, Part
 from balance_gateway.api.compiled.output import NEVER_EXPIRES_S, Output
+from balance_gateway.api.compiled.request_state import UnfinishedList
 from balance_gateway.api.compiled.series_fields import SeriesArguments
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
@@ -40,6 +41,8 @@ class AccountWriter:
         self._positions = range(first, len(part.arguments))
         self._signature = part.build_signature()
         self._path = path
+        #: The connectors in an account's text, by their set: accounts with equal ones share it.
+        self._connector_sets: dict[ConnectorHoles, ConnectorHoles] = {}
 
     def write_list(self, accounts: Sequence[Account], out: Output) -> None:
         """Write a list of accounts."""
@@ -56,13 +59,29 @@ class AccountWriter:
 
         The output is incomplete with a placeholder, and is written again.
         """
+        state = out.state
+        unfinished = state.unfinished_lists.pop(id(self), None)
+        if unfinished is not None and unfinished.accounts == accounts:
+            entries, missing = unfinished.entries, unfinished.missing
+            self.limit_to_today(accounts, out)
+            for position in missing:
+                entries[position] = self._find(accounts[position], out)
+        else:
+            entries = self._find_entries(accounts, out)
+            missing = [index for index, each in enumerate(entries) if each is _PLACEHOLDER]
+            if missing and not state.may_wait:
+                # A copy: the caller may add to what it gets.
+                state.unfinished_lists[id(self)] = UnfinishedList(accounts, [*entries], missing)
+        out.is_complete &= all(entries[position] is not _PLACEHOLDER for position in missing)
+        return entries
+
+    def _find_entries(self, accounts: Sequence[Account], out: Output) -> list[AccountJson]:
         state, now_s = out.state, out.state.now_s
         # Without "today" the arguments, and so the table, are the same in each time zone.
         uses_today = self._uses_today(state.arguments)
         table = _NO_TABLE if uses_today or not accounts else self._get_table(accounts[0], out)
         zone = None
         entries: list[AccountJson] = []
-        missing: list[int] = []
         for account in accounts:
             if uses_today and account.time_zone is not zone:
                 table = self._get_table(account, out)
@@ -76,13 +95,7 @@ class AccountWriter:
                 or (entry.others and not _are_valid(entry.others))
             ):
                 entry = self._find(account, out)
-                if entry is _PLACEHOLDER:
-                    missing.append(len(entries))
             entries.append(entry)
-        if missing and state.read_at_once():
-            for position in missing:
-                entries[position] = self._find(accounts[position], out)
-        out.is_complete &= all(entries[position] is not _PLACEHOLDER for position in missing)
         return entries
 
     def add_items(self, entries: Sequence[AccountJson], out: Output) -> None:
@@ -109,8 +122,8 @@ class AccountWriter:
     def _add_more(self, entries: Sequence[AccountJson], out: Output) -> None:
         """Add what few accounts have besides a text, a validity and values, but for errors."""
         out.has_holes |= any(each.has_holes for each in entries)
-        # The accounts of a connector have the same set.
-        out.connectors = out.connectors.union(*{each.connectors for each in entries})
+        # The accounts of a connector share their set.
+        out.connectors.update(*{each.connectors for each in entries})
         out.validities += [validity for each in entries for validity in each.others]
 
     def limit_to_today(self, accounts: Sequence[Account], out: Output) -> None:
@@ -149,7 +162,9 @@ class AccountWriter:
         if not part.is_complete:
             return None
         validities = part.collect_validities(state.now_s)
-        entry = build_entry(part, validities)
+        connectors = frozenset(part.connectors)
+        connectors = self._connector_sets.setdefault(connectors, connectors)
+        entry = build_entry(part, validities, connectors)
         if validities is None:
             # For this request only, which may write its output several times.
             state.written_accounts[id(self), account.id] = entry
@@ -207,7 +222,9 @@ class AccountWriter:
         return tuple(key)
 
 
-def build_entry(part: Output, validities: Sequence[Validity] | None) -> AccountJson:
+def build_entry(
+    part: Output, validities: Sequence[Validity] | None, connectors: ConnectorHoles
+) -> AccountJson:
     """Build what is kept of an account's JSON; without validities it is kept for no time."""
     parts = part.join()
     validity, *others = validities or (_NEVER_VALID,)
@@ -218,7 +235,7 @@ def build_entry(part: Output, validities: Sequence[Validity] | None) -> AccountJ
         validity=validity,
         others=others,
         value_count=part.value_count,
-        connectors=part.connectors,
+        connectors=connectors,
     )
 
 

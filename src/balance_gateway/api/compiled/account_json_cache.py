@@ -13,7 +13,12 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from balance_gateway.api.compiled.field_errors import FieldError
-from balance_gateway.api.compiled.holes import NO_CONNECTOR_HOLES, ConnectorHoles, Part
+from balance_gateway.api.compiled.holes import (
+    NO_CONNECTOR_HOLES,
+    ConnectorHoles,
+    Part,
+    estimate_connector_bytes,
+)
 from balance_gateway.ports.cache_validity import Validity
 
 #: The signature of a selection, then its arguments with the day resolved.
@@ -58,7 +63,12 @@ class AccountJson:
         """An estimate of its memory."""
         text_bytes = sum(len(part) for part in self.parts if isinstance(part, bytes))
         objects = len(self.parts) + len(self.others) + 5 * len(self.errors)
-        return text_bytes + OBJECT_BYTES * objects + _ENTRY_OVERHEAD_BYTES
+        return (
+            text_bytes
+            + OBJECT_BYTES * objects
+            + estimate_connector_bytes(self.connectors)
+            + _ENTRY_OVERHEAD_BYTES
+        )
 
 
 #: Limit of all entries together, with an estimate of the memory that they take besides their JSON.

@@ -68,7 +68,7 @@ class PageWriter:
             validity=BlockValidity(cached, versions),
             stored=[each for each in validities if isinstance(each, StoredValidity)],
             value_count=part.value_count,
-            connectors=part.connectors,
+            connectors=frozenset(part.connectors),
         )
 
 

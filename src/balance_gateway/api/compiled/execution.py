@@ -2,8 +2,7 @@
 
 A pass over the plan is synchronous. A value that is missing leaves a placeholder; then all missing
 values are read at once and the response is written again, from the values of the request and from
-the parts that are kept by then. Most requests need one pass and no read. What the storage has at
-once is read in the middle of the pass (``RequestState.read_at_once``).
+the parts that are kept by then. Most requests need one pass and no read.
 """
 
 from collections.abc import Sequence

@@ -137,6 +137,14 @@ class NowHole:
         return b'"%s"' % format_instant(moment.now).encode()
 
 
+#: The holes that have marks in a text.
+ConnectorHoles = frozenset["ConnectorHole"]
+NO_CONNECTOR_HOLES: ConnectorHoles = frozenset()
+
+#: A hole with its writers takes so much memory, and its text.
+_CONNECTOR_BYTES = 1_200
+_REFERENCE_BYTES = 80
+
 #: Before and after each mark; JSON escapes this character.
 MARK_SIGN = b"\0"
 
@@ -153,19 +161,24 @@ class ConnectorHole:
     Attributes:
         connector: as given.
         mark: stands for its JSON in kept text, between two of ``MARK_SIGN``.
-        alone: this hole as the only one of a text; the accounts of a connector share it.
         text: its JSON, as it was filled in last.
         unchanged_until_s: until when that stays the same, if no event changes its state.
     """
 
-    __slots__ = ("_changes", "_write", "alone", "connector", "mark", "text", "unchanged_until_s")
+    __slots__ = (
+        "_changes",
+        "_write",
+        "connector",
+        "mark",
+        "text",
+        "unchanged_until_s",
+    )
 
     def __init__(
         self, connector: Connector, write: Callable[[Connector, ConnectorStatus], bytes]
     ) -> None:
         self.connector = connector
         self.mark = b"%d" % next(_mark_numbers)
-        self.alone = frozenset((self,))
         self.text = b""
         self.unchanged_until_s = 0.0
         self._write = write
@@ -187,6 +200,12 @@ class ConnectorHole:
         self._changes = changes
 
 
-#: The holes that have marks in a text.
-ConnectorHoles = frozenset[ConnectorHole]
-NO_CONNECTOR_HOLES: ConnectorHoles = frozenset()
+def estimate_connector_bytes(connectors: ConnectorHoles) -> int:
+    """Estimate the memory of holes that a kept text refers to.
+
+    The accounts of a connector share one, and its selection pays for it. Many of them, under other
+    names in one selection, are counted with each text.
+    """
+    if len(connectors) <= 1:
+        return len(connectors) * _REFERENCE_BYTES
+    return len(connectors) * _CONNECTOR_BYTES

@@ -12,7 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from balance_gateway.api.compiled.account_blocks import count_validities
-from balance_gateway.api.compiled.holes import NO_CONNECTOR_HOLES, ConnectorHoles, Moment, Part
+from balance_gateway.api.compiled.holes import (
+    NO_CONNECTOR_HOLES,
+    ConnectorHoles,
+    Moment,
+    Part,
+    estimate_connector_bytes,
+)
 from balance_gateway.api.compiled.kept_values import StoredValidity
 from balance_gateway.api.compiled.output import Output, join_around_holes
 from balance_gateway.api.compiled.seen_keys import SeenKeys
@@ -129,7 +135,7 @@ def build_kept_response(
         parts=parts,
         response=response,
         filled_until_s=moment.unchanged_until_s,
-        connectors=output.connectors,
+        connectors=frozenset(output.connectors),
         connector_changes=moment.connector_changes,
         valid_until_s=output.valid_until_s,
         validities=validities,
@@ -248,12 +254,13 @@ def _get_bytes(kept: KeptResponse | None) -> int:
 
 def _estimate_bytes(kept: KeptResponse, body: bytes) -> int:
     holes = len(kept.parts) // 2
-    text_bytes = len(kept.response.body) * (2 if holes else 1)
+    text_bytes = len(kept.response.body) * (2 if holes or kept.connectors else 1)
     # The key of the request is counted twice for responses about the caller.
     return (
         2 * len(body)
         + text_bytes
         + holes * _HOLE_BYTES
+        + estimate_connector_bytes(kept.connectors)
         + count_validities(kept.validities) * _VALIDITY_BYTES
         + _RESPONSE_OVERHEAD_BYTES
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from balance_gateway.api.compiled.field_errors import FieldError, KeyPath
 from balance_gateway.api.compiled.holes import (
     MARK_SIGN,
-    NO_CONNECTOR_HOLES,
     ConnectorHole,
     Hole,
     Part,
@@ -70,7 +69,7 @@ class Output:
         self.errors: list[FieldError] = []
         self.indexes: list[int] = []
         self.has_holes = False
-        self.connectors = NO_CONNECTOR_HOLES
+        self.connectors: set[ConnectorHole] = set()
         self.has_blocks = False
         self.is_complete = True
         self.valid_until_s = NEVER_EXPIRES_S
@@ -98,7 +97,7 @@ class Output:
         """Write the mark of a connector, which is replaced by its JSON when the text is sent."""
         self.has_holes = True
         self.parts.append(b"%b%b%b" % (MARK_SIGN, hole.mark, MARK_SIGN))
-        self.connectors = self.connectors | hole.alone if self.connectors else hole.alone
+        self.connectors.add(hole)
 
     def forbid_keeping(self) -> None:
         """Note that the next equal request may get another text."""

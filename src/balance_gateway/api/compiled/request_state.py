@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from balance_gateway.api.compiled.account_blocks import AccountBlocks
 from balance_gateway.api.compiled.account_json_cache import AccountJson, AccountJsonCache
@@ -37,6 +37,20 @@ class KeptParts:
     versions: LocalCacheVersions
 
 
+class UnfinishedList(NamedTuple):
+    """A list of accounts of which some have missing values.
+
+    Attributes:
+        accounts: the accounts.
+        entries: the JSON of each, which the next pass completes.
+        missing: the positions of those with missing values.
+    """
+
+    accounts: Sequence[Account]
+    entries: list[AccountJson]
+    missing: Sequence[int]
+
+
 class RequestState:
     """The state of one request.
 
@@ -55,6 +69,8 @@ class RequestState:
             value that is none of the storage.
         tables: the kept JSON of accounts that writers have looked up in this pass.
         written_accounts: JSON of accounts that is valid for this request only.
+        unfinished_lists: lists of accounts with missing values, by what writes them; the next pass,
+            in the same turn of the event loop, finds the missing ones only.
     """
 
     def __init__(
@@ -69,18 +85,12 @@ class RequestState:
         self._accounts: Mapping[str, Account] | None = None
         self.tables: dict[Any, dict[str, Mapping[str, AccountJson]]] = {}
         self.written_accounts: dict[tuple[int, str], AccountJson] = {}
+        self.unfinished_lists: dict[int, UnfinishedList] = {}
 
     @property
     def can_continue(self) -> bool:
         """Whether a pass goes on after a missing value, since all of them can be read."""
         return self.may_wait or self.values.can_read_now
-
-    def read_at_once(self) -> bool:
-        """Read the missing values in the middle of a pass, and return whether that was possible.
-
-        It is so once for a request that may not wait.
-        """
-        return not self.may_wait and not self.values.has_read and self.values.read_now()
 
     def get_accounts(self) -> Mapping[str, Account]:
         """Return the accounts of the caller by id.

@@ -84,7 +84,8 @@ class NodeWriter:
         """Write what is no account as an item of a list of accounts."""
         part = Output(out.state)
         self._write_other(node_id, part, (), "ids")
-        return build_entry(part, part.collect_validities(out.state.now_s))
+        validities = part.collect_validities(out.state.now_s)
+        return build_entry(part, validities, frozenset(part.connectors))
 
     def _write_other(self, node_id: str, out: Output, path: KeyPath, field: str) -> None:
         """Write a connector, or null with an error."""
