@@ -1,6 +1,6 @@
 """Writes accounts: kept JSON where it is valid, else new JSON, which is kept where it may be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -10,13 +10,14 @@ from balance_gateway.api.compiled.account_fields import BANK_ACCOUNT
 from balance_gateway.api.compiled.account_json_cache import AccountJson, SelectionKey
 from balance_gateway.api.compiled.balance_fields import BalanceArguments
 from balance_gateway.api.compiled.compiler import Compiler, Write
-from balance_gateway.api.compiled.field_errors import KeyPath
+from balance_gateway.api.compiled.field_errors import FieldError, KeyPath
 from balance_gateway.api.compiled.holes import ConnectorHoles, Part
-from balance_gateway.api.compiled.output import NEVER_EXPIRES_S, Output
+from balance_gateway.api.compiled.output import ALWAYS_VALID, NEVER_EXPIRES_S, Output
 from balance_gateway.api.compiled.request_state import UnfinishedList
 from balance_gateway.api.compiled.series_fields import SeriesArguments
 from balance_gateway.domain.accounts import Account
 from balance_gateway.domain.calendar_days import day_end_exclusive
+from balance_gateway.domain.errors import GatewayError
 from balance_gateway.ports.cache_validity import CacheValidity, Validity
 
 _NEVER_VALID = CacheValidity(is_valid=False)
@@ -103,12 +104,14 @@ class AccountWriter:
         out.validities += [each.validity for each in entries]
         out.value_count += sum([each.value_count for each in entries])
         out.expire_at(min([each.valid_until_s for each in entries], default=NEVER_EXPIRES_S))
+        # The accounts of a connector share their set.
+        _add_connectors({each.connectors for each in entries}, out)
         more = [each for each in entries if each.has_more]
         if more:
-            self._add_more(more, out)
-        if any(each.errors for each in more):
+            out.validities += [validity for each in more for validity in each.others]
             self._add_errors(entries, out)
         if any(len(each.parts) > 1 for each in more):
+            out.has_holes = True
             out.parts += _list_between_commas([each.parts for each in entries])
         else:
             out.parts.append(b",".join([each.parts[0] for each in entries]))  # type: ignore[misc]
@@ -118,13 +121,6 @@ class AccountWriter:
             out.indexes.append(index)
             out.add_errors(entries[index].errors, self._path)
             out.indexes.pop()
-
-    def _add_more(self, entries: Sequence[AccountJson], out: Output) -> None:
-        """Add what few accounts have besides a text, a validity and values, but for errors."""
-        out.has_holes |= any(each.has_holes for each in entries)
-        # The accounts of a connector share their set.
-        out.connectors.update(*{each.connectors for each in entries})
-        out.validities += [validity for each in entries for validity in each.others]
 
     def limit_to_today(self, accounts: Sequence[Account], out: Output) -> None:
         """Limit the validity of the accounts' text to the end of "today" where it means that."""
@@ -146,7 +142,9 @@ class AccountWriter:
         out.validities.append(entry.validity)
         out.value_count += entry.value_count
         out.expire_at(entry.valid_until_s)
-        self._add_more([entry], out)
+        out.validities += entry.others
+        out.has_holes |= len(entry.parts) > 1
+        _add_connectors({entry.connectors}, out)
         out.add_errors(entry.errors, self._path)
 
     def _find(self, account: Account, out: Output) -> AccountJson:
@@ -239,6 +237,12 @@ def build_entry(
     )
 
 
+def build_failed_entry(error: GatewayError) -> AccountJson:
+    """Build null, with an error, as an item of a list of accounts."""
+    errors = (FieldError((), (), error),)
+    return AccountJson((b"null",), errors, NEVER_EXPIRES_S, ALWAYS_VALID, (), 0)
+
+
 def _is_valid(entry: AccountJson, now_s: float) -> bool:
     return now_s < entry.valid_until_s and entry.validity.is_valid and _are_valid(entry.others)
 
@@ -248,6 +252,14 @@ def _are_valid(validities: Sequence[Validity]) -> bool:
         if not validity.is_valid:
             return False
     return True
+
+
+def _add_connectors(sets: Collection[ConnectorHoles], out: Output) -> None:
+    """Note the connectors with marks in an output's text."""
+    for connectors in sets:
+        if connectors:
+            out.has_holes = True
+            out.connectors |= connectors
 
 
 def _list_between_commas(texts: Sequence[Sequence[Part]]) -> list[Part]:

@@ -37,7 +37,7 @@ class AccountJson:
         others: further validities that must be valid.
         value_count: number of values in the text.
         connectors: the connectors with marks in the text.
-        has_more: whether it has errors, further validities, holes or marks: few accounts have.
+        has_more: whether it has errors, further validities or holes: few accounts have.
     """
 
     parts: Sequence[Part]
@@ -50,13 +50,8 @@ class AccountJson:
     has_more: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        has_more = bool(self.errors or self.others or self.has_holes)
+        has_more = bool(self.errors or self.others or len(self.parts) > 1)
         object.__setattr__(self, "has_more", has_more)
-
-    @property
-    def has_holes(self) -> bool:
-        """Whether the text must be filled."""
-        return len(self.parts) > 1 or bool(self.connectors)
 
     @property
     def size_bytes(self) -> int:

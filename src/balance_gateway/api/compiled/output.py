@@ -19,7 +19,7 @@ from balance_gateway.domain.errors import GatewayError
 from balance_gateway.ports.cache_validity import CacheTerms, CacheValidity, Validity
 
 NEVER_EXPIRES_S = float("inf")
-_ALWAYS_VALID = CacheValidity()
+ALWAYS_VALID = CacheValidity()
 
 
 class MissingValue(Exception):
@@ -168,7 +168,7 @@ class Output:
         if self.valid_until_s <= now_s:
             return None
         if not self._terms:
-            return self.validities or (_ALWAYS_VALID,)
+            return self.validities or (ALWAYS_VALID,)
         read = [terms.validity for terms in self._terms]
         # A stored value is checked when the text is used: it says in which version it was read.
         if not all(each.is_valid for each in read if isinstance(each, CacheValidity)):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from balance_gateway import __version__
-from balance_gateway.api.compiled.account_json import AccountWriter, build_entry
+from balance_gateway.api.compiled.account_json import AccountWriter, build_entry, build_failed_entry
 from balance_gateway.api.compiled.account_json_cache import AccountJson
 from balance_gateway.api.compiled.account_pages import PageWriter
 from balance_gateway.api.compiled.argument_coercion import ABSENT, NO_FILTER
@@ -82,6 +82,8 @@ class NodeWriter:
 
     def _build_other(self, node_id: str, out: Output) -> AccountJson:
         """Write what is no account as an item of a list of accounts."""
+        if not is_connector_id(node_id):
+            return build_failed_entry(build_not_found(node_id, "ids"))
         part = Output(out.state)
         self._write_other(node_id, part, (), "ids")
         validities = part.collect_validities(out.state.now_s)
