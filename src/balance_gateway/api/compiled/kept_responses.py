@@ -254,7 +254,7 @@ def _get_bytes(kept: KeptResponse | None) -> int:
 
 def _estimate_bytes(kept: KeptResponse, body: bytes) -> int:
     holes = len(kept.parts) // 2
-    text_bytes = len(kept.response.body) * (2 if holes or kept.connectors else 1)
+    text_bytes = len(kept.response.body) * (2 if holes else 1)
     # The key of the request is counted twice for responses about the caller.
     return (
         2 * len(body)
